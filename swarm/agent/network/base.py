@@ -1,0 +1,47 @@
+"""The contract of a node's network: what the agent asks for the tasks of its node.
+
+The network is ours for every runtime driver: containers join a namespace that was made here.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPort:
+    """A port of the node that leads to a port of the task (host mode)."""
+
+    protocol: str  # tcp or udp
+    published_port: int
+    target_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """The network of one task."""
+
+    task_id: str
+    address: str  # IPv4 address of the task
+    netns_path: str  # empty when the node has no namespaces to give
+    resolv_conf: str  # path of the file to mount at /etc/resolv.conf; empty: the node's own
+    ports: Sequence[PublishedPort] = ()
+
+
+class NodeNetwork(Protocol):
+    """Networks of one node. Every call may be repeated and then changes nothing more."""
+
+    async def setup(self) -> None:
+        """Make or adopt what all tasks share; keeps existing sandboxes working."""
+
+    async def attach(self, task_id: str, ports: Sequence[PublishedPort]) -> Sandbox:
+        """Give a task its sandbox; raises TaskRejected, e.g. when a port is taken on this node."""
+
+    async def detach(self, task_id: str) -> None:
+        """Take the sandbox away and free its address and ports."""
+
+    async def keep_only(self, task_ids: Collection[str]) -> None:
+        """Detach every sandbox, also of an earlier life, that belongs to none of these tasks."""
+
+    async def teardown(self) -> None:
+        """Leave nothing of this node's network behind."""

@@ -1,0 +1,141 @@
+from swarm.api.v1 import objects_pb2 as _objects_pb2
+from swarm.api.v1 import types_pb2 as _types_pb2
+from swarm.api.v1 import logs_pb2 as _logs_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Hello(_message.Message):
+    __slots__ = ("description",)
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    description: _types_pb2.NodeDescription
+    def __init__(self, description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ...) -> None: ...
+
+class Heartbeat(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class TaskStatusUpdate(_message.Message):
+    __slots__ = ("task_id", "status")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    status: _types_pb2.TaskStatus
+    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ...) -> None: ...
+
+class StatusReport(_message.Message):
+    __slots__ = ("sequence", "updates")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    UPDATES_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    updates: _containers.RepeatedCompositeFieldContainer[TaskStatusUpdate]
+    def __init__(self, sequence: _Optional[int] = ..., updates: _Optional[_Iterable[_Union[TaskStatusUpdate, _Mapping]]] = ...) -> None: ...
+
+class AgentMessage(_message.Message):
+    __slots__ = ("hello", "heartbeat", "statuses", "description")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    heartbeat: Heartbeat
+    statuses: StatusReport
+    description: _types_pb2.NodeDescription
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., statuses: _Optional[_Union[StatusReport, _Mapping]] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("session_id", "heartbeat_period_ns")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_PERIOD_NS_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    heartbeat_period_ns: int
+    def __init__(self, session_id: _Optional[str] = ..., heartbeat_period_ns: _Optional[int] = ...) -> None: ...
+
+class NodeInfo(_message.Message):
+    __slots__ = ("role", "managers", "heartbeat_period_ns")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    MANAGERS_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_PERIOD_NS_FIELD_NUMBER: _ClassVar[int]
+    role: _types_pb2.NodeRole
+    managers: _containers.RepeatedCompositeFieldContainer[_types_pb2.Peer]
+    heartbeat_period_ns: int
+    def __init__(self, role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., heartbeat_period_ns: _Optional[int] = ...) -> None: ...
+
+class Assignments(_message.Message):
+    __slots__ = ("complete", "sequence", "tasks", "removed_task_ids")
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
+    complete: bool
+    sequence: int
+    tasks: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Task]
+    removed_task_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, complete: _Optional[bool] = ..., sequence: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[_objects_pb2.Task, _Mapping]]] = ..., removed_task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class StatusAck(_message.Message):
+    __slots__ = ("sequence",)
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    def __init__(self, sequence: _Optional[int] = ...) -> None: ...
+
+class DispatcherMessage(_message.Message):
+    __slots__ = ("welcome", "node_info", "assignments", "status_ack", "log_subscription")
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    NODE_INFO_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_ACK_FIELD_NUMBER: _ClassVar[int]
+    LOG_SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    welcome: Welcome
+    node_info: NodeInfo
+    assignments: Assignments
+    status_ack: StatusAck
+    log_subscription: _logs_pb2.LogSubscription
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., node_info: _Optional[_Union[NodeInfo, _Mapping]] = ..., assignments: _Optional[_Union[Assignments, _Mapping]] = ..., status_ack: _Optional[_Union[StatusAck, _Mapping]] = ..., log_subscription: _Optional[_Union[_logs_pb2.LogSubscription, _Mapping]] = ...) -> None: ...
+
+class SessionState(_message.Message):
+    __slots__ = ("node_id", "session_id", "connected", "addr", "description")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    ADDR_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    session_id: str
+    connected: bool
+    addr: str
+    description: _types_pb2.NodeDescription
+    def __init__(self, node_id: _Optional[str] = ..., session_id: _Optional[str] = ..., connected: _Optional[bool] = ..., addr: _Optional[str] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ...) -> None: ...
+
+class ReportSessionsRequest(_message.Message):
+    __slots__ = ("complete", "sessions")
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    complete: bool
+    sessions: _containers.RepeatedCompositeFieldContainer[SessionState]
+    def __init__(self, complete: _Optional[bool] = ..., sessions: _Optional[_Iterable[_Union[SessionState, _Mapping]]] = ...) -> None: ...
+
+class ReportSessionsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReportTaskStatusesRequest(_message.Message):
+    __slots__ = ("nodes",)
+    class NodeUpdates(_message.Message):
+        __slots__ = ("node_id", "updates")
+        NODE_ID_FIELD_NUMBER: _ClassVar[int]
+        UPDATES_FIELD_NUMBER: _ClassVar[int]
+        node_id: str
+        updates: _containers.RepeatedCompositeFieldContainer[TaskStatusUpdate]
+        def __init__(self, node_id: _Optional[str] = ..., updates: _Optional[_Iterable[_Union[TaskStatusUpdate, _Mapping]]] = ...) -> None: ...
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    nodes: _containers.RepeatedCompositeFieldContainer[ReportTaskStatusesRequest.NodeUpdates]
+    def __init__(self, nodes: _Optional[_Iterable[_Union[ReportTaskStatusesRequest.NodeUpdates, _Mapping]]] = ...) -> None: ...
+
+class ReportTaskStatusesResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -1,0 +1,75 @@
+from swarm.api.v1 import objects_pb2 as _objects_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class StoreObject(_message.Message):
+    __slots__ = ("node", "service", "task", "cluster", "image")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    node: _objects_pb2.Node
+    service: _objects_pb2.Service
+    task: _objects_pb2.Task
+    cluster: _objects_pb2.Cluster
+    image: _objects_pb2.Image
+    def __init__(self, node: _Optional[_Union[_objects_pb2.Node, _Mapping]] = ..., service: _Optional[_Union[_objects_pb2.Service, _Mapping]] = ..., task: _Optional[_Union[_objects_pb2.Task, _Mapping]] = ..., cluster: _Optional[_Union[_objects_pb2.Cluster, _Mapping]] = ..., image: _Optional[_Union[_objects_pb2.Image, _Mapping]] = ...) -> None: ...
+
+class StoreAction(_message.Message):
+    __slots__ = ("kind", "object", "base_version")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_CREATE: _ClassVar[StoreAction.Kind]
+        KIND_UPDATE: _ClassVar[StoreAction.Kind]
+        KIND_REMOVE: _ClassVar[StoreAction.Kind]
+    KIND_CREATE: StoreAction.Kind
+    KIND_UPDATE: StoreAction.Kind
+    KIND_REMOVE: StoreAction.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    BASE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    kind: StoreAction.Kind
+    object: StoreObject
+    base_version: int
+    def __init__(self, kind: _Optional[_Union[StoreAction.Kind, str]] = ..., object: _Optional[_Union[StoreObject, _Mapping]] = ..., base_version: _Optional[int] = ...) -> None: ...
+
+class StoreTransaction(_message.Message):
+    __slots__ = ("actions",)
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    actions: _containers.RepeatedCompositeFieldContainer[StoreAction]
+    def __init__(self, actions: _Optional[_Iterable[_Union[StoreAction, _Mapping]]] = ...) -> None: ...
+
+class StoreEntry(_message.Message):
+    __slots__ = ("proposer", "sequence", "transactions")
+    PROPOSER_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TRANSACTIONS_FIELD_NUMBER: _ClassVar[int]
+    proposer: str
+    sequence: int
+    transactions: _containers.RepeatedCompositeFieldContainer[StoreTransaction]
+    def __init__(self, proposer: _Optional[str] = ..., sequence: _Optional[int] = ..., transactions: _Optional[_Iterable[_Union[StoreTransaction, _Mapping]]] = ...) -> None: ...
+
+class ProposerRecord(_message.Message):
+    __slots__ = ("proposer", "sequence", "index")
+    PROPOSER_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    proposer: str
+    sequence: int
+    index: int
+    def __init__(self, proposer: _Optional[str] = ..., sequence: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
+
+class SnapshotRecord(_message.Message):
+    __slots__ = ("object", "proposer")
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    PROPOSER_FIELD_NUMBER: _ClassVar[int]
+    object: StoreObject
+    proposer: ProposerRecord
+    def __init__(self, object: _Optional[_Union[StoreObject, _Mapping]] = ..., proposer: _Optional[_Union[ProposerRecord, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,412 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class TaskState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TASK_STATE_NEW: _ClassVar[TaskState]
+    TASK_STATE_PENDING: _ClassVar[TaskState]
+    TASK_STATE_ASSIGNED: _ClassVar[TaskState]
+    TASK_STATE_ACCEPTED: _ClassVar[TaskState]
+    TASK_STATE_PREPARING: _ClassVar[TaskState]
+    TASK_STATE_READY: _ClassVar[TaskState]
+    TASK_STATE_STARTING: _ClassVar[TaskState]
+    TASK_STATE_RUNNING: _ClassVar[TaskState]
+    TASK_STATE_COMPLETE: _ClassVar[TaskState]
+    TASK_STATE_SHUTDOWN: _ClassVar[TaskState]
+    TASK_STATE_FAILED: _ClassVar[TaskState]
+    TASK_STATE_REJECTED: _ClassVar[TaskState]
+    TASK_STATE_REMOVE: _ClassVar[TaskState]
+    TASK_STATE_ORPHANED: _ClassVar[TaskState]
+
+class NodeRole(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NODE_ROLE_WORKER: _ClassVar[NodeRole]
+    NODE_ROLE_MANAGER: _ClassVar[NodeRole]
+
+class NodeAvailability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NODE_AVAILABILITY_ACTIVE: _ClassVar[NodeAvailability]
+    NODE_AVAILABILITY_PAUSE: _ClassVar[NodeAvailability]
+    NODE_AVAILABILITY_DRAIN: _ClassVar[NodeAvailability]
+
+class NodeState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NODE_STATE_UNKNOWN: _ClassVar[NodeState]
+    NODE_STATE_DOWN: _ClassVar[NodeState]
+    NODE_STATE_READY: _ClassVar[NodeState]
+    NODE_STATE_DISCONNECTED: _ClassVar[NodeState]
+TASK_STATE_NEW: TaskState
+TASK_STATE_PENDING: TaskState
+TASK_STATE_ASSIGNED: TaskState
+TASK_STATE_ACCEPTED: TaskState
+TASK_STATE_PREPARING: TaskState
+TASK_STATE_READY: TaskState
+TASK_STATE_STARTING: TaskState
+TASK_STATE_RUNNING: TaskState
+TASK_STATE_COMPLETE: TaskState
+TASK_STATE_SHUTDOWN: TaskState
+TASK_STATE_FAILED: TaskState
+TASK_STATE_REJECTED: TaskState
+TASK_STATE_REMOVE: TaskState
+TASK_STATE_ORPHANED: TaskState
+NODE_ROLE_WORKER: NodeRole
+NODE_ROLE_MANAGER: NodeRole
+NODE_AVAILABILITY_ACTIVE: NodeAvailability
+NODE_AVAILABILITY_PAUSE: NodeAvailability
+NODE_AVAILABILITY_DRAIN: NodeAvailability
+NODE_STATE_UNKNOWN: NodeState
+NODE_STATE_DOWN: NodeState
+NODE_STATE_READY: NodeState
+NODE_STATE_DISCONNECTED: NodeState
+
+class Version(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    def __init__(self, index: _Optional[int] = ...) -> None: ...
+
+class Meta(_message.Message):
+    __slots__ = ("version", "created_at", "updated_at")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    version: Version
+    created_at: _timestamp_pb2.Timestamp
+    updated_at: _timestamp_pb2.Timestamp
+    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Annotations(_message.Message):
+    __slots__ = ("name", "labels")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    labels: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class Platform(_message.Message):
+    __slots__ = ("architecture", "os")
+    ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
+    OS_FIELD_NUMBER: _ClassVar[int]
+    architecture: str
+    os: str
+    def __init__(self, architecture: _Optional[str] = ..., os: _Optional[str] = ...) -> None: ...
+
+class Resources(_message.Message):
+    __slots__ = ("nano_cpus", "memory_bytes")
+    NANO_CPUS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    nano_cpus: int
+    memory_bytes: int
+    def __init__(self, nano_cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+
+class ResourceLimits(_message.Message):
+    __slots__ = ("nano_cpus", "memory_bytes", "pids")
+    NANO_CPUS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PIDS_FIELD_NUMBER: _ClassVar[int]
+    nano_cpus: int
+    memory_bytes: int
+    pids: int
+    def __init__(self, nano_cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., pids: _Optional[int] = ...) -> None: ...
+
+class ResourceRequirements(_message.Message):
+    __slots__ = ("limits", "reservations")
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    RESERVATIONS_FIELD_NUMBER: _ClassVar[int]
+    limits: ResourceLimits
+    reservations: Resources
+    def __init__(self, limits: _Optional[_Union[ResourceLimits, _Mapping]] = ..., reservations: _Optional[_Union[Resources, _Mapping]] = ...) -> None: ...
+
+class RestartPolicy(_message.Message):
+    __slots__ = ("condition", "delay_ns", "max_attempts", "window_ns")
+    class Condition(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        CONDITION_ANY: _ClassVar[RestartPolicy.Condition]
+        CONDITION_ON_FAILURE: _ClassVar[RestartPolicy.Condition]
+        CONDITION_NONE: _ClassVar[RestartPolicy.Condition]
+    CONDITION_ANY: RestartPolicy.Condition
+    CONDITION_ON_FAILURE: RestartPolicy.Condition
+    CONDITION_NONE: RestartPolicy.Condition
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    DELAY_NS_FIELD_NUMBER: _ClassVar[int]
+    MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_NS_FIELD_NUMBER: _ClassVar[int]
+    condition: RestartPolicy.Condition
+    delay_ns: int
+    max_attempts: int
+    window_ns: int
+    def __init__(self, condition: _Optional[_Union[RestartPolicy.Condition, str]] = ..., delay_ns: _Optional[int] = ..., max_attempts: _Optional[int] = ..., window_ns: _Optional[int] = ...) -> None: ...
+
+class UpdateConfig(_message.Message):
+    __slots__ = ("parallelism", "delay_ns", "failure_action", "monitor_ns", "max_failure_ratio", "order")
+    class FailureAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        FAILURE_ACTION_PAUSE: _ClassVar[UpdateConfig.FailureAction]
+        FAILURE_ACTION_CONTINUE: _ClassVar[UpdateConfig.FailureAction]
+        FAILURE_ACTION_ROLLBACK: _ClassVar[UpdateConfig.FailureAction]
+    FAILURE_ACTION_PAUSE: UpdateConfig.FailureAction
+    FAILURE_ACTION_CONTINUE: UpdateConfig.FailureAction
+    FAILURE_ACTION_ROLLBACK: UpdateConfig.FailureAction
+    class Order(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ORDER_STOP_FIRST: _ClassVar[UpdateConfig.Order]
+        ORDER_START_FIRST: _ClassVar[UpdateConfig.Order]
+    ORDER_STOP_FIRST: UpdateConfig.Order
+    ORDER_START_FIRST: UpdateConfig.Order
+    PARALLELISM_FIELD_NUMBER: _ClassVar[int]
+    DELAY_NS_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_ACTION_FIELD_NUMBER: _ClassVar[int]
+    MONITOR_NS_FIELD_NUMBER: _ClassVar[int]
+    MAX_FAILURE_RATIO_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    parallelism: int
+    delay_ns: int
+    failure_action: UpdateConfig.FailureAction
+    monitor_ns: int
+    max_failure_ratio: float
+    order: UpdateConfig.Order
+    def __init__(self, parallelism: _Optional[int] = ..., delay_ns: _Optional[int] = ..., failure_action: _Optional[_Union[UpdateConfig.FailureAction, str]] = ..., monitor_ns: _Optional[int] = ..., max_failure_ratio: _Optional[float] = ..., order: _Optional[_Union[UpdateConfig.Order, str]] = ...) -> None: ...
+
+class PlacementPreference(_message.Message):
+    __slots__ = ("spread",)
+    SPREAD_FIELD_NUMBER: _ClassVar[int]
+    spread: str
+    def __init__(self, spread: _Optional[str] = ...) -> None: ...
+
+class Placement(_message.Message):
+    __slots__ = ("constraints", "preferences", "max_replicas_per_node", "platforms")
+    CONSTRAINTS_FIELD_NUMBER: _ClassVar[int]
+    PREFERENCES_FIELD_NUMBER: _ClassVar[int]
+    MAX_REPLICAS_PER_NODE_FIELD_NUMBER: _ClassVar[int]
+    PLATFORMS_FIELD_NUMBER: _ClassVar[int]
+    constraints: _containers.RepeatedScalarFieldContainer[str]
+    preferences: _containers.RepeatedCompositeFieldContainer[PlacementPreference]
+    max_replicas_per_node: int
+    platforms: _containers.RepeatedCompositeFieldContainer[Platform]
+    def __init__(self, constraints: _Optional[_Iterable[str]] = ..., preferences: _Optional[_Iterable[_Union[PlacementPreference, _Mapping]]] = ..., max_replicas_per_node: _Optional[int] = ..., platforms: _Optional[_Iterable[_Union[Platform, _Mapping]]] = ...) -> None: ...
+
+class Mount(_message.Message):
+    __slots__ = ("type", "source", "target", "read_only", "bind", "tmpfs")
+    class Type(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        TYPE_BIND: _ClassVar[Mount.Type]
+        TYPE_TMPFS: _ClassVar[Mount.Type]
+    TYPE_BIND: Mount.Type
+    TYPE_TMPFS: Mount.Type
+    class BindOptions(_message.Message):
+        __slots__ = ("propagation", "create_source")
+        PROPAGATION_FIELD_NUMBER: _ClassVar[int]
+        CREATE_SOURCE_FIELD_NUMBER: _ClassVar[int]
+        propagation: str
+        create_source: bool
+        def __init__(self, propagation: _Optional[str] = ..., create_source: _Optional[bool] = ...) -> None: ...
+    class TmpfsOptions(_message.Message):
+        __slots__ = ("size_bytes", "mode")
+        SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+        MODE_FIELD_NUMBER: _ClassVar[int]
+        size_bytes: int
+        mode: int
+        def __init__(self, size_bytes: _Optional[int] = ..., mode: _Optional[int] = ...) -> None: ...
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    READ_ONLY_FIELD_NUMBER: _ClassVar[int]
+    BIND_FIELD_NUMBER: _ClassVar[int]
+    TMPFS_FIELD_NUMBER: _ClassVar[int]
+    type: Mount.Type
+    source: str
+    target: str
+    read_only: bool
+    bind: Mount.BindOptions
+    tmpfs: Mount.TmpfsOptions
+    def __init__(self, type: _Optional[_Union[Mount.Type, str]] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., read_only: _Optional[bool] = ..., bind: _Optional[_Union[Mount.BindOptions, _Mapping]] = ..., tmpfs: _Optional[_Union[Mount.TmpfsOptions, _Mapping]] = ...) -> None: ...
+
+class PortConfig(_message.Message):
+    __slots__ = ("name", "protocol", "target_port", "published_port", "publish_mode")
+    class Protocol(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        PROTOCOL_TCP: _ClassVar[PortConfig.Protocol]
+        PROTOCOL_UDP: _ClassVar[PortConfig.Protocol]
+        PROTOCOL_SCTP: _ClassVar[PortConfig.Protocol]
+    PROTOCOL_TCP: PortConfig.Protocol
+    PROTOCOL_UDP: PortConfig.Protocol
+    PROTOCOL_SCTP: PortConfig.Protocol
+    class PublishMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        PUBLISH_MODE_INGRESS: _ClassVar[PortConfig.PublishMode]
+        PUBLISH_MODE_HOST: _ClassVar[PortConfig.PublishMode]
+    PUBLISH_MODE_INGRESS: PortConfig.PublishMode
+    PUBLISH_MODE_HOST: PortConfig.PublishMode
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    TARGET_PORT_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_PORT_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_MODE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    protocol: PortConfig.Protocol
+    target_port: int
+    published_port: int
+    publish_mode: PortConfig.PublishMode
+    def __init__(self, name: _Optional[str] = ..., protocol: _Optional[_Union[PortConfig.Protocol, str]] = ..., target_port: _Optional[int] = ..., published_port: _Optional[int] = ..., publish_mode: _Optional[_Union[PortConfig.PublishMode, str]] = ...) -> None: ...
+
+class EndpointSpec(_message.Message):
+    __slots__ = ("ports",)
+    PORTS_FIELD_NUMBER: _ClassVar[int]
+    ports: _containers.RepeatedCompositeFieldContainer[PortConfig]
+    def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ...) -> None: ...
+
+class RegistryAuth(_message.Message):
+    __slots__ = ("server", "username", "password", "identity_token")
+    SERVER_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    server: str
+    username: str
+    password: str
+    identity_token: str
+    def __init__(self, server: _Optional[str] = ..., username: _Optional[str] = ..., password: _Optional[str] = ..., identity_token: _Optional[str] = ...) -> None: ...
+
+class ContainerStatus(_message.Message):
+    __slots__ = ("container_id", "pid", "exit_code", "oom_killed")
+    CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    OOM_KILLED_FIELD_NUMBER: _ClassVar[int]
+    container_id: str
+    pid: int
+    exit_code: int
+    oom_killed: bool
+    def __init__(self, container_id: _Optional[str] = ..., pid: _Optional[int] = ..., exit_code: _Optional[int] = ..., oom_killed: _Optional[bool] = ...) -> None: ...
+
+class TaskStatus(_message.Message):
+    __slots__ = ("timestamp", "state", "message", "err", "container", "ports", "address")
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    ERR_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    PORTS_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    timestamp: _timestamp_pb2.Timestamp
+    state: TaskState
+    message: str
+    err: str
+    container: ContainerStatus
+    ports: _containers.RepeatedCompositeFieldContainer[PortConfig]
+    address: str
+    def __init__(self, timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., message: _Optional[str] = ..., err: _Optional[str] = ..., container: _Optional[_Union[ContainerStatus, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., address: _Optional[str] = ...) -> None: ...
+
+class UpdateStatus(_message.Message):
+    __slots__ = ("state", "started_at", "completed_at", "message")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_NONE: _ClassVar[UpdateStatus.State]
+        STATE_UPDATING: _ClassVar[UpdateStatus.State]
+        STATE_PAUSED: _ClassVar[UpdateStatus.State]
+        STATE_COMPLETED: _ClassVar[UpdateStatus.State]
+        STATE_ROLLBACK_STARTED: _ClassVar[UpdateStatus.State]
+        STATE_ROLLBACK_PAUSED: _ClassVar[UpdateStatus.State]
+        STATE_ROLLBACK_COMPLETED: _ClassVar[UpdateStatus.State]
+    STATE_NONE: UpdateStatus.State
+    STATE_UPDATING: UpdateStatus.State
+    STATE_PAUSED: UpdateStatus.State
+    STATE_COMPLETED: UpdateStatus.State
+    STATE_ROLLBACK_STARTED: UpdateStatus.State
+    STATE_ROLLBACK_PAUSED: UpdateStatus.State
+    STATE_ROLLBACK_COMPLETED: UpdateStatus.State
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_AT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    state: UpdateStatus.State
+    started_at: _timestamp_pb2.Timestamp
+    completed_at: _timestamp_pb2.Timestamp
+    message: str
+    def __init__(self, state: _Optional[_Union[UpdateStatus.State, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ...) -> None: ...
+
+class NodeDescription(_message.Message):
+    __slots__ = ("hostname", "platform", "resources", "engine_version", "engine_labels", "runtime", "runtime_info")
+    class EngineLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class RuntimeInfoEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_LABELS_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_INFO_FIELD_NUMBER: _ClassVar[int]
+    hostname: str
+    platform: Platform
+    resources: Resources
+    engine_version: str
+    engine_labels: _containers.ScalarMap[str, str]
+    runtime: str
+    runtime_info: _containers.ScalarMap[str, str]
+    def __init__(self, hostname: _Optional[str] = ..., platform: _Optional[_Union[Platform, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., engine_version: _Optional[str] = ..., engine_labels: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ..., runtime_info: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class NodeStatus(_message.Message):
+    __slots__ = ("state", "message", "addr")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    ADDR_FIELD_NUMBER: _ClassVar[int]
+    state: NodeState
+    message: str
+    addr: str
+    def __init__(self, state: _Optional[_Union[NodeState, str]] = ..., message: _Optional[str] = ..., addr: _Optional[str] = ...) -> None: ...
+
+class ManagerStatus(_message.Message):
+    __slots__ = ("raft_id", "addr", "leader", "reachability")
+    class Reachability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        REACHABILITY_UNKNOWN: _ClassVar[ManagerStatus.Reachability]
+        REACHABILITY_UNREACHABLE: _ClassVar[ManagerStatus.Reachability]
+        REACHABILITY_REACHABLE: _ClassVar[ManagerStatus.Reachability]
+    REACHABILITY_UNKNOWN: ManagerStatus.Reachability
+    REACHABILITY_UNREACHABLE: ManagerStatus.Reachability
+    REACHABILITY_REACHABLE: ManagerStatus.Reachability
+    RAFT_ID_FIELD_NUMBER: _ClassVar[int]
+    ADDR_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    REACHABILITY_FIELD_NUMBER: _ClassVar[int]
+    raft_id: str
+    addr: str
+    leader: bool
+    reachability: ManagerStatus.Reachability
+    def __init__(self, raft_id: _Optional[str] = ..., addr: _Optional[str] = ..., leader: _Optional[bool] = ..., reachability: _Optional[_Union[ManagerStatus.Reachability, str]] = ...) -> None: ...
+
+class Peer(_message.Message):
+    __slots__ = ("node_id", "addr")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ADDR_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    addr: str
+    def __init__(self, node_id: _Optional[str] = ..., addr: _Optional[str] = ...) -> None: ...

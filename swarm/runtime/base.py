@@ -1,0 +1,170 @@
+"""The contract of a runtime driver: what the agent asks of whatever runs containers on this node.
+
+Rules for every driver:
+- keyed by our task id; every call may be repeated and then changes nothing more;
+- a container outlives the agent: `adopt` finds it again, with its exit code if it ended meanwhile;
+- no driver knows about networks, secrets or managers. It joins the network namespace it is given.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+
+class ContainerState(Enum):
+    """Where a container stands."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True)
+class BindMount:
+    """A path of the node inside the container."""
+
+    source: str
+    target: str
+    read_only: bool = False
+    propagation: str = "rprivate"
+    create_source: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TmpfsMount:
+    """Memory as a file system inside the container."""
+
+    target: str
+    size_bytes: int = 0  # 0: half of the memory, the kernel's default
+    mode: int = 0o1777
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Upper bounds, 0 meaning none, and reservations that the kernel can use as hints."""
+
+    nano_cpus: int = 0
+    memory_bytes: int = 0
+    pids: int = 0
+    memory_reservation_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerConfig:
+    """Everything a driver needs to create the container of one task."""
+
+    id: str  # task id
+    image: str  # reference as the user wrote it
+    image_digest: str  # of the manifest in this node's image store, from `ImageStore.ensure`
+    command: Sequence[str] = ()  # replaces the image's entrypoint
+    args: Sequence[str] = ()  # replaces the image's command
+    env: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    hostname: str = ""
+    working_dir: str = ""
+    user: str = ""
+    mounts: Sequence[BindMount | TmpfsMount] = ()
+    limits: Limits = Limits()
+    read_only: bool = False
+    init: bool = False
+    tty: bool = False
+    stop_signal: str = ""  # empty: the image's, else SIGTERM
+    netns_path: str = ""  # empty: the host's network
+    resolv_conf: str = ""  # path on the node, mounted at /etc/resolv.conf; empty: the node's own
+    address: str = ""  # the task's address, for /etc/hosts and for drivers without namespaces
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerInfo:
+    """What is known of a container."""
+
+    id: str
+    state: ContainerState
+    pid: int = 0
+    exit_code: int = 0
+    oom_killed: bool = False
+    error: str = ""  # e.g. "shim lost"
+    started_at_ns: int = 0
+    finished_at_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a container's output, without its end; `partial` when the line goes on."""
+
+    timestamp_ns: int
+    stream: str  # stdout or stderr
+    data: bytes
+    partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """Which lines to read."""
+
+    follow: bool = False
+    tail: int | None = None  # None: all
+    since_ns: int = 0
+    until_ns: int = 0  # 0: no end
+    stdout: bool = True
+    stderr: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Resource use of one container at one moment."""
+
+    cpu_usage_ns: int
+    memory_bytes: int
+    pids: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What this driver can do on this node, for `node inspect`."""
+
+    driver: str  # oci, process, fake
+    isolated: bool  # real containers with namespaces of their own
+    info: Mapping[str, str] = field(default_factory=dict)  # binary, version, cgroup version, why chosen
+
+
+class RuntimeDriver(Protocol):
+    """Runs containers. Raises TaskRejected from `create` and TaskFailed from `start`."""
+
+    async def probe(self) -> Capabilities:
+        """Try the driver for real (a self-test container) and say what it can do."""
+
+    async def adopt(self) -> Sequence[ContainerInfo]:
+        """Find the containers of an earlier life of this agent; call once, before anything else."""
+
+    async def create(self, config: ContainerConfig) -> None:
+        """Prepare file system, limits and process, without running the user's command."""
+
+    async def start(self, container_id: str) -> ContainerInfo:
+        """Run the user's command; returns once the process exists."""
+
+    async def wait(self, container_id: str) -> ContainerInfo:
+        """Return when the container has ended."""
+
+    async def stop(self, container_id: str, grace_s: float) -> None:
+        """Send the stop signal, wait up to `grace_s`, then kill; returns when the container has ended."""
+
+    async def kill(self, container_id: str, signal_name: str) -> None:
+        """Send a signal to the container's first process."""
+
+    async def remove(self, container_id: str) -> None:
+        """Kill what still runs and leave nothing behind: process, mount, cgroup, file."""
+
+    async def inspect(self, container_id: str) -> ContainerInfo | None:
+        """Return what is known of a container, None when there is no such container."""
+
+    def logs(self, container_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
+        """Yield the container's output, oldest line first."""
+
+    async def sample(self, container_id: str) -> Sample | None:
+        """Return the container's resource use, None when it does not run."""
+
+    async def close(self) -> None:
+        """Let go of the containers without touching them."""

@@ -1,0 +1,82 @@
+"""The contract of a node's image store: content by digest, unpacked layers, references."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a registry may ask for."""
+
+    server: str = ""
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """What an image says about the containers made of it."""
+
+    digest: str  # of the manifest for this platform
+    entrypoint: Sequence[str] = ()
+    command: Sequence[str] = ()
+    env: Sequence[str] = ()
+    working_dir: str = ""
+    user: str = ""
+    stop_signal: str = ""
+    architecture: str = ""
+    os: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedImage:
+    """One image found in an archive."""
+
+    reference: str
+    digest: str
+    size_bytes: int
+    blobs: Sequence[str]
+
+
+class BlobSource(Protocol):
+    """Somewhere else that has blobs: the managers of the cluster."""
+
+    async def resolve(self, reference: str) -> tuple[str, Sequence[str]] | None:
+        """Return (digest, all blob digests) of an image loaded into the cluster, None when unknown."""
+
+    def fetch(self, digest: str, offset: int) -> AsyncIterator[bytes]:
+        """Yield the blob's bytes from `offset` on."""
+
+
+class ImageStore(Protocol):
+    """Images of one node."""
+
+    async def ensure(
+        self,
+        reference: str,
+        digest: str,
+        credentials: Credentials | None,
+        source: BlobSource | None,
+        progress: Callable[[str], None] | None = None,
+    ) -> ImageConfig:
+        """Make the image usable here: local, else the cluster's own (`source`), else its registry.
+
+        Raises TaskRejected with the reason of each place that was tried.
+        """
+
+    async def load(self, archive: AsyncIterator[bytes], reference: str = "") -> Sequence[LoadedImage]:
+        """Import an OCI layout or `docker save` archive; raises InvalidArgument for anything else."""
+
+    async def ingest(self, reference: str, digest: str, blobs: Sequence[str], source: BlobSource) -> None:
+        """Copy all blobs of an image from `source`, checking every digest, and tag it."""
+
+    def has(self, blobs: Sequence[str]) -> bool:
+        """Tell whether every blob is here."""
+
+    def read_blob(self, digest: str, offset: int) -> AsyncIterator[bytes]:
+        """Yield a blob's bytes from `offset` on; raises NotFound."""
+
+    async def remove(self, reference: str) -> None:
+        """Forget a reference; content goes when nothing uses it any more."""
