@@ -130,10 +130,12 @@ class RemoveNodeResponse(_message.Message):
     def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class CreateServiceRequest(_message.Message):
-    __slots__ = ("spec",)
+    __slots__ = ("spec", "skip_image_resolution")
     SPEC_FIELD_NUMBER: _ClassVar[int]
+    SKIP_IMAGE_RESOLUTION_FIELD_NUMBER: _ClassVar[int]
     spec: _specs_pb2.ServiceSpec
-    def __init__(self, spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ...) -> None: ...
+    skip_image_resolution: bool
+    def __init__(self, spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., skip_image_resolution: _Optional[bool] = ...) -> None: ...
 
 class CreateServiceResponse(_message.Message):
     __slots__ = ("service", "warnings")
@@ -180,16 +182,18 @@ class ListServicesResponse(_message.Message):
     def __init__(self, services: _Optional[_Iterable[_Union[_objects_pb2.Service, _Mapping]]] = ..., statuses: _Optional[_Iterable[_Union[ServiceStatus, _Mapping]]] = ...) -> None: ...
 
 class UpdateServiceRequest(_message.Message):
-    __slots__ = ("id", "version", "spec", "rollback")
+    __slots__ = ("id", "version", "spec", "rollback", "skip_image_resolution")
     ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     ROLLBACK_FIELD_NUMBER: _ClassVar[int]
+    SKIP_IMAGE_RESOLUTION_FIELD_NUMBER: _ClassVar[int]
     id: str
     version: int
     spec: _specs_pb2.ServiceSpec
     rollback: bool
-    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., rollback: _Optional[bool] = ...) -> None: ...
+    skip_image_resolution: bool
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., rollback: _Optional[bool] = ..., skip_image_resolution: _Optional[bool] = ...) -> None: ...
 
 class UpdateServiceResponse(_message.Message):
     __slots__ = ("service", "warnings")

@@ -1,0 +1,243 @@
+"""Objects as `inspect` shows them: the names and nesting that Docker's users and scripts know."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from swarm.api.v1 import objects_pb2 as o
+from swarm.api.v1 import specs_pb2 as s
+from swarm.api.v1 import types_pb2 as t
+from swarm.cli import names
+
+View = dict[str, Any]
+
+
+def when(stamp: Timestamp) -> str:
+    """Return RFC 3339 with nanoseconds, as Docker prints it."""
+    moment = datetime.fromtimestamp(stamp.seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{stamp.nanos:09d}Z"
+
+
+def _meta(item: o.Node | o.Service | o.Task | o.Image) -> View:
+    return {
+        "ID": item.id,
+        "Version": {"Index": item.meta.version.index},
+        "CreatedAt": when(item.meta.created_at),
+        "UpdatedAt": when(item.meta.updated_at),
+    }
+
+
+def node(item: o.Node) -> View:
+    """Return a node as `node inspect` prints it."""
+    view = _meta(item) | {
+        "Spec": {
+            "Name": item.spec.annotations.name,
+            "Labels": dict(item.spec.annotations.labels),
+            "Role": names.word(names.ROLE, item.spec.desired_role),
+            "Availability": names.word(names.AVAILABILITY, item.spec.availability),
+        },
+        "Description": _description(item.description),
+        "Status": {
+            "State": names.word(names.NODE_STATE, item.status.state),
+            "Message": item.status.message,
+            "Addr": item.status.addr,
+        },
+        "Role": names.word(names.ROLE, item.role),
+    }
+    if item.HasField("certificate_expires_at"):
+        view["CertificateExpiresAt"] = when(item.certificate_expires_at)
+    if item.HasField("manager_status"):
+        status = item.manager_status
+        view["ManagerStatus"] = {
+            "Leader": status.leader,
+            "Reachability": names.REACHABILITY[status.reachability].lower(),
+            "Addr": status.addr,
+        }
+    return view
+
+
+def _description(item: t.NodeDescription) -> View:
+    return {
+        "Hostname": item.hostname,
+        "Platform": {"Architecture": item.platform.architecture, "OS": item.platform.os},
+        "Resources": {"NanoCPUs": item.resources.nano_cpus, "MemoryBytes": item.resources.memory_bytes},
+        "Engine": {"EngineVersion": item.engine_version, "Labels": dict(item.engine_labels)},
+        "Runtime": {"Name": item.runtime, **dict(item.runtime_info)},
+    }
+
+
+def service(item: o.Service) -> View:
+    """Return a service as `service inspect` prints it."""
+    view = _meta(item) | {"Spec": service_spec(item.spec)}
+    if item.HasField("previous_spec"):
+        view["PreviousSpec"] = service_spec(item.previous_spec)
+    view["Endpoint"] = {"Spec": endpoint(item.spec.endpoint), "Ports": endpoint(item.spec.endpoint)["Ports"]}
+    if item.HasField("update_status"):
+        status = item.update_status
+        view["UpdateStatus"] = {
+            "State": names.word(names.UPDATE_STATE, status.state),
+            "StartedAt": when(status.started_at),
+            "Message": status.message,
+        }
+        if status.HasField("completed_at"):
+            view["UpdateStatus"]["CompletedAt"] = when(status.completed_at)
+    return view
+
+
+def service_spec(spec: s.ServiceSpec) -> View:
+    """Return a service's spec; what the user did not say is absent."""
+    view: View = {
+        "Name": spec.annotations.name,
+        "Labels": dict(spec.annotations.labels),
+        "TaskTemplate": task_spec(spec.task),
+        "Mode": _mode(spec),
+    }
+    for key, config in (("UpdateConfig", "update"), ("RollbackConfig", "rollback")):
+        if spec.HasField(config):
+            view[key] = _update_config(getattr(spec, config))
+    if spec.HasField("endpoint"):
+        view["EndpointSpec"] = endpoint(spec.endpoint)
+    return view
+
+
+def _mode(spec: s.ServiceSpec) -> View:
+    if spec.HasField("global"):
+        return {"Global": {}}
+    replicated = spec.replicated
+    return {"Replicated": {"Replicas": replicated.replicas} if replicated.HasField("replicas") else {}}
+
+
+def _present(message: Any, **fields: Any) -> View:
+    """Return {Key: value} for the optional fields (Key=field name) that are set in `message`."""
+    return {key: getattr(message, name) for key, name in fields.items() if message.HasField(name)}
+
+
+def task_spec(spec: s.TaskSpec) -> View:
+    """Return a task's spec."""
+    view: View = {"ContainerSpec": _container(spec.container)}
+    if spec.HasField("resources"):
+        limits, reserved = spec.resources.limits, spec.resources.reservations
+        view["Resources"] = {
+            "Limits": {
+                "NanoCPUs": limits.nano_cpus,
+                "MemoryBytes": limits.memory_bytes,
+                "Pids": limits.pids,
+            },
+            "Reservations": {"NanoCPUs": reserved.nano_cpus, "MemoryBytes": reserved.memory_bytes},
+        }
+    if spec.HasField("restart"):
+        policy = spec.restart
+        view["RestartPolicy"] = _present(
+            policy, Delay="delay_ns", MaxAttempts="max_attempts", Window="window_ns"
+        )
+        if policy.HasField("condition"):
+            view["RestartPolicy"]["Condition"] = names.word(names.RESTART_CONDITION, policy.condition)
+    if spec.HasField("placement"):
+        view["Placement"] = {
+            "Constraints": list(spec.placement.constraints),
+            "Preferences": [{"Spread": {"SpreadDescriptor": p.spread}} for p in spec.placement.preferences],
+            "MaxReplicas": spec.placement.max_replicas_per_node,
+        }
+    view["ForceUpdate"] = spec.force_update
+    return view
+
+
+def _container(spec: s.ContainerSpec) -> View:
+    view: View = {"Image": f"{spec.image}@{spec.image_digest}" if spec.image_digest else spec.image}
+    plural: View = {"Labels": dict(spec.labels), "Command": list(spec.command), "Args": list(spec.args)}
+    plural |= {"Env": list(spec.env), "Mounts": [_mount(mount) for mount in spec.mounts]}
+    view |= {key: value for key, value in plural.items() if value}
+    return view | _present(
+        spec,
+        Hostname="hostname",
+        Dir="dir",
+        User="user",
+        StopSignal="stop_signal",
+        StopGracePeriod="stop_grace_period_ns",
+        ReadOnly="read_only",
+        Init="init",
+        TTY="tty",
+    )
+
+
+def _mount(item: t.Mount) -> View:
+    view: View = {"Type": names.MOUNT_TYPE[item.type], "Source": item.source, "Target": item.target}
+    view["ReadOnly"] = item.read_only
+    if item.HasField("bind"):
+        view["BindOptions"] = _present(
+            item.bind, Propagation="propagation", CreateMountpoint="create_source"
+        )
+    if item.HasField("tmpfs"):
+        view["TmpfsOptions"] = _present(item.tmpfs, SizeBytes="size_bytes", Mode="mode")
+    return view
+
+
+def _update_config(config: t.UpdateConfig) -> View:
+    view = _present(
+        config,
+        Parallelism="parallelism",
+        Delay="delay_ns",
+        Monitor="monitor_ns",
+        MaxFailureRatio="max_failure_ratio",
+    )
+    if config.HasField("failure_action"):
+        view["FailureAction"] = names.word(names.FAILURE_ACTION, config.failure_action)
+    if config.HasField("order"):
+        view["Order"] = names.word(names.ORDER, config.order)
+    return view
+
+
+def endpoint(spec: t.EndpointSpec) -> View:
+    """Return an endpoint spec with its ports."""
+    return {"Ports": [port(item) for item in spec.ports]}
+
+
+def port(item: t.PortConfig) -> View:
+    """Return one published port."""
+    return {
+        "Protocol": names.PROTOCOL[item.protocol],
+        "TargetPort": item.target_port,
+        "PublishedPort": item.published_port,
+        "PublishMode": names.PUBLISH_MODE[item.publish_mode],
+    }
+
+
+def task(item: o.Task) -> View:
+    """Return a task as `task inspect` prints it."""
+    status: View = {
+        "Timestamp": when(item.status.timestamp),
+        "State": names.word(names.TASK_STATE, item.status.state),
+        "Message": item.status.message,
+        "Err": item.status.err,
+        "Address": item.status.address,
+        "PortStatus": {"Ports": [port(found) for found in item.status.ports]},
+    }
+    if item.status.HasField("container"):
+        container = item.status.container
+        status["ContainerStatus"] = {
+            "ContainerID": container.container_id,
+            "PID": container.pid,
+            "ExitCode": container.exit_code,
+            "OOMKilled": container.oom_killed,
+        }
+    return _meta(item) | {
+        "Spec": task_spec(item.spec),
+        "SpecVersion": item.spec_version,
+        "ServiceID": item.service_id,
+        "Slot": item.slot,
+        "NodeID": item.node_id,
+        "Status": status,
+        "DesiredState": names.word(names.TASK_STATE, item.desired_state),
+    }
+
+
+def image(item: o.Image) -> View:
+    """Return an image of the cluster."""
+    return _meta(item) | {
+        "Reference": item.annotations.name,
+        "Digest": item.digest,
+        "Size": item.size_bytes,
+        "Blobs": list(item.blobs),
+        "Holders": list(item.holders),
+    }

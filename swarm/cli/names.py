@@ -1,0 +1,45 @@
+"""Enumerations as people read and write them."""
+
+from collections.abc import Mapping
+
+from swarm.api.v1 import types_pb2 as t
+
+AVAILABILITY = {
+    "active": t.NODE_AVAILABILITY_ACTIVE,
+    "pause": t.NODE_AVAILABILITY_PAUSE,
+    "drain": t.NODE_AVAILABILITY_DRAIN,
+}
+ROLE = {"worker": t.NODE_ROLE_WORKER, "manager": t.NODE_ROLE_MANAGER}
+RESTART_CONDITION = {
+    "any": t.RestartPolicy.CONDITION_ANY,
+    "on-failure": t.RestartPolicy.CONDITION_ON_FAILURE,
+    "none": t.RestartPolicy.CONDITION_NONE,
+}
+FAILURE_ACTION = {
+    "pause": t.UpdateConfig.FAILURE_ACTION_PAUSE,
+    "continue": t.UpdateConfig.FAILURE_ACTION_CONTINUE,
+    "rollback": t.UpdateConfig.FAILURE_ACTION_ROLLBACK,
+}
+ORDER = {
+    "stop-first": t.UpdateConfig.ORDER_STOP_FIRST,
+    "start-first": t.UpdateConfig.ORDER_START_FIRST,
+}
+UPDATE_STATE = {
+    "updating": t.UpdateStatus.STATE_UPDATING,
+    "paused": t.UpdateStatus.STATE_PAUSED,
+    "completed": t.UpdateStatus.STATE_COMPLETED,
+    "rollback_started": t.UpdateStatus.STATE_ROLLBACK_STARTED,
+    "rollback_paused": t.UpdateStatus.STATE_ROLLBACK_PAUSED,
+    "rollback_completed": t.UpdateStatus.STATE_ROLLBACK_COMPLETED,
+}
+TASK_STATE = {name.removeprefix("TASK_STATE_").lower(): number for name, number in t.TaskState.items()}
+NODE_STATE = {name.removeprefix("NODE_STATE_").lower(): number for name, number in t.NodeState.items()}
+PROTOCOL = {0: "tcp", 1: "udp", 2: "sctp"}
+PUBLISH_MODE = {0: "ingress", 1: "host"}
+MOUNT_TYPE = {0: "bind", 1: "tmpfs"}
+REACHABILITY = {0: "Unknown", 1: "Unreachable", 2: "Reachable"}
+
+
+def word(names: Mapping[str, int], number: int) -> str:
+    """Return the word for a number of an enumeration, `unknown` for one from a newer version."""
+    return next((name for name, value in names.items() if value == number), "unknown")

@@ -1,0 +1,163 @@
+"""Option values as Docker users write them, turned into messages."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from swarm.api.v1.types_pb2 import Mount, PortConfig
+from swarm.errors import InvalidArgument
+from swarm.model.units import parse_bytes
+
+T = TypeVar("T")
+
+PROTOCOLS = {
+    "tcp": PortConfig.PROTOCOL_TCP,
+    "udp": PortConfig.PROTOCOL_UDP,
+    "sctp": PortConfig.PROTOCOL_SCTP,
+}
+PUBLISH_MODES = {"ingress": PortConfig.PUBLISH_MODE_INGRESS, "host": PortConfig.PUBLISH_MODE_HOST}
+MOUNT_TYPES = {"bind": Mount.TYPE_BIND, "tmpfs": Mount.TYPE_TMPFS}
+PUBLISHED_RANGE_MAX = 1000  # ports that one --publish may expand to
+
+_SHORT_PUBLISH = re.compile(r"(?:(\d+(?:-\d+)?):)?(\d+(?:-\d+)?)(?:/(\w+))?")
+
+
+def key_values(texts: Iterable[str], option: str) -> dict[str, str]:
+    """Return labels given as KEY=VALUE (or KEY for an empty value)."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        key, _, value = text.partition("=")
+        if not key:
+            raise InvalidArgument(f'{option} "{text}": write KEY=VALUE')
+        pairs[key] = value
+    return pairs
+
+
+def environment(texts: Iterable[str], surroundings: Mapping[str, str]) -> list[str]:
+    """Return KEY=VALUE strings; a KEY alone takes its value from `surroundings`, or is left out."""
+    result = []
+    for text in texts:
+        key, equals, _ = text.partition("=")
+        if not key:
+            raise InvalidArgument(f'--env "{text}": write KEY=VALUE')
+        if equals:
+            result.append(text)
+        elif key in surroundings:
+            result.append(f"{key}={surroundings[key]}")
+    return result
+
+
+def fields(text: str, option: str, known: Sequence[str]) -> dict[str, str]:
+    """Return the fields of a `a=b,c=d` value; a field alone means `true`."""
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        if key not in known:
+            raise InvalidArgument(f'{option} "{text}": unknown field "{key}"; known: {", ".join(known)}')
+        found[key] = value if equals else "true"
+    return found
+
+
+def publish(text: str) -> list[PortConfig]:
+    """Return the ports of a --publish value, `8080:80/tcp` or `published=8080,target=80,mode=host`."""
+    if "=" in text:
+        return [_long_publish(text)]
+    match = _SHORT_PUBLISH.fullmatch(text)
+    if match is None:
+        raise InvalidArgument(
+            f'--publish "{text}": write [PUBLISHED:]TARGET[/PROTOCOL] or published=8080,target=80,mode=host'
+        )
+    targets = _range(match.group(2), text)
+    published = _range(match.group(1), text) if match.group(1) else [0] * len(targets)
+    if len(published) != len(targets):
+        raise InvalidArgument(f'--publish "{text}": both ranges must have the same length')
+    protocol = _choice(match.group(3) or "tcp", PROTOCOLS, text)
+    return [
+        PortConfig(protocol=protocol, target_port=target, published_port=port)
+        for port, target in zip(published, targets, strict=True)
+    ]
+
+
+def _long_publish(text: str) -> PortConfig:
+    values = fields(text, "--publish", ("published", "target", "protocol", "mode", "name"))
+    if "target" not in values:
+        raise InvalidArgument(f'--publish "{text}": target=PORT is missing')
+    return PortConfig(
+        name=values.get("name", ""),
+        protocol=_choice(values.get("protocol", "tcp"), PROTOCOLS, text),
+        target_port=_port(values["target"], text),
+        published_port=_port(values.get("published", "0"), text),
+        publish_mode=_choice(values.get("mode", "ingress"), PUBLISH_MODES, text),
+    )
+
+
+def _choice(word: str, choices: Mapping[str, T], text: str) -> T:
+    if word not in choices:
+        raise InvalidArgument(f'"{text}": "{word}" is not one of {", ".join(choices)}')
+    return choices[word]
+
+
+def _port(word: str, text: str) -> int:
+    if not word.isdigit() or int(word) > 65535:
+        raise InvalidArgument(f'--publish "{text}": "{word}" is not a port')
+    return int(word)
+
+
+def _range(word: str, text: str) -> list[int]:
+    first, _, last = word.partition("-")
+    low, high = _port(first, text), _port(last or first, text)
+    if not low <= high < low + PUBLISHED_RANGE_MAX:
+        raise InvalidArgument(
+            f'--publish "{text}": a range goes up and has at most {PUBLISHED_RANGE_MAX} ports'
+        )
+    return list(range(low, high + 1))
+
+
+MOUNT_FIELDS = (
+    "type", "source", "src", "target", "destination", "dst", "readonly", "ro",
+    "bind-propagation", "bind-create-src", "tmpfs-size", "tmpfs-mode",
+)  # fmt: skip
+
+
+def mount(text: str) -> Mount:
+    """Return the mount of a --mount value, e.g. `type=bind,src=/srv,dst=/data,readonly`."""
+    values = fields(text, "--mount", MOUNT_FIELDS)
+    result = Mount(
+        type=_choice(values.get("type", "bind"), MOUNT_TYPES, text),
+        source=values.get("source", values.get("src", "")),
+        target=values.get("target", values.get("destination", values.get("dst", ""))),
+        read_only=_truth(values.get("readonly", values.get("ro", "false")), text),
+    )
+    if "bind-propagation" in values:
+        result.bind.propagation = values["bind-propagation"]
+    if "bind-create-src" in values:
+        result.bind.create_source = _truth(values["bind-create-src"], text)
+    if "tmpfs-size" in values:
+        result.tmpfs.size_bytes = parse_bytes(values["tmpfs-size"])
+    if "tmpfs-mode" in values:
+        result.tmpfs.mode = _octal(values["tmpfs-mode"], text)
+    return result
+
+
+def _truth(word: str, text: str) -> bool:
+    if word.lower() not in {"true", "false", "1", "0"}:
+        raise InvalidArgument(f'--mount "{text}": "{word}" is neither true nor false')
+    return word.lower() in {"true", "1"}
+
+
+def _octal(word: str, text: str) -> int:
+    try:
+        return int(word, 8)
+    except ValueError:
+        raise InvalidArgument(f'--mount "{text}": "{word}" is not a mode such as 1777') from None
+
+
+def filters(texts: Iterable[str], known: Sequence[str]) -> dict[str, list[str]]:
+    """Return --filter values by key; unknown keys are refused with the known ones."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or key not in known:
+            raise InvalidArgument(f'--filter "{text}": write KEY=VALUE with KEY one of {", ".join(known)}')
+        found.setdefault(key, []).append(value)
+    return found

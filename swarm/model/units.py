@@ -1,0 +1,88 @@
+"""Durations and sizes as people write them, and back."""
+
+import re
+
+from swarm.errors import InvalidArgument
+
+NANOSECONDS = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "ms": 1_000_000,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
+BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgtp]?)(?:i?b)?", re.IGNORECASE)
+_CPUS = re.compile(r"\d+(?:\.\d+)?|\.\d+")
+
+
+def parse_duration(text: str) -> int:
+    """Return nanoseconds for a duration such as `10s`, `1m30s` or `250ms`; a lone `0` is allowed."""
+    parts = list(_DURATION.finditer(text))
+    if text == "0":
+        return 0
+    if not parts or "".join(part.group(0) for part in parts) != text:
+        raise InvalidArgument(
+            f'invalid duration "{text}": write a number with a unit, e.g. 10s, 1m30s or 250ms'
+        )
+    return round(sum(float(part.group(1)) * NANOSECONDS[part.group(2)] for part in parts))
+
+
+def format_duration(nanoseconds: int) -> str:
+    """Return a duration the way `parse_duration` reads it, e.g. `1m30s`."""
+    if nanoseconds == 0:
+        return "0s"
+    rest, text = nanoseconds, ""
+    for unit in ("h", "m", "s", "ms", "us", "ns"):
+        count, rest = divmod(rest, NANOSECONDS[unit])
+        text += f"{count}{unit}" if count else ""
+    return text
+
+
+def parse_bytes(text: str) -> int:
+    """Return bytes for a size such as `64m`, `1.5g` or `1048576`; units are powers of 1024."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise InvalidArgument(
+            f'invalid size "{text}": write a number with a unit, e.g. 64m, 1.5g or 1048576'
+        )
+    return round(float(match.group(1)) * BYTES[match.group(2).lower()])
+
+
+def format_size(count: int) -> str:
+    """Return a size for people, in powers of 1000 with three digits, e.g. `1.23MB`."""
+    size, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):  # noqa: B007 -- the unit reached is the answer
+        if size < 1000:
+            break
+        size /= 1000
+    return f"{size:.3g}{unit}"
+
+
+def parse_cpus(text: str) -> int:
+    """Return billionths of a CPU for a decimal number such as `0.5`."""
+    if _CPUS.fullmatch(text) is None:
+        raise InvalidArgument(f'invalid number of CPUs "{text}": write a decimal number, e.g. 0.5')
+    return round(float(text) * 10**9)
+
+
+def format_age(nanoseconds: int) -> str:
+    """Return how long ago something was, roughly, e.g. `5 minutes`."""
+    seconds = max(0, nanoseconds) // 10**9
+    steps = (
+        (1, "Less than a second"),
+        (2, "1 second"),
+        (60, f"{seconds} seconds"),
+        (120, "About a minute"),
+        (46 * 60, f"{seconds // 60} minutes"),
+        (90 * 60, "About an hour"),
+        (48 * 3600, f"{round(seconds / 3600)} hours"),
+        (14 * 86400, f"{seconds // 86400} days"),
+        (60 * 86400, f"{seconds // (7 * 86400)} weeks"),
+        (730 * 86400, f"{seconds // (30 * 86400)} months"),
+    )
+    return next((text for limit, text in steps if seconds < limit), f"{seconds // (365 * 86400)} years")
