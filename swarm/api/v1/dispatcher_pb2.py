@@ -27,7 +27,7 @@ from swarm.api.v1 import types_pb2 as swarm_dot_api_dot_v1_dot_types__pb2
 from swarm.api.v1 import logs_pb2 as swarm_dot_api_dot_v1_dot_logs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dswarm/api/v1/dispatcher.proto\x12\x0cswarm.api.v1\x1a\x1aswarm/api/v1/objects.proto\x1a\x18swarm/api/v1/types.proto\x1a\x17swarm/api/v1/logs.proto\";\n\x05Hello\x12\x32\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescription\"\x0b\n\tHeartbeat\"M\n\x10TaskStatusUpdate\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.swarm.api.v1.TaskStatus\"Q\n\x0cStatusReport\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12/\n\x07updates\x18\x02 \x03(\x0b\x32\x1e.swarm.api.v1.TaskStatusUpdate\"\xd3\x01\n\x0c\x41gentMessage\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.swarm.api.v1.HelloH\x00\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x17.swarm.api.v1.HeartbeatH\x00\x12.\n\x08statuses\x18\x03 \x01(\x0b\x32\x1a.swarm.api.v1.StatusReportH\x00\x12\x34\n\x0b\x64\x65scription\x18\x04 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescriptionH\x00\x42\t\n\x07message\":\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x1b\n\x13heartbeat_period_ns\x18\x02 \x01(\x03\"s\n\x08NodeInfo\x12$\n\x04role\x18\x01 \x01(\x0e\x32\x16.swarm.api.v1.NodeRole\x12$\n\x08managers\x18\x02 \x03(\x0b\x32\x12.swarm.api.v1.Peer\x12\x1b\n\x13heartbeat_period_ns\x18\x03 \x01(\x03\"n\n\x0b\x41ssignments\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12!\n\x05tasks\x18\x03 \x03(\x0b\x32\x12.swarm.api.v1.Task\x12\x18\n\x10removed_task_ids\x18\x04 \x03(\t\"\x1d\n\tStatusAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x91\x02\n\x11\x44ispatcherMessage\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.swarm.api.v1.WelcomeH\x00\x12+\n\tnode_info\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.NodeInfoH\x00\x12\x30\n\x0b\x61ssignments\x18\x03 \x01(\x0b\x32\x19.swarm.api.v1.AssignmentsH\x00\x12-\n\nstatus_ack\x18\x04 \x01(\x0b\x32\x17.swarm.api.v1.StatusAckH\x00\x12\x39\n\x10log_subscription\x18\x05 \x01(\x0b\x32\x1d.swarm.api.v1.LogSubscriptionH\x00\x42\t\n\x07message\"\x9d\x01\n\x0cSessionState\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x0c\n\x04\x61\x64\x64r\x18\x04 \x01(\t\x12\x37\n\x0b\x64\x65scription\x18\x05 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescriptionH\x00\x88\x01\x01\x42\x0e\n\x0c_description\"W\n\x15ReportSessionsRequest\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12,\n\x08sessions\x18\x02 \x03(\x0b\x32\x1a.swarm.api.v1.SessionState\"\x18\n\x16ReportSessionsResponse\"\xb0\x01\n\x19ReportTaskStatusesRequest\x12\x42\n\x05nodes\x18\x01 \x03(\x0b\x32\x33.swarm.api.v1.ReportTaskStatusesRequest.NodeUpdates\x1aO\n\x0bNodeUpdates\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12/\n\x07updates\x18\x02 \x03(\x0b\x32\x1e.swarm.api.v1.TaskStatusUpdate\"\x1c\n\x1aReportTaskStatusesResponse2X\n\nDispatcher\x12J\n\x07Session\x12\x1a.swarm.api.v1.AgentMessage\x1a\x1f.swarm.api.v1.DispatcherMessage(\x01\x30\x01\x32\xce\x01\n\x06Leader\x12[\n\x0eReportSessions\x12#.swarm.api.v1.ReportSessionsRequest\x1a$.swarm.api.v1.ReportSessionsResponse\x12g\n\x12ReportTaskStatuses\x12\'.swarm.api.v1.ReportTaskStatusesRequest\x1a(.swarm.api.v1.ReportTaskStatusesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dswarm/api/v1/dispatcher.proto\x12\x0cswarm.api.v1\x1a\x1aswarm/api/v1/objects.proto\x1a\x18swarm/api/v1/types.proto\x1a\x17swarm/api/v1/logs.proto\"R\n\x05Hello\x12\x32\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescription\x12\x15\n\rapplied_index\x18\x02 \x01(\x04\"\x0b\n\tHeartbeat\"M\n\x10TaskStatusUpdate\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.swarm.api.v1.TaskStatus\"Q\n\x0cStatusReport\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12/\n\x07updates\x18\x02 \x03(\x0b\x32\x1e.swarm.api.v1.TaskStatusUpdate\"\xd3\x01\n\x0c\x41gentMessage\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.swarm.api.v1.HelloH\x00\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x17.swarm.api.v1.HeartbeatH\x00\x12.\n\x08statuses\x18\x03 \x01(\x0b\x32\x1a.swarm.api.v1.StatusReportH\x00\x12\x34\n\x0b\x64\x65scription\x18\x04 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescriptionH\x00\x42\t\n\x07message\"N\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x1b\n\x13heartbeat_period_ns\x18\x02 \x01(\x03\x12\x12\n\nleaderless\x18\x03 \x01(\x08\"s\n\x08NodeInfo\x12$\n\x04role\x18\x01 \x01(\x0e\x32\x16.swarm.api.v1.NodeRole\x12$\n\x08managers\x18\x02 \x03(\x0b\x32\x12.swarm.api.v1.Peer\x12\x1b\n\x13heartbeat_period_ns\x18\x03 \x01(\x03\"\x8b\x01\n\x0b\x41ssignments\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12!\n\x05tasks\x18\x03 \x03(\x0b\x32\x12.swarm.api.v1.Task\x12\x18\n\x10removed_task_ids\x18\x04 \x03(\t\x12\r\n\x05index\x18\x05 \x01(\x04\x12\x0c\n\x04more\x18\x06 \x01(\x08\"1\n\tStatusAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x12\n\nleaderless\x18\x02 \x01(\x08\"\x91\x02\n\x11\x44ispatcherMessage\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.swarm.api.v1.WelcomeH\x00\x12+\n\tnode_info\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.NodeInfoH\x00\x12\x30\n\x0b\x61ssignments\x18\x03 \x01(\x0b\x32\x19.swarm.api.v1.AssignmentsH\x00\x12-\n\nstatus_ack\x18\x04 \x01(\x0b\x32\x17.swarm.api.v1.StatusAckH\x00\x12\x39\n\x10log_subscription\x18\x05 \x01(\x0b\x32\x1d.swarm.api.v1.LogSubscriptionH\x00\x42\t\n\x07message\"\xb0\x01\n\x0cSessionState\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x0c\n\x04\x61\x64\x64r\x18\x04 \x01(\t\x12\x37\n\x0b\x64\x65scription\x18\x05 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescriptionH\x00\x88\x01\x01\x12\x11\n\tsilent_ns\x18\x06 \x01(\x03\x42\x0e\n\x0c_description\"W\n\x15ReportSessionsRequest\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12,\n\x08sessions\x18\x02 \x03(\x0b\x32\x1a.swarm.api.v1.SessionState\"\x18\n\x16ReportSessionsResponse\"\xb0\x01\n\x19ReportTaskStatusesRequest\x12\x42\n\x05nodes\x18\x01 \x03(\x0b\x32\x33.swarm.api.v1.ReportTaskStatusesRequest.NodeUpdates\x1aO\n\x0bNodeUpdates\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12/\n\x07updates\x18\x02 \x03(\x0b\x32\x1e.swarm.api.v1.TaskStatusUpdate\"\x1c\n\x1aReportTaskStatusesResponse2X\n\nDispatcher\x12J\n\x07Session\x12\x1a.swarm.api.v1.AgentMessage\x1a\x1f.swarm.api.v1.DispatcherMessage(\x01\x30\x01\x32\xce\x01\n\x06Leader\x12[\n\x0eReportSessions\x12#.swarm.api.v1.ReportSessionsRequest\x1a$.swarm.api.v1.ReportSessionsResponse\x12g\n\x12ReportTaskStatuses\x12\'.swarm.api.v1.ReportTaskStatusesRequest\x1a(.swarm.api.v1.ReportTaskStatusesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,39 +35,39 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'swarm.api.v1.dispatcher_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HELLO']._serialized_start=126
-  _globals['_HELLO']._serialized_end=185
-  _globals['_HEARTBEAT']._serialized_start=187
-  _globals['_HEARTBEAT']._serialized_end=198
-  _globals['_TASKSTATUSUPDATE']._serialized_start=200
-  _globals['_TASKSTATUSUPDATE']._serialized_end=277
-  _globals['_STATUSREPORT']._serialized_start=279
-  _globals['_STATUSREPORT']._serialized_end=360
-  _globals['_AGENTMESSAGE']._serialized_start=363
-  _globals['_AGENTMESSAGE']._serialized_end=574
-  _globals['_WELCOME']._serialized_start=576
-  _globals['_WELCOME']._serialized_end=634
-  _globals['_NODEINFO']._serialized_start=636
-  _globals['_NODEINFO']._serialized_end=751
-  _globals['_ASSIGNMENTS']._serialized_start=753
-  _globals['_ASSIGNMENTS']._serialized_end=863
-  _globals['_STATUSACK']._serialized_start=865
-  _globals['_STATUSACK']._serialized_end=894
-  _globals['_DISPATCHERMESSAGE']._serialized_start=897
-  _globals['_DISPATCHERMESSAGE']._serialized_end=1170
-  _globals['_SESSIONSTATE']._serialized_start=1173
-  _globals['_SESSIONSTATE']._serialized_end=1330
-  _globals['_REPORTSESSIONSREQUEST']._serialized_start=1332
-  _globals['_REPORTSESSIONSREQUEST']._serialized_end=1419
-  _globals['_REPORTSESSIONSRESPONSE']._serialized_start=1421
-  _globals['_REPORTSESSIONSRESPONSE']._serialized_end=1445
-  _globals['_REPORTTASKSTATUSESREQUEST']._serialized_start=1448
-  _globals['_REPORTTASKSTATUSESREQUEST']._serialized_end=1624
-  _globals['_REPORTTASKSTATUSESREQUEST_NODEUPDATES']._serialized_start=1545
-  _globals['_REPORTTASKSTATUSESREQUEST_NODEUPDATES']._serialized_end=1624
-  _globals['_REPORTTASKSTATUSESRESPONSE']._serialized_start=1626
-  _globals['_REPORTTASKSTATUSESRESPONSE']._serialized_end=1654
-  _globals['_DISPATCHER']._serialized_start=1656
-  _globals['_DISPATCHER']._serialized_end=1744
-  _globals['_LEADER']._serialized_start=1747
-  _globals['_LEADER']._serialized_end=1953
+  _globals['_HELLO']._serialized_end=208
+  _globals['_HEARTBEAT']._serialized_start=210
+  _globals['_HEARTBEAT']._serialized_end=221
+  _globals['_TASKSTATUSUPDATE']._serialized_start=223
+  _globals['_TASKSTATUSUPDATE']._serialized_end=300
+  _globals['_STATUSREPORT']._serialized_start=302
+  _globals['_STATUSREPORT']._serialized_end=383
+  _globals['_AGENTMESSAGE']._serialized_start=386
+  _globals['_AGENTMESSAGE']._serialized_end=597
+  _globals['_WELCOME']._serialized_start=599
+  _globals['_WELCOME']._serialized_end=677
+  _globals['_NODEINFO']._serialized_start=679
+  _globals['_NODEINFO']._serialized_end=794
+  _globals['_ASSIGNMENTS']._serialized_start=797
+  _globals['_ASSIGNMENTS']._serialized_end=936
+  _globals['_STATUSACK']._serialized_start=938
+  _globals['_STATUSACK']._serialized_end=987
+  _globals['_DISPATCHERMESSAGE']._serialized_start=990
+  _globals['_DISPATCHERMESSAGE']._serialized_end=1263
+  _globals['_SESSIONSTATE']._serialized_start=1266
+  _globals['_SESSIONSTATE']._serialized_end=1442
+  _globals['_REPORTSESSIONSREQUEST']._serialized_start=1444
+  _globals['_REPORTSESSIONSREQUEST']._serialized_end=1531
+  _globals['_REPORTSESSIONSRESPONSE']._serialized_start=1533
+  _globals['_REPORTSESSIONSRESPONSE']._serialized_end=1557
+  _globals['_REPORTTASKSTATUSESREQUEST']._serialized_start=1560
+  _globals['_REPORTTASKSTATUSESREQUEST']._serialized_end=1736
+  _globals['_REPORTTASKSTATUSESREQUEST_NODEUPDATES']._serialized_start=1657
+  _globals['_REPORTTASKSTATUSESREQUEST_NODEUPDATES']._serialized_end=1736
+  _globals['_REPORTTASKSTATUSESRESPONSE']._serialized_start=1738
+  _globals['_REPORTTASKSTATUSESRESPONSE']._serialized_end=1766
+  _globals['_DISPATCHER']._serialized_start=1768
+  _globals['_DISPATCHER']._serialized_end=1856
+  _globals['_LEADER']._serialized_start=1859
+  _globals['_LEADER']._serialized_end=2065
 # @@protoc_insertion_point(module_scope)

@@ -10,10 +10,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Hello(_message.Message):
-    __slots__ = ("description",)
+    __slots__ = ("description", "applied_index")
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_INDEX_FIELD_NUMBER: _ClassVar[int]
     description: _types_pb2.NodeDescription
-    def __init__(self, description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ...) -> None: ...
+    applied_index: int
+    def __init__(self, description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., applied_index: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ()
@@ -48,12 +50,14 @@ class AgentMessage(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., statuses: _Optional[_Union[StatusReport, _Mapping]] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("session_id", "heartbeat_period_ns")
+    __slots__ = ("session_id", "heartbeat_period_ns", "leaderless")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_PERIOD_NS_FIELD_NUMBER: _ClassVar[int]
+    LEADERLESS_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     heartbeat_period_ns: int
-    def __init__(self, session_id: _Optional[str] = ..., heartbeat_period_ns: _Optional[int] = ...) -> None: ...
+    leaderless: bool
+    def __init__(self, session_id: _Optional[str] = ..., heartbeat_period_ns: _Optional[int] = ..., leaderless: _Optional[bool] = ...) -> None: ...
 
 class NodeInfo(_message.Message):
     __slots__ = ("role", "managers", "heartbeat_period_ns")
@@ -66,22 +70,28 @@ class NodeInfo(_message.Message):
     def __init__(self, role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., heartbeat_period_ns: _Optional[int] = ...) -> None: ...
 
 class Assignments(_message.Message):
-    __slots__ = ("complete", "sequence", "tasks", "removed_task_ids")
+    __slots__ = ("complete", "sequence", "tasks", "removed_task_ids", "index", "more")
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     REMOVED_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     complete: bool
     sequence: int
     tasks: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Task]
     removed_task_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, complete: _Optional[bool] = ..., sequence: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[_objects_pb2.Task, _Mapping]]] = ..., removed_task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    index: int
+    more: bool
+    def __init__(self, complete: _Optional[bool] = ..., sequence: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[_objects_pb2.Task, _Mapping]]] = ..., removed_task_ids: _Optional[_Iterable[str]] = ..., index: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class StatusAck(_message.Message):
-    __slots__ = ("sequence",)
+    __slots__ = ("sequence", "leaderless")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LEADERLESS_FIELD_NUMBER: _ClassVar[int]
     sequence: int
-    def __init__(self, sequence: _Optional[int] = ...) -> None: ...
+    leaderless: bool
+    def __init__(self, sequence: _Optional[int] = ..., leaderless: _Optional[bool] = ...) -> None: ...
 
 class DispatcherMessage(_message.Message):
     __slots__ = ("welcome", "node_info", "assignments", "status_ack", "log_subscription")
@@ -98,18 +108,20 @@ class DispatcherMessage(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., node_info: _Optional[_Union[NodeInfo, _Mapping]] = ..., assignments: _Optional[_Union[Assignments, _Mapping]] = ..., status_ack: _Optional[_Union[StatusAck, _Mapping]] = ..., log_subscription: _Optional[_Union[_logs_pb2.LogSubscription, _Mapping]] = ...) -> None: ...
 
 class SessionState(_message.Message):
-    __slots__ = ("node_id", "session_id", "connected", "addr", "description")
+    __slots__ = ("node_id", "session_id", "connected", "addr", "description", "silent_ns")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
     ADDR_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SILENT_NS_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     session_id: str
     connected: bool
     addr: str
     description: _types_pb2.NodeDescription
-    def __init__(self, node_id: _Optional[str] = ..., session_id: _Optional[str] = ..., connected: _Optional[bool] = ..., addr: _Optional[str] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ...) -> None: ...
+    silent_ns: int
+    def __init__(self, node_id: _Optional[str] = ..., session_id: _Optional[str] = ..., connected: _Optional[bool] = ..., addr: _Optional[str] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., silent_ns: _Optional[int] = ...) -> None: ...
 
 class ReportSessionsRequest(_message.Message):
     __slots__ = ("complete", "sessions")

@@ -86,9 +86,11 @@ class PublishLogsResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class RelayLogsResponse(_message.Message):
-    __slots__ = ("message", "node_done")
+    __slots__ = ("message", "node_done", "node_started")
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     NODE_DONE_FIELD_NUMBER: _ClassVar[int]
+    NODE_STARTED_FIELD_NUMBER: _ClassVar[int]
     message: LogMessage
     node_done: str
-    def __init__(self, message: _Optional[_Union[LogMessage, _Mapping]] = ..., node_done: _Optional[str] = ...) -> None: ...
+    node_started: str
+    def __init__(self, message: _Optional[_Union[LogMessage, _Mapping]] = ..., node_done: _Optional[str] = ..., node_started: _Optional[str] = ...) -> None: ...
