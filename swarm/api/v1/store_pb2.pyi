@@ -47,14 +47,16 @@ class StoreTransaction(_message.Message):
     def __init__(self, actions: _Optional[_Iterable[_Union[StoreAction, _Mapping]]] = ...) -> None: ...
 
 class StoreEntry(_message.Message):
-    __slots__ = ("proposer", "sequence", "transactions")
+    __slots__ = ("proposer", "sequence", "transactions", "base_index")
     PROPOSER_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TRANSACTIONS_FIELD_NUMBER: _ClassVar[int]
+    BASE_INDEX_FIELD_NUMBER: _ClassVar[int]
     proposer: str
     sequence: int
     transactions: _containers.RepeatedCompositeFieldContainer[StoreTransaction]
-    def __init__(self, proposer: _Optional[str] = ..., sequence: _Optional[int] = ..., transactions: _Optional[_Iterable[_Union[StoreTransaction, _Mapping]]] = ...) -> None: ...
+    base_index: int
+    def __init__(self, proposer: _Optional[str] = ..., sequence: _Optional[int] = ..., transactions: _Optional[_Iterable[_Union[StoreTransaction, _Mapping]]] = ..., base_index: _Optional[int] = ...) -> None: ...
 
 class ProposerRecord(_message.Message):
     __slots__ = ("proposer", "sequence", "index")
