@@ -1,0 +1,149 @@
+"""`swarmctl init`, `join`, `join-token`, `leave`, `info`: this node and its cluster."""
+
+import click
+
+from swarm.api.v1 import control_pb2 as c
+from swarm.cli import names
+from swarm.cli.connect import connect
+
+AVAILABILITIES = click.Choice(list(names.AVAILABILITY))
+JOIN_TIMEOUT_S = 60.0  # reaching the manager, the certificate, and for managers the first log entries
+LEAVE_TIMEOUT_S = 120.0  # every task is stopped first, with its grace period
+
+
+def _tell_join(addr: str, token: str) -> None:
+    click.echo(f"\n    swarmctl join --token {token} {addr}\n")
+
+
+@click.command(epilog="\b\nExamples:\n  swarmctl init\n  swarmctl init --advertise-addr 10.0.0.1")
+@click.option(
+    "--advertise-addr", default="", help="Address (HOST[:PORT] or interface) that other nodes use."
+)
+@click.option("--listen-addr", default="", help="Address to listen on (default 0.0.0.0:2377).")
+@click.option("--availability", type=AVAILABILITIES, default="active", show_default=True)
+@click.option("--task-history-limit", type=int, help="Finished tasks kept per slot (default 5).")
+@click.option("--dispatcher-heartbeat", help="How often agents report, e.g. 5s.")
+@click.option("--cert-expiry", help="How long node certificates are valid, e.g. 2160h.")
+@click.option("--snapshot-interval", type=int, help="Log entries between Raft snapshots.")
+@click.pass_obj
+def init(
+    host: str,
+    advertise_addr: str,
+    listen_addr: str,
+    availability: str,
+    task_history_limit: int | None,
+    dispatcher_heartbeat: str | None,
+    cert_expiry: str | None,
+    snapshot_interval: int | None,
+) -> None:
+    """Start a cluster with this node as its first manager."""
+    from swarm.model.units import parse_duration
+
+    request = c.InitRequest(advertise_addr=advertise_addr, listen_addr=listen_addr)
+    request.availability = names.AVAILABILITY[availability]
+    spec = request.spec
+    if task_history_limit is not None:
+        spec.task_history_limit = task_history_limit
+    if dispatcher_heartbeat is not None:
+        spec.heartbeat_period_ns = parse_duration(dispatcher_heartbeat)
+    if cert_expiry is not None:
+        spec.node_cert_expiry_ns = parse_duration(cert_expiry)
+    if snapshot_interval is not None:
+        spec.snapshot_interval = snapshot_interval
+    with connect(host) as node:
+        answer = node.local.Init(request, timeout=JOIN_TIMEOUT_S)
+    click.echo(f"Cluster initialized: node {answer.node_id} is now a manager.")
+    click.echo("\nTo add a worker, run this on the other machine:")
+    _tell_join(answer.addr, answer.worker_token)
+    click.echo("To add a manager, run `swarmctl join-token manager` here and follow its instructions.")
+
+
+@click.command(epilog="\b\nExample:\n  swarmctl join --token SWMTKN-1-... 10.0.0.1:2377")
+@click.argument("addresses", metavar="HOST:PORT", nargs=-1, required=True)
+@click.option("--token", required=True, help="Join token; it decides between worker and manager.")
+@click.option(
+    "--advertise-addr", default="", help="Address (HOST[:PORT] or interface) that other nodes use."
+)
+@click.option("--listen-addr", default="", help="Address to listen on (managers; default 0.0.0.0:2377).")
+@click.option("--availability", type=AVAILABILITIES, default="active", show_default=True)
+@click.pass_obj
+def join(
+    host: str,
+    addresses: tuple[str, ...],
+    token: str,
+    advertise_addr: str,
+    listen_addr: str,
+    availability: str,
+) -> None:
+    """Join this node to a cluster, as the worker or manager that the token says."""
+    request = c.JoinRequest(
+        remote_addrs=addresses, token=token, advertise_addr=advertise_addr, listen_addr=listen_addr
+    )
+    request.availability = names.AVAILABILITY[availability]
+    with connect(host) as node:
+        answer = node.local.Join(request, timeout=JOIN_TIMEOUT_S)
+    click.echo(f"This node joined the cluster as a {names.word(names.ROLE, answer.role)}.")
+
+
+@click.command(
+    "join-token", epilog="\b\nExamples:\n  swarmctl join-token worker\n  swarmctl join-token -q manager"
+)
+@click.argument("role", type=click.Choice(list(names.ROLE)))
+@click.option("--rotate", is_flag=True, help="Make a new token; the old one stops working, members stay.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the token only.")
+@click.pass_obj
+def join_token(host: str, role: str, *, rotate: bool, quiet: bool) -> None:
+    """Show or rotate the token that lets nodes join as worker or manager."""
+    with connect(host) as node:
+        if rotate:
+            node.control.RotateJoinToken(c.RotateJoinTokenRequest(role=names.ROLE[role]))
+        tokens = node.control.GetJoinTokens(c.GetJoinTokensRequest())
+    token = tokens.worker if role == "worker" else tokens.manager
+    if quiet:
+        click.echo(token)
+        return
+    if rotate:
+        click.echo(f"The {role} token was rotated; the old one no longer works.\n")
+    click.echo(f"To add a {role} to this cluster, run this on the other machine:")
+    _tell_join(tokens.manager_addrs[0] if tokens.manager_addrs else "HOST:2377", token)
+
+
+@click.command()
+@click.option("-f", "--force", is_flag=True, help="Leave although this node is a manager.")
+@click.pass_obj
+def leave(host: str, *, force: bool) -> None:
+    """Take this node out of its cluster: its tasks stop here and run elsewhere."""
+    with connect(host) as node:
+        node.local.Leave(c.LeaveRequest(force=force), timeout=LEAVE_TIMEOUT_S)
+    click.echo("Node left the cluster.")
+
+
+@click.command()
+@click.option("--format", "layout", default="", help="json, or a template such as '{{.State}}'.")
+@click.pass_obj
+def info(host: str, layout: str) -> None:
+    """Show what this node is and knows of its cluster."""
+    from swarm.cli.render import fill
+
+    with connect(host) as node:
+        answer = node.local.Info(c.InfoRequest())
+    view = {
+        "State": c.InfoResponse.State.Name(answer.state).removeprefix("STATE_").lower(),
+        "NodeID": answer.node_id,
+        "ClusterID": answer.cluster_id,
+        "IsManager": answer.is_manager,
+        "Connected": answer.connected,
+        "Address": answer.addr,
+        "Leader": answer.leader_addr,
+        "Managers": [peer.addr for peer in answer.managers],
+        "Runtime": answer.runtime,
+        "Version": answer.version,
+        "Error": answer.error,
+    }
+    if layout:
+        click.echo(fill("{{json .}}" if layout == "json" else layout, view))
+        return
+    for key, value in view.items():
+        text = ", ".join(value) if isinstance(value, list) else str(value)
+        if text:
+            click.echo(f"{key}: {text}")

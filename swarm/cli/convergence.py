@@ -1,0 +1,107 @@
+"""Is a service what its spec says? Pure functions of the service and its tasks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from swarm.api.v1.objects_pb2 import Service, Task
+from swarm.api.v1.types_pb2 import RestartPolicy, TaskState, UpdateStatus
+from swarm.cli import names
+from swarm.cli.render import shorten
+
+DEFAULT_MONITOR_NS = 5_000_000_000
+PAUSED = {UpdateStatus.STATE_PAUSED, UpdateStatus.STATE_ROLLBACK_PAUSED}
+UNDER_WAY = {UpdateStatus.STATE_UPDATING, UpdateStatus.STATE_ROLLBACK_STARTED}
+REASON_WIDTH = 90
+
+
+class Verdict(Enum):
+    """How a service stands against its spec."""
+
+    WAITING = "waiting"
+    CONVERGED = "converged"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One look at a service: the verdict, why, and a line for every live task."""
+
+    verdict: Verdict
+    reason: str
+    running: int
+    wanted: int
+    lines: Sequence[str]
+
+
+def expected_tasks(service: Service) -> int | None:
+    """Return the number of replicas asked for, None for a global service."""
+    if service.spec.HasField("global"):
+        return None
+    replicated = service.spec.replicated
+    return replicated.replicas if replicated.HasField("replicas") else 1
+
+
+def monitor_ns(service: Service) -> int:
+    """Return how long a service must stay converged to be believed."""
+    update = service.spec.update
+    return update.monitor_ns if update.HasField("monitor_ns") else DEFAULT_MONITOR_NS
+
+
+def look(service: Service, tasks: Sequence[Task], *, rollback_wanted: bool = False) -> Picture:
+    """Judge a service by its tasks; `rollback_wanted` when going back is what the user asked for."""
+    live = [task for task in tasks if task.desired_state <= TaskState.TASK_STATE_RUNNING]
+    current = [task for task in live if task.spec_version == service.spec_version]
+    running = [task for task in current if task.status.state == TaskState.TASK_STATE_RUNNING]
+    expected = expected_tasks(service)
+    wanted = len(live) if expected is None else expected
+    verdict, reason = _judge(service, tasks, live, len(running), wanted, rollback_wanted)
+    lines = [_line(task) for task in sorted(live, key=lambda task: (task.slot, task.node_id))]
+    return Picture(verdict, reason, len(running), wanted, lines)
+
+
+def _judge(
+    service: Service,
+    tasks: Sequence[Task],
+    live: Sequence[Task],
+    running: int,
+    wanted: int,
+    rollback_wanted: bool,
+) -> tuple[Verdict, str]:
+    status = service.update_status
+    if status.state in PAUSED:
+        state = names.word(names.UPDATE_STATE, status.state).replace("_", " ")
+        return Verdict.FAILED, f"{state}: {status.message}"
+    if status.state == UpdateStatus.STATE_ROLLBACK_COMPLETED and not rollback_wanted:
+        return Verdict.FAILED, f"was rolled back: {status.message}"
+    gone = [task for task in tasks if task.desired_state > TaskState.TASK_STATE_RUNNING]
+    stopping = any(task.status.state < TaskState.TASK_STATE_COMPLETE and task.node_id for task in gone)
+    if running >= wanted == len(live) and status.state not in UNDER_WAY and not (wanted == 0 and stopping):
+        return Verdict.CONVERGED, ""
+    ended = _given_up(service, tasks, live)
+    if ended:
+        return Verdict.FAILED, ended
+    return Verdict.WAITING, next((task.status.err for task in live if task.status.err), "")
+
+
+def _given_up(service: Service, tasks: Sequence[Task], live: Sequence[Task]) -> str:
+    """Return why nothing will run any more: all tasks ended and the restart policy allows no other."""
+    policy = service.spec.task.restart
+    bounded = policy.max_attempts > 0 or policy.condition != RestartPolicy.CONDITION_ANY
+    ended = [
+        task
+        for task in tasks
+        if task.spec_version == service.spec_version and task.status.state >= TaskState.TASK_STATE_COMPLETE
+    ]
+    if not bounded or not ended or any(task.status.state < TaskState.TASK_STATE_COMPLETE for task in live):
+        return ""
+    last = max(ended, key=lambda task: (task.status.timestamp.seconds, task.status.timestamp.nanos))
+    state = names.word(names.TASK_STATE, last.status.state)
+    error = f", {last.status.err}" if last.status.err else ""
+    return f"has no task left to run: the restart policy allows no other (last: {state}{error})"
+
+
+def _line(task: Task) -> str:
+    state = names.word(names.TASK_STATE, task.status.state)
+    where = f"{task.service_annotations.name}.{task.slot or task.node_id[:12]}"
+    return f"{where}: {state:<10} {shorten(task.status.err, REASON_WIDTH)}".rstrip()

@@ -1,0 +1,134 @@
+"""`swarmctl image`: images that were loaded into the cluster."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from swarm.api.v1 import control_pb2 as c
+from swarm.api.v1 import objects_pb2 as o
+from swarm.cli import objects
+from swarm.cli.connect import connect
+from swarm.errors import InvalidArgument
+
+CHUNK_BYTES = 1 << 20
+COLUMNS = (
+    ("REPOSITORY", "Repository"),
+    ("TAG", "Tag"),
+    ("IMAGE ID", "ID"),
+    ("CREATED", "Created"),
+    ("SIZE", "Size"),
+)
+
+
+@click.group()
+def image() -> None:
+    """Images loaded into the cluster."""
+
+
+def _row(item: o.Image, now_ns: int) -> dict[str, str]:
+    from swarm.clock import nanoseconds
+    from swarm.model.units import format_age, format_size
+
+    repository, _, tag = item.annotations.name.rpartition(":")
+    return {
+        "Repository": repository.removeprefix("docker.io/").removeprefix("library/"),
+        "Tag": tag,
+        "ID": item.digest.removeprefix("sha256:")[:12],
+        "Digest": item.digest,
+        "Created": f"{format_age(now_ns - nanoseconds(item.meta.created_at))} ago",
+        "Size": format_size(item.size_bytes),
+    }
+
+
+@image.command("ls")
+@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
+@click.pass_obj
+def ls(host: str, layout: str, *, quiet: bool) -> None:
+    """List the images of the cluster."""
+    from swarm.cli.render import show
+    from swarm.clock import SystemClock
+
+    with connect(host) as conn:
+        images = conn.control.ListImages(c.ListImagesRequest()).images
+    rows = [_row(item, SystemClock().now_ns()) for item in images]
+    show(
+        sorted(rows, key=lambda row: (row["Repository"], row["Tag"])), COLUMNS, layout, "ID" if quiet else ""
+    )
+
+
+def _chunks(stream: BinaryIO, reference: str, size: int) -> Iterator[c.LoadImageRequest]:
+    """Yield the archive in pieces, showing how far it is when somebody watches."""
+    bar: Any
+    with click.progressbar(
+        length=size or None, label="Loading", file=sys.stderr, hidden=not size or not sys.stderr.isatty()
+    ) as bar:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield c.LoadImageRequest(chunk=chunk, reference=reference)
+            bar.update(len(chunk))
+
+
+@image.command(
+    "load",
+    epilog="\b\nExamples:\n  swarmctl image load -i web.tar\n  docker save web:1 | swarmctl image load",
+)
+@click.option(
+    "-i", "--input", "source", type=click.Path(exists=True, dir_okay=False), help="File; default: stdin."
+)
+@click.option("-t", "--tag", default="", help="Name for an image that has none in the archive.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the references only.")
+@click.pass_obj
+def load(host: str, source: str | None, tag: str, *, quiet: bool) -> None:
+    """Give the cluster an image from an OCI layout or `docker save` archive; no registry needed."""
+    if source is None and sys.stdin.isatty():
+        raise InvalidArgument(
+            "image load reads an archive from standard input; or name one with --input FILE"
+        )
+    with connect(host) as conn, Path(source).open("rb") if source else sys.stdin.buffer as stream:
+        size = Path(source).stat().st_size if source else 0
+        answer = conn.control.LoadImage(_chunks(stream, tag, size), timeout=None)
+    for item in answer.images:
+        click.echo(item.annotations.name if quiet else f"Loaded image: {item.annotations.name}")
+
+
+@image.command("inspect")
+@click.argument("refs", metavar="IMAGE...", nargs=-1, required=True)
+@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
+@click.pass_context
+def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
+    """Show everything known of images of the cluster."""
+    from swarm.cli.inspect_view import View
+    from swarm.cli.inspect_view import image as view
+    from swarm.errors import NotFound
+    from swarm.model.reference import parse_reference
+
+    with connect(ctx.obj) as conn:
+        images = conn.control.ListImages(c.ListImagesRequest()).images
+
+    def get(ref: str) -> View:
+        name = str(parse_reference(ref))
+        for item in images:
+            if item.annotations.name == name or ref in {item.id, item.digest}:
+                return view(item)
+        raise NotFound(
+            f"image {ref} is not loaded into the cluster; `swarmctl image ls` lists those that are"
+        )
+
+    ctx.exit(objects.inspect(refs, get, layout))
+
+
+@image.command("rm")
+@click.argument("refs", metavar="IMAGE...", nargs=-1, required=True)
+@click.pass_context
+def rm(ctx: click.Context, refs: tuple[str, ...]) -> None:
+    """Take images out of the cluster; containers that use them run on."""
+    with connect(ctx.obj) as conn:
+
+        def act(ref: str) -> str:
+            conn.control.RemoveImage(c.RemoveImageRequest(ref=ref))
+            return f"Removed: {ref}"
+
+        ctx.exit(objects.each(refs, act))

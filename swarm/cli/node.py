@@ -1,0 +1,215 @@
+"""`swarmctl node`: the machines of the cluster."""
+
+from typing import Any
+
+import click
+
+from swarm.api.v1 import control_pb2 as c
+from swarm.api.v1 import objects_pb2 as o
+from swarm.cli import names, objects, parse
+from swarm.cli.connect import connect
+
+COLUMNS = (
+    ("ID", "IDMark"),
+    ("HOSTNAME", "Hostname"),
+    ("STATUS", "Status"),
+    ("AVAILABILITY", "Availability"),
+    ("MANAGER STATUS", "ManagerStatus"),
+    ("ENGINE VERSION", "EngineVersion"),
+)
+FILTERS = ("id", "name", "role", "label", "node.label", "membership")
+
+
+@click.group()
+def node() -> None:
+    """Nodes of the cluster."""
+
+
+def _row(item: o.Node, self_id: str) -> dict[str, str]:
+    status = item.manager_status
+    reach = names.REACHABILITY[status.reachability] if item.HasField("manager_status") else ""
+    return {
+        "ID": item.id,
+        "IDMark": f"{item.id} *" if item.id == self_id else item.id,
+        "Self": str(item.id == self_id).lower(),
+        "Hostname": item.description.hostname,
+        "Status": names.word(names.NODE_STATE, item.status.state).capitalize(),
+        "Availability": names.word(names.AVAILABILITY, item.spec.availability).capitalize(),
+        "ManagerStatus": "Leader" if status.leader else reach,
+        "EngineVersion": item.description.engine_version,
+        "Address": item.status.addr,
+    }
+
+
+def _filters(texts: tuple[str, ...]) -> c.Filters:
+    found = parse.filters(texts, FILTERS)
+    result = c.Filters(
+        id_prefixes=found.get("id", []),
+        name_prefixes=found.get("name", []),
+        labels=found.get("label", []),
+        node_labels=found.get("node.label", []),
+    )
+    for role in found.get("role", []):
+        if role not in names.ROLE:
+            raise click.UsageError(f"--filter role={role}: write worker or manager")
+        result.roles.append(names.ROLE[role])
+    return result
+
+
+@node.command("ls")
+@click.option("-f", "--filter", "filters", multiple=True, help=f"KEY=VALUE; keys: {', '.join(FILTERS)}.")
+@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
+@click.pass_obj
+def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None:
+    """List the nodes."""
+    from swarm.cli.render import show
+
+    with connect(host) as conn:
+        answer = conn.control.ListNodes(c.ListNodesRequest(filters=_filters(filters)))
+    rows = [_row(item, answer.self_id) for item in answer.nodes]
+    rows.sort(key=lambda row: (row["Hostname"], row["ID"]))
+    if layout == "json":
+        for row in rows:
+            del row["IDMark"]
+    show(rows, COLUMNS, layout, "ID" if quiet else "")
+
+
+@node.command(
+    "inspect",
+    epilog="\b\nExamples:\n  swarmctl node inspect self\n  swarmctl node inspect -f '{{.Status.State}}' w1",
+)
+@click.argument("refs", metavar="self|NODE...", nargs=-1, required=True)
+@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
+@click.option("--pretty", is_flag=True, help="Print for people.")
+@click.pass_context
+def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, pretty: bool) -> None:
+    """Show everything known of nodes."""
+    from swarm.cli.inspect_view import node as view
+    from swarm.cli.pretty import pretty_node
+
+    with connect(ctx.obj) as conn:
+
+        def get(ref: str) -> Any:
+            item = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
+            return pretty_node(item) if pretty else view(item)
+
+        if pretty:
+            ctx.exit(objects.each(refs, get))
+        ctx.exit(objects.inspect(refs, get, layout))
+
+
+@node.command("ps")
+@click.argument("refs", metavar="[NODE...]", nargs=-1)
+@click.option(
+    "-f", "--filter", "filters", multiple=True, help="KEY=VALUE; keys: id, name, desired-state, label."
+)
+@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("--no-resolve", is_flag=True, help="Print node ids instead of names.")
+@click.option("--no-trunc", is_flag=True, help="Do not shorten ids and errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
+@click.pass_obj
+def ps(host: str, /, refs: tuple[str, ...], filters: tuple[str, ...], layout: str, **flags: bool) -> None:
+    """List the tasks of nodes (default: the node asked)."""
+    from swarm.cli.tasks import list_tasks
+
+    with connect(host) as conn:
+        ids = [conn.control.GetNode(c.GetNodeRequest(ref=ref)).node.id for ref in refs or ("self",)]
+        list_tasks(conn, c.Filters(node_ids=ids), filters, layout, flags)
+
+
+def _update(conn: Any, ref: str, change: Any) -> o.Node:
+    """Read a node, let `change` edit a copy of its spec, write it back."""
+    found = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
+    change(found.spec)
+    request = c.UpdateNodeRequest(id=found.id, version=found.meta.version.index, spec=found.spec)
+    updated: o.Node = conn.control.UpdateNode(request).node
+    return updated
+
+
+@node.command(
+    "update",
+    epilog="\b\nExamples:\n"
+    "  swarmctl node update --availability drain w1\n"
+    "  swarmctl node update --label-add zone=a w1",
+)
+@click.argument("ref", metavar="NODE")
+@click.option("--availability", type=click.Choice(list(names.AVAILABILITY)))
+@click.option("--role", type=click.Choice(list(names.ROLE)))
+@click.option("--label-add", multiple=True, metavar="KEY=VALUE", help="Add or change a label.")
+@click.option("--label-rm", multiple=True, metavar="KEY", help="Remove a label.")
+@click.pass_obj
+def update(
+    host: str,
+    ref: str,
+    availability: str | None,
+    role: str | None,
+    label_add: tuple[str, ...],
+    label_rm: tuple[str, ...],
+) -> None:
+    """Change availability, role or labels of a node."""
+
+    def change(spec: Any) -> None:
+        for key in label_rm:
+            if key not in spec.annotations.labels:
+                raise click.UsageError(f'node {ref} has no label "{key}"')
+            del spec.annotations.labels[key]
+        for key, value in parse.key_values(label_add, "--label-add").items():
+            spec.annotations.labels[key] = value
+        if availability is not None:
+            spec.availability = names.AVAILABILITY[availability]
+        if role is not None:
+            spec.desired_role = names.ROLE[role]
+
+    with connect(host) as conn:
+        _update(conn, ref, change)
+    click.echo(ref)
+
+
+def _set_role(ctx: click.Context, refs: tuple[str, ...], role: str) -> None:
+    with connect(ctx.obj) as conn:
+
+        def act(ref: str) -> str:
+            found = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
+            if found.spec.desired_role == names.ROLE[role]:
+                return f"Node {ref} is already a {role}."
+
+            def change(spec: Any) -> None:
+                spec.desired_role = names.ROLE[role]
+
+            _update(conn, ref, change)
+            done = "promoted to a manager" if role == "manager" else "demoted to a worker"
+            return f"Node {ref} {done} in the cluster."
+
+        ctx.exit(objects.each(refs, act))
+
+
+@node.command()
+@click.argument("refs", metavar="NODE...", nargs=-1, required=True)
+@click.pass_context
+def promote(ctx: click.Context, refs: tuple[str, ...]) -> None:
+    """Make nodes managers."""
+    _set_role(ctx, refs, "manager")
+
+
+@node.command()
+@click.argument("refs", metavar="NODE...", nargs=-1, required=True)
+@click.pass_context
+def demote(ctx: click.Context, refs: tuple[str, ...]) -> None:
+    """Make managers workers again."""
+    _set_role(ctx, refs, "worker")
+
+
+@node.command()
+@click.argument("refs", metavar="NODE...", nargs=-1, required=True)
+@click.option("-f", "--force", is_flag=True, help="Remove although the node is up; its tasks are given up.")
+@click.pass_context
+def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
+    """Remove nodes that left or are gone for good."""
+    with connect(ctx.obj) as conn:
+
+        def act(ref: str) -> str:
+            conn.control.RemoveNode(c.RemoveNodeRequest(ref=ref, force=force))
+            return ref
+
+        ctx.exit(objects.each(refs, act))

@@ -1,0 +1,121 @@
+"""Waiting until a service has converged, and showing how far it is."""
+
+import sys
+import time
+
+import click
+
+from swarm.api.v1 import control_pb2 as c
+from swarm.api.v1.objects_pb2 import Service, Task
+from swarm.cli.connect import Connection
+from swarm.cli.convergence import Picture, Verdict, look, monitor_ns
+from swarm.errors import NotFound, TransientError
+
+POLL_S = 0.2
+LINES_MAX = 20  # one line a task up to so many, one line for all beyond
+
+
+class Display:
+    """Redraws a few lines on a terminal; says nothing when nobody watches."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._active = not quiet and sys.stderr.isatty()
+        self._drawn = 0
+
+    def draw(self, picture: Picture) -> None:
+        """Show one picture in place of the last one."""
+        if not self._active:
+            return
+        head = f"overall progress: {picture.running} out of {picture.wanted} tasks"
+        lines = [head, *(picture.lines if len(picture.lines) <= LINES_MAX else [picture.reason])]
+        if self._drawn:
+            click.echo(f"\x1b[{self._drawn}A\x1b[J", nl=False, err=True)
+        for line in lines:
+            click.echo(line, err=True)
+        self._drawn = len(lines)
+
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
+        if self._active:
+            click.echo(text, err=True)
+            self._drawn = 0
+
+
+def fetch(conn: Connection, service_id: str) -> tuple[Service, list[Task]]:
+    """Read a service and its tasks."""
+    service = conn.control.GetService(c.GetServiceRequest(ref=service_id)).service
+    filters = c.Filters(service_ids=[service_id])
+    return service, list(conn.control.ListTasks(c.ListTasksRequest(filters=filters)).tasks)
+
+
+def wait(
+    conn: Connection, service_id: str, *, quiet: bool, timeout_s: float | None, rollback: bool = False
+) -> int:
+    """Wait until the service has converged and stayed so for its monitor time; return the exit code."""
+    waiting = _Waiting(
+        conn, service_id, timeout_s=timeout_s, rollback=rollback, display=Display(quiet=quiet)
+    )
+    try:
+        while (code := waiting.step()) is None:
+            time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nThe service goes on in the background; `swarmctl service ps {service_id}` shows it.",
+            err=True,
+        )
+        return 130
+    except NotFound:
+        click.echo(f"Error: service {service_id} was removed", err=True)
+        return 1
+    return code
+
+
+class _Waiting:
+    """One wait: when it began and since when the service looks converged."""
+
+    def __init__(
+        self, conn: Connection, service_id: str, *, timeout_s: float | None, rollback: bool, display: Display
+    ) -> None:
+        self._conn = conn
+        self._service_id = service_id
+        self._timeout_s = timeout_s
+        self._rollback = rollback
+        self._display = display
+        self._started = time.monotonic()
+        self._stable_since: float | None = None
+
+    def step(self) -> int | None:
+        """Look once; return the exit code when it is decided."""
+        now = time.monotonic()
+        try:
+            service, tasks = fetch(self._conn, self._service_id)
+        except TransientError as problem:
+            self._display.note(f"waiting: {problem}")
+            return self._late(self._service_id, str(problem), now)
+        picture = look(service, tasks, rollback_wanted=self._rollback)
+        self._display.draw(picture)
+        name = service.spec.annotations.name
+        if picture.verdict is Verdict.FAILED:
+            click.echo(f"Error: service {name} {picture.reason}", err=True)
+            return 1
+        if picture.verdict is Verdict.WAITING:
+            self._stable_since = None
+            why = f"{picture.running} of {picture.wanted} tasks run" + (
+                f": {picture.reason}" if picture.reason else ""
+            )
+            return self._late(name, why, now)
+        self._stable_since = self._stable_since or now
+        if now - self._stable_since < monitor_ns(service) / 1e9:
+            return None
+        self._display.note("verify: service converged")
+        return 0
+
+    def _late(self, name: str, why: str, now: float) -> int | None:
+        if self._timeout_s is None or now - self._started <= self._timeout_s:
+            return None
+        click.echo(
+            f"Error: service {name} has not converged in time, {why}. "
+            f"It goes on in the background; `swarmctl service ps {name}` shows it.",
+            err=True,
+        )
+        return 1

@@ -1,0 +1,329 @@
+"""`swarmctl service`: what runs on the cluster."""
+
+import sys
+from typing import Any
+
+import click
+
+from swarm.api.v1 import control_pb2 as c
+from swarm.api.v1 import objects_pb2 as o
+from swarm.api.v1.specs_pb2 import ServiceSpec
+from swarm.cli import names, objects, parse
+from swarm.cli.connect import Connection, connect
+from swarm.cli.service_lists import ADDS, LISTS, REMOVES, add_lists, many, remove_lists
+from swarm.cli.service_options import apply_single, spec_options, words
+from swarm.errors import InvalidArgument
+
+COLUMNS = (
+    ("ID", "ID"),
+    ("NAME", "Name"),
+    ("MODE", "Mode"),
+    ("REPLICAS", "Replicas"),
+    ("IMAGE", "Image"),
+    ("PORTS", "Ports"),
+)
+FILTERS = ("id", "name", "label", "mode")
+
+
+@click.group()
+def service() -> None:
+    """Services of the cluster."""
+
+
+@service.command(
+    context_settings={"allow_interspersed_args": False},
+    epilog="\b\nExamples:\n"
+    "  swarmctl service create --name web --replicas 3 web:1\n"
+    "  swarmctl service create --name agent --mode global agent:2\n"
+    "  swarmctl service create --name db --constraint node.labels.disk==ssd --limit-memory 512m db:1",
+)
+@click.argument("image")
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+@click.option("--name", default="", help="Name of the service (default: made up).")
+@click.option("--mode", type=click.Choice(["replicated", "global"]), default="replicated", show_default=True)
+@click.option("--replicas", type=int, help="Number of tasks (default 1).")
+@many(*LISTS)
+@spec_options
+@click.pass_context
+def create(ctx: click.Context, /, image: str, args: tuple[str, ...], **given: Any) -> None:
+    """Create a service that runs IMAGE, with ARGS in place of the image's command."""
+    spec = new_spec(image, args, given)
+    with connect(ctx.obj) as conn:
+        request = c.CreateServiceRequest(spec=spec, skip_image_resolution=given["no_resolve_image"])
+        answer = conn.control.CreateService(request)
+        _warn(answer.warnings)
+        click.echo(answer.service.id)
+        ctx.exit(_settle(conn, answer.service.id, given))
+
+
+def new_spec(image: str, args: tuple[str, ...], given: dict[str, Any]) -> ServiceSpec:
+    """Return the spec that `service create` with these options asks for."""
+    from swarm.cli.made_up import made_up_name
+
+    spec = ServiceSpec()
+    spec.annotations.name = given["name"] or made_up_name()
+    spec.task.container.image = image
+    spec.task.container.args.extend(args)
+    if given["mode"] == "global":
+        if given["replicas"] is not None:
+            raise InvalidArgument("--replicas cannot be used with --mode global: every node runs one task")
+        getattr(spec, "global").SetInParent()
+    else:
+        spec.replicated.SetInParent()
+        if given["replicas"] is not None:
+            spec.replicated.replicas = _count(given["replicas"])
+    apply_single(spec, given)
+    add_lists(spec, given, "")
+    _registry_auth(spec, given)
+    return spec
+
+
+def _count(replicas: int) -> int:
+    if replicas < 0:
+        raise InvalidArgument(f"replicas {replicas}: the number of replicas cannot be negative")
+    return replicas
+
+
+def _warn(warnings: Any) -> None:
+    for warning in warnings:
+        click.echo(f"Warning: {warning}", err=True)
+
+
+def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
+    if given["with_registry_auth"]:
+        from swarm.cli.registry_auth import credentials
+
+        spec.task.container.registry_auth.CopyFrom(credentials(spec.task.container.image))
+
+
+def _settle(conn: Connection, service_id: str, given: dict[str, Any], *, rollback: bool = False) -> int:
+    """Wait for convergence unless asked not to; return the exit code."""
+    if given["detach"]:
+        return 0
+    from swarm.cli.progress import wait
+    from swarm.model.units import parse_duration
+
+    timeout_s = parse_duration(given["timeout"]) / 1e9 if given.get("timeout") else None
+    return wait(conn, service_id, quiet=given["quiet"], timeout_s=timeout_s, rollback=rollback)
+
+
+@service.command(
+    epilog="\b\nExamples:\n"
+    "  swarmctl service update --image web:2 --update-order start-first web\n"
+    "  swarmctl service update --env-add DEBUG=1 --env-rm OLD web\n"
+    "  swarmctl service update --force web      # replace every task"
+)
+@click.argument("ref", metavar="SERVICE")
+@click.option("--image", help="New image.")
+@click.option("--args", help="New arguments in place of the image's command.")
+@click.option("--replicas", type=int, help="New number of tasks.")
+@click.option("--force", is_flag=True, help="Replace every task although nothing changed.")
+@click.option("--rollback", is_flag=True, help="Go back to the previous spec.")
+@many(*ADDS, *REMOVES)
+@spec_options
+@click.pass_context
+def update(ctx: click.Context, /, ref: str, **given: Any) -> None:
+    """Change a service; running tasks are replaced as its update policy says."""
+    with connect(ctx.obj) as conn:
+        if given["rollback"]:
+            ctx.exit(_roll_back(conn, ref, given))
+        found = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
+        request = c.UpdateServiceRequest(id=found.id, version=found.meta.version.index)
+        request.skip_image_resolution = given["no_resolve_image"] or given["image"] is None
+        request.spec.CopyFrom(found.spec)
+        _change(request.spec, given)
+        _warn(conn.control.UpdateService(request).warnings)
+        click.echo(ref)
+        ctx.exit(_settle(conn, found.id, given))
+
+
+def _change(spec: ServiceSpec, given: dict[str, Any]) -> None:
+    if given["image"] is not None:
+        spec.task.container.image = given["image"]
+        spec.task.container.image_digest = ""
+    if given["args"] is not None:
+        del spec.task.container.args[:]
+        spec.task.container.args.extend(words(given["args"], "--args"))
+    if given["replicas"] is not None:
+        if not spec.HasField("replicated"):
+            raise InvalidArgument("--replicas: only a replicated service has a number of replicas")
+        spec.replicated.replicas = _count(given["replicas"])
+    if given["force"]:
+        spec.task.force_update += 1
+    apply_single(spec, given)
+    remove_lists(spec, given)
+    add_lists(spec, given, "_add")
+    _registry_auth(spec, given)
+
+
+def _roll_back(conn: Connection, ref: str, given: dict[str, Any]) -> int:
+    found = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
+    request = c.UpdateServiceRequest(id=found.id, version=found.meta.version.index, rollback=True)
+    conn.control.UpdateService(request)
+    click.echo(ref)
+    return _settle(conn, found.id, given, rollback=True)
+
+
+@service.command()
+@click.argument("ref", metavar="SERVICE")
+@click.option("-d", "--detach", is_flag=True, help="Return at once instead of waiting for convergence.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("--timeout", help="Exit 1 if the service has not converged by then, e.g. 2m.")
+@click.pass_context
+def rollback(ctx: click.Context, /, ref: str, **given: Any) -> None:
+    """Go back to the spec before the last update."""
+    with connect(ctx.obj) as conn:
+        ctx.exit(_roll_back(conn, ref, given))
+
+
+@service.command(epilog="\b\nExample:\n  swarmctl service scale web=50 worker=5")
+@click.argument("pairs", metavar="SERVICE=REPLICAS...", nargs=-1, required=True)
+@click.option("-d", "--detach", is_flag=True, help="Return at once instead of waiting for convergence.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("--timeout", help="Exit 1 if the services have not converged by then, e.g. 2m.")
+@click.pass_context
+def scale(ctx: click.Context, /, pairs: tuple[str, ...], **given: Any) -> None:
+    """Change the number of replicas of services."""
+    wanted = {pair: _scale_pair(pair) for pair in pairs}
+    with connect(ctx.obj) as conn:
+        ids: list[str] = []
+
+        def act(pair: str) -> str:
+            ref, replicas = wanted[pair]
+            found = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
+            if not found.spec.HasField("replicated"):
+                raise InvalidArgument(f"service {ref} is global: it has no number of replicas to change")
+            request = c.UpdateServiceRequest(id=found.id, version=found.meta.version.index)
+            request.skip_image_resolution = True
+            request.spec.CopyFrom(found.spec)
+            request.spec.replicated.replicas = replicas
+            conn.control.UpdateService(request)
+            ids.append(found.id)
+            return f"{ref} scaled to {replicas}"
+
+        code = objects.each(pairs, act)
+        ctx.exit(max([code, *(_settle(conn, service_id, given) for service_id in ids)]))
+
+
+def _scale_pair(pair: str) -> tuple[str, int]:
+    ref, _, number = pair.partition("=")
+    if not ref or not number.removeprefix("-").isdigit():
+        raise InvalidArgument(f'scale "{pair}": write SERVICE=REPLICAS, e.g. web=5')
+    return ref, _count(int(number))
+
+
+def _row(item: o.Service, status: c.ServiceStatus) -> dict[str, str]:
+    replicas = f"{status.running_tasks}/{status.desired_tasks}"
+    limit = item.spec.task.placement.max_replicas_per_node
+    ports = [
+        f"*:{port.published_port or 'auto'}->{port.target_port}/{names.PROTOCOL[port.protocol]}"
+        for port in item.spec.endpoint.ports
+    ]
+    return {
+        "ID": item.id[:12],
+        "Name": item.spec.annotations.name,
+        "Mode": "global" if item.spec.HasField("global") else "replicated",
+        "Replicas": f"{replicas} (max {limit} per node)" if limit else replicas,
+        "Image": item.spec.task.container.image,
+        "Ports": ", ".join(ports),
+    }
+
+
+@service.command()
+@click.option("-f", "--filter", "filters", multiple=True, help=f"KEY=VALUE; keys: {', '.join(FILTERS)}.")
+@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
+@click.pass_obj
+def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None:
+    """List the services."""
+    from swarm.cli.render import show
+
+    found = parse.filters(filters, FILTERS)
+    request = c.ListServicesRequest(
+        filters=c.Filters(
+            id_prefixes=found.get("id", []),
+            name_prefixes=found.get("name", []),
+            labels=found.get("label", []),
+            modes=found.get("mode", []),
+        )
+    )
+    with connect(host) as conn:
+        answer = conn.control.ListServices(request)
+    rows = [_row(item, status) for item, status in zip(answer.services, answer.statuses, strict=True)]
+    show(sorted(rows, key=lambda row: row["Name"]), COLUMNS, layout, "ID" if quiet else "")
+
+
+@service.command()
+@click.argument("refs", metavar="SERVICE...", nargs=-1, required=True)
+@click.option(
+    "-f", "--filter", "filters", multiple=True, help="KEY=VALUE; keys: id, name, node, desired-state, label."
+)
+@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("--no-resolve", is_flag=True, help="Print node ids instead of names.")
+@click.option("--no-trunc", is_flag=True, help="Do not shorten ids and errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
+@click.pass_obj
+def ps(host: str, /, refs: tuple[str, ...], filters: tuple[str, ...], layout: str, **flags: bool) -> None:
+    """List the tasks of services, with the history of every slot."""
+    from swarm.cli.tasks import list_tasks
+
+    with connect(host) as conn:
+        ids = [conn.control.GetService(c.GetServiceRequest(ref=ref)).service.id for ref in refs]
+        list_tasks(conn, c.Filters(service_ids=ids), filters, layout, flags)
+
+
+@service.command()
+@click.argument("refs", metavar="SERVICE...", nargs=-1, required=True)
+@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
+@click.option("--pretty", is_flag=True, help="Print for people.")
+@click.pass_context
+def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, pretty: bool) -> None:
+    """Show everything known of services."""
+    from swarm.cli.inspect_view import service as view
+    from swarm.cli.pretty import pretty_service
+
+    with connect(ctx.obj) as conn:
+
+        def get(ref: str) -> Any:
+            item = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
+            return pretty_service(item) if pretty else view(item)
+
+        ctx.exit(objects.each(refs, get) if pretty else objects.inspect(refs, get, layout))
+
+
+@service.command()
+@click.argument("refs", metavar="SERVICE...", nargs=-1, required=True)
+@click.pass_context
+def rm(ctx: click.Context, refs: tuple[str, ...]) -> None:
+    """Remove services and their tasks."""
+    with connect(ctx.obj) as conn:
+
+        def act(ref: str) -> str:
+            conn.control.RemoveService(c.RemoveServiceRequest(ref=ref))
+            return ref
+
+        ctx.exit(objects.each(refs, act))
+
+
+@service.command(
+    epilog="\b\nExamples:\n"
+    "  swarmctl service logs -f --tail 100 web\n"
+    "  swarmctl service logs --since 10m web"
+)
+@click.argument("ref", metavar="SERVICE|TASK")
+@click.option("-f", "--follow", is_flag=True, help="Go on with new output.")
+@click.option("-n", "--tail", default="all", show_default=True, help="Last lines of each task.")
+@click.option("--since", default="", help="Only after: RFC 3339 time or age such as 10m.")
+@click.option("--until", default="", help="Only before: RFC 3339 time or age such as 10m.")
+@click.option("-t", "--timestamps", is_flag=True, help="Print when each line was written.")
+@click.option("--no-resolve", is_flag=True, help="Print ids instead of names.")
+@click.option("--no-task-ids", is_flag=True, help="Do not print task ids.")
+@click.option("--no-trunc", is_flag=True, help="Do not shorten ids.")
+@click.option("--raw", is_flag=True, help="Print the output only.")
+@click.pass_context
+def logs(ctx: click.Context, /, ref: str, **given: Any) -> None:
+    """Show what the containers of a service or one task wrote."""
+    from swarm.cli.service_logs import show_logs
+
+    with connect(ctx.obj) as conn:
+        ctx.exit(show_logs(conn, ref, given, sys.stdout.buffer, sys.stderr.buffer))

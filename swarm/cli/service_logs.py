@@ -1,0 +1,109 @@
+"""`swarmctl service logs`: lines of all tasks, told apart and in order."""
+
+from datetime import datetime
+from typing import Any, BinaryIO
+
+import click
+
+from swarm.api.v1 import control_pb2 as c
+from swarm.api.v1.logs_pb2 import LogMessage, LogOptions, LogSelector, LogStream
+from swarm.api.v1.objects_pb2 import Task
+from swarm.cli.connect import Connection
+from swarm.cli.inspect_view import when
+from swarm.cli.task_table import SHORT_ID, task_name
+from swarm.cli.tasks import node_names
+from swarm.clock import SystemClock, timestamp
+from swarm.errors import InvalidArgument, NotFound
+from swarm.model.units import parse_duration
+
+PREFIX_WIDTH = 30
+
+
+def options(given: dict[str, Any], now_ns: int) -> LogOptions:
+    """Return what the command line asks for."""
+    result = LogOptions(follow=given["follow"], stdout=True, stderr=True)
+    if given["tail"] != "all":
+        if not given["tail"].isdigit():
+            raise InvalidArgument(f"--tail {given['tail']}: write a number of lines or all")
+        result.tail = int(given["tail"])
+    for field in ("since", "until"):
+        if given[field]:
+            getattr(result, field).CopyFrom(timestamp(moment(given[field], now_ns)))
+    return result
+
+
+def moment(text: str, now_ns: int) -> int:
+    """Return nanoseconds since the epoch for an RFC 3339 time, seconds, or an age (`10m`)."""
+    if text.replace(".", "", 1).isdigit():
+        return round(float(text) * 1e9)
+    try:
+        return now_ns - parse_duration(text)
+    except InvalidArgument:
+        pass
+    try:
+        return round(datetime.fromisoformat(text).timestamp() * 1e9)
+    except ValueError:
+        raise InvalidArgument(
+            f'"{text}" is neither a time (2026-01-31T12:00:00Z) nor an age (10m)'
+        ) from None
+
+
+def select(conn: Connection, ref: str) -> LogSelector:
+    """Return the service or task that `ref` names."""
+    try:
+        found = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
+    except NotFound:
+        try:
+            return LogSelector(task_ids=[conn.control.GetTask(c.GetTaskRequest(ref=ref)).task.id])
+        except NotFound:
+            raise NotFound(f'no service or task "{ref}"; `swarmctl service ls` lists the services') from None
+    return LogSelector(service_ids=[found.id])
+
+
+class Prefixes:
+    """What stands before each line: time, task and node."""
+
+    def __init__(self, conn: Connection, given: dict[str, Any]) -> None:
+        self._conn = conn
+        self._given = given
+        self._nodes = {} if given["no_resolve"] or given["raw"] else node_names(conn)
+        self._tasks: dict[str, Task | None] = {}
+
+    def of(self, message: LogMessage) -> str:
+        """Return the prefix for one line."""
+        stamp = f"{when(message.timestamp)} " if self._given["timestamps"] else ""
+        return stamp if self._given["raw"] else f"{stamp}{self._source(message):<{PREFIX_WIDTH}} | "
+
+    def _source(self, message: LogMessage) -> str:
+        task_id = message.task_id if self._given["no_trunc"] else message.task_id[:SHORT_ID]
+        name = task_id if self._given["no_resolve"] else self._name(message.task_id)
+        if not self._given["no_task_ids"] and not self._given["no_resolve"]:
+            name = f"{name}.{task_id}"
+        return f"{name}@{self._nodes.get(message.node_id, message.node_id)}"
+
+    def _name(self, task_id: str) -> str:
+        if task_id not in self._tasks:
+            try:
+                self._tasks[task_id] = self._conn.control.GetTask(c.GetTaskRequest(ref=task_id)).task
+            except NotFound:
+                self._tasks[task_id] = None
+        task = self._tasks[task_id]
+        return task_name(task, self._nodes) if task else task_id
+
+
+def show_logs(conn: Connection, ref: str, given: dict[str, Any], out: BinaryIO, err: BinaryIO) -> int:
+    """Print the lines as they come; return 1 when a node could not answer."""
+    wanted = options(given, SystemClock().now_ns())
+    request = c.ServiceLogsRequest(selector=select(conn, ref), options=wanted)
+    prefixes, incomplete = Prefixes(conn, given), False
+    for answer in conn.control.ServiceLogs(request, timeout=None):
+        if answer.WhichOneof("event") == "notice":
+            click.echo(f"Warning: {answer.notice}", err=True)
+            incomplete = True
+            continue
+        message = answer.message
+        stream = err if message.stream == LogStream.LOG_STREAM_STDERR else out
+        end = b"" if message.partial and given["raw"] else b"\n"
+        stream.write(prefixes.of(message).encode() + message.data + end)
+        stream.flush()
+    return 1 if incomplete else 0

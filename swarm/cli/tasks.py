@@ -1,0 +1,47 @@
+"""Listing tasks for `service ps` and `node ps`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from swarm.api.v1 import control_pb2 as c
+from swarm.cli import names, parse
+from swarm.cli.render import show
+from swarm.cli.task_table import COLUMNS, task_rows
+from swarm.clock import SystemClock
+
+FILTERS = ("id", "name", "node", "desired-state", "label")
+# What people filter by, in terms of the states that a task may be asked to reach.
+DESIRED = {"running": ("running", "ready"), "shutdown": ("shutdown", "remove"), "accepted": ("accepted",)}
+
+
+def apply_filters(result: c.Filters, conn: Any, texts: tuple[str, ...]) -> None:
+    """Add --filter values to `result`; a node is looked up by name."""
+    found = parse.filters(texts, FILTERS)
+    result.id_prefixes.extend(found.get("id", []))
+    result.name_prefixes.extend(found.get("name", []))
+    result.labels.extend(found.get("label", []))
+    for ref in found.get("node", []):
+        result.node_ids.append(conn.control.GetNode(c.GetNodeRequest(ref=ref)).node.id)
+    for state in found.get("desired-state", []):
+        if state not in DESIRED:
+            raise click.UsageError(f"--filter desired-state={state}: write one of {', '.join(DESIRED)}")
+        result.desired_states.extend(names.TASK_STATE[name] for name in DESIRED[state])  # type: ignore[misc]
+
+
+def node_names(conn: Any) -> dict[str, str]:
+    """Return hostname by node id."""
+    nodes = conn.control.ListNodes(c.ListNodesRequest()).nodes
+    return {node.id: node.description.hostname or node.id for node in nodes}
+
+
+def list_tasks(
+    conn: Any, base: c.Filters, texts: tuple[str, ...], layout: str, flags: Mapping[str, bool]
+) -> None:
+    """Print the tasks that match; flags are no_resolve, no_trunc, quiet."""
+    apply_filters(base, conn, texts)
+    tasks = conn.control.ListTasks(c.ListTasksRequest(filters=base)).tasks
+    resolved = {} if flags["no_resolve"] else node_names(conn)
+    rows = task_rows(tasks, resolved, SystemClock().now_ns(), truncate=not flags["no_trunc"])
+    show(rows, COLUMNS, layout, "ID" if flags["quiet"] else "")
