@@ -1,0 +1,201 @@
+"""May this caller call this RPC? One table for all services, and the interceptor that enforces it."""
+
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+import grpc
+
+from swarm.api.status import abort
+from swarm.clock import Clock
+from swarm.errors import NotPermitted, UserError
+from swarm.security.identity import Identity, Role, set_caller
+from swarm.security.tls import NodeCredentials
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+# A manager that is not the leader passes a request on with the certificate that it verified itself.
+ON_BEHALF_OF = "swarm-on-behalf-of-bin"
+
+_MANAGERS = frozenset({Role.MANAGER})
+_NODES = frozenset({Role.MANAGER, Role.WORKER})
+_OPERATORS = frozenset(
+    {Role.LOCAL, Role.MANAGER}
+)  # people at the socket, and managers that forward for them
+_LOCAL = frozenset({Role.LOCAL})
+_CERTIFIABLE = frozenset({Role.MANAGER, Role.WORKER, Role.JOIN_MANAGER, Role.JOIN_WORKER})
+
+
+def _rpcs(service: str, roles: frozenset[Role], *methods: str) -> dict[str, frozenset[Role]]:
+    return {f"/swarm.api.v1.{service}/{method}": roles for method in methods}
+
+
+# RPC full name → who may call it. What is not here is refused.
+ALLOWED: Mapping[str, frozenset[Role]] = {
+    **_rpcs("Control", _OPERATORS, "GetCluster", "GetJoinTokens", "RotateJoinToken"),
+    **_rpcs("Control", _OPERATORS, "GetNode", "ListNodes", "UpdateNode", "RemoveNode"),
+    **_rpcs("Control", _OPERATORS, "CreateService", "GetService", "ListServices"),
+    **_rpcs("Control", _OPERATORS, "UpdateService", "RemoveService", "ServiceLogs"),
+    **_rpcs("Control", _OPERATORS, "GetTask", "ListTasks"),
+    **_rpcs("Control", _OPERATORS, "LoadImage", "ListImages", "RemoveImage"),
+    **_rpcs("Local", _LOCAL, "Init", "Join", "Leave", "Info"),
+    **_rpcs("NodeCA", _CERTIFIABLE, "IssueCertificate"),
+    **_rpcs("Dispatcher", _NODES, "Session"),
+    **_rpcs("Leader", _MANAGERS, "ReportSessions", "ReportTaskStatuses"),
+    **_rpcs("Logs", _NODES, "Publish"),
+    **_rpcs("Logs", _MANAGERS, "Relay"),
+    **_rpcs("Images", _NODES, "Resolve", "FetchBlob"),
+    **_rpcs("Images", _MANAGERS, "ReportHolder"),
+    **_rpcs("Raft", _MANAGERS, "Stream", "Join", "Leave", "Health"),
+}
+
+FORWARDED = frozenset({"/swarm.api.v1.NodeCA/IssueCertificate"})
+
+_WHO = {
+    Role.MANAGER: "a manager",
+    Role.WORKER: "a worker",
+    Role.JOIN_MANAGER: "a node that is about to join",
+    Role.JOIN_WORKER: "a node that is about to join",
+    Role.LOCAL: "the local socket",
+    Role.ANONYMOUS: "a caller without certificate",
+}
+
+
+def check_allowed(method: str, role: Role) -> None:
+    """Raise NotPermitted unless `role` may call `method` (/package.Service/Method)."""
+    allowed = ALLOWED.get(method)
+    name = method.rpartition(".")[2]
+    if allowed is None:
+        raise NotPermitted(f"{name} is not an RPC that anybody may call")
+    if role not in allowed:
+        raise NotPermitted(f"{name} is not for {_WHO[role]}")
+
+
+def on_behalf_of(context: Context) -> tuple[tuple[str, bytes], ...]:
+    """Return the metadata with which a manager passes the RPC it is serving on to the leader."""
+    return ((ON_BEHALF_OF, _peer_certificate_pem(context)),)
+
+
+def is_forwarded(context: Context) -> bool:
+    """Tell whether the RPC being served was already passed on once: it must not be passed on again."""
+    return _forwarded_certificate(context) is not None
+
+
+def local_caller(context: Context, method: str) -> Identity:
+    """Return the identity of everybody who may open the Unix socket."""
+    return Identity(node_id="", role=Role.LOCAL, cluster_id="")
+
+
+class TlsCaller:
+    """Finds out who calls over mTLS, and for whom."""
+
+    def __init__(self, credentials: NodeCredentials, clock: Clock) -> None:
+        """Judge by whom `credentials` trusts at the moment of the call."""
+        self._credentials = credentials
+        self._clock = clock
+
+    def __call__(self, context: Context, method: str) -> Identity:
+        """Return the caller; raises Unauthenticated or NotPermitted.
+
+        The certificate in `ON_BEHALF_OF` is verified here again, and counts only when a manager sends it:
+        everybody knows other nodes' certificates, only managers are trusted to have seen the key at work.
+        """
+        now_ns = self._clock.now_ns()
+        identify = self._credentials.identifier.identify_pem
+        identity = identify(_peer_certificate_pem(context), now_ns)
+        forwarded = _forwarded_certificate(context)
+        if forwarded is None:
+            return identity
+        if identity.role is not Role.MANAGER or method not in FORWARDED:
+            raise NotPermitted("only managers may call for others, and only for certificates")
+        return identify(forwarded, now_ns)
+
+
+def _peer_certificate_pem(context: Context) -> bytes:
+    return next(iter(context.auth_context().get("x509_pem_cert", ())), b"")
+
+
+def _forwarded_certificate(context: Context) -> bytes | None:
+    for key, value in context.invocation_metadata() or ():
+        if key == ON_BEHALF_OF:
+            return value if isinstance(value, bytes) else value.encode()
+    return None
+
+
+FindCaller = Callable[[Context, str], Identity]
+Standing = Callable[[Identity, str], Identity]
+
+
+def _as_certified(identity: Identity, method: str) -> Identity:
+    return identity
+
+
+class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
+    """Refuses what the table does not allow, and tells servicers who calls (`identity.caller`)."""
+
+    def __init__(self, find_caller: FindCaller, standing: Standing = _as_certified) -> None:
+        """Ask `find_caller` who calls, then `standing` what the cluster makes of that caller.
+
+        `standing(identity, method)` returns the identity that counts, or raises NotPermitted (removed node).
+        """
+        self._find_caller = find_caller
+        self._standing = standing
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "Handler | None":
+        """Return the handler of the RPC with the check in front of it."""
+        method = str(handler_call_details.method)
+        handler = await continuation(handler_call_details)
+        if handler is None:  # not served here; gRPC answers UNIMPLEMENTED
+            return handler
+
+        async def check(context: Context) -> None:
+            try:
+                identity = self._standing(self._find_caller(context, method), method)
+                check_allowed(method, identity.role)
+            except UserError as error:
+                await abort(context, error)
+            else:
+                set_caller(identity)
+
+        return _guarded(handler, check)
+
+
+def _guarded(handler: Handler, check: Callable[[Context], Awaitable[None]]) -> Handler:
+    """Return a handler that awaits `check` before the behaviour of `handler`."""
+    make = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[bool(handler.request_streaming), bool(handler.response_streaming)]
+    inner = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    return make(
+        _guarded_behaviour(inner, check),
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
+def _guarded_behaviour(inner: Any, check: Callable[[Context], Awaitable[None]]) -> Any:
+    """Return `inner` with `check` in front; keeps its kind (generator or coroutine), which gRPC looks at."""
+    if inspect.isasyncgenfunction(inner):
+
+        async def generate(request: Any, context: Context) -> AsyncIterator[Any]:
+            await check(context)
+            async with contextlib.aclosing(inner(request, context)) as responses:
+                async for response in responses:
+                    yield response
+
+        return generate
+
+    async def answer(request: Any, context: Context) -> Any:
+        await check(context)
+        return await inner(request, context)
+
+    return answer
