@@ -1,6 +1,7 @@
 """Durations and sizes as people write them, and back."""
 
 import re
+from fractions import Fraction
 
 from swarm.errors import InvalidArgument
 
@@ -29,7 +30,7 @@ def parse_duration(text: str) -> int:
         raise InvalidArgument(
             f'invalid duration "{text}": write a number with a unit, e.g. 10s, 1m30s or 250ms'
         )
-    return round(sum(float(part.group(1)) * NANOSECONDS[part.group(2)] for part in parts))
+    return round(sum(Fraction(part.group(1)) * NANOSECONDS[part.group(2)] for part in parts))
 
 
 def format_duration(nanoseconds: int) -> str:
@@ -50,7 +51,7 @@ def parse_bytes(text: str) -> int:
         raise InvalidArgument(
             f'invalid size "{text}": write a number with a unit, e.g. 64m, 1.5g or 1048576'
         )
-    return round(float(match.group(1)) * BYTES[match.group(2).lower()])
+    return round(Fraction(match.group(1)) * BYTES[match.group(2).lower()])
 
 
 def format_size(count: int) -> str:
@@ -67,7 +68,7 @@ def parse_cpus(text: str) -> int:
     """Return billionths of a CPU for a decimal number such as `0.5`."""
     if _CPUS.fullmatch(text) is None:
         raise InvalidArgument(f'invalid number of CPUs "{text}": write a decimal number, e.g. 0.5')
-    return round(float(text) * 10**9)
+    return round(Fraction(text) * 10**9)
 
 
 def format_age(nanoseconds: int) -> str:

@@ -1,0 +1,68 @@
+"""Option values as Docker users write them."""
+
+import pytest
+
+from swarm.api.v1.types_pb2 import Mount, PortConfig
+from swarm.cli import parse
+from swarm.errors import InvalidArgument
+
+
+def test_a_short_publish_is_ingress_as_in_docker():
+    assert parse.publish("8080:80/udp") == [
+        PortConfig(protocol=PortConfig.PROTOCOL_UDP, target_port=80, published_port=8080)
+    ]
+
+
+def test_a_published_range_expands_port_by_port():
+    ports = parse.publish("8080-8082:80-82")
+    assert [(port.published_port, port.target_port) for port in ports] == [
+        (8080, 80),
+        (8081, 81),
+        (8082, 82),
+    ]
+
+
+def test_a_long_publish_names_its_mode():
+    (port,) = parse.publish("published=8080,target=80,mode=host")
+    assert port.publish_mode == PortConfig.PUBLISH_MODE_HOST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "http",
+        "80:",
+        "1.2.3.4:80:80",
+        "8080-8081:80",
+        "70000:80",
+        "published=80",
+        "target=80,mode=bridge",
+        "9-1:9-1",
+    ],
+)
+def test_a_malformed_publish_is_one_error(text):
+    with pytest.raises(InvalidArgument):
+        parse.publish(text)
+
+
+def test_a_mount_takes_dockers_field_names():
+    assert parse.mount("type=bind,src=/srv,dst=/data,ro") == Mount(
+        source="/srv", target="/data", read_only=True
+    )
+    tmpfs = parse.mount("type=tmpfs,target=/run,tmpfs-size=1m,tmpfs-mode=1777")
+    assert (tmpfs.tmpfs.size_bytes, tmpfs.tmpfs.mode) == (1 << 20, 0o1777)
+
+
+def test_an_unknown_mount_field_is_refused_with_the_known_ones():
+    with pytest.raises(InvalidArgument, match="known: type"):
+        parse.mount("type=bind,sorce=/srv,dst=/data")
+
+
+def test_a_variable_without_value_is_passed_on_or_left_out():
+    assert parse.environment(["A=1", "HOME", "NOPE"], {"HOME": "/root"}) == ["A=1", "HOME=/root"]
+
+
+def test_an_unknown_filter_names_the_known_ones():
+    with pytest.raises(InvalidArgument, match="id, name"):
+        parse.filters(["colour=red"], ("id", "name"))

@@ -1,0 +1,52 @@
+"""Tables, templates and the rows of tasks."""
+
+import json
+
+import pytest
+
+from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.types_pb2 import TaskState
+from swarm.cli.render import fill, show, table
+from swarm.cli.task_table import task_rows
+from swarm.errors import InvalidArgument
+
+
+def test_columns_are_as_wide_as_their_widest_cell():
+    text = table((("ID", "ID"), ("NAME", "Name")), [{"ID": "abcdef", "Name": "x"}])
+    assert text.splitlines() == ["ID       NAME", "abcdef   x"]
+
+
+def test_a_template_reaches_nested_fields_and_json():
+    value = {"Spec": {"Name": "web", "Labels": {"a": "b"}}}
+    assert fill("{{.Spec.Name}}/{{json .Spec.Labels}}", value) == 'web/{"a": "b"}'
+
+
+@pytest.mark.parametrize("template", ["{{.Nope}}", "{{range .}}x{{end}}"])
+def test_a_template_that_cannot_be_filled_is_refused(template):
+    with pytest.raises(InvalidArgument, match="--format"):
+        fill(template, {"Name": "web"})
+
+
+def test_json_is_one_object_a_line(capsys):
+    show([{"ID": "1"}, {"ID": "2"}], (("ID", "ID"),), "json")
+    assert [json.loads(line)["ID"] for line in capsys.readouterr().out.splitlines()] == ["1", "2"]
+
+
+def test_nothing_to_show_in_quiet_mode_prints_nothing(capsys):
+    show([], (("ID", "ID"),), "", "ID")
+    assert capsys.readouterr().out == ""
+
+
+def a_task(task_id, created_s, state=TaskState.TASK_STATE_RUNNING):
+    task = Task(id=task_id, service_id="s", slot=1, node_id="n1", desired_state=TaskState.TASK_STATE_RUNNING)
+    task.service_annotations.name = "web"
+    task.meta.created_at.seconds = task.status.timestamp.seconds = created_s
+    task.status.state = state
+    return task
+
+
+def test_older_tasks_of_a_slot_follow_as_its_history():
+    rows = task_rows([a_task("old", 10), a_task("new", 20)], {"n1": "worker-1"}, 80 * 10**9, truncate=True)
+    assert [(row["ID"], row["Name"]) for row in rows] == [("new", "web.1"), ("old", "\\_ web.1")]
+    assert rows[0]["CurrentState"] == "Running about a minute ago"
+    assert rows[0]["Node"] == "worker-1"
