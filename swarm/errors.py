@@ -8,6 +8,7 @@ SwarmError
 │  ├─ NameConflict      the name is taken
 │  ├─ FailedPrecondition  the object is not in a state that allows it
 │  ├─ NotPermitted      the caller's role does not allow it
+│  │  └─ NodeRemoved    the calling node was removed from the cluster
 │  └─ Unauthenticated   the caller could not prove who it is
 ├─ TransientError       the request may succeed when sent again
 │  ├─ NotLeader         this manager cannot write; `leader_addr` may know who can
@@ -53,6 +54,10 @@ class FailedPrecondition(UserError):
 
 class NotPermitted(UserError):
     """The caller's role does not allow the request."""
+
+
+class NodeRemoved(NotPermitted):
+    """The calling node was removed from the cluster: it has to stop and remove what it runs."""
 
 
 class Unauthenticated(UserError):
