@@ -1,8 +1,9 @@
+from swarm.api.v1 import objects_pb2 as _objects_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -21,15 +22,37 @@ class ResolveImageResponse(_message.Message):
     def __init__(self, digest: _Optional[str] = ..., blobs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FetchBlobRequest(_message.Message):
-    __slots__ = ("digest", "offset")
+    __slots__ = ("digest", "offset", "local_only")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_ONLY_FIELD_NUMBER: _ClassVar[int]
     digest: str
     offset: int
-    def __init__(self, digest: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
+    local_only: bool
+    def __init__(self, digest: _Optional[str] = ..., offset: _Optional[int] = ..., local_only: _Optional[bool] = ...) -> None: ...
 
 class FetchBlobResponse(_message.Message):
     __slots__ = ("chunk",)
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     chunk: bytes
     def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
+
+class ReportImageHolderRequest(_message.Message):
+    __slots__ = ("reference", "digest", "loaded", "size_bytes", "blobs")
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    LOADED_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    BLOBS_FIELD_NUMBER: _ClassVar[int]
+    reference: str
+    digest: str
+    loaded: bool
+    size_bytes: int
+    blobs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, reference: _Optional[str] = ..., digest: _Optional[str] = ..., loaded: _Optional[bool] = ..., size_bytes: _Optional[int] = ..., blobs: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReportImageHolderResponse(_message.Message):
+    __slots__ = ("image",)
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    image: _objects_pb2.Image
+    def __init__(self, image: _Optional[_Union[_objects_pb2.Image, _Mapping]] = ...) -> None: ...

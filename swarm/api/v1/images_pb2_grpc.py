@@ -44,6 +44,11 @@ class ImagesStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_images__pb2.FetchBlobRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.FetchBlobResponse.FromString,
                 _registered_method=True)
+        self.ReportHolder = channel.unary_unary(
+                '/swarm.api.v1.Images/ReportHolder',
+                request_serializer=swarm_dot_api_dot_v1_dot_images__pb2.ReportImageHolderRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.ReportImageHolderResponse.FromString,
+                _registered_method=True)
 
 
 class ImagesServicer:
@@ -61,6 +66,13 @@ class ImagesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportHolder(self, request, context):
+        """Asked by managers; served by the leader.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ImagesServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -73,6 +85,11 @@ def add_ImagesServicer_to_server(servicer, server):
                     servicer.FetchBlob,
                     request_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.FetchBlobRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_images__pb2.FetchBlobResponse.SerializeToString,
+            ),
+            'ReportHolder': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportHolder,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_images__pb2.ReportImageHolderRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_images__pb2.ReportImageHolderResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -129,6 +146,33 @@ class Images:
             '/swarm.api.v1.Images/FetchBlob',
             swarm_dot_api_dot_v1_dot_images__pb2.FetchBlobRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_images__pb2.FetchBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportHolder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Images/ReportHolder',
+            swarm_dot_api_dot_v1_dot_images__pb2.ReportImageHolderRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_images__pb2.ReportImageHolderResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,12 +33,16 @@ class ImagesStub:
     def __new__(cls, channel: _aio.Channel) -> ImagesAsyncStub: ...
     Resolve: _grpc.UnaryUnaryMultiCallable[_images_pb2.ResolveImageRequest, _images_pb2.ResolveImageResponse]
     FetchBlob: _grpc.UnaryStreamMultiCallable[_images_pb2.FetchBlobRequest, _images_pb2.FetchBlobResponse]
+    ReportHolder: _grpc.UnaryUnaryMultiCallable[_images_pb2.ReportImageHolderRequest, _images_pb2.ReportImageHolderResponse]
+    """Asked by managers; served by the leader."""
 
 @_typing.type_check_only
 class ImagesAsyncStub(ImagesStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Resolve: _aio.UnaryUnaryMultiCallable[_images_pb2.ResolveImageRequest, _images_pb2.ResolveImageResponse]  # type: ignore[assignment]
     FetchBlob: _aio.UnaryStreamMultiCallable[_images_pb2.FetchBlobRequest, _images_pb2.FetchBlobResponse]  # type: ignore[assignment]
+    ReportHolder: _aio.UnaryUnaryMultiCallable[_images_pb2.ReportImageHolderRequest, _images_pb2.ReportImageHolderResponse]  # type: ignore[assignment]
+    """Asked by managers; served by the leader."""
 
 class ImagesServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -54,5 +58,13 @@ class ImagesServicer(metaclass=_abc_1.ABCMeta):
         request: _images_pb2.FetchBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_images_pb2.FetchBlobResponse], _abc.AsyncIterator[_images_pb2.FetchBlobResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ReportHolder(
+        self,
+        request: _images_pb2.ReportImageHolderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_images_pb2.ReportImageHolderResponse, _abc.Awaitable[_images_pb2.ReportImageHolderResponse]]:
+        """Asked by managers; served by the leader."""
 
 def add_ImagesServicer_to_server(servicer: ImagesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
