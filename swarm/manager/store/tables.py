@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from swarm.api.v1.objects_pb2 import Cluster, Image, Node, Service, Task
 from swarm.api.v1.store_pb2 import StoreObject
+from swarm.model.task import task_name
 
 Object: TypeAlias = Node | Service | Task | Cluster | Image
 Kind: TypeAlias = type[Message]  # one of KINDS
@@ -112,8 +113,7 @@ class ReadView(Protocol):
 def object_name(obj: Object) -> str:
     """Return the name an object is found by; empty when it has none."""
     if isinstance(obj, Task):
-        place = str(obj.slot) if obj.slot else obj.node_id
-        return f"{obj.service_annotations.name}.{place}.{obj.id}"
+        return task_name(obj)
     if isinstance(obj, Image):
         return obj.annotations.name
     if isinstance(obj, Node):

@@ -1,0 +1,100 @@
+"""What an image reference means: which registry, which repository, which tag or digest."""
+
+import re
+from dataclasses import dataclass, replace
+
+from swarm.errors import InvalidArgument
+
+DEFAULT_REGISTRY = "docker.io"
+DEFAULT_NAMESPACE = "library"
+DEFAULT_TAG = "latest"
+NAME_LIMIT = 255  # characters of registry and repository together, as registries have it
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::\d{{1,5}})?")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A complete reference; `str()` gives the normal form, e.g. `docker.io/library/web:1`."""
+
+    registry: str
+    repository: str
+    tag: str = ""
+    digest: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return registry and repository, without tag and digest."""
+        return f"{self.registry}/{self.repository}"
+
+    @property
+    def familiar(self) -> str:
+        """Return what people type: without the default registry and namespace; the tag is kept."""
+        name = self.name.removeprefix(f"{DEFAULT_REGISTRY}/")
+        if self.registry == DEFAULT_REGISTRY:
+            name = name.removeprefix(f"{DEFAULT_NAMESPACE}/")
+        return name + self._suffix()
+
+    def with_digest(self, digest: str) -> "Reference":
+        """Return the same reference pinned to `digest`."""
+        return replace(self, digest=digest)
+
+    def __str__(self) -> str:
+        return self.name + self._suffix()
+
+    def _suffix(self) -> str:
+        return (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+
+def parse_reference(text: str) -> Reference:
+    """Return what `text` refers to; without tag and digest it means `latest`.
+
+    Raises InvalidArgument with the part that is wrong.
+    """
+    rest, at, digest = text.partition("@")
+    if at and not _DIGEST.fullmatch(digest):
+        raise _invalid(text, f'"{digest}" is not a digest (sha256: and 64 hexadecimal digits)')
+    rest, tag = _split_tag(rest)
+    if tag is not None and not _TAG.fullmatch(tag):
+        raise _invalid(text, f'"{tag}" is not a tag (letters, digits, "_", "." and "-", at most 128)')
+    registry, repository = _split_registry(rest)
+    if not _REGISTRY.fullmatch(registry):
+        raise _invalid(text, f'"{registry}" is not a registry (HOST or HOST:PORT)')
+    if not _PATH.fullmatch(repository):
+        why = "a repository is lower-case letters and digits, with . _ - or / between them"
+        raise _invalid(text, f'"{repository}" is not a repository: {why}')
+    if _IMAGE_ID.fullmatch(rest):
+        raise _invalid(text, "64 hexadecimal digits are an image id, not a name")
+    if len(f"{registry}/{repository}") > NAME_LIMIT:
+        raise _invalid(text[:NAME_LIMIT], f"the name is longer than {NAME_LIMIT} characters")
+    return Reference(registry, repository, tag or ("" if digest else DEFAULT_TAG), digest)
+
+
+def _split_tag(rest: str) -> tuple[str, str | None]:
+    head, colon, tail = rest.rpartition(":")
+    if not colon or "/" in tail or tail.endswith("]"):  # the colon belongs to a registry's port or address
+        return rest, None
+    return head, tail
+
+
+def _split_registry(rest: str) -> tuple[str, str]:
+    first, slash, others = rest.partition("/")
+    named = slash and (
+        any(mark in first for mark in ".:[") or first == "localhost" or first != first.lower()
+    )
+    registry, repository = (first, others) if named else (DEFAULT_REGISTRY, rest)
+    if registry == "index.docker.io":
+        registry = DEFAULT_REGISTRY
+    if registry == DEFAULT_REGISTRY and "/" not in repository:
+        repository = f"{DEFAULT_NAMESPACE}/{repository}"
+    return registry, repository
+
+
+def _invalid(text: str, why: str) -> InvalidArgument:
+    return InvalidArgument(f'invalid image reference "{text}": {why}')

@@ -1,0 +1,203 @@
+"""Is a spec valid? Every problem is one sentence that names the field, what is wrong and what is allowed."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from google.protobuf.message import Message
+
+from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ServiceSpec, TaskSpec
+from swarm.api.v1.types_pb2 import (
+    Annotations,
+    NodeAvailability,
+    NodeRole,
+    Placement,
+    PortConfig,
+    ResourceRequirements,
+    RestartPolicy,
+    UpdateConfig,
+)
+from swarm.clock import SECOND
+from swarm.errors import InvalidArgument
+from swarm.model.constraint import parse_constraint
+from swarm.model.validate_container import container_problems, negative
+
+NAME_LIMIT = 63  # a service's name becomes a DNS label
+LABELS_LIMIT = 64 * 1024  # bytes of all keys and values of one object
+SPEC_LIMIT = 1024 * 1024  # bytes; each task carries a copy of its spec
+REPLICAS_LIMIT = 100_000  # of one service; a slip of the keyboard must not fill the managers' memory
+CPU_MIN = 1_000_000  # nano CPUs: what a kernel's quota can express
+MEMORY_MIN = 4 * 1024 * 1024  # below it no container starts
+HEARTBEAT_MIN_NS = SECOND // 10
+CERT_EXPIRY_MIN_NS = 3600 * SECOND  # certificates are renewed from half their life on
+
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
+
+
+def validate_service(spec: ServiceSpec) -> None:
+    """Raise InvalidArgument with every problem of a service's spec."""
+    _refuse("service", _service_problems(spec))
+
+
+def validate_node(spec: NodeSpec) -> None:
+    """Raise InvalidArgument with every problem of a node's spec."""
+    _refuse("node", _node_problems(spec))
+
+
+def validate_cluster(spec: ClusterSpec) -> None:
+    """Raise InvalidArgument with every problem of the cluster's spec."""
+    _refuse("cluster", _cluster_problems(spec))
+
+
+def service_warnings(spec: ServiceSpec) -> list[str]:
+    """Return what is allowed but will probably not do what its author expects."""
+    fixed = any(port.published_port for port in spec.endpoint.ports)
+    if fixed and spec.update.order == UpdateConfig.ORDER_START_FIRST:
+        return [
+            "update order start-first with a published port: "
+            "each new task needs a node where the port is still free"
+        ]
+    return []
+
+
+def _refuse(what: str, problems: Iterator[str]) -> None:
+    found = list(problems)
+    if found:
+        raise InvalidArgument(f"invalid {what}: " + "; ".join(found))
+
+
+def _service_problems(spec: ServiceSpec) -> Iterator[str]:
+    name = spec.annotations.name
+    if not name:
+        yield "it has no name"
+    elif len(name) > NAME_LIMIT or not _NAME.fullmatch(name):
+        shown = name if len(name) <= NAME_LIMIT else f"{name[:NAME_LIMIT]}…"
+        yield (
+            f'the name "{shown}" is not 1 to {NAME_LIMIT} letters, digits, "-" and "_" '
+            "that begin and end with a letter or digit"
+        )
+    yield from _size_problems(spec)
+    yield from _label_problems(spec.annotations.labels)
+    if spec.replicated.replicas > REPLICAS_LIMIT:
+        yield f"{spec.replicated.replicas} replicas are more than the limit of {REPLICAS_LIMIT}"
+    yield from _task_problems(spec.task)
+    yield from _update_problems("update", spec.update)
+    yield from _update_problems("rollback", spec.rollback)
+    yield from _port_problems(spec)
+
+
+def _node_problems(spec: NodeSpec) -> Iterator[str]:
+    yield from _size_problems(spec)
+    yield from _annotation_problems(spec.annotations)
+    if spec.desired_role not in NodeRole.values():
+        yield f"{spec.desired_role} is not a role"
+    if spec.availability not in NodeAvailability.values():
+        yield f"{spec.availability} is not an availability (active, pause, drain)"
+
+
+def _cluster_problems(spec: ClusterSpec) -> Iterator[str]:
+    yield from _size_problems(spec)
+    yield from _annotation_problems(spec.annotations)
+    if spec.HasField("heartbeat_period_ns") and spec.heartbeat_period_ns < HEARTBEAT_MIN_NS:
+        yield "the heartbeat period is shorter than 100 ms"
+    if spec.HasField("node_cert_expiry_ns") and spec.node_cert_expiry_ns < CERT_EXPIRY_MIN_NS:
+        yield "certificates must be good for at least 1 hour"
+    if spec.HasField("snapshot_interval") and not spec.snapshot_interval:
+        yield "the snapshot interval is 0; at least 1 log entry is needed"
+
+
+def _annotation_problems(annotations: Annotations) -> Iterator[str]:
+    if annotations.name and not _NAME.fullmatch(annotations.name):
+        yield f'the name "{annotations.name[:NAME_LIMIT]}" is not letters, digits, "-" and "_"'
+    yield from _label_problems(annotations.labels)
+
+
+def _size_problems(spec: Message) -> Iterator[str]:
+    if spec.ByteSize() > SPEC_LIMIT:
+        yield f"the spec has {spec.ByteSize()} bytes, and the limit is {SPEC_LIMIT} (1 MiB)"
+
+
+def _label_problems(labels: Mapping[str, str], what: str = "labels") -> Iterator[str]:
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in labels.items())
+    if size > LABELS_LIMIT:
+        yield f"the {what} have {size} bytes in all, and the limit is {LABELS_LIMIT} (64 KiB)"
+    if "" in labels:
+        yield f"one of the {what} has no key"
+
+
+def _task_problems(spec: TaskSpec) -> Iterator[str]:
+    yield from container_problems(spec.container)
+    yield from _label_problems(spec.container.labels, "container labels")
+    yield from _resource_problems(spec.resources)
+    if spec.restart.condition not in RestartPolicy.Condition.values():
+        yield f"{spec.restart.condition} is not a restart condition (any, on-failure, none)"
+    yield from negative(
+        ("the restart delay", spec.restart.delay_ns), ("the restart window", spec.restart.window_ns)
+    )
+    yield from _placement_problems(spec.placement)
+
+
+def _resource_problems(resources: ResourceRequirements) -> Iterator[str]:
+    limits, reservations = resources.limits, resources.reservations
+    for what, nano_cpus in (("limit", limits.nano_cpus), ("reservation", reservations.nano_cpus)):
+        if nano_cpus and nano_cpus < CPU_MIN:
+            yield f"a cpu {what} of {nano_cpus / 1e9:.9f} is below the minimum of 0.001 CPUs"
+    for what, memory in (("limit", limits.memory_bytes), ("reservation", reservations.memory_bytes)):
+        if memory and memory < MEMORY_MIN:
+            yield f"a memory {what} of {memory} bytes is below the minimum of {MEMORY_MIN} (4 MiB)"
+    if 0 < limits.memory_bytes < reservations.memory_bytes:
+        yield (
+            f"the memory reservation of {reservations.memory_bytes} bytes "
+            f"is larger than the limit of {limits.memory_bytes}"
+        )
+    yield from negative(("the limit of processes", limits.pids))
+
+
+def _placement_problems(placement: Placement) -> Iterator[str]:
+    for expression in placement.constraints:
+        try:
+            parse_constraint(expression)
+        except InvalidArgument as problem:
+            yield str(problem)
+    for preference in placement.preferences:
+        key = preference.spread
+        if not any(
+            key.startswith(prefix) and key != prefix for prefix in ("node.labels.", "engine.labels.")
+        ):
+            yield f'cannot spread over "{key}": only over node.labels.LABEL or engine.labels.LABEL'
+
+
+def _update_problems(what: str, config: UpdateConfig) -> Iterator[str]:
+    yield from negative(
+        (f"the {what} delay", config.delay_ns), (f"the {what} monitor time", config.monitor_ns)
+    )
+    # Not `<` and `>`: a NaN is in no range.
+    if not 0 <= config.max_failure_ratio <= 1:
+        yield f"the {what} failure ratio {config.max_failure_ratio:g} is not between 0 and 1"
+    if config.failure_action not in UpdateConfig.FailureAction.values():
+        yield f"{config.failure_action} is not a failure action (pause, continue, rollback)"
+    elif what == "rollback" and config.failure_action == UpdateConfig.FAILURE_ACTION_ROLLBACK:
+        yield "the failure action of a rollback cannot be rollback again; it is pause or continue"
+    if config.order not in UpdateConfig.Order.values():
+        yield f"{config.order} is not an {what} order (stop-first, start-first)"
+
+
+def _port_problems(spec: ServiceSpec) -> Iterator[str]:
+    published: set[tuple[int, int]] = set()
+    for port in spec.endpoint.ports:
+        if not 1 <= port.target_port <= 65535:
+            yield f"the target port {port.target_port} is not between 1 and 65535"
+        if port.published_port > 65535:
+            yield f"the published port {port.published_port} is not between 1 and 65535"
+        if port.protocol not in PortConfig.Protocol.values():
+            yield f"{port.protocol} is not a protocol (tcp, udp, sctp)"
+            continue
+        if port.publish_mode != PortConfig.PUBLISH_MODE_HOST:
+            yield (
+                f"port {port.published_port or port.target_port} is to be published through the ingress "
+                "network, which this version does not have: publish it with mode=host"
+            )
+        key = (port.published_port, port.protocol)
+        if port.published_port and key in published:
+            protocol = PortConfig.Protocol.Name(port.protocol).removeprefix("PROTOCOL_").lower()
+            yield f"port {port.published_port}/{protocol} is published twice"
+        published.add(key)

@@ -1,0 +1,94 @@
+"""Is the part of a spec valid that describes a container?"""
+
+import re
+import signal
+from collections.abc import Iterator
+
+from swarm.api.v1.specs_pb2 import ContainerSpec
+from swarm.api.v1.types_pb2 import Mount
+from swarm.errors import InvalidArgument
+from swarm.model.reference import parse_reference
+
+PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+HOSTNAME_LIMIT = 63  # the kernel takes 64 bytes, DNS 63
+
+_HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
+
+
+def container_problems(spec: ContainerSpec) -> Iterator[str]:
+    """Yield every problem of a container's spec."""
+    if not spec.image:
+        yield "it names no image"
+    else:
+        try:
+            parse_reference(spec.image)
+        except InvalidArgument as problem:
+            yield str(problem)
+    yield from _env_problems(spec)
+    if spec.hostname and (len(spec.hostname) > HOSTNAME_LIMIT or not _HOSTNAME.fullmatch(spec.hostname)):
+        yield f'the hostname "{spec.hostname[:HOSTNAME_LIMIT]}" is not 1 to 63 letters, digits, "-" and "."'
+    if spec.dir and not spec.dir.startswith("/"):
+        yield f'the working directory "{spec.dir}" is not an absolute path'
+    if spec.stop_signal and not _is_signal(spec.stop_signal):
+        yield f'"{spec.stop_signal}" is not a signal, such as SIGTERM or 15'
+    if any("\0" in text for text in (*spec.command, *spec.args, spec.user, spec.dir)):
+        yield "the command, user or working directory holds a NUL character"
+    yield from negative(("the stop grace period", spec.stop_grace_period_ns))
+    targets: set[str] = set()
+    for mount in spec.mounts:
+        yield from _mount_problems(mount)
+        target = mount.target.rstrip("/")
+        if target in targets:
+            yield f"two mounts have the target {target}"
+        targets.add(target)
+
+
+def negative(*named: tuple[str, int]) -> Iterator[str]:
+    """Yield a problem for each of the named values that is below zero."""
+    for name, value in named:
+        if value < 0:
+            yield f"{name} is negative"
+
+
+def _env_problems(spec: ContainerSpec) -> Iterator[str]:
+    for variable in spec.env:
+        key = variable.partition("=")[0]
+        if not key:
+            # Without the value: it may be a secret.
+            yield "an environment variable has no name; write KEY=VALUE or KEY"
+        elif "\0" in variable:
+            yield f"the environment variable {key!r} holds a NUL character"
+
+
+def _mount_problems(mount: Mount) -> Iterator[str]:
+    where = f'the mount at "{mount.target}"'
+    if mount.type not in Mount.Type.values():
+        yield f"{where} has a type that is neither bind nor tmpfs"
+        return
+    if not mount.target.startswith("/") or ".." in mount.target.split("/") or not mount.target.strip("/"):
+        yield f"{where} needs an absolute target below /"
+    if mount.type == Mount.TYPE_BIND:
+        if not mount.source.startswith("/"):
+            yield f'{where} has the source "{mount.source}", which is not an absolute path of the node'
+        if mount.HasField("tmpfs"):
+            yield f"{where} is a bind mount with options of tmpfs"
+        if mount.bind.propagation and mount.bind.propagation not in PROPAGATIONS:
+            allowed = ", ".join(PROPAGATIONS)
+            yield f'{where} has the propagation "{mount.bind.propagation}", not one of {allowed}'
+        return
+    if mount.source:
+        yield f"{where} is a tmpfs, which has no source"
+    if mount.HasField("bind"):
+        yield f"{where} is a tmpfs with options of bind"
+    yield from negative((f"the size of {where}", mount.tmpfs.size_bytes))
+    if mount.tmpfs.mode > 0o7777:
+        yield f"{where} has the mode {mount.tmpfs.mode:o}, and the largest is 7777"
+
+
+def _is_signal(text: str) -> bool:
+    if text.isdecimal():
+        return 1 <= int(text) <= signal.SIGRTMAX
+    name = text.upper().removeprefix("SIG")
+    return (
+        f"SIG{name}" in signal.Signals.__members__ or re.fullmatch(r"RTM(IN\+|AX-)\d{1,2}", name) is not None
+    )
