@@ -1,0 +1,116 @@
+"""What must a node have, and what changed since it was last told?
+
+A task is in the set of its node from ASSIGNED until its object is deleted from the store, so an agent
+keeps the output of a finished task as long as people can ask for it. Two exceptions: a finished task
+that is meant to be removed, and an ORPHANED one (the node was given up), need nothing of the node any
+more. Whatever leaves the set has to go from the node, container and output included.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+
+from swarm.api.v1.dispatcher_pb2 import Assignments
+from swarm.api.v1.objects_pb2 import Task
+from swarm.manager.store.tables import ReadView
+from swarm.model.task_state import ASSIGNED, ORPHANED, REMOVE, is_done
+
+# Well under gRPC's limit of 4 MiB per message.
+MESSAGE_BYTES = 1 << 20
+
+
+def belongs(task: Task | None, node_id: str) -> bool:
+    """Whether the node must have this task."""
+    if task is None or task.node_id != node_id or task.status.state < ASSIGNED:
+        return False
+    if task.status.state == ORPHANED:
+        return False
+    return not (is_done(task) and task.desired_state == REMOVE)
+
+
+def wanted_tasks(view: ReadView, node_id: str) -> tuple[Task, ...]:
+    """Return every task the node must have."""
+    return tuple(task for task in view.tasks.by_node(node_id) if belongs(task, node_id))
+
+
+def same_assignment(old: Task, new: Task) -> bool:
+    """Whether an agent that was told `old` need not be told `new`: what it reports itself does not count."""
+    return old is new or (
+        old.desired_state == new.desired_state
+        and old.spec == new.spec
+        and old.endpoint == new.endpoint
+        and old.service_annotations == new.service_annotations
+    )
+
+
+def for_agent(task: Task) -> Task:
+    """Return a copy of a task without what an agent never reads."""
+    copy = Task()
+    copy.CopyFrom(task)
+    copy.ClearField("meta")
+    copy.ClearField("history")
+    return copy
+
+
+class AssignmentSet:
+    """What one agent was told in one session; numbers the messages."""
+
+    def __init__(self, node_id: str) -> None:
+        self._node_id = node_id
+        self._sent: dict[str, Task] = {}
+        self._sequence = 0
+
+    def complete(self, view: ReadView) -> list[Assignments]:
+        """Return the messages that carry the whole set."""
+        tasks = wanted_tasks(view, self._node_id)
+        self._sent = {task.id: task for task in tasks}
+        parts = list(_split(tasks)) or [()]
+        messages = [self._message(view, part, (), complete=True) for part in parts]
+        for message in messages[:-1]:
+            message.more = True
+        return messages
+
+    def changes(self, view: ReadView, task_ids: Collection[str]) -> list[Assignments]:
+        """Return the messages that carry what changed among `task_ids`, none when nothing did."""
+        fresh: list[Task] = []
+        removed: list[str] = []
+        for task_id in task_ids:
+            task = view.tasks.get(task_id)
+            sent = self._sent.get(task_id)
+            if task is None or not belongs(task, self._node_id):
+                if self._sent.pop(task_id, None) is not None:
+                    removed.append(task_id)
+                continue
+            self._sent[task_id] = task  # also when it is the same, so that the old one can be freed
+            if sent is None or not same_assignment(sent, task):
+                fresh.append(task)
+        if not fresh and not removed:
+            return []
+        parts = list(_split(fresh)) or [()]
+        messages = [self._message(view, part, ()) for part in parts]
+        messages[0].removed_task_ids.extend(removed)
+        return messages
+
+    def _message(
+        self, view: ReadView, tasks: Iterable[Task], removed: Iterable[str], complete: bool = False
+    ) -> Assignments:
+        self._sequence += 1
+        return Assignments(
+            complete=complete,
+            sequence=self._sequence,
+            tasks=map(for_agent, tasks),
+            removed_task_ids=removed,
+            index=view.index,
+        )
+
+
+def _split(tasks: Iterable[Task]) -> Iterator[tuple[Task, ...]]:
+    part: list[Task] = []
+    size = 0
+    for task in tasks:
+        task_bytes = task.ByteSize()
+        if part and size + task_bytes > MESSAGE_BYTES:
+            yield tuple(part)
+            part, size = [], 0
+        part.append(task)
+        size += task_bytes
+    if part:
+        yield tuple(part)

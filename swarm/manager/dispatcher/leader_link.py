@@ -1,0 +1,81 @@
+"""How a manager reaches the leader: directly when it is the leader, else over one kept connection."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+
+import grpc
+
+from swarm.api.status import from_rpc_error
+from swarm.api.v1.dispatcher_pb2 import ReportSessionsRequest, ReportTaskStatusesRequest
+from swarm.api.v1.dispatcher_pb2_grpc import LeaderStub
+from swarm.errors import NotLeader, Unavailable
+from swarm.manager.dispatcher.leader_servicer import LeaderServicer
+from swarm.manager.dispatcher.leadership import Leadership
+
+if TYPE_CHECKING:
+    from swarm.api.v1.dispatcher_pb2_grpc import LeaderAsyncStub
+
+SESSIONS_TIMEOUT_S = 2.0
+STATUSES_TIMEOUT_S = 8.0  # more than the leader's own time limit for a commit
+
+
+class LeaderLink:
+    """Sends reports to whoever leads. Raises NotLeader, NoQuorum, OutcomeUnknown or Unavailable."""
+
+    def __init__(
+        self,
+        node_id: str,
+        leadership: Leadership,
+        dial: Callable[[str], grpc.aio.Channel],
+        local: LeaderServicer,
+    ) -> None:
+        """`node_id` is this manager's; `local` takes the reports while this manager leads."""
+        self._node_id = node_id
+        self._leadership = leadership
+        self._dial = dial
+        self._local = local
+        self._addr = ""
+        self._channel: grpc.aio.Channel | None = None
+
+    def target(self) -> tuple[str, int]:
+        """Return what changes with the leader: its Raft id and the term."""
+        leader = self._leadership.leader
+        return (leader.raft_id if leader else "", self._leadership.term)
+
+    async def report_sessions(self, request: ReportSessionsRequest) -> None:
+        """Tell the leader which nodes are connected here."""
+        if self._leadership.is_leader:
+            self._local.take_sessions(self._node_id, request)
+            return
+        async with self._stub() as stub:
+            await stub.ReportSessions(request, timeout=SESSIONS_TIMEOUT_S)
+
+    async def report_statuses(self, request: ReportTaskStatusesRequest) -> None:
+        """Have the leader write statuses of tasks; returns when they are committed."""
+        if self._leadership.is_leader:
+            await self._local.take_statuses(request)
+            return
+        async with self._stub() as stub:
+            await stub.ReportTaskStatuses(request, timeout=STATUSES_TIMEOUT_S)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        channel, self._channel, self._addr = self._channel, None, ""
+        if channel is not None:
+            await channel.close()
+
+    @contextlib.asynccontextmanager
+    async def _stub(self) -> AsyncIterator["LeaderAsyncStub"]:
+        leader = self._leadership.leader
+        if leader is None or not leader.addr:
+            raise NotLeader
+        if self._channel is None or self._addr != leader.addr:
+            await self.close()
+            self._addr, self._channel = leader.addr, self._dial(leader.addr)
+        try:
+            yield LeaderStub(self._channel)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        except grpc.aio.UsageError as error:  # closed by the other report, which saw a new leader first
+            raise Unavailable("the connection to the leader was given up") from error

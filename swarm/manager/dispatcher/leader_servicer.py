@@ -1,0 +1,79 @@
+"""Service Leader: what managers that hold sessions tell the leader, over the wire or in the same process."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from swarm.api.v1.dispatcher_pb2 import (
+    ReportSessionsRequest,
+    ReportSessionsResponse,
+    ReportTaskStatusesRequest,
+    ReportTaskStatusesResponse,
+    TaskStatusUpdate,
+)
+from swarm.api.v1.dispatcher_pb2_grpc import LeaderServicer as LeaderServicerBase
+from swarm.clock import Clock
+from swarm.errors import NotLeader
+from swarm.manager.dispatcher.liveness import LivenessTable
+from swarm.manager.dispatcher.statuses import batches, write_statuses
+from swarm.manager.store.store import Store
+from swarm.security.identity import Identity
+from swarm.security.identity import caller as caller_of
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class LeaderServicer(LeaderServicerBase):
+    """Takes reports while this manager leads; raises NotLeader at any other time."""
+
+    def __init__(
+        self, store: Store, clock: Clock, caller: Callable[[Context], Identity] = caller_of
+    ) -> None:
+        """`caller` tells which manager sends a request."""
+        self._store = store
+        self._clock = clock
+        self._caller = caller
+        self._table: LivenessTable | None = None
+        self.reported = asyncio.Event()  # there is news in the table
+
+    @contextlib.contextmanager
+    def leading(self, table: LivenessTable) -> Iterator[None]:
+        """Take session reports into `table` within the block."""
+        self._table = table
+        try:
+            yield
+        finally:
+            self._table = None
+
+    async def ReportSessions(  # noqa: N802 -- gRPC names its methods in CamelCase
+        self, request: ReportSessionsRequest, context: Context
+    ) -> ReportSessionsResponse:
+        """Take a manager's sessions; the consequences are written by the liveness loop."""
+        self.take_sessions(self._caller(context).node_id, request)
+        return ReportSessionsResponse()
+
+    async def ReportTaskStatuses(  # noqa: N802
+        self, request: ReportTaskStatusesRequest, context: Context
+    ) -> ReportTaskStatusesResponse:
+        """Write statuses of tasks; answered when committed."""
+        await self.take_statuses(request)
+        return ReportTaskStatusesResponse()
+
+    def take_sessions(self, manager_id: str, request: ReportSessionsRequest) -> None:
+        """Do what `ReportSessions` does, for the manager with this node id."""
+        if self._table is None:
+            raise NotLeader
+        self._table.report(manager_id, request.complete, request.sessions, self._clock.monotonic_s())
+        self.reported.set()
+
+    async def take_statuses(self, request: ReportTaskStatusesRequest) -> None:
+        """Do what `ReportTaskStatuses` does."""
+        now_ns = self._clock.now_ns()
+        # Not a TaskGroup: it would wrap the error, and the rest may well be committed.
+        await asyncio.gather(*(self._write(batch, now_ns) for batch in batches(request)))
+
+    async def _write(self, batch: list[tuple[str, TaskStatusUpdate]], now_ns: int) -> None:
+        await self._store.update(lambda transaction: write_statuses(transaction, batch, now_ns))

@@ -1,0 +1,171 @@
+"""Which nodes are alive, dead, or expected back? The leader's table of who was heard when.
+
+The promise is a replacement RUNNING within 10 s of losing a worker, also when the leader dies with it,
+and no node moved because packets were lost. Hence, with the default period P of 2.5 s:
+
+- agents speak twice a period and are declared DOWN after 3 silent periods (7.5 s): TCP gets more than 6
+  s, six transmissions, to bring one heartbeat through; and an agent whose manager does not answer for a
+  period opens a second session with another manager while the first goes on.
+- managers tell *how long ago* they heard a node, so a new leader continues the count instead of starting
+  anew; only nodes that nobody tells about get a fresh grace, of 2.5 periods: more than an agent needs to
+  notice a dead manager (at most 1.6) and to reach another.
+- a session that ended is a hint, never proof: the node becomes DISCONNECTED after a second, which keeps
+  new tasks away but moves none.
+- the period stretches with the number of nodes, so that heartbeats never cost a manager more than a
+  tenth of a core.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from swarm.api.v1.dispatcher_pb2 import SessionState
+from swarm.api.v1.objects_pb2 import Cluster, Node
+from swarm.api.v1.types_pb2 import (
+    NODE_STATE_DISCONNECTED,
+    NODE_STATE_DOWN,
+    NODE_STATE_READY,
+    NodeDescription,
+    NodeState,
+)
+from swarm.clock import SECOND
+
+DEFAULT_PERIOD_NS = 2_500_000_000
+STRETCH_NS_PER_NODE = 5_000_000  # 1,000 nodes: 5 s
+MINIMUM_PERIOD_NS = 100_000_000  # below it heartbeats are most of what a cluster does
+
+GRACE_PERIODS = 3.0
+FRESH_GRACE_PERIODS = 2.5
+# An agent moves to another manager within about a second: until then nobody need know.
+RECONNECT_S = 1.0
+
+
+def heartbeat_period_ns(cluster: Cluster | None, node_count: int) -> int:
+    """Return the period (nanoseconds) in which agents must be heard: as configured, or longer."""
+    configured = DEFAULT_PERIOD_NS
+    if cluster is not None and cluster.spec.HasField("heartbeat_period_ns"):
+        configured = cluster.spec.heartbeat_period_ns
+    return max(configured, node_count * STRETCH_NS_PER_NODE, MINIMUM_PERIOD_NS)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChange:
+    """What the leader writes into a node object."""
+
+    node_id: str
+    state: "NodeState"
+    message: str
+    addr: str
+    description: NodeDescription | None
+
+
+@dataclass(slots=True)
+class _Held:
+    """What one manager says of its session with a node."""
+
+    connected: bool
+    heard_s: float
+    addr: str
+    description: NodeDescription | None
+
+
+@dataclass(slots=True)
+class _Record:
+    heard_s: float
+    by_manager: dict[str, _Held] = field(default_factory=dict)
+    disconnected_s: float | None = None  # since when no manager has a session
+
+    def connected(self) -> bool:
+        return any(held.connected for held in self.by_manager.values())
+
+    def newest(self) -> _Held | None:
+        connected = [held for held in self.by_manager.values() if held.connected]
+        return max(connected, key=lambda held: held.heard_s, default=None)
+
+
+class LivenessTable:
+    """Who was heard when, as told by all managers. Times are seconds of the leader's monotonic clock."""
+
+    def __init__(self, now_s: float) -> None:
+        """Start at the moment leadership was won."""
+        self._records: dict[str, _Record] = {}
+        self._looked_s = now_s
+
+    def report(
+        self, manager_id: str, complete: bool, sessions: Sequence[SessionState], now_s: float
+    ) -> None:
+        """Take over what a manager says of its sessions; with `complete` it has no others."""
+        if complete:
+            named = {session.node_id for session in sessions}
+            for node_id, record in self._records.items():
+                if node_id not in named and record.by_manager.pop(manager_id, None) is not None:
+                    _note_connection(record, now_s)
+        for session in sessions:
+            self._take(manager_id, session, now_s)
+
+    def _take(self, manager_id: str, session: SessionState, now_s: float) -> None:
+        heard_s = now_s - session.silent_ns / SECOND
+        record = self._records.setdefault(session.node_id, _Record(heard_s))
+        record.heard_s = max(record.heard_s, heard_s)
+        before = record.by_manager.get(manager_id)
+        description = before.description if before else None
+        if session.HasField("description"):
+            description = session.description
+        record.by_manager[manager_id] = _Held(session.connected, heard_s, session.addr, description)
+        _note_connection(record, now_s)
+
+    def plan(self, nodes: Iterable[Node], period_s: float, now_s: float) -> tuple[NodeChange, ...]:
+        """Return what must be written about `nodes`, which are all nodes there are.
+
+        When this function was not called for a while (the machine was suspended, the process stopped),
+        then the silence was our own: all deadlines move by the gap.
+        """
+        self._forgive(period_s, now_s)
+        known: dict[str, _Record] = {}
+        changes: list[NodeChange] = []
+        for node in nodes:
+            record = self._records.get(node.id) or _Record(
+                now_s - (GRACE_PERIODS - FRESH_GRACE_PERIODS) * period_s
+            )
+            known[node.id] = record
+            change = _judge(node, record, period_s, now_s)
+            if change is not None:
+                changes.append(change)
+        self._records = known
+        return tuple(changes)
+
+    def _forgive(self, period_s: float, now_s: float) -> None:
+        gap_s = now_s - self._looked_s
+        self._looked_s = now_s
+        if gap_s > period_s:
+            for record in self._records.values():
+                record.heard_s = min(now_s, record.heard_s + gap_s)
+
+
+def _note_connection(record: _Record, now_s: float) -> None:
+    if record.connected():
+        record.disconnected_s = None
+    elif record.disconnected_s is None:
+        record.disconnected_s = now_s
+
+
+def _judge(node: Node, record: _Record, period_s: float, now_s: float) -> NodeChange | None:
+    grace_s = GRACE_PERIODS * period_s
+    if now_s - record.heard_s >= grace_s:
+        return _change(node, NODE_STATE_DOWN, f"no heartbeat for {grace_s:g} s", None)
+    held = record.newest()
+    if held is not None:
+        return _change(node, NODE_STATE_READY, "", held)
+    gone_s = record.disconnected_s
+    if gone_s is not None and now_s - gone_s >= RECONNECT_S and node.status.state == NODE_STATE_READY:
+        return _change(node, NODE_STATE_DISCONNECTED, "its session ended; it is expected back", None)
+    return None
+
+
+def _change(node: Node, state: "NodeState", message: str, held: _Held | None) -> NodeChange | None:
+    addr = held.addr if held and held.addr else node.status.addr
+    description = held.description if held else None
+    if description is not None and node.HasField("description") and node.description == description:
+        description = None
+    if node.status.state == state and node.status.addr == addr and description is None:
+        return None
+    return NodeChange(node.id, state, message, addr, description)

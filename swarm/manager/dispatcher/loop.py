@@ -1,0 +1,94 @@
+"""The leader's loop that writes which nodes are alive."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from swarm.api.v1.objects_pb2 import Node
+from swarm.api.v1.types_pb2 import NodeState
+from swarm.clock import SECOND, Clock
+from swarm.errors import TransientError
+from swarm.manager.dispatcher.leader_servicer import LeaderServicer
+from swarm.manager.dispatcher.liveness import LivenessTable, NodeChange, heartbeat_period_ns
+from swarm.manager.store.store import Store
+from swarm.manager.store.transaction import Transaction
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 0.25  # how late a deadline may be noticed
+# Less than a heartbeat period, so that waiting for a majority is not mistaken for a pause of the
+# machine.
+WRITE_TIMEOUT_S = 2.0
+
+
+class LivenessLoop:
+    """Runs while this manager leads."""
+
+    def __init__(self, store: Store, clock: Clock, leader: LeaderServicer) -> None:
+        """`leader` receives the reports this loop judges by."""
+        self._store = store
+        self._clock = clock
+        self._leader = leader
+
+    async def run(self) -> None:
+        """Judge nodes until cancelled."""
+        table = LivenessTable(self._clock.monotonic_s())
+        with self._leader.leading(table):
+            while True:
+                await self._judge(table)
+                await self._wait()
+
+    async def _judge(self, table: LivenessTable) -> None:
+        view = self._store.view
+        period_s = heartbeat_period_ns(view.cluster, len(view.nodes)) / SECOND
+        changes = table.plan(view.nodes, period_s, self._clock.monotonic_s())
+        if not changes:
+            return
+        try:
+            written = await self._store.update(
+                lambda transaction: write_changes(transaction, changes), WRITE_TIMEOUT_S
+            )
+        except TransientError as error:
+            log.warning("dispatcher.node_states_not_written", nodes=len(changes), reason=str(error))
+            return
+        for change in written:
+            log.info(
+                "dispatcher.node_state_changed",
+                node_id=change.node_id,
+                state=NodeState.Name(change.state),
+                reason=change.message,
+            )
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await self._leader.reported.wait()
+        except TimeoutError:
+            return
+        self._leader.reported.clear()
+
+
+def write_changes(transaction: Transaction, changes: Sequence[NodeChange]) -> list[NodeChange]:
+    """Write `changes` into the nodes that still exist; return those that changed a node's state."""
+    flipped: list[NodeChange] = []
+    for change in changes:
+        node = transaction.nodes.get(change.node_id)
+        if node is None:
+            continue
+        if node.status.state != change.state:
+            flipped.append(change)
+        transaction.update(changed_node(node, change))
+    return flipped
+
+
+def changed_node(node: Node, change: NodeChange) -> Node:
+    """Return a copy of `node` with `change` in it."""
+    copy = Node()
+    copy.CopyFrom(node)
+    copy.status.state = change.state
+    copy.status.message = change.message
+    copy.status.addr = change.addr
+    if change.description is not None:
+        copy.description.CopyFrom(change.description)
+    return copy

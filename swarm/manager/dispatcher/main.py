@@ -1,0 +1,112 @@
+"""The dispatcher of one manager, put together: sessions, what is pushed to them, what they report."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from swarm.api.v1.objects_pb2 import Cluster, Node, Task
+from swarm.clock import Clock
+from swarm.errors import NodeRemoved, Unavailable
+from swarm.manager.dispatcher.forwarder import StatusForwarder
+from swarm.manager.dispatcher.leader_link import LeaderLink
+from swarm.manager.dispatcher.leader_servicer import LeaderServicer
+from swarm.manager.dispatcher.leadership import Leadership
+from swarm.manager.dispatcher.loop import LivenessLoop
+from swarm.manager.dispatcher.servicer import DispatcherServicer
+from swarm.manager.dispatcher.session_reporter import SessionReporter
+from swarm.manager.dispatcher.sessions import RegistrationLimit, Sessions
+from swarm.manager.store.store import Store
+from swarm.manager.store.watch import Action, Commit, Event, Watch, WatchOverflow
+from swarm.security.identity import Identity
+from swarm.security.identity import caller as caller_of
+
+
+class Dispatcher:
+    """Runs on every manager, whether it leads or not."""
+
+    def __init__(
+        self,
+        node_id: str,
+        store: Store,
+        clock: Clock,
+        leadership: Leadership,
+        dial: Callable[[str], grpc.aio.Channel],
+        *,
+        caller: Callable[[Any], Identity] = caller_of,
+    ) -> None:
+        """`node_id` is this manager's; `dial` opens a channel to another manager."""
+        self._store = store
+        self._clock = clock
+        self.sessions = Sessions()
+        self.leader_servicer = LeaderServicer(store, clock, caller)
+        self._link = LeaderLink(node_id, leadership, dial, self.leader_servicer)
+        limit = RegistrationLimit()
+        self._forwarder = StatusForwarder(self._link.report_statuses)
+        self._reporter = SessionReporter(store, clock, self.sessions, self._link, limit)
+        self.servicer = DispatcherServicer(
+            store,
+            clock,
+            leadership,
+            self.sessions,
+            self._forwarder,
+            limit,
+            self._reporter.leaderless,
+            caller=caller,
+        )
+
+    def leader_loop(self) -> LivenessLoop:
+        """Return the loop to run while this manager leads."""
+        return LivenessLoop(self._store, self._clock, self.leader_servicer)
+
+    async def run(self) -> None:
+        """Serve until cancelled; then every session ends, so that agents turn to another manager."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._feed())
+                group.create_task(self._reporter.run())
+                group.create_task(self._forwarder.run())
+        finally:
+            for session in self.sessions:
+                session.end(Unavailable("this manager stops"))
+            await self._link.close()
+
+    async def _feed(self) -> None:
+        """Tell sessions what changed in the store."""
+        with self._store.watch(Task, Node, Cluster) as watch:
+            while True:
+                await self._feed_next(watch)
+
+    async def _feed_next(self, watch: Watch) -> None:
+        try:
+            commit: Commit = await anext(watch)
+        except WatchOverflow:
+            self._resync()
+            return
+        for event in commit.events:
+            self._pass_on(event)
+
+    def _pass_on(self, event: Event) -> None:
+        changed = event.object
+        if isinstance(changed, Task):
+            session = self.sessions.get(changed.node_id)
+            if session is not None:
+                session.task_changed(changed.id)
+        elif isinstance(changed, Node):
+            session = self.sessions.get(changed.id)
+            if session is not None and event.action is Action.REMOVE:
+                session.end(NodeRemoved("this node was removed from the cluster"))
+            elif session is not None:
+                session.info_changed()
+        else:
+            for session in self.sessions:
+                session.info_changed()
+
+    def _resync(self) -> None:
+        nodes = self._store.view.nodes
+        for session in self.sessions:
+            if nodes.get(session.node_id) is None:
+                session.end(NodeRemoved("this node was removed from the cluster"))
+            else:
+                session.everything_changed()

@@ -1,0 +1,73 @@
+"""Telling the leader which nodes are connected to this manager."""
+
+import asyncio
+
+import structlog
+
+from swarm.api.v1.dispatcher_pb2 import ReportSessionsRequest
+from swarm.clock import SECOND, Clock
+from swarm.errors import SwarmError
+from swarm.manager.dispatcher.leader_link import LeaderLink
+from swarm.manager.dispatcher.liveness import GRACE_PERIODS, heartbeat_period_ns
+from swarm.manager.dispatcher.sessions import RegistrationLimit, Sessions
+from swarm.manager.store.store import Store
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 0.1  # how late a new leader may be noticed
+
+
+class SessionReporter:
+    """Reports changes at once, and the whole table twice a period and to every new leader."""
+
+    def __init__(
+        self, store: Store, clock: Clock, sessions: Sessions, link: LeaderLink, limit: RegistrationLimit
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._sessions = sessions
+        self._link = link
+        self._limit = limit
+        self._told: tuple[str, int] | None = None  # the leader that has the whole table
+        self._complete_s = 0.0  # when the whole table was last sent
+        self._reached_s = clock.monotonic_s()
+
+    def leaderless(self) -> bool:
+        """Whether no leader heard this manager for a period: its nodes are about to be counted as lost."""
+        return self._clock.monotonic_s() - self._reached_s > self._period_s()
+
+    async def run(self) -> None:
+        """Report until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._sessions.changed.wait()
+            except TimeoutError:
+                pass
+            now_s = self._clock.monotonic_s()
+            self._sessions.expire(GRACE_PERIODS * self._period_s(), now_s)
+            self._limit.forget_old(now_s)
+            if not await self._report(now_s):
+                await asyncio.sleep(LOOK_S)
+
+    def _period_s(self) -> float:
+        view = self._store.view
+        return heartbeat_period_ns(view.cluster, len(view.nodes)) / SECOND
+
+    async def _report(self, now_s: float) -> bool:
+        target = self._link.target()
+        complete = target != self._told or now_s - self._complete_s >= self._period_s() / 2
+        if not complete and not self._sessions.changed.is_set():
+            return True
+        states = self._sessions.take_states(self._store.view, complete, now_s)
+        try:
+            await self._link.report_sessions(ReportSessionsRequest(complete=complete, sessions=states))
+        except SwarmError as error:
+            if self._told is not None:
+                log.warning("dispatcher.sessions_not_reported", reason=str(error))
+            self._told = None
+            return False
+        if complete:
+            self._told, self._complete_s = target, now_s
+        self._reached_s = self._clock.monotonic_s()
+        return True

@@ -1,0 +1,221 @@
+"""Which agents are connected to this manager, and what does each still have to be told?
+
+A session keeps no queue of assignments: it remembers which tasks changed, and the messages are made of
+the newest state at the moment the stream can take them. So a slow agent costs a set of ids, and never
+hears stale news.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+from swarm.api.v1.dispatcher_pb2 import Assignments, DispatcherMessage, NodeInfo, SessionState, StatusAck
+from swarm.api.v1.logs_pb2 import LogSubscription
+from swarm.api.v1.types_pb2 import NodeDescription
+from swarm.clock import SECOND
+from swarm.errors import SessionExpired, SwarmError
+from swarm.manager.dispatcher.assignments import AssignmentSet
+from swarm.manager.store.tables import ReadView
+
+REGISTRATIONS_MAX = 3
+REGISTRATIONS_WINDOW_S = 8.0
+
+
+class RegistrationLimit:
+    """Tells agents that register too often to slow down."""
+
+    def __init__(self) -> None:
+        self._recent: dict[str, deque[float]] = {}
+
+    def allows(self, node_id: str, now_s: float) -> bool:
+        """Count a registration; whether the node may register now (at most 3 in 8 s)."""
+        recent = self._recent.setdefault(node_id, deque(maxlen=REGISTRATIONS_MAX))
+        while recent and now_s - recent[0] >= REGISTRATIONS_WINDOW_S:
+            recent.popleft()
+        if len(recent) == REGISTRATIONS_MAX:
+            return False
+        recent.append(now_s)
+        return True
+
+    def forget_old(self, now_s: float) -> None:
+        """Free what no longer limits anybody."""
+        self._recent = {
+            node_id: recent
+            for node_id, recent in self._recent.items()
+            if recent and now_s - recent[-1] < REGISTRATIONS_WINDOW_S
+        }
+
+
+class AgentSession:
+    """One agent's stream to this manager."""
+
+    def __init__(self, node_id: str, session_id: str, addr: str, now_s: float) -> None:
+        """`addr` is the agent's address as this manager sees it, without port."""
+        self.node_id = node_id
+        self.session_id = session_id
+        self.addr = addr
+        self.description: NodeDescription | None = None
+        self.heard_s = now_s
+        self.over: asyncio.Future[SwarmError | None] = asyncio.get_running_loop().create_future()
+        self.wake = asyncio.Event()
+        self._assignments = AssignmentSet(node_id)
+        self._complete_due = True
+        self._changed_ids: dict[str, None] = {}  # in order of change
+        self._info_due = True
+        self._info: NodeInfo | None = None
+        self._acked = 0
+        self._ack_due = False
+        self._subscriptions: deque[LogSubscription] = deque()
+        self.wake.set()
+
+    def end(self, error: SwarmError | None) -> None:
+        """End the stream, with `error` as its status."""
+        if not self.over.done():
+            self.over.set_result(error)
+
+    def task_changed(self, task_id: str) -> None:
+        """Note that a task of this node changed."""
+        self._changed_ids[task_id] = None
+        self.wake.set()
+
+    def everything_changed(self) -> None:
+        """Send the whole set again: changes were missed."""
+        self._complete_due = self._info_due = True
+        self.wake.set()
+
+    def info_changed(self) -> None:
+        """Look at the node info again, and send it if it differs."""
+        self._info_due = True
+        self.wake.set()
+
+    def acknowledge(self, sequence: int) -> None:
+        """Every status report up to `sequence` is committed; 0 only answers a heartbeat."""
+        self._acked = max(self._acked, sequence)
+        self._ack_due = True
+        self.wake.set()
+
+    def subscribe_logs(self, subscription: LogSubscription) -> None:
+        """Pass a log subscription (or its end) on to the agent."""
+        self._subscriptions.append(subscription)
+        self.wake.set()
+
+    def take(
+        self, view: ReadView, info: Callable[[], NodeInfo], leaderless: bool
+    ) -> list[DispatcherMessage]:
+        """Return everything the agent has to be told now; the caller sends it."""
+        messages: list[DispatcherMessage] = []
+        if self._ack_due:
+            self._ack_due = False
+            ack = StatusAck(sequence=self._acked, leaderless=leaderless)
+            messages.append(DispatcherMessage(status_ack=ack))
+        if self._info_due:
+            self._info_due = False
+            fresh = info()
+            if fresh != self._info:
+                self._info = fresh
+                messages.append(DispatcherMessage(node_info=fresh))
+        messages.extend(DispatcherMessage(assignments=part) for part in self._take_assignments(view))
+        while self._subscriptions:
+            messages.append(DispatcherMessage(log_subscription=self._subscriptions.popleft()))
+        return messages
+
+    def _take_assignments(self, view: ReadView) -> list[Assignments]:
+        changed, self._changed_ids = self._changed_ids, {}
+        if self._complete_due:
+            self._complete_due = False
+            return self._assignments.complete(view)
+        return self._assignments.changes(view, changed) if changed else []
+
+
+class Sessions:
+    """All sessions of this manager, and for a while those that ended: somebody has to say when."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, AgentSession] = {}
+        self._ended: dict[str, AgentSession] = {}
+        self._changed: dict[str, None] = {}
+        self.changed = asyncio.Event()  # a session was opened or closed, or described its node anew
+        self._on_open: list[Callable[[str], None]] = []
+
+    def __iter__(self) -> Iterator[AgentSession]:
+        """Iterate over the open sessions."""
+        return iter(tuple(self._open.values()))
+
+    def __len__(self) -> int:
+        """Return the number of open sessions."""
+        return len(self._open)
+
+    def get(self, node_id: str) -> AgentSession | None:
+        """Return the open session of a node."""
+        return self._open.get(node_id)
+
+    def on_open(self, callback: Callable[[str], None]) -> None:
+        """Call `callback(node id)` for every session opened from now on."""
+        self._on_open.append(callback)
+
+    def send_log_subscription(self, node_id: str, subscription: LogSubscription) -> bool:
+        """Pass a subscription on to the agent of a node; False when it has no session here."""
+        session = self._open.get(node_id)
+        if session is None:
+            return False
+        session.subscribe_logs(subscription)
+        return True
+
+    def open(self, session: AgentSession) -> None:
+        """Add a session; the node's earlier one, if any, ends."""
+        earlier = self._open.get(session.node_id)
+        if earlier is not None:
+            earlier.end(SessionExpired("replaced by a newer session of the same node"))
+        self._open[session.node_id] = session
+        self._ended.pop(session.node_id, None)
+        self.note_change(session.node_id)
+        for callback in self._on_open:
+            callback(session.node_id)
+
+    def close(self, session: AgentSession) -> None:
+        """Take a session away that has ended."""
+        if self._open.get(session.node_id) is session:
+            del self._open[session.node_id]
+            self._ended[session.node_id] = session
+            self.note_change(session.node_id)
+
+    def note_change(self, node_id: str) -> None:
+        """Have the leader told about a node soon."""
+        self._changed[node_id] = None
+        self.changed.set()
+
+    def expire(self, limit_s: float, now_s: float) -> None:
+        """End sessions that were silent for `limit_s`; forget ended ones after another while."""
+        for session in self:
+            if now_s - session.heard_s >= limit_s:
+                session.end(SessionExpired(f"nothing was heard of the node for {limit_s:g} s"))
+        # Until then the leader has judged by itself.
+        self._ended = {
+            node_id: session
+            for node_id, session in self._ended.items()
+            if now_s - session.heard_s < 2 * limit_s
+        }
+
+    def take_states(self, view: ReadView, complete: bool, now_s: float) -> list[SessionState]:
+        """Return what the leader should know: all sessions, or those that changed since the last call."""
+        changed, self._changed = self._changed, {}
+        self.changed.clear()
+        known: Iterable[str] = (*self._open, *self._ended) if complete else changed
+        return [state for node_id in known if (state := self._state(view, node_id, now_s)) is not None]
+
+    def _state(self, view: ReadView, node_id: str, now_s: float) -> SessionState | None:
+        session = self._open.get(node_id) or self._ended.get(node_id)
+        node = view.nodes.get(node_id)
+        if session is None or node is None:
+            return None
+        state = SessionState(
+            node_id=node_id,
+            session_id=session.session_id,
+            connected=node_id in self._open,
+            addr=session.addr,
+            silent_ns=max(0, int((now_s - session.heard_s) * SECOND)),
+        )
+        # Descriptions are long and change rarely: sent as long as the store here has another one.
+        if session.description is not None and node.description != session.description:
+            state.description.CopyFrom(session.description)
+        return state
