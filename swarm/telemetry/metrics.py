@@ -1,0 +1,148 @@
+"""All metrics of a node, in one place. Most are computed when somebody asks, from what is known then."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# A commit is one fsync on a majority: around a millisecond on an SSD, seconds when something is wrong.
+COMMIT_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerSample:
+    """What a manager knows of the cluster. Every manager tells; `leader` says whom to believe."""
+
+    leader: bool
+    raft_term: int
+    raft_commit_index: int
+    store_index: int
+    services: int
+    managers: int
+    nodes: Mapping[str, int] = field(default_factory=dict)  # by state
+    tasks: Mapping[str, int] = field(default_factory=dict)  # by state
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUse:
+    """What one running task uses of its node."""
+
+    service: str
+    task: str  # service.slot
+    cpu_seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSample:
+    """What an agent knows of its node."""
+
+    connected: bool  # has a session with a manager
+    containers: Mapping[str, int] = field(default_factory=dict)  # by state
+    uses: Sequence[TaskUse] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSample:
+    """Everything a scrape needs; a part is None while the node does not have it."""
+
+    manager: ManagerSample | None = None
+    agent: AgentSample | None = None
+    certificate_expires_at_s: float | None = None  # seconds since the epoch
+
+
+class Metrics:
+    """The registry of one node."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.raft_commit_seconds = Histogram(
+            "swarm_raft_commit_duration_seconds",
+            "Time from proposing an entry to its being committed by a majority and applied here.",
+            buckets=COMMIT_BUCKETS,
+            registry=self.registry,
+        )
+
+    def render(self, sample: NodeSample) -> bytes:
+        """Return the page of a scrape."""
+        scraped = CollectorRegistry()
+        scraped.register(_Sampled(sample))
+        return generate_latest(self.registry) + generate_latest(scraped)
+
+
+class _Sampled(Collector):
+    """One sample as metric families."""
+
+    def __init__(self, sample: NodeSample) -> None:
+        self._sample = sample
+
+    def collect(self) -> Iterator[Metric]:
+        sample = self._sample
+        yield _gauge(
+            "swarm_node_manager", "Whether this node is a manager.", int(sample.manager is not None)
+        )
+        if sample.certificate_expires_at_s is not None:
+            yield _gauge(
+                "swarm_node_certificate_expires_at_seconds",
+                "When this node's certificate ends, seconds since the epoch.",
+                sample.certificate_expires_at_s,
+            )
+        if sample.manager is not None:
+            yield from _manager_families(sample.manager)
+        if sample.agent is not None:
+            yield from _agent_families(sample.agent)
+
+
+def _manager_families(sample: ManagerSample) -> Iterator[Metric]:
+    yield _gauge("swarm_manager_leader", "Whether this manager is the leader.", int(sample.leader))
+    yield _gauge("swarm_manager_services", "Services of the cluster.", sample.services)
+    yield _gauge("swarm_raft_term", "Term of the Raft group as this manager knows it.", sample.raft_term)
+    yield _gauge("swarm_raft_members", "Members of the Raft group.", sample.managers)
+    yield _gauge("swarm_raft_commit_index", "Newest entry known to be committed.", sample.raft_commit_index)
+    yield _gauge(
+        "swarm_store_applied_index", "Newest entry applied to this manager's store.", sample.store_index
+    )
+    yield _by_state("swarm_manager_nodes", "Nodes of the cluster by state.", sample.nodes)
+    yield _by_state("swarm_manager_tasks", "Tasks of the cluster by observed state.", sample.tasks)
+
+
+def _agent_families(sample: AgentSample) -> Iterator[Metric]:
+    yield _gauge(
+        "swarm_agent_connected", "Whether the agent has a session with a manager.", int(sample.connected)
+    )
+    yield _by_state("swarm_agent_containers", "Containers of this node by state.", sample.containers)
+    labels = ("service", "task")
+    cpu = CounterMetricFamily(
+        "swarm_agent_task_cpu_seconds", "CPU time used by the container of a task.", labels=labels
+    )
+    memory = GaugeMetricFamily(
+        "swarm_agent_task_memory_bytes", "Memory used by the container of a task.", labels=labels
+    )
+    for use in sample.uses:
+        cpu.add_metric((use.service, use.task), use.cpu_seconds)
+        memory.add_metric((use.service, use.task), use.memory_bytes)
+    yield from (cpu, memory)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _by_state(name: str, text: str, counts: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=("state",))
+    for state, count in sorted(counts.items()):
+        family.add_metric((state,), count)
+    return family
+
+
+def count_by(states: Iterable[str], all_states: Iterable[str]) -> dict[str, int]:
+    """Return how often each state occurs, with zero for those that do not: a series must not vanish."""
+    counts = dict.fromkeys(all_states, 0)
+    for state in states:
+        counts[state] = counts.get(state, 0) + 1
+    return counts

@@ -1,0 +1,64 @@
+"""What a scrape shows."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from swarm.telemetry.metrics import AgentSample, ManagerSample, Metrics, NodeSample, TaskUse, count_by
+
+SAMPLE = NodeSample(
+    manager=ManagerSample(
+        leader=True,
+        raft_term=3,
+        raft_commit_index=12,
+        store_index=11,
+        services=2,
+        managers=3,
+        nodes={"ready": 4, "down": 1},
+        tasks={"running": 6},
+    ),
+    agent=AgentSample(connected=True, containers={"running": 2}, uses=(TaskUse("web", "web.1", 1.5, 4096),)),
+    certificate_expires_at_s=1e9,
+)
+
+
+def scraped(metrics: Metrics, sample: NodeSample) -> dict[tuple[str, ...], float]:
+    text = metrics.render(sample).decode()
+    return {
+        (item.name, *item.labels.values()): item.value
+        for family in text_string_to_metric_families(text)
+        for item in family.samples
+    }
+
+
+def test_a_scrape_shows_what_the_node_knows() -> None:
+    found = scraped(Metrics(), SAMPLE)
+    assert found["swarm_manager_nodes", "down"] == 1
+    assert found["swarm_manager_tasks", "running"] == 6
+    assert found["swarm_manager_leader",] == 1
+    assert found["swarm_raft_term",] == 3
+    assert found["swarm_agent_containers", "running"] == 2
+    assert found["swarm_agent_task_cpu_seconds_total", "web", "web.1"] == 1.5
+    assert found["swarm_agent_task_memory_bytes", "web", "web.1"] == 4096
+    assert found["process_resident_memory_bytes",] > 0
+
+
+def test_a_node_outside_a_cluster_shows_no_cluster() -> None:
+    found = scraped(Metrics(), NodeSample())
+    assert found["swarm_node_manager",] == 0
+    assert not [name for name, *_ in found if name.startswith(("swarm_manager", "swarm_agent"))]
+
+
+def test_commits_are_counted_in_buckets() -> None:
+    metrics = Metrics()
+    metrics.raft_commit_seconds.observe(0.0015)
+    found = scraped(metrics, NodeSample())
+    assert found["swarm_raft_commit_duration_seconds_bucket", "0.001"] == 0
+    assert found["swarm_raft_commit_duration_seconds_bucket", "0.002"] == 1
+
+
+def test_every_metric_has_a_help_text() -> None:
+    for family in text_string_to_metric_families(Metrics().render(SAMPLE).decode()):
+        assert family.documentation, family.name
+
+
+def test_a_state_that_nothing_is_in_counts_zero() -> None:
+    assert count_by(["running", "running"], ["running", "failed"]) == {"running": 2, "failed": 0}
