@@ -1,0 +1,56 @@
+"""What the scheduler writes, inside a store transaction: everything is checked against the newest state."""
+
+from collections.abc import Iterable
+
+from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.types_pb2 import TaskState, TaskStatus
+from swarm.clock import timestamp
+from swarm.manager.scheduler.backlog import waits
+from swarm.manager.scheduler.plan import Assignment
+from swarm.manager.store.tables import copy_of
+from swarm.manager.store.transaction import Transaction
+from swarm.model import task_state
+from swarm.model.history import record_status
+
+ASSIGNED_MESSAGE = "scheduler assigned task to node"
+
+
+def commit_assignments(
+    transaction: Transaction, assignments: Iterable[Assignment], now_ns: int
+) -> tuple[str, ...]:
+    """Bind tasks to their nodes; return the ids of those whose task or node changed since the plan."""
+    refused: list[str] = []
+    for assignment in assignments:
+        task = transaction.tasks.get(assignment.task_id)
+        if task is not None and _still_right(transaction, task, assignment):
+            task = copy_of(task)
+            task.node_id = assignment.node_id
+            _write_status(task, task_state.ASSIGNED, ASSIGNED_MESSAGE, "", now_ns)
+            transaction.update(task)
+        else:
+            refused.append(assignment.task_id)
+    return tuple(refused)
+
+
+def commit_reasons(transaction: Transaction, reasons: Iterable[tuple[str, str]], now_ns: int) -> None:
+    """Write on each task, given by id, why it waits."""
+    for task_id, reason in reasons:
+        task = transaction.tasks.get(task_id)
+        if task is not None and waits(task) and task.status.err != reason:
+            task = copy_of(task)
+            _write_status(task, task_state.PENDING, task.status.message, reason, now_ns)
+            transaction.update(task)
+
+
+def _still_right(transaction: Transaction, task: Task, assignment: Assignment) -> bool:
+    node = transaction.nodes.get(assignment.node_id)
+    return (
+        waits(task)
+        and task.node_id in ("", assignment.node_id)
+        and node is not None
+        and node.meta.version.index == assignment.node_version
+    )
+
+
+def _write_status(task: Task, state: "TaskState", message: str, err: str, now_ns: int) -> None:
+    record_status(task, TaskStatus(timestamp=timestamp(now_ns), state=state, message=message, err=err))

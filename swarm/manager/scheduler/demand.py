@@ -1,0 +1,78 @@
+"""What the tasks of one version of a service ask of a node: read from the spec once, shared by them all."""
+
+from dataclasses import dataclass
+
+from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.types_pb2 import Placement, PortConfig
+from swarm.errors import InvalidArgument
+from swarm.model.constraint import Constraint, parse_constraints
+
+# A service and the version of its spec: tasks that share it are alike, and are placed together.
+Group = tuple[str, int]
+
+# A port taken on a node: protocol and number.
+HostPort = tuple[int, int]
+
+# What decides which nodes can be asked at all, and how the tasks spread over them.
+PoolKey = tuple[tuple[str, ...], tuple[tuple[str, str], ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Demand:
+    """The needs of a task; equal for every task of a group, so it is compared by identity."""
+
+    group: Group
+    nano_cpus: int
+    memory_bytes: int
+    ports: tuple[HostPort, ...]
+    placement: Placement
+    constraints: tuple[Constraint, ...] | None  # None: nobody can read them, so no node meets them
+    preferences: tuple[str, ...]  # labels to spread over, most important first
+    replicas_max_per_node: int  # 0: no limit
+    pool_key: PoolKey
+
+    @property
+    def service_id(self) -> str:
+        """The service whose tasks these are."""
+        return self.group[0]
+
+
+def group_of(task: Task) -> Group:
+    """Return the group that `task` is placed with."""
+    return task.service_id, task.spec_version
+
+
+def demand_of(task: Task) -> Demand:
+    """Return what `task`, and every other task of its group, asks of a node."""
+    reservations, placement = task.spec.resources.reservations, task.spec.placement
+    preferences = tuple(one.spread for one in placement.preferences if one.spread)
+    return Demand(
+        group=group_of(task),
+        nano_cpus=reservations.nano_cpus,
+        memory_bytes=reservations.memory_bytes,
+        ports=_host_ports(task),
+        placement=placement,
+        constraints=_constraints(placement),
+        preferences=preferences,
+        replicas_max_per_node=placement.max_replicas_per_node,
+        pool_key=(
+            tuple(placement.constraints),
+            tuple((one.os, one.architecture) for one in placement.platforms),
+            preferences,
+        ),
+    )
+
+
+def _host_ports(task: Task) -> tuple[HostPort, ...]:
+    return tuple(
+        (port.protocol, port.published_port)
+        for port in task.endpoint.ports
+        if port.publish_mode == PortConfig.PUBLISH_MODE_HOST and port.published_port
+    )
+
+
+def _constraints(placement: Placement) -> tuple[Constraint, ...] | None:
+    try:
+        return parse_constraints(placement.constraints)
+    except InvalidArgument:
+        return None

@@ -1,0 +1,32 @@
+"""Why does a task wait for a node? In a sentence that counts, and that changes only when the reason does."""
+
+from collections import Counter
+from collections.abc import Generator, Iterable
+
+from swarm.manager.scheduler.demand import Demand
+from swarm.manager.scheduler.filters import FILTERS, Filter, first_failure
+from swarm.manager.scheduler.node_view import NodeView
+
+# Nodes looked at between two yields: a millisecond or two.
+NODES_PER_STEP = 1000
+
+NO_NODE = "no suitable node"
+
+
+def explain(nodes: Iterable[NodeView], demand: Demand) -> Generator[None, None, str]:
+    """Return why none of `nodes` takes a task of this demand, the most frequent reason first."""
+    failures: Counter[Filter] = Counter()
+    for looks, node in enumerate(tuple(nodes)):
+        failure = first_failure(node, demand)
+        if failure is not None:
+            failures[failure] += 1
+        if looks % NODES_PER_STEP == NODES_PER_STEP - 1:
+            yield
+    return sentence(failures)
+
+
+def sentence(failures: Counter[Filter]) -> str:
+    """Return the reasons, with the number of nodes each holds for, as people read them."""
+    ordered = sorted((one for one in FILTERS if failures[one]), key=lambda one: -failures[one])
+    reasons = "; ".join(one.explain(failures[one]) for one in ordered)
+    return f"{NO_NODE} ({reasons})" if reasons else NO_NODE

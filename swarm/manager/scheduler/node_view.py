@@ -1,0 +1,257 @@
+"""What each node has left, and what runs there: kept up to date from events, never rebuilt.
+
+Rules: a task is counted on its node from the moment it is bound there until it reaches a terminal state or
+is deleted; putting the same task twice changes nothing, so the scheduler may count a placement before its
+commit comes back as an event. Knows nothing of filters and ranking.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+from swarm.api.v1.objects_pb2 import Node, Task
+from swarm.api.v1.types_pb2 import NodeAvailability, NodeState
+from swarm.clock import SECOND, nanoseconds
+from swarm.manager.scheduler.demand import Demand, Group, HostPort, demand_of, group_of
+from swarm.model import task_state
+
+# A node where one version of a service failed this often in this time is asked last (values of SwarmKit).
+FAILURES_MANY = 5
+FAILURES_WINDOW_NS = 300 * SECOND
+
+
+class NodeListener(Protocol):
+    """Who must know when the number of active tasks of a node changes."""
+
+    def active_changed(self, node: "NodeView", before: int) -> None:
+        """Take note that `node` had `before` active tasks until now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """One task counted on a node."""
+
+    node_id: str
+    demand: Demand
+    active: bool  # it is meant to run; otherwise it only holds resources until it has stopped
+
+
+class NodeView:
+    """One node as the scheduler sees it."""
+
+    __slots__ = (
+        "_replicas",
+        "active",
+        "id",
+        "listeners",
+        "memory_bytes_free",
+        "nano_cpus_free",
+        "node",
+        "ports",
+        "ready",
+        "tasks",
+    )
+
+    def __init__(self, node_id: str) -> None:
+        self.id = node_id
+        self.node: Node | None = None  # None: tasks are bound to it, but it does not exist (any more)
+        self.ready = False
+        self.nano_cpus_free = 0
+        self.memory_bytes_free = 0
+        self.active = 0
+        self.tasks = 0
+        self.ports: Counter[HostPort] = Counter()
+        self.listeners: list[NodeListener] = []
+        self._replicas: dict[str, int] = {}
+
+    @property
+    def version(self) -> int:
+        """Version of the node object seen last."""
+        return self.node.meta.version.index if self.node is not None else 0
+
+    def replicas(self, service_id: str) -> int:
+        """Return the number of active tasks of a service here."""
+        return self._replicas.get(service_id, 0)
+
+    def show(self, node: Node | None) -> None:
+        """Take over what the node's object says."""
+        old, new = _capacity(self.node), _capacity(node)
+        self.nano_cpus_free += new[0] - old[0]
+        self.memory_bytes_free += new[1] - old[1]
+        self.node = node
+        self.ready = node is not None and is_available(node)
+
+    def count(self, bound: _Bound, sign: int) -> None:
+        """Add (1) or take away (-1) a task."""
+        demand = bound.demand
+        self.tasks += sign
+        self.nano_cpus_free -= sign * demand.nano_cpus
+        self.memory_bytes_free -= sign * demand.memory_bytes
+        for port in demand.ports:
+            self.ports[port] += sign
+            if not self.ports[port]:
+                del self.ports[port]
+        if bound.active:
+            self._count_active(demand.service_id, sign)
+
+    def _count_active(self, service_id: str, sign: int) -> None:
+        before = self.active
+        self.active += sign
+        replicas = self._replicas.get(service_id, 0) + sign
+        if replicas:
+            self._replicas[service_id] = replicas
+        else:
+            del self._replicas[service_id]
+        for listener in self.listeners:
+            listener.active_changed(self, before)
+
+
+class ClusterView:
+    """All nodes, and the tasks bound to them."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, NodeView] = {}
+        self._bound: dict[str, _Bound] = {}
+        self._demands: WeakValueDictionary[Group, Demand] = WeakValueDictionary()
+        self._hosts: dict[str, dict[str, int]] = {}  # service → node → active tasks
+        self._failures: dict[Group, dict[str, dict[str, int]]] = {}  # group → node → task → when
+
+    def __iter__(self) -> Iterator[NodeView]:
+        """Iterate over the nodes that exist."""
+        return (node for node in self._nodes.values() if node.node is not None)
+
+    def get(self, node_id: str) -> NodeView | None:
+        """Return a node that exists."""
+        node = self._nodes.get(node_id)
+        return node if node is not None and node.node is not None else None
+
+    def demand(self, task: Task) -> Demand:
+        """Return what `task` asks of a node."""
+        group = group_of(task)
+        demand = self._demands.get(group)
+        if demand is None:
+            demand = self._demands[group] = demand_of(task)
+        return demand
+
+    def hosts(self, service_id: str) -> dict[str, int]:
+        """Return how many active tasks of a service each node has, nodes without any left out."""
+        return self._hosts.get(service_id, {})
+
+    def put_node(self, node: Node) -> NodeView:
+        """Add a node, or take over its new state."""
+        view = self._nodes.get(node.id)
+        if view is None:
+            view = self._nodes[node.id] = NodeView(node.id)
+        view.show(node)
+        return view
+
+    def drop_node(self, node_id: str) -> None:
+        """Forget a node; what is bound to it stays counted until it is deleted."""
+        view = self._nodes.get(node_id)
+        if view is not None:
+            view.show(None)
+            self._forget_empty(view)
+
+    def put_task(self, task: Task, now_ns: int) -> bool:
+        """Take over the state of a task; return whether its node has more room now."""
+        before = self._bound.get(task.id)
+        after = self._binding(task)
+        if task.status.state in _FAILURES and task.node_id:
+            self._note_failure(task, now_ns)
+        if before is not None and after is not None and _same(before, after):
+            return False
+        self._replace(task.id, before, after)
+        return before is not None and (after is None or (before.active and not after.active))
+
+    def drop_task(self, task_id: str) -> bool:
+        """Forget a deleted task; return whether its node has more room now."""
+        before = self._bound.get(task_id)
+        self._replace(task_id, before, None)
+        return before is not None
+
+    def bind(self, task: Task, node: NodeView) -> None:
+        """Count `task` on `node` ahead of the commit that binds it."""
+        active = task.desired_state <= task_state.RUNNING
+        self._replace(task.id, self._bound.get(task.id), _Bound(node.id, self.demand(task), active))
+
+    def many_failures(self, group: Group, now_ns: int) -> dict[str, int]:
+        """Return the nodes where tasks of `group` failed often lately, and how often."""
+        nodes = self._failures.get(group, {})
+        for node_id, tasks in tuple(nodes.items()):
+            fresh = {task: at for task, at in tasks.items() if now_ns - at < FAILURES_WINDOW_NS}
+            if fresh:
+                nodes[node_id] = fresh
+            else:
+                del nodes[node_id]
+        if not nodes:
+            self._failures.pop(group, None)
+        return {node: len(tasks) for node, tasks in nodes.items() if len(tasks) >= FAILURES_MANY}
+
+    def forget_service(self, service_id: str) -> None:
+        """Forget the failures of a service that is gone."""
+        for group in [group for group in self._failures if group[0] == service_id]:
+            del self._failures[group]
+
+    def _binding(self, task: Task) -> _Bound | None:
+        # A task of a global service has a node from its creation, and is bound there once it is assigned.
+        if not task.node_id or task.status.state < task_state.ASSIGNED or task_state.is_done(task):
+            return None
+        return _Bound(task.node_id, self.demand(task), task_state.wants_to_run(task))
+
+    def _replace(self, task_id: str, before: _Bound | None, after: _Bound | None) -> None:
+        if before is not None:
+            self._count(before, -1)
+            del self._bound[task_id]
+        if after is not None:
+            self._bound[task_id] = after
+            self._count(after, 1)
+
+    def _count(self, bound: _Bound, sign: int) -> None:
+        view = self._nodes.get(bound.node_id)
+        if view is None:
+            view = self._nodes[bound.node_id] = NodeView(bound.node_id)
+        view.count(bound, sign)
+        service_id = bound.demand.service_id
+        if bound.active:
+            hosts = self._hosts.setdefault(service_id, {})
+            hosts[bound.node_id] = hosts.get(bound.node_id, 0) + sign
+            if not hosts[bound.node_id]:
+                del hosts[bound.node_id]
+            if not hosts:
+                del self._hosts[service_id]
+        self._forget_empty(view)
+
+    def _forget_empty(self, view: NodeView) -> None:
+        if view.node is None and not view.tasks:
+            self._nodes.pop(view.id, None)
+
+    def _note_failure(self, task: Task, now_ns: int) -> None:
+        # The agent's clock may be wrong: a failure lies between the creation of the task and now.
+        at = min(max(nanoseconds(task.status.timestamp), nanoseconds(task.meta.created_at)), now_ns)
+        if now_ns - at < FAILURES_WINDOW_NS:
+            nodes = self._failures.setdefault(group_of(task), {})
+            nodes.setdefault(task.node_id, {}).setdefault(task.id, at)
+
+
+_FAILURES = frozenset((task_state.FAILED, task_state.REJECTED))
+
+
+def is_available(node: Node) -> bool:
+    """Whether the node takes new tasks."""
+    return (
+        node.status.state == NodeState.NODE_STATE_READY
+        and node.spec.availability == NodeAvailability.NODE_AVAILABILITY_ACTIVE
+    )
+
+
+def _capacity(node: Node | None) -> tuple[int, int]:
+    if node is None:
+        return 0, 0
+    resources = node.description.resources
+    return resources.nano_cpus, resources.memory_bytes
+
+
+def _same(one: _Bound, other: _Bound) -> bool:
+    return one.node_id == other.node_id and one.active == other.active and one.demand is other.demand

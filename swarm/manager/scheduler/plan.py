@@ -1,0 +1,116 @@
+"""Where do the waiting tasks go?
+
+Pure but for the view, in which every placement is counted at once, so that the next one sees it. Plans
+come in steps (generators that yield every millisecond or so): a caller that need not share its event loop
+runs them with `complete`.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from swarm.api.v1.objects_pb2 import Task
+from swarm.manager.scheduler.demand import Demand
+from swarm.manager.scheduler.explain import explain
+from swarm.manager.scheduler.filters import first_failure
+from swarm.manager.scheduler.node_view import ClusterView, NodeView
+from swarm.manager.scheduler.rank import Ranked
+from swarm.manager.scheduler.spread import Pools, ranking
+
+# Tasks placed between two yields: about a millisecond.
+TASKS_PER_STEP = 250
+
+R = TypeVar("R")
+Steps = Generator[None, None, R]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A task and the node it is to run on, as it was when that was decided."""
+
+    task_id: str
+    node_id: str
+    node_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Tasks that no node takes now, and why."""
+
+    tasks: tuple[Task, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do with the tasks of one group."""
+
+    assignments: tuple[Assignment, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+def plan_group(view: ClusterView, pools: Pools, tasks: Sequence[Task], now_ns: int) -> Steps[Plan]:
+    """Place `tasks`, which are all of one group, and count them in `view`."""
+    if not tasks:
+        return Plan()
+    demand = view.demand(tasks[0])
+    nodes = yield from _choose(view, pools, demand, len(tasks), now_ns)
+    placed = tuple(zip(tasks, nodes, strict=False))
+    for place, (task, node) in enumerate(placed, 1):
+        view.bind(task, node)
+        if place % TASKS_PER_STEP == 0:
+            yield
+    assignments = tuple(Assignment(task.id, node.id, node.version) for task, node in placed)
+    left = tuple(tasks[len(nodes) :])
+    if not left:
+        return Plan(assignments)
+    reason = yield from explain(view, demand)
+    return Plan(assignments, (Refusal(left, reason),))
+
+
+def plan_bound(view: ClusterView, tasks: Sequence[Task]) -> Steps[Plan]:
+    """Check tasks that have a node already, and count in `view` those that it takes."""
+    assignments: list[Assignment] = []
+    refusals: list[Refusal] = []
+    for place, task in enumerate(tasks, 1):
+        if place % TASKS_PER_STEP == 0:
+            yield
+        node = view.get(task.node_id)
+        if node is None:
+            continue  # the orchestrator removes the tasks of a node that is gone
+        demand = view.demand(task)
+        if first_failure(node, demand) is None:
+            view.bind(task, node)
+            assignments.append(Assignment(task.id, node.id, node.version))
+        else:
+            refusals.append(Refusal((task,), complete(explain((node,), demand))))
+    return Plan(tuple(assignments), tuple(refusals))
+
+
+def complete(steps: Steps[R]) -> R:
+    """Run all steps and return the result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: R = stop.value
+            return result
+
+
+def _choose(
+    view: ClusterView, pools: Pools, demand: Demand, count: int, now_ns: int
+) -> Steps[list[NodeView]]:
+    failures = view.many_failures(demand.group, now_ns)
+    pool = yield from pools.get(demand)
+    best = ranking(pool, demand, view.hosts(demand.service_id), failures)
+    chosen: list[NodeView] = []
+    while len(chosen) < count:
+        taken = best.take()
+        if taken is Ranked.EXHAUSTED:
+            break
+        if isinstance(taken, NodeView):
+            chosen.append(taken)
+            if len(chosen) % TASKS_PER_STEP:
+                continue
+        yield
+    return chosen

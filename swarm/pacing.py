@@ -1,0 +1,37 @@
+"""How long may a decision keep the event loop? One slice; then heartbeats and Raft have their turn."""
+
+import asyncio
+from collections.abc import Generator
+from typing import TypeVar
+
+from swarm.clock import Clock
+
+# A heartbeat or a Raft message waits no longer than this for a decision that is being made.
+SLICE_S = 0.003
+
+R = TypeVar("R")
+
+
+class Pacer:
+    """Shares the event loop: whoever works long calls `breathe` between steps."""
+
+    def __init__(self, clock: Clock, slice_s: float = SLICE_S) -> None:
+        self._clock = clock
+        self._slice_s = slice_s
+        self._since_s = clock.monotonic_s()
+
+    async def breathe(self) -> None:
+        """Let the others on when this slice is used up."""
+        if self._clock.monotonic_s() - self._since_s >= self._slice_s:
+            await asyncio.sleep(0)
+            self._since_s = self._clock.monotonic_s()
+
+    async def run(self, steps: Generator[None, None, R]) -> R:
+        """Run all steps, breathing between them, and return the result."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                result: R = stop.value
+                return result
+            await self.breathe()
