@@ -51,6 +51,7 @@ class _Writer:
     done: asyncio.Future[Any]
     attempts: int = 0
     result: Any = None
+    error: Exception | None = None  # raised by `fn`
 
 
 @dataclass(slots=True)
@@ -65,6 +66,15 @@ class _Batch:
     def is_full(self) -> bool:
         """Whether further writers must wait for the next batch."""
         return self.actions >= BATCH_ACTIONS or self.size >= BATCH_BYTES
+
+    def refuse(self, writer: _Writer, error: Exception) -> None:
+        """Tell a writer that its function raised, as soon as it is sure that it saw committed state."""
+        if not self.actions:
+            writer.done.set_exception(error)
+            return
+        writer.error = error
+        self.writers.append(writer)
+        self.transactions.append(StoreTransaction())
 
     def fail(self, error: Exception) -> None:
         """Tell everybody who still waits."""
@@ -167,13 +177,14 @@ class Store(StateMachine):
                 self._queue.popleft()
                 continue
             self._pending_version += 1
+            writer.error = None
             transaction = Transaction(overlay, now, self._pending_version)
             try:
                 writer.result = writer.fn(transaction)
                 encoded = self._encode(transaction)
             except Exception as error:  # noqa: BLE001  # whatever it is, it is the caller's
                 self._queue.popleft()
-                writer.done.set_exception(error)
+                batch.refuse(writer, error)
                 continue
             size = encoded.ByteSize()
             if batch.writers and batch.size + size > TRANSACTION_BYTES_MAX:
@@ -225,7 +236,9 @@ class Store(StateMachine):
             if writer.done.done():
                 continue
             writer.attempts += 1
-            if not refusal:
+            if not refusal and writer.error is not None:
+                writer.done.set_exception(writer.error)
+            elif not refusal:
                 writer.done.set_result(writer.result)
             elif writer.attempts < ATTEMPTS_MAX:
                 again.append(writer)

@@ -1,0 +1,93 @@
+"""How a request reaches the leader: over one kept connection, by the name of its method."""
+
+import asyncio
+from typing import Any, cast
+
+import grpc
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from swarm.api.status import ERROR_KEY, from_rpc_error
+from swarm.api.v1 import control_pb2
+from swarm.errors import OutcomeUnknown, SwarmError
+from swarm.manager.controlapi.ports import Dial
+
+# Says that a manager already looked for the leader: whoever gets such a request answers it or refuses.
+FORWARDED_KEY = "swarm-forwarded"
+STALE_KEY = "swarm-stale"  # the answer comes from a manager that could not ask a majority
+
+CONNECT_S = 1.0  # then look again who leads
+
+_METHODS = control_pb2.DESCRIPTOR.services_by_name["Control"].methods_by_name
+
+
+class NotSent(Exception):
+    """The leader could not be reached, so it did not get the request."""
+
+
+class Forwarder:
+    """Sends requests to one leader at a time."""
+
+    def __init__(self, dial: Dial) -> None:
+        self._dial = dial
+        self._addr = ""
+        self._channel: grpc.aio.Channel | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def send(self, addr: str, method: str, request: Message, timeout_s: float) -> tuple[Message, bool]:
+        """Return the leader's answer and whether the leader called it stale.
+
+        Raises NotSent, the error that the leader raised, or OutcomeUnknown when no answer came.
+        """
+        channel = await self._connected(addr, timeout_s)
+        call = self._call(channel, method, request, timeout_s)
+        try:
+            answer = cast("Message", await call)
+            stale = any(key == STALE_KEY for key, _ in await call.trailing_metadata() or ())
+        except grpc.aio.AioRpcError as error:
+            raise self._translated(error) from error
+        except grpc.aio.UsageError as error:  # another request closed the channel: it saw a new leader
+            raise NotSent(addr) from error
+        return answer, stale
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self._drop()
+        await asyncio.gather(*self._closing)
+
+    async def _connected(self, addr: str, timeout_s: float) -> grpc.aio.Channel:
+        if self._channel is None or self._addr != addr:
+            self._drop()
+            self._addr, self._channel = addr, self._dial(addr)
+        channel = self._channel
+        try:
+            await asyncio.wait_for(channel.channel_ready(), min(timeout_s, CONNECT_S))
+        except (TimeoutError, grpc.aio.UsageError) as error:
+            # Dial again next time: with new credentials, if they were the reason.
+            if channel is self._channel:
+                self._drop()
+            raise NotSent(addr) from error
+        return channel
+
+    def _call(self, channel: grpc.aio.Channel, method: str, request: Message, timeout_s: float) -> Any:
+        response_class = GetMessageClass(_METHODS[method].output_type)
+        call: Any = channel.unary_unary(
+            f"/swarm.api.v1.Control/{method}",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response_class.FromString,
+        )
+        return call(request, timeout=timeout_s, metadata=((FORWARDED_KEY, "1"),))
+
+    def _translated(self, error: grpc.aio.AioRpcError) -> SwarmError:
+        raised_by_leader = any(key == ERROR_KEY for key, _ in error.trailing_metadata() or ())
+        if raised_by_leader or error.code() is not grpc.StatusCode.UNAVAILABLE:
+            return from_rpc_error(error)
+        return OutcomeUnknown(f"the connection to the leader broke before it answered: {error.details()}")
+
+    def _drop(self) -> None:
+        channel, self._channel, self._addr = self._channel, None, ""
+        if channel is not None:
+            # Requests of others may still be under way on it.
+            closing = asyncio.create_task(channel.close(grace=5.0))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)

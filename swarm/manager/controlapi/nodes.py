@@ -1,0 +1,104 @@
+"""What a request about nodes does: functions of a transaction or view and the request."""
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from swarm.api.v1.control_pb2 import Filters, UpdateNodeRequest
+from swarm.api.v1.objects_pb2 import Cluster, Node
+from swarm.api.v1.types_pb2 import NodeRole, NodeState, TaskStatus
+from swarm.clock import SECOND, nanoseconds, timestamp
+from swarm.errors import FailedPrecondition, StaleVersion
+from swarm.manager.controlapi.ports import RaftStatus
+from swarm.manager.controlapi.quorum import check_demotion, member_of, with_manager_status
+from swarm.manager.controlapi.resolve import resolve
+from swarm.manager.store.tables import ReadView, copy_of
+from swarm.manager.store.transaction import Transaction
+from swarm.model import task_state
+from swarm.model.defaults import node_cert_expiry_ns
+from swarm.model.history import record_status
+from swarm.model.selectors import node_selected
+from swarm.model.validate import validate_node
+
+# A certificate issued by a manager whose clock runs behind may outlive the date that we know.
+REVOCATION_MARGIN_NS = 7 * 24 * 3600 * SECOND
+
+
+def list_nodes(view: ReadView, raft: RaftStatus, filters: Filters) -> list[Node]:
+    """Return the nodes asked for, by hostname."""
+    nodes = [node for node in view.nodes if node_selected(filters, node)]
+    nodes.sort(key=lambda node: (node.description.hostname, node.id))
+    return [with_manager_status(node, raft) for node in nodes]
+
+
+def update_node(transaction: Transaction, raft: RaftStatus, request: UpdateNodeRequest) -> Node:
+    """Give a node another spec: role, availability, labels.
+
+    Raises NotFound, StaleVersion, InvalidArgument, and FailedPrecondition for a demotion that would leave
+    the cluster without managers or without a majority of them.
+    """
+    current = resolve(transaction.nodes, "node", request.id)
+    if request.version != current.meta.version.index:
+        raise StaleVersion(
+            f"update out of sequence: node {current.id} changed since version {request.version} was read; "
+            "read it again and repeat the change"
+        )
+    validate_node(request.spec)
+    if request.spec == current.spec:
+        return current
+    manager = NodeRole.NODE_ROLE_MANAGER
+    if current.spec.desired_role == manager and request.spec.desired_role != manager:
+        check_demotion(transaction, raft, current)
+    node = copy_of(current)
+    node.spec.CopyFrom(request.spec)
+    return transaction.update(node)
+
+
+def remove_node(transaction: Transaction, raft: RaftStatus, ref: str, *, force: bool, now_ns: int) -> str:
+    """Remove a node, orphan its live tasks and refuse its certificate from now on; return its id.
+
+    Raises NotFound, and FailedPrecondition for a manager, or for a node that is up unless forced.
+    """
+    node = resolve(transaction.nodes, "node", ref)
+    called = node.description.hostname or node.id
+    manager = NodeRole.NODE_ROLE_MANAGER
+    if manager in (node.role, node.spec.desired_role) or member_of(raft.members, node.id):
+        raise FailedPrecondition(f"node {called} is a manager and cannot be removed: demote it first")
+    if node.status.state == NodeState.NODE_STATE_READY and not force:
+        raise FailedPrecondition(
+            f"node {called} is up and cannot be removed: let it leave the cluster first, or use force"
+        )
+    _orphan_tasks(transaction, node.id, now_ns)
+    if transaction.cluster is not None:
+        transaction.update(_with_revocation(transaction.cluster, node, now_ns))
+    transaction.remove(node)
+    return node.id
+
+
+def _orphan_tasks(transaction: Transaction, node_id: str, now_ns: int) -> None:
+    status = TaskStatus(
+        state=task_state.ORPHANED,
+        timestamp=timestamp(now_ns),
+        message="node removed",
+        err="the node was removed from the cluster",
+    )
+    for current in transaction.tasks.by_node(node_id):
+        if not task_state.is_done(current):
+            task_state.check_transition(current, task_state.ORPHANED, task_state.Owner.CONTROL_API)
+            task = copy_of(current)
+            record_status(task, status)
+            transaction.update(task)
+
+
+def _with_revocation(cluster: Cluster, node: Node, now_ns: int) -> Cluster:
+    """Return the cluster that refuses the node's certificate; certificates expired long ago are dropped."""
+    changed = copy_of(cluster)
+    for node_id, revoked in cluster.removed_nodes.items():
+        if nanoseconds(revoked.expires_at) + REVOCATION_MARGIN_NS < now_ns:
+            del changed.removed_nodes[node_id]
+    changed.removed_nodes[node.id].expires_at.CopyFrom(_expiry(cluster, node, now_ns))
+    return changed
+
+
+def _expiry(cluster: Cluster, node: Node, now_ns: int) -> Timestamp:
+    # A renewal may have been issued and its date not written down yet: assume the newest possible one.
+    newest = now_ns + node_cert_expiry_ns(cluster.spec)
+    return timestamp(max(newest, nanoseconds(node.certificate_expires_at)))

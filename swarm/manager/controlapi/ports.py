@@ -1,0 +1,63 @@
+"""What the control API needs of others: consensus, images, logs and a way to the leader."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol
+
+import grpc
+
+from swarm.api.v1.control_pb2 import Filters, LoadImageRequest, ServiceLogsRequest, ServiceLogsResponse
+from swarm.api.v1.objects_pb2 import Image
+from swarm.api.v1.raft_pb2 import RaftMember
+from swarm.api.v1.types_pb2 import RegistryAuth
+
+Dial = Callable[[str], grpc.aio.Channel]
+
+# Returns the digest of an image in its registry. Raises NotFound when there is no such image, and
+# Unavailable or NotPermitted when the registry does not say.
+ResolveImage = Callable[[str, RegistryAuth | None], Awaitable[str]]
+
+
+class RaftStatus(Protocol):
+    """Who leads, who belongs, who can be reached; RaftNode is one."""
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this manager may write."""
+
+    @property
+    def leader(self) -> RaftMember | None:
+        """The leader, as far as this manager knows."""
+
+    @property
+    def members(self) -> Sequence[RaftMember]:
+        """Every voting member, this manager included."""
+
+    @property
+    def raft_id(self) -> str:
+        """The id of this manager as a member."""
+
+    def reachable(self, raft_id: str) -> bool:
+        """Whether this manager reaches another member now."""
+
+    async def barrier(self, timeout_s: float) -> int:
+        """Return once everything committed before is applied here; raises NotLeader or NoQuorum."""
+
+
+class ImageControl(Protocol):
+    """Images that were loaded into the cluster."""
+
+    async def load(self, requests: AsyncIterator[LoadImageRequest]) -> Sequence[Image]:
+        """Take an archive into this manager and make its images known; called on any manager."""
+
+    def list(self, filters: Filters) -> Sequence[Image]:
+        """Return the images asked for, from this manager's store."""
+
+    async def remove(self, ref: str) -> str:
+        """Forget an image, named by reference, id or digest, and return its id; called on the leader."""
+
+
+class LogControl(Protocol):
+    """Output of containers."""
+
+    def service_logs(self, request: ServiceLogsRequest) -> AsyncIterator[ServiceLogsResponse]:
+        """Yield the lines asked for; called on any manager."""

@@ -1,0 +1,43 @@
+"""What people may see of an object: everything but keys, secrets and passwords."""
+
+from swarm.api.v1.objects_pb2 import Cluster, Service, Task
+from swarm.api.v1.specs_pb2 import TaskSpec
+from swarm.manager.store.tables import copy_of
+
+
+def shown_cluster(cluster: Cluster) -> Cluster:
+    """Return the cluster without the root key and the secrets of the join tokens."""
+    shown = copy_of(cluster)
+    for field in ("key_pem", "worker_secret", "manager_secret"):
+        shown.root_ca.ClearField(field)
+    return shown
+
+
+def shown_service(service: Service) -> Service:
+    """Return the service without registry passwords, in its current and its previous spec."""
+    if not _has_auth(service.spec.task) and not _has_auth(service.previous_spec.task):
+        return service
+    shown = copy_of(service)
+    _strip(shown.spec.task)
+    if shown.HasField("previous_spec"):
+        _strip(shown.previous_spec.task)
+    return shown
+
+
+def shown_task(task: Task) -> Task:
+    """Return the task without registry passwords."""
+    if not _has_auth(task.spec):
+        return task
+    shown = copy_of(task)
+    _strip(shown.spec)
+    return shown
+
+
+def _has_auth(spec: TaskSpec) -> bool:
+    return spec.container.HasField("registry_auth")
+
+
+def _strip(spec: TaskSpec) -> None:
+    if _has_auth(spec):
+        spec.container.registry_auth.ClearField("password")
+        spec.container.registry_auth.ClearField("identity_token")

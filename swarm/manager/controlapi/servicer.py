@@ -1,0 +1,297 @@
+"""What people and tools ask of the cluster: find who answers, decide in a transaction, reply."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import grpc
+
+from swarm.api.v1 import control_pb2 as control
+from swarm.api.v1.control_pb2_grpc import ControlServicer as ControlBase
+from swarm.api.v1.objects_pb2 import Service
+from swarm.clock import Clock
+from swarm.errors import NoQuorum
+from swarm.ids import new_id
+from swarm.manager.controlapi import cluster, nodes, services, tasks
+from swarm.manager.controlapi.image_digest import pin_image
+from swarm.manager.controlapi.ports import Dial, ImageControl, LogControl, RaftStatus, ResolveImage
+from swarm.manager.controlapi.quorum import explain_no_quorum, has_quorum, with_manager_status
+from swarm.manager.controlapi.redact import shown_cluster, shown_service, shown_task
+from swarm.manager.controlapi.resolve import resolve
+from swarm.manager.controlapi.routing import Router
+from swarm.manager.store.store import Store
+from swarm.manager.store.transaction import Transaction
+from swarm.model.validate import service_warnings, validate_service
+from swarm.security.tokens import new_secret
+
+R = TypeVar("R")
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ControlServicer(ControlBase):
+    """Service Control; raises SwarmErrors, which the error interceptor turns into statuses."""
+
+    def __init__(  # noqa: PLR0913  # one port each
+        self,
+        store: Store,
+        clock: Clock,
+        raft: RaftStatus,
+        images: ImageControl,
+        logs: LogControl,
+        self_node_id: str,
+        dial: Dial,
+        *,
+        resolve_image: ResolveImage | None = None,
+        router: Router | None = None,
+    ) -> None:
+        """`dial` opens a connection to a manager; without `resolve_image` no registry is asked."""
+        self._store = store
+        self._clock = clock
+        self._raft = raft
+        self._images = images
+        self._logs = logs
+        self._self_node_id = self_node_id
+        self._resolve_image = resolve_image
+        self._router = router or Router(clock, raft, dial)
+
+    async def close(self) -> None:
+        """Close the connection to the leader."""
+        await self._router.close()
+
+    async def _update(self, change: Callable[[Transaction], R], timeout_s: float) -> R:
+        try:
+            return await self._store.update(change, timeout_s)
+        except NoQuorum as error:
+            why = str(error) if has_quorum(self._raft) else f"{explain_no_quorum(self._raft)}; {error}"
+            raise NoQuorum(why) from error
+
+    # The cluster.
+
+    async def GetCluster(
+        self, request: control.GetClusterRequest, context: Context
+    ) -> control.GetClusterResponse:
+        """Return the cluster, without keys and secrets."""
+
+        def answer() -> control.GetClusterResponse:
+            return control.GetClusterResponse(cluster=shown_cluster(cluster.the_cluster(self._store.view)))
+
+        return await self._router.read("GetCluster", request, context, answer)
+
+    async def GetJoinTokens(
+        self, request: control.GetJoinTokensRequest, context: Context
+    ) -> control.GetJoinTokensResponse:
+        """Return the join tokens and the addresses of the managers."""
+
+        def answer() -> control.GetJoinTokensResponse:
+            return cluster.join_tokens(cluster.the_cluster(self._store.view), self._raft)
+
+        return await self._router.read("GetJoinTokens", request, context, answer)
+
+    async def RotateJoinToken(
+        self, request: control.RotateJoinTokenRequest, context: Context
+    ) -> control.RotateJoinTokenResponse:
+        """Replace a join token; the old one is refused from now on, members are not affected."""
+        secret = new_secret()
+
+        async def commit(timeout_s: float) -> control.RotateJoinTokenResponse:
+            token = await self._update(
+                lambda transaction: cluster.rotate_token(transaction, request.role, secret), timeout_s
+            )
+            return control.RotateJoinTokenResponse(token=token)
+
+        return await self._router.write("RotateJoinToken", request, context, commit)
+
+    # Nodes.
+
+    async def GetNode(self, request: control.GetNodeRequest, context: Context) -> control.GetNodeResponse:
+        """Return a node by id, unique id prefix or hostname; `self` is the manager asked."""
+        ref = self._self_node_id if request.ref == "self" else request.ref
+
+        def answer() -> control.GetNodeResponse:
+            node = resolve(self._store.view.nodes, "node", ref)
+            return control.GetNodeResponse(node=with_manager_status(node, self._raft))
+
+        return await self._router.read("GetNode", control.GetNodeRequest(ref=ref), context, answer)
+
+    async def ListNodes(
+        self, request: control.ListNodesRequest, context: Context
+    ) -> control.ListNodesResponse:
+        """Return the nodes asked for, and which of them is the manager asked."""
+
+        def answer() -> control.ListNodesResponse:
+            found = nodes.list_nodes(self._store.view, self._raft, request.filters)
+            return control.ListNodesResponse(nodes=found)
+
+        response = await self._router.read("ListNodes", request, context, answer)
+        response.self_id = self._self_node_id
+        return response
+
+    async def UpdateNode(
+        self, request: control.UpdateNodeRequest, context: Context
+    ) -> control.UpdateNodeResponse:
+        """Change a node's role, availability or labels."""
+
+        async def commit(timeout_s: float) -> control.UpdateNodeResponse:
+            changed = await self._update(
+                lambda transaction: nodes.update_node(transaction, self._raft, request), timeout_s
+            )
+            node = self._store.view.nodes.get(changed.id) or changed
+            return control.UpdateNodeResponse(node=with_manager_status(node, self._raft))
+
+        return await self._router.write("UpdateNode", request, context, commit)
+
+    async def RemoveNode(
+        self, request: control.RemoveNodeRequest, context: Context
+    ) -> control.RemoveNodeResponse:
+        """Remove a node for good."""
+
+        async def commit(timeout_s: float) -> control.RemoveNodeResponse:
+            now_ns = self._clock.now_ns()
+            node_id = await self._update(
+                lambda transaction: nodes.remove_node(
+                    transaction, self._raft, request.ref, force=request.force, now_ns=now_ns
+                ),
+                timeout_s,
+            )
+            return control.RemoveNodeResponse(id=node_id)
+
+        return await self._router.write("RemoveNode", request, context, commit)
+
+    # Services.
+
+    async def CreateService(
+        self, request: control.CreateServiceRequest, context: Context
+    ) -> control.CreateServiceResponse:
+        """Create a service."""
+        validate_service(request.spec)
+        service_id = new_id()
+
+        async def commit(timeout_s: float) -> control.CreateServiceResponse:
+            spec = services.copy_of_spec(request.spec)
+            warnings = service_warnings(spec)
+            if not request.skip_image_resolution:
+                warnings += await pin_image(spec.task.container, self._store.view, self._resolve_image)
+            service = await self._update(
+                lambda transaction: services.create_service(transaction, spec, service_id), timeout_s
+            )
+            return control.CreateServiceResponse(service=self._committed(service), warnings=warnings)
+
+        return await self._router.write("CreateService", request, context, commit)
+
+    async def GetService(
+        self, request: control.GetServiceRequest, context: Context
+    ) -> control.GetServiceResponse:
+        """Return a service by id, name or unique id prefix."""
+
+        def answer() -> control.GetServiceResponse:
+            service = resolve(self._store.view.services, "service", request.ref)
+            return control.GetServiceResponse(service=shown_service(service))
+
+        return await self._router.read("GetService", request, context, answer)
+
+    async def ListServices(
+        self, request: control.ListServicesRequest, context: Context
+    ) -> control.ListServicesResponse:
+        """Return the services asked for, each with how many tasks run and should."""
+
+        def answer() -> control.ListServicesResponse:
+            return services.list_services(self._store.view, request.filters)
+
+        return await self._router.read("ListServices", request, context, answer)
+
+    async def UpdateService(
+        self, request: control.UpdateServiceRequest, context: Context
+    ) -> control.UpdateServiceResponse:
+        """Give a service another spec, or its previous one."""
+
+        async def commit(timeout_s: float) -> control.UpdateServiceResponse:
+            wanted = control.UpdateServiceRequest()
+            wanted.CopyFrom(request)
+            warnings: list[str] = []
+            if not request.rollback:
+                validate_service(wanted.spec)
+                warnings = service_warnings(wanted.spec)
+                if not request.skip_image_resolution:
+                    container = wanted.spec.task.container
+                    services.keep_auth(container, self._store.view.services.get(request.id))
+                    warnings += await pin_image(container, self._store.view, self._resolve_image)
+            now_ns = self._clock.now_ns()
+            service = await self._update(
+                lambda transaction: services.update_service(transaction, wanted, now_ns), timeout_s
+            )
+            return control.UpdateServiceResponse(service=self._committed(service), warnings=warnings)
+
+        return await self._router.write("UpdateService", request, context, commit)
+
+    async def RemoveService(
+        self, request: control.RemoveServiceRequest, context: Context
+    ) -> control.RemoveServiceResponse:
+        """Remove a service; its tasks stop."""
+
+        async def commit(timeout_s: float) -> control.RemoveServiceResponse:
+            service_id = await self._update(
+                lambda transaction: services.remove_service(transaction, request.ref), timeout_s
+            )
+            return control.RemoveServiceResponse(id=service_id)
+
+        return await self._router.write("RemoveService", request, context, commit)
+
+    def _committed(self, service: Service) -> Service:
+        """Return a service that was just written as it is in the store, with its version."""
+        return shown_service(self._store.view.services.get(service.id) or service)
+
+    # Tasks.
+
+    async def GetTask(self, request: control.GetTaskRequest, context: Context) -> control.GetTaskResponse:
+        """Return a task by id, name (service.slot.id) or unique id prefix."""
+
+        def answer() -> control.GetTaskResponse:
+            return control.GetTaskResponse(
+                task=shown_task(resolve(self._store.view.tasks, "task", request.ref))
+            )
+
+        return await self._router.read("GetTask", request, context, answer)
+
+    async def ListTasks(
+        self, request: control.ListTasksRequest, context: Context
+    ) -> control.ListTasksResponse:
+        """Return the tasks asked for."""
+
+        def answer() -> control.ListTasksResponse:
+            return control.ListTasksResponse(tasks=tasks.list_tasks(self._store.view, request.filters))
+
+        return await self._router.read("ListTasks", request, context, answer)
+
+    # Images and logs. Archives and logs are not sent on: the manager asked tells or asks the others.
+
+    async def LoadImage(
+        self, request_iterator: AsyncIterator[control.LoadImageRequest], context: Context
+    ) -> control.LoadImageResponse:
+        """Take an image archive into this manager; the others copy it from here."""
+        return control.LoadImageResponse(images=await self._images.load(request_iterator))
+
+    async def ListImages(
+        self, request: control.ListImagesRequest, context: Context
+    ) -> control.ListImagesResponse:
+        """Return the images loaded into the cluster."""
+
+        def answer() -> control.ListImagesResponse:
+            return control.ListImagesResponse(images=self._images.list(request.filters))
+
+        return await self._router.read("ListImages", request, context, answer)
+
+    async def RemoveImage(
+        self, request: control.RemoveImageRequest, context: Context
+    ) -> control.RemoveImageResponse:
+        """Forget an image."""
+
+        async def commit(timeout_s: float) -> control.RemoveImageResponse:
+            return control.RemoveImageResponse(id=await self._images.remove(request.ref))
+
+        return await self._router.write("RemoveImage", request, context, commit)
+
+    async def ServiceLogs(
+        self, request: control.ServiceLogsRequest, context: Context
+    ) -> AsyncIterator[control.ServiceLogsResponse]:
+        """Yield the output of the containers asked for."""
+        async for response in self._logs.service_logs(request):
+            yield response

@@ -1,0 +1,135 @@
+"""What a request about services does: functions of a transaction or view and the request."""
+
+from collections.abc import Iterable, Sequence
+
+from swarm.api.v1.control_pb2 import Filters, ListServicesResponse, ServiceStatus, UpdateServiceRequest
+from swarm.api.v1.objects_pb2 import Service
+from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
+from swarm.api.v1.types_pb2 import UpdateStatus
+from swarm.clock import timestamp
+from swarm.errors import FailedPrecondition, NotFound, StaleVersion
+from swarm.manager.controlapi.redact import shown_service
+from swarm.manager.controlapi.resolve import resolve
+from swarm.manager.store.tables import ReadView, copy_of
+from swarm.manager.store.transaction import Transaction
+from swarm.model.defaults import is_global, replicas
+from swarm.model.selectors import service_selected
+from swarm.model.service import new_service, replace_spec, roll_back
+from swarm.model.task_state import RUNNING, is_running
+from swarm.model.validate import validate_service
+
+_PAUSED = (UpdateStatus.STATE_PAUSED, UpdateStatus.STATE_ROLLBACK_PAUSED)
+
+
+def create_service(transaction: Transaction, spec: ServiceSpec, service_id: str) -> Service:
+    """Add a service; raises NameConflict. The spec must be valid."""
+    wanted = copy_of_spec(spec)
+    keep_auth(wanted.task.container, None)
+    return transaction.create(new_service(service_id, wanted))
+
+
+def update_service(transaction: Transaction, request: UpdateServiceRequest, now_ns: int) -> Service:
+    """Give a service another spec, or its previous one; return it as it will be.
+
+    The same spec again changes nothing, except that an update that had paused goes on. Raises NotFound,
+    StaleVersion, FailedPrecondition (another mode or name, nothing to go back to) and InvalidArgument.
+    """
+    current = transaction.services.get(request.id)
+    if current is None:
+        raise NotFound(f"there is no service {request.id}")
+    if request.version != current.meta.version.index:
+        raise StaleVersion(
+            f"update out of sequence: service {current.spec.annotations.name} changed since version "
+            f"{request.version} was read; read it again and repeat the change"
+        )
+    service = copy_of(current)
+    if request.rollback:
+        roll_back(service, timestamp(now_ns), "manually requested rollback", keep_previous=True)
+        return transaction.update(service)
+    spec = _checked_spec(current, request.spec)
+    if request.skip_image_resolution:
+        _drop_stale_digest(spec.task.container, current.spec.task.container)
+    if spec != current.spec:
+        replace_spec(service, spec)
+    elif current.update_status.state in _PAUSED:
+        service.ClearField("update_status")
+    else:
+        return current
+    return transaction.update(service)
+
+
+def remove_service(transaction: Transaction, ref: str) -> str:
+    """Remove a service and return its id; its tasks are stopped and removed by the orchestrator."""
+    service = resolve(transaction.services, "service", ref)
+    transaction.remove(service)
+    return service.id
+
+
+def list_services(view: ReadView, filters: Filters) -> ListServicesResponse:
+    """Return the services asked for, oldest first, each with how many tasks run and should."""
+    services = [service for service in view.services if service_selected(filters, service)]
+    services.sort(
+        key=lambda service: (service.meta.created_at.seconds, service.meta.created_at.nanos, service.id)
+    )
+    return ListServicesResponse(
+        services=[shown_service(service) for service in services], statuses=service_statuses(view, services)
+    )
+
+
+def service_statuses(view: ReadView, services: Iterable[Service]) -> Sequence[ServiceStatus]:
+    """Return how many tasks of each service run and are meant to run."""
+    return [_service_status(view, service) for service in services]
+
+
+def copy_of_spec(spec: ServiceSpec) -> ServiceSpec:
+    """Return a copy of a spec that may be changed."""
+    copy = ServiceSpec()
+    copy.CopyFrom(spec)
+    return copy
+
+
+def _service_status(view: ReadView, service: Service) -> ServiceStatus:
+    tasks = view.tasks.by_service(service.id)
+    if is_global(service.spec):
+        desired = sum(task.desired_state == RUNNING for task in tasks)
+    else:
+        desired = replicas(service.spec)
+    return ServiceStatus(
+        service_id=service.id, running_tasks=sum(map(is_running, tasks)), desired_tasks=desired
+    )
+
+
+def _checked_spec(current: Service, wanted: ServiceSpec) -> ServiceSpec:
+    validate_service(wanted)
+    name = current.spec.annotations.name
+    if wanted.annotations.name != name:
+        raise FailedPrecondition(
+            f"service {name} cannot be renamed to {wanted.annotations.name}: "
+            "create a new one and remove the old"
+        )
+    if is_global(wanted) != is_global(current.spec):
+        now, then = ("global", "replicated") if is_global(current.spec) else ("replicated", "global")
+        raise FailedPrecondition(
+            f"service {name} cannot change from {now} to {then}: remove it and create it anew"
+        )
+    spec = copy_of_spec(wanted)
+    keep_auth(spec.task.container, current)
+    return spec
+
+
+def keep_auth(wanted: ContainerSpec, service: Service | None) -> None:
+    """Keep the credentials of `service` unless new ones came with `wanted`.
+
+    A spec that was read and is sent back has lost its password: it counts as one without credentials.
+    """
+    if wanted.registry_auth.password or wanted.registry_auth.identity_token:
+        return
+    wanted.ClearField("registry_auth")
+    if service is not None and service.spec.task.container.HasField("registry_auth"):
+        wanted.registry_auth.CopyFrom(service.spec.task.container.registry_auth)
+
+
+def _drop_stale_digest(wanted: ContainerSpec, current: ContainerSpec) -> None:
+    """A digest that came with another image is not the new image's."""
+    if wanted.image != current.image and wanted.image_digest == current.image_digest:
+        wanted.image_digest = ""
