@@ -1,0 +1,61 @@
+"""Which programs run containers here: crun or runc, and conmon; and the one wrapper that crun may need."""
+
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarm.runtime.state import write_atomically
+
+# The sbin directories: a service manager's PATH may lack them, and Debian's runc is there.
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+INSTALL_HINT = "apt-get install crun conmon"
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One way to run an OCI runtime."""
+
+    name: str  # crun, crun-private-mounts, runc
+    program: str
+    hide_unified: str = ""  # mount point of the cgroup2 file system that the program must not see
+
+
+def find(program: str) -> str | None:
+    """Return a program's path, None when it is not installed."""
+    return shutil.which(program, path=SEARCH_PATH)
+
+
+def candidates(preference: Sequence[str], unified_beside_v1: Path | None) -> list[Runtime]:
+    """Return the ways that might work here, best first.
+
+    `unified_beside_v1` is where cgroup version 2 is mounted on a machine whose controllers are on version 1.
+    There crun refuses to start while version 2 still offers any controller, unless it does not see that
+    mount.
+    """
+    found: list[Runtime] = []
+    for name in preference:
+        program = find(name)
+        if program is None:
+            continue
+        found.append(Runtime(name, program))
+        if name == "crun" and unified_beside_v1 is not None:
+            found.append(Runtime("crun-private-mounts", program, str(unified_beside_v1)))
+    return found
+
+
+def wrapper_script(runtime: Runtime) -> str:
+    """Return a shell script that runs the runtime in a mount namespace without the cgroup2 mount."""
+    program, hidden = shlex.quote(runtime.program), shlex.quote(runtime.hide_unified)
+    inner = shlex.quote(f'umount -n {hidden} && exec {program} "$@"')
+    return f'#!/bin/sh\nexec unshare --mount --propagation slave -- /bin/sh -c {inner} {program} "$@"\n'
+
+
+def executable(runtime: Runtime, directory: Path) -> str:
+    """Return what to start for this runtime; writes the wrapper into `directory` if it needs one."""
+    if not runtime.hide_unified:
+        return runtime.program
+    path = directory / runtime.name
+    write_atomically(path, wrapper_script(runtime).encode(), 0o700)
+    return str(path)

@@ -1,0 +1,216 @@
+"""The shim of each container: how conmon is started, what it answers, how it is told to reopen its log.
+
+conmon runs the OCI runtime, detaches, becomes the parent of the container, copies its output into a log file
+and writes its exit code into a file. It needs nobody after that.
+"""
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarm.errors import TaskRejected
+from swarm.runtime.oci.binaries import SEARCH_PATH
+
+CREATE_TIMEOUT_S = 60.0
+# When no agent is there to rotate, conmon starts the file anew at this size rather than fill the disk.
+LOG_LIMIT_BYTES = 40 * 1024 * 1024
+
+_REOPEN_LOG = b"2 0 0\n"
+_JOIN_CGROUPS = 'while [ "$1" != -- ]; do echo 0 >"$1"; shift; done 2>/dev/null; shift; exec "$@"'
+
+
+@dataclass(frozen=True, slots=True)
+class ShimFiles:
+    """Where a container's shim finds and leaves things."""
+
+    bundle: Path
+    log: Path
+
+    def exit_file(self, container_id: str) -> Path:
+        """Return the file that gets the exit code."""
+        return self.bundle / container_id
+
+    @property
+    def pid_file(self) -> Path:
+        """The file that gets conmon's own process id."""
+        return self.bundle / "conmon.pid"
+
+    @property
+    def control(self) -> Path:
+        """The pipe on which conmon takes orders."""
+        return self.bundle / "ctl"
+
+    @property
+    def errors(self) -> Path:
+        """What conmon had to complain about."""
+        return self.bundle / "conmon.err"
+
+
+def conmon_command(
+    conmon: str, runtime: str, runtime_root: Path, container_id: str, files: ShimFiles, *, tty: bool
+) -> list[str]:
+    """Return the command line that creates a container."""
+    return [
+        conmon,
+        *("--api-version", "1"),
+        *("--cid", container_id),
+        *("--cuuid", container_id),
+        *("--name", container_id),
+        *("--runtime", runtime),
+        *("--runtime-arg", f"--root={runtime_root}"),
+        *("--bundle", str(files.bundle)),
+        *("--exit-dir", str(files.bundle)),
+        *("--container-pidfile", str(files.bundle / "container.pid")),
+        *("--conmon-pidfile", str(files.pid_file)),
+        *("--log-path", f"k8s-file:{files.log}"),
+        *("--log-size-max", str(LOG_LIMIT_BYTES)),
+        *("--log-level", "warning"),
+        "--no-sync-log",  # fsync at the end of a container would delay the news of its end
+        "--no-new-keyring",
+        "--full-attach",  # a socket path longer than 107 characters works only so
+        *(("--terminal",) if tty else ()),
+    ]
+
+
+def in_cgroups(command: Sequence[str], procs_files: Sequence[Path]) -> list[str]:
+    """Return a command that first joins cgroups and then becomes `command`."""
+    if not procs_files:
+        return list(command)
+    return ["/bin/sh", "-c", _JOIN_CGROUPS, "sh", *map(str, procs_files), "--", *command]
+
+
+async def create(command: Sequence[str], errors: Path, name: str) -> int:
+    """Run conmon until the container exists and return its process id.
+
+    `name` is the first word of the container's command line, for the message of TaskRejected.
+    """
+    read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        with errors.open("wb") as stderr:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=stderr,
+                pass_fds=(write_fd,),
+                # No more than it needs: what stands in the agent's environment is not the containers'
+                # business.
+                env={"PATH": SEARCH_PATH, "_OCI_SYNCPIPE": str(write_fd)},
+            )
+        os.close(write_fd)
+        write_fd = -1
+        async with asyncio.timeout(CREATE_TIMEOUT_S):
+            answer = await _read_line(read_fd)
+            await process.wait()
+    except TimeoutError:
+        raise TaskRejected(
+            f"the OCI runtime did not create the container in {CREATE_TIMEOUT_S:.0f} s"
+        ) from None
+    finally:
+        os.close(read_fd)
+        if write_fd >= 0:
+            os.close(write_fd)
+    return _container_pid(answer, errors, name)
+
+
+def _container_pid(answer: bytes, errors: Path, name: str) -> int:
+    try:
+        document = json.loads(answer)
+        pid = int(document["data"])
+    except (ValueError, KeyError, TypeError):
+        document, pid = {}, -1
+    if pid > 1:
+        return pid
+    message = str(document.get("message") or "") or errors.read_text("utf-8", "replace")[-1000:]
+    raise TaskRejected(readable_error(message, name))
+
+
+async def _read_line(fd: int) -> bytes:
+    """Read until a line end or until the last writer is gone."""
+    loop = asyncio.get_running_loop()
+    received = bytearray()
+    readable = asyncio.Event()
+    loop.add_reader(fd, readable.set)
+    try:
+        while not received.endswith(b"\n"):
+            await readable.wait()
+            readable.clear()
+            with suppress(BlockingIOError):
+                chunk = os.read(fd, 65536)
+                if not chunk:
+                    break
+                received += chunk
+    finally:
+        loop.remove_reader(fd)
+    return bytes(received)
+
+
+def readable_error(message: str, name: str) -> str:
+    """Return a runtime's complaint as one sentence that is the same for all runtimes where it matters."""
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", message).split())
+    if re.search(r"executable file.*not found in \$PATH", text):
+        missing = "no such file or directory" if "/" in name else "not found in $PATH"
+        return f'exec: "{name}": {missing}'
+    logged = re.search(r'level=error msg="((?:[^"\\]|\\.)*)"', text)
+    if logged:
+        text = logged.group(1).replace('\\"', '"')
+    if (
+        name.startswith("/")
+        and re.search(r"[Nn]o such file or directory", text)
+        and _about_command(text, name)
+    ):
+        return f'exec: "{name}": no such file or directory'
+    if re.search(r"[Pp]ermission denied", text) and _about_command(text, name):
+        return f'exec: "{name}": permission denied'
+    text = re.sub(r"^(?:\w+ create failed: )?(?:unable to start container process: )?", "", text)
+    return text or "the OCI runtime failed without saying why"
+
+
+def _about_command(text: str, name: str) -> bool:
+    return f'exec: "{name}"' in text or f"executable file `{name}`" in text or "open executable" in text
+
+
+def reopen_log(files: ShimFiles) -> None:
+    """Tell conmon to go on in a new log file; no error when it is gone."""
+    with suppress(OSError):
+        fd = os.open(files.control, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.write(fd, _REOPEN_LOG)
+        finally:
+            os.close(fd)
+
+
+def read_exit_code(files: ShimFiles, container_id: str) -> tuple[int, int] | None:
+    """Return (exit code, when it was written in ns), None when conmon has not written it."""
+    path = files.exit_file(container_id)
+    try:
+        return int(path.read_text("ascii")), path.stat().st_mtime_ns
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def stray_processes(container_id: str, bundle: Path) -> list[int]:
+    """Return shims and runtimes that work on a container and that nobody wrote down. Walks through all
+    processes."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        with suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if _works_on(words, container_id.encode(), str(bundle).encode()):
+                found.append(int(entry.name))
+    return found
+
+
+def _works_on(words: Sequence[bytes], container_id: bytes, bundle: bytes) -> bool:
+    try:
+        at = words.index(b"--bundle")
+    except ValueError:
+        return False
+    return words[at + 1 : at + 2] == [bundle] and container_id in words

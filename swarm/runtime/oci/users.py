@@ -1,0 +1,92 @@
+"""Who is the user of a container? Pure: texts of /etc/passwd and /etc/group in, numbers out."""
+
+from dataclasses import dataclass
+
+from swarm.errors import TaskRejected
+
+_MAX_ID = 2**32 - 2
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who the container's process runs as."""
+
+    uid: int = 0
+    gid: int = 0
+    additional_gids: tuple[int, ...] = ()
+    home: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    name: str
+    uid: int
+    gid: int
+    home: str
+
+
+def resolve_user(wanted: str, passwd: str, group: str) -> User:
+    """Return the user for `name`, `uid`, `name:group`, `uid:gid` and so on; empty means root.
+
+    Names are looked up in the image's own files. A number without an entry is taken as it is. Raises
+    TaskRejected for a name without an entry.
+    """
+    user, _, group_name = wanted.partition(":")
+    account = _account(user or "0", passwd)
+    if group_name:
+        return User(account.uid, _group_id(group_name, group), (), account.home)
+    return User(account.uid, account.gid, _memberships(account, group), account.home)
+
+
+def _account(user: str, passwd: str) -> _Account:
+    number = _number(user)
+    for account in _accounts(passwd):
+        if account.name == user or account.uid == number:
+            return account
+    if number is None:
+        raise TaskRejected(f"unable to find user {user}: no matching entry in the image's /etc/passwd")
+    return _Account("", number, 0, "/root" if number == 0 else "/")
+
+
+def _accounts(passwd: str) -> list[_Account]:
+    accounts = []
+    for fields in _entries(passwd):
+        if len(fields) < 6 or not fields[2].isdecimal() or not fields[3].isdecimal():
+            continue
+        accounts.append(_Account(fields[0], int(fields[2]), int(fields[3]), fields[5] or "/"))
+    return accounts
+
+
+def _group_id(wanted: str, group: str) -> int:
+    for fields in _entries(group):
+        if len(fields) > 2 and fields[0] == wanted and fields[2].isdecimal():
+            return int(fields[2])
+    number = _number(wanted)
+    if number is None:
+        raise TaskRejected(f"unable to find group {wanted}: no matching entry in the image's /etc/group")
+    return number
+
+
+def _memberships(account: _Account, group: str) -> tuple[int, ...]:
+    if not account.name:
+        return ()
+    gids = [
+        int(fields[2])
+        for fields in _entries(group)
+        if len(fields) > 3 and fields[2].isdecimal() and account.name in fields[3].split(",")
+    ]
+    return tuple(gid for gid in dict.fromkeys(gids) if gid != account.gid)
+
+
+def _entries(text: str) -> list[list[str]]:
+    return [
+        line.strip().split(":") for line in text.splitlines() if line.strip() and not line.startswith("#")
+    ]
+
+
+def _number(text: str) -> int | None:
+    if not (text.isascii() and text.isdecimal()):
+        return None
+    if int(text) > _MAX_ID:
+        raise TaskRejected(f"user or group id {text} is out of range")
+    return int(text)

@@ -1,0 +1,284 @@
+"""Plain processes, for machines where no container can run: an unprivileged laptop, a locked-down CI.
+
+What is reduced stands in `Capabilities.info`. The life cycle is the same as that of containers: a shim holds
+each process, so it outlives the agent.
+"""
+
+import asyncio
+import errno
+import json
+import os
+import pwd
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from swarm.errors import NotFound, TaskFailed, TaskRejected
+from swarm.runtime.base import Capabilities, ContainerConfig, Sample, TmpfsMount
+from swarm.runtime.command import DEFAULT_PATH, command_line, environment, stop_signal
+from swarm.runtime.images.base import ImageConfig
+from swarm.runtime.logs import KEPT_FILES, MAX_FILE_BYTES
+from swarm.runtime.process.usage import tree_sample
+from swarm.runtime.process.view import build_view, find_program, resolve_inside
+from swarm.runtime.processes import Process, boot_id, kill_and_wait
+from swarm.runtime.shim_driver import ShimDriver
+from swarm.runtime.state import Phase, Record, write_atomically
+
+START_TIMEOUT_S = 30.0
+TASK_VARIABLE = "SWARM_TASK_ID"
+_SHIM = Path(__file__).with_name("shim.py")
+
+
+class ProcessDriver(ShimDriver):
+    """Processes of this node's own user, told apart by their environment."""
+
+    async def probe(self) -> Capabilities:
+        """Say what is missing compared to containers."""
+        return Capabilities(
+            driver="process",
+            isolated=False,
+            info={
+                "runtime": "plain processes",
+                "why": "no containers on this node",
+                "not_isolated": "file system, network, users, process ids and host name are the node's own",
+                "not_enforced": "cpu and pids limits, read-only root, tty, the image's user",
+                "memory_limit": "per process (RLIMIT_DATA)",
+                "refused": "mounts other than onto the same path, tmpfs, network namespaces, other users",
+            },
+        )
+
+    async def _make(self, config: ContainerConfig) -> Record:
+        try:
+            image = self._layers.image_config(config.image_digest)
+            layers = self._layers.lower_dirs(config.image_digest)
+            self._layers.lease(config.id, config.image_digest)
+        except NotFound as error:
+            raise TaskRejected(str(error)) from error
+        _refuse_what_is_missing(config)
+        await self._in_thread(self._prepare, config, image, layers)
+        return Record(
+            id=config.id,
+            boot_id=boot_id(),
+            image_digest=config.image_digest,
+            stop_signal=stop_signal(config, image),
+        )
+
+    def _prepare(self, config: ContainerConfig, image: ImageConfig, layers: Sequence[Path]) -> None:
+        directory = self._container_dir(config.id)
+        directory.mkdir(parents=True, mode=0o700)
+        view = directory / "rootfs"
+        build_view(layers, view)
+        variables = environment(
+            {
+                "PATH": DEFAULT_PATH,
+                "HOME": str(directory / "home"),
+                "HOSTNAME": config.hostname or config.id[:12],
+            },
+            image.env,
+            config.env,
+        )
+        line = command_line(config, image)
+        program = find_program(line[0], variables["PATH"], view)
+        if program is None:
+            reason = "no such file or directory" if "/" in line[0] else "not found in $PATH"
+            raise TaskRejected(f'exec: "{line[0]}": {reason}')
+        (directory / "home").mkdir()
+        spec = {
+            "program": str(program),
+            "argv": line,
+            "env": self._environment(config, variables, view),
+            "cwd": str(_working_dir(config.working_dir or image.working_dir, view, directory / "home")),
+            "rlimits": {"RLIMIT_DATA": config.limits.memory_bytes} if config.limits.memory_bytes else {},
+            "log": str(self._log_path(config.id)),
+            "log_max_bytes": MAX_FILE_BYTES,
+            "log_kept_files": KEPT_FILES,
+            "permit_file": str(directory / "permit"),
+            "processes_file": str(directory / "processes.json"),
+            "exit_file": str(directory / "exit"),
+        }
+        write_atomically(directory / "spec.json", json.dumps(spec).encode())
+        self._log_path(config.id).touch(mode=0o600)
+
+    def _environment(self, config: ContainerConfig, variables: dict[str, str], view: Path) -> dict[str, str]:
+        inside = [str(view / entry.lstrip("/")) for entry in variables["PATH"].split(":") if entry]
+        return {
+            **variables,
+            "PATH": ":".join([*inside, variables["PATH"], os.environ.get("PATH", DEFAULT_PATH)]),
+            TASK_VARIABLE: config.id,
+            "SWARM_TASK_ADDRESS": config.address,
+            "SWARM_TASK_ROOTFS": str(view),
+        }
+
+    async def _launch(self, record: Record) -> Record:
+        directory = self._container_dir(record.id)
+        await self._in_thread(write_atomically, directory / "permit", b"")
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+        try:
+            shim = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", str(_SHIM), str(directory / "spec.json"), str(write_fd)),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(write_fd,),
+                env={"PATH": DEFAULT_PATH},
+            )
+            os.close(write_fd)
+            write_fd = -1
+            async with asyncio.timeout(START_TIMEOUT_S):
+                answer = await self._in_thread(_read_all, read_fd)
+                await shim.wait()
+        except TimeoutError:
+            raise TaskFailed(f"the process did not start in {START_TIMEOUT_S:.0f} s") from None
+        finally:
+            if write_fd >= 0:
+                os.close(write_fd)
+        return _with_processes(record, answer)
+
+    async def _find_out(self, record: Record) -> Record:
+        """Take the permit back from a shim that has not used it; else believe what the shim wrote down."""
+        directory = self._container_dir(record.id)
+        with suppress(FileNotFoundError):
+            (directory / "permit").unlink()
+            return replace(record, phase=Phase.CREATED, started_at_ns=0)
+        for _ in range(100):
+            try:
+                answer = (directory / "processes.json").read_bytes()
+                return replace(_with_processes(record, answer), phase=Phase.RUNNING)
+            except FileNotFoundError:
+                await asyncio.sleep(0.02)  # the shim has its permit and is about to start the process
+        return replace(record, phase=Phase.RUNNING)  # its supervisor will find neither process nor exit code
+
+    def _exit_status(self, record: Record) -> tuple[int, int] | None:
+        path = self._container_dir(record.id) / "exit"
+        try:
+            return int(path.read_text("ascii")), path.stat().st_mtime_ns
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _was_out_of_memory(self, record: Record) -> bool:
+        return False  # a limit per process makes its allocations fail; nobody is killed
+
+    def _sample(self, record: Record) -> Sample | None:
+        return tree_sample(record.pid)
+
+    def _kill_everything(self, record: Record) -> None:
+        _kill_by_environment(record.id)
+
+    def _destroy(self, container_id: str, record: Record | None) -> None:
+        directory = self._container_dir(container_id)
+        (directory / "state.json").unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            (directory / "permit").unlink()
+        _kill_by_environment(container_id)
+        shim = Process.open(record.shim_pid, record.shim_started) if record is not None else None
+        if shim is not None:
+            if not shim.ends_within(2.0):
+                kill_and_wait(shim, 2.0)
+            shim.close()
+        with suppress(FileNotFoundError):
+            shutil.rmtree(directory)
+
+    async def cleanup(self) -> None:
+        """Remove all tasks and everything else this driver ever made."""
+        for container_id, _ in await self._in_thread(self._read_records):
+            await self.remove(container_id)
+        await self.close()
+        for path in (self._directory, self._run_dir):
+            with suppress(FileNotFoundError):
+                await asyncio.to_thread(shutil.rmtree, path)
+
+
+def _with_processes(record: Record, answer: bytes) -> Record:
+    try:
+        document = json.loads(answer)
+    except ValueError:
+        document = {"error": "the shim of the process ended without an answer"}
+    if "error" in document:
+        raise TaskFailed(str(document["error"]))
+    return replace(
+        record,
+        pid=document["pid"],
+        pid_started=document["started"],
+        shim_pid=document["shim_pid"],
+        shim_started=document["shim_started"],
+    )
+
+
+def _read_all(fd: int) -> bytes:
+    with open(fd, "rb") as file:
+        return file.read()
+
+
+def _refuse_what_is_missing(config: ContainerConfig) -> None:
+    """Refuse what would be silently wrong without containers; what is only weaker stands in the
+    capabilities."""
+    for mount in config.mounts:
+        if isinstance(mount, TmpfsMount):
+            raise TaskRejected(f"a tmpfs at {mount.target} needs containers; this node runs plain processes")
+        if not Path(mount.source).exists():
+            raise TaskRejected(f"bind source path does not exist: {mount.source}")
+        if mount.source != mount.target:
+            raise TaskRejected(
+                f"mounting {mount.source} at {mount.target} needs containers; this node runs plain processes"
+            )
+    if config.netns_path:
+        raise TaskRejected("a network of its own needs containers; this node runs plain processes")
+    if config.user and config.user.partition(":")[0] not in _own_names():
+        raise TaskRejected(f"running as user {config.user} needs containers; this node runs plain processes")
+
+
+def _own_names() -> set[str]:
+    uid = os.getuid()
+    names = {str(uid)}
+    with suppress(KeyError):
+        names.add(pwd.getpwuid(uid).pw_name)
+    return names
+
+
+def _working_dir(wanted: str, view: Path, home: Path) -> Path:
+    inside = resolve_inside(view, wanted) if wanted not in {"", "/"} else None
+    return inside if inside is not None and inside.is_dir() else home
+
+
+def _kill_by_environment(task_id: str) -> None:
+    """Kill every process that carries a task's id in its environment, and wait for them; blocks."""
+    for _ in range(100):
+        found = _with_task_id(task_id)
+        if not found:
+            return
+        for process in found:
+            kill_and_wait(process, 1.0)
+            process.close()
+
+
+def _with_task_id(task_id: str) -> list[Process]:
+    entry = f"{TASK_VARIABLE}={task_id}".encode()
+    found = []
+    for directory in Path("/proc").iterdir():
+        if not directory.name.isdecimal() or directory.name == str(os.getpid()):
+            continue
+        process = _open_if(int(directory.name), entry)
+        if process is not None:
+            found.append(process)
+    return found
+
+
+def _open_if(pid: int, entry: bytes) -> Process | None:
+    if not _carries(pid, entry):
+        return None
+    process = Process.open(pid)
+    # Asked again now that the pidfd is open: the id may have changed hands in between.
+    if process is not None and not (process.alive and _carries(pid, entry)):
+        process.close()
+        return None
+    return process
+
+
+def _carries(pid: int, entry: bytes) -> bool:
+    try:
+        return entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError as error:
+        if error.errno in {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ESRCH, errno.EIO}:
+            return False
+        raise

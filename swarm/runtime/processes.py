@@ -1,0 +1,150 @@
+"""Which process is it, is it still alive? Processes that are not our children, held by pidfd.
+
+A process id alone may come to mean another process. Everything here opens a pidfd first and then compares
+the start time of the process, so a signal can only reach the process that was meant.
+"""
+
+import asyncio
+import os
+import select
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id() -> str:
+    """Return the identity of this boot of the machine; no process outlives it."""
+    return BOOT_ID.read_text(encoding="ascii").strip()
+
+
+def start_time(pid: int) -> int:
+    """Return when a process started, in clock ticks since boot (field 22 of its stat); 0 when there is
+    none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    # The command name in parentheses may hold spaces and parentheses itself: count from the last one.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return int(fields[19])
+
+
+def children(pid: int) -> Iterator[int]:
+    """Yield the direct children of a process, of all its threads."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:
+        return
+    for task in tasks:
+        try:
+            yield from map(int, (task / "children").read_text(encoding="ascii").split())
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+
+
+def signal_number(name: str) -> int:
+    """Return the number of a signal given as `SIGTERM`, `TERM` or `15`; raises ValueError."""
+    text = name.strip().upper()
+    if text.isdecimal():
+        return signal.Signals(int(text)).value if int(text) < signal.SIGRTMIN else _realtime(int(text))
+    text = text if text.startswith("SIG") else f"SIG{text}"
+    if text.startswith("SIGRTMIN+"):
+        return _realtime(signal.SIGRTMIN + int(text.removeprefix("SIGRTMIN+")))
+    try:
+        return signal.Signals[text].value
+    except KeyError:
+        raise ValueError(f"unknown signal {name!r}") from None
+
+
+def _realtime(number: int) -> int:
+    if not signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+        raise ValueError(f"{number} is not a signal")
+    return number
+
+
+class Process:
+    """One process of this machine, held by its pidfd."""
+
+    def __init__(self, pid: int, started: int, fd: int) -> None:
+        self.pid = pid
+        self.started = started  # clock ticks since boot
+        self._fd = fd
+        self._gone: asyncio.Future[None] | None = None
+
+    @classmethod
+    def open(cls, pid: int, started: int = 0) -> Self | None:
+        """Return the process, None when it is gone or when its id belongs to a later process by now.
+
+        `started` is its start time as `start_time` gave it; 0 accepts any.
+        """
+        if pid <= 1:
+            return None  # 0 and negative numbers mean whole groups of processes to the kernel
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return None
+        found = start_time(pid)
+        if not found or (started and found != started):
+            os.close(fd)
+            return None
+        return cls(pid, found, fd)
+
+    def ends_within(self, timeout_s: float) -> bool:
+        """Block until the process has ended, at most `timeout_s`; one that its parent has not reaped has
+        ended."""
+        if self._fd < 0:
+            return True
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return not self.ends_within(0)
+
+    def send(self, number: int) -> bool:
+        """Send a signal; returns False when the process is gone."""
+        if self._fd < 0:
+            return False
+        try:
+            signal.pidfd_send_signal(self._fd, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    async def wait(self) -> None:
+        """Return when the process has ended; any number of tasks may wait."""
+        if self._fd < 0:
+            return
+        if self._gone is None:
+            loop = asyncio.get_running_loop()
+            self._gone = loop.create_future()
+            loop.add_reader(self._fd, self._on_end)
+        await asyncio.shield(self._gone)
+
+    def _on_end(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._fd)
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    def close(self) -> None:
+        """Let go of the process without touching it; waiters return."""
+        if self._fd < 0:
+            return
+        if self._gone is not None:
+            if not self._gone.done():
+                self._gone.get_loop().remove_reader(self._fd)
+                self._gone.set_result(None)
+            self._gone = None
+        os.close(self._fd)
+        self._fd = -1
+
+
+def kill_and_wait(process: Process, timeout_s: float) -> bool:
+    """Kill a process and block until it is gone; returns False when it is still there. For threads only."""
+    process.send(signal.SIGKILL)
+    return process.ends_within(timeout_s)

@@ -1,0 +1,86 @@
+"""What a driver writes down about each container: one small file, replaced atomically.
+
+The file is not fsynced: what it describes are processes, and none of them outlives the power failure that
+could lose it. A container directory without a readable record is half made and is removed by `adopt`.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+
+from swarm.runtime.base import ContainerInfo, ContainerState
+
+FORMAT = 1
+
+
+class Phase(StrEnum):
+    """How far a container has come; only ever moves forward."""
+
+    CREATED = "created"
+    STARTING = "starting"  # the command may or may not run yet
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One container as its driver remembers it."""
+
+    id: str
+    boot_id: str
+    phase: Phase = Phase.CREATED
+    image_digest: str = ""
+    runtime: str = ""  # program that created it and has to start it
+    stop_signal: int = 15
+    pid: int = 0
+    pid_started: int = 0  # clock ticks since boot, to tell the process from a later one with its id
+    shim_pid: int = 0
+    shim_started: int = 0
+    started_at_ns: int = 0
+    finished_at_ns: int = 0
+    exit_code: int = 0
+    oom_killed: bool = False
+    error: str = ""
+
+    def info(self) -> ContainerInfo:
+        """Return what callers of the driver may know."""
+        states = {Phase.CREATED: ContainerState.CREATED, Phase.EXITED: ContainerState.EXITED}
+        return ContainerInfo(
+            id=self.id,
+            state=states.get(self.phase, ContainerState.RUNNING),
+            pid=0 if self.phase is Phase.EXITED else self.pid,
+            exit_code=self.exit_code,
+            oom_killed=self.oom_killed,
+            error=self.error,
+            started_at_ns=self.started_at_ns,
+            finished_at_ns=self.finished_at_ns,
+        )
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace a file so that a reader sees the old or the new content, never a part."""
+    temporary = path.with_name(f".{path.name}.new")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with open(fd, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+        file.write(content)
+    temporary.rename(path)
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a container's record."""
+    write_atomically(path, json.dumps({"format": FORMAT, **asdict(record)}).encode())
+
+
+def read_record(path: Path) -> Record | None:
+    """Return a container's record, None when there is none that makes sense."""
+    try:
+        document = json.loads(path.read_bytes())
+        if document["format"] != FORMAT:
+            return None
+        known = {field.name for field in fields(Record)}
+        values = {key: value for key, value in document.items() if key in known}
+        return Record(**{**values, "phase": Phase(values["phase"])})
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
