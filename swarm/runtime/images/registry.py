@@ -1,0 +1,360 @@
+"""How is an image fetched from an OCI registry? The client side of the distribution protocol, over httpx.
+
+A password goes to the registry it is meant for and to the token server that registry names, over TLS
+unless plain HTTP is allowed for that host; never along a redirect to another host.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import structlog
+
+from swarm.errors import InvalidArgument, NotFound, SwarmError, Unauthenticated, Unavailable
+from swarm.runtime.images.base import Credentials
+from swarm.runtime.images.digests import check_digest, digest_of
+from swarm.runtime.images.limits import Limits
+from swarm.runtime.images.manifest import MANIFEST_TYPES
+from swarm.runtime.images.registry_auth import (
+    DOCKER_HUB,
+    Challenge,
+    basic_authorization,
+    credentials_for,
+    is_loopback,
+    may_use_plain_http,
+    parse_challenges,
+)
+
+log = structlog.get_logger(__name__)
+
+_DOCKER_HUB_ENDPOINT = "registry-1.docker.io"
+_REDIRECTS_MAX = 5
+_RETRIES_MAX = 4
+_RETRY_AFTER_MAX_S = 30.0
+_BACKOFF_S = 0.5
+_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_REDIRECTED = frozenset({301, 302, 303, 307, 308})
+_ERROR_BYTES_MAX = 64 * 1024
+_CLIENT_ID = "swarm"
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """Where an image lives: the registry's HOST[:PORT] as in the reference, and the path there."""
+
+    domain: str
+    path: str
+
+    def __str__(self) -> str:
+        """Return both as people write them."""
+        return f"{self.domain}/{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a request may do, with whose credentials: the key of the token cache."""
+
+    repository: Repository
+    credentials: Credentials | None
+    actions: str = "pull"
+
+    @property
+    def scope(self) -> str:
+        """The scope as token servers spell it."""
+        return f"repository:{self.repository.path}:{self.actions}"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedManifest:
+    """A manifest or index as the registry sent it, its digest computed here."""
+
+    digest: str
+    media_type: str
+    content: bytes
+
+
+class RegistryClient:
+    """Pulls from any registry. One instance serves one event loop; `close` when done."""
+
+    def __init__(
+        self,
+        insecure_registries: Sequence[str] = (),
+        limits: Limits | None = None,
+        *,
+        timeout_s: float = 30.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`insecure_registries`: who may be asked without TLS, besides this machine; `tls`: own trust."""
+        self._insecure = tuple(insecure_registries)
+        self._limits = limits or Limits()
+        self._timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0))
+        self._tls = tls
+        self._clients: dict[bool, httpx.AsyncClient] = {}
+        self._schemes: dict[str, str] = {}
+        self._tokens: dict[Access, str] = {}
+
+    async def close(self) -> None:
+        """Close all connections."""
+        clients = list(self._clients.values())
+        self._clients.clear()
+        for client in clients:
+            await client.aclose()
+
+    async def manifest(
+        self, repository: Repository, tag_or_digest: str, credentials: Credentials | None = None
+    ) -> FetchedManifest:
+        """Return a manifest or index.
+
+        Raises NotFound, Unauthenticated, Unavailable, InvalidArgument (content does not have the digest).
+        """
+        access = Access(repository, credentials_for(repository.domain, credentials))
+        headers = {"Accept": ", ".join(MANIFEST_TYPES)}
+        response = await self.request(access, "GET", f"manifests/{tag_or_digest}", headers=headers)
+        try:
+            content = await _read_bounded(response, self._limits.document_bytes_max)
+        finally:
+            await response.aclose()
+        digest = digest_of(content)
+        if ":" in tag_or_digest and digest != check_digest(tag_or_digest):
+            raise InvalidArgument(f"{repository.domain} sent other content for {tag_or_digest}")
+        return FetchedManifest(digest, response.headers.get("content-type", ""), content)
+
+    async def blob(
+        self, repository: Repository, digest: str, offset: int = 0, credentials: Credentials | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield a blob from `offset` on, unchecked; raises as `manifest` does."""
+        access = Access(repository, credentials_for(repository.domain, credentials))
+        # No transfer encoding: the bytes must be those that the digest was made of.
+        headers = {"Accept-Encoding": "identity"}
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        response = await self.request(access, "GET", f"blobs/{digest}", headers=headers)
+        # A registry may ignore the range and begin at the beginning.
+        skip = offset if response.status_code != 206 else 0
+        try:
+            async for chunk in response.aiter_raw():
+                if skip >= len(chunk):
+                    skip -= len(chunk)
+                    continue
+                yield chunk[skip:]
+                skip = 0
+        except httpx.TransportError as error:
+            raise Unavailable(f"{repository.domain}: {_reason(error)}") from error
+        finally:
+            await response.aclose()
+
+    async def request(
+        self,
+        access: Access,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **content: Any,
+    ) -> httpx.Response:
+        """Send a request about a repository and return the open response, which the caller closes.
+
+        `path` is below the repository, or a whole URL on the same host. Follows redirects, answers
+        challenges, waits when told to, and raises for every status of 400 and above.
+        """
+        repository = access.repository
+        scheme = await self._scheme(repository.domain)
+        base = f"{scheme}://{_endpoint(repository.domain)}"
+        url = httpx.URL(
+            path if path.startswith(("http://", "https://")) else f"{base}/v2/{repository.path}/{path}"
+        )
+        attempt = 0
+        challenged = False
+        while True:
+            response = await self._send(
+                method, url, dict(headers or {}), self._tokens.get(access), **content
+            )
+            self._schemes[repository.domain] = scheme
+            if response.status_code == 401 and not challenged:
+                challenged = True
+                await self._answer_challenge(access, response)
+            elif response.status_code in _RETRIED and attempt < _RETRIES_MAX:
+                await response.aclose()
+                await asyncio.sleep(_delay_s(response, attempt))
+                attempt += 1
+            elif response.status_code >= 400:
+                raise await _error(response, repository)
+            else:
+                return response
+
+    async def _send(
+        self, method: str, url: httpx.URL, headers: dict[str, str], authorization: str | None, **content: Any
+    ) -> httpx.Response:
+        origin = url
+        for _ in range(_REDIRECTS_MAX + 1):
+            sent = dict(headers)
+            if authorization is not None and _same_origin(url, origin):
+                sent["Authorization"] = authorization
+            client = self._client(url.host)
+            try:
+                response = await client.send(
+                    client.build_request(method, url, headers=sent, **content), stream=True
+                )
+            except (httpx.TransportError, httpx.InvalidURL) as error:
+                raise Unavailable(f"registry not reachable: {url.host}: {_reason(error)}") from error
+            if response.status_code not in _REDIRECTED or method not in ("GET", "HEAD"):
+                return response
+            await response.aclose()
+            url = self._redirected(url, response)
+        raise Unavailable(f"{origin.host} redirects without end")
+
+    def _redirected(self, url: httpx.URL, response: httpx.Response) -> httpx.URL:
+        try:
+            target = url.join(response.headers.get("location", ""))
+        except httpx.InvalidURL as error:
+            raise Unavailable(f"{url.host} redirects to nowhere: {error}") from error
+        if target.scheme == "https" or (target.scheme == "http" and self._plain_http_allowed(target)):
+            return target
+        raise Unavailable(f"{url.host} redirects to {target.scheme}://{target.host}, which is not secure")
+
+    def _plain_http_allowed(self, url: httpx.URL) -> bool:
+        return may_use_plain_http(url.netloc.decode("ascii"), self._insecure)
+
+    async def _scheme(self, domain: str) -> str:
+        """Return https, or http when it is allowed for the registry and TLS does not work there."""
+        if not may_use_plain_http(domain, self._insecure):
+            return "https"
+        if known := self._schemes.get(domain):
+            return known
+        try:
+            async with self._client(domain).stream("GET", f"https://{domain}/v2/"):
+                return "https"
+        except httpx.TimeoutException as error:
+            raise Unavailable(f"registry not reachable: {domain}: {_reason(error)}") from error
+        except httpx.TransportError:
+            # Also when nobody listens: the request itself will say so.
+            return "http"
+
+    def _client(self, host: str) -> httpx.AsyncClient:
+        # Proxies of the environment are for the world outside, never for this machine.
+        local = is_loopback(host)
+        client = self._clients.get(local)
+        if client is None:
+            client = httpx.AsyncClient(
+                timeout=self._timeout,
+                follow_redirects=False,
+                trust_env=not local,
+                verify=self._tls or ssl.create_default_context(),
+                limits=httpx.Limits(max_connections=16),
+            )
+            self._clients[local] = client
+        return client
+
+    async def _answer_challenge(self, access: Access, response: httpx.Response) -> None:
+        await response.aclose()
+        for challenge in parse_challenges(response.headers.get_list("www-authenticate")):
+            if challenge.scheme == "bearer":
+                self._tokens[access] = f"Bearer {await self._token(access, challenge)}"
+                return
+            if access.credentials is not None and access.credentials.username:
+                self._tokens[access] = basic_authorization(access.credentials)
+                return
+        self._tokens.pop(access, None)
+
+    async def _token(self, access: Access, challenge: Challenge) -> str:
+        realm = challenge.parameters.get("realm", "")
+        try:
+            url = httpx.URL(realm)
+        except httpx.InvalidURL as error:
+            raise Unavailable(f"{access.repository.domain} names no usable token server") from error
+        if url.scheme != "https" and not (url.scheme == "http" and self._plain_http_allowed(url)):
+            raise Unavailable(f"the token server of {access.repository.domain} is not secure: {realm}")
+        query = {"scope": access.scope}
+        if service := challenge.parameters.get("service"):
+            query["service"] = service
+        response = await self._ask_for_token(url, query, access.credentials)
+        if response.status_code in (401, 403):
+            raise Unauthenticated(f"{url.host} refused the credentials for {access.repository}")
+        if response.status_code != 200:
+            raise Unavailable(f"token server {url.host} answered {response.status_code}")
+        try:
+            answer = response.json()
+            token = answer.get("token") or answer["access_token"]
+        except (ValueError, KeyError, AttributeError) as error:
+            raise Unavailable(f"token server {url.host} sent no token") from error
+        return str(token)
+
+    async def _ask_for_token(
+        self, url: httpx.URL, query: dict[str, str], credentials: Credentials | None
+    ) -> httpx.Response:
+        client = self._client(url.host)
+        try:
+            if credentials is not None and credentials.identity_token:
+                form = query | {"grant_type": "refresh_token", "client_id": _CLIENT_ID}
+                return await client.post(url, data=form | {"refresh_token": credentials.identity_token})
+            headers = {"Authorization": basic_authorization(credentials)} if credentials else {}
+            return await client.get(url.copy_merge_params(query), headers=headers)
+        except httpx.TransportError as error:
+            raise Unavailable(f"token server not reachable: {url.host}: {_reason(error)}") from error
+
+
+def _endpoint(domain: str) -> str:
+    return _DOCKER_HUB_ENDPOINT if domain == DOCKER_HUB else domain
+
+
+def _same_origin(first: httpx.URL, second: httpx.URL) -> bool:
+    return (first.scheme, first.host, first.port) == (second.scheme, second.host, second.port)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _delay_s(response: httpx.Response, attempt: int) -> float:
+    """Return how long to wait: what the registry asks for in seconds, within reason, else ever longer."""
+    try:
+        asked = float(response.headers.get("retry-after", ""))
+    except ValueError:  # absent, or a date
+        return float(_BACKOFF_S * 2**attempt)
+    return min(max(asked, 0.0), _RETRY_AFTER_MAX_S)
+
+
+async def _read_bounded(response: httpx.Response, size_max: int) -> bytes:
+    content = bytearray()
+    try:
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if len(content) > size_max:
+                raise InvalidArgument(f"{response.url.host} sent more than {size_max} bytes")
+    except httpx.TransportError as error:
+        raise Unavailable(f"{response.url.host}: {_reason(error)}") from error
+    except httpx.DecodingError as error:
+        raise Unavailable(f"{response.url.host} sent damaged content: {error}") from error
+    return bytes(content)
+
+
+async def _error(response: httpx.Response, repository: Repository) -> SwarmError:
+    status = response.status_code
+    try:
+        detail = _detail(await _read_bounded(response, _ERROR_BYTES_MAX))
+    except SwarmError:
+        detail = ""
+    finally:
+        await response.aclose()
+    if status in (401, 403):
+        return Unauthenticated(
+            f"authentication required: {repository.domain} refused access ({detail or status})"
+        )
+    if status == 404:
+        return NotFound(f"image not found in {repository.domain} ({detail or status})")
+    if status in _RETRIED:
+        return Unavailable(f"{repository.domain} answered {status} ({detail})")
+    return InvalidArgument(f"{repository.domain} answered {status} ({detail})")
+
+
+def _detail(content: bytes) -> str:
+    """Return the first error of a registry's answer, shortened; empty when there is none."""
+    try:
+        first = httpx.Response(200, content=content).json()["errors"][0]
+        text = str(first.get("message") or first.get("code") or "")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return ""
+    return text[:200]

@@ -1,0 +1,266 @@
+"""The images of one node: the ImageStore that agent, runtime and manager share.
+
+One instance per folder and process; a lock on the folder makes a second one fail. Everything is called on
+the event loop; what blocks runs in threads or in the unpacking process.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import structlog
+
+from swarm.clock import SECOND, Clock, SystemClock
+from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskRejected
+from swarm.model.reference import parse_reference
+from swarm.runtime.images.archive_images import complete_blobs
+from swarm.runtime.images.base import BlobSource, Credentials, ImageConfig, LoadedImage
+from swarm.runtime.images.collect import Collector
+from swarm.runtime.images.digests import check_digest
+from swarm.runtime.images.ensure import Ensurer, Search
+from swarm.runtime.images.garbage import Collected
+from swarm.runtime.images.leases import Lease
+from swarm.runtime.images.limits import Limits
+from swarm.runtime.images.load import read_archive
+from swarm.runtime.images.local import LocalImage
+from swarm.runtime.images.platforms import host_platform
+from swarm.runtime.images.pull import together
+from swarm.runtime.images.registry import RegistryClient
+from swarm.runtime.images.single_flight import SingleFlight
+from swarm.runtime.images.storage import Storage
+
+log = structlog.get_logger(__name__)
+
+_LOADS_MAX = 2
+_COPIES_MAX = 4
+
+
+class LocalImageStore:
+    """Images, layers and references below one folder."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        clock: Clock | None = None,
+        insecure_registries: Sequence[str] = (),
+        overlay: bool | None = None,
+        limits: Limits | None = None,
+        keep_unused_s: float = 7 * 86400.0,
+        keep_recent_s: float = 600.0,
+    ) -> None:
+        """Open the store in `directory`; raises FailedPrecondition when another process has it open.
+
+        `overlay`: unpack for overlayfs, confined by chroot; default: when we are root. `keep_unused_s`: how
+        long images pulled for tasks stay without use. `keep_recent_s`: what is younger is never deleted.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(directory / "lock")
+        self._clock = clock or SystemClock()
+        self._limits = limits or Limits()
+        storage = Storage.open(
+            directory,
+            self._limits,
+            host_platform(),
+            overlay=os.geteuid() == 0 if overlay is None else overlay,
+        )
+        self._blobs = storage.blobs
+        self._layers = storage.layers
+        self._leases = storage.leases
+        self._records = storage.records
+        self._images = storage.images
+        self._holds = storage.holds
+        self._loads = asyncio.Semaphore(_LOADS_MAX)
+        self._copies = asyncio.Semaphore(_COPIES_MAX)
+        self._used_at_ns: dict[str, int] = {}
+        self._registry = RegistryClient(insecure_registries, self._limits)
+        self._ensurer = Ensurer(storage, self._registry)
+        self._ensuring: SingleFlight[tuple[str, str, Credentials | None], LocalImage] = SingleFlight()
+        self._collector = Collector(
+            storage,
+            keep_unused_ns=int(keep_unused_s * SECOND),
+            keep_recent_ns=int(keep_recent_s * SECOND),
+        )
+
+    async def close(self) -> None:
+        """Let go of connections and of the folder's lock."""
+        await self._registry.close()
+        os.close(self._lock)
+
+    # For the agent.
+
+    async def ensure(
+        self,
+        reference: str,
+        digest: str,
+        credentials: Credentials | None,
+        source: BlobSource | None,
+        progress: Callable[[str], None] | None = None,
+    ) -> ImageConfig:
+        """Make the image usable here: local, else the cluster's own (`source`), else its registry.
+
+        `digest`: of the manifest or index, when the task is pinned to one, else empty: then what the cluster
+        calls so wins over what is local. Tasks that need the same image share one pull.
+        Raises TaskRejected with the reason of each place that was tried.
+        """
+        try:
+            parsed = parse_reference(reference)
+            wanted = check_digest(digest or parsed.digest) if digest or parsed.digest else ""
+        except InvalidArgument as error:
+            raise TaskRejected(str(error)) from error
+
+        async def work() -> LocalImage:
+            with self._holds.new() as hold:
+                search = Search(parsed, wanted, hold, progress or _silent)
+                found = await self._ensurer.ensure(search, credentials, source, self._clock.now_ns())
+                self._used_at_ns[found.manifest_digest] = self._clock.now_ns()
+                return found
+
+        image = await self._ensuring.run((str(parsed), wanted, credentials), work)
+        return image.configuration.image
+
+    # For the runtime.
+
+    def image_config(self, manifest_digest: str) -> ImageConfig:
+        """Return what an image that `ensure` made usable says of its containers; raises NotFound."""
+        return self._whole(manifest_digest).configuration.image
+
+    def lower_dirs(self, manifest_digest: str) -> list[Path]:
+        """Return the folders of an image's layers, top layer first, never empty; raises NotFound."""
+        diff_ids = self._whole(manifest_digest).configuration.diff_ids
+        # overlayfs refuses a folder that comes twice; the upper one shows all that the lower one would.
+        numbers = dict.fromkeys(self._records.layers[diff_id].number for diff_id in reversed(diff_ids))
+        return [self._layers.path(number) for number in numbers] or [self._layers.empty()]
+
+    def lease(self, container_id: str, manifest_digest: str) -> None:
+        """Keep an image's content while a container exists, also across a restart of this process.
+
+        May be repeated. Raises NotFound when the image is not whole here.
+        """
+        image = self._whole(manifest_digest)
+        numbers = [self._records.layers[diff_id].number for diff_id in image.configuration.diff_ids]
+        self._leases.take(container_id, Lease(manifest_digest, image.digests, numbers))
+
+    def release(self, container_id: str) -> None:
+        """End a container's lease; nothing happens when there is none."""
+        if (lease := self._leases.all.get(container_id)) is not None:
+            self._used_at_ns[lease.manifest_digest] = self._clock.now_ns()
+        self._leases.give_back(container_id)
+
+    def leases(self) -> dict[str, str]:
+        """Return the manifest digest of every lease by container id."""
+        return {container_id: lease.manifest_digest for container_id, lease in self._leases.all.items()}
+
+    # For managers.
+
+    async def load(self, archive: AsyncIterator[bytes], reference: str = "") -> Sequence[LoadedImage]:
+        """Import an OCI layout or `docker save` archive; raises InvalidArgument for anything else.
+
+        `reference` names an image that has no name in the archive. Nothing is kept when anything is wrong.
+        """
+        async with self._loads:
+            with self._holds.new() as hold, self._layers.staging() as folder:
+                findings = await read_archive(archive, reference, folder, self._limits)
+                for image in findings.images:
+                    hold.add(*image.blobs)
+                for digest in dict.fromkeys(digest for image in findings.images for digest in image.blobs):
+                    if self._blobs.has(digest):
+                        continue
+                    if digest in findings.made:
+                        await self._blobs.put(findings.made[digest])
+                    else:
+                        await self._blobs.adopt(findings.files[digest].path, digest)
+                for image in findings.images:
+                    self._records.tag(
+                        image.reference, image.digest, pinned=True, now_ns=self._clock.now_ns()
+                    )
+                await self._records.save()
+        for image in findings.images:
+            log.info(
+                "images.image_loaded", reference=image.reference, digest=image.digest, size=image.size_bytes
+            )
+        return [
+            LoadedImage(image.reference, image.digest, image.size_bytes, image.blobs)
+            for image in findings.images
+        ]
+
+    async def ingest(self, reference: str, digest: str, blobs: Sequence[str], source: BlobSource) -> None:
+        """Copy all blobs of an image from `source`, checking every digest, and tag it until `remove`.
+
+        Raises InvalidArgument when the content is not what it should be, SwarmError when it does not come.
+        """
+        name = str(parse_reference(reference))
+        with self._holds.new() as hold:
+            hold.add(digest, *(check_digest(blob) for blob in blobs))
+            await together(self._copy(blob, source) for blob in dict.fromkeys((digest, *blobs)))
+            # The list came from elsewhere: an image that lacks something must not look complete here.
+            complete_blobs(digest, self._document, self._blobs.has, self._limits)
+            self._records.tag(name, digest, pinned=True, now_ns=self._clock.now_ns())
+            await self._records.save()
+
+    def has(self, blobs: Sequence[str]) -> bool:
+        """Tell whether every blob is here."""
+        return all(self._blobs.has(digest) for digest in blobs)
+
+    def read_blob(self, digest: str, offset: int) -> AsyncIterator[bytes]:
+        """Yield a blob's bytes from `offset` on; raises NotFound."""
+        return self._blobs.read(digest, offset)
+
+    async def remove(self, reference: str) -> None:
+        """Forget a reference; content goes when nothing uses it any more. Unknown ones are no error."""
+        if self._records.references.pop(str(parse_reference(reference)), None) is not None:
+            await self._records.save()
+
+    def pinned(self) -> dict[str, str]:
+        """Return the digest of every reference that stays until it is removed."""
+        references = self._records.references.items()
+        return {name: reference.digest for name, reference in references if reference.pinned}
+
+    # For housekeeping.
+
+    async def gc(self, now_ns: int) -> Collected:
+        """Delete what no reference, container, pull or load needs and nobody used lately."""
+        return await self._collector.collect(now_ns, self._used_at_ns)
+
+    def unpacked_bytes(self) -> int:
+        """Return the size of all unpacked layers (for metrics)."""
+        return sum(layer.size_bytes for layer in self._records.layers.values())
+
+    def image_count(self) -> int:
+        """Return the number of references (for metrics)."""
+        return len(self._records.references)
+
+    def _whole(self, manifest_digest: str) -> LocalImage:
+        try:
+            image = self._images.image(check_digest(manifest_digest))
+        except InvalidArgument as error:
+            raise NotFound(f"image {manifest_digest} cannot be used: {error}") from error
+        if self._images.missing(image):
+            raise NotFound(f"image {manifest_digest} is not unpacked on this node")
+        return image
+
+    async def _copy(self, digest: str, source: BlobSource) -> None:
+        async with self._copies:
+            await self._blobs.receive(digest, None, lambda offset: source.fetch(digest, offset))
+
+    def _document(self, digest: str) -> bytes | None:
+        try:
+            return self._blobs.document(digest)
+        except NotFound:
+            return None
+
+
+def _silent(line: str) -> None:
+    """Ignore progress."""
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise FailedPrecondition(f"the image store {path.parent} is used by another process") from None
+    return descriptor
