@@ -99,8 +99,9 @@ class TelemetryServer:
             head = b""
         answer = await self._answer(head)
         header = (
-            f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\nContent-Type: {answer.content_type}\r\n"
-            f"Content-Length: {len(answer.body)}\r\nConnection: close\r\n\r\n"
+            f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\n"
+            f"Content-Type: {answer.content_type}\r\nContent-Length: {len(answer.body)}\r\n"
+            "Connection: close\r\n\r\n"
         )
         writer.write(header.encode() + answer.body)
         await writer.drain()

@@ -1,0 +1,1 @@
+"""Who gets a certificate, and which role does a node have."""

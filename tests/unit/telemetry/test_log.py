@@ -51,9 +51,8 @@ def test_lines_below_the_level_are_dropped() -> None:
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_no_secret_gets_through(form: str) -> None:
     log, stream = logged(form)
-    log.info(
-        "node.joining " + TOKEN, reason=f"tried {TOKEN}", nested={"a": [TOKEN, TOKEN.encode()]}, token=SECRET
-    )
+    event = f"node.joining {TOKEN}"
+    log.info(event, reason=f"tried {TOKEN}", nested={"a": [TOKEN, TOKEN.encode()]}, token=SECRET)
     log.info("node.key_made", keys=ROOT.key_pem, join_secret=SECRET, root_key_pem=ROOT.key_pem.decode())
     try:
         int(TOKEN)
