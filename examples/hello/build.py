@@ -248,10 +248,8 @@ def main() -> int:
     options = parser.parse_args()
     options.out.write_bytes(archive(build(hello(options.message, options.name))))
     if static_busybox() is None:
-        print(
-            "no static busybox here: the image only works where tasks are plain processes", file=sys.stderr
-        )
-    print(f"built {options.name} in {options.out}")
+        sys.stderr.write("no static busybox here: the image only works where tasks are plain processes\n")
+    sys.stdout.write(f"built {options.name} in {options.out}\n")
     return 0
 
 

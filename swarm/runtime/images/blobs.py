@@ -38,6 +38,7 @@ class BlobDirectory:
         self._partial = root / "partial"
         self._limits = limits
         self._flights: SingleFlight[str, None] = SingleFlight()
+        self._active: set[str] = set()
         for folder in (self._blobs, self._partial):
             folder.mkdir(parents=True, exist_ok=True)
         sync_folder(root)
@@ -98,7 +99,23 @@ class BlobDirectory:
         bound = self._limits.blob_bytes_max
         if size_bytes is not None and size_bytes > bound:
             raise InvalidArgument(f"blob {digest} has {size_bytes} bytes; the limit is {bound}")
-        transfer = await asyncio.to_thread(_Transfer.begin, self._partial / hexadecimal(digest))
+        path = self._partial / hexadecimal(digest)
+        self._active.add(path.name)
+        try:
+            transfer = await asyncio.to_thread(_Transfer.begin, path)
+            await self._carry_out(transfer, digest, size_bytes, fetch, progress)
+        finally:
+            self._active.discard(path.name)
+
+    async def _carry_out(
+        self,
+        transfer: "_Transfer",
+        digest: str,
+        size_bytes: int | None,
+        fetch: Fetch,
+        progress: Callable[[str], None] | None,
+    ) -> None:
+        bound = self._limits.blob_bytes_max
         try:
             if size_bytes is None or transfer.size < size_bytes:
                 await self._complete(transfer, size_bytes or bound, fetch, progress)
@@ -168,8 +185,12 @@ class BlobDirectory:
         return self.path(digest).stat().st_mtime_ns
 
     def abandoned_transfers(self, before_ns: int) -> list[Path]:
-        """Return the partial files that nobody wrote to since `before_ns`."""
-        return [path for path in self._partial.iterdir() if path.stat().st_mtime_ns < before_ns]
+        """Return the partial files that nobody writes to, and nobody wrote to since `before_ns`."""
+        return [
+            path
+            for path in self._partial.iterdir()
+            if path.name not in self._active and path.stat().st_mtime_ns < before_ns
+        ]
 
 
 def _has_digest(path: Path, digest: str) -> bool:

@@ -123,9 +123,8 @@ class LayerDirectory:
             target=str(target.absolute()),
             confine=self._overlay,
             overlay=self._overlay,
-            compressed_bytes=blob.stat().st_size,
             entries_max=self._limits.entries_max,
-            unpacked_bytes_max=self._limits.unpacked_bytes_max,
+            inflated_bytes_max=self._limits.inflated_bytes_max(blob.stat().st_size),
             name_bytes_max=self._limits.name_bytes_max,
         )
         search_path = json.dumps([str(Path(entry).absolute()) for entry in sys.path])

@@ -199,7 +199,7 @@ class RegistryClient:
                     client.build_request(method, url, headers=sent, **content), stream=True
                 )
             except (httpx.TransportError, httpx.InvalidURL) as error:
-                raise Unavailable(f"registry not reachable: {url.host}: {_reason(error)}") from error
+                raise Unavailable(f"registry not reachable: {_name(url)}: {_reason(error)}") from error
             if response.status_code not in _REDIRECTED or method not in ("GET", "HEAD"):
                 return response
             await response.aclose()
@@ -302,6 +302,10 @@ def _endpoint(domain: str) -> str:
 
 def _same_origin(first: httpx.URL, second: httpx.URL) -> bool:
     return (first.scheme, first.host, first.port) == (second.scheme, second.host, second.port)
+
+
+def _name(url: httpx.URL) -> str:
+    return url.netloc.decode("ascii")
 
 
 def _reason(error: Exception) -> str:

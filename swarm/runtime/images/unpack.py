@@ -24,7 +24,7 @@ import tarfile
 from dataclasses import asdict, dataclass
 from typing import IO
 
-from swarm.runtime.images.limits import GIB, MIB, Limits
+from swarm.runtime.images.limits import GIB, MIB
 from swarm.runtime.images.tarstream import BadArchive, InflatedReader, content_of, next_entry, open_tar
 
 _WHITEOUT = ".wh."
@@ -43,9 +43,8 @@ class Order:
     target: str
     confine: bool  # chroot; needs root
     overlay: bool  # whiteouts in the form of overlayfs; needs root
-    compressed_bytes: int
     entries_max: int
-    unpacked_bytes_max: int
+    inflated_bytes_max: int
     name_bytes_max: int
 
 
@@ -228,15 +227,13 @@ def _set_xattr(path: str, name: str, value: str) -> None:
 
 def unpack(order: Order, source: IO[bytes]) -> Outcome:
     """Write the layer read from `source` to the target; never raises for what the layer contains."""
-    limits = Limits(unpacked_bytes_max=order.unpacked_bytes_max)
-    allowance = limits.inflated_bytes_max(order.compressed_bytes)
     unpacker = Unpacker("/" if order.confine else order.target, order)
     if order.confine:
         os.chroot(order.target)
         os.chdir("/")
     try:
         # A BufferedReader of its own, whatever the caller opened.
-        reader = InflatedReader(open(source.fileno(), "rb", closefd=False), lambda: allowance)  # noqa: SIM115
+        reader = InflatedReader(open(source.fileno(), "rb", closefd=False), lambda: order.inflated_bytes_max)  # noqa: SIM115
         tar = open_tar(reader)
         while (entry := next_entry(tar)) is not None:
             unpacker.add(tar, entry)
