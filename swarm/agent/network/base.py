@@ -45,3 +45,6 @@ class NodeNetwork(Protocol):
 
     async def teardown(self) -> None:
         """Leave nothing of this node's network behind."""
+
+    async def close(self) -> None:
+        """Let go of what this process holds, without touching what running tasks use."""

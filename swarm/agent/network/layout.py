@@ -1,0 +1,85 @@
+"""Names, addresses and paths of one node's network: all that can be said before looking at the machine."""
+
+import hashlib
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from swarm.agent.network.addresses import RESERVED
+from swarm.errors import InvalidArgument
+
+GATEWAY = IPv4Address("169.254.1.1")  # the same in every task; nobody else has it, no ARP asks for it
+GATEWAY_MAC = "ee:ee:ee:ee:ee:ee"
+ROUTER_INDEX = 2  # of the router's end of the uplink, and of a task's eth0: the first after lo
+ROUTER_LINK = "uplink"
+TASK_INDEX = 2
+TASK_LINK = "eth0"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One node's network on paper."""
+
+    run_dir: Path
+    subnet: IPv4Network
+
+    def __post_init__(self) -> None:
+        if self.subnet.num_addresses < 4 * RESERVED:
+            raise InvalidArgument(f"node_subnet {self.subnet} is too small: at least /26 is needed")
+
+    @property
+    def tag(self) -> str:
+        """Return what tells the nodes of one machine apart: a digest of the run folder."""
+        return hashlib.sha256(str(self.run_dir).encode()).hexdigest()[:8]
+
+    @property
+    def table(self) -> str:
+        """Return the name of the nft table."""
+        return f"swarm_{self.tag}"
+
+    @property
+    def uplink(self) -> str:
+        """Return the node's end of the cable to the router."""
+        return f"swarm-{self.tag}"
+
+    @property
+    def node_address(self) -> IPv4Address:
+        """Return the node's address as its tasks see it."""
+        return self.subnet.network_address + 1
+
+    @property
+    def router_address(self) -> IPv4Address:
+        """Return the router's address on the uplink."""
+        return self.subnet.network_address + 2
+
+    @property
+    def namespaces(self) -> Path:
+        """Return the folder of the namespaces."""
+        return self.run_dir / "netns"
+
+    @property
+    def router(self) -> Path:
+        """Return the router's namespace; no task id looks like this."""
+        return self.namespaces / "router"
+
+    @property
+    def journal(self) -> Path:
+        """Return the file of what was promised."""
+        return self.run_dir / "network.json"
+
+    @property
+    def resolv_conf(self) -> Path:
+        """Return the file that tasks see as /etc/resolv.conf."""
+        return self.run_dir / "resolv.conf"
+
+    def namespace(self, task_id: str) -> Path:
+        """Return the namespace of a task."""
+        return self.namespaces / task_id
+
+    def index(self, address: IPv4Address) -> int:
+        """Return the number of the router's interface to the task with this address."""
+        return 1000 + int(address) - int(self.subnet.network_address)
+
+    def link(self, address: IPv4Address) -> str:
+        """Return the name of the router's interface to the task with this address."""
+        return f"t{address.packed.hex()}"

@@ -1,0 +1,211 @@
+"""The system calls behind the router network. Everything here blocks, and may be repeated.
+
+For the one thread that works on the network: it enters other namespaces for a moment and comes back.
+"""
+
+import errno
+from collections.abc import Sequence
+from ipaddress import IPv4Address, ip_network
+from pathlib import Path
+
+from swarm.agent.network import conntrack, links, namespaces, nft, rules
+from swarm.agent.network.base import PublishedPort
+from swarm.agent.network.layout import (
+    GATEWAY,
+    GATEWAY_MAC,
+    ROUTER_INDEX,
+    ROUTER_LINK,
+    TASK_INDEX,
+    TASK_LINK,
+    Layout,
+)
+from swarm.agent.network.netlink import Netlink
+from swarm.errors import FailedPrecondition
+
+_EVERYWHERE = ip_network("0.0.0.0/0")
+_LO = 1
+_SYSCTL = Path("/proc/sys/net/ipv4")
+
+
+def ensure_router(layout: Layout) -> bool:
+    """Make or complete the router and its cable to the node; return whether it had to be made."""
+    made = namespaces.create(layout.router)
+    with Netlink() as node, _netlink_in(layout.router) as router:
+        _refuse_overlap(layout, node)
+        if links.find_link(node, layout.uplink) is None or links.find_link(router, ROUTER_LINK) is None:
+            _cable(layout, node, _underlay_mtu(node))
+            made = True
+        uplink = links.find_link(node, layout.uplink)
+        assert uplink is not None
+        _address_uplink(layout, node, uplink.index, router)
+    _set_sysctls(layout)
+    return made
+
+
+def ensure_task(layout: Layout, task_id: str, address: IPv4Address) -> None:
+    """Make or complete the namespace of a task and connect it to the router."""
+    path = layout.namespace(task_id)
+    if namespaces.create(path):
+        with namespaces.entered(path):
+            # As in Docker: an image whose user is not root may still serve port 80 of its own namespace.
+            (_SYSCTL / "ip_unprivileged_port_start").write_text("0")
+    with _netlink_in(layout.router) as router:
+        _connect(layout, router, path, address)
+
+
+def connected(layout: Layout) -> frozenset[IPv4Address]:
+    """Return the addresses that the router leads to: of the tasks whose `ensure_task` came to its end."""
+    with _netlink_in(layout.router) as router:
+        routes = links.list_routes(router)
+    return frozenset(
+        route.destination.network_address
+        for route in routes
+        if isinstance(route.destination.network_address, IPv4Address)
+        and route.destination.prefixlen == 32
+        and route.interface == layout.index(route.destination.network_address)
+    )
+
+
+def remove_task(
+    layout: Layout, task_id: str, address: IPv4Address | None, ports: Sequence[PublishedPort]
+) -> None:
+    """Disconnect a task and remove its namespace, whatever of it there is.
+
+    The cable goes together with the namespace, a moment after its last process has ended: the kernel does
+    that in its own time, whereas asking for it would make us wait 20 ms per task.
+    """
+    for port in ports:
+        withdraw(layout, port)
+    if address is not None and namespaces.is_namespace(layout.router):
+        gone = links.delete_route(ip_network(address), layout.index(address))
+        with _netlink_in(layout.router) as router:
+            router.run(gone, ignore={errno.ESRCH, errno.ENODEV})
+    if address is not None and ports:
+        with conntrack.open_netfilter() as netfilter:
+            conntrack.forget(netfilter, address)
+    namespaces.remove(layout.namespace(task_id))
+
+
+def remove_strangers(layout: Layout, known: frozenset[IPv4Address]) -> int:
+    """Remove the router's interfaces that lead to no known address; return how many there were."""
+    expected = {layout.link(address) for address in known} | {ROUTER_LINK, "lo"}
+    with _netlink_in(layout.router) as router:
+        strangers = [link for link in links.list_links(router) if link.name not in expected]
+        for link in strangers:
+            router.run(links.delete_link(link.index), ignore={errno.ENODEV})
+    return len(strangers)
+
+
+def withdraw(layout: Layout, port: PublishedPort) -> None:
+    """Stop leading a port anywhere."""
+    try:
+        nft.run(rules.withdraw(layout, port))
+    except nft.NftError as error:
+        if "No such file" not in str(error):
+            raise
+
+
+def teardown(layout: Layout) -> None:
+    """Remove the router, every namespace and the rules."""
+    if nft.available():
+        nft.run(rules.teardown(layout))
+    with Netlink() as node:
+        uplink = links.find_link(node, layout.uplink)
+        if uplink is not None:
+            node.run(links.delete_link(uplink.index), ignore={errno.ENODEV})
+    if layout.namespaces.is_dir():
+        for path in layout.namespaces.iterdir():
+            namespaces.remove(path)
+        layout.namespaces.rmdir()
+
+
+def _refuse_overlap(layout: Layout, node: Netlink) -> None:
+    """Raise FailedPrecondition when the subnet is in use by something else on this node."""
+    own = links.find_link(node, layout.uplink)
+    for route in links.list_routes(node):
+        mine = own is not None and route.interface == own.index
+        if (
+            route.is_main
+            and route.destination.prefixlen
+            and not mine
+            and route.destination.overlaps(layout.subnet)
+        ):
+            raise FailedPrecondition(
+                f"node_subnet {layout.subnet} overlaps the route to {route.destination} of this node; "
+                "set another node_subnet"
+            )
+
+
+def _underlay_mtu(node: Netlink) -> int:
+    """Return the packet size of the interface with the default route, which tasks must not exceed."""
+    by_index = {link.index: link for link in links.list_links(node)}
+    outward = [
+        route for route in links.list_routes(node) if route.destination == _EVERYWHERE and route.gateway
+    ]
+    sizes = [by_index[route.interface].mtu for route in outward if route.interface in by_index]
+    return min(sizes, default=1500)
+
+
+def _cable(layout: Layout, node: Netlink, mtu: int) -> None:
+    stale = links.find_link(node, layout.uplink)
+    if stale is not None:
+        node.run(links.delete_link(stale.index))
+    with layout.router.open("rb") as router:
+        inner = links.End(ROUTER_LINK, ROUTER_INDEX, mtu=mtu, namespace=router.fileno())
+        node.run(links.veth(links.End(layout.uplink, mtu=mtu, up=True), inner))
+
+
+def _address_uplink(layout: Layout, node: Netlink, uplink: int, router: Netlink) -> None:
+    subnet = layout.subnet
+    router.run(
+        links.set_up(_LO),
+        links.set_up(ROUTER_INDEX),
+        links.address(ROUTER_INDEX, layout.router_address, 32),
+        links.route(ip_network(layout.node_address), ROUTER_INDEX),
+        links.route(_EVERYWHERE, ROUTER_INDEX, layout.node_address),
+        links.unreachable(subnet),
+    )
+    node.run(
+        links.set_up(uplink),
+        links.address(uplink, layout.node_address, 32),
+        links.route(subnet, uplink, layout.router_address, layout.node_address),
+    )
+
+
+def _set_sysctls(layout: Layout) -> None:
+    (_SYSCTL / "ip_forward").write_text("1")
+    # Connections of the node's own programs to 127.0.0.1:published leave through the uplink.
+    (_SYSCTL / "conf" / layout.uplink / "route_localnet").write_text("1")
+    with namespaces.entered(layout.router):
+        (_SYSCTL / "ip_forward").write_text("1")
+        for name in ("all", "default", ROUTER_LINK):
+            (_SYSCTL / "conf" / name / "rp_filter").write_text("0")
+
+
+def _connect(layout: Layout, router: Netlink, path: Path, address: IPv4Address) -> None:
+    index, mac = layout.index(address), links.mac_of(address)
+    here = {link.index: link for link in links.list_links(router)}
+    with _netlink_in(path) as task:
+        if index not in here or links.find_link(task, TASK_LINK) is None:
+            router.run(links.delete_link(index), ignore={errno.ENODEV})
+            task.run(links.delete_link(TASK_INDEX), ignore={errno.ENODEV})
+            with path.open("rb") as namespace:
+                mtu = here[ROUTER_INDEX].mtu
+                inner = links.End(TASK_LINK, TASK_INDEX, mac, mtu, namespace=namespace.fileno())
+                router.run(
+                    links.veth(links.End(layout.link(address), index, GATEWAY_MAC, mtu, up=True), inner)
+                )
+        task.run(
+            links.set_up(_LO),
+            links.set_up(TASK_INDEX),
+            links.address(TASK_INDEX, address, 32),
+            links.neighbour(TASK_INDEX, GATEWAY, GATEWAY_MAC),
+            links.route(_EVERYWHERE, TASK_INDEX, GATEWAY),
+        )
+    # The route comes last: where it is, everything before it is.
+    router.run(links.neighbour(index, address, mac), links.route(ip_network(address), index))
+
+
+def _netlink_in(path: Path) -> Netlink:
+    with namespaces.entered(path):
+        return Netlink()

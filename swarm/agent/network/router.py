@@ -1,0 +1,194 @@
+"""The network of a node whose agent is root: a namespace per task, routed through one router namespace.
+
+    task namespace ── veth /32 ── router namespace ── uplink ── the node's namespace ── the world
+                                                                published ports, masquerade
+
+Everything that touches the kernel or the books happens in one thread, one call after the other; a call that
+was begun is finished even when whoever asked for it has given up. Traffic needs no agent: it flows on
+while the agent restarts, and `setup` of its successor completes what the kernel and the journal say
+was begun.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from swarm.agent.network import journal, namespaces, nft, plumbing, resolv, rules
+from swarm.agent.network.addresses import next_address
+from swarm.agent.network.base import PublishedPort, Sandbox
+from swarm.agent.network.holders import holder_of
+from swarm.agent.network.journal import Grant, Ledger
+from swarm.agent.network.layout import Layout
+from swarm.agent.network.ports import fits
+from swarm.agent.network.reservation import PortReservations
+from swarm.errors import TaskRejected
+
+log = structlog.get_logger(__name__)
+
+_RESOLVED_UPSTREAM = Path("/run/systemd/resolve/resolv.conf")
+T = TypeVar("T")
+
+
+class RouterNetwork:
+    """Implements NodeNetwork with namespaces, veth and nft; needs root."""
+
+    def __init__(
+        self, run_dir: Path, subnet: IPv4Network, resolv_conf: Path = Path("/etc/resolv.conf")
+    ) -> None:
+        self._books = _Books(Layout(run_dir.absolute(), subnet), resolv_conf)
+        self._thread = ThreadPoolExecutor(1, "network")
+
+    async def setup(self) -> None:
+        """Make or adopt router, rules and the sandboxes of an earlier life of this agent."""
+        await self._do(self._books.setup)
+
+    async def attach(self, task_id: str, ports: Sequence[PublishedPort]) -> Sandbox:
+        """Give a task its namespace, address and ports; raises TaskRejected when it cannot have them."""
+        return await self._do(lambda: self._books.attach(task_id, ports))
+
+    async def detach(self, task_id: str) -> None:
+        """Take the namespace away and free address and ports."""
+        await self._do(lambda: self._books.detach(task_id))
+
+    async def keep_only(self, task_ids: Collection[str]) -> None:
+        """Detach every sandbox that belongs to none of these tasks."""
+        await self._do(lambda: self._books.keep_only(frozenset(task_ids)))
+
+    async def teardown(self) -> None:
+        """Leave nothing of this node's network behind."""
+        await self._do(self._books.teardown)
+
+    async def close(self) -> None:
+        """End the thread and let go of the held ports; tasks keep their network."""
+        await self._do(self._books.close)
+        self._thread.shutdown()
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+class _Books:
+    """Who has what, and the kernel kept in line with it. Used by one thread only."""
+
+    def __init__(self, layout: Layout, resolv_conf: Path) -> None:
+        self._layout = layout
+        self._resolv_conf = resolv_conf
+        self._ledger = Ledger()
+        self._reservations = PortReservations("0.0.0.0", holder_of)  # noqa: S104 a published port is the node's
+
+    def setup(self) -> None:
+        layout = self._layout
+        layout.namespaces.mkdir(parents=True, exist_ok=True)
+        self._ledger = journal.load(layout.journal)
+        rebuilt = plumbing.ensure_router(layout)
+        name_server = self._write_resolv_conf()
+        self._drop_lost()
+        connected = plumbing.connected(layout)
+        for task_id, grant in self._ledger.grants.items():
+            if grant.address not in connected:
+                plumbing.ensure_task(layout, task_id, grant.address)
+            self._hold_again(task_id, grant)
+        published = [(port, grant.address) for grant in self._ledger.grants.values() for port in grant.ports]
+        nft.run(rules.setup(layout, published, name_server))
+        plumbing.remove_strangers(layout, self._ledger.addresses())
+        log.info("network.ready", tasks=len(self._ledger.grants), rebuilt=rebuilt, ip_forward=True)
+
+    def attach(self, task_id: str, ports: Sequence[PublishedPort]) -> Sandbox:
+        grant = self._ledger.grants.get(task_id)
+        if grant is not None and not fits(ports, grant.ports):
+            self.detach(task_id)
+            grant = None
+        try:
+            grant = grant or self._grant(task_id, ports)
+            plumbing.ensure_task(self._layout, task_id, grant.address)
+            script = rules.publish(self._layout, grant.ports, grant.address)
+            if script:
+                nft.run(script)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # the first error is the one to tell; keep_only tries again
+                self.detach(task_id)
+            raise TaskRejected(f"cannot connect the task to the network: {error}") from error
+        return self._sandbox(task_id, grant)
+
+    def detach(self, task_id: str) -> None:
+        grant = self._ledger.grants.get(task_id)
+        address, ports = (grant.address, grant.ports) if grant else (None, ())
+        plumbing.remove_task(self._layout, task_id, address, ports)
+        self._reservations.release(task_id)
+        if grant is not None:
+            self._record(self._ledger.without(task_id))
+
+    def keep_only(self, task_ids: frozenset[str]) -> None:
+        there = {path.name for path in self._layout.namespaces.iterdir()} - {self._layout.router.name}
+        for task_id in sorted((there | self._ledger.grants.keys()) - task_ids):
+            log.info("network.leftover_removed", task_id=task_id)
+            self.detach(task_id)
+
+    def teardown(self) -> None:
+        plumbing.teardown(self._layout)
+        self._reservations.release_all()
+        self._ledger = Ledger()
+        for path in (self._layout.journal, self._layout.resolv_conf):
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self._reservations.release_all()
+
+    def _grant(self, task_id: str, ports: Sequence[PublishedPort]) -> Grant:
+        chosen = self._reservations.hold(task_id, ports, self._ledger.ports(), secrets.randbelow(1 << 16))
+        try:
+            address = next_address(self._layout.subnet, self._ledger.addresses(), self._ledger.last_address)
+            grant = Grant(address, tuple(chosen))
+            self._record(self._ledger.with_grant(task_id, grant))
+        except (OSError, TaskRejected):
+            self._reservations.release(task_id)
+            raise
+        return grant
+
+    def _record(self, ledger: Ledger) -> None:
+        journal.save(self._layout.journal, ledger)
+        self._ledger = ledger
+
+    def _sandbox(self, task_id: str, grant: Grant) -> Sandbox:
+        return Sandbox(
+            task_id=task_id,
+            address=str(grant.address),
+            netns_path=str(self._layout.namespace(task_id)),
+            resolv_conf=str(self._layout.resolv_conf),
+            ports=grant.ports,
+        )
+
+    def _drop_lost(self) -> None:
+        """Forget grants without a namespace: never completed, or of a time before a reboot."""
+        for task_id in list(self._ledger.grants):
+            if not namespaces.is_namespace(self._layout.namespace(task_id)):
+                self.detach(task_id)
+
+    def _hold_again(self, task_id: str, grant: Grant) -> None:
+        others = self._ledger.without(task_id).ports()
+        try:
+            self._reservations.hold(task_id, grant.ports, others, 0)
+        except TaskRejected as error:
+            # Traffic still goes to the task, as it did while no agent was there to hold the port.
+            log.warning("network.port_not_held", task_id=task_id, reason=str(error))
+
+    def _write_resolv_conf(self) -> str:
+        node, upstream = _read(self._resolv_conf), _read(_RESOLVED_UPSTREAM)
+        text, passed_on = resolv.for_tasks(node, upstream, str(self._layout.node_address))
+        # Written in place: the file is bind-mounted into running containers.
+        self._layout.resolv_conf.write_text(text)
+        return passed_on
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,41 @@
+"""The network of a node in a process of its own, told what to do by lines of JSON: so that it can be killed.
+
+Usage: agent_process.py RUN_DIR SUBNET RESOLV_CONF
+"""
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from swarm.agent.network.base import PublishedPort
+from swarm.agent.network.router import RouterNetwork
+from swarm.errors import SwarmError
+
+
+async def call(network: RouterNetwork, name: str, arguments: list[Any]) -> Any:
+    if name == "attach":
+        task_id, ports = arguments
+        return asdict(await network.attach(task_id, [PublishedPort(*port) for port in ports]))
+    return await getattr(network, name)(*arguments)
+
+
+async def main() -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    run_dir, subnet, resolv_conf = sys.argv[1:]
+    network = RouterNetwork(Path(run_dir), IPv4Network(subnet), Path(resolv_conf))
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        try:
+            answer = {"result": await call(network, *json.loads(line))}
+        except SwarmError as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+    await network.close()
+
+
+asyncio.run(main())

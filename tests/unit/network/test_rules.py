@@ -1,0 +1,38 @@
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from swarm.agent.network import rules
+from swarm.agent.network.base import PublishedPort
+from swarm.agent.network.layout import Layout
+
+LAYOUT = Layout(Path("/run/swarm"), IPv4Network("172.30.0.0/16"))
+WEB, DNS = PublishedPort("tcp", 8080, 80), PublishedPort("udp", 5353, 53)
+TASK = IPv4Address("172.30.0.16")
+
+
+def test_setup_flushes_what_it_fills_so_that_it_may_be_repeated() -> None:
+    lines = rules.setup(LAYOUT, [(WEB, TASK)], "").splitlines()
+    for name in ("prerouting", "output", "postrouting"):
+        first_rule = next(
+            i for i, line in enumerate(lines) if line.startswith(f"add rule ip {LAYOUT.table} {name}")
+        )
+        assert lines.index(f"flush chain ip {LAYOUT.table} {name}") < first_rule
+    assert not any(line.startswith("delete") for line in lines)
+
+
+def test_publishing_names_protocol_ports_and_task() -> None:
+    assert rules.publish(LAYOUT, [WEB, DNS], TASK) == (
+        f"add element ip {LAYOUT.table} published "
+        "{ tcp . 8080 : 172.30.0.16 . 80, udp . 5353 : 172.30.0.16 . 53 }\n"
+    )
+    assert rules.withdraw(LAYOUT, WEB) == f"delete element ip {LAYOUT.table} published {{ tcp . 8080 }}\n"
+
+
+def test_nothing_to_publish_is_no_script() -> None:
+    assert rules.publish(LAYOUT, [], TASK) == ""
+    assert "add element" not in rules.setup(LAYOUT, [], "")
+
+
+def test_only_a_loopback_name_server_is_passed_on() -> None:
+    assert "dnat to 127.0.0.7" in rules.setup(LAYOUT, [], "127.0.0.7")
+    assert "th dport 53" not in rules.setup(LAYOUT, [], "")
