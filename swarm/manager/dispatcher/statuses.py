@@ -14,9 +14,9 @@ from swarm.api.v1.types_pb2 import TaskStatus
 from swarm.clock import nanoseconds, timestamp
 from swarm.manager.store.tables import ReadView
 from swarm.manager.store.transaction import Transaction
+from swarm.model.history import record_status
 from swarm.model.task_state import ACCEPTED, OWNERS, Owner, may_follow
 
-HISTORY_LIMIT = 16  # a task passes through at most eight states; repeated reports are no passage
 BATCH_UPDATES = 200  # per transaction: as many as the store puts into one log entry
 
 
@@ -66,10 +66,7 @@ def with_status(task: Task, status: TaskStatus, now_ns: int) -> Task:
     """Return a copy of `task` in that status; a clock that is ahead puts no future into the store."""
     copy = Task()
     copy.CopyFrom(task)
-    if task.status.state != status.state:
-        copy.history.add().CopyFrom(task.status)
-        del copy.history[: max(0, len(copy.history) - HISTORY_LIMIT)]
-    copy.status.CopyFrom(status)
+    record_status(copy, status)
     if nanoseconds(status.timestamp) > now_ns or not status.HasField("timestamp"):
         copy.status.timestamp.CopyFrom(timestamp(now_ns))
     return copy

@@ -1,0 +1,127 @@
+"""What does the runtime driver have to create for a task?"""
+
+from dataclasses import dataclass
+
+from swarm.agent.network.base import PublishedPort, Sandbox
+from swarm.agent.task_status import PROTOCOLS
+from swarm.agent.templates import TemplateContext, expand
+from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.types_pb2 import Mount, PortConfig, ResourceRequirements
+from swarm.errors import TaskRejected
+from swarm.model.task import task_name
+from swarm.runtime.base import BindMount, ContainerConfig, Limits, TmpfsMount
+from swarm.runtime.images.base import Credentials
+
+_PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What tasks may know of their node."""
+
+    node_id: str
+    hostname: str
+    os: str = ""
+    architecture: str = ""
+
+
+def template_context(task: Task, node: NodeFacts) -> TemplateContext:
+    """Return what the placeholders of this task stand for."""
+    return TemplateContext(
+        service_id=task.service_id,
+        service_name=task.service_annotations.name,
+        service_labels=dict(task.service_annotations.labels),
+        node_id=node.node_id,
+        node_hostname=node.hostname,
+        node_os=node.os,
+        node_architecture=node.architecture,
+        task_id=task.id,
+        task_name=task_name(task),
+        task_slot=str(task.slot) if task.slot else node.node_id,
+    )
+
+
+def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: NodeFacts) -> ContainerConfig:
+    """Return the container of a task; raises TaskRejected for a placeholder or mount that cannot be."""
+    spec = task.spec.container
+    context = template_context(task, node)
+    return ContainerConfig(
+        id=task.id,
+        image=spec.image,
+        image_digest=image_digest,
+        command=tuple(spec.command),
+        args=tuple(spec.args),
+        env=tuple(expand(one, context) for one in spec.env),
+        labels=_labels(task, context),
+        # As with containers of other engines: without a name of their own they have a short id.
+        hostname=expand(spec.hostname, context) or task.id[:12],
+        working_dir=spec.dir,
+        user=spec.user,
+        mounts=tuple(_mount(mount, context) for mount in spec.mounts),
+        limits=_limits(task.spec.resources),
+        read_only=spec.read_only,
+        init=spec.init,
+        tty=spec.tty,
+        stop_signal=spec.stop_signal,
+        netns_path=sandbox.netns_path,
+        resolv_conf=sandbox.resolv_conf,
+        address=sandbox.address,
+    )
+
+
+def _labels(task: Task, context: TemplateContext) -> dict[str, str]:
+    """The labels by which tools for Docker Swarm recognise a task; users cannot overwrite them."""
+    labels = {key: expand(value, context) for key, value in task.spec.container.labels.items()}
+    return labels | {
+        "com.docker.swarm.task": "",
+        "com.docker.swarm.task.id": task.id,
+        "com.docker.swarm.task.name": context.task_name,
+        "com.docker.swarm.node.id": context.node_id,
+        "com.docker.swarm.service.id": task.service_id,
+        "com.docker.swarm.service.name": context.service_name,
+    }
+
+
+def _mount(mount: Mount, context: TemplateContext) -> BindMount | TmpfsMount:
+    if mount.type == Mount.TYPE_BIND:
+        return BindMount(
+            source=expand(mount.source, context),
+            target=mount.target,
+            read_only=mount.read_only,
+            propagation=mount.bind.propagation or "rprivate",
+            create_source=mount.bind.create_source,
+        )
+    if mount.type == Mount.TYPE_TMPFS:
+        return TmpfsMount(
+            target=mount.target,
+            size_bytes=mount.tmpfs.size_bytes,
+            mode=mount.tmpfs.mode if mount.tmpfs.HasField("mode") else 0o1777,
+            read_only=mount.read_only,
+        )
+    raise TaskRejected(f"this node knows no mount of type {mount.type}")
+
+
+def _limits(resources: ResourceRequirements) -> Limits:
+    return Limits(
+        nano_cpus=resources.limits.nano_cpus,
+        memory_bytes=resources.limits.memory_bytes,
+        pids=resources.limits.pids,
+        memory_reservation_bytes=resources.reservations.memory_bytes,
+    )
+
+
+def published_ports(task: Task) -> tuple[PublishedPort, ...]:
+    """Return the ports of the node that lead straight to this task (host mode)."""
+    return tuple(
+        PublishedPort(_PROTOCOL_NAMES[port.protocol], port.published_port, port.target_port)
+        for port in task.endpoint.ports
+        if port.publish_mode == PortConfig.PUBLISH_MODE_HOST
+    )
+
+
+def registry_credentials(task: Task) -> Credentials | None:
+    """Return what the task brings along for its registry."""
+    if not task.spec.container.HasField("registry_auth"):
+        return None
+    auth = task.spec.container.registry_auth
+    return Credentials(auth.server, auth.username, auth.password, auth.identity_token)

@@ -1,0 +1,60 @@
+"""What is this node like, as the scheduler and `node inspect` see it?"""
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from swarm.api.v1.types_pb2 import NodeDescription, Platform, Resources
+from swarm.model.platform import normal_architecture
+from swarm.runtime.base import Capabilities
+
+CPU_NANOS = 1_000_000_000
+MEMORY_FILE = Path("/proc/meminfo")
+
+
+def describe_node(
+    hostname: str,
+    engine_labels: Mapping[str, str],
+    capabilities: Capabilities,
+    memory_file: Path = MEMORY_FILE,
+) -> NodeDescription:
+    """Return the description of the machine this process runs on."""
+    return NodeDescription(
+        hostname=hostname,
+        platform=this_platform(),
+        resources=Resources(
+            nano_cpus=len(os.sched_getaffinity(0)) * CPU_NANOS,
+            memory_bytes=total_memory_bytes(memory_file),
+        ),
+        engine_version=engine_version(),
+        engine_labels=engine_labels,
+        runtime=capabilities.driver,
+        runtime_info={**capabilities.info, "isolated": "true" if capabilities.isolated else "false"},
+    )
+
+
+def this_platform() -> Platform:
+    """Return the platform in OCI's words."""
+    return Platform(architecture=normal_architecture(platform.machine()), os=platform.system().lower())
+
+
+def total_memory_bytes(memory_file: Path = MEMORY_FILE) -> int:
+    """Return the memory of the machine; 0 when it cannot be known."""
+    try:
+        for line in memory_file.read_text(encoding="ascii").splitlines():
+            name, _, rest = line.partition(":")
+            if name == "MemTotal":
+                return int(rest.split()[0]) * 1024
+    except (OSError, ValueError, IndexError):
+        return 0
+    return 0
+
+
+def engine_version() -> str:
+    """Return the version of swarm that is installed."""
+    try:
+        return version("swarm")
+    except PackageNotFoundError:  # run from a source tree
+        return "unknown"

@@ -1,0 +1,262 @@
+"""The agent of one node, put together."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import grpc
+import structlog
+
+from swarm.agent.assignments import Changes
+from swarm.agent.blob_source import ManagerBlobs
+from swarm.agent.connection import Connection
+from swarm.agent.container import NodeFacts
+from swarm.agent.database import Database
+from swarm.agent.description import describe_node, this_platform
+from swarm.agent.log_publisher import LogPublisher
+from swarm.agent.network.base import NodeNetwork
+from swarm.agent.reporter import Reporter
+from swarm.agent.session import Session
+from swarm.agent.worker import Worker
+from swarm.api.v1.dispatcher_pb2 import Hello, NodeInfo, StatusReport
+from swarm.api.v1.logs_pb2 import LogSubscription
+from swarm.api.v1.types_pb2 import NodeDescription, Peer, TaskState, TaskStatus
+from swarm.clock import Clock
+from swarm.config import Settings
+from swarm.errors import NodeRemoved
+from swarm.runtime.base import Capabilities, RuntimeDriver, Sample
+from swarm.runtime.images.base import ImageStore
+from swarm.security.tls import NodeCredentials
+
+log = structlog.get_logger(__name__)
+
+STARTS_PER_CPU = 4  # containers created and started at once: mostly waiting for the kernel
+DESCRIBE_PERIOD_S = 20.0
+
+Dial = Callable[[str, Sequence[tuple[str, int | str]]], grpc.aio.Channel]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContainer:
+    """One task of this node, for metrics."""
+
+    task_id: str
+    service_id: str
+    service_name: str
+    slot: int
+    state: "TaskState"
+
+
+class Agent:
+    """Runs the tasks of this node. `await run()` until cancelled; containers live on."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 -- a composition root: one argument per part
+        self,
+        settings: Settings,
+        node_id: str,
+        credentials: NodeCredentials,
+        managers: Callable[[], Sequence[Peer]],
+        driver: RuntimeDriver,
+        images: ImageStore,
+        network: NodeNetwork,
+        clock: Clock,
+        on_node_info: Callable[[NodeInfo], None],
+        on_removed: Callable[[], None],
+        *,
+        capabilities: Capabilities | None = None,
+        dial: Dial | None = None,
+    ) -> None:
+        """`managers` returns those known at the moment; `dial` replaces mutual TLS in tests.
+
+        `on_node_info` hears who the managers are and which role the node has; `on_removed` is called
+        once the node was removed from the cluster and everything it ran is gone.
+        """
+        self._settings = settings
+        self._node_id = node_id
+        self._managers = managers
+        self._driver = driver
+        self._network = network
+        self._clock = clock
+        self._on_node_info = on_node_info
+        self._on_removed = on_removed
+        self._capabilities = capabilities
+        self._description = NodeDescription()
+        self._applied_index = 0
+        self._strangers_allowed = False
+        channel = dial or credentials.channel
+        self._database = Database(settings.agent_dir / "tasks.db")
+        self._reporter = Reporter()
+        self._connection = Connection(
+            self, node_id, managers, channel, self._hello, clock, self._session_changed
+        )
+        self._worker = Worker(
+            driver,
+            images,
+            network,
+            self._database,
+            ManagerBlobs(self._preferred_managers, channel),
+            clock,
+            self._facts,
+            starts_max=STARTS_PER_CPU * (os.cpu_count() or 1),
+        )
+        self._worker.on_status = self._status_changed
+        self._worker.on_forgotten = self._reporter.forget
+        self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
+        self._leaving = asyncio.Event()
+        self._empty = asyncio.Event()
+
+    # What the daemon asks.
+
+    @property
+    def connected(self) -> bool:
+        """Whether a manager holds a session with this node."""
+        return self._connection.session is not None
+
+    @property
+    def manager(self) -> Peer | None:
+        """The manager that holds the session."""
+        return self._connection.session.peer if self._connection.session else None
+
+    def containers(self) -> tuple[TaskContainer, ...]:
+        """Return the tasks of this node, finished ones included."""
+        return tuple(
+            TaskContainer(
+                task_id,
+                record.task.service_id,
+                record.task.service_annotations.name,
+                record.task.slot,
+                record.status.state,
+            )
+            for task_id, record in self._worker.held.items()
+        )
+
+    async def samples(self) -> Mapping[str, Sample]:
+        """Return what running containers use, by task id."""
+        found = {task_id: await self._driver.sample(task_id) for task_id in self._worker.held}
+        return {task_id: sample for task_id, sample in found.items() if sample is not None}
+
+    async def shutdown_tasks(self) -> None:
+        """Stop and remove everything, for a node that leaves; `run` must be running and stays so.
+
+        The agent takes no assignments any more.
+        """
+        self._leaving.set()
+        await self._empty.wait()
+
+    async def run(self) -> None:
+        """Run the tasks of this node until cancelled."""
+        stored = await self._database.open(self._node_id)
+        self._applied_index = stored.applied_index
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._database.run())
+                group.create_task(self._worker.run())
+                await self._worker.started.wait()
+                await self._driver.adopt()
+                await self._network.setup()
+                self._worker.resume(stored.tasks)
+                self._strangers_allowed = stored.rebuilt
+                if not stored.rebuilt:
+                    await self._worker.remove_strangers()
+                await self._describe()
+                await self._serve()
+        finally:
+            await self._logs.close()
+            await self._database.close()
+
+    async def _serve(self) -> None:
+        """Stay connected until the node leaves or was removed; then only wait for the end."""
+        connecting = asyncio.create_task(self._connection.run(), name="agent-connection")
+        describing = asyncio.create_task(self._describe_for_ever(), name="agent-description")
+        leaving = asyncio.create_task(self._leaving.wait())
+        try:
+            await asyncio.wait({connecting, describing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            removed = connecting.done() and isinstance(connecting.exception(), NodeRemoved)
+        finally:
+            for one in (connecting, describing, leaving):
+                one.cancel()
+            await asyncio.gather(connecting, describing, leaving, return_exceptions=True)
+        if not removed and not self._leaving.is_set():
+            for one in (connecting, describing):
+                if not one.cancelled():
+                    one.result()
+        await self._worker.remove_all()
+        await self._network.teardown()
+        await self._database.put_applied_index(0)
+        self._empty.set()
+        if removed:
+            log.warning("agent.node_removed", node_id=self._node_id)
+            self._on_removed()
+        await asyncio.get_running_loop().create_future()
+
+    # What a session does to its node.
+
+    def held_ids(self) -> frozenset[str]:
+        """Return the tasks this node holds."""
+        return self._worker.held_ids()
+
+    def apply(self, changes: Changes, index: int, complete: bool) -> None:
+        """Carry out assignments."""
+        self._applied_index = index
+        self._worker.apply(changes, index)
+        if complete and self._strangers_allowed:
+            # Nothing was known of what ran here; now the managers said what of it they want.
+            self._strangers_allowed = False
+            self._worker.spawn(self._worker.remove_strangers())
+
+    def take_node_info(self, info: NodeInfo) -> None:
+        """Hear who the managers are."""
+        self._on_node_info(info)
+
+    def subscribe_logs(self, subscription: LogSubscription) -> None:
+        """Begin or end a log subscription."""
+        self._logs.subscribe(subscription)
+
+    def next_report(self) -> StatusReport | None:
+        """Return a report to send now."""
+        return self._reporter.take(self._clock.monotonic_s())
+
+    def acknowledge(self, sequence: int) -> None:
+        """Hear that reports are committed."""
+        if self._reporter.acknowledged(sequence):
+            self._connection.wake()
+
+    # What happens here.
+
+    def _status_changed(self, task_id: str, status: TaskStatus) -> None:
+        self._reporter.changed(task_id, status)
+        self._connection.wake()
+        self._logs.tasks_changed()
+
+    def _session_changed(self, session: Session | None) -> None:
+        if session is not None:
+            self._reporter.session_opened(self._worker.statuses())
+            session.wake()
+        self._logs.session_changed(session.channel if session else None)
+
+    def _hello(self) -> Hello:
+        return Hello(description=self._description, applied_index=self._applied_index)
+
+    def _facts(self) -> NodeFacts:
+        here = this_platform()
+        return NodeFacts(self._node_id, self._settings.hostname, here.os, here.architecture)
+
+    def _preferred_managers(self) -> Sequence[Peer]:
+        """The manager of the session first: it is known to answer."""
+        now = self.manager
+        return sorted(self._managers(), key=lambda peer: now is None or peer.addr != now.addr)
+
+    async def _describe(self) -> bool:
+        if self._capabilities is None:
+            self._capabilities = await self._driver.probe()
+        fresh = describe_node(self._settings.hostname, self._settings.engine_labels, self._capabilities)
+        changed = fresh != self._description
+        self._description = fresh
+        return changed
+
+    async def _describe_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(DESCRIBE_PERIOD_S)
+            if await self._describe():
+                self._connection.describe(self._description)

@@ -1,0 +1,203 @@
+"""What can happen to a task on its node, and what the task machine can ask for.
+
+The result of an instruction is again an event. Instructions are carried out by the worker, one at a time
+for a task, except `WaitContainer`, which goes on beside the others.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from swarm.agent.network.base import Sandbox
+from swarm.api.v1.objects_pb2 import Task
+from swarm.runtime.base import ContainerInfo
+
+# Events.
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The managers want this task, perhaps in another desired state than before."""
+
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """The managers forgot the task: nothing of it may stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What the runtime has of the task, None when nothing."""
+
+    info: ContainerInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a long instruction is at, for people."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePulled:
+    """The image is usable on this node."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkAttached:
+    """The task has its address and ports."""
+
+    sandbox: Sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerCreated:
+    """Everything is prepared; the user's command does not run yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStarted:
+    """The user's command runs."""
+
+    info: ContainerInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerEnded:
+    """The container ended by itself."""
+
+    info: ContainerInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStopped:
+    """The container ended because it was stopped; None when the runtime knows nothing of it."""
+
+    info: ContainerInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRemoved:
+    """Nothing of the container is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkDetached:
+    """Address and ports are free again."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionFailed:
+    """An instruction did not succeed; `temporary` when the same may work in a moment."""
+
+    error: str
+    temporary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDue:
+    """The wait after a temporary failure is over."""
+
+
+Event: TypeAlias = (
+    Wanted
+    | Unwanted
+    | Inspected
+    | Progress
+    | ImagePulled
+    | NetworkAttached
+    | ContainerCreated
+    | ContainerStarted
+    | ContainerEnded
+    | ContainerStopped
+    | ContainerRemoved
+    | NetworkDetached
+    | InstructionFailed
+    | RetryDue
+)
+
+# Instructions.
+
+
+@dataclass(frozen=True, slots=True)
+class InspectContainer:
+    """Find out what the runtime has of the task → Inspected."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullImage:
+    """Make the image usable → ImagePulled, with Progress on the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttachNetwork:
+    """Give the task its sandbox → NetworkAttached."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateContainer:
+    """Create the container → ContainerCreated."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    """Start the container → ContainerStarted."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitContainer:
+    """Wait for the container's end → ContainerEnded."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopContainer:
+    """Stop the container → ContainerStopped."""
+
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveContainer:
+    """Leave nothing of the container → ContainerRemoved."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetachNetwork:
+    """Free address and ports → NetworkDetached."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """Wait → RetryDue."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelCurrent:
+    """Give up the instruction (or the wait) under way → InstructionFailed, temporary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Take the task out of the books."""
+
+
+Instruction: TypeAlias = (
+    InspectContainer
+    | PullImage
+    | AttachNetwork
+    | CreateContainer
+    | StartContainer
+    | WaitContainer
+    | StopContainer
+    | RemoveContainer
+    | DetachNetwork
+    | RetryLater
+    | CancelCurrent
+    | Forget
+)

@@ -1,0 +1,407 @@
+"""What must this node do next for a task? (record, event) → (record, instructions).
+
+    INSPECTING → PULLING → ATTACHING → CREATING → READY → STARTING → RUNNING
+        │            └───────────┴─────────┴────────┴───────┤           ├──────────┐
+        │                                      (failed, not wanted)     │    (not wanted)
+        │                                                   ↓        (ended)       ↓
+        └─ what was found decides                        CLEARING ──────┤ ←──── STOPPING
+                                                                        ↓
+                                                                    DETACHING → ENDED → REMOVING → GONE
+
+- The status only moves forward. An error before STARTING makes the task REJECTED, from there on FAILED.
+- A final status is reported after address and ports are free, so that a replacement can have them; should
+  freeing them fail, the status is reported all the same and freeing is tried until it works.
+- A container that ran stays, ended, for its output until the managers forget the task; its network does not.
+- An event that a phase has no use for comes late or twice, and changes nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, TypeAlias
+
+from swarm.agent import task_events as events
+from swarm.agent.network.base import Sandbox
+from swarm.agent.task_status import Reason, ended, final, moved, rejected_or_failed
+from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.types_pb2 import TaskStatus
+from swarm.clock import SECOND
+from swarm.model.defaults import stop_grace_period_ns
+from swarm.model.task_state import (
+    ACCEPTED,
+    PREPARING,
+    READY,
+    RUNNING,
+    SHUTDOWN,
+    STARTING,
+    is_terminal,
+)
+from swarm.runtime.base import ContainerInfo, ContainerState
+
+RETRY_S = 1.0
+
+
+class Phase(Enum):
+    """What is under way for a task; a name ending in -ing waits for the result of an instruction."""
+
+    INSPECTING = "inspecting"
+    PULLING = "pulling"
+    ATTACHING = "attaching"
+    CREATING = "creating"
+    READY = "ready"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    CLEARING = "clearing"
+    DETACHING = "detaching"
+    ENDED = "ended"
+    REMOVING = "removing"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """Everything the agent knows of one task."""
+
+    task: Task
+    status: TaskStatus
+    phase: Phase = Phase.INSPECTING
+    wanted: bool = True
+    image_digest: str = ""
+    sandbox: Sandbox | None = None
+    end: TaskStatus | None = None  # the final status, until it may be reported
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether the task is not to run (any more)."""
+        return (
+            not self.wanted
+            or self.task.desired_state >= SHUTDOWN
+            or is_terminal(self.task.status.state)  # a manager gave it up, e.g. its node stopped matching
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an event leads to."""
+
+    record: TaskRecord
+    instructions: tuple[events.Instruction, ...] = ()
+
+
+def begin(task: Task, stored: TaskStatus | None, now_ns: int) -> Step:
+    """Take on a task: newly assigned, or of an earlier life with the status `stored` then."""
+    status = stored if stored is not None else task.status
+    record = TaskRecord(task, moved(status, ACCEPTED, "accepted", now_ns))
+    return Step(record, (events.InspectContainer(),))
+
+
+def advance(record: TaskRecord, event: events.Event, now_ns: int) -> Step:
+    """Return what `event` leads to."""
+    handler = TRANSITIONS[record.phase].get(type(event), _ignore)
+    return handler(record, event, now_ns)
+
+
+# Handlers: (record, event, now in nanoseconds since the epoch) → Step.
+
+
+def _ignore(record: TaskRecord, event: events.Event, now_ns: int) -> Step:
+    return Step(record)
+
+
+def _note_wanted(record: TaskRecord, event: events.Wanted, now_ns: int) -> Step:
+    return Step(replace(record, task=event.task, wanted=True))
+
+
+def _note_unwanted(record: TaskRecord, event: events.Unwanted, now_ns: int) -> Step:
+    return Step(replace(record, wanted=False))
+
+
+def _decide_on_found(record: TaskRecord, event: events.Inspected, now_ns: int) -> Step:
+    """Go on from where an earlier life of the agent, or nobody yet, left the task."""
+    found = event.info.state if event.info else None
+    state = record.status.state
+    if is_terminal(state):
+        finished = replace(record, end=record.status)
+        return _stop(finished) if found is ContainerState.RUNNING else _detach(finished)
+    if found is ContainerState.RUNNING and event.info is not None:
+        return _running(record, event.info, now_ns)
+    if found is ContainerState.EXITED and event.info is not None:
+        return _ended(record, event.info, now_ns)
+    if record.must_stop:
+        return _clear(record, final(record.status, SHUTDOWN, "shutdown", now_ns))
+    if found is ContainerState.CREATED and state == STARTING:
+        return _start(record, now_ns)
+    if state >= STARTING:
+        return _clear(record, rejected_or_failed(record.status, "the container is gone", now_ns))
+    pulling = replace(
+        record, phase=Phase.PULLING, status=moved(record.status, PREPARING, "preparing", now_ns)
+    )
+    return Step(pulling, (events.PullImage(),))
+
+
+def _cancel_when_stopping(record: TaskRecord, event: Any, now_ns: int) -> Step:
+    """A pull may take minutes: nobody waits for it when the task is not to run."""
+    noted = _note(record, event)
+    return Step(noted, (events.CancelCurrent(),) if noted.must_stop else ())
+
+
+def _show_progress(record: TaskRecord, event: events.Progress, now_ns: int) -> Step:
+    return Step(replace(record, status=moved(record.status, PREPARING, event.message, now_ns)))
+
+
+def _attach(record: TaskRecord, event: events.ImagePulled, now_ns: int) -> Step:
+    if record.must_stop:
+        return _shut_down(record, now_ns)
+    attaching = replace(record, phase=Phase.ATTACHING, image_digest=event.digest)
+    return Step(attaching, (events.AttachNetwork(),))
+
+
+def _create(record: TaskRecord, event: events.NetworkAttached, now_ns: int) -> Step:
+    attached = replace(record, sandbox=event.sandbox)
+    if record.must_stop:
+        return _shut_down(attached, now_ns)
+    return Step(replace(attached, phase=Phase.CREATING), (events.CreateContainer(),))
+
+
+def _prepared(record: TaskRecord, event: events.ContainerCreated, now_ns: int) -> Step:
+    if record.must_stop:
+        return _shut_down(record, now_ns)
+    ready = replace(
+        record,
+        phase=Phase.READY,
+        status=moved(record.status, READY, "ready", now_ns, sandbox=record.sandbox),
+    )
+    return _start(ready, now_ns) if record.task.desired_state >= RUNNING else Step(ready)
+
+
+def _start_or_clear(record: TaskRecord, event: Any, now_ns: int) -> Step:
+    noted = _note(record, event)
+    if noted.must_stop:
+        return _shut_down(noted, now_ns)
+    return _start(noted, now_ns) if noted.task.desired_state >= RUNNING else Step(noted)
+
+
+def _started(record: TaskRecord, event: events.ContainerStarted, now_ns: int) -> Step:
+    return _running(record, event.info, now_ns)
+
+
+def _stop_when_told(record: TaskRecord, event: Any, now_ns: int) -> Step:
+    noted = _note(record, event)
+    return _stop(noted) if noted.must_stop else Step(noted)
+
+
+def _container_ended(record: TaskRecord, event: events.ContainerEnded, now_ns: int) -> Step:
+    return _ended(record, event.info, now_ns)
+
+
+def _container_stopped(record: TaskRecord, event: events.ContainerStopped, now_ns: int) -> Step:
+    if record.end is not None:
+        return _detach(record)
+    status = final(record.status, SHUTDOWN, "shutdown", now_ns, info=event.info)
+    return _detach(replace(record, end=status))
+
+
+def _cleared(record: TaskRecord, event: events.ContainerRemoved, now_ns: int) -> Step:
+    return _detach(record)
+
+
+def _detached(record: TaskRecord, event: events.NetworkDetached, now_ns: int) -> Step:
+    done = replace(_publish(record), phase=Phase.ENDED, sandbox=None)
+    return Step(done) if done.wanted else _remove(done)
+
+
+def _remove_when_unwanted(record: TaskRecord, event: events.Unwanted, now_ns: int) -> Step:
+    return _remove(replace(record, wanted=False))
+
+
+def _removed(record: TaskRecord, event: events.ContainerRemoved, now_ns: int) -> Step:
+    return Step(replace(record, phase=Phase.GONE), (events.Forget(),))
+
+
+def _fail_or_retry(record: TaskRecord, event: events.InstructionFailed, now_ns: int) -> Step:
+    """While preparing and starting: retry what is temporary, give up the rest."""
+    if record.must_stop:
+        return _shut_down(record, now_ns)
+    if event.temporary:
+        status = moved(record.status, record.status.state, Reason.RETRY, now_ns, err=event.error)
+        return Step(replace(record, status=status), (events.RetryLater(RETRY_S),))
+    return _clear(record, rejected_or_failed(record.status, event.error, now_ns))
+
+
+def _retry_always(record: TaskRecord, event: events.InstructionFailed, now_ns: int) -> Step:
+    """While looking, stopping and removing: there is no other way than to succeed in the end."""
+    return Step(record, (events.RetryLater(RETRY_S),))
+
+
+def _publish_and_retry(record: TaskRecord, event: events.InstructionFailed, now_ns: int) -> Step:
+    """Cleaning up fails for now: the end of the task is no secret for that."""
+    return Step(_publish(record), (events.RetryLater(RETRY_S),))
+
+
+def _stop_failed(record: TaskRecord, event: events.InstructionFailed, now_ns: int) -> Step:
+    """Never say stopped of what may still run; say why it is not."""
+    status = record.status
+    if not is_terminal(status.state):
+        status = moved(status, status.state, "stopping", now_ns, err=event.error)
+    return Step(replace(record, status=status), (events.RetryLater(RETRY_S),))
+
+
+def _look_again(record: TaskRecord, event: events.InstructionFailed, now_ns: int) -> Step:
+    """Waiting for a container failed: find out what became of it."""
+    return Step(replace(record, phase=Phase.INSPECTING), (events.RetryLater(RETRY_S),))
+
+
+def _repeat(record: TaskRecord, event: events.RetryDue, now_ns: int) -> Step:
+    if record.phase in _MAY_GIVE_UP and record.must_stop:
+        return _shut_down(record, now_ns)
+    return Step(record, (_INSTRUCTION[record.phase](record),))
+
+
+# Moves that several handlers share.
+
+
+def _note(record: TaskRecord, event: events.Wanted | events.Unwanted) -> TaskRecord:
+    if isinstance(event, events.Wanted):
+        return replace(record, task=event.task, wanted=True)
+    return replace(record, wanted=False)
+
+
+def _start(record: TaskRecord, now_ns: int) -> Step:
+    status = moved(record.status, STARTING, "starting", now_ns)
+    return Step(replace(record, phase=Phase.STARTING, status=status), (events.StartContainer(),))
+
+
+def _running(record: TaskRecord, info: ContainerInfo, now_ns: int) -> Step:
+    status = moved(record.status, RUNNING, "started", now_ns, info=info)
+    running = replace(record, phase=Phase.RUNNING, status=status)
+    if record.must_stop:
+        return _stop(running)
+    return Step(running, (events.WaitContainer(),))
+
+
+def _ended(record: TaskRecord, info: ContainerInfo, now_ns: int) -> Step:
+    return _detach(replace(record, end=ended(record.status, info, now_ns)))
+
+
+def _stop(record: TaskRecord) -> Step:
+    return Step(replace(record, phase=Phase.STOPPING), (_stop_instruction(record),))
+
+
+def _stop_instruction(record: TaskRecord) -> events.StopContainer:
+    return events.StopContainer(stop_grace_period_ns(record.task.spec.container) / SECOND)
+
+
+def _shut_down(record: TaskRecord, now_ns: int) -> Step:
+    return _clear(record, final(record.status, SHUTDOWN, "shutdown", now_ns))
+
+
+def _clear(record: TaskRecord, end: TaskStatus) -> Step:
+    """Take away a container that never ran, and its network."""
+    return Step(replace(record, phase=Phase.CLEARING, end=end), (events.RemoveContainer(),))
+
+
+def _detach(record: TaskRecord) -> Step:
+    return Step(replace(record, phase=Phase.DETACHING), (events.DetachNetwork(),))
+
+
+def _publish(record: TaskRecord) -> TaskRecord:
+    return record if record.end is None else replace(record, status=record.end, end=None)
+
+
+def _remove(record: TaskRecord) -> Step:
+    return Step(replace(record, phase=Phase.REMOVING), (events.RemoveContainer(),))
+
+
+_MAY_GIVE_UP = frozenset({Phase.PULLING, Phase.ATTACHING, Phase.CREATING, Phase.STARTING})
+
+_INSTRUCTION: Mapping[Phase, Callable[[TaskRecord], events.Instruction]] = {
+    Phase.INSPECTING: lambda record: events.InspectContainer(),
+    Phase.PULLING: lambda record: events.PullImage(),
+    Phase.ATTACHING: lambda record: events.AttachNetwork(),
+    Phase.CREATING: lambda record: events.CreateContainer(),
+    Phase.STARTING: lambda record: events.StartContainer(),
+    Phase.STOPPING: _stop_instruction,
+    Phase.CLEARING: lambda record: events.RemoveContainer(),
+    Phase.DETACHING: lambda record: events.DetachNetwork(),
+    Phase.REMOVING: lambda record: events.RemoveContainer(),
+}
+
+Handler: TypeAlias = Callable[[TaskRecord, Any, int], Step]
+
+_NOTE: Mapping[type[Any], Handler] = {events.Wanted: _note_wanted, events.Unwanted: _note_unwanted}
+
+# What is not in a row is late or repeated news there, and ignored.
+TRANSITIONS: Mapping[Phase, Mapping[type[Any], Handler]] = {
+    Phase.INSPECTING: {
+        **_NOTE,
+        events.Inspected: _decide_on_found,
+        events.InstructionFailed: _retry_always,
+        events.RetryDue: _repeat,
+    },
+    Phase.PULLING: {
+        events.Wanted: _cancel_when_stopping,
+        events.Unwanted: _cancel_when_stopping,
+        events.Progress: _show_progress,
+        events.ImagePulled: _attach,
+        events.InstructionFailed: _fail_or_retry,
+        events.RetryDue: _repeat,
+    },
+    Phase.ATTACHING: {
+        **_NOTE,
+        events.NetworkAttached: _create,
+        events.InstructionFailed: _fail_or_retry,
+        events.RetryDue: _repeat,
+    },
+    Phase.CREATING: {
+        **_NOTE,
+        events.ContainerCreated: _prepared,
+        events.InstructionFailed: _fail_or_retry,
+        events.RetryDue: _repeat,
+    },
+    Phase.READY: {
+        events.Wanted: _start_or_clear,
+        events.Unwanted: _start_or_clear,
+    },
+    Phase.STARTING: {
+        **_NOTE,
+        events.ContainerStarted: _started,
+        events.InstructionFailed: _fail_or_retry,
+        events.RetryDue: _repeat,
+    },
+    Phase.RUNNING: {
+        events.Wanted: _stop_when_told,
+        events.Unwanted: _stop_when_told,
+        events.ContainerEnded: _container_ended,
+        events.InstructionFailed: _look_again,
+    },
+    Phase.STOPPING: {
+        **_NOTE,
+        events.ContainerStopped: _container_stopped,
+        events.InstructionFailed: _stop_failed,
+        events.RetryDue: _repeat,
+    },
+    Phase.CLEARING: {
+        **_NOTE,
+        events.ContainerRemoved: _cleared,
+        events.InstructionFailed: _publish_and_retry,
+        events.RetryDue: _repeat,
+    },
+    Phase.DETACHING: {
+        **_NOTE,
+        events.NetworkDetached: _detached,
+        events.InstructionFailed: _publish_and_retry,
+        events.RetryDue: _repeat,
+    },
+    Phase.ENDED: {
+        events.Wanted: _note_wanted,
+        events.Unwanted: _remove_when_unwanted,
+    },
+    Phase.REMOVING: {
+        **_NOTE,
+        events.ContainerRemoved: _removed,
+        events.InstructionFailed: _retry_always,
+        events.RetryDue: _repeat,
+    },
+    Phase.GONE: {},
+}

@@ -1,0 +1,104 @@
+"""What does a task's status say? Built here and nowhere else on the node."""
+
+from swarm.agent.network.base import Sandbox
+from swarm.api.v1.types_pb2 import PortConfig, TaskState, TaskStatus
+from swarm.clock import timestamp
+from swarm.model.task_state import COMPLETE, FAILED, REJECTED, STARTING, is_terminal
+from swarm.runtime.base import ContainerInfo
+
+TEXT_LIMIT = 2000  # characters; the store keeps every status, and people read the first line
+
+PROTOCOLS = {
+    "tcp": PortConfig.PROTOCOL_TCP,
+    "udp": PortConfig.PROTOCOL_UDP,
+    "sctp": PortConfig.PROTOCOL_SCTP,
+}
+
+
+class Reason:
+    """Messages that stand for more than one place."""
+
+    RETRY = "trying again"
+
+
+def moved(
+    old: TaskStatus,
+    state: "TaskState",
+    message: str,
+    now_ns: int,
+    *,
+    err: str = "",
+    sandbox: Sandbox | None = None,
+    info: ContainerInfo | None = None,
+) -> TaskStatus:
+    """Return the status after `old`; `old` itself when that would be a step back."""
+    if state < old.state or is_terminal(old.state):
+        return old
+    status = TaskStatus(timestamp=timestamp(now_ns), state=state, message=_cut(message), err=_cut(err))
+    status.ports.extend(old.ports)
+    status.address = old.address
+    if old.HasField("container"):
+        status.container.CopyFrom(old.container)
+    if sandbox is not None:
+        _set_network(status, sandbox)
+    if info is not None:
+        _set_container(status, info)
+    return status
+
+
+def final(
+    old: TaskStatus,
+    state: "TaskState",
+    message: str,
+    now_ns: int,
+    *,
+    err: str = "",
+    info: ContainerInfo | None = None,
+) -> TaskStatus:
+    """Return the last status of a task: it has no address and no ports any more."""
+    status = moved(old, state, message, now_ns, err=err, info=info)
+    if status is not old:
+        del status.ports[:]
+        status.address = ""
+    return status
+
+
+def rejected_or_failed(old: TaskStatus, error: str, now_ns: int) -> TaskStatus:
+    """Return the end of a task that could not be prepared, or not be started."""
+    if old.state < STARTING:
+        return final(old, REJECTED, "rejected", now_ns, err=error)
+    return final(old, FAILED, "failed", now_ns, err=error)
+
+
+def ended(old: TaskStatus, info: ContainerInfo, now_ns: int) -> TaskStatus:
+    """Return the end of a task whose container ended by itself."""
+    if info.exit_code == 0 and not info.error and not info.oom_killed:
+        return final(old, COMPLETE, "finished", now_ns, info=info)
+    error = info.error or f"the container ended with exit code {info.exit_code}"
+    if info.oom_killed:
+        error += ": it was killed for using too much memory"
+    return final(old, FAILED, "failed", now_ns, err=error, info=info)
+
+
+def _set_network(status: TaskStatus, sandbox: Sandbox) -> None:
+    status.address = sandbox.address
+    del status.ports[:]
+    for port in sandbox.ports:
+        status.ports.add(
+            protocol=PROTOCOLS[port.protocol],
+            target_port=port.target_port,
+            published_port=port.published_port,
+            publish_mode=PortConfig.PUBLISH_MODE_HOST,
+        )
+
+
+def _set_container(status: TaskStatus, info: ContainerInfo) -> None:
+    status.container.container_id = info.id
+    # The process id of an ended container belongs to somebody else by now.
+    status.container.pid = 0 if is_terminal(status.state) else info.pid
+    status.container.exit_code = info.exit_code
+    status.container.oom_killed = info.oom_killed
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= TEXT_LIMIT else f"{text[:TEXT_LIMIT]}…"

@@ -1,0 +1,340 @@
+"""Carries out what the task machine asks for: on the runtime, the image store and the network of this node.
+
+Per task one instruction at a time, beside it the wait for the container's end. Tasks go on side by side,
+but only so many create and start containers at once: more would only make each of them slower.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from swarm.agent import task_events as events
+from swarm.agent.assignments import Changes
+from swarm.agent.container import (
+    NodeFacts,
+    container_config,
+    published_ports,
+    registry_credentials,
+)
+from swarm.agent.database import Database, StoredTask
+from swarm.agent.network.base import NodeNetwork, Sandbox
+from swarm.agent.task_machine import Step, TaskRecord, advance, begin
+from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.types_pb2 import TaskStatus
+from swarm.clock import Clock
+from swarm.errors import TaskFailure, TransientError
+from swarm.model.task_state import READY, state_name
+from swarm.runtime.base import RuntimeDriver
+from swarm.runtime.images.base import BlobSource, ImageStore
+
+log = structlog.get_logger(__name__)
+
+# Creating and starting take fractions of a second; a driver that takes this long will not come back.
+START_TIMEOUT_S = 120.0
+CLEAN_TIMEOUT_S = 60.0
+STOP_EXTRA_S = 30.0  # on top of the grace period
+PROGRESS_S = 2.0  # how often progress becomes a status
+
+
+@dataclass(slots=True)
+class _Held:
+    """A task and what is going on for it."""
+
+    record: TaskRecord
+    current: asyncio.Task[None] | None = None
+    waiter: asyncio.Task[None] | None = None
+    progress_s: float = field(default=float("-inf"))
+
+
+class Worker:
+    """All tasks of this node."""
+
+    def __init__(
+        self,
+        driver: RuntimeDriver,
+        images: ImageStore,
+        network: NodeNetwork,
+        database: Database,
+        source: BlobSource,
+        clock: Clock,
+        facts: Callable[[], NodeFacts],
+        *,
+        starts_max: int,
+    ) -> None:
+        """`starts_max`: how many containers are created and started at once."""
+        self._driver = driver
+        self._images = images
+        self._network = network
+        self._database = database
+        self._source = source
+        self._clock = clock
+        self._facts = facts
+        self._starts = asyncio.Semaphore(starts_max)
+        self._held: dict[str, _Held] = {}
+        self._arriving: dict[str, Task] = {}  # to be held as soon as they are on disk
+        self._waiting: dict[str, StoredTask] = {}  # resumed when a manager sends their password again
+        self._group: asyncio.TaskGroup | None = None
+        self._stopping = False
+        self.started = asyncio.Event()  # it takes tasks
+        self._empty = asyncio.Event()
+        self.on_status: Callable[[str, TaskStatus], None] = lambda task_id, status: None
+        self.on_change: Callable[[], None] = lambda: None  # a task came or went
+        self.on_forgotten: Callable[[str], None] = lambda task_id: None
+
+    async def run(self) -> None:
+        """Host everything under way, until cancelled; containers live on."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            self.started.set()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._stopping = True
+
+    # What is asked of it.
+
+    @property
+    def held(self) -> Mapping[str, TaskRecord]:
+        """Every task of this node by id."""
+        return {task_id: held.record for task_id, held in self._held.items()}
+
+    def held_ids(self) -> frozenset[str]:
+        """Return the ids of the tasks that need no start."""
+        return frozenset(self._held) | frozenset(self._arriving) | frozenset(self._waiting)
+
+    def statuses(self) -> dict[str, TaskStatus]:
+        """Return what the managers should know of the tasks they want."""
+        return {task_id: held.record.status for task_id, held in self._held.items() if held.record.wanted}
+
+    def resume(self, stored: Iterable[StoredTask]) -> None:
+        """Take up the tasks of an earlier life.
+
+        One that may still have to be pulled with a password waits until a manager sends it again.
+        """
+        for one in stored:
+            if one.credentials_withheld and one.status.state < READY and one.wanted:
+                self._waiting[one.task.id] = one
+            else:
+                self._begin(one.task, one.status, wanted=one.wanted)
+
+    def apply(self, changes: Changes, index: int) -> None:
+        """Do what the managers want; `index` is how far in their log that is.
+
+        Stopping and updating never wait for the disk; a start does, because a container that this node
+        does not remember after a restart would be removed.
+        """
+        for task_id in changes.remove:
+            self._arriving.pop(task_id, None)
+            self._end_wait(task_id)
+            if task_id in self._held:
+                self._database.put_unwanted(task_id)
+                self._deliver(task_id, events.Unwanted())
+            else:
+                self._database.delete_task(task_id)
+        for task in changes.update:
+            if task.id in self._arriving:
+                self._arriving[task.id] = task
+            self._end_wait(task.id, task)
+            held = self._held.get(task.id)
+            if held is not None:
+                self._database.put_task(task, held.record.status)
+                self._deliver(task.id, events.Wanted(task))
+        for task in changes.start:
+            self._arriving[task.id] = task
+            self._database.put_task(task, task.status)
+        stored = self._database.put_applied_index(index)
+        if changes.start:
+            self.spawn(self._start_when_stored([task.id for task in changes.start], stored))
+
+    async def remove_all(self) -> None:
+        """Stop and remove every task; returns when nothing is left."""
+        self._arriving.clear()
+        for task_id in list(self._waiting):
+            self._end_wait(task_id)
+        for task_id in list(self._held):
+            self._database.put_unwanted(task_id)
+            self._deliver(task_id, events.Unwanted())
+        while self._held:
+            self._empty.clear()
+            await self._empty.wait()
+
+    async def remove_strangers(self) -> None:
+        """Remove containers and sandboxes that belong to no task of this node."""
+        for info in await self._driver.adopt():
+            if info.id not in self.held_ids():
+                log.warning("agent.unknown_container_found", task_id=info.id)
+                try:
+                    await self._driver.remove(info.id)
+                except Exception:  # it stays until the next start; the known ones must go on
+                    log.exception("agent.unknown_container_not_removed", task_id=info.id)
+        await self._network.keep_only(self.held_ids())
+
+    # Events and instructions.
+
+    async def _start_when_stored(self, task_ids: list[str], stored: asyncio.Future[None]) -> None:
+        await stored
+        for task_id in task_ids:
+            task = self._arriving.pop(task_id, None)
+            if task is not None:
+                self._begin(task, None)
+
+    def _begin(self, task: Task, stored: TaskStatus | None, *, wanted: bool = True) -> None:
+        step = begin(task, stored, self._clock.now_ns())
+        self._held[task.id] = _Held(step.record)
+        self._follow(task.id, step, step.record.status)
+        self.on_status(task.id, step.record.status)
+        if not wanted:
+            self._deliver(task.id, events.Unwanted())
+        self.on_change()
+
+    def _end_wait(self, task_id: str, task: Task | None = None) -> None:
+        waiting = self._waiting.pop(task_id, None)
+        if waiting is not None:
+            self._begin(task or waiting.task, waiting.status)
+
+    def _deliver(self, task_id: str, event: events.Event) -> None:
+        held = self._held.get(task_id)
+        if held is None:
+            return
+        before = held.record.status
+        self._follow(task_id, advance(held.record, event, self._clock.now_ns()), before)
+
+    def _follow(self, task_id: str, step: Step, before: TaskStatus) -> None:
+        held = self._held[task_id]
+        held.record = step.record
+        status = step.record.status
+        if status is not before:
+            self._database.put_status(task_id, status)
+            if status.state != before.state:
+                _log_status(step.record)
+            if step.record.wanted:
+                self.on_status(task_id, status)
+        for instruction in () if self._stopping else step.instructions:
+            self._carry_out(task_id, held, instruction)
+
+    def _carry_out(self, task_id: str, held: _Held, instruction: events.Instruction) -> None:
+        match instruction:
+            case events.Forget():
+                self._forget(task_id, held.record)
+            case events.CancelCurrent():
+                if held.current is not None:
+                    held.current.cancel("given up")
+            case events.WaitContainer():
+                held.waiter = self.spawn(self._attempt(task_id, instruction))
+            case _:
+                if isinstance(instruction, events.StopContainer) and held.waiter is not None:
+                    held.waiter.cancel()  # a wait that fails now must not count as the result of the stop
+                held.current = self.spawn(self._attempt(task_id, instruction))
+
+    def _forget(self, task_id: str, record: TaskRecord) -> None:
+        del self._held[task_id]
+        self.on_forgotten(task_id)
+        if record.wanted:  # wanted again while it was being removed
+            self._begin(record.task, None)
+            return
+        self._database.delete_task(task_id)
+        log.info("agent.task_forgotten", task_id=task_id)
+        self.on_change()
+        if not self._held:
+            self._empty.set()
+
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run something that ends with this worker; errors end the worker."""
+        assert self._group is not None, "the worker does not run"
+        return self._group.create_task(work)
+
+    async def _attempt(self, task_id: str, instruction: events.Instruction) -> None:
+        """Carry out one instruction and deliver what came of it."""
+        held = self._held[task_id]
+        try:
+            event = await self._perform(task_id, held, instruction)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            # Given up by the machine, not by the end of the agent.
+            if self._stopping or task is None or task is not held.current:
+                raise
+            task.uncancel()
+            event = events.InstructionFailed("given up", temporary=True)
+        except TaskFailure as error:
+            event = events.InstructionFailed(str(error), temporary=False)
+        except (TransientError, TimeoutError) as error:
+            event = events.InstructionFailed(str(error) or "it took too long", temporary=True)
+        except Exception as error:  # whatever a driver raises must cost one task, not the node
+            log.exception("agent.instruction_failed", task_id=task_id, step=type(instruction).__name__)
+            event = events.InstructionFailed(f"{type(error).__name__}: {error}", temporary=False)
+        if self._held.get(task_id) is held:
+            self._deliver(task_id, event)
+
+    async def _perform(self, task_id: str, held: _Held, instruction: events.Instruction) -> events.Event:
+        match instruction:
+            case events.PullImage():
+                return await self._pull(task_id, held)
+            case events.AttachNetwork():
+                async with asyncio.timeout(START_TIMEOUT_S):
+                    ports = published_ports(held.record.task)
+                    return events.NetworkAttached(await self._network.attach(task_id, ports))
+            case events.CreateContainer() | events.StartContainer():
+                return await self._create_or_start(task_id, held.record, instruction)
+            case events.WaitContainer():
+                return events.ContainerEnded(await self._driver.wait(task_id))
+            case events.StopContainer(grace_s=grace_s):
+                async with asyncio.timeout(grace_s + STOP_EXTRA_S):
+                    await self._driver.stop(task_id, grace_s)
+                    return events.ContainerStopped(await self._driver.inspect(task_id))
+            case events.RetryLater(delay_s=delay_s):
+                await asyncio.sleep(delay_s)
+                return events.RetryDue()
+            case _:
+                return await self._clean(task_id, instruction)
+
+    async def _clean(self, task_id: str, instruction: events.Instruction) -> events.Event:
+        async with asyncio.timeout(CLEAN_TIMEOUT_S):
+            match instruction:
+                case events.InspectContainer():
+                    return events.Inspected(await self._driver.inspect(task_id))
+                case events.RemoveContainer():
+                    await self._driver.remove(task_id)
+                    return events.ContainerRemoved()
+                case events.DetachNetwork():
+                    await self._network.detach(task_id)
+                    return events.NetworkDetached()
+        raise AssertionError(f"no way to carry out {instruction}")
+
+    async def _pull(self, task_id: str, held: _Held) -> events.Event:
+        def show(message: str) -> None:
+            now_s = self._clock.monotonic_s()
+            if now_s - held.progress_s >= PROGRESS_S:
+                held.progress_s = now_s
+                self._deliver(task_id, events.Progress(message))
+
+        task = held.record.task
+        spec = task.spec.container
+        config = await self._images.ensure(
+            spec.image, spec.image_digest, registry_credentials(task), self._source, show
+        )
+        return events.ImagePulled(config.digest)
+
+    async def _create_or_start(
+        self, task_id: str, record: TaskRecord, instruction: events.Instruction
+    ) -> events.Event:
+        async with self._starts, asyncio.timeout(START_TIMEOUT_S):
+            if isinstance(instruction, events.StartContainer):
+                return events.ContainerStarted(await self._driver.start(task_id))
+            sandbox = record.sandbox or Sandbox(task_id, "", "", "")
+            await self._driver.create(
+                container_config(record.task, record.image_digest, sandbox, self._facts())
+            )
+            return events.ContainerCreated()
+
+
+def _log_status(record: TaskRecord) -> None:
+    log.info(
+        "agent.task_state_changed",
+        task_id=record.task.id,
+        service_id=record.task.service_id,
+        slot=record.task.slot,
+        state=state_name(record.status.state),
+        reason=record.status.err,
+    )

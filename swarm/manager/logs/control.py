@@ -1,0 +1,170 @@
+"""Output of services for whoever asked: gathered from all managers, in order per task, honest about gaps."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import grpc
+import structlog
+
+from swarm.api.v1.control_pb2 import ServiceLogsResponse
+from swarm.api.v1.logs_pb2 import LogMessage, LogOptions, LogSelector, LogSubscription, RelayLogsResponse
+from swarm.api.v1.logs_pb2_grpc import LogsStub
+from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.raft_pb2 import RaftMember
+from swarm.clock import Clock, nanoseconds
+from swarm.ids import new_id
+from swarm.manager.logs.broker import LogBroker, relaying
+from swarm.manager.logs.concerned import concerned_tasks, is_down, missing_notice
+from swarm.manager.store.store import Store
+
+log = structlog.get_logger(__name__)
+
+ANSWER_TIMEOUT_S = 5.0  # a node that neither sends lines nor its end for this long is given up
+LOOK_S = 0.25
+QUEUE_EVENTS = 1024
+
+
+class Replay:
+    """Drops lines that were sent before, when a node begins anew because its session moved."""
+
+    def __init__(self) -> None:
+        self._started: set[str] = set()
+        self._last_ns: dict[str, int] = {}  # by task id
+        self._node_of: dict[str, str] = {}
+        self._replaying: set[str] = set()  # task ids
+
+    def node_started(self, node_id: str) -> None:
+        """Note that a node begins to send; the second time it repeats itself."""
+        if node_id in self._started:
+            self._replaying |= {task_id for task_id, node in self._node_of.items() if node == node_id}
+        self._started.add(node_id)
+
+    def is_news(self, message: LogMessage) -> bool:
+        """Whether this line was not sent before."""
+        at_ns = nanoseconds(message.timestamp)
+        if message.task_id in self._replaying:
+            if at_ns <= self._last_ns[message.task_id]:
+                return False
+            self._replaying.discard(message.task_id)
+        self._last_ns[message.task_id] = at_ns
+        self._node_of[message.task_id] = message.node_id
+        return True
+
+
+class LogControl:
+    """What the control API asks for logs."""
+
+    def __init__(
+        self,
+        node_id: str,
+        store: Store,
+        broker: LogBroker,
+        members: Callable[[], Sequence[RaftMember]],
+        dial: Callable[[str], grpc.aio.Channel],
+        clock: Clock,
+    ) -> None:
+        """`node_id` is this manager's; `members` returns all managers, `dial` reaches one."""
+        self._node_id = node_id
+        self._store = store
+        self._broker = broker
+        self._members = members
+        self._dial = dial
+        self._clock = clock
+
+    async def stream(self, selector: LogSelector, options: LogOptions) -> AsyncIterator[ServiceLogsResponse]:
+        """Yield lines, ordered per task, and a notice for every node that cannot answer.
+
+        Without `follow` it ends when every node concerned has sent everything or was given up; with it,
+        it goes on, with the lines of tasks created later as well, until the iterator is closed.
+        """
+        subscription = LogSubscription(id=new_id(), selector=selector, options=options)
+        if not options.stdout and not options.stderr:
+            subscription.options.stdout = subscription.options.stderr = True
+        waiting = dict(concerned_tasks(self._store.view, subscription))
+        for node_id in [one for one in waiting if is_down(self._store.view.nodes.get(one))]:
+            yield self._notice(node_id, waiting.pop(node_id), "is down")
+        if not waiting and not options.follow:
+            return
+        events: asyncio.Queue[RelayLogsResponse] = asyncio.Queue(QUEUE_EVENTS)
+        relays = [
+            asyncio.create_task(self._relay(member, subscription, events), name="log-relay")
+            for member in self._managers()
+        ]
+        try:
+            async for answer in self._answers(events, waiting, follow=options.follow):
+                yield answer
+        finally:
+            for relay in relays:
+                relay.cancel()
+            await asyncio.gather(*relays, return_exceptions=True)
+
+    async def _answers(
+        self,
+        events: "asyncio.Queue[RelayLogsResponse]",
+        waiting: dict[str, tuple[Task, ...]],
+        *,
+        follow: bool,
+    ) -> AsyncIterator[ServiceLogsResponse]:
+        replay = Replay()
+        heard_s = dict.fromkeys(waiting, self._clock.monotonic_s())
+        while follow or waiting:
+            event = await _next(events)
+            now_s = self._clock.monotonic_s()
+            if event is None:
+                for node_id in [one for one in waiting if now_s - heard_s[one] >= ANSWER_TIMEOUT_S]:
+                    yield self._notice(node_id, waiting.pop(node_id), "does not answer")
+                continue
+            heard_s[_node_of(event)] = now_s
+            match event.WhichOneof("event"):
+                case "node_started":
+                    replay.node_started(event.node_started)
+                    if follow:  # it answers, and says nothing more by itself
+                        waiting.pop(event.node_started, None)
+                case "node_done":
+                    waiting.pop(event.node_done, None)
+                case "message" if replay.is_news(event.message):
+                    yield ServiceLogsResponse(message=event.message)
+                    paused_s = self._clock.monotonic_s() - now_s
+                    if paused_s > LOOK_S:  # the reader was slow, not the nodes
+                        heard_s = {node_id: at_s + paused_s for node_id, at_s in heard_s.items()}
+
+    def _notice(self, node_id: str, tasks: tuple[Task, ...], reason: str) -> ServiceLogsResponse:
+        node = self._store.view.nodes.get(node_id)
+        return ServiceLogsResponse(notice=missing_notice(node_id, node, tasks, reason))
+
+    def _managers(self) -> Sequence[RaftMember]:
+        return tuple(self._members()) or (RaftMember(node_id=self._node_id),)
+
+    async def _relay(
+        self,
+        member: RaftMember,
+        subscription: LogSubscription,
+        events: "asyncio.Queue[RelayLogsResponse]",
+    ) -> None:
+        """Bring the events of one manager into `events`."""
+        if member.node_id == self._node_id:
+            async with relaying(self._broker, subscription) as own:
+                async for event in own:
+                    await events.put(event)
+            return
+        channel = self._dial(member.addr)
+        try:
+            async for event in LogsStub(channel).Relay(subscription):
+                await events.put(event)
+        except grpc.RpcError as error:
+            log.warning("logs.manager_not_reached", node_id=member.node_id, reason=str(error))
+        finally:
+            await channel.close()
+
+
+async def _next(events: "asyncio.Queue[RelayLogsResponse]") -> RelayLogsResponse | None:
+    """Return the next event, None when there is none for a moment."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LOOK_S):
+            return await events.get()
+    return None
+
+
+def _node_of(event: RelayLogsResponse) -> str:
+    return event.node_done or event.node_started or event.message.node_id

@@ -1,0 +1,307 @@
+"""A runtime that runs nothing: scriptable containers for tests, simulations and clusters without root.
+
+Containers live in the object, so an agent that is "restarted" on the same driver finds them again.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from swarm.clock import Clock, SystemClock
+from swarm.errors import InvalidArgument, NotFound, TaskFailed, TaskRejected
+from swarm.runtime.base import (
+    Capabilities,
+    ContainerConfig,
+    ContainerInfo,
+    ContainerState,
+    LogLine,
+    LogQuery,
+    Sample,
+)
+from swarm.runtime.images.base import BlobSource, Credentials, ImageConfig, LoadedImage
+
+SIGKILL_EXIT = 137
+SIGTERM_EXIT = 143
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """How a fake container behaves. Durations in seconds."""
+
+    create_s: float = 0.0
+    start_s: float = 0.0
+    create_error: str = ""  # TaskRejected with this text
+    start_error: str = ""  # TaskFailed with this text
+    runs_s: float | None = None  # then it exits by itself; None: it runs for ever
+    exit_code: int = 0
+    stop_s: float = 0.0  # from the stop signal to its end
+    ignores_stop: bool = False  # only a kill ends it
+    output: tuple[bytes, ...] = ()  # lines written to stdout when it starts
+
+
+@dataclass(slots=True)
+class _Container:
+    config: ContainerConfig
+    script: Script
+    info: ContainerInfo
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    lines: list[LogLine] = field(default_factory=list)
+    grew: asyncio.Event = field(default_factory=asyncio.Event)
+    timer: asyncio.TimerHandle | None = None
+
+
+class FakeDriver:
+    """A RuntimeDriver. `scripts` is looked up by container id, then by image; else `default` holds."""
+
+    def __init__(self, default: Script | None = None, clock: Clock | None = None) -> None:
+        self.default = default or Script()
+        self.scripts: dict[str, Script] = {}
+        self.calls: Counter[str] = Counter()
+        self.broken: dict[str, Exception] = {}  # method name -> what every call of it raises
+        self._clock = clock or SystemClock()
+        self._containers: dict[str, _Container] = {}
+
+    # What tests and simulations do to it.
+
+    def exit(self, container_id: str, exit_code: int = 0, oom_killed: bool = False) -> None:
+        """End a running container as if by itself."""
+        container = self._get(container_id)
+        if container.info.state is not ContainerState.EXITED:
+            self._end(container, exit_code, oom_killed)
+
+    def write(self, container_id: str, line: bytes, stream: str = "stdout") -> None:
+        """Let a container print a line."""
+        container = self._get(container_id)
+        container.lines.append(LogLine(self._clock.now_ns(), stream, line))
+        container.grew.set()
+        container.grew = asyncio.Event()
+
+    def lose(self, container_id: str) -> None:
+        """Make a container vanish without a trace."""
+        container = self._containers.pop(container_id)
+        container.ended.set()
+
+    def ids(self, *states: ContainerState) -> set[str]:
+        """Return the containers that exist, only those in `states` when given."""
+        return {
+            container_id
+            for container_id, container in self._containers.items()
+            if not states or container.info.state in states
+        }
+
+    def config(self, container_id: str) -> ContainerConfig:
+        """Return what a container was created from."""
+        return self._get(container_id).config
+
+    # The contract.
+
+    async def probe(self) -> Capabilities:
+        """Say what this driver is."""
+        self._called("probe")
+        return Capabilities(driver="fake", isolated=False, info={"reason": "nothing is run"})
+
+    async def adopt(self) -> Sequence[ContainerInfo]:
+        """Return all containers."""
+        self._called("adopt")
+        return [container.info for container in self._containers.values()]
+
+    async def create(self, config: ContainerConfig) -> None:
+        """Add a container."""
+        self._called("create")
+        if config.id in self._containers:
+            return
+        script = self.scripts.get(config.id) or self.scripts.get(config.image) or self.default
+        await asyncio.sleep(script.create_s)
+        if script.create_error:
+            raise TaskRejected(script.create_error)
+        self._containers[config.id] = _Container(
+            config, script, ContainerInfo(config.id, ContainerState.CREATED)
+        )
+
+    async def start(self, container_id: str) -> ContainerInfo:
+        """Let a container run."""
+        self._called("start")
+        container = self._get(container_id)
+        if container.info.state is not ContainerState.CREATED:
+            return container.info
+        script = container.script
+        await asyncio.sleep(script.start_s)
+        if script.start_error:
+            raise TaskFailed(script.start_error)
+        if container.info.state is not ContainerState.CREATED:  # a second start meanwhile
+            return container.info
+        container.info = replace(
+            container.info,
+            state=ContainerState.RUNNING,
+            pid=100_000 + self.calls["start"],
+            started_at_ns=self._clock.now_ns(),
+        )
+        for line in script.output:
+            self.write(container_id, line)
+        if script.runs_s is not None:
+            loop = asyncio.get_running_loop()
+            container.timer = loop.call_later(script.runs_s, self._end, container, script.exit_code, False)
+        return container.info
+
+    async def wait(self, container_id: str) -> ContainerInfo:
+        """Wait until a container has ended."""
+        self._called("wait")
+        container = self._get(container_id)
+        await container.ended.wait()
+        return container.info
+
+    async def stop(self, container_id: str, grace_s: float) -> None:
+        """End a container, at once or as its script says."""
+        self._called("stop")
+        container = self._get(container_id)
+        if container.info.state is ContainerState.EXITED:
+            return
+        if container.script.ignores_stop or container.script.stop_s > grace_s:
+            await asyncio.sleep(grace_s)
+            self.exit(container_id, SIGKILL_EXIT)
+            return
+        await asyncio.sleep(container.script.stop_s)
+        self.exit(container_id, SIGTERM_EXIT)
+
+    async def kill(self, container_id: str, signal_name: str) -> None:
+        """End a container for SIGKILL; other signals do nothing."""
+        self._called("kill")
+        if signal_name in {"SIGKILL", "KILL"}:
+            self.exit(container_id, SIGKILL_EXIT)
+
+    async def remove(self, container_id: str) -> None:
+        """Forget a container."""
+        self._called("remove")
+        container = self._containers.pop(container_id, None)
+        if container is not None and container.info.state is not ContainerState.EXITED:
+            self._end(container, SIGKILL_EXIT, False)
+
+    async def inspect(self, container_id: str) -> ContainerInfo | None:
+        """Return what is known of a container."""
+        self._called("inspect")
+        container = self._containers.get(container_id)
+        return container.info if container else None
+
+    async def logs(self, container_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
+        """Yield what a container printed."""
+        self._called("logs")
+        container = self._get(container_id)
+        selected = [line for line in container.lines if _selected(line, query)]
+        position = len(container.lines)
+        for line in selected[-query.tail :] if query.tail else selected if query.tail is None else []:
+            yield line
+        while query.follow:
+            grew = container.grew
+            while position < len(container.lines):
+                line = container.lines[position]
+                position += 1
+                if _selected(line, query):
+                    yield line
+            if container.ended.is_set() and position == len(container.lines):
+                return
+            await _first(grew, container.ended)
+
+    async def sample(self, container_id: str) -> Sample | None:
+        """Return made-up resource use."""
+        container = self._containers.get(container_id)
+        if container is None or container.info.state is not ContainerState.RUNNING:
+            return None
+        age_ns = self._clock.now_ns() - container.info.started_at_ns
+        return Sample(cpu_usage_ns=age_ns // 100, memory_bytes=1 << 20, pids=1)
+
+    async def close(self) -> None:
+        """Let go of the containers."""
+        for container in self._containers.values():
+            if container.timer is not None:
+                container.timer.cancel()
+
+    def _called(self, method: str) -> None:
+        self.calls[method] += 1
+        if method in self.broken:
+            raise self.broken[method]
+
+    def _get(self, container_id: str) -> _Container:
+        try:
+            return self._containers[container_id]
+        except KeyError:
+            raise NotFound(f"there is no container {container_id}") from None
+
+    def _end(self, container: _Container, exit_code: int, oom_killed: bool) -> None:
+        if container.timer is not None:
+            container.timer.cancel()
+        container.info = replace(
+            container.info,
+            state=ContainerState.EXITED,
+            exit_code=exit_code,
+            oom_killed=oom_killed,
+            finished_at_ns=self._clock.now_ns(),
+        )
+        container.ended.set()
+
+
+def _selected(line: LogLine, query: LogQuery) -> bool:
+    wanted = query.stdout if line.stream == "stdout" else query.stderr
+    return (
+        wanted
+        and line.timestamp_ns >= query.since_ns
+        and (query.until_ns == 0 or line.timestamp_ns <= query.until_ns)
+    )
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waiting:
+            one.cancel()
+
+
+class FakeImages:
+    """An ImageStore that has every image, unless told otherwise. Its content is the reference itself."""
+
+    def __init__(self) -> None:
+        self.pull_s = 0.0
+        self.errors: dict[str, list[Exception]] = {}  # by reference: what the next pulls raise
+        self.missing: dict[str, str] = {}  # by reference: the TaskRejected text of every pull
+        self.pulls: Counter[str] = Counter()
+        self.credentials: dict[str, Credentials | None] = {}  # by reference: what the last pull brought
+
+    async def ensure(
+        self,
+        reference: str,
+        digest: str,
+        credentials: Credentials | None,
+        source: BlobSource | None,
+        progress: Callable[[str], None] | None = None,
+    ) -> ImageConfig:
+        """Pretend to pull."""
+        self.pulls[reference] += 1
+        self.credentials[reference] = credentials
+        if progress is not None:
+            progress(f"pulling {reference}")
+        await asyncio.sleep(self.pull_s)
+        if reference in self.missing:
+            raise TaskRejected(self.missing[reference])
+        if self.errors.get(reference):
+            raise self.errors[reference].pop(0)
+        return ImageConfig(digest=digest or f"sha256:{reference}")
+
+    async def load(self, archive: AsyncIterator[bytes], reference: str = "") -> Sequence[LoadedImage]:
+        """Refuse: there is nothing to unpack into."""
+        raise InvalidArgument("the fake image store cannot load archives")
+
+    async def ingest(self, reference: str, digest: str, blobs: Sequence[str], source: BlobSource) -> None:
+        """Pretend to copy."""
+
+    def has(self, blobs: Sequence[str]) -> bool:
+        """Have everything."""
+        return True
+
+    async def read_blob(self, digest: str, offset: int) -> AsyncIterator[bytes]:
+        """Yield the digest as content."""
+        yield digest.encode()[offset:]
+
+    async def remove(self, reference: str) -> None:
+        """Pretend to forget."""
