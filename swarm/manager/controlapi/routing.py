@@ -119,7 +119,7 @@ class Router:
                     return await local(left_s)
                 if leader is not None and leader.raft_id != self._raft.raft_id:
                     leader_seen_s = self._clock.monotonic_s()
-                    # A leader that hangs is replaced meanwhile; what may be repeated then goes to the next one.
+                    # A leader that hangs is replaced meanwhile; a question then goes to the next one.
                     timeout_s = min(left_s, READ_TRY_S) if repeatable else left_s
                     answer, stale = await self._forwarder.send(leader.addr, method, request, timeout_s)
                     if stale:

@@ -1,0 +1,207 @@
+"""Three managers over real connections on this machine, one of which leads."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+
+from swarm.api.status import ErrorInterceptor, from_rpc_error
+from swarm.api.v1 import control_pb2 as c
+from swarm.api.v1.control_pb2_grpc import ControlStub, add_ControlServicer_to_server
+from swarm.clock import SystemClock
+from swarm.errors import NameConflict, NoQuorum, NotFound, OutcomeUnknown, SwarmError
+from swarm.manager.controlapi.forward import STALE_KEY
+from swarm.manager.controlapi.servicer import ControlServicer
+from swarm.manager.store.store import Store
+from swarm.manager.store.testing import LocalProposer
+from tests.unit.controlapi.fakes import FakeImages, FakeLogs, FakeRaft, a_node, a_spec
+
+
+class Manager:
+    """One manager: a store, a picture of who leads, a server and a client that talks to it."""
+
+    def __init__(self, number: int) -> None:
+        self.store = Store(SystemClock(), f"p{number}")
+        self.raft = FakeRaft(raft_id=f"r{number}")
+        self.images = FakeImages()
+        self.servicer = ControlServicer(
+            self.store,
+            SystemClock(),
+            self.raft,
+            self.images,
+            FakeLogs(),
+            f"m{number}",
+            grpc.aio.insecure_channel,
+        )
+        self.server = grpc.aio.server(interceptors=[ErrorInterceptor()])
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        add_ControlServicer_to_server(self.servicer, self.server)
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")
+        self.stub = ControlStub(self.channel)
+
+    async def stop(self) -> None:
+        await self.channel.close()
+        await self.servicer.close()
+        await self.server.stop(None)
+
+
+@asynccontextmanager
+async def managers(leader: str | None = "r1") -> AsyncIterator[list[Manager]]:
+    all_of_them = [Manager(number) for number in (1, 2, 3)]
+    proposer = LocalProposer(*(manager.store for manager in all_of_them))
+    addrs = {f"r{n}": f"127.0.0.1:{manager.port}" for n, manager in enumerate(all_of_them, 1)}
+    for manager in all_of_them:
+        manager.store.attach(proposer)
+        manager.raft.members = FakeRaft(addrs=addrs).members
+        manager.raft.leader_id = leader
+        await manager.server.start()
+    try:
+        await all_of_them[0].store.update(
+            lambda tx: [tx.create(a_node(f"m{n}", manager=True)) for n in (1, 2, 3)]
+        )
+        yield all_of_them
+    finally:
+        for manager in all_of_them:
+            await manager.stop()
+
+
+def elect(everybody: list[Manager], leader: str | None) -> None:
+    for manager in everybody:
+        manager.raft.leader_id = leader
+
+
+def create(manager: Manager, name: str, **options):
+    request = c.CreateServiceRequest(spec=a_spec(name), skip_image_resolution=True)
+    return manager.stub.CreateService(request, **options)
+
+
+async def error_of(call) -> SwarmError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return from_rpc_error(caught.value)
+
+
+async def test_a_follower_passes_writes_and_reads_to_the_leader():
+    async with managers() as (leader, follower, _):
+        # Only the leader's own store may be asked: this follower's stays behind.
+        follower.store.attach(LocalProposer(follower.store))
+        created = (await create(follower, "web")).service
+        assert created.id in leader.store.view.services
+        follower.store.restore(1, [])
+        listed = await follower.stub.ListServices(c.ListServicesRequest())
+        assert [service.id for service in listed.services] == [created.id]
+        assert (await follower.stub.GetService(c.GetServiceRequest(ref="web"))).service == created
+        nodes = await follower.stub.ListNodes(c.ListNodesRequest())
+        assert nodes.self_id == "m2"
+        assert [node.id for node in nodes.nodes if node.manager_status.leader] == ["m1"]
+        assert (await follower.stub.GetNode(c.GetNodeRequest(ref="self"))).node.id == "m2"
+        await follower.stub.RemoveImage(c.RemoveImageRequest(ref="web:1"))
+        assert leader.images.removed == ["web:1"]
+        assert follower.images.removed == []
+
+
+async def test_errors_of_the_leader_arrive_as_they_are():
+    async with managers() as (_, follower, _):
+        await create(follower, "web")
+        assert type(await error_of(create(follower, "web"))) is NameConflict
+        assert type(await error_of(follower.stub.GetTask(c.GetTaskRequest(ref="nope")))) is NotFound
+
+
+async def test_archives_and_logs_are_served_by_whoever_was_asked():
+    async with managers() as (_, follower, _):
+
+        async def chunks():
+            yield c.LoadImageRequest(chunk=b"abc")
+
+        assert (await follower.stub.LoadImage(chunks())).images[0].size_bytes == 3
+        notices = [line.notice async for line in follower.stub.ServiceLogs(c.ServiceLogsRequest())]
+        assert len(notices) == 3
+
+
+async def test_a_request_follows_the_leadership():
+    async with managers() as everybody:
+        _first, follower, second = everybody
+        await create(follower, "one")
+        elect(everybody, "r3")
+        await create(follower, "two")
+        # This one still believes in the old leader, which says that it is none.
+        follower.raft.leader_id = "r1"
+        asyncio.get_running_loop().call_later(0.3, setattr, follower.raft, "leader_id", "r3")
+        await create(follower, "three")
+        assert len(second.store.view.services) == 3
+
+
+async def test_a_dead_leader_is_waited_out():
+    async with managers() as everybody:
+        leader, follower, _ = everybody
+        await create(follower, "one")
+        await leader.server.stop(None)
+        asyncio.get_running_loop().call_later(0.5, elect, everybody, "r3")
+        started = time.monotonic()
+        await create(follower, "two")
+        listed = await follower.stub.ListServices(c.ListServicesRequest())
+        assert len(listed.services) == 2
+        assert time.monotonic() - started < 4
+
+
+async def test_a_write_cut_off_while_the_leader_works_on_it_is_of_unknown_outcome_and_not_repeated():
+    async with managers() as everybody:
+        leader, follower, _ = everybody
+        proposer = LocalProposer(leader.store)
+        leader.store.attach(proposer)
+        proposer.pause()
+        call = create(follower, "web")
+        waiting = asyncio.create_task(error_of(call))
+        await asyncio.sleep(0.3)
+        await leader.server.stop(None)
+        assert type(await waiting) is OutcomeUnknown
+        assert proposer.entries == []
+        proposer.resume()
+
+
+async def test_a_read_cut_off_is_repeated_and_in_the_end_answered_stale():
+    async with managers() as everybody:
+        leader, follower, _ = everybody
+        await create(follower, "web")
+
+        async def hang(timeout_s: float) -> int:
+            await asyncio.sleep(timeout_s)
+            return await asyncio.Event().wait()
+
+        leader.raft.barrier = hang
+        call = follower.stub.ListServices(c.ListServicesRequest(), timeout=1)
+        listed = await call
+        assert len(listed.services) == 1
+        assert dict(await call.trailing_metadata())[STALE_KEY] == "1"
+
+
+async def test_without_a_leader_a_write_fails_within_five_seconds_and_succeeds_when_there_is_one():
+    async with managers() as everybody:
+        _, follower, _ = everybody
+        elect(everybody, None)
+        follower.raft.lost = {"r1", "r3"}
+        started = time.monotonic()
+        error = await error_of(create(follower, "web"))
+        assert time.monotonic() - started < 5
+        assert type(error) is NoQuorum
+        assert "1 of 3 managers reachable" in str(error)
+        call = follower.stub.ListNodes(c.ListNodesRequest(), timeout=1)
+        assert len((await call).nodes) == 3
+        assert dict(await call.trailing_metadata())[STALE_KEY] == "1"
+        elect(everybody, "r1")
+        await create(follower, "web")
+
+
+async def test_an_isolated_leader_tells_a_follower_why_it_cannot_write():
+    async with managers() as everybody:
+        leader, follower, _ = everybody
+        leader.raft.lost = {"r2", "r3"}
+        error = await error_of(create(follower, "web", timeout=1.5))
+        assert type(error) is NoQuorum
+        assert "writes need 2" in str(error)
+        call = follower.stub.ListNodes(c.ListNodesRequest())
+        await call
+        assert dict(await call.trailing_metadata())[STALE_KEY] == "1"
