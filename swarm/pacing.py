@@ -19,6 +19,7 @@ class Pacer:
         self._clock = clock
         self._slice_s = slice_s
         self._since_s = clock.monotonic_s()
+        self.worked_s = 0.0  # spent in steps so far, without the time that others took in between
 
     async def breathe(self) -> None:
         """Let the others on when this slice is used up."""
@@ -29,9 +30,12 @@ class Pacer:
     async def run(self, steps: Generator[None, None, R]) -> R:
         """Run all steps, breathing between them, and return the result."""
         while True:
+            began_s = self._clock.monotonic_s()
             try:
                 next(steps)
             except StopIteration as stop:
                 result: R = stop.value
                 return result
+            finally:
+                self.worked_s += self._clock.monotonic_s() - began_s
             await self.breathe()

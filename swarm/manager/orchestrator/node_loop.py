@@ -1,0 +1,137 @@
+"""The shell around nodes that change or stay away: constraint enforcer and orphans."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from swarm.api.v1.objects_pb2 import Node
+from swarm.api.v1.types_pb2 import TaskState, TaskStatus
+from swarm.clock import SECOND, Clock, timestamp
+from swarm.errors import NoQuorum, OutcomeUnknown, StaleVersion
+from swarm.manager.orchestrator.agenda import Agenda
+from swarm.manager.orchestrator.concerns import node_concerned
+from swarm.manager.orchestrator.enforcer import plan_evictions
+from swarm.manager.orchestrator.orphans import plan_orphans
+from swarm.manager.orchestrator.restart import NO_LONGER_FITS
+from swarm.manager.store.store import Store
+from swarm.manager.store.tables import copy_of
+from swarm.manager.store.transaction import Transaction
+from swarm.manager.store.watch import Commit, Watch, WatchOverflow
+from swarm.model import task_state
+from swarm.model.history import record_status
+from swarm.pacing import Pacer
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLoopSettings:
+    """Limits of the loop, each with its reason."""
+
+    tasks_per_commit: int = 200  # a transaction of this size is built and applied within a slice
+    failure_rest_s: float = 0.2  # after a commit that failed
+
+
+class NodeLoop:
+    """Rejects tasks that their node may not keep, and gives up those whose node stays away."""
+
+    def __init__(self, store: Store, clock: Clock, settings: NodeLoopSettings | None = None) -> None:
+        self._store = store
+        self._clock = clock
+        self._settings = settings or NodeLoopSettings()
+        self._pacer = Pacer(clock)
+        self._agenda = Agenda()
+
+    async def run(self) -> None:
+        """Run until cancelled; raises NotLeader when leadership is lost."""
+        with self._store.watch(Node) as watch:
+            await self._look_at_everything()
+            while True:
+                try:
+                    for commit in watch.drain():
+                        self._note(commit)
+                    self._agenda.ring(self._clock.now_ns())
+                    if self._agenda:
+                        await self._look_at(self._agenda.take())
+                    else:
+                        await self._wait(watch)
+                except WatchOverflow:
+                    await self._look_at_everything()
+
+    async def _look_at_everything(self) -> None:
+        for node in tuple(self._store.view.nodes):
+            self._agenda.add(node.id)
+        for task in tuple(self._store.view.tasks):
+            if task.node_id not in self._store.view.nodes:
+                self._agenda.add(task.node_id)
+            await self._pacer.breathe()
+
+    def _note(self, commit: Commit) -> None:
+        for event in commit.events:
+            if node_concerned(event):
+                self._agenda.add(event.object.id)
+
+    async def _wait(self, watch: Watch) -> None:
+        alarm_ns = self._agenda.next_alarm_ns()
+        rest_s = None
+        if alarm_ns is not None:
+            rest_s = max(0.0, (alarm_ns - self._clock.now_ns()) / SECOND)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(rest_s):
+                self._note(await anext(watch))
+
+    async def _look_at(self, node_id: str) -> None:
+        view, now_ns = self._store.view, self._clock.now_ns()
+        node, tasks = view.nodes.get(node_id), view.tasks.by_node(node_id)
+        orphans = plan_orphans(node, tasks, now_ns)
+        evicted = plan_evictions(node, tasks, view) if node is not None else ()
+        self._agenda.set_alarm(node_id, orphans.wake_at_ns)
+        try:
+            await self._end(node_id, orphans.task_ids, _ORPHANED)
+            await self._end(node_id, evicted, _REJECTED)
+        except (NoQuorum, OutcomeUnknown, StaleVersion) as error:
+            log.warning("orchestrator.commit_failed", node_id=node_id, reason=str(error))
+            self._agenda.add(node_id)
+            await asyncio.sleep(self._settings.failure_rest_s)
+        await self._pacer.breathe()
+
+    async def _end(self, node_id: str, task_ids: Sequence[str], status: TaskStatus) -> None:
+        """Write a terminal state on behalf of a node."""
+        limit = self._settings.tasks_per_commit
+        for start in range(0, len(task_ids), limit):
+            part, now_ns = task_ids[start : start + limit], self._clock.now_ns()
+            await self._store.update(partial(commit_end, task_ids=part, status=status, now_ns=now_ns))
+        if task_ids:
+            log.info("orchestrator.tasks_ended", node_id=node_id, tasks=len(task_ids), reason=status.message)
+
+
+_ORPHANED = TaskStatus(
+    state=task_state.ORPHANED, message="orphaned", err="the node of the task stayed away for too long"
+)
+_REJECTED = TaskStatus(state=task_state.REJECTED, message="rejected", err=NO_LONGER_FITS)
+
+
+def commit_end(transaction: Transaction, task_ids: Sequence[str], status: TaskStatus, now_ns: int) -> None:
+    """Give tasks that are not finished yet a terminal state."""
+    owner = _OWNER_OF[status.state]
+    ended = TaskStatus()
+    ended.CopyFrom(status)
+    ended.timestamp.CopyFrom(timestamp(now_ns))
+    for task_id in task_ids:
+        current = transaction.tasks.get(task_id)
+        if current is None or task_state.is_done(current):
+            continue
+        task_state.check_transition(current, status.state, owner)
+        task = copy_of(current)
+        record_status(task, ended)
+        transaction.update(task)
+
+
+_OWNER_OF: dict[TaskState, task_state.Owner] = {
+    task_state.ORPHANED: task_state.Owner.ORCHESTRATOR,
+    task_state.REJECTED: task_state.Owner.CONSTRAINT_ENFORCER,
+}

@@ -1,0 +1,216 @@
+"""Which slots does a rolling update take next, and has it succeeded?
+
+Decided anew each time from the service and its tasks: those that carry the present spec's version and
+replace another are the update's own. So there is nothing to remember, and a new leader goes on where the
+old one stopped.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.types_pb2 import UpdateConfig, UpdateStatus
+from swarm.clock import SECOND, nanoseconds, timestamp
+from swarm.manager.orchestrator.plan import NewTask, PlanBuilder, ServiceChange, Step
+from swarm.manager.orchestrator.restart import ended_by_itself
+from swarm.manager.orchestrator.service_view import ServiceView
+from swarm.manager.orchestrator.slots import Slot, ended_at_ns, ran_for_ns, running_since_ns, stopping
+from swarm.model import defaults, task_state
+
+_PAUSED = (UpdateStatus.STATE_PAUSED, UpdateStatus.STATE_ROLLBACK_PAUSED)
+_ACTIVE = (UpdateStatus.STATE_UPDATING, UpdateStatus.STATE_ROLLBACK_STARTED)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotProgress:
+    """How far the update is with one slot."""
+
+    slot: Slot
+    old: tuple[Task, ...]  # live, and not what the service asks for
+    new: tuple[Task, ...]  # live, and what it asks for
+    dirty: bool  # it needs, or still holds, a task of another version
+    first: Task | None  # the task with which the update began on this slot
+
+    @property
+    def is_todo(self) -> bool:
+        """Whether the update has to begin on this slot."""
+        return self.dirty and not self.new
+
+    @property
+    def reached_ns(self) -> int | None:
+        """When the update's task began to run, or ended without; None: not yet."""
+        if self.first is None:
+            return None
+        running_ns = running_since_ns(self.first)
+        if running_ns is None and task_state.is_done(self.first):
+            return ended_at_ns(self.first)
+        return running_ns
+
+
+def progress_of(view: ServiceView, slot: Slot) -> SlotProgress:
+    """Return how far the update is with `slot`."""
+    live = slot.live
+    old = tuple(task for task in live if view.is_dirty(task))
+    new = tuple(task for task in live if task not in old) if old else live
+    dirty = bool(old) or (not live and slot.newest is not None and view.is_dirty(slot.newest))
+    version = view.service.spec_version
+    first = next((task for task in slot.tasks if task.spec_version == version), None)
+    if first is not None and not first.previous_task_id:
+        first = None  # it filled a slot that was empty: scaled up, not updated
+    return SlotProgress(slot, old, new, dirty, first)
+
+
+class Updater:
+    """One look at the update of one service."""
+
+    def __init__(self, view: ServiceView, slots: Iterable[SlotProgress]) -> None:
+        self._view = view
+        self._slots: Sequence[SlotProgress] = tuple(slots)
+        self._state = view.service.update_status.state
+        rolling_back = self._state == UpdateStatus.STATE_ROLLBACK_STARTED
+        spec = view.service.spec
+        self._config = defaults.rollback(spec) if rolling_back else defaults.update(spec)
+
+    @property
+    def learns_from(self) -> frozenset[str]:
+        """Ids of tasks that must not be forgotten while the update goes on."""
+        if self._state not in _ACTIVE:
+            return frozenset()
+        return frozenset(one.first.id for one in self._slots if one.first is not None)
+
+    def plan(self, plan: PlanBuilder, busy: frozenset[tuple[int, str]]) -> None:
+        """Take the update one step further; `busy` are slots in which something else happens now."""
+        if self._state in _PAUSED:
+            return
+        if self._state not in _ACTIVE:
+            if not any(one.dirty for one in self._slots):
+                return
+            self._begin(plan)
+        elif self._failed(plan):
+            return
+        waiting = self._finish_slots(plan, busy)
+        todo = [one for one in self._slots if one.is_todo]
+        free = len(todo) if not self._config.parallelism else self._config.parallelism - waiting
+        for one in sorted(todo, key=_urgency)[: max(0, free)]:
+            if one.slot.key not in busy:
+                self._replace(plan, one)
+        if self._state in _ACTIVE and not waiting and not any(one.dirty for one in self._slots):
+            self._complete(plan)
+
+    # Beginning and ending.
+
+    def _begin(self, plan: PlanBuilder) -> None:
+        status = UpdateStatus(
+            state=UpdateStatus.STATE_UPDATING,
+            started_at=timestamp(self._view.now_ns),
+            message="update in progress",
+        )
+        plan.service_change = ServiceChange(status)
+
+    def _complete(self, plan: PlanBuilder) -> None:
+        """End the update once the last tasks were watched for long enough."""
+        if self._config.failure_action != UpdateConfig.FAILURE_ACTION_CONTINUE:
+            reached = [one.reached_ns for one in self._slots if one.reached_ns is not None]
+            watched_ns = max(reached, default=0) + self._watch_ns()
+            if reached and watched_ns > self._view.now_ns:
+                plan.wake(watched_ns)
+                return
+        rolling_back = self._state == UpdateStatus.STATE_ROLLBACK_STARTED
+        state = UpdateStatus.STATE_ROLLBACK_COMPLETED if rolling_back else UpdateStatus.STATE_COMPLETED
+        self._change(plan, state, "rollback completed" if rolling_back else "update completed")
+
+    def _watch_ns(self) -> int:
+        monitor_ns, delay_ns = self._config.monitor_ns, self._config.delay_ns
+        return monitor_ns if delay_ns < monitor_ns else delay_ns + SECOND
+
+    def _failed(self, plan: PlanBuilder) -> bool:
+        """Pause or roll back when too many tasks failed; return whether that is so."""
+        if self._config.failure_action == UpdateConfig.FAILURE_ACTION_CONTINUE:
+            return False
+        failed = [one.first for one in self._slots if one.first is not None and self._is_failure(one.first)]
+        total = sum(1 for one in self._slots if one.first is not None or one.is_todo)
+        if not failed or len(failed) / total <= self._config.max_failure_ratio:
+            return False
+        why = failed[-1].status.err or failed[-1].status.message
+        reason = f"because task {failed[-1].id} failed or ended early" + (f": {why}" if why else "")
+        if self._state == UpdateStatus.STATE_ROLLBACK_STARTED:
+            # Whatever a rollback should do when it fails: going back once more would never end.
+            self._change(plan, UpdateStatus.STATE_ROLLBACK_PAUSED, f"rollback paused {reason}")
+        elif self._config.failure_action == UpdateConfig.FAILURE_ACTION_PAUSE:
+            self._change(plan, UpdateStatus.STATE_PAUSED, f"update paused {reason}")
+        elif not self._view.service.HasField("previous_spec"):
+            self._change(
+                plan, UpdateStatus.STATE_PAUSED, f"update paused, there is no previous spec, {reason}"
+            )
+        else:
+            self._change(
+                plan, UpdateStatus.STATE_ROLLBACK_STARTED, f"update rolled back {reason}", roll_back=True
+            )
+        return True
+
+    def _is_failure(self, task: Task) -> bool:
+        """Whether the update's task ended before it could be trusted; also with exit code 0."""
+        if not ended_by_itself(task):
+            return False
+        # What failed before the update was resumed was forgiven by resuming it.
+        if ended_at_ns(task) < nanoseconds(self._view.service.update_status.started_at):
+            return False
+        ran_ns = ran_for_ns(task)
+        return ran_ns is None or ran_ns <= self._config.monitor_ns
+
+    def _change(
+        self, plan: PlanBuilder, state: "UpdateStatus.State", message: str, *, roll_back: bool = False
+    ) -> None:
+        status = UpdateStatus()
+        status.CopyFrom(self._view.service.update_status)
+        status.state = state
+        status.message = message
+        status.completed_at.CopyFrom(timestamp(self._view.now_ns))
+        plan.service_change = ServiceChange(status, roll_back)
+
+    # Slots.
+
+    def _finish_slots(self, plan: PlanBuilder, busy: frozenset[tuple[int, str]]) -> int:
+        """Stop old tasks whose successor runs; return how many slots the update still waits for."""
+        waiting = 0
+        for one in self._slots:
+            if one.old and one.new and one.slot.key not in busy and self._may_stop_old(one):
+                desire = tuple((task.id, task_state.SHUTDOWN) for task in one.old)
+                plan.steps.append(Step(desire=desire))
+            if one.first is None or one.is_todo:
+                continue
+            reached_ns = one.reached_ns
+            if reached_ns is None:
+                waiting += 1
+            elif reached_ns + self._config.delay_ns > self._view.now_ns:
+                waiting += 1
+                plan.wake(reached_ns + self._config.delay_ns)
+        return waiting
+
+    def _may_stop_old(self, one: SlotProgress) -> bool:
+        if self._config.order == UpdateConfig.ORDER_STOP_FIRST:
+            return True
+        if any(map(task_state.is_running, one.new)):
+            return True
+        goes_on = self._config.failure_action == UpdateConfig.FAILURE_ACTION_CONTINUE
+        return goes_on and one.first is not None and self._is_failure(one.first)
+
+    def _replace(self, plan: PlanBuilder, one: SlotProgress) -> None:
+        """Put a task of the present spec into a slot."""
+        start_first = self._config.order == UpdateConfig.ORDER_START_FIRST
+        stops = () if start_first else one.old
+        held = bool(stops) or bool(stopping(one.slot, self._view.nodes))
+        new_task = NewTask(
+            slot=one.slot.number,
+            node_id=one.slot.node_id,
+            desired_state=task_state.READY if held and not start_first else task_state.RUNNING,
+            previous=one.old[-1] if one.old else one.slot.newest,
+        )
+        desire = tuple((task.id, task_state.SHUTDOWN) for task in stops)
+        live = frozenset(task.id for task in one.slot.live)
+        plan.steps.append(Step(desire=desire, create=new_task, live=live))
+
+
+def _urgency(one: SlotProgress) -> tuple[bool, int, str]:
+    """Slots without a running task first: to replace what does not run costs nothing."""
+    return any(map(task_state.is_running, one.old)), *one.slot.key
