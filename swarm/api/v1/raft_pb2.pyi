@@ -8,14 +8,48 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RaftMember(_message.Message):
-    __slots__ = ("raft_id", "node_id", "addr")
+    __slots__ = ("raft_id", "node_id", "addr", "learner")
     RAFT_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ADDR_FIELD_NUMBER: _ClassVar[int]
+    LEARNER_FIELD_NUMBER: _ClassVar[int]
     raft_id: str
     node_id: str
     addr: str
-    def __init__(self, raft_id: _Optional[str] = ..., node_id: _Optional[str] = ..., addr: _Optional[str] = ...) -> None: ...
+    learner: bool
+    def __init__(self, raft_id: _Optional[str] = ..., node_id: _Optional[str] = ..., addr: _Optional[str] = ..., learner: _Optional[bool] = ...) -> None: ...
+
+class RaftMembership(_message.Message):
+    __slots__ = ("members", "removed")
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    members: _containers.RepeatedCompositeFieldContainer[RaftMember]
+    removed: _containers.RepeatedCompositeFieldContainer[RaftMember]
+    def __init__(self, members: _Optional[_Iterable[_Union[RaftMember, _Mapping]]] = ..., removed: _Optional[_Iterable[_Union[RaftMember, _Mapping]]] = ...) -> None: ...
+
+class RaftLogBase(_message.Message):
+    __slots__ = ("cluster_id", "raft_id", "membership", "contacts")
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    RAFT_ID_FIELD_NUMBER: _ClassVar[int]
+    MEMBERSHIP_FIELD_NUMBER: _ClassVar[int]
+    CONTACTS_FIELD_NUMBER: _ClassVar[int]
+    cluster_id: str
+    raft_id: str
+    membership: RaftMembership
+    contacts: _containers.RepeatedCompositeFieldContainer[RaftMember]
+    def __init__(self, cluster_id: _Optional[str] = ..., raft_id: _Optional[str] = ..., membership: _Optional[_Union[RaftMembership, _Mapping]] = ..., contacts: _Optional[_Iterable[_Union[RaftMember, _Mapping]]] = ...) -> None: ...
+
+class RaftSnapshotHeader(_message.Message):
+    __slots__ = ("cluster_id", "index", "term", "membership")
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    MEMBERSHIP_FIELD_NUMBER: _ClassVar[int]
+    cluster_id: str
+    index: int
+    term: int
+    membership: RaftMembership
+    def __init__(self, cluster_id: _Optional[str] = ..., index: _Optional[int] = ..., term: _Optional[int] = ..., membership: _Optional[_Union[RaftMembership, _Mapping]] = ...) -> None: ...
 
 class MembershipChange(_message.Message):
     __slots__ = ("kind", "member")

@@ -1,0 +1,108 @@
+"""When is a snapshot due, and how much of the log may then go?"""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from swarm.errors import InvariantBroken
+from swarm.manager.raft.journal import Compaction, DurableJournal
+from swarm.manager.raft.membership import contacts_beside
+from swarm.manager.raft.replication import term_at
+from swarm.manager.raft.snapshots import Snapshot, SnapshotStore
+from swarm.manager.store.proposer import FrozenState
+
+if TYPE_CHECKING:
+    from swarm.manager.raft.core import Core
+
+log = structlog.get_logger(__name__)
+
+RETRY_S = 10.0  # after a snapshot that could not be written
+
+
+def recover(journal: DurableJournal, snapshots: SnapshotStore) -> None:
+    """Make log and newest snapshot fit each other after a start.
+
+    Raises InvariantBroken when committed entries are missing between them.
+    """
+    first, last = journal[0][1], journal[-1][1]
+    snapshot = snapshots.latest
+    if snapshot is not None and snapshot.cluster_id != journal.cluster_id:
+        raise InvariantBroken(f"the snapshot {snapshot.name} belongs to cluster {snapshot.cluster_id}")
+    if first > max(1, snapshot.index if snapshot else 0):
+        have = f"the newest usable snapshot ends at entry {snapshot.index}" if snapshot else "there is none"
+        damaged = f" (damaged: {', '.join(snapshots.damaged)})" if snapshots.damaged else ""
+        raise InvariantBroken(
+            f"the Raft log in {snapshots.disk.directory} needs a snapshot of entry {first} or later, but "
+            f"{have}{damaged}; remove this manager's Raft directory and let it join again"
+        )
+    if snapshot is not None and term_at(journal, snapshot.index) != snapshot.term:
+        # Killed between the installation of a snapshot and the reset of the log.
+        if snapshot.index <= last and snapshot.index <= journal.getRaftCommitIndex():
+            raise InvariantBroken(f"the Raft log and the snapshot {snapshot.name} disagree")
+        known = (*journal.history().current.members.values(), *journal.contacts)
+        contacts = contacts_beside(snapshot.membership, known)
+        journal.reset(snapshot.index, snapshot.term, snapshot.membership, contacts)
+
+
+class Compactor:
+    """Takes snapshots and shortens the log, with at most one of either under way."""
+
+    def __init__(self, core: "Core") -> None:
+        self._core = core
+        self._busy = False
+        self._not_before = 0.0
+        self._bytes_before = 0  # appended up to the last snapshot
+
+    def check(self, now: float) -> None:
+        """Start a snapshot if one is due."""
+        core = self._core
+        if self._busy or now < self._not_before:
+            return
+        entries = core.applied_index - (core.snapshots.latest.index if core.snapshots.latest else 1)
+        size = core.journal.appended_bytes - self._bytes_before
+        timing = core.timing
+        if entries >= timing.snapshot_entries or (size >= timing.snapshot_bytes and entries > 1):
+            self._busy = True
+            core.host.freeze(self._frozen)
+
+    def _frozen(self, index: int, state: FrozenState) -> None:
+        core = self._core
+        latest = core.snapshots.latest
+        term = term_at(core.journal, index)
+        if term is None or index <= (latest.index if latest else 1):  # a newer one was installed meanwhile
+            self._finish()
+            return
+        self._bytes_before = core.journal.appended_bytes
+        membership = core.history.at(index)
+        write = partial(core.snapshots.write, core.journal.cluster_id, index, term, membership)
+        core.host.work(lambda: write(state.records()), self._written)
+
+    def _written(self, result: Snapshot | Exception) -> None:
+        core = self._core
+        if isinstance(result, Exception):
+            log.error("raft.snapshot_failed", reason=str(result))
+            self._finish(RETRY_S)
+            return
+        core.snapshots.adopt(result)
+        log.info("raft.snapshot_written", raft_index=result.index)
+        # The log reaches back to the older snapshot, so that a start can do without the newer one.
+        cut = min(result.index - core.timing.trailing_entries, core.snapshots.log_needed_from)
+        if cut <= core.journal[0][1]:
+            self._finish()
+            return
+        compaction = core.journal.begin_compaction(cut, core.history.at(cut))
+        core.host.work(compaction.write, partial(self._rewritten, compaction))
+
+    def _rewritten(self, compaction: Compaction, result: Exception | None) -> None:
+        core = self._core
+        if isinstance(result, Exception):
+            log.error("raft.log_compaction_failed", reason=str(result))
+            core.journal.abandon_compaction(compaction)
+        elif core.journal.finish_compaction(compaction):
+            core.history.compact(core.journal[0][1])
+        self._finish()
+
+    def _finish(self, pause_s: float = 0.0) -> None:
+        self._busy = False
+        self._not_before = self._core.now() + pause_s

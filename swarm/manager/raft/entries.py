@@ -1,0 +1,40 @@
+"""What an entry of the log holds: a type byte, as in pysyncobj, then data or a membership change."""
+
+from google.protobuf.message import DecodeError
+
+from swarm.api.v1.raft_pb2 import MembershipChange
+from swarm.errors import InvariantBroken
+
+Entry = tuple[bytes, int, int]  # command, index, term
+
+DATA = b"\x00"
+NOOP = b"\x01"
+CHANGE = b"\x02"
+
+ENTRY_BYTES_MAX = 8 * 1024 * 1024  # the store's own limit is about half of it
+FIRST_INDEX = 1  # every log starts with the same empty entry
+
+
+def data_command(data: bytes) -> bytes:
+    """Return the command that carries an entry for the state machine."""
+    return DATA + data
+
+
+def change_command(change: MembershipChange) -> bytes:
+    """Return the command that carries a membership change."""
+    return CHANGE + change.SerializeToString(deterministic=True)
+
+
+def data_of(command: bytes) -> bytes | None:
+    """Return what the state machine has to apply, None for entries that are not for it."""
+    return command[1:] if command[:1] == DATA else None
+
+
+def change_of(command: bytes) -> MembershipChange | None:
+    """Return the membership change that a command carries, None for other commands."""
+    if command[:1] != CHANGE:
+        return None
+    try:
+        return MembershipChange.FromString(command[1:])
+    except DecodeError as error:
+        raise InvariantBroken("a membership change in the log cannot be read") from error

@@ -1,0 +1,416 @@
+"""The durable log: an append-only, checksummed file behind pysyncobj's journal interface.
+
+A file is a magic number and frames; a frame is what one fsync made durable: length, checksum, records.
+So a broken frame with a valid one after it cannot be the trace of a crash, because the later one was only
+written after the earlier one was synced: such a file is refused. A broken frame at the end is a crash
+during the write: nobody was told of its contents, and it is cut off.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import overload
+
+import structlog
+from google.protobuf.message import DecodeError
+from pysyncobj.journal import Journal
+
+from swarm.api.v1.raft_pb2 import RaftLogBase, RaftMember
+from swarm.errors import InvariantBroken
+from swarm.manager.raft.disk import Disk, DiskFile
+from swarm.manager.raft.entries import FIRST_INDEX, NOOP, Entry, change_of
+from swarm.manager.raft.membership import Membership, MembershipHistory, from_message, to_message
+
+log = structlog.get_logger(__name__)
+
+NAME = "log"
+_NEW_PREFIX = "log.new."
+
+MAGIC = b"swrmlog1"
+_FRAME = struct.Struct("<II")  # length of the body, its CRC-32
+_RECORD = struct.Struct("<BQQI")  # type, two numbers, length of the payload
+_BASE, _ENTRY, _TRUNCATE, _HARDSTATE, _COMMIT = 1, 2, 3, 4, 5
+_COPY_BYTES = 1024 * 1024
+
+
+def _record(kind: int, first: int = 0, second: int = 0, payload: bytes = b"") -> bytes:
+    return _RECORD.pack(kind, first, second, len(payload)) + payload
+
+
+def _frame(body: bytes) -> bytes:
+    return _FRAME.pack(len(body), zlib.crc32(body)) + body
+
+
+def _hardstate(term: int, vote: str | None) -> bytes:
+    return _record(_HARDSTATE, term, int(vote is not None), (vote or "").encode())
+
+
+def _body_at(data: bytes, offset: int) -> bytes | None:
+    """Return the body of the frame at `offset`, None if there is no valid one."""
+    start = offset + _FRAME.size
+    if start > len(data):
+        return None
+    length, checksum = _FRAME.unpack_from(data, offset)
+    if not _RECORD.size <= length <= len(data) - start or not _BASE <= data[start] <= _COMMIT:
+        return None
+    body = data[start : start + length]
+    return body if zlib.crc32(body) == checksum else None
+
+
+def _valid_frame_after(data: bytes, offset: int) -> int | None:
+    last = len(data) - _FRAME.size - _RECORD.size
+    return next((at for at in range(offset, last + 1) if _body_at(data, at) is not None), None)
+
+
+@dataclass(slots=True)
+class Compaction:
+    """A shorter log, written next to the old one by a worker thread."""
+
+    disk: Disk
+    name: str
+    base: RaftLogBase
+    entries: list[Entry]
+    term: int
+    vote: str | None
+    commit: int
+    file: DiskFile | None = None
+
+    def write(self) -> None:
+        """Write and sync the new file; raises OSError."""
+        self.file = self.disk.create(self.name)
+        self.file.append(MAGIC)
+        for body in self._bodies():
+            self.file.append(_frame(body))
+        self.file.sync()
+
+    def _bodies(self) -> Iterator[bytes]:
+        first = _record(_BASE, self.entries[0][1], self.entries[-1][1], self.base.SerializeToString())
+        records = [first, _hardstate(self.term, self.vote)]
+        size = 0
+        for command, index, term in self.entries:
+            records.append(_record(_ENTRY, index, term, command))
+            size += len(command)
+            if size >= _COPY_BYTES:
+                yield b"".join(records)
+                records, size = [], 0
+        records.append(_record(_COMMIT, self.commit))
+        yield b"".join(records)
+
+    def put_in_place(self) -> DiskFile:
+        """Give the new file the name of the log."""
+        assert self.file is not None
+        self.disk.rename(self.name, NAME)
+        return self.file
+
+    def discard(self) -> None:
+        """Remove the new file."""
+        if self.file is not None:
+            self.file.close()
+        self.disk.remove(self.name)
+
+
+class DurableJournal(Journal):
+    """The log of one member, in memory and on disk. One thread only, except for `Compaction.write`."""
+
+    def __init__(self, disk: Disk) -> None:
+        """Read the log; raises FileNotFoundError, and InvariantBroken if it is damaged."""
+        self._disk = disk
+        for name in disk.names():
+            if name.startswith(_NEW_PREFIX):  # left by a crash during a compaction
+                disk.remove(name)
+        self._entries: list[Entry] = []
+        self._base_message = RaftLogBase()
+        self._term = 0
+        self._vote: str | None = None
+        self._commit = FIRST_INDEX
+        self._written_commit = 0
+        self._highest = 0
+        self._promised = 0
+        self._pending: list[bytes] = []
+        self._compaction: Compaction | None = None
+        self._compactions = 0
+        self._tail: list[bytes] = []  # frames since the compaction that is under way began
+        self._broken: OSError | None = None
+        self.appended_bytes = 0
+        self._file = disk.open(NAME)
+        try:
+            self._load()
+        except BaseException:
+            self._file.close()
+            raise
+        self.synced_index = self._entries[-1][1]
+
+    @staticmethod
+    def exists(disk: Disk) -> bool:
+        """Tell whether this directory holds a log."""
+        return NAME in disk.names()
+
+    @staticmethod
+    def create(disk: Disk, cluster_id: str, raft_id: str, membership: Membership) -> None:
+        """Create the log of a new member, atomically; `membership` as far as it is known."""
+        base = RaftLogBase(cluster_id=cluster_id, raft_id=raft_id, membership=to_message(membership))
+        first: Entry = (NOOP, FIRST_INDEX, 0)
+        created = Compaction(disk, f"{_NEW_PREFIX}0", base, [first], 0, None, FIRST_INDEX)
+        created.write()
+        created.put_in_place().close()
+
+    @property
+    def cluster_id(self) -> str:
+        """The cluster that the log belongs to."""
+        return self._base_message.cluster_id
+
+    @property
+    def raft_id(self) -> str:
+        """The member whose log it is."""
+        return self._base_message.raft_id
+
+    @property
+    def base_membership(self) -> Membership:
+        """The membership as of the first entry."""
+        return from_message(self._base_message.membership)
+
+    @property
+    def contacts(self) -> tuple[RaftMember, ...]:
+        """Members that are known although the log up to here does not tell of them."""
+        return tuple(self._base_message.contacts)
+
+    def history(self) -> MembershipHistory:
+        """Return the membership at every entry: a change counts once appended, also after a restart."""
+        history = MembershipHistory(self._entries[0][1], self.base_membership)
+        for command, index, _ in self._entries[1:]:
+            change = change_of(command)
+            if change is not None:
+                history.append(index, change)
+        return history
+
+    # What is on disk, read back.
+
+    def _load(self) -> None:
+        data = self._file.read(0, self._file.size())
+        if not data.startswith(MAGIC):
+            raise self._damaged(0, "it does not begin like a log of this version")
+        offset = len(MAGIC)
+        while offset < len(data):
+            body = _body_at(data, offset)
+            if body is None:
+                self._cut_tail(data, offset)
+                break
+            self._replay(body, offset)
+            offset += _FRAME.size + len(body)
+        if not self._entries or self._highest < self._promised or self._commit > self._entries[-1][1]:
+            raise self._damaged(offset, "entries that were synced are missing at its end")
+
+    def _cut_tail(self, data: bytes, offset: int) -> None:
+        later = _valid_frame_after(data, offset + 1)
+        if later is not None:
+            raise self._damaged(offset, f"a broken frame, with a valid one after it at offset {later}")
+        log.warning("raft.log_tail_cut", offset=offset, cut_bytes=len(data) - offset)
+        self._file.truncate(offset)
+
+    def _damaged(self, offset: int, reason: str) -> InvariantBroken:
+        return InvariantBroken(
+            f"the Raft log {self._file.path} is damaged at offset {offset}: {reason}. Entries that were "
+            "acknowledged may be lost, so it is not used; remove this manager's Raft directory and let it "
+            "join again"
+        )
+
+    def _replay(self, body: bytes, offset: int) -> None:
+        position = 0
+        while position < len(body):
+            if position + _RECORD.size > len(body):
+                raise self._damaged(offset, "a record is too short")
+            kind, first, second, length = _RECORD.unpack_from(body, position)
+            position += _RECORD.size
+            payload = body[position : position + length]
+            position += length
+            if position > len(body):
+                raise self._damaged(offset, "a record is longer than its frame")
+            self._replay_record(kind, first, second, payload, offset)
+
+    def _replay_record(self, kind: int, first: int, second: int, payload: bytes, offset: int) -> None:
+        if kind == _ENTRY:
+            if not self._base_message.raft_id or (self._entries and first != self._entries[-1][1] + 1):
+                raise self._damaged(offset, f"entry {first} does not follow the one before it")
+            self._entries.append((payload, first, second))
+            self._highest = max(self._highest, first)
+        elif kind == _TRUNCATE:
+            if not self._entries or first <= self._entries[0][1]:
+                raise self._damaged(offset, "it cuts its own first entry")
+            del self._entries[first - self._entries[0][1] :]
+        elif kind == _HARDSTATE:
+            self._term, self._vote = first, payload.decode() if second else None
+        elif kind == _COMMIT:
+            self._commit = self._written_commit = first
+        elif kind == _BASE:
+            try:
+                self._base_message = RaftLogBase.FromString(payload)
+            except DecodeError as error:
+                raise self._damaged(offset, "its first record cannot be read") from error
+            self._promised = second
+        else:
+            raise self._damaged(offset, f"a record of the unknown type {kind}")
+
+    # Writing: records are collected, and one sync makes them durable together.
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether something waits for `sync`."""
+        return bool(self._pending)
+
+    def sync(self) -> None:
+        """Make everything durable that was written so far; raises OSError, and from then on always."""
+        if self._broken is not None:
+            raise self._broken
+        if not self._pending:
+            return
+        if self._commit != self._written_commit:
+            self._pending.append(_record(_COMMIT, self._commit))
+        frame = _frame(b"".join(self._pending))
+        try:
+            self._file.append(frame)
+            self._file.sync()
+        except OSError as error:
+            self._broken = error  # the kernel may have dropped the pages: a retry could lie
+            raise
+        self._pending.clear()
+        self._written_commit = self._commit
+        self.synced_index = self._entries[-1][1]
+        if self._compaction is not None:
+            self._tail.append(frame)
+
+    def add(self, command: bytes, idx: int, term: int) -> None:
+        """Append an entry; its index must follow the last one."""
+        if idx != self._entries[-1][1] + 1:
+            raise InvariantBroken(f"entry {idx} was appended after {self._entries[-1][1]}")
+        self._entries.append((command, idx, term))
+        self._pending.append(_record(_ENTRY, idx, term, command))
+        self.appended_bytes += len(command)
+
+    def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803  # pysyncobj's name
+        """Cut the log at a position; the first entry always stays."""
+        if entryFrom < 1:
+            raise InvariantBroken("the first entry of the log cannot be cut")
+        if entryFrom < len(self._entries):
+            self._pending.append(_record(_TRUNCATE, self._entries[entryFrom][1]))
+            del self._entries[entryFrom:]
+            self.synced_index = min(self.synced_index, self._entries[-1][1])
+
+    def setCurrentTerm(self, term: int, votedForNodeId: str | None) -> None:  # noqa: N802, N803
+        """Note term and vote."""
+        if (term, votedForNodeId) != (self._term, self._vote):
+            self._term, self._vote = term, votedForNodeId
+            self._pending.append(_hardstate(term, votedForNodeId))
+
+    def setRaftCommitIndex(self, raftCommitIndex: int) -> None:  # noqa: N802, N803
+        """Note the commit index; it goes to disk with something else, or once a second."""
+        self._commit = raftCommitIndex
+
+    def onOneSecondTimer(self) -> None:  # noqa: N802
+        """Write the commit index if it has moved."""
+        if self._commit != self._written_commit and not self._pending:
+            self._pending.append(_record(_COMMIT, self._commit))
+
+    # Reading.
+
+    @overload
+    def __getitem__(self, item: int) -> Entry: ...
+    @overload
+    def __getitem__(self, item: slice) -> list[Entry]: ...
+    def __getitem__(self, item: int | slice) -> Entry | list[Entry]:
+        return self._entries[item]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def getRaftCommitIndex(self) -> int:  # noqa: N802
+        """Return the commit index as last noted."""
+        return self._commit
+
+    def getCurrentTerm(self) -> int:  # noqa: N802
+        """Return the term."""
+        return self._term
+
+    def getVotedForNodeId(self) -> str | None:  # noqa: N802
+        """Return whom this member voted for in the term."""
+        return self._vote
+
+    # Cutting the front off.
+
+    def begin_compaction(self, index: int, membership: Membership) -> Compaction:
+        """Return the work of rewriting the log with the entry at `index` as its first one.
+
+        `Compaction.write` may run in another thread while this log goes on; then `finish_compaction`.
+        """
+        self.sync()
+        keep = self._entries[index - self._entries[0][1] :]
+        self._tail.clear()
+        self._compaction = self._rewrite(membership, keep, self._commit)
+        return self._compaction
+
+    def finish_compaction(self, compaction: Compaction) -> bool:
+        """Put the rewritten log in place of this one, with everything that was synced meanwhile.
+
+        Returns False, and leaves the log as it is, when the rewritten one could not be completed or the log
+        was reset meanwhile.
+        """
+        self.sync()
+        if self._compaction is not compaction or compaction.file is None:
+            self.abandon_compaction(compaction)
+            return False
+        try:
+            compaction.file.append(b"".join(self._tail))
+            compaction.file.sync()
+        except OSError as error:
+            log.warning("raft.log_compaction_failed", reason=str(error))
+            self.abandon_compaction(compaction)
+            return False
+        self._adopt(compaction)
+        del self._entries[: compaction.entries[0][1] - self._entries[0][1]]
+        return True
+
+    def abandon_compaction(self, compaction: Compaction) -> None:
+        """Drop a compaction that failed or came too late."""
+        compaction.discard()
+        if self._compaction is compaction:
+            self._compaction = None
+            self._tail.clear()
+
+    def reset(
+        self, index: int, term: int, membership: Membership, contacts: Iterable[RaftMember] = ()
+    ) -> None:
+        """Forget all entries: the log starts anew behind a snapshot of the state at `index`."""
+        compaction = self._rewrite(membership, [(NOOP, index, term)], index)
+        del compaction.base.contacts[:]
+        compaction.base.contacts.extend(contacts)
+        compaction.write()
+        self._adopt(compaction)
+        self._entries = list(compaction.entries)
+        self._pending.clear()
+        self._commit = self._written_commit = self.synced_index = index
+
+    def _rewrite(self, membership: Membership, entries: list[Entry], commit: int) -> Compaction:
+        base = RaftLogBase(
+            cluster_id=self.cluster_id,
+            raft_id=self.raft_id,
+            membership=to_message(membership),
+            contacts=self._base_message.contacts,
+        )
+        self._compactions += 1
+        name = f"{_NEW_PREFIX}{self._compactions}"
+        return Compaction(self._disk, name, base, entries, self._term, self._vote, commit)
+
+    def _adopt(self, compaction: Compaction) -> None:
+        file = compaction.put_in_place()
+        self._file.close()
+        self._file = file
+        self._base_message = compaction.base
+        self._compaction = None
+        self._tail.clear()
+
+    def _destroy(self) -> None:
+        try:
+            if self._broken is None:
+                self.sync()
+        finally:
+            self._file.close()

@@ -1,0 +1,58 @@
+"""One turn of the raft thread, in the order that durability rests on.
+
+What arrived is handled before the timers are looked at, so that a stall makes nobody campaign. Nothing that
+promises something leaves before the disk has it: replies, votes, and what the event loop is told. Only
+entries may overtake the disk, and only if none of them says "committed" of what is not on disk here.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from swarm.manager.raft.core import Core
+from swarm.manager.raft.journal import DurableJournal
+from swarm.manager.raft.outbox import Outbox
+
+
+class Turn:
+    """The steps of a turn; the simulator kills members between any two of them."""
+
+    def __init__(
+        self, core: Core, journal: DurableJournal, transport: Outbox, hand_over: Callable[[], None]
+    ) -> None:
+        """`hand_over` lets go of what the core told its host during the turn."""
+        self._core = core
+        self._journal = journal
+        self._transport = transport
+        self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self.steps: tuple[Callable[[], None], ...] = (
+            self._handle_inbox,
+            core.tick,
+            self._release_entries,
+            journal.sync,
+            transport.release,
+            hand_over,
+        )
+
+    def put(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Have `function` called at the start of the next turn; for any thread."""
+        self._inbox.append((function, arguments))
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something has arrived since the turn began."""
+        return bool(self._inbox)
+
+    def run(self) -> None:
+        """Take one turn; raises OSError when the disk fails, and then nothing more must be done."""
+        for step in self.steps:
+            step()
+
+    def _handle_inbox(self) -> None:
+        for _ in range(len(self._inbox)):
+            function, arguments = self._inbox.popleft()
+            function(*arguments)
+
+    def _release_entries(self) -> None:
+        if self._core.is_leader and self._core.commit_index <= self._journal.synced_index:
+            self._transport.release(appends_only=True)

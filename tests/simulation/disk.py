@@ -1,0 +1,77 @@
+"""A disk under virtual power: what was not synced may be gone, or half there, after a cut."""
+
+import random
+from pathlib import PurePosixPath
+
+
+class Inode:
+    """The contents of a file, and how much of it is on the medium."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.synced = 0
+
+
+class SimFile:
+    """An open file; the interface of `swarm.manager.raft.disk.DiskFile`."""
+
+    def __init__(self, inode: Inode, name: str) -> None:
+        self._inode = inode
+        self.path = PurePosixPath(name)
+
+    def append(self, data: bytes) -> None:
+        self._inode.data += data
+
+    def read(self, offset: int, size: int) -> bytes:
+        return bytes(self._inode.data[offset : offset + size])
+
+    def size(self) -> int:
+        return len(self._inode.data)
+
+    def truncate(self, size: int) -> None:
+        del self._inode.data[size:]
+        self._inode.synced = min(self._inode.synced, size)
+
+    def sync(self) -> None:
+        self._inode.synced = len(self._inode.data)
+
+    def close(self) -> None:
+        pass
+
+
+class SimDisk:
+    """One directory; the interface of `swarm.manager.raft.disk.Disk`."""
+
+    directory = PurePosixPath("/simulated")
+
+    def __init__(self) -> None:
+        self._names: dict[str, Inode] = {}
+        self._durable_names: dict[str, Inode] = {}
+
+    def create(self, name: str) -> SimFile:
+        self._names[name] = Inode()
+        return SimFile(self._names[name], name)
+
+    def open(self, name: str) -> SimFile:
+        return SimFile(self._names[name], name)
+
+    def rename(self, old: str, new: str) -> None:
+        self._names[new] = self._names.pop(old)
+        self._durable_names = dict(self._names)
+
+    def remove(self, name: str) -> None:
+        self._names.pop(name, None)
+
+    def names(self) -> list[str]:
+        return sorted(self._names)
+
+    def cut_power(self, rng: random.Random) -> None:
+        """Lose what was not synced; of the end of each file, any part may have made it, or be zeros."""
+        self._names = dict(self._durable_names)
+        for inode in self._names.values():
+            kept = rng.randint(inode.synced, len(inode.data))
+            lost = len(inode.data) - kept
+            del inode.data[kept:]
+            if rng.random() < 0.3:
+                inode.data += bytes(rng.randint(0, lost))
+            inode.synced = len(inode.data)

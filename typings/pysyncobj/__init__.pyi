@@ -1,0 +1,2 @@
+from .config import SyncObjConf as SyncObjConf
+from .syncobj import SyncObj as SyncObj
