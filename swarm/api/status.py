@@ -155,8 +155,12 @@ def _streaming(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Asy
             if not hasattr(answer, "__aiter__"):  # a coroutine that writes with context.write()
                 await answer
                 return
-            async for message in answer:
-                yield message
+            try:
+                async for message in answer:
+                    yield message
+            finally:  # also when the caller left while a message was under way
+                if hasattr(answer, "aclose"):
+                    await answer.aclose()
         except errors.SwarmError as error:
             await abort(context, error)
 

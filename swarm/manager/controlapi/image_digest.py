@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from swarm.api.v1.specs_pb2 import ContainerSpec
-from swarm.errors import NotPermitted, SwarmError, TransientError, Unauthenticated
+from swarm.errors import NotPermitted, SwarmError, TaskFailure, TransientError, Unauthenticated
 from swarm.manager.controlapi.ports import ResolveImage
 from swarm.manager.store.tables import ReadView
 from swarm.model.reference import parse_reference
@@ -36,7 +36,7 @@ async def pin_image(
     auth = container.registry_auth if container.HasField("registry_auth") else None
     try:
         container.image_digest = await asyncio.wait_for(ask_registry(str(reference), auth), RESOLVE_S)
-    except (TransientError, NotPermitted, Unauthenticated, TimeoutError) as error:
+    except (TransientError, NotPermitted, Unauthenticated, TaskFailure, TimeoutError) as error:
         why = str(error) if isinstance(error, SwarmError) else f"no answer within {RESOLVE_S:g} s"
         log.info("controlapi.image_not_resolved", image=str(reference), reason=why)
         return [_unpinned(container.image, f"its registry could not be asked ({why})")]

@@ -5,7 +5,8 @@ from typing import Protocol
 
 import grpc
 
-from swarm.api.v1.control_pb2 import Filters, LoadImageRequest, ServiceLogsRequest, ServiceLogsResponse
+from swarm.api.v1.control_pb2 import Filters, LoadImageRequest, ServiceLogsResponse
+from swarm.api.v1.logs_pb2 import LogOptions, LogSelector
 from swarm.api.v1.objects_pb2 import Image
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.api.v1.types_pb2 import RegistryAuth
@@ -59,5 +60,5 @@ class ImageControl(Protocol):
 class LogControl(Protocol):
     """Output of containers."""
 
-    def service_logs(self, request: ServiceLogsRequest) -> AsyncIterator[ServiceLogsResponse]:
-        """Yield the lines asked for; called on any manager."""
+    def stream(self, selector: LogSelector, options: LogOptions) -> AsyncIterator[ServiceLogsResponse]:
+        """Yield the lines asked for; called on any manager, closed when the reader leaves."""

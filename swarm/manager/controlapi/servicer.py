@@ -1,6 +1,6 @@
 """What people and tools ask of the cluster: find who answers, decide in a transaction, reply."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -293,5 +293,10 @@ class ControlServicer(ControlBase):
         self, request: control.ServiceLogsRequest, context: Context
     ) -> AsyncIterator[control.ServiceLogsResponse]:
         """Yield the output of the containers asked for."""
-        async for response in self._logs.service_logs(request):
-            yield response
+        responses = self._logs.stream(request.selector, request.options)
+        try:
+            async for response in responses:
+                yield response
+        finally:  # the reader may have left while a line was on its way
+            if isinstance(responses, AsyncGenerator):
+                await responses.aclose()

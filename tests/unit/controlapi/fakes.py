@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from swarm.api.v1.control_pb2 import Filters, LoadImageRequest, ServiceLogsRequest, ServiceLogsResponse
+from swarm.api.v1.control_pb2 import Filters, LoadImageRequest, ServiceLogsResponse
+from swarm.api.v1.logs_pb2 import LogOptions, LogSelector
 from swarm.api.v1.objects_pb2 import Cluster, Image, Node, Service, Task
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.api.v1.specs_pb2 import ServiceSpec
@@ -69,9 +70,9 @@ class FakeImages:
 class FakeLogs:
     """Says three things."""
 
-    async def service_logs(self, request: ServiceLogsRequest) -> AsyncIterator[ServiceLogsResponse]:
+    async def stream(self, selector: LogSelector, options: LogOptions) -> AsyncIterator[ServiceLogsResponse]:
         for number in range(3):
-            yield ServiceLogsResponse(notice=f"{number} of {list(request.selector.service_ids)}")
+            yield ServiceLogsResponse(notice=f"{number} of {list(selector.service_ids)}")
 
 
 class FakeContext:
