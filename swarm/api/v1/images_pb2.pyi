@@ -37,22 +37,28 @@ class FetchBlobResponse(_message.Message):
     chunk: bytes
     def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
 
-class ReportImageHolderRequest(_message.Message):
-    __slots__ = ("reference", "digest", "loaded", "size_bytes", "blobs")
+class HeldImage(_message.Message):
+    __slots__ = ("reference", "digest", "size_bytes", "blobs")
     REFERENCE_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
-    LOADED_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     BLOBS_FIELD_NUMBER: _ClassVar[int]
     reference: str
     digest: str
-    loaded: bool
     size_bytes: int
     blobs: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, reference: _Optional[str] = ..., digest: _Optional[str] = ..., loaded: _Optional[bool] = ..., size_bytes: _Optional[int] = ..., blobs: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, reference: _Optional[str] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., blobs: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReportImageHolderRequest(_message.Message):
+    __slots__ = ("images", "loaded")
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    LOADED_FIELD_NUMBER: _ClassVar[int]
+    images: _containers.RepeatedCompositeFieldContainer[HeldImage]
+    loaded: bool
+    def __init__(self, images: _Optional[_Iterable[_Union[HeldImage, _Mapping]]] = ..., loaded: _Optional[bool] = ...) -> None: ...
 
 class ReportImageHolderResponse(_message.Message):
-    __slots__ = ("image",)
-    IMAGE_FIELD_NUMBER: _ClassVar[int]
-    image: _objects_pb2.Image
-    def __init__(self, image: _Optional[_Union[_objects_pb2.Image, _Mapping]] = ...) -> None: ...
+    __slots__ = ("images",)
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    images: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Image]
+    def __init__(self, images: _Optional[_Iterable[_Union[_objects_pb2.Image, _Mapping]]] = ...) -> None: ...

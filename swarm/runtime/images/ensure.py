@@ -53,7 +53,7 @@ class Ensurer:
         now_ns: int,
     ) -> LocalImage:
         """Return the unpacked image and remember its name; raises TaskRejected."""
-        reference = search.reference
+        reference, pinned = search.reference, bool(search.wanted)
         image = (
             await self._by_digest(search)
             or await self._from_cluster(search, source)
@@ -62,7 +62,8 @@ class Ensurer:
         )
         if image is None:
             raise TaskRejected(f'cannot get image "{reference.familiar}": {"; ".join(search.reasons)}')
-        name = str(reference) if not reference.digest else f"{reference.name}@{search.wanted}"
+        # A pinned task says nothing about what the tag means now.
+        name = f"{reference.name}@{search.wanted}" if pinned else str(reference)
         if self._records.tag(name, search.wanted, pinned=False, now_ns=now_ns):
             await self._records.save()
         return image
@@ -96,15 +97,17 @@ class Ensurer:
         if source is None:
             return None
         try:
-            found = await source.resolve(str(search.reference))
+            # A pinned task gets its content also after the tag has moved on.
+            wanted = search.reference.with_digest(search.wanted) if search.wanted else search.reference
+            found = await source.resolve(str(wanted))
         except SwarmError as error:
             search.failed("cluster", error)
             return None
         if found is None:
-            search.failed("cluster", "no image of that name was loaded")
+            search.failed("cluster", "no such image was loaded")
             return None
         if search.wanted and found[0] != search.wanted:
-            search.failed("cluster", f"has {short(found[0])} under that name, not {short(search.wanted)}")
+            search.failed("cluster", f"has {short(found[0])} instead of {short(search.wanted)}")
             return None
         search.wanted = found[0]
         search.hold.add(search.wanted)

@@ -167,8 +167,8 @@ class LocalImageStore:
                     hold.add(*image.blobs)
                 for digest in dict.fromkeys(digest for image in findings.images for digest in image.blobs):
                     if self._blobs.has(digest):
-                        continue
-                    if digest in findings.made:
+                        self._blobs.touch(digest)
+                    elif digest in findings.made:
                         await self._blobs.put(findings.made[digest])
                     else:
                         await self._blobs.adopt(findings.files[digest].path, digest)
@@ -195,6 +195,8 @@ class LocalImageStore:
         with self._holds.new() as hold:
             hold.add(digest, *(check_digest(blob) for blob in blobs))
             await together(self._copy(blob, source) for blob in dict.fromkeys((digest, *blobs)))
+            for blob in blobs:
+                self._blobs.touch(blob)
             # The list came from elsewhere: an image that lacks something must not look complete here.
             complete_blobs(digest, self._document, self._blobs.has, self._limits)
             self._records.tag(name, digest, pinned=True, now_ns=self._clock.now_ns())

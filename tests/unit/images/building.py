@@ -117,7 +117,8 @@ class FakeSource:
     async def resolve(self, reference: str) -> tuple[str, Sequence[str]] | None:
         if self.resolve_error:
             raise self.resolve_error
-        content = self.images.get(reference)
+        name = reference.partition("@")[0]
+        content = self.images.get(name)
         return (content.top, tuple(content.blobs)) if content else None
 
     async def fetch(self, blob: str, offset: int) -> AsyncIterator[bytes]:

@@ -135,7 +135,7 @@ async def test_a_digest_that_is_local_asks_nobody(store: LocalImageStore) -> Non
 
 async def test_a_pinned_digest_is_never_answered_with_another_image(store: LocalImageStore) -> None:
     source = FakeSource({NO_REGISTRY: image()})
-    with pytest.raises(TaskRejected, match=r"cluster: has [0-9a-f]{12} under that name, not aaaaaaaaaaaa"):
+    with pytest.raises(TaskRejected, match=r"cluster: has [0-9a-f]{12} instead of aaaaaaaaaaaa"):
         await store.ensure(NO_REGISTRY, "sha256:" + "a" * 64, None, source)
 
 
@@ -144,7 +144,7 @@ async def test_the_refusal_names_every_place_and_its_reason(store: LocalImageSto
         await store.ensure(NO_REGISTRY, "", None, FakeSource())
     text = str(refused.value)
     assert text.startswith('cannot get image "127.0.0.1:1/web:1": ')
-    assert "cluster: no image of that name was loaded" in text
+    assert "cluster: no such image was loaded" in text
     assert "this node: no image of that name" in text
     assert "registry 127.0.0.1:1: registry not reachable" in text
 

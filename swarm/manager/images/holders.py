@@ -1,0 +1,99 @@
+"""Which manager holds which image? What a report changes, and what nobody needs any more. Pure."""
+
+from collections.abc import Sequence
+
+from swarm.api.v1.images_pb2 import HeldImage
+from swarm.api.v1.objects_pb2 import Image, Service
+from swarm.api.v1.specs_pb2 import ServiceSpec
+from swarm.errors import InvalidArgument
+from swarm.manager.store.tables import ReadView, copy_of
+from swarm.manager.store.transaction import Transaction
+from swarm.model.reference import parse_reference
+from swarm.runtime.images.digests import check_digest
+
+
+def check_report(images: Sequence[HeldImage], *, loaded: bool) -> None:
+    """Raise InvalidArgument unless a report makes sense; it comes from another manager."""
+    for image in images:
+        if str(parse_reference(image.reference)) != image.reference:
+            raise InvalidArgument(f"{image.reference} is not a complete reference")
+        check_digest(image.digest)
+        for digest in image.blobs:
+            check_digest(digest)
+        if loaded and image.digest not in image.blobs:
+            raise InvalidArgument(f"the blobs of {image.reference} lack its manifest")
+
+
+def record_held(
+    transaction: Transaction,
+    images: Sequence[HeldImage],
+    node_id: str,
+    new_ids: Sequence[str],
+    *,
+    loaded: bool,
+) -> None:
+    """Write down that manager `node_id` holds `images`; `new_ids`: two for each, for objects to be made."""
+    for position, held in enumerate(images):
+        current = transaction.images.by_name(held.reference)
+        if current is not None and current.digest == held.digest:
+            _add_holder(transaction, current, node_id)
+        elif loaded:
+            if current is not None:
+                _retain(transaction, current, new_ids[2 * position])
+            _put(transaction, current, held, node_id, new_ids[2 * position + 1])
+
+
+def unused_retained(view: ReadView) -> list[Image]:
+    """Return the images that were kept for services after their name moved on, and that none uses now."""
+    retained = [image for image in view.images if parse_reference(image.annotations.name).digest]
+    if not retained:
+        return []
+    used = _used_digests(view)
+    return [image for image in retained if image.digest not in used]
+
+
+def _add_holder(transaction: Transaction, current: Image, node_id: str) -> None:
+    if node_id not in current.holders:
+        changed = copy_of(current)
+        changed.holders.append(node_id)
+        transaction.update(changed)
+
+
+def _retain(transaction: Transaction, current: Image, new_id: str) -> None:
+    """Keep content that services are pinned to, under a name that cannot move."""
+    name = parse_reference(current.annotations.name).name + f"@{current.digest}"
+    if transaction.images.by_name(name) is not None or current.digest not in _used_digests(transaction):
+        return
+    kept = copy_of(current)
+    kept.id = new_id
+    kept.ClearField("meta")
+    kept.annotations.name = name
+    transaction.create(kept)
+
+
+def _put(
+    transaction: Transaction, current: Image | None, held: HeldImage, node_id: str, new_id: str
+) -> None:
+    image = Image(id=new_id) if current is None else copy_of(current)
+    image.annotations.name = held.reference
+    image.digest = held.digest
+    image.size_bytes = held.size_bytes
+    image.blobs[:] = held.blobs
+    image.holders[:] = [node_id]
+    if current is None:
+        transaction.create(image)
+    else:
+        transaction.update(image)
+
+
+def _used_digests(view: ReadView) -> set[str]:
+    return {digest for service in view.services for digest in _digests(service)}
+
+
+def _digests(service: Service) -> tuple[str, str]:
+    # The previous spec too: a rollback brings it back.
+    return _digest(service.spec), _digest(service.previous_spec)
+
+
+def _digest(spec: ServiceSpec) -> str:
+    return spec.task.container.image_digest
