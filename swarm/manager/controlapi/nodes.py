@@ -20,6 +20,7 @@ from swarm.model.validate import validate_node
 
 # A certificate issued by a manager whose clock runs behind may outlive the date that we know.
 REVOCATION_MARGIN_NS = 7 * 24 * 3600 * SECOND
+ORPHANED_BYTES_MAX = 2 * 1024 * 1024  # of tasks in one change, which may have 4 MiB in all
 
 
 def list_nodes(view: ReadView, raft: RaftStatus, filters: Filters) -> list[Node]:
@@ -52,10 +53,14 @@ def update_node(transaction: Transaction, raft: RaftStatus, request: UpdateNodeR
     return transaction.update(node)
 
 
-def remove_node(transaction: Transaction, raft: RaftStatus, ref: str, *, force: bool, now_ns: int) -> str:
-    """Remove a node, orphan its live tasks and refuse its certificate from now on; return its id.
+def remove_node(
+    transaction: Transaction, raft: RaftStatus, ref: str, *, force: bool, now_ns: int
+) -> tuple[str, bool]:
+    """Remove a node, orphan its live tasks and refuse its certificate from now on.
 
-    Raises NotFound, and FailedPrecondition for a manager, or for a node that is up unless forced.
+    Return its id and whether that was all: of a node with more tasks than fit into one change only a part
+    is orphaned, and the same call has to be made again. Raises NotFound, and FailedPrecondition for a
+    manager, or for a node that is up unless forced.
     """
     node = resolve(transaction.nodes, "node", ref)
     called = node.description.hostname or node.id
@@ -66,26 +71,33 @@ def remove_node(transaction: Transaction, raft: RaftStatus, ref: str, *, force: 
         raise FailedPrecondition(
             f"node {called} is up and cannot be removed: let it leave the cluster first, or use force"
         )
-    _orphan_tasks(transaction, node.id, now_ns)
+    if not _orphan_tasks(transaction, node.id, now_ns):
+        return node.id, False
     if transaction.cluster is not None:
         transaction.update(_with_revocation(transaction.cluster, node, now_ns))
     transaction.remove(node)
-    return node.id
+    return node.id, True
 
 
-def _orphan_tasks(transaction: Transaction, node_id: str, now_ns: int) -> None:
+def _orphan_tasks(transaction: Transaction, node_id: str, now_ns: int) -> bool:
+    """Orphan live tasks of a node; return False if there are more than fit into one change."""
     status = TaskStatus(
         state=task_state.ORPHANED,
         timestamp=timestamp(now_ns),
         message="node removed",
         err="the node was removed from the cluster",
     )
+    room = ORPHANED_BYTES_MAX
     for current in transaction.tasks.by_node(node_id):
         if not task_state.is_done(current):
+            if room < 0:
+                return False
+            room -= current.ByteSize()
             task_state.check_transition(current, task_state.ORPHANED, task_state.Owner.CONTROL_API)
             task = copy_of(current)
             record_status(task, status)
             transaction.update(task)
+    return True
 
 
 def _with_revocation(cluster: Cluster, node: Node, now_ns: int) -> Cluster:

@@ -146,12 +146,17 @@ class ControlServicer(ControlBase):
 
         async def commit(timeout_s: float) -> control.RemoveNodeResponse:
             now_ns = self._clock.now_ns()
-            node_id = await self._update(
-                lambda transaction: nodes.remove_node(
-                    transaction, self._raft, request.ref, force=request.force, now_ns=now_ns
-                ),
-                timeout_s,
-            )
+            deadline_s = self._clock.monotonic_s() + timeout_s
+            removed = False
+            node_id = ""
+            while not removed:
+                left_s = max(deadline_s - self._clock.monotonic_s(), 0.1)
+                node_id, removed = await self._update(
+                    lambda transaction: nodes.remove_node(
+                        transaction, self._raft, request.ref, force=request.force, now_ns=now_ns
+                    ),
+                    left_s,
+                )
             return control.RemoveNodeResponse(id=node_id)
 
         return await self._router.write("RemoveNode", request, context, commit)

@@ -108,7 +108,7 @@ async def test_a_node_that_is_up_is_only_removed_by_force():
     store, raft = a_store(), FakeRaft()
     with pytest.raises(FailedPrecondition, match="is up"):
         await remove(store, raft, "w1")
-    assert await remove(store, raft, "host-w1", force=True) == "w1"
+    assert await remove(store, raft, "host-w1", force=True) == ("w1", True)
     assert "w1" not in store.view.nodes
 
 
@@ -142,6 +142,18 @@ async def test_the_certificate_of_a_removed_node_is_refused_until_it_must_have_e
     assert set(removed) == {"recent", "w1"}
     assert nanoseconds(removed["w1"].expires_at) == NOW_NS + 10**18
     assert store.view.cluster.root_ca.key_pem == b"key"
+
+
+async def test_a_node_with_more_tasks_than_fit_into_one_change_is_removed_in_parts():
+    tasks = [a_task(f"t{n}", "s1", "w1", TASK_STATE_RUNNING, TASK_STATE_RUNNING) for n in range(6)]
+    for task in tasks:
+        task.spec.container.env.append("A=" + "b" * 900_000)
+    store = store_with(a_cluster(), a_node("w1", state=NODE_STATE_DOWN), *tasks)
+    assert await remove(store, FakeRaft(), "w1") == ("w1", False)
+    assert "w1" in store.view.nodes
+    assert await remove(store, FakeRaft(), "w1") == ("w1", True)
+    assert {task.status.state for task in store.view.tasks} == {TASK_STATE_ORPHANED}
+    assert "w1" not in store.view.nodes
 
 
 def test_managers_show_who_leads_and_who_is_reachable():

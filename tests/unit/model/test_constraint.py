@@ -1,4 +1,8 @@
+import contextlib
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from swarm.api.v1.objects_pb2 import Node
 from swarm.api.v1.types_pb2 import NODE_ROLE_MANAGER
@@ -90,3 +94,12 @@ def test_a_malformed_constraint_is_refused_with_what_is_allowed(expression, why)
         parse_constraint(expression)
     assert f'"{expression}"' in str(caught.value)
     assert "node.labels.LABEL" in str(caught.value)
+
+
+@given(st.text() | st.from_regex(r"(node|engine)\.(ip|role|labels\.\w+)(==|!=)\S*", fullmatch=True))
+@example("node.ip==" + "1" * 5000)
+def test_whatever_is_written_either_parses_or_is_refused(expression):
+    with contextlib.suppress(InvalidArgument):
+        constraint = parse_constraint(expression)
+        assert parse_constraint(str(constraint)) == constraint
+        matches(constraint, a_node())

@@ -1,4 +1,8 @@
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarm.errors import InvalidArgument
 from swarm.model.reference import parse_reference
@@ -66,3 +70,11 @@ def test_a_reference_can_be_pinned():
     pinned = parse_reference("web:1").with_digest(DIGEST)
     assert str(pinned) == f"docker.io/library/web:1@{DIGEST}"
     assert pinned.name == "docker.io/library/web"
+
+
+@given(st.text(alphabet="aA0._-/:@[]s ", max_size=40) | st.text())
+def test_whatever_is_written_either_has_a_stable_normal_form_or_is_refused(text):
+    with contextlib.suppress(InvalidArgument):
+        reference = parse_reference(text)
+        assert parse_reference(str(reference)) == reference
+        assert parse_reference(reference.familiar) == reference
