@@ -3,9 +3,9 @@
 import time
 from typing import Protocol
 
-from google.protobuf.timestamp_pb2 import Timestamp
+from swarm.timestamps import SECOND, nanoseconds, timestamp
 
-SECOND = 1_000_000_000
+__all__ = ["SECOND", "Clock", "SystemClock", "nanoseconds", "timestamp"]
 
 
 class Clock(Protocol):
@@ -28,13 +28,3 @@ class SystemClock:
     def monotonic_s(self) -> float:
         """Return seconds since an arbitrary point; never goes back."""
         return time.monotonic()
-
-
-def timestamp(now_ns: int) -> Timestamp:
-    """Return `now_ns` (nanoseconds since the epoch) as a protobuf timestamp."""
-    return Timestamp(seconds=now_ns // SECOND, nanos=now_ns % SECOND)
-
-
-def nanoseconds(stamp: Timestamp) -> int:
-    """Return a protobuf timestamp as nanoseconds since the epoch; unset is 0."""
-    return stamp.seconds * SECOND + stamp.nanos

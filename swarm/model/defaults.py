@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from swarm.api.v1.specs_pb2 import ClusterSpec, ContainerSpec, ServiceSpec, TaskSpec
 from swarm.api.v1.types_pb2 import RestartPolicy, UpdateConfig
-from swarm.clock import SECOND
+from swarm.timestamps import SECOND
 
 REPLICAS = 1
 STOP_GRACE_PERIOD_NS = 10 * SECOND

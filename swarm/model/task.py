@@ -3,11 +3,11 @@
 from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.specs_pb2 import TaskSpec
 from swarm.api.v1.types_pb2 import TaskState
-from swarm.clock import timestamp
 from swarm.errors import InvalidArgument
 from swarm.model import task_state
 from swarm.model.constraint import node_matches, parse_constraints
 from swarm.model.platform import platform_matches
+from swarm.timestamps import timestamp
 
 
 def new_task(

@@ -16,10 +16,10 @@ from swarm.api.v1.types_pb2 import (
     RestartPolicy,
     UpdateConfig,
 )
-from swarm.clock import SECOND
 from swarm.errors import InvalidArgument
 from swarm.model.constraint import parse_constraint
 from swarm.model.validate_container import container_problems, negative
+from swarm.timestamps import SECOND
 
 NAME_LIMIT = 63  # a service's name becomes a DNS label
 LABELS_LIMIT = 64 * 1024  # bytes of all keys and values of one object
