@@ -25,6 +25,9 @@ DEFAULT_PORT = 2377
 SOCKET_PATH_BYTES_MAX = 107  # sun_path less its terminating zero byte
 
 
+_REPEATABLE = {"engine_labels": "--engine-label", "insecure_registries": "--insecure-registry"}
+
+
 def _about(text: str, *choices: str) -> Mapping[str, Any]:
     return {"help": text, "choices": choices}
 
@@ -64,6 +67,9 @@ class Settings:
     engine_labels: Mapping[str, str] = field(
         default_factory=dict, metadata=_about("labels of this node, KEY=VALUE, repeatable")
     )
+    insecure_registries: tuple[str, ...] = field(
+        default=(), metadata=_about("registries (HOST[:PORT]) to ask without TLS, repeatable")
+    )
     log_level: str = field(
         default="info", metadata=_about("least level to log", "debug", "info", "warning", "error")
     )
@@ -71,10 +77,10 @@ class Settings:
         default="auto", metadata=_about("auto: console on a terminal, else json", "auto", "console", "json")
     )
     raft_election_timeout_s: float = field(
-        default=1.0, metadata=_about("a follower waits 1 to 2 times this for its leader")
+        default=0.6, metadata=_about("a follower waits 1 to 2 times this for its leader")
     )
     raft_heartbeat_s: float = field(
-        default=0.2, metadata=_about("how often a leader reports to its followers")
+        default=0.1, metadata=_about("how often a leader reports to its followers")
     )
     raft_snapshot_interval: int = field(default=10000, metadata=_about("log entries between two snapshots"))
 
@@ -156,11 +162,11 @@ def settings_options(command: "Callable[..., Any]") -> "Callable[..., Any]":
 
 
 def _click_option(click: Any, item: "Field[Any]") -> Callable[..., Any]:
-    repeatable = item.name == "engine_labels"
-    flag = "--engine-label" if repeatable else "--" + item.name.replace("_", "-")
+    repeatable = item.name in _REPEATABLE
+    flag = _REPEATABLE.get(item.name) or "--" + item.name.replace("_", "-")
     choices = item.metadata["choices"]
     default = _default(item.name)
-    shown = "" if default in ("", {}, Path()) else f"  [default: {default}]"
+    shown = "" if default in ("", {}, (), Path()) else f"  [default: {default}]"
     option: Callable[..., Any] = click.option(
         flag,
         item.name,
@@ -219,6 +225,9 @@ def _parse_as(default: Any, value: Any) -> Any:
         return Path(os.path.abspath(_text(value)))  # noqa: PTH100 - resolve() would follow symbolic links
     if isinstance(default, Mapping):
         return _labels(value)
+    if isinstance(default, tuple):
+        items = value.split(",") if isinstance(value, str) else value
+        return tuple(filter(None, (_text(item).strip() for item in items)))
     if isinstance(value, bool):
         raise TypeError(f"{value!r} is not a {type(default).__name__}")  # bool is an int in Python only
     if isinstance(default, float):
@@ -273,7 +282,7 @@ def _check(settings: Settings) -> None:
             f"the socket path {settings.socket} is longer than the {SOCKET_PATH_BYTES_MAX} bytes the system"
             " allows: choose a shorter run_dir or socket"
         )
-    if not 0 < settings.raft_heartbeat_s < settings.raft_election_timeout_s:
-        raise InvalidArgument("raft_heartbeat_s must be more than 0 and less than raft_election_timeout_s")
+    if not 0 < 3 * settings.raft_heartbeat_s < settings.raft_election_timeout_s:
+        raise InvalidArgument("raft_heartbeat_s must be less than a third of raft_election_timeout_s")
     if settings.raft_snapshot_interval < 1:
         raise InvalidArgument("raft_snapshot_interval must be at least 1")

@@ -1,0 +1,1 @@
+"""What only managers do: agree, decide, and tell agents."""

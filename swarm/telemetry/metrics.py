@@ -3,7 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -59,6 +65,7 @@ class Metrics:
     """The registry of one node."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # a second series per metric that nobody asks for
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.raft_commit_seconds = Histogram(

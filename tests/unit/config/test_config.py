@@ -61,7 +61,7 @@ def test_labels_come_in_the_form_of_each_source(tmp_path: Path) -> None:
         ("log_level = 'loud'", "log_level is 'loud'; it must be one of debug"),
         ("hostname = 7", r"hostname from .*swarmd\.toml: 7 is not a text"),
         ("raft_snapshot_interval = true", "True is not a int"),
-        ("raft_heartbeat_s = 9.0", "less than raft_election_timeout_s"),
+        ("raft_heartbeat_s = 9.0", "a third of raft_election_timeout_s"),
         ("listen_addr = 'here'", "'here' is not HOST:PORT"),
         ("node_subnet = '10.0.0.1/8'", "node_subnet"),
         ("hostname =", "cannot be read"),

@@ -1,0 +1,247 @@
+"""A manager, put together: store, Raft, the services for other nodes, and the loops of the leader."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import grpc
+import structlog
+
+from swarm.api.status import ErrorInterceptor
+from swarm.api.v1.ca_pb2_grpc import add_NodeCAServicer_to_server
+from swarm.api.v1.control_pb2_grpc import add_ControlServicer_to_server
+from swarm.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server, add_LeaderServicer_to_server
+from swarm.api.v1.images_pb2_grpc import add_ImagesServicer_to_server
+from swarm.api.v1.logs_pb2_grpc import add_LogsServicer_to_server
+from swarm.api.v1.objects_pb2 import Cluster
+from swarm.api.v1.raft_pb2 import RaftMember
+from swarm.api.v1.raft_pb2_grpc import add_RaftServicer_to_server
+from swarm.clock import Clock
+from swarm.config import Settings
+from swarm.errors import FailedPrecondition, Unavailable
+from swarm.ids import new_id
+from swarm.manager.allocator.loop import AllocatorLoop
+from swarm.manager.ca.issue import standing
+from swarm.manager.ca.loop import RoleLoop
+from swarm.manager.ca.servicer import NodeCAServicer
+from swarm.manager.controlapi.servicer import ControlServicer
+from swarm.manager.dispatcher.main import Dispatcher
+from swarm.manager.founding import Foundation, found_cluster
+from swarm.manager.images.main import ManagerImages
+from swarm.manager.images.resolve import RegistryDigests
+from swarm.manager.leading import Leading, Loop
+from swarm.manager.logs.broker import LogBroker
+from swarm.manager.logs.control import LogControl
+from swarm.manager.logs.servicer import LogsServicer
+from swarm.manager.orchestrator.loop import OrchestratorLoop
+from swarm.manager.raft.config import RaftConfig
+from swarm.manager.raft.node import RaftNode
+from swarm.manager.raft.servicer import RaftServicer
+from swarm.manager.sample import sample_manager
+from swarm.manager.scheduler.loop import SchedulerLoop
+from swarm.manager.store.proposer import Proposer
+from swarm.manager.store.store import Store
+from swarm.manager.store.watch import WatchOverflow
+from swarm.runtime.images.registry import RegistryClient
+from swarm.runtime.images.store import LocalImageStore
+from swarm.security.authorization import AuthorizationInterceptor, TlsCaller
+from swarm.security.tls import SERVER_OPTIONS, NodeCredentials
+from swarm.telemetry.metrics import ManagerSample, Metrics
+from swarm.telemetry.server import Health
+
+log = structlog.get_logger(__name__)
+
+FOUNDING_TIMEOUT_S = 10.0
+STOP_GRACE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """This manager's place in the Raft group; members are the voters that the answer to Join named."""
+
+    member: RaftMember
+    members: Sequence[RaftMember] = ()
+
+
+class Manager:
+    """The manager half of a node."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: NodeCredentials,
+        images: LocalImageStore,
+        clock: Clock,
+        metrics: Metrics,
+        seat: Seat,
+        *,
+        foundation: Foundation | None = None,
+        on_fatal: Callable[[str], None],
+    ) -> None:
+        """`foundation` is given by the node that starts a cluster; `on_fatal(reason)` asks to be stopped."""
+        self._credentials = credentials
+        self._clock = clock
+        self._listen_addr = settings.listen_addr
+        self._foundation = foundation
+        self._node_id = credentials.identity.node_id
+        self.store = Store(clock, new_id())
+        self._leading = Leading(self._prepare_term, self._loops, self._give_up)
+        self.raft = RaftNode(
+            _raft_config(settings, credentials.identity.cluster_id, seat),
+            self.store,
+            credentials.channel,
+            self._leading.on_leadership,
+            on_fatal,
+        )
+        self.store.attach(_TimedProposer(self.raft, clock, metrics))
+        dial = credentials.channel
+        self._dispatcher = Dispatcher(self._node_id, self.store, clock, self.raft, dial)
+        self._images = ManagerImages(self.store, images, self._node_id, self.raft, dial)
+        self._registry = RegistryClient(settings.insecure_registries)
+        self._logs = LogBroker(self.store, self._dispatcher.sessions)
+        self.control = ControlServicer(
+            self.store,
+            clock,
+            self.raft,
+            self._images.control,
+            LogControl(self._node_id, self.store, self._logs, lambda: self.raft.members, dial, clock),
+            self._node_id,
+            dial,
+            resolve_image=RegistryDigests(self._registry),
+        )
+        self._server = self._make_server()
+        self._running: asyncio.Task[None] | None = None
+        self.knows_cluster = asyncio.Event()  # the store has the cluster object
+
+    async def start(self) -> None:
+        """Listen and take part in Raft; raises FailedPrecondition when the address is taken."""
+        # First of all listen: whoever lets this manager in checks that it can be reached.
+        try:
+            port = self._server.add_secure_port(self._listen_addr, self._credentials.server_credentials())
+        except RuntimeError as error:
+            raise FailedPrecondition(f"cannot listen on {self._listen_addr}: {error}") from error
+        if port == 0:
+            raise FailedPrecondition(f"cannot listen on {self._listen_addr}: is the port taken?")
+        await self._server.start()
+        await self.raft.start()
+        self._running = asyncio.create_task(self._run(), name="manager")
+        log.info("manager.started", node_id=self._node_id, addr=self._listen_addr)
+
+    async def stop(self) -> None:
+        """Stop serving and leave Raft's log as it is."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        await self._server.stop(STOP_GRACE_S)
+        await self.control.close()
+        await self._registry.close()
+        await self.raft.stop()
+        self._credentials.trust_tokens("", "")
+        log.info("manager.stopped", node_id=self._node_id)
+
+    async def wait_ready(self, timeout_s: float) -> Cluster:
+        """Return the cluster object once this manager has it; raises Unavailable."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.knows_cluster.wait()
+        except TimeoutError:
+            raise Unavailable(f"this manager did not catch up within {timeout_s:g} s") from None
+        cluster = self.store.view.cluster
+        assert cluster is not None
+        return cluster
+
+    async def sample(self) -> ManagerSample:
+        """Return the numbers for a scrape."""
+        return await sample_manager(self.store.view, self.raft)
+
+    def health(self) -> Health:
+        """Tell whether this manager can take part in decisions."""
+        leader = self.raft.leader
+        if leader is None:
+            return Health(healthy=False, reason="this manager knows no leader: too few managers reachable?")
+        where = "it leads" if self.raft.is_leader else f"the leader is at {leader.addr}"
+        return Health(healthy=True, reason=f"one of {len(self.raft.members)} managers; {where}")
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_cluster(), name="manager-cluster")
+            group.create_task(self._dispatcher.run(), name="manager-dispatcher")
+            group.create_task(self._images.replicator.run(), name="manager-images")
+            group.create_task(self._leading.run(), name="manager-leading")
+
+    async def _follow_cluster(self) -> None:
+        """Keep the join tokens that the listener accepts equal to those in the store."""
+        with self.store.watch(Cluster) as watch:
+            while True:
+                cluster = self.store.view.cluster
+                if cluster is not None:
+                    root = cluster.root_ca
+                    self._credentials.trust_tokens(root.worker_secret, root.manager_secret)
+                    self.knows_cluster.set()
+                with contextlib.suppress(WatchOverflow):
+                    await anext(watch)
+                    watch.drain()
+
+    async def _prepare_term(self) -> None:
+        foundation = self._foundation
+        if foundation is not None:
+            await self.store.update(lambda tx: found_cluster(tx, foundation), FOUNDING_TIMEOUT_S)
+            self._foundation = None
+
+    def _loops(self) -> Mapping[str, Loop]:
+        """Return the leader's loops, new in each term: none carries anything over but the store."""
+        return {
+            "roles": RoleLoop(self.store, self._clock, self.raft),
+            "liveness": self._dispatcher.leader_loop(),
+            "orchestrator": OrchestratorLoop(self.store, self._clock),
+            "allocator": AllocatorLoop(self.store, self._clock),
+            "scheduler": SchedulerLoop(self.store, self._clock),
+        }
+
+    async def _give_up(self, timeout_s: float) -> None:
+        await self.raft.transfer_leadership(timeout_s)
+
+    def _make_server(self) -> grpc.aio.Server:
+        authorization = AuthorizationInterceptor(
+            TlsCaller(self._credentials, self._clock),
+            lambda identity, method: standing(self.store.view, identity, method),
+        )
+        server = grpc.aio.server(interceptors=[ErrorInterceptor(), authorization], options=SERVER_OPTIONS)
+        add_ControlServicer_to_server(self.control, server)
+        add_DispatcherServicer_to_server(self._dispatcher.servicer, server)
+        add_LeaderServicer_to_server(self._dispatcher.leader_servicer, server)
+        ca = NodeCAServicer(self.store, self._clock, self.raft, self._credentials.channel)
+        add_NodeCAServicer_to_server(ca, server)
+        add_LogsServicer_to_server(LogsServicer(self._logs), server)
+        add_ImagesServicer_to_server(self._images.servicer, server)
+        add_RaftServicer_to_server(RaftServicer(self.raft), server)
+        return server
+
+
+class _TimedProposer:
+    """Measures how long commits take."""
+
+    def __init__(self, inner: Proposer, clock: Clock, metrics: Metrics) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._seconds = metrics.raft_commit_seconds
+
+    async def propose(self, entry: bytes, timeout_s: float) -> int:
+        started_s = self._clock.monotonic_s()
+        index = await self._inner.propose(entry, timeout_s)
+        self._seconds.observe(self._clock.monotonic_s() - started_s)
+        return index
+
+
+def _raft_config(settings: Settings, cluster_id: str, seat: Seat) -> RaftConfig:
+    timeout_s = settings.raft_election_timeout_s
+    return RaftConfig(
+        directory=settings.raft_dir,
+        cluster_id=cluster_id,
+        self_member=seat.member,
+        members=seat.members,
+        election_timeout_s=(timeout_s, 2 * timeout_s),
+        heartbeat_s=settings.raft_heartbeat_s,
+        snapshot_interval=settings.raft_snapshot_interval,
+    )

@@ -1,0 +1,94 @@
+"""How a machine with a join token becomes a node."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+import structlog
+
+from swarm.api.status import from_rpc_error
+from swarm.api.v1.ca_pb2 import IssueCertificateRequest, IssueCertificateResponse
+from swarm.api.v1.ca_pb2_grpc import NodeCAStub
+from swarm.api.v1.types_pb2 import NodeAvailability
+from swarm.clock import Clock
+from swarm.config import Settings
+from swarm.errors import FailedPrecondition, InvalidArgument, SwarmError, Unavailable
+from swarm.node.addresses import choose_listen
+from swarm.security.bootstrap import TrustedManager, find_manager
+from swarm.security.certificates import create_csr, new_key_pem, split_pem
+from swarm.security.keyfiles import NodeBundle, write_private
+from swarm.security.tokens import JoinToken
+
+log = structlog.get_logger(__name__)
+
+ISSUE_TIMEOUT_S = 20.0  # the manager may have to wait for an election
+
+
+async def obtain_certificate(
+    remote_addrs: Sequence[str],
+    token: JoinToken,
+    availability: NodeAvailability,
+    key_file: Path,
+    clock: Clock,
+) -> tuple[NodeBundle, IssueCertificateResponse]:
+    """Return the certificate that the cluster of `token` gives this machine.
+
+    The key is kept in `key_file`: asked again after a lost answer or a crash, the cluster recognises it and
+    makes no second node. Raises what the last of `remote_addrs` was found to be wrong with.
+    """
+    if not remote_addrs:
+        raise InvalidArgument("give the address of a manager: HOST:PORT")
+    key_pem = _pending_key(key_file)
+    request = IssueCertificateRequest(csr_pem=create_csr(key_pem), availability=availability)
+    problem: SwarmError | None = None
+    for given in remote_addrs:
+        addr = choose_listen(given, "")
+        try:
+            manager = await find_manager(addr, token, clock.now_ns())
+            answer = await _ask(manager, request)
+        except SwarmError as error:
+            log.warning("node.join_refused", addr=addr, reason=str(error))
+            problem = error
+            continue
+        if split_pem(answer.root_ca_pem, "CERTIFICATE") != split_pem(manager.root_ca_pem, "CERTIFICATE"):
+            raise FailedPrecondition(f"{addr} answered with a root certificate that is not its own")
+        return NodeBundle(answer.cert_pem, manager.root_ca_pem, key_pem), answer
+    assert problem is not None
+    raise problem
+
+
+async def _ask(manager: TrustedManager, request: IssueCertificateRequest) -> IssueCertificateResponse:
+    try:
+        async with manager.channel() as channel:
+            return await NodeCAStub(channel).IssueCertificate(request, timeout=ISSUE_TIMEOUT_S)
+    except grpc.RpcError as error:
+        problem = from_rpc_error(error)
+        if type(problem) is Unavailable:
+            raise Unavailable(
+                f"the manager at {manager.addr} does not give out certificates now: {problem}"
+            ) from error
+        raise problem from error
+
+
+def pending_key_file(settings: Settings) -> Path:
+    """Return where the key of a join is kept until the node is a member."""
+    return settings.state_dir / "joining.key"
+
+
+def forget_pending_key(settings: Settings) -> None:
+    """Forget it: the node is a member, and its key is with its certificate."""
+    pending_key_file(settings).unlink(missing_ok=True)
+
+
+def _pending_key(key_file: Path) -> bytes:
+    """Return the key of an interrupted join, else a new one, saved."""
+    try:
+        found = split_pem(key_file.read_bytes(), "PRIVATE KEY")
+    except FileNotFoundError:
+        found = []
+    if len(found) == 1:
+        return found[0]
+    key_pem = new_key_pem()
+    key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(key_file, key_pem)
+    return key_pem

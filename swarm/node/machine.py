@@ -1,0 +1,58 @@
+"""What this machine offers an agent: runtime driver and network; and how all of it is taken back."""
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+
+import structlog
+
+from swarm.agent.network.base import NodeNetwork
+from swarm.config import Settings
+from swarm.runtime.base import Capabilities, RuntimeDriver
+from swarm.runtime.images.store import LocalImageStore
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Opened once, for all lives of the agent."""
+
+    driver: RuntimeDriver
+    network: NodeNetwork
+    capabilities: Capabilities
+
+    async def close(self) -> None:
+        """Let go of everything; containers live on."""
+        await self.driver.close()
+
+
+async def open_machine(settings: Settings, images: LocalImageStore) -> Machine:
+    """Return what the machine offers; raises FailedPrecondition with what is missing."""
+    from swarm.agent.network.select import open_network
+    from swarm.runtime.select import open_driver
+
+    network = open_network(settings)
+    driver = await open_driver(settings, images)
+    return Machine(driver, network, await driver.probe())
+
+
+async def remove_everything(settings: Settings) -> None:
+    """Remove every container, mount, cgroup and namespace of this node's folders; no agent may run."""
+    from swarm.agent.network.select import open_network
+    from swarm.runtime.select import cleanup
+
+    await cleanup(settings)
+    await open_network(settings).teardown()
+
+
+def wipe_membership(settings: Settings) -> None:
+    """Delete what a node keeps about its cluster: keys, Raft log, tasks. Images stay: they are a cache."""
+    for directory in (settings.raft_dir, settings.agent_dir, settings.certificate_file.parent):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(directory)
+
+
+def has_leftovers(settings: Settings) -> bool:
+    """Tell whether a join, init or leave was interrupted here."""
+    return any(path.exists() for path in (settings.raft_dir, settings.agent_dir, settings.certificate_file))

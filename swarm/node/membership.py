@@ -1,0 +1,275 @@
+"""Everything that runs on this machine while it is a node of a cluster: agent, manager, renewal."""
+
+import asyncio
+import random
+import shutil
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from swarm.agent.main import Agent
+from swarm.api.v1.dispatcher_pb2 import NodeInfo
+from swarm.clock import SECOND, Clock
+from swarm.config import Settings
+from swarm.errors import NodeRemoved, SwarmError
+from swarm.node.machine import Machine, open_machine
+from swarm.node.renewal import renew, renewal_time_ns, retry_pause_s
+from swarm.node.state import NodeState, managers_of
+from swarm.runtime.images.store import LocalImageStore
+from swarm.security.identity import Role, certificate_role
+from swarm.security.tls import NodeCredentials
+from swarm.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:  # a worker must not pay for what only managers need
+    from swarm.manager.founding import Foundation
+    from swarm.manager.main import Manager, Seat
+
+log = structlog.get_logger(__name__)
+
+RETRY_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+ROLE_CHECK_PAUSE_S = 2.0  # between two renewals for the sake of a role that managers do not agree on yet
+SLEEP_MAX_S = 3600.0  # wall clocks jump: look again
+_chance = random.SystemRandom().random
+
+
+class Membership:
+    """A node's life between joining and leaving. `run` until cancelled; containers live on."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a node
+        self,
+        settings: Settings,
+        state: NodeState,
+        credentials: NodeCredentials,
+        images: LocalImageStore,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        foundation: "Foundation | None" = None,
+        on_state: Callable[[NodeState], None],
+        on_removed: Callable[[], None],
+    ) -> None:
+        """`on_state` hears of every change that must survive a restart; `on_removed` that all is over.
+
+        `images` are closed when `run` ends. `foundation` is given on the node that starts a
+        cluster.
+        """
+        self.settings = replace(settings, advertise_addr=state.addr, listen_addr=state.listen_addr)
+        self.state = state
+        self.credentials = credentials
+        self.images = images
+        self.machine: Machine | None = None
+        self.manager: Manager | None = None
+        self.agent: Agent | None = None
+        self.problems: dict[str, str] = {}  # part → what is wrong with it now
+        self._clock = clock
+        self._metrics = metrics
+        self._foundation = foundation
+        self._on_state = on_state
+        self._on_removed = on_removed
+        self._renew_now = asyncio.Event()
+        self._role_changed = asyncio.Event()
+
+    @property
+    def is_manager(self) -> bool:
+        """Whether the certificate makes this node a manager."""
+        return self.credentials.identity.role is Role.MANAGER
+
+    async def run(self) -> None:
+        """Run agent, manager and renewal until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._run_agent(), name="node-agent")
+                group.create_task(self._follow_role(), name="node-role")
+                group.create_task(self._keep_certificate(), name="node-renewal")
+        finally:
+            if self.machine is not None:
+                await self.machine.close()
+                self.machine = None
+            await self.images.close()
+
+    # The agent.
+
+    async def _run_agent(self) -> None:
+        """Keep the agent running; what fails is tried again, so that a manager half goes on meanwhile."""
+        await self._again_and_again("agent", self._run_agent_once)
+
+    async def _run_agent_once(self) -> None:
+        if self.machine is None:
+            self.machine = await open_machine(self.settings, self.images)
+        self.problems.pop("agent", None)
+        self.agent = Agent(
+            self.settings,
+            self.state.node_id,
+            self.credentials,
+            lambda: self.state.peers,
+            self.machine.driver,
+            self.images,
+            self.machine.network,
+            self._clock,
+            self._take_node_info,
+            self._on_removed,
+            capabilities=self.machine.capabilities,
+        )
+        try:
+            await self.agent.run()
+        finally:
+            self.agent = None
+
+    async def _again_and_again(self, part: str, once: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        failures = 0
+        while True:
+            started_s = self._clock.monotonic_s()
+            try:
+                await once()
+                reason = "it ended by itself"
+            except SwarmError as error:
+                reason = str(error)
+                log.warning("node.part_failed", part=part, reason=reason)
+            except Exception as error:
+                reason = repr(error)
+                log.exception("node.part_failed", part=part, reason=reason)
+            self.problems[part] = reason
+            failures = 0 if self._clock.monotonic_s() - started_s > 60.0 else failures
+            await asyncio.sleep(RETRY_PAUSES_S[min(failures, len(RETRY_PAUSES_S) - 1)])
+            failures += 1
+
+    def _take_node_info(self, info: NodeInfo) -> None:
+        """Hear from a manager who the managers are and which role this node has."""
+        if info.managers:
+            self._change_state(managers=managers_of(info.managers))
+        if certificate_role(info.role) is not self.credentials.identity.role:
+            self._renew_now.set()
+
+    def _change_state(self, **changes: Any) -> None:
+        changed = replace(self.state, **changes)
+        if changed != self.state:
+            self.state = changed
+            self._on_state(changed)
+
+    # The certificate.
+
+    async def _keep_certificate(self) -> None:
+        """Renew in time, and at once when the managers say that this node's role changed."""
+        due_ns = renewal_time_ns(self.credentials.validity_ns, _chance())
+        failures = 0
+        while True:
+            await self._sleep_until(due_ns)
+            self._renew_now.clear()
+            try:
+                await self._renew()
+            except SwarmError as error:
+                failures += 1
+                self._note_renewal_failure(error)
+                left_s = (self.credentials.validity_ns[1] - self._clock.now_ns()) / SECOND
+                pause_s = retry_pause_s(failures, left_s)
+                due_ns = self._clock.now_ns() + int(pause_s * SECOND)
+                await asyncio.sleep(ROLE_CHECK_PAUSE_S)
+                continue
+            failures = 0
+            self.problems.pop("certificate", None)
+            due_ns = renewal_time_ns(self.credentials.validity_ns, _chance())
+            await asyncio.sleep(ROLE_CHECK_PAUSE_S)
+
+    async def _sleep_until(self, due_ns: int) -> None:
+        """Wait until `due_ns` or until renewal is wanted at once."""
+        while (left_s := (due_ns - self._clock.now_ns()) / SECOND) > 0 and not self._renew_now.is_set():
+            try:
+                async with asyncio.timeout(min(left_s, SLEEP_MAX_S)):
+                    await self._renew_now.wait()
+            except TimeoutError:
+                continue
+
+    async def _renew(self) -> None:
+        before = self.credentials.identity.role
+        renewed = await renew(self.credentials, [addr for _, addr in self.state.managers])
+        self.credentials.renew(renewed.bundle)
+        if renewed.answer.managers:
+            self._change_state(managers=managers_of(renewed.answer.managers))
+        role = self.credentials.identity.role
+        log.info("node.certificate_renewed", node_id=self.state.node_id, role=role.value)
+        if role is not before:
+            self._role_changed.set()
+
+    def _note_renewal_failure(self, error: SwarmError) -> None:
+        # A removed node hears the same from its agent's session, which cleans up first.
+        if not isinstance(error, NodeRemoved):
+            self.problems["certificate"] = str(error)
+        log.warning("node.renewal_failed", node_id=self.state.node_id, reason=str(error))
+
+    # The manager.
+
+    async def _follow_role(self) -> None:
+        """Be a manager exactly while the certificate says so."""
+        try:
+            while True:
+                self._role_changed.clear()
+                if self.is_manager:
+                    await self._again_and_again_until_changed()
+                else:
+                    await self._stop_manager()
+                    self._forget_seat()
+                    await self._role_changed.wait()
+        finally:
+            await self._stop_manager()
+
+    async def _again_and_again_until_changed(self) -> None:
+        running = asyncio.create_task(self._again_and_again("manager", self._run_manager_once))
+        changed = asyncio.create_task(self._role_changed.wait())
+        try:
+            await asyncio.wait({running, changed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in (running, changed):
+                one.cancel()
+            await asyncio.gather(running, changed, return_exceptions=True)
+
+    async def _run_manager_once(self) -> None:
+        """Start the manager half and watch over it; raises when it cannot go on."""
+        from swarm.node.seat import Fatal, start_manager
+
+        failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def on_fatal(reason: str) -> None:
+            if not failed.done():
+                failed.set_result(reason)
+
+        self.manager = await start_manager(self, self._foundation, on_fatal)
+        self.problems.pop("manager", None)
+        self._foundation = None
+        try:
+            raise Fatal(await failed)
+        finally:
+            await self._stop_manager()
+
+    def make_manager(
+        self, seat: "Seat", foundation: "Foundation | None", on_fatal: Callable[[str], None]
+    ) -> "Manager":
+        """Return the manager half of this node for that seat, not started."""
+        from swarm.manager.main import Manager
+
+        return Manager(
+            self.settings,
+            self.credentials,
+            self.images,
+            self._clock,
+            self._metrics,
+            seat,
+            foundation=foundation,
+            on_fatal=on_fatal,
+        )
+
+    def note_raft_id(self, raft_id: str) -> None:
+        """Remember this node's id in the Raft group."""
+        self._change_state(raft_id=raft_id)
+
+    async def _stop_manager(self) -> None:
+        manager, self.manager = self.manager, None
+        if manager is not None:
+            await manager.stop()
+
+    def _forget_seat(self) -> None:
+        """Forget the Raft log: a node that is promoted again joins as a new member."""
+        self.problems.pop("manager", None)
+        self._change_state(raft_id="")
+        shutil.rmtree(self.settings.raft_dir, ignore_errors=True)

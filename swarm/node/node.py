@@ -1,0 +1,367 @@
+"""This machine as a node: outside a cluster, becoming a member, being one, leaving."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+
+import structlog
+
+from swarm.api.v1 import control_pb2 as control
+from swarm.api.v1.control_pb2_grpc import ControlServicer
+from swarm.clock import Clock
+from swarm.config import Settings
+from swarm.errors import FailedPrecondition, SwarmError, Unavailable
+from swarm.node.addresses import choose_advertise, choose_listen, interface_addresses, local_address_towards
+from swarm.node.joining import forget_pending_key, obtain_certificate, pending_key_file
+from swarm.node.leaving import check_leave, leave_raft
+from swarm.node.machine import has_leftovers, remove_everything, wipe_membership
+from swarm.node.membership import Membership
+from swarm.node.sample import agent_sample
+from swarm.node.state import NodeState, forget_state, load_state, managers_of, save_state
+from swarm.node.waiting import until
+from swarm.runtime.images.store import LocalImageStore
+from swarm.security.identity import node_role
+from swarm.security.tls import NodeCredentials
+from swarm.security.tokens import format_token, parse_token
+from swarm.telemetry.metrics import Metrics, NodeSample
+from swarm.telemetry.server import Health
+
+log = structlog.get_logger(__name__)
+
+READY_TIMEOUT_S = 30.0  # of a new node: its first session, and for managers the log
+STOP_TASKS_TIMEOUT_S = 90.0
+
+R = TypeVar("R")
+
+
+class Node:
+    """The life of this node. `run` until cancelled; containers live on."""
+
+    def __init__(self, settings: Settings, clock: Clock, metrics: Metrics) -> None:
+        """The folders of `settings` belong to this process alone."""
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+        self._membership: Membership | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._kept = False  # the state is on disk: from then on every change goes there
+        self._busy = asyncio.Lock()
+        self._operations: set[asyncio.Task[Any]] = set()
+        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Go on as the member that this node was; raises FailedPrecondition if its files are damaged."""
+        await self._resume()
+        try:
+            await self._broken
+        finally:
+            for operation in tuple(self._operations):
+                operation.cancel()
+            await asyncio.gather(*self._operations, return_exceptions=True)
+            await self._stop()
+
+    # What people ask.
+
+    async def init(self, request: control.InitRequest) -> control.InitResponse:
+        """Start a cluster with this node as its first manager."""
+        return await self._alone(self._init(request))
+
+    async def join(self, request: control.JoinRequest) -> control.JoinResponse:
+        """Join a cluster as what the token says."""
+        return await self._alone(self._join(request))
+
+    async def leave(self, *, force: bool) -> None:
+        """Stop every task here and forget the cluster; a manager needs `force`."""
+        await self._alone(self._leave(force=force))
+
+    def info(self) -> control.InfoResponse:
+        """Say what this node is and knows."""
+        answer = control.InfoResponse(version=swarm_version())
+        member = self._membership
+        if member is None:
+            return answer
+        connected = member.agent is not None and member.agent.connected
+        answer.state = control.InfoResponse.STATE_ACTIVE if connected else control.InfoResponse.STATE_PENDING
+        if member.problems:
+            answer.state = control.InfoResponse.STATE_ERROR
+        answer.node_id = member.state.node_id
+        answer.cluster_id = member.state.cluster_id
+        answer.error = "; ".join(f"{part}: {reason}" for part, reason in member.problems.items())
+        answer.addr = member.state.addr
+        answer.managers.extend(member.state.peers)
+        answer.connected = connected
+        answer.runtime = member.machine.capabilities.driver if member.machine else ""
+        if member.manager is not None:
+            answer.is_manager = True
+            leader = member.manager.raft.leader
+            answer.leader_addr = leader.addr if leader else ""
+        return answer
+
+    # What the daemon's listeners ask.
+
+    def control_servicer(self) -> ControlServicer | None:
+        """Return who answers Control here, None while this node is no manager."""
+        member = self._membership
+        return member.manager.control if member is not None and member.manager is not None else None
+
+    def control_refusal(self) -> SwarmError:
+        """Return why Control is not answered here, and where it is."""
+        member = self._membership
+        if member is None:
+            return FailedPrecondition(
+                "this node is not part of a cluster: swarmctl init starts one, swarmctl join enters one"
+            )
+        if "manager" in member.problems:
+            return Unavailable(f"the manager of this node does not run: {member.problems['manager']}")
+        known = ", ".join(addr for _, addr in member.state.managers) or "none"
+        return FailedPrecondition(
+            f"this node is not a manager: run the command on one (known managers: {known})"
+        )
+
+    async def sample(self) -> NodeSample:
+        """Return the numbers for a scrape."""
+        member = self._membership
+        if member is None:
+            return NodeSample()
+        return NodeSample(
+            manager=await member.manager.sample() if member.manager is not None else None,
+            agent=await agent_sample(member.agent) if member.agent is not None else None,
+            certificate_expires_at_s=member.credentials.validity_ns[1] / 1e9,
+        )
+
+    def health(self) -> Mapping[str, Health]:
+        """Say whether every part of this node does its work."""
+        member = self._membership
+        if member is None:
+            return {"node": Health(healthy=True, reason="not part of a cluster")}
+        parts = {part: Health(healthy=False, reason=reason) for part, reason in member.problems.items()}
+        if "agent" not in parts:
+            connected = member.agent is not None and member.agent.connected
+            reason = "has a session with a manager" if connected else "has no session with any manager"
+            parts["agent"] = Health(healthy=connected, reason=reason)
+        if member.manager is not None:
+            parts["manager"] = member.manager.health()
+        return parts
+
+    # Becoming a member.
+
+    async def _init(self, request: control.InitRequest) -> control.InitResponse:
+        from swarm.node.founding import found
+
+        self._require_outside()
+        listen = choose_listen(request.listen_addr, self._settings.listen_addr)
+        given = request.advertise_addr or self._settings.advertise_addr
+        addr = choose_advertise(given, listen, interface_addresses())
+        await self._clear_leftovers()
+        foundation, bundle = found(request.spec, request.availability, self._clock)
+        state = NodeState(foundation.node_id, foundation.cluster_id, addr, listen)
+        state = replace(state, managers=((foundation.node_id, addr),))
+        try:
+            credentials = NodeCredentials.create(self._settings.certificate_file, bundle)
+            member = self._start(state, credentials, foundation=foundation)
+            await self._wait_manager(member, fail_fast=True)
+            await self._wait_machine(member)
+        except BaseException:
+            await self._stop()
+            await self._clear_leftovers()
+            raise
+        self._keep()
+        log.info("node.cluster_started", node_id=state.node_id, cluster_id=state.cluster_id, addr=addr)
+        root = foundation.root.cert_pem
+        return control.InitResponse(
+            node_id=state.node_id,
+            cluster_id=state.cluster_id,
+            worker_token=format_token(root, foundation.worker_secret),
+            manager_token=format_token(root, foundation.manager_secret),
+            addr=addr,
+        )
+
+    async def _join(self, request: control.JoinRequest) -> control.JoinResponse:
+        self._require_outside()
+        token = parse_token(request.token)
+        listen = choose_listen(request.listen_addr, self._settings.listen_addr)
+        given = request.advertise_addr or self._settings.advertise_addr
+        if not given and request.remote_addrs:
+            given = await local_address_towards(request.remote_addrs[0], listen)
+        addr = choose_advertise(given, listen, interface_addresses())
+        await self._clear_leftovers()
+        bundle, answer = await obtain_certificate(
+            request.remote_addrs, token, request.availability, pending_key_file(self._settings), self._clock
+        )
+        state = NodeState(answer.node_id, answer.cluster_id, addr, listen, managers_of(answer.managers))
+        credentials = NodeCredentials.create(self._settings.certificate_file, bundle)
+        member = self._start(state, credentials)
+        self._keep()
+        forget_pending_key(self._settings)
+        log.info("node.joined", node_id=state.node_id, cluster_id=state.cluster_id, addr=addr)
+        await self._wait_ready(member)
+        return control.JoinResponse(node_id=state.node_id, role=node_role(credentials.identity.role))
+
+    async def _wait_machine(self, member: Membership) -> None:
+        """Wait until the agent can run containers; raises FailedPrecondition with what is missing."""
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            await until(lambda: member.agent is not None or "agent" in member.problems)
+        if "agent" in member.problems:
+            raise FailedPrecondition(member.problems["agent"])
+
+    async def _wait_manager(self, member: Membership, *, fail_fast: bool) -> None:
+        """Wait until the manager half knows its cluster; raises Unavailable or what keeps it from it."""
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await until(
+                    lambda: (
+                        (fail_fast and "manager" in member.problems)
+                        or (member.manager is not None and member.manager.knows_cluster.is_set())
+                    )
+                )
+                if fail_fast and "manager" in member.problems:
+                    raise FailedPrecondition(member.problems["manager"])
+        except TimeoutError:
+            reason = member.problems.get("manager", "the manager does not catch up with the others")
+            raise Unavailable(reason) from None
+
+    async def _wait_ready(self, member: Membership) -> None:
+        """Wait for the first session; what takes longer goes on by itself."""
+        try:
+            if member.is_manager:
+                await self._wait_manager(member, fail_fast=False)
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await until(lambda: member.agent is not None and member.agent.connected)
+        except (TimeoutError, Unavailable) as error:
+            reason = "; ".join(member.problems.values()) or str(error) or "no manager answers its agent"
+            raise Unavailable(
+                f"this node is a member now (node {member.state.node_id}) but not ready: {reason};"
+                " it goes on trying, swarmctl info says how it stands"
+            ) from None
+
+    def _require_outside(self) -> None:
+        if self._membership is not None:
+            raise FailedPrecondition(
+                f"this node is part of cluster {self._membership.state.cluster_id} already:"
+                " swarmctl leave takes it out"
+            )
+
+    # Being one.
+
+    async def _resume(self) -> None:
+        state = load_state(self._settings.node_file)
+        if state is None:
+            await self._clear_leftovers()
+            return
+        credentials = NodeCredentials.load(self._settings.certificate_file)
+        if credentials is None or credentials.identity.node_id != state.node_id:
+            raise FailedPrecondition(
+                f"{self._settings.certificate_file} is missing or of another node than"
+                f" {self._settings.node_file} says: restore it, or remove both and join again"
+            )
+        self._start(state, credentials)
+        self._kept = True
+        log.info("node.resumed", node_id=state.node_id, cluster_id=state.cluster_id)
+
+    def _start(self, state: NodeState, credentials: NodeCredentials, **founding: Any) -> Membership:
+        member = Membership(
+            self._settings,
+            state,
+            credentials,
+            self._open_images(),
+            self._clock,
+            self._metrics,
+            on_state=self._state_changed,
+            on_removed=self._removed,
+            **founding,
+        )
+        self._membership = member
+        self._running = asyncio.create_task(member.run(), name="node-membership")
+        self._running.add_done_callback(self._ended)
+        return member
+
+    def _open_images(self) -> LocalImageStore:
+        insecure = self._settings.insecure_registries
+        return LocalImageStore(self._settings.images_dir, clock=self._clock, insecure_registries=insecure)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Bring the daemon down when a membership ends by a bug: its supervisor starts it again."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._broken.done():
+            self._broken.set_exception(error)
+
+    def _keep(self) -> None:
+        """Make this node a member for good."""
+        assert self._membership is not None
+        save_state(self._settings.node_file, self._membership.state)
+        self._kept = True
+
+    def _state_changed(self, state: NodeState) -> None:
+        if self._kept:
+            save_state(self._settings.node_file, state)
+
+    # Leaving.
+
+    async def _leave(self, *, force: bool) -> None:
+        member = self._membership
+        if member is None:
+            raise FailedPrecondition("this node is not part of a cluster")
+        check_leave(member.manager, force=force)
+        if member.agent is not None:
+            try:
+                async with asyncio.timeout(STOP_TASKS_TIMEOUT_S):
+                    await member.agent.shutdown_tasks()
+            except TimeoutError:
+                log.warning("node.tasks_not_stopped", reason="they are removed by force")
+        if member.manager is not None:
+            await leave_raft(member.manager, member.credentials)
+        await self._forget_cluster()
+        log.info("node.left", node_id=member.state.node_id, cluster_id=member.state.cluster_id)
+
+    def _removed(self) -> None:
+        """The cluster removed this node, and its agent has stopped everything."""
+        operation = asyncio.create_task(self._after_removal())
+        self._operations.add(operation)
+        operation.add_done_callback(self._operations.discard)
+
+    async def _after_removal(self) -> None:
+        async with self._busy:
+            if self._membership is not None:
+                log.warning("node.removed", node_id=self._membership.state.node_id)
+                await self._forget_cluster()
+
+    async def _forget_cluster(self) -> None:
+        forget_state(self._settings.node_file)
+        self._kept = False
+        await self._stop()
+        await self._clear_leftovers()
+
+    async def _clear_leftovers(self) -> None:
+        """Finish what an interrupted init, join or leave left behind."""
+        if has_leftovers(self._settings):
+            await remove_everything(self._settings)
+            wipe_membership(self._settings)
+
+    async def _stop(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        self._membership = None
+
+    async def _alone(self, operation: Coroutine[Any, Any, R]) -> R:
+        """Run an operation to its end, one at a time, also when whoever asked for it goes away."""
+
+        async def guarded() -> R:
+            async with self._busy:
+                return await operation
+
+        task = asyncio.create_task(guarded())
+        self._operations.add(task)
+        task.add_done_callback(self._operations.discard)
+        return await asyncio.shield(task)
+
+
+def swarm_version() -> str:
+    """Return the version of this program."""
+    try:
+        return version("swarm")
+    except PackageNotFoundError:  # run from a folder that was not installed
+        return "unknown"

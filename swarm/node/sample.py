@@ -1,0 +1,26 @@
+"""The numbers an agent shows to Prometheus."""
+
+from swarm.agent.main import Agent
+from swarm.api.v1.types_pb2 import TaskState
+from swarm.telemetry.metrics import AgentSample, TaskUse, count_by
+
+# What a container can be in; tasks before and after have none.
+_STATES = ("preparing", "ready", "starting", "running", "complete", "shutdown", "failed", "rejected")
+
+
+async def agent_sample(agent: Agent) -> AgentSample:
+    """Return how many containers there are and what the running ones use."""
+    samples = await agent.samples()
+    containers = agent.containers()
+    states = [TaskState.Name(item.state).removeprefix("TASK_STATE_").lower() for item in containers]
+    uses = tuple(
+        TaskUse(
+            service=item.service_name,
+            task=f"{item.service_name}.{item.slot}" if item.slot else item.service_name,
+            cpu_seconds=samples[item.task_id].cpu_usage_ns / 1e9,
+            memory_bytes=samples[item.task_id].memory_bytes,
+        )
+        for item in containers
+        if item.task_id in samples
+    )
+    return AgentSample(connected=agent.connected, containers=count_by(states, _STATES), uses=uses)

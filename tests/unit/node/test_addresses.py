@@ -1,0 +1,76 @@
+"""Which address is advertised, and what is said when it cannot be told."""
+
+import pytest
+
+from swarm.errors import InvalidArgument
+from swarm.node.addresses import (
+    InterfaceAddress,
+    choose_advertise,
+    choose_listen,
+    interface_addresses,
+    local_address_towards,
+)
+
+LO = InterfaceAddress("lo", "127.0.0.1")
+ETH = InterfaceAddress("eth0", "10.0.0.5")
+ETH_ALIAS = InterfaceAddress("eth0", "10.0.0.6")
+WLAN = InterfaceAddress("wlan0", "192.168.1.2")
+ANY = "0.0.0.0:2377"
+
+
+def test_the_only_address_is_taken() -> None:
+    assert choose_advertise("", ANY, [LO, ETH]) == "10.0.0.5:2377"
+
+
+def test_several_addresses_are_listed_for_choosing() -> None:
+    with pytest.raises(
+        InvalidArgument, match=r"10\.0\.0\.5 on eth0, 192\.168\.1\.2 on wlan0.*--advertise-addr"
+    ):
+        choose_advertise("", ANY, [LO, ETH, WLAN])
+
+
+def test_a_machine_without_network_is_told_so() -> None:
+    with pytest.raises(InvalidArgument, match="no address"):
+        choose_advertise("", ANY, [LO, InterfaceAddress("eth0", "169.254.3.4")])
+
+
+def test_an_address_that_is_listened_on_needs_no_choice() -> None:
+    assert choose_advertise("", "127.1.2.3:4000", [LO, ETH, WLAN]) == "127.1.2.3:4000"
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [
+        ("1.2.3.4", "1.2.3.4:2377"),
+        ("1.2.3.4:99", "1.2.3.4:99"),
+        ("wlan0", "192.168.1.2:2377"),
+        ("wlan0:99", "192.168.1.2:99"),
+        ("manager.example", "manager.example:2377"),
+    ],
+)
+def test_what_was_given_counts(given: str, result: str) -> None:
+    assert choose_advertise(given, ANY, [LO, ETH, WLAN]) == result
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"), [("eth0", "several addresses"), ("0.0.0.0", "not an address"), ("a:b", "HOST:PORT")]
+)
+def test_what_cannot_be_used_is_refused(given: str, hint: str) -> None:
+    with pytest.raises(InvalidArgument, match=hint):
+        choose_advertise(given, ANY, [LO, ETH, ETH_ALIAS])
+
+
+def test_a_listen_address_gets_the_usual_port() -> None:
+    assert choose_listen("", ANY) == ANY
+    assert choose_listen("127.0.0.9", ANY) == "127.0.0.9:2377"
+    assert choose_listen("127.0.0.9:1", ANY) == "127.0.0.9:1"
+
+
+def test_the_machine_has_a_loopback_address() -> None:
+    assert LO in interface_addresses()
+
+
+async def test_the_way_to_another_machine_tells_the_own_address() -> None:
+    assert await local_address_towards("127.0.0.1:2377", ANY) == "127.0.0.1"
+    assert await local_address_towards("127.0.0.1", "127.0.0.9:2377") == ""
+    assert await local_address_towards("no-such-host.invalid", ANY) == ""
