@@ -86,10 +86,11 @@ def veth(end: End, peer: End) -> Request:
     return Request(_NEW_LINK, CREATE | EXCL, _end(end) + info, f"make the interface {end.name}")
 
 
-def bridge(name: str) -> Request:
+def bridge(name: str, index: int) -> Request:
     """Make a bridge that is up."""
     info = nested(_IFLA_INFO, attributes({_INFO_KIND: b"bridge"}))
-    return Request(_NEW_LINK, CREATE | EXCL, _end(End(name, up=True)) + info, f"make the bridge {name}")
+    head = _end(End(name, index, up=True))
+    return Request(_NEW_LINK, CREATE | EXCL, head + info, f"make the bridge {name}")
 
 
 def set_up(index: int) -> Request:

@@ -1,0 +1,51 @@
+# Everything a developer does, by name. `make` lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+BOOTSTRAP := $(PYTHON) deploy/bootstrap.py
+PATHS := swarm tests tools deploy examples bench
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-down test check unit simulate integration proto bench clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing to develop: .venv, and as root programs of the system
+	@$(BOOTSTRAP) test
+
+demo: ## start a cluster on this machine and run a service on it
+	@$(BOOTSTRAP) run
+	@sh deploy/demo.sh
+
+demo-down: ## remove the cluster of `make demo`
+	@$(BIN)/swarmctl dev down
+
+test: setup ## run every test
+	@$(BIN)/python -m pytest
+
+check: setup ## lint, formatting, types, import rules, generated code, size of files and functions
+	$(BIN)/python -m ruff check $(PATHS)
+	$(BIN)/python -m ruff format --check $(PATHS)
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/gen_proto.py --check
+	$(BIN)/python -m pytest -q tests/unit/test_tidy.py
+
+unit: setup ## run the tests that need nothing but Python
+	@$(BIN)/python -m pytest tests/unit
+
+simulate: setup ## run the simulations
+	@$(BIN)/python -m pytest tests/simulation
+
+integration: setup ## run the tests with real daemons, containers and networks (root)
+	@$(BIN)/python -m pytest tests/integration
+
+proto: setup ## generate swarm/api/v1 from proto/
+	$(BIN)/python tools/gen_proto.py
+
+bench: setup ## run the benchmarks
+	@$(BIN)/python -m bench
+
+clean: ## remove what can be made again, .venv included
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Install what is missing to run (`bootstrap.py run`) or to develop and test (`bootstrap.py test`).
+
+Makes the virtual environment .venv with this project in it, and as root installs programs of the operating
+system. Says what it does, does nothing twice, and takes no time when nothing is missing. Standard library
+only; Python 3.11 or newer.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+OLDEST = (3, 11)
+
+# Program -> Debian package. Tests also use the second OCI runtime and a real registry.
+RUN_PROGRAMS = {
+    "crun": "crun",
+    "conmon": "conmon",
+    "nft": "nftables",
+    "busybox": "busybox-static",
+    "ip": "iproute2",
+}
+TEST_PROGRAMS = {**RUN_PROGRAMS, "runc": "runc", "docker-registry": "docker-registry"}
+
+
+def main() -> int:
+    """Install for the level named on the command line; return the exit code."""
+    level = sys.argv[1] if len(sys.argv) > 1 else ""
+    if level not in ("run", "test"):
+        sys.stderr.write(__doc__)
+        return 2
+    if sys.version_info < OLDEST:
+        say(f"Python {OLDEST[0]}.{OLDEST[1]} or newer is needed; this is {sys.version}")
+        return 1
+    try:
+        install_programs(RUN_PROGRAMS if level == "run" else TEST_PROGRAMS)
+        install_project(level)
+    except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+def install_programs(programs: dict[str, str]) -> None:
+    """Install missing programs of the operating system; without root only say which are missing."""
+    missing = {name: package for name, package in programs.items() if find_program(name) is None}
+    if not missing:
+        return
+    packages = sorted(set(missing.values()))
+    if os.geteuid() != 0:
+        say(f"not root: running without {', '.join(sorted(missing))}; tasks will be plain processes")
+        return
+    apt_install(packages)
+    if "docker-registry" in packages and Path("/run/systemd/system").is_dir():
+        # The package starts a registry for everybody; the tests start their own.
+        run("systemctl", "disable", "--now", "docker-registry", check=False)
+
+
+def find_program(name: str) -> "str | None":
+    """Return the path of a program, also where only root's PATH would find it."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+def apt_install(packages: "list[str]") -> None:
+    """Install Debian packages; raises RuntimeError on a machine without apt."""
+    if shutil.which("apt-get") is None:
+        raise RuntimeError(f"install these with your package manager, then try again: {' '.join(packages)}")
+    say(f"installing {', '.join(packages)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ("apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages)
+    if (
+        run(*install, check=False, quiet=True, env=environment) != 0
+    ):  # perhaps only the lists are missing or old
+        run("apt-get", "update", "-qq", env=environment)
+        run(*install, env=environment)
+
+
+def install_project(level: str) -> None:
+    """Install the project into the virtual environment, unless the same is there already."""
+    wanted = fingerprint(level)
+    stamps = [VENV / f".installed-{name}" for name in ("run", "test")[("run", "test").index(level) :]]
+    if PYTHON.exists() and any(read(stamp) == fingerprint(stamp.name[11:]) for stamp in stamps):
+        return
+    make_environment()
+    say("installing Python packages")
+    # pip knows dependency groups since 25.1; Debian 12 brings 23.0.
+    run(PYTHON, "-m", "pip", "install", "-q", "--upgrade", "pip>=25.1")
+    groups = ["--group", "dev"] if level == "test" else []
+    run(PYTHON, "-m", "pip", "install", "-q", "--editable", ".", *groups, cwd=ROOT)
+    (VENV / f".installed-{level}").write_text(wanted)
+
+
+def fingerprint(level: str) -> str:
+    """Return what the installation depends on: another one means to install again."""
+    project = (ROOT / "pyproject.toml").read_bytes()
+    return hashlib.sha256(project + f"{level} {sys.version} {ROOT}".encode()).hexdigest()
+
+
+def make_environment() -> None:
+    """Make the virtual environment with pip in it; replaces one whose Python is gone."""
+    if PYTHON.exists() and run(PYTHON, "-m", "pip", "--version", check=False, quiet=True) == 0:
+        return
+    say(f"making the virtual environment {VENV.name}")
+    shutil.rmtree(VENV, ignore_errors=True)
+    if importlib.util.find_spec("ensurepip") is None and os.geteuid() == 0:
+        apt_install(["python3-venv"])
+        importlib.invalidate_caches()
+    if importlib.util.find_spec("ensurepip") is not None:
+        run(sys.executable, "-m", "venv", VENV)
+        return
+    # Debian keeps ensurepip in a package of its own, which only root can install.
+    run(sys.executable, "-m", "venv", "--without-pip", VENV)
+    fetch_pip()
+
+
+def fetch_pip() -> None:
+    """Put pip into the virtual environment: with the system's pip, else from the package index itself."""
+    if run(sys.executable, "-m", "pip", "--version", check=False, quiet=True) == 0:
+        run(sys.executable, "-m", "pip", "--python", PYTHON, "install", "-q", "pip>=25.1")
+        return
+    sys.path.insert(0, str(ROOT / "deploy"))
+    import pip_download
+
+    wheel = pip_download.download(VENV)
+    run(PYTHON, f"{wheel}/pip", "install", "-q", "--no-index", wheel)
+    wheel.unlink()
+
+
+def run(*command: "str | Path", check: bool = True, quiet: bool = False, **options: object) -> int:
+    """Run a program and return its exit code; with `check` raises CalledProcessError unless it is 0."""
+    arguments = [str(part) for part in command]
+    sink = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if quiet else {"stdout": sys.stderr}
+    return subprocess.run(arguments, check=check, **sink, **options).returncode  # type: ignore[call-overload]
+
+
+def read(path: Path) -> str:
+    """Return the text of a file, empty when there is none."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def say(text: str) -> None:
+    """Tell what happens."""
+    sys.stderr.write(f"bootstrap: {text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
