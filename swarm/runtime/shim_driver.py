@@ -8,7 +8,7 @@ file, and outlives the agent. A driver adds how a container is made, started and
 import asyncio
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +47,7 @@ class ShimDriver(ABC):
         self._clock = clock or SystemClock()
         self._containers: dict[str, Container] = {}
         self._turns = Turns()
+        self._unfinished: set[asyncio.Task[Any]] = set()
         self._threads = ThreadPoolExecutor(PARALLEL_STARTS, thread_name_prefix="runtime")
         self._starts = asyncio.Semaphore(PARALLEL_STARTS)
 
@@ -146,11 +147,24 @@ class ShimDriver(ABC):
         self._containers[record.id] = container
         if record.phase is Phase.EXITED:
             await self._write(container)
-        else:
-            self._supervise(container)
+            return
+        self._supervise(container)
+        if not container.lives and container.supervisor is not None:
+            await container.supervisor  # it ended while nobody looked: say how right away
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` to its end also when the caller is cancelled: half a step would help nobody."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
 
     async def create(self, config: ContainerConfig) -> None:
         """Prepare file system, limits and process; raises TaskRejected and leaves nothing in that case."""
+        await self._to_its_end(self._create_in_turn(config))
+
+    async def _create_in_turn(self, config: ContainerConfig) -> None:
         async with self._turns.of(config.id):
             if config.id in self._containers:
                 return
@@ -159,14 +173,12 @@ class ShimDriver(ABC):
                 await self._create(config)
 
     async def _create(self, config: ContainerConfig) -> None:
-        if self._container_dir(config.id).exists():  # of a call that was cancelled
-            await self._in_thread(self._destroy, config.id, None)
         try:
             record = await self._make(config)
             container = Container(record)
             await self._write(container)
         except BaseException as error:
-            await asyncio.shield(self._abandon(config.id))
+            await self._abandon(config.id)
             if isinstance(error, OSError):
                 raise TaskRejected(f"cannot prepare the container: {error}") from error
             raise
@@ -182,10 +194,11 @@ class ShimDriver(ABC):
 
     async def start(self, container_id: str) -> ContainerInfo:
         """Run the user's command; raises TaskFailed."""
+        return await self._to_its_end(self._start_in_turn(container_id))
+
+    async def _start_in_turn(self, container_id: str) -> ContainerInfo:
         async with self._turns.of(container_id):
             container = self._get(container_id)
-            if container.record.phase is Phase.STARTING:  # an earlier call was cancelled halfway
-                container.record = await self._find_out(container.record)
             if container.record.phase is not Phase.CREATED:
                 return container.record.info()
             async with self._starts:
@@ -265,6 +278,9 @@ class ShimDriver(ABC):
 
     async def remove(self, container_id: str) -> None:
         """Kill what still runs and leave nothing behind; raises Unavailable when something would not go."""
+        await self._to_its_end(self._remove_in_turn(container_id))
+
+    async def _remove_in_turn(self, container_id: str) -> None:
         async with self._turns.of(container_id):
             container = self._containers.get(container_id)
             if container is None and not self._container_dir(container_id).exists():
@@ -272,8 +288,10 @@ class ShimDriver(ABC):
                 return
             if container is not None:
                 await self._end_for_removal(container)
+                record: Record | None = container.record
+            else:
+                record = self._record_of_this_boot(container_id)
             try:
-                record = container.record if container is not None else None
                 await self._in_thread(self._destroy, container_id, record)
             except OSError as error:
                 raise Unavailable(f"cannot remove container {container_id}: {error}") from error
@@ -281,6 +299,10 @@ class ShimDriver(ABC):
             self._containers.pop(container_id, None)
             if container is not None:
                 container.let_go()
+
+    def _record_of_this_boot(self, container_id: str) -> Record | None:
+        record = read_record(self._record_path(container_id))
+        return record if record is not None and record.boot_id == boot_id() else None
 
     async def _end_for_removal(self, container: Container) -> None:
         try:
@@ -313,6 +335,7 @@ class ShimDriver(ABC):
 
     async def close(self) -> None:
         """Let go of the containers without touching them."""
+        await asyncio.gather(*self._unfinished, return_exceptions=True)
         supervisors = [container.supervisor for container in self._containers.values()]
         for container in self._containers.values():
             container.let_go()

@@ -29,6 +29,11 @@ class Container:
         self.main = Process.open(self.record.pid, self.record.pid_started)
         self.shim = Process.open(self.record.shim_pid, self.record.shim_started)
 
+    @property
+    def lives(self) -> bool:
+        """Whether its process or its shim still runs."""
+        return any(process is not None and process.alive for process in (self.main, self.shim))
+
     def let_go(self) -> None:
         """Close everything without touching the container."""
         if self.supervisor is not None:

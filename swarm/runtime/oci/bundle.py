@@ -39,8 +39,8 @@ def make_bundle(
 ) -> None:
     """Make the directories, the overlay and config.json; raises TaskRejected, OSError."""
     _check_sources(config)
+    place.directory.mkdir(parents=True, mode=0o700)  # first: all else is found by it
     place.bundle.mkdir(parents=True, mode=0o700)
-    place.directory.mkdir(parents=True, mode=0o700)
     rootfs, upper, work, nothing = (
         place.directory / name for name in ("rootfs", "upper", "work", "nothing")
     )

@@ -15,10 +15,13 @@ from pathlib import Path
 
 from swarm.errors import TaskRejected
 from swarm.runtime.oci.binaries import SEARCH_PATH
+from swarm.runtime.processes import Process, children, kill_and_wait
 
 CREATE_TIMEOUT_S = 60.0
 # When no agent is there to rotate, conmon starts the file anew at this size rather than fill the disk.
 LOG_LIMIT_BYTES = 40 * 1024 * 1024
+
+STRAY_ROUNDS = 50
 
 _REOPEN_LOG = b"2 0 0\n"
 _JOIN_CGROUPS = 'while [ "$1" != -- ]; do echo 0 >"$1"; shift; done 2>/dev/null; shift; exec "$@"'
@@ -194,23 +197,49 @@ def read_exit_code(files: ShimFiles, container_id: str) -> tuple[int, int] | Non
         return None
 
 
-def stray_processes(container_id: str, bundle: Path) -> list[int]:
-    """Return shims and runtimes that work on a container and that nobody wrote down. Walks through all
-    processes."""
+def kill_strays(container_id: str, bundle: Path) -> None:
+    """Kill shims and runtimes that work on a container and that nobody wrote down; blocks.
+
+    Walks through all processes, again until there are none: the last ones may have been starting others.
+    """
+    for _ in range(STRAY_ROUNDS):
+        strays = _strays(container_id.encode(), str(bundle).encode())
+        if not strays:
+            return
+        for process in [*strays, *_descendants(strays)]:
+            kill_and_wait(process, timeout_s=2.0)
+            process.close()
+
+
+def _strays(container_id: bytes, bundle: bytes) -> list[Process]:
     found = []
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
-            continue
-        with suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if _works_on(words, container_id.encode(), str(bundle).encode()):
-                found.append(int(entry.name))
+        if entry.name.isdecimal() and _works_on(entry, container_id, bundle):
+            process = Process.open(int(entry.name))
+            # Asked again now that the pidfd is open: the id may have changed hands in between.
+            if process is not None and process.alive and _works_on(entry, container_id, bundle):
+                found.append(process)
+            elif process is not None:
+                process.close()
     return found
 
 
-def _works_on(words: Sequence[bytes], container_id: bytes, bundle: bytes) -> bool:
+def _descendants(processes: Sequence[Process]) -> list[Process]:
+    """Return what a shim or runtime has started: half-made first processes do not say whose they are."""
+    found: list[Process] = []
+    left = [child for process in processes for child in children(process.pid)]
+    while left:
+        process = Process.open(left.pop())
+        if process is not None:
+            found.append(process)
+            left.extend(children(process.pid))
+    return found
+
+
+def _works_on(entry: Path, container_id: bytes, bundle: bytes) -> bool:
     try:
+        words = (entry / "cmdline").read_bytes().split(b"\0")
         at = words.index(b"--bundle")
-    except ValueError:
+    except (OSError, ValueError):
         return False
     return words[at + 1 : at + 2] == [bundle] and container_id in words

@@ -236,8 +236,7 @@ class OciDriver(ShimDriver):
         self._record_path(container_id).unlink(missing_ok=True)
         files = self._shim_files(container_id)
         if record is None:
-            for pid in conmon.stray_processes(container_id, files.bundle):
-                _end_process(Process.open(pid), grace_s=0.0)
+            conmon.kill_strays(container_id, files.bundle)
         else:
             _end_process(Process.open(record.pid, record.pid_started), grace_s=0.0)
             _end_process(Process.open(record.shim_pid, record.shim_started), grace_s=SHIM_GRACE_S)

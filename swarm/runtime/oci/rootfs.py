@@ -33,10 +33,13 @@ def read_text_inside(root: Path, name: str) -> str:
         return ""
     finally:
         os.close(root_fd)
-    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):  # before anything else: open() raises for directories
             return ""
-        return file.read(_MAX_BYTES).decode("utf-8", "replace")
+        with open(fd, "rb", closefd=False) as file:
+            return file.read(_MAX_BYTES).decode("utf-8", "replace")
+    finally:
+        os.close(fd)
 
 
 def _open_inside(root_fd: int, name: str) -> int:

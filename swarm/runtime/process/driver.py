@@ -138,8 +138,8 @@ class ProcessDriver(ShimDriver):
     async def _find_out(self, record: Record) -> Record:
         """Take the permit back from a shim that has not used it; else believe what the shim wrote down."""
         directory = self._container_dir(record.id)
-        with suppress(FileNotFoundError):
-            (directory / "permit").unlink()
+        (directory / "permit").unlink(missing_ok=True)
+        if not (directory / "permit.used").exists():
             return replace(record, phase=Phase.CREATED, started_at_ns=0)
         for _ in range(100):
             try:
@@ -168,10 +168,10 @@ class ProcessDriver(ShimDriver):
     def _destroy(self, container_id: str, record: Record | None) -> None:
         directory = self._container_dir(container_id)
         (directory / "state.json").unlink(missing_ok=True)
-        with suppress(FileNotFoundError):
-            (directory / "permit").unlink()
+        (directory / "permit").unlink(missing_ok=True)
         _kill_by_environment(container_id)
-        shim = Process.open(record.shim_pid, record.shim_started) if record is not None else None
+        pid, started = _shim_of(directory, record)
+        shim = Process.open(pid, started)
         if shim is not None:
             if not shim.ends_within(2.0):
                 kill_and_wait(shim, 2.0)
@@ -203,6 +203,17 @@ def _with_processes(record: Record, answer: bytes) -> Record:
         shim_pid=document["shim_pid"],
         shim_started=document["shim_started"],
     )
+
+
+def _shim_of(directory: Path, record: Record | None) -> tuple[int, int]:
+    """Return (process id, start time) of a task's shim, zeros when there never was one."""
+    if record is not None and record.shim_pid:
+        return record.shim_pid, record.shim_started
+    try:
+        document = json.loads((directory / "processes.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return 0, 0
+    return document["shim_pid"], document["shim_started"]
 
 
 def _read_all(fd: int) -> bytes:

@@ -1,0 +1,76 @@
+"""Plain processes: what they have in place of containers, and what they refuse."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from swarm.errors import TaskRejected
+from swarm.runtime.base import BindMount, Limits, TmpfsMount
+from tests.integration.runtime.conftest import Lab, run
+
+pytestmark = pytest.mark.integration
+
+
+async def test_the_images_programs_come_before_the_nodes(process_lab: Lab) -> None:
+    bottom = process_lab.images.app[1]
+    link = bottom / "bin/readlink"
+    if not link.is_symlink():
+        link.symlink_to("/bin/busybox")  # in the image, not on the node
+    result = await run(process_lab.driver(), process_lab.config("readlink", "/proc/self/exe"))
+    assert result == (0, [str(bottom / "bin/busybox")])
+
+
+async def test_the_nodes_programs_are_found_too(process_lab: Lab) -> None:
+    assert (await run(process_lab.driver(), process_lab.config("/usr/bin/printf", "hi\\n")))[1] == ["hi"]
+
+
+async def test_a_task_knows_its_address_and_its_files(process_lab: Lab) -> None:
+    config = process_lab.config(
+        'echo "$SWARM_TASK_ADDRESS"; cat "$SWARM_TASK_ROOTFS/srv/layer"; cat layer',
+        address="127.0.0.5",
+        working_dir="/srv",
+    )
+    assert await run(process_lab.driver(), config) == (0, ["127.0.0.5", "top", "top"])
+
+
+async def test_removed_files_of_lower_layers_are_not_shown(process_lab: Lab) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("making whiteouts needs root")
+    assert await run(process_lab.driver(), process_lab.config("ls $SWARM_TASK_ROOTFS/srv")) == (0, ["layer"])
+
+
+async def test_the_memory_limit_holds_for_each_process(process_lab: Lab) -> None:
+    config = process_lab.config(
+        "dd if=/dev/zero of=/dev/null bs=64M count=1 2>/dev/null || echo refused",
+        limits=Limits(memory_bytes=16 * 1024 * 1024),
+    )
+    assert await run(process_lab.driver(), config) == (0, ["refused"])
+
+
+async def test_nothing_of_the_agents_environment_arrives(
+    process_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTS_SECRET", "x")
+    assert await run(process_lab.driver(), process_lab.config('echo "[$AGENTS_SECRET]"')) == (0, ["[]"])
+
+
+async def test_what_needs_containers_is_refused(process_lab: Lab, tmp_path: Path) -> None:
+    driver = process_lab.driver()
+    plain = process_lab.config("true")
+    for config in (
+        replace(plain, mounts=[TmpfsMount("/scratch")]),
+        replace(plain, mounts=[BindMount(str(tmp_path), "/elsewhere")]),
+        replace(plain, netns_path="/run/netns/x"),
+        replace(plain, user="somebody-else"),
+    ):
+        with pytest.raises(TaskRejected, match="plain processes"):
+            await driver.create(config)
+    await driver.create(replace(plain, mounts=[BindMount(str(tmp_path), str(tmp_path))]))
+
+
+async def test_it_says_what_is_reduced(process_lab: Lab) -> None:
+    capabilities = await process_lab.driver().probe()
+    assert not capabilities.isolated
+    assert "network" in capabilities.info["not_isolated"]
