@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 from swarm.clock import SECOND
 from swarm.errors import FailedPrecondition
 from swarm.security.certificates import join_ca
+from swarm.security.channel import RenewingChannel
 from swarm.security.identity import Identity, PeerIdentifier, Role, Trust, subject_attribute
 from swarm.security.keyfiles import NodeBundle, load_bundle, save_bundle
 
@@ -56,6 +57,7 @@ class NodeCredentials:
         """Use `bundle`, to be found at `path`; raises FailedPrecondition if it is not a node's."""
         self._path = path
         self._listeners: list[Callable[[], None]] = []
+        self._generation = 0
         self._adopt(bundle)
         self._trust = Trust(cluster_id=self._identity.cluster_id, root_ca_pem=bundle.root_ca_pem)
         self._identifier = PeerIdentifier(self._trust)
@@ -108,6 +110,7 @@ class NodeCredentials:
         save_bundle(self._path, bundle)
         self._adopt(bundle)
         self._set_trust(replace(self._trust, root_ca_pem=bundle.root_ca_pem))
+        self._generation += 1
         for on_change in tuple(self._listeners):
             on_change()
 
@@ -125,11 +128,15 @@ class NodeCredentials:
     def channel(self, addr: str, options: Sequence[tuple[str, int | str]] = ()) -> grpc.aio.Channel:
         """Return a channel to the manager at `addr` (HOST:PORT); anything but a manager is refused.
 
-        It presents the certificate of this moment: dial again after `subscribe` told of a renewal.
+        Every call presents the certificate that is the node's at that time.
         """
-        bundle = self._bundle
-        credentials = grpc.ssl_channel_credentials(bundle.root_ca_pem, bundle.key_pem, bundle.cert_pem)
-        return grpc.aio.secure_channel(addr, credentials, options=(*CHANNEL_OPTIONS, *options))
+
+        def make() -> grpc.aio.Channel:
+            bundle = self._bundle
+            credentials = grpc.ssl_channel_credentials(bundle.root_ca_pem, bundle.key_pem, bundle.cert_pem)
+            return grpc.aio.secure_channel(addr, credentials, options=(*CHANNEL_OPTIONS, *options))
+
+        return RenewingChannel(make, lambda: self._generation)
 
     def server_credentials(self) -> grpc.ServerCredentials:
         """Return credentials for a listener that demands a certificate of a node or of a token holder."""

@@ -65,7 +65,7 @@ class Metrics:
     """The registry of one node."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series per metric that nobody asks for
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series per metric that nobody asks for
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.raft_commit_seconds = Histogram(

@@ -346,6 +346,26 @@ async def test_a_renewed_certificate_is_shown_in_the_next_handshake(tmp_path: Pa
     assert again.bundle == manager.bundle
 
 
+async def test_a_kept_channel_presents_the_renewed_certificate_and_its_streams_go_on(tmp_path: Path) -> None:
+    promoted = NodeCredentials.create(tmp_path / "node.pem", bundle(Role.WORKER, "n1"))
+    more = asyncio.Event()
+
+    async def two() -> AsyncIterator[AgentMessage]:
+        yield AgentMessage()
+        await more.wait()
+        yield AgentMessage()
+
+    async with serving(credentials()) as addr, promoted.channel(addr) as channel:
+        stub = NodeCAStub(channel)
+        assert (await stub.IssueCertificate(IssueCertificateRequest(), timeout=5)).node_id == "WORKER:n1"
+        session = DispatcherStub(channel).Session(two(), timeout=10)
+        await session.read()
+        promoted.renew(bundle(Role.MANAGER, "n1"))
+        assert (await stub.IssueCertificate(IssueCertificateRequest(), timeout=5)).node_id == "MANAGER:n1"
+        more.set()
+        assert (await session.read()).welcome.session_id == "n1"  # begun before the renewal
+
+
 async def test_a_certificate_of_another_node_is_no_renewal(tmp_path: Path) -> None:
     path = tmp_path / "node.pem"
     manager = NodeCredentials.create(path, bundle(Role.MANAGER, "node1"))
