@@ -67,7 +67,7 @@ class Seat:
 class Manager:
     """The manager half of a node."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a manager
         self,
         settings: Settings,
         credentials: NodeCredentials,
@@ -78,8 +78,12 @@ class Manager:
         *,
         foundation: Foundation | None = None,
         on_fatal: Callable[[str], None],
+        on_removed: Callable[[], None],
     ) -> None:
-        """`foundation` is given by the node that starts a cluster; `on_fatal(reason)` asks to be stopped."""
+        """`foundation` is given by the node that starts a cluster.
+
+        `on_fatal(reason)` and `on_removed()` (from Raft) ask to be stopped.
+        """
         self._credentials = credentials
         self._clock = clock
         self._listen_addr = settings.listen_addr
@@ -93,6 +97,7 @@ class Manager:
             credentials.channel,
             self._leading.on_leadership,
             on_fatal,
+            on_removed,
         )
         self.store.attach(_TimedProposer(self.raft, clock, metrics))
         dial = credentials.channel
@@ -116,13 +121,7 @@ class Manager:
 
     async def start(self) -> None:
         """Listen and take part in Raft; raises FailedPrecondition when the address is taken."""
-        # First of all listen: whoever lets this manager in checks that it can be reached.
-        try:
-            port = self._server.add_secure_port(self._listen_addr, self._credentials.server_credentials())
-        except RuntimeError as error:
-            raise FailedPrecondition(f"cannot listen on {self._listen_addr}: {error}") from error
-        if port == 0:
-            raise FailedPrecondition(f"cannot listen on {self._listen_addr}: is the port taken?")
+        listen(self._server, self._listen_addr, self._credentials)
         await self._server.start()
         await self.raft.start()
         self._running = asyncio.create_task(self._run(), name="manager")
@@ -217,6 +216,18 @@ class Manager:
         add_ImagesServicer_to_server(self._images.servicer, server)
         add_RaftServicer_to_server(RaftServicer(self.raft), server)
         return server
+
+
+def listen(server: grpc.aio.Server, addr: str, credentials: NodeCredentials) -> None:
+    """Make `server` listen for other nodes; raises FailedPrecondition when the address cannot be had."""
+    try:
+        port = server.add_secure_port(addr, credentials.server_credentials())
+    except RuntimeError as error:
+        raise FailedPrecondition(
+            f"cannot listen on {addr}: is the address this machine's, and free?"
+        ) from error
+    if port == 0:
+        raise FailedPrecondition(f"cannot listen on {addr}: is the address this machine's, and free?")
 
 
 class _TimedProposer:

@@ -24,14 +24,19 @@ from swarm.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:  # a worker must not pay for what only managers need
     from swarm.manager.founding import Foundation
-    from swarm.manager.main import Manager, Seat
+    from swarm.manager.main import Manager
 
 log = structlog.get_logger(__name__)
 
 RETRY_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 ROLE_CHECK_PAUSE_S = 2.0  # between two renewals for the sake of a role that managers do not agree on yet
 SLEEP_MAX_S = 3600.0  # wall clocks jump: look again
+_REMOVED = "this manager was removed from the group of managers"
 _chance = random.SystemRandom().random
+
+
+class ManagerEnded(SwarmError):
+    """The manager half cannot go on; the message says why."""
 
 
 class Membership:
@@ -75,6 +80,10 @@ class Membership:
     def is_manager(self) -> bool:
         """Whether the certificate makes this node a manager."""
         return self.credentials.identity.role is Role.MANAGER
+
+    def founded(self) -> None:
+        """Note that the new cluster stands: from now on this node never founds one again."""
+        self._foundation = None
 
     async def run(self) -> None:
         """Run agent, manager and renewal until cancelled."""
@@ -202,19 +211,17 @@ class Membership:
 
     async def _follow_role(self) -> None:
         """Be a manager exactly while the certificate says so."""
-        try:
-            while True:
-                self._role_changed.clear()
-                if self.is_manager:
-                    await self._again_and_again_until_changed()
-                else:
-                    await self._stop_manager()
-                    self._forget_seat()
-                    await self._role_changed.wait()
-        finally:
-            await self._stop_manager()
+        while True:
+            self._role_changed.clear()
+            if self.is_manager:
+                await self._be_manager()
+            else:
+                self.problems.pop("manager", None)
+                self._forget_seat()
+                await self._role_changed.wait()
 
-    async def _again_and_again_until_changed(self) -> None:
+    async def _be_manager(self) -> None:
+        """Keep the manager half running until the role changes."""
         running = asyncio.create_task(self._again_and_again("manager", self._run_manager_once))
         changed = asyncio.create_task(self._role_changed.wait())
         try:
@@ -226,50 +233,42 @@ class Membership:
 
     async def _run_manager_once(self) -> None:
         """Start the manager half and watch over it; raises when it cannot go on."""
-        from swarm.node.seat import Fatal, start_manager
-
-        failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-        def on_fatal(reason: str) -> None:
-            if not failed.done():
-                failed.set_result(reason)
-
-        self.manager = await start_manager(self, self._foundation, on_fatal)
-        self.problems.pop("manager", None)
-        self._foundation = None
-        try:
-            raise Fatal(await failed)
-        finally:
-            await self._stop_manager()
-
-    def make_manager(
-        self, seat: "Seat", foundation: "Foundation | None", on_fatal: Callable[[str], None]
-    ) -> "Manager":
-        """Return the manager half of this node for that seat, not started."""
         from swarm.manager.main import Manager
+        from swarm.node.seat import find_seat
 
-        return Manager(
+        founding = self._foundation is not None
+        seat = await find_seat(self.settings, self.state, self.credentials, self._clock, founding=founding)
+        ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def end(reason: str) -> None:
+            if not ended.done():
+                ended.set_result(reason)
+
+        manager = Manager(
             self.settings,
             self.credentials,
             self.images,
             self._clock,
             self._metrics,
             seat,
-            foundation=foundation,
-            on_fatal=on_fatal,
+            foundation=self._foundation,
+            on_fatal=end,
+            on_removed=lambda: end(_REMOVED),
         )
-
-    def note_raft_id(self, raft_id: str) -> None:
-        """Remember this node's id in the Raft group."""
-        self._change_state(raft_id=raft_id)
-
-    async def _stop_manager(self) -> None:
-        manager, self.manager = self.manager, None
-        if manager is not None:
+        try:
+            await manager.start()
+            self.manager = manager
+            self.problems.pop("manager", None)
+            reason = await ended
+        finally:
+            self.manager = None
             await manager.stop()
+        if reason == _REMOVED:
+            # Demoted, most likely: then the certificate says so soon. If not, this node asks for a new seat.
+            self._forget_seat()
+            self._renew_now.set()
+        raise ManagerEnded(reason)
 
     def _forget_seat(self) -> None:
         """Forget the Raft log: a node that is promoted again joins as a new member."""
-        self.problems.pop("manager", None)
-        self._change_state(raft_id="")
         shutil.rmtree(self.settings.raft_dir, ignore_errors=True)

@@ -168,6 +168,7 @@ class Node:
             await self._clear_leftovers()
             raise
         self._keep()
+        member.founded()
         log.info("node.cluster_started", node_id=state.node_id, cluster_id=state.cluster_id, addr=addr)
         root = foundation.root.cert_pem
         return control.InitResponse(

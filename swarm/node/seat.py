@@ -1,24 +1,25 @@
 """How a node with a manager's certificate takes its place in the Raft group."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 
 import grpc
 import structlog
 
-from swarm.api.status import from_rpc_error
+from swarm.api.status import ErrorInterceptor, from_rpc_error
 from swarm.api.v1.raft_pb2 import JoinRaftRequest, JoinRaftResponse, RaftMember
-from swarm.api.v1.raft_pb2_grpc import RaftStub
+from swarm.api.v1.raft_pb2_grpc import RaftStub, add_RaftServicer_to_server
+from swarm.clock import Clock
 from swarm.config import Settings
 from swarm.errors import NotLeader, SwarmError, Unavailable
 from swarm.ids import new_raft_id
-from swarm.manager.founding import Foundation
-from swarm.manager.main import Manager, Seat
+from swarm.manager.main import Seat, listen
+from swarm.manager.raft.node import stored_raft_id
+from swarm.manager.raft.servicer import RaftServicer
 from swarm.node.state import NodeState
-from swarm.security.tls import NodeCredentials
-
-if TYPE_CHECKING:
-    from swarm.node.membership import Membership
+from swarm.security.authorization import AuthorizationInterceptor, TlsCaller
+from swarm.security.tls import SERVER_OPTIONS, NodeCredentials
 
 log = structlog.get_logger(__name__)
 
@@ -26,46 +27,43 @@ JOIN_TIMEOUT_S = 15.0  # the leader commits the change, perhaps after an electio
 REDIRECTS_MAX = 3
 
 
-class Fatal(SwarmError):
-    """The manager half cannot go on; the message says why."""
+async def find_seat(
+    settings: Settings, state: NodeState, credentials: NodeCredentials, clock: Clock, *, founding: bool
+) -> Seat:
+    """Return the seat that this node has, the first of a new cluster, or one that the leader gives it.
 
-
-def has_raft_log(settings: Settings) -> bool:
-    """Tell whether this node was a member of the Raft group before."""
-    return settings.raft_dir.is_dir() and any(settings.raft_dir.iterdir())
-
-
-async def start_manager(
-    membership: "Membership", foundation: Foundation | None, on_fatal: Callable[[str], None]
-) -> Manager:
-    """Return a running manager half; raises SwarmErrors when it cannot start now."""
-    seat = await _find_seat(membership, foundation)
-    manager = membership.make_manager(seat, foundation, on_fatal)
-    try:
-        await manager.start()
-    except BaseException:
-        await manager.stop()
-        raise
-    return manager
-
-
-async def _find_seat(membership: "Membership", foundation: Foundation | None) -> Seat:
-    """Return the seat of this node: the one it has, the first of a new cluster, or one it asks for."""
-    state, settings = membership.state, membership.settings
-    if state.raft_id and has_raft_log(settings):
-        return Seat(_member(state, state.raft_id))
-    if foundation is not None:
-        raft_id = new_raft_id()
-        membership.note_raft_id(raft_id)
+    A crash between the leader's answer and the first write of the log costs a seat: the next request
+    replaces it. Raises Unavailable when no manager lets this one in now.
+    """
+    raft_id = await asyncio.to_thread(stored_raft_id, settings.raft_dir)
+    if raft_id:
         return Seat(_member(state, raft_id))
-    answer = await _join(state, membership.credentials)
-    # Known before the log exists: a crash in between leaves no log, and this node asks again.
-    membership.note_raft_id(answer.raft_id)
+    if founding:
+        return Seat(_member(state, new_raft_id()))
+    async with _waiting_room(settings, credentials, clock):
+        answer = await _join(state, credentials)
+    log.info("node.seat_taken", node_id=state.node_id, raft_id=answer.raft_id)
     return Seat(_member(state, answer.raft_id), tuple(answer.members))
 
 
 def _member(state: NodeState, raft_id: str) -> RaftMember:
     return RaftMember(raft_id=raft_id, node_id=state.node_id, addr=state.addr)
+
+
+@contextlib.asynccontextmanager
+async def _waiting_room(
+    settings: Settings, credentials: NodeCredentials, clock: Clock
+) -> AsyncIterator[None]:
+    """Answer at this node's address: the leader calls back before it lets anybody in."""
+    interceptors = [ErrorInterceptor(), AuthorizationInterceptor(TlsCaller(credentials, clock))]
+    server = grpc.aio.server(interceptors=interceptors, options=SERVER_OPTIONS)
+    add_RaftServicer_to_server(RaftServicer(), server)
+    listen(server, settings.listen_addr, credentials)
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(None)
 
 
 async def _join(state: NodeState, credentials: NodeCredentials) -> JoinRaftResponse:
@@ -82,7 +80,7 @@ async def _join(state: NodeState, credentials: NodeCredentials) -> JoinRaftRespo
 
 
 async def _join_by(addr: str, own_addr: str, credentials: NodeCredentials) -> JoinRaftResponse:
-    """Ask the manager at `addr`, and the one it says is the leader."""
+    """Ask the manager at `addr`, and the one that it says is the leader."""
     asked: Sequence[str] = ()
     while True:
         try:

@@ -26,7 +26,6 @@ class NodeState:
     addr: str  # where others reach this node
     listen_addr: str
     managers: tuple[tuple[str, str], ...] = ()
-    raft_id: str = ""  # empty until this node is, or is about to be, a member of the Raft group
 
     @property
     def peers(self) -> list[Peer]:
@@ -47,7 +46,6 @@ def save_state(path: Path, state: NodeState) -> None:
         "cluster_id": state.cluster_id,
         "addr": state.addr,
         "listen_addr": state.listen_addr,
-        "raft_id": state.raft_id,
         "managers": [{"node_id": node_id, "addr": addr} for node_id, addr in state.managers],
     }
     write_private(path, json.dumps(record, indent=1).encode() + b"\n")
@@ -74,7 +72,6 @@ def _parse(record: Mapping[str, Any]) -> NodeState:
         cluster_id=str(record["cluster_id"]),
         addr=str(record["addr"]),
         listen_addr=str(record["listen_addr"]),
-        raft_id=str(record["raft_id"]),
         managers=tuple((str(item["node_id"]), str(item["addr"])) for item in record["managers"]),
     )
 

@@ -77,7 +77,9 @@ def _removal(
     leader_raft_id: str,
     reachable: Callable[[str], bool],
 ) -> Step:
-    remaining = [other for other in members if other.raft_id != member.raft_id]
+    if member.learner:  # it does not count for majorities
+        return Step(Act.REMOVE_MEMBER, member.node_id, raft_id=member.raft_id)
+    remaining = [other for other in members if other.raft_id != member.raft_id and not other.learner]
     alive = sum(other.raft_id == leader_raft_id or reachable(other.raft_id) for other in remaining)
     quorum = len(remaining) // 2 + 1
     if not remaining:

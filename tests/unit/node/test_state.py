@@ -8,7 +8,7 @@ from swarm.api.v1.types_pb2 import Peer
 from swarm.errors import FailedPrecondition
 from swarm.node.state import NodeState, forget_state, load_state, managers_of, save_state
 
-STATE = NodeState("n1", "c1", "10.0.0.1:2377", "0.0.0.0:2377", (("m1", "10.0.0.2:2377"),), "abc")
+STATE = NodeState("n1", "c1", "10.0.0.1:2377", "0.0.0.0:2377", (("m1", "10.0.0.2:2377"),))
 
 
 def test_a_saved_state_comes_back(tmp_path: Path) -> None:
