@@ -151,9 +151,8 @@ class Database:
 
     def _open(self, node_id: str) -> Stored:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        missing = not self._path.exists()
         try:
-            return self._open_and_load(node_id, rebuilt=missing)
+            return self._open_and_load(node_id)
         except (sqlite3.DatabaseError, DecodeError) as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise  # no space, no permission: not damaged
@@ -162,9 +161,9 @@ class Database:
             log.error(  # noqa: TRY400 -- the reason says it all
                 "agent.database_damaged", path=str(self._path), moved_to=str(aside), reason=str(error)
             )
-            return self._open_and_load(node_id, rebuilt=True)
+            return self._open_and_load(node_id)
 
-    def _open_and_load(self, node_id: str, rebuilt: bool) -> Stored:
+    def _open_and_load(self, node_id: str) -> Stored:
         connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         self._connection = connection
         self._path.chmod(0o600)
@@ -175,6 +174,7 @@ class Database:
             raise sqlite3.DatabaseError(problem)
         connection.executescript(_SCHEMA)
         facts = dict(connection.execute("SELECT name, value FROM facts").fetchall())
+        rebuilt = "node_id" not in facts
         if facts.get("node_id", node_id) != node_id:
             connection.execute("DELETE FROM tasks")
             connection.execute("DELETE FROM facts")

@@ -139,7 +139,7 @@ class _Publication:
         self._node_id = node_id
         self._driver = driver
         self._records = records
-        self._queue: asyncio.Queue[LogMessage] = asyncio.Queue(QUEUE_LINES)
+        self._queue: asyncio.Queue[LogMessage | None] = asyncio.Queue(QUEUE_LINES)
         self._read: set[str] = set()  # tasks whose output is read, or was
 
     async def run(self) -> None:
@@ -148,8 +148,7 @@ class _Publication:
         try:
             # Empty: it says that this node is at work.
             await call.write(PublishLogsRequest(subscription_id=self._subscription.id))
-            await _until_first(self._read_all(), self._send(call))
-            await self._flush(call)
+            await _until_error(self._read_all(), self._send(call))
             await call.done_writing()
             await call
         except asyncio.InvalidStateError:  # the manager ended the stream: nobody reads any more
@@ -158,6 +157,11 @@ class _Publication:
             call.cancel()
 
     async def _read_all(self) -> None:
+        await self._start_readers()
+        await self._queue.put(None)  # the end
+
+    async def _start_readers(self) -> None:
+        """Read every container concerned; returns when all were read, with `follow` never."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self.changed.clear()
@@ -184,30 +188,27 @@ class _Publication:
             await self._queue.put(log_message(line, task, self._node_id))
 
     async def _send(self, call: Any) -> None:
-        while True:
-            first = await self._queue.get()
-            await self._write(call, first)
-
-    async def _flush(self, call: Any) -> None:
-        while not self._queue.empty():
-            await self._write(call, self._queue.get_nowait())
-
-    async def _write(self, call: Any, first: LogMessage) -> None:
-        request = PublishLogsRequest(subscription_id=self._subscription.id, messages=[first])
-        size = len(first.data)
-        while size < BATCH_BYTES and not self._queue.empty():
-            message = self._queue.get_nowait()
-            request.messages.append(message)
-            size += len(message.data)
-        await call.write(request)
-        await asyncio.sleep(size / RATE_BYTES_S)
+        while (first := await self._queue.get()) is not None:
+            request = PublishLogsRequest(subscription_id=self._subscription.id, messages=[first])
+            size, at_end = len(first.data), False
+            while size < BATCH_BYTES and not self._queue.empty():
+                message = self._queue.get_nowait()
+                if message is None:
+                    at_end = True
+                    break
+                request.messages.append(message)
+                size += len(message.data)
+            await call.write(request)
+            if at_end:
+                return
+            await asyncio.sleep(size / RATE_BYTES_S)
 
 
-async def _until_first(*works: Coroutine[Any, Any, None]) -> None:
-    """Run all, until the first ends; raises its error."""
+async def _until_error(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all to their end; the first error ends the others and is raised."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         for task in tasks:
             task.cancel()

@@ -6,9 +6,10 @@ and no node moved because packets were lost. Hence, with the default period P of
 - agents speak twice a period and are declared DOWN after 3 silent periods (7.5 s): TCP gets more than 6
   s, six transmissions, to bring one heartbeat through; and an agent whose manager does not answer for a
   period opens a second session with another manager while the first goes on.
-- managers tell *how long ago* they heard a node, so a new leader continues the count instead of starting
-  anew; only nodes that nobody tells about get a fresh grace, of 2.5 periods: more than an agent needs to
-  notice a dead manager (at most 1.6) and to reach another.
+- a new leader gives every node a fresh grace of 2.5 periods: more than an agent needs to notice a dead
+  manager (at most 1.6) and to reach another. What other managers tell it cannot shorten that, because
+  the node may have been with the manager that died.
+- managers tell *how long ago* they heard a node, so the way to the leader does not add to the grace.
 - a session that ended is a hint, never proof: the node becomes DISCONNECTED after a second, which keeps
   new tasks away but moves none.
 - the period stretches with the number of nodes, so that heartbeats never cost a manager more than a
@@ -70,12 +71,18 @@ class _Held:
 
 @dataclass(slots=True)
 class _Record:
-    heard_s: float
+    known_s: float  # since when this leader knows of the node
+    heard_s: float = float("-inf")
     by_manager: dict[str, _Held] = field(default_factory=dict)
     disconnected_s: float | None = None  # since when no manager has a session
 
     def connected(self) -> bool:
         return any(held.connected for held in self.by_manager.values())
+
+    def silent_s(self, period_s: float, now_s: float) -> float:
+        """Return how long the node was silent; a new leader begins in the middle of a period."""
+        head_start_s = (GRACE_PERIODS - FRESH_GRACE_PERIODS) * period_s
+        return now_s - max(self.heard_s, self.known_s - head_start_s)
 
     def newest(self) -> _Held | None:
         connected = [held for held in self.by_manager.values() if held.connected]
@@ -104,7 +111,7 @@ class LivenessTable:
 
     def _take(self, manager_id: str, session: SessionState, now_s: float) -> None:
         heard_s = now_s - session.silent_ns / SECOND
-        record = self._records.setdefault(session.node_id, _Record(heard_s))
+        record = self._records.setdefault(session.node_id, _Record(now_s))
         record.heard_s = max(record.heard_s, heard_s)
         before = record.by_manager.get(manager_id)
         description = before.description if before else None
@@ -123,9 +130,7 @@ class LivenessTable:
         known: dict[str, _Record] = {}
         changes: list[NodeChange] = []
         for node in nodes:
-            record = self._records.get(node.id) or _Record(
-                now_s - (GRACE_PERIODS - FRESH_GRACE_PERIODS) * period_s
-            )
+            record = self._records.get(node.id) or _Record(now_s)
             known[node.id] = record
             change = _judge(node, record, period_s, now_s)
             if change is not None:
@@ -139,6 +144,7 @@ class LivenessTable:
         if gap_s > period_s:
             for record in self._records.values():
                 record.heard_s = min(now_s, record.heard_s + gap_s)
+                record.known_s = min(now_s, record.known_s + gap_s)
 
 
 def _note_connection(record: _Record, now_s: float) -> None:
@@ -150,7 +156,7 @@ def _note_connection(record: _Record, now_s: float) -> None:
 
 def _judge(node: Node, record: _Record, period_s: float, now_s: float) -> NodeChange | None:
     grace_s = GRACE_PERIODS * period_s
-    if now_s - record.heard_s >= grace_s:
+    if record.silent_s(period_s, now_s) >= grace_s:
         return _change(node, NODE_STATE_DOWN, f"no heartbeat for {grace_s:g} s", None)
     held = record.newest()
     if held is not None:

@@ -47,20 +47,6 @@ def caller(context: Any) -> Identity:
     return Identity(node_id=str(metadata.get("node-id", "")), role=Role.WORKER, cluster_id="c")
 
 
-class _Name(grpc.aio.StreamStreamClientInterceptor, grpc.aio.StreamUnaryClientInterceptor):
-    def __init__(self, node_id: str) -> None:
-        self._node_id = node_id
-
-    def _named(self, details: Any) -> Any:
-        return details._replace(metadata=grpc.aio.Metadata(("node-id", self._node_id)))
-
-    async def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
-        return await continuation(self._named(details), requests)
-
-    async def intercept_stream_unary(self, continuation: Any, details: Any, requests: Any) -> Any:
-        return await continuation(self._named(details), requests)
-
-
 class NamedChannel:
     """A channel that names its node in every call."""
 

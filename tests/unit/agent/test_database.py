@@ -1,0 +1,127 @@
+"""What survives, what is withheld, what happens to a damaged file."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from swarm.agent.database import Database, Stored
+from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.types_pb2 import TaskStatus
+from swarm.model.task_state import FAILED, RUNNING
+
+
+@contextlib.asynccontextmanager
+async def opened(path: Path, node_id: str = "n1") -> AsyncIterator[tuple[Database, Stored]]:
+    database = Database(path)
+    stored = await database.open(node_id)
+    running = asyncio.create_task(database.run())
+    try:
+        yield database, stored
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await database.close()
+
+
+async def test_what_was_put_is_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "agent" / "tasks.db"
+    async with opened(path) as (database, stored):
+        assert stored == Stored((), 0, rebuilt=True)
+        database.put_task(Task(id="a", service_id="s"), TaskStatus(state=RUNNING))
+        database.put_task(Task(id="b"), TaskStatus())
+        database.put_task(Task(id="c"), TaskStatus())
+        database.put_status("a", TaskStatus(state=FAILED, err="why"))
+        database.put_unwanted("b")
+        database.delete_task("c")
+        await database.put_applied_index(77)
+    async with opened(path) as (_, stored):
+        found = {one.task.id: one for one in stored.tasks}
+        assert set(found) == {"a", "b"}
+        assert (found["a"].task.service_id, found["a"].status.err) == ("s", "why")
+        assert (found["a"].wanted, found["b"].wanted) == (True, False)
+        assert (stored.applied_index, stored.rebuilt) == (77, False)
+
+
+async def test_a_finished_put_is_on_disk_although_nothing_was_closed(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.db"
+    async with opened(path) as (database, _):
+        await database.put_task(Task(id="a"), TaskStatus())
+        for file in tmp_path.iterdir():  # as a crash would leave them
+            (tmp_path / "crashed").mkdir(exist_ok=True)
+            if file.is_file():
+                (tmp_path / "crashed" / file.name).write_bytes(file.read_bytes())
+    async with opened(tmp_path / "crashed" / "tasks.db") as (_, stored):
+        assert [one.task.id for one in stored.tasks] == ["a"]
+
+
+async def test_passwords_are_not_written_and_only_their_absence_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.db"
+    task = Task(id="a")
+    task.spec.container.registry_auth.password = "very-secret-word"
+    async with opened(path) as (database, _):
+        await database.put_task(task, TaskStatus())
+    assert not any(b"very-secret-word" in file.read_bytes() for file in tmp_path.iterdir())
+    assert path.stat().st_mode & 0o077 == 0
+    async with opened(path) as (_, stored):
+        assert stored.tasks[0].credentials_withheld
+    assert task.spec.container.registry_auth.password == "very-secret-word"
+
+
+@pytest.mark.parametrize("damage", ["header", "middle", "content", "empty"])
+async def test_a_damaged_file_is_moved_aside_and_begun_anew(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "tasks.db"
+    async with opened(path) as (database, _):
+        for number in range(200):
+            database.put_task(Task(id=f"a{number}", service_id="s" * 50), TaskStatus())
+        await database.put_applied_index(5)
+    content = bytearray(path.read_bytes())
+    if damage == "header":
+        content[:40] = b"x" * 40
+    elif damage == "middle":
+        content[4096:] = b"\xff" * (len(content) - 4096)
+    elif damage == "empty":
+        content.clear()
+    else:
+        connection = sqlite3.connect(path)
+        connection.execute("UPDATE tasks SET task = ?", (b"\xff\xff\xff",))
+        connection.commit()
+        connection.close()
+        content = bytearray(path.read_bytes())
+    path.write_bytes(content)
+    async with opened(path) as (database, stored):
+        assert stored.tasks == ()
+        assert stored.rebuilt
+        await database.put_task(Task(id="b"), TaskStatus())
+    assert len(list(tmp_path.glob("tasks.db.damaged-*"))) == (0 if damage == "empty" else 1)
+
+
+async def test_what_another_membership_left_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.db"
+    async with opened(path, "old") as (database, _):
+        database.put_task(Task(id="a"), TaskStatus())
+        await database.put_applied_index(9)
+    async with opened(path, "new") as (_, stored):
+        assert stored == Stored((), 0, rebuilt=False)
+
+
+async def test_a_full_disk_delays_writes_and_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarm.agent.database.RETRY_S", 0.02)
+    path = tmp_path / "tasks.db"
+    async with opened(path) as (database, _):
+        await database.put_task(Task(id="small"), TaskStatus())
+        assert database._connection is not None
+        pages = database._connection.execute("PRAGMA page_count").fetchone()[0]
+        database._connection.execute(f"PRAGMA max_page_count = {pages}")
+        large = database.put_task(Task(id="large", service_id="x" * 100_000), TaskStatus())
+        await asyncio.sleep(0.1)
+        assert not large.done()
+        database._connection.execute("PRAGMA max_page_count = 100000")
+        await large
+    async with opened(path) as (_, stored):
+        assert {one.task.id for one in stored.tasks} == {"small", "large"}

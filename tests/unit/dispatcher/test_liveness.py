@@ -1,0 +1,256 @@
+"""Who is alive: the leader's table, on a clock that the test moves."""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarm.api.v1.dispatcher_pb2 import SessionState
+from swarm.api.v1.objects_pb2 import Cluster, Node
+from swarm.api.v1.types_pb2 import (
+    NODE_STATE_DISCONNECTED,
+    NODE_STATE_DOWN,
+    NODE_STATE_READY,
+    NODE_STATE_UNKNOWN,
+    NodeDescription,
+)
+from swarm.clock import SECOND
+from swarm.manager.dispatcher.liveness import (
+    DEFAULT_PERIOD_NS,
+    LivenessTable,
+    NodeChange,
+    heartbeat_period_ns,
+)
+from swarm.manager.dispatcher.loop import changed_node
+
+P = 2.5
+
+
+def a_session(node_id: str = "n1", silent_s: float = 0.0, *, connected: bool = True) -> SessionState:
+    return SessionState(
+        node_id=node_id, connected=connected, addr="10.0.0.9", silent_ns=int(silent_s * SECOND)
+    )
+
+
+class World:
+    """Nodes, a table, and time that passes in steps as the loop takes them."""
+
+    def __init__(self, *node_ids: str, state: int = NODE_STATE_READY) -> None:
+        self.now_s = 100.0
+        self.table = LivenessTable(self.now_s)
+        self.nodes = {node_id: Node(id=node_id) for node_id in node_ids}
+        for node in self.nodes.values():
+            node.status.state = state  # type: ignore[assignment]
+            node.status.addr = "10.0.0.9"
+
+    def look(self) -> tuple[NodeChange, ...]:
+        changes = self.table.plan(self.nodes.values(), P, self.now_s)
+        for change in changes:
+            self.nodes[change.node_id] = changed_node(self.nodes[change.node_id], change)
+        return changes
+
+    def report(self, manager: str, sessions: Iterable[SessionState], *, complete: bool = True) -> None:
+        self.table.report(manager, complete, list(sessions), self.now_s)
+
+    def pass_time(self, seconds: float, *reports: tuple[str, list[SessionState]]) -> None:
+        """Let time pass; managers repeat `reports` on the way."""
+        steps = round(seconds / 0.25)
+        for _ in range(steps):
+            self.now_s += seconds / steps
+            for manager, sessions in reports:
+                self.report(manager, sessions)
+            self.look()
+
+    def state(self, node_id: str = "n1") -> int:
+        return self.nodes[node_id].status.state
+
+
+def test_a_node_with_a_session_becomes_ready_and_stays_so() -> None:
+    world = World("n1", state=NODE_STATE_UNKNOWN)
+    world.pass_time(30, ("m1", [a_session()]))
+    assert world.state() == NODE_STATE_READY
+
+
+def test_a_silent_node_is_down_three_periods_after_it_was_last_heard_and_not_before() -> None:
+    world = World("n1")
+    world.report("m1", [a_session()])
+    world.look()
+    silent = 0.0
+    while world.state() == NODE_STATE_READY:
+        silent += 0.25
+        world.pass_time(0.25, ("m1", [a_session(silent_s=silent)]))
+    assert silent == 3 * P
+    assert world.state() == NODE_STATE_DOWN
+    assert "no heartbeat" in world.nodes["n1"].status.message
+
+
+def test_a_node_of_a_manager_that_died_is_down_unless_another_manager_hears_it() -> None:
+    world = World("n1", "n2")
+    world.report("m1", [a_session("n1"), a_session("n2")])
+    world.pass_time(10, ("m2", [a_session("n2")]))
+    assert world.state("n1") == NODE_STATE_DOWN
+    assert world.state("n2") == NODE_STATE_READY
+
+
+def test_a_session_that_ended_makes_a_node_disconnected_after_a_second_but_moves_nothing() -> None:
+    world = World("n1")
+    world.report("m1", [a_session()])
+    world.look()
+    world.report("m1", [a_session(connected=False)], complete=False)
+    world.pass_time(0.75)
+    assert world.state() == NODE_STATE_READY
+    world.pass_time(0.5)
+    assert world.state() == NODE_STATE_DISCONNECTED
+    world.pass_time(3 * P)
+    assert world.state() == NODE_STATE_DOWN
+
+
+def test_a_node_that_moves_to_another_manager_within_a_second_was_never_away() -> None:
+    world = World("n1")
+    world.report("m1", [a_session()])
+    world.report("m1", [a_session(connected=False)], complete=False)
+    world.pass_time(0.75)
+    world.report("m2", [a_session()])
+    assert world.look() == ()
+    world.pass_time(10, ("m2", [a_session()]))
+    assert world.state() == NODE_STATE_READY
+
+
+def test_the_end_of_an_old_session_does_not_disconnect_a_node_with_a_newer_one() -> None:
+    world = World("n1")
+    world.report("m2", [a_session()])
+    world.report("m1", [a_session(connected=False)])
+    world.pass_time(2, ("m2", [a_session()]))
+    assert world.state() == NODE_STATE_READY
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_what_other_managers_say_does_not_shorten_the_grace_of_a_new_leader(connected: bool) -> None:
+    """The node may have been with the manager that died; this one heard it long ago."""
+    world = World("n1")
+    world.report("m2", [a_session(silent_s=7.0, connected=connected)])
+    world.pass_time(2.5 * P - 0.25)
+    assert world.state() != NODE_STATE_DOWN
+    world.pass_time(0.5)
+    assert world.state() == NODE_STATE_DOWN
+
+
+def test_a_new_leader_gives_nodes_that_nobody_tells_about_a_fresh_grace_of_two_and_a_half_periods() -> None:
+    world = World("n1")
+    world.look()
+    world.pass_time(2.5 * P - 0.25)
+    assert world.state() == NODE_STATE_READY
+    world.pass_time(0.5)
+    assert world.state() == NODE_STATE_DOWN
+
+
+def test_leader_and_worker_lost_together_leave_time_for_a_replacement_within_ten_seconds() -> None:
+    election_s = 1.5
+    world = World("n1")
+    world.look()
+    waited = election_s
+    while world.state() != NODE_STATE_DOWN:
+        waited += 0.25
+        world.pass_time(0.25)
+    assert waited <= 8.0
+
+
+def test_a_node_that_returns_is_ready_again() -> None:
+    world = World("n1", state=NODE_STATE_DOWN)
+    world.report("m1", [a_session()])
+    world.look()
+    assert world.state() == NODE_STATE_READY
+    assert world.nodes["n1"].status.message == ""
+
+
+def test_an_old_report_of_a_dead_manager_does_not_raise_the_dead() -> None:
+    world = World("n1")
+    world.report("m1", [a_session()])
+    world.pass_time(10)
+    assert world.state() == NODE_STATE_DOWN
+    world.report("m1", [a_session(silent_s=20)])
+    world.pass_time(1)
+    assert world.state() == NODE_STATE_DOWN
+
+
+def test_a_manager_that_restarts_and_knows_nothing_does_not_shorten_the_grace() -> None:
+    world = World("n1")
+    world.pass_time(5, ("m1", [a_session()]))
+    world.report("m1", [])
+    assert world.look() == ()
+    world.pass_time(3 * P - 0.5)
+    assert world.state() != NODE_STATE_DOWN
+
+
+def test_after_a_pause_of_the_leaders_own_machine_nobody_is_blamed() -> None:
+    world = World("n1", "n2")
+    world.pass_time(8, ("m1", [a_session("n1"), a_session("n2")]))
+    world.report("m1", [a_session("n1"), a_session("n2")])
+    world.pass_time(7, ("m1", [a_session("n1")]))
+    world.now_s += 60
+    assert world.look() == ()
+    world.pass_time(1.0)
+    assert world.state("n1") == NODE_STATE_READY
+    assert world.state("n2") == NODE_STATE_DOWN  # it had been silent before
+
+
+def test_address_and_description_are_written_when_they_change_and_only_then() -> None:
+    world = World("n1", state=NODE_STATE_UNKNOWN)
+    session = a_session()
+    session.description.hostname = "worker-1"
+    world.report("m1", [session])
+    (change,) = world.look()
+    assert (change.addr, change.description) == ("10.0.0.9", NodeDescription(hostname="worker-1"))
+    assert world.nodes["n1"].description.hostname == "worker-1"
+    world.report("m1", [session])
+    assert world.look() == ()
+    session.addr = "10.0.0.10"
+    world.report("m1", [session])
+    assert [one.addr for one in world.look()] == ["10.0.0.10"]
+
+
+def test_sessions_of_unknown_nodes_change_nothing() -> None:
+    world = World("n1")
+    world.report("m1", [a_session("n1"), a_session("stranger")])
+    assert world.look() == ()
+
+
+@pytest.mark.parametrize(
+    ("configured", "nodes", "expected"),
+    [
+        (None, 5, DEFAULT_PERIOD_NS),
+        (None, 1000, 5 * SECOND),
+        (10 * SECOND, 5, 10 * SECOND),
+        (10 * SECOND, 10_000, 50 * SECOND),
+        (0, 5, 100_000_000),
+    ],
+)
+def test_the_period_is_as_configured_and_longer_in_large_clusters(
+    configured: int | None, nodes: int, expected: int
+) -> None:
+    cluster = Cluster()
+    if configured is not None:
+        cluster.spec.heartbeat_period_ns = configured
+    assert heartbeat_period_ns(cluster, nodes) == expected
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["m1", "m2"]), st.floats(0, 6), st.booleans(), st.floats(0.1, 2.0)),
+        max_size=40,
+    )
+)
+def test_a_node_heard_within_the_last_two_periods_is_never_down(
+    reports: list[tuple[str, float, bool, float]],
+) -> None:
+    world = World("n1")
+    heard_s = world.now_s
+    for manager, silent_s, connected, wait_s in reports:
+        world.report(manager, [a_session(silent_s=silent_s, connected=connected)], complete=False)
+        heard_s = max(heard_s, world.now_s - silent_s)
+        world.pass_time(wait_s)
+        if world.now_s - heard_s < 2 * P:
+            assert world.state() != NODE_STATE_DOWN
+        if world.now_s - heard_s > 3 * P + 0.5:
+            assert world.state() == NODE_STATE_DOWN

@@ -1,0 +1,247 @@
+"""The manager's end of a session, with an agent played by the test."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from swarm.api.status import from_rpc_error
+from swarm.api.v1.dispatcher_pb2 import (
+    AgentMessage,
+    DispatcherMessage,
+    Heartbeat,
+    Hello,
+    StatusReport,
+    TaskStatusUpdate,
+)
+from swarm.api.v1.dispatcher_pb2_grpc import DispatcherStub
+from swarm.api.v1.objects_pb2 import Node, Task
+from swarm.api.v1.types_pb2 import NODE_ROLE_MANAGER, NODE_STATE_READY, TaskStatus
+from swarm.errors import InvalidArgument, NodeRemoved, SessionExpired, SwarmError, Unavailable
+from swarm.manager.dispatcher.servicer import peer_host
+from swarm.model.task_state import FAILED, RUNNING, SHUTDOWN
+from tests.unit.agent.lab import Lab, a_lab, a_task, until
+
+
+class RawAgent:
+    """Says exactly what the test says."""
+
+    def __init__(self, lab: Lab, node_id: str = "n1", manager: int = 0) -> None:
+        self.channel = lab.dial_as(node_id)(lab.managers[manager].member.addr, ())
+        self.call: Any = DispatcherStub(self.channel).Session()
+
+    async def __aenter__(self) -> "RawAgent":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.call.cancel()
+        await self.channel.close()
+
+    async def hello(self, applied_index: int = 0) -> DispatcherMessage:
+        await self.call.write(AgentMessage(hello=Hello(applied_index=applied_index)))
+        return await self.read("welcome")
+
+    async def report(self, sequence: int, **states: int) -> None:
+        updates = [
+            TaskStatusUpdate(task_id=task_id, status=TaskStatus(state=state))
+            for task_id, state in states.items()
+        ]
+        await self.call.write(AgentMessage(statuses=StatusReport(sequence=sequence, updates=updates)))
+
+    async def read(self, kind: str) -> DispatcherMessage:
+        """Return the next message of this kind, skipping others; raises what the manager ended with."""
+        try:
+            async with asyncio.timeout(5):
+                while True:
+                    message = await self.call.read()
+                    if message is grpc.aio.EOF:
+                        await self.call
+                        raise AssertionError("the stream ended without an error")
+                    if message.WhichOneof("message") == kind:
+                        return message
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+
+    async def ending(self) -> SwarmError:
+        try:
+            await self.read("nothing")
+        except SwarmError as error:
+            return error
+        raise AssertionError
+
+
+async def test_a_session_begins_with_welcome_node_info_and_the_complete_set(tmp_path: Path) -> None:
+    async with a_lab(tmp_path, managers=2) as lab, RawAgent(lab) as agent:
+        await lab.write(a_task("n1"), a_task("n1"), a_task("other"))
+        welcome = (await agent.hello()).welcome
+        assert len(welcome.session_id) == 25
+        assert welcome.heartbeat_period_ns == 400_000_000
+        info = (await agent.read("node_info")).node_info
+        assert [peer.node_id for peer in info.managers] == ["manager1", "manager2"]
+        complete = (await agent.read("assignments")).assignments
+        assert (complete.complete, complete.sequence, len(complete.tasks)) == (True, 1, 2)
+        assert 2 <= complete.index <= lab.leader.store.view.index
+
+
+async def test_every_heartbeat_is_answered(tmp_path: Path) -> None:
+    async with a_lab(tmp_path) as lab, RawAgent(lab) as agent:
+        await agent.hello()
+        await agent.read("assignments")
+        for _ in range(3):
+            await agent.call.write(AgentMessage(heartbeat=Heartbeat()))
+            assert (await agent.read("status_ack")).status_ack.sequence == 0
+
+
+async def test_changes_are_pushed_as_increments_and_a_promotion_as_node_info(tmp_path: Path) -> None:
+    async with a_lab(tmp_path) as lab, RawAgent(lab) as agent:
+        await agent.hello()
+        await agent.read("assignments")
+        task = a_task("n1")
+        await lab.write(task)
+        first = (await agent.read("assignments")).assignments
+        assert (first.complete, first.sequence, first.tasks[0].id) == (False, 2, task.id)
+        await lab.desire(task.id, SHUTDOWN)
+        assert (await agent.read("assignments")).assignments.tasks[0].desired_state == SHUTDOWN
+        await lab.remove(Task, task.id)
+        assert list((await agent.read("assignments")).assignments.removed_task_ids) == [task.id]
+        node = Node()
+        node.CopyFrom(lab.node("n1"))
+        node.role = NODE_ROLE_MANAGER
+        await lab.write(node)
+        assert (await agent.read("node_info")).node_info.role == NODE_ROLE_MANAGER
+
+
+async def test_a_report_is_acknowledged_only_when_it_is_in_the_store(tmp_path: Path) -> None:
+    async with a_lab(tmp_path) as lab, RawAgent(lab) as agent:
+        task = a_task("n1")
+        await lab.write(task)
+        await agent.hello()
+        await agent.read("assignments")
+        lab.proposer.pause()
+        await agent.report(1, **{task.id: RUNNING})
+        await agent.call.write(AgentMessage(heartbeat=Heartbeat()))
+        assert (await agent.read("status_ack")).status_ack.sequence == 0
+        lab.proposer.resume()
+        assert (await agent.read("status_ack")).status_ack.sequence == 1
+        assert lab.task(task.id).status.state == RUNNING
+
+
+async def test_reports_about_others_tasks_unknown_tasks_and_the_past_are_acknowledged_and_dropped(
+    tmp_path: Path,
+) -> None:
+    async with a_lab(tmp_path) as lab, RawAgent(lab) as agent:
+        foreign, own = a_task("n2"), a_task("n1")
+        own.status.state = FAILED
+        await lab.write(foreign, own)
+        await agent.hello()
+        await agent.report(1, unknown=RUNNING, **{foreign.id: RUNNING, own.id: RUNNING})
+        while (await agent.read("status_ack")).status_ack.sequence != 1:
+            pass
+        assert lab.task(foreign.id).status.state == foreign.status.state
+        assert lab.task(own.id).status.state == FAILED
+
+
+async def test_reports_through_a_follower_reach_the_store(tmp_path: Path) -> None:
+    async with a_lab(tmp_path, managers=2) as lab, RawAgent(lab, manager=1) as agent:
+        task = a_task("n1")
+        await lab.write(task)
+        await agent.hello()
+        await agent.report(1, **{task.id: RUNNING})
+        while (await agent.read("status_ack")).status_ack.sequence != 1:
+            pass
+        assert lab.task(task.id).status.state == RUNNING
+        await until(lambda: lab.node("n1").status.state == NODE_STATE_READY)
+
+
+async def test_a_second_session_of_a_node_replaces_the_first(tmp_path: Path) -> None:
+    async with a_lab(tmp_path) as lab, RawAgent(lab) as first, RawAgent(lab) as second:
+        await first.hello()
+        await second.hello()
+        assert isinstance(await first.ending(), SessionExpired)
+        await second.call.write(AgentMessage(heartbeat=Heartbeat()))
+        await second.read("status_ack")
+        assert len(lab.managers[0].dispatcher.sessions) == 1
+
+
+async def test_more_than_three_registrations_in_eight_seconds_are_told_to_slow_down(tmp_path: Path) -> None:
+    async with a_lab(tmp_path, nodes=("n1", "n2")) as lab:
+        for _ in range(3):
+            async with RawAgent(lab) as agent:
+                await agent.hello()
+        async with RawAgent(lab) as agent:
+            with pytest.raises(Unavailable, match="too often"):
+                await agent.hello()
+        async with RawAgent(lab, "n2") as other:
+            await other.hello()
+
+
+async def test_a_silent_session_ends_after_three_periods(tmp_path: Path) -> None:
+    async with a_lab(tmp_path) as lab, RawAgent(lab) as agent:
+        await agent.hello()
+        error = await agent.ending()
+        assert isinstance(error, SessionExpired)
+        assert "nothing was heard" in str(error)
+        await until(lambda: not len(lab.managers[0].dispatcher.sessions))
+
+
+async def test_a_removed_node_is_refused_and_an_unknown_one_told_to_come_again(tmp_path: Path) -> None:
+    async with a_lab(tmp_path) as lab:
+        async with RawAgent(lab, "stranger") as agent:
+            with pytest.raises(Unavailable, match="does not know the node yet"):
+                await agent.hello()
+        async with RawAgent(lab) as agent:
+            await agent.hello()
+            await lab.remove(Node, "n1")
+            assert isinstance(await agent.ending(), NodeRemoved)
+
+
+async def test_a_session_must_begin_with_hello(tmp_path: Path) -> None:
+    async with a_lab(tmp_path) as lab, RawAgent(lab) as agent:
+        await agent.call.write(AgentMessage(heartbeat=Heartbeat()))
+        assert isinstance(await agent.ending(), InvalidArgument)
+
+
+async def test_a_follower_that_is_behind_waits_for_the_entry_the_agent_knows(tmp_path: Path) -> None:
+    async with a_lab(tmp_path, managers=2) as lab, RawAgent(lab, manager=1) as agent:
+        index = lab.leader.store.view.index
+        hello = asyncio.create_task(agent.hello(index + 1))
+        await asyncio.sleep(0.1)
+        assert not hello.done()
+        await lab.write(a_task("n1"))
+        await hello
+        assert (await agent.read("assignments")).assignments.index >= index + 1
+
+
+async def test_a_follower_that_stays_behind_refuses_and_the_leader_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarm.manager.dispatcher.servicer.CATCH_UP_TIMEOUT_S", 0.05)
+    async with a_lab(tmp_path, managers=2) as lab:
+        async with RawAgent(lab, manager=1) as agent:
+            with pytest.raises(Unavailable, match="behind"):
+                await agent.hello(1_000_000)
+        async with RawAgent(lab, manager=0) as agent:
+            await agent.hello(1_000_000)
+
+
+async def test_when_a_manager_stops_its_agents_are_told(tmp_path: Path) -> None:
+    async with a_lab(tmp_path) as lab, RawAgent(lab) as agent:
+        await agent.hello()
+        lab.managers[0].tasks[0].cancel()
+        assert isinstance(await agent.ending(), Unavailable)
+
+
+@pytest.mark.parametrize(
+    ("peer", "host"),
+    [
+        ("ipv4:10.0.0.5:33412", "10.0.0.5"),
+        ("ipv6:[::1]:5", "::1"),
+        ("ipv6:%5Bfe80::1%5D:5", "fe80::1"),
+        ("unix:", ""),
+        ("unix:/run/x.sock", ""),
+    ],
+)
+def test_the_address_of_a_peer_is_its_host(peer: str, host: str) -> None:
+    assert peer_host(peer) == host

@@ -1,0 +1,262 @@
+"""Logs from fake containers on several nodes, through several managers, to one reader."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swarm.api.v1.logs_pb2 import LOG_STREAM_STDERR, LogMessage, LogOptions, LogSelector
+from swarm.api.v1.objects_pb2 import Task
+from swarm.clock import SECOND, timestamp
+from swarm.manager.logs.control import Replay
+from swarm.model.task_state import FAILED, READY, REJECTED, RUNNING
+from swarm.runtime.fake import Script
+from tests.unit.agent.lab import AgentHandle, Lab, Manager, a_lab, a_task, until
+
+WEB = LogSelector(service_ids=["service-web"])
+BOTH = {"stdout": True, "stderr": True}
+
+
+async def gather(
+    manager: Manager, selector: LogSelector = WEB, **options: Any
+) -> tuple[list[LogMessage], list[str]]:
+    """Read to the end."""
+    messages, notices = [], []
+    async with asyncio.timeout(10):
+        async for answer in manager.logs.stream(selector, LogOptions(**{**BOTH, **options})):
+            if answer.HasField("message"):
+                messages.append(answer.message)
+            else:
+                notices.append(answer.notice)
+    return messages, notices
+
+
+class Follower:
+    """Reads on and on."""
+
+    def __init__(self, manager: Manager, selector: LogSelector = WEB, **options: Any) -> None:
+        self.lines: list[bytes] = []
+        self.notices: list[str] = []
+        self._stream = manager.logs.stream(selector, LogOptions(**{**BOTH, **options}, follow=True))
+        self._task = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for answer in self._stream:
+            if answer.HasField("message"):
+                self.lines.append(answer.message.data)
+            else:
+                self.notices.append(answer.notice)
+
+    async def __aenter__(self) -> "Follower":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._stream.aclose()  # type: ignore[attr-defined]
+
+
+async def running(lab: Lab, *tasks: Task) -> None:
+    await lab.write(*tasks)
+    await until(lambda: all(lab.task(task.id).status.state == RUNNING for task in tasks))
+
+
+@contextlib.asynccontextmanager
+async def two_nodes(folder: Path, managers: int = 1) -> AsyncIterator[tuple[Lab, AgentHandle, AgentHandle]]:
+    async with a_lab(folder, managers=managers, nodes=("n1", "n2")) as lab:
+        first, second = await lab.agent("n1"), await lab.agent("n2")
+        await until(lambda: first.agent.connected and second.agent.connected)
+        yield lab, first, second
+
+
+@pytest.mark.parametrize("managers", [1, 3])
+async def test_lines_of_all_tasks_arrive_in_order_per_task_and_the_stream_ends(
+    tmp_path: Path, managers: int
+) -> None:
+    async with two_nodes(tmp_path, managers) as (lab, first, second):
+        one, two = a_task("n1"), a_task("n2")
+        await running(lab, one, two)
+        for number in range(700):
+            first.driver.write(one.id, b"one %d" % number)
+            second.driver.write(two.id, b"two %d" % number, "stderr")
+        messages, notices = await gather(lab.managers[-1])
+        assert notices == []
+        of_one = [message for message in messages if message.task_id == one.id]
+        of_two = [message for message in messages if message.task_id == two.id]
+        assert [message.data for message in of_one] == [b"one %d" % number for number in range(700)]
+        assert [message.data for message in of_two] == [b"two %d" % number for number in range(700)]
+        assert {(m.node_id, m.service_id, m.stream) for m in of_two} == {
+            ("n2", "service-web", LOG_STREAM_STDERR)
+        }
+
+
+async def test_options_reach_the_runtime(tmp_path: Path) -> None:
+    async with two_nodes(tmp_path) as (lab, first, _):
+        task = a_task("n1")
+        await running(lab, task)
+        for number in range(10):
+            first.driver.write(task.id, b"%d" % number, "stderr" if number % 2 else "stdout")
+        messages, _ = await gather(lab.managers[0], tail=3)
+        assert [message.data for message in messages] == [b"7", b"8", b"9"]
+        messages, _ = await gather(lab.managers[0], stdout=False)
+        assert [message.data for message in messages] == [b"1", b"3", b"5", b"7", b"9"]
+        messages, _ = await gather(lab.managers[0], since=timestamp(time.time_ns() + 60 * SECOND))
+        assert messages == []
+
+
+async def test_one_task_can_be_asked_for(tmp_path: Path) -> None:
+    async with two_nodes(tmp_path) as (lab, first, _):
+        one, two = a_task("n1"), a_task("n1")
+        await running(lab, one, two)
+        first.driver.write(one.id, b"one")
+        first.driver.write(two.id, b"two")
+        messages, _ = await gather(lab.managers[0], LogSelector(task_ids=[two.id]))
+        assert [message.data for message in messages] == [b"two"]
+
+
+async def test_a_task_that_does_not_run_yet_or_never_did_contributes_nothing(tmp_path: Path) -> None:
+    async with two_nodes(tmp_path) as (lab, first, _):
+        first.driver.scripts["bad:1"] = Script(create_error="no")
+        waiting, rejected = a_task("n1"), a_task("n1")
+        waiting.desired_state = READY
+        rejected.spec.container.image = "bad:1"
+        await lab.write(waiting, rejected)
+        await until(
+            lambda: (
+                lab.task(waiting.id).status.state == READY and lab.task(rejected.id).status.state == REJECTED
+            )
+        )
+        assert await gather(lab.managers[0]) == ([], [])
+
+
+async def test_output_of_a_finished_task_can_still_be_read(tmp_path: Path) -> None:
+    async with two_nodes(tmp_path) as (lab, first, _):
+        first.driver.default = Script(runs_s=0.05, exit_code=1, output=(b"last words",))
+        task = a_task("n1")
+        await lab.write(task)
+        await until(lambda: lab.task(task.id).status.state == FAILED)
+        messages, _ = await gather(lab.managers[0])
+        assert [message.data for message in messages] == [b"last words"]
+
+
+async def test_a_node_that_is_down_or_does_not_answer_is_named_with_its_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarm.manager.logs.control.ANSWER_TIMEOUT_S", 0.3)
+    async with two_nodes(tmp_path) as (lab, first, second):
+        one, two = a_task("n1"), a_task("n2")
+        await running(lab, one, two)
+        first.driver.write(one.id, b"here")
+        await second.stop()
+        messages, notices = await gather(lab.managers[0])
+        assert [message.data for message in messages] == [b"here"]
+        assert len(notices) == 1
+        assert "host-n2" in notices[0]
+        assert f"web.1.{two.id}" in notices[0]
+        assert one.id not in notices[0]
+        await until(lambda: lab.node("n2").status.state == 1)
+        began = time.monotonic()
+        _, notices = await gather(lab.managers[0])
+        assert "is down" in notices[0]
+        assert time.monotonic() - began < 0.25
+
+
+async def test_follow_shows_new_lines_and_tasks_created_later(tmp_path: Path) -> None:
+    async with two_nodes(tmp_path, managers=2) as (lab, first, second):
+        one = a_task("n1")
+        await running(lab, one)
+        first.driver.write(one.id, b"old")
+        async with Follower(lab.managers[0]) as follower:
+            await until(lambda: follower.lines == [b"old"])
+            first.driver.write(one.id, b"new")
+            await until(lambda: follower.lines == [b"old", b"new"])
+            later = a_task("n2")
+            await running(lab, later)
+            second.driver.write(later.id, b"later")
+            await until(lambda: b"later" in follower.lines)
+            assert follower.notices == []
+        for node in (first, second):
+            await until(lambda: not node.agent._logs._tasks)  # noqa: B023
+
+
+async def test_follow_goes_on_without_repeating_when_the_session_moves_to_another_manager(
+    tmp_path: Path,
+) -> None:
+    async with a_lab(tmp_path, managers=3) as lab:
+        node = await lab.agent("n1")
+        await until(lambda: node.agent.connected)
+        task = a_task("n1")
+        await running(lab, task)
+        holder = next(one for one in lab.managers if one.node_id == node.agent.manager.node_id)
+        reader = next(one for one in lab.managers if one is not holder)
+        if lab.leader is holder:
+            await lab.elect(reader)
+        node.driver.write(task.id, b"1")
+        async with Follower(reader) as follower:
+            await until(lambda: follower.lines == [b"1"])
+            await holder.stop()
+            node.driver.write(task.id, b"2")
+            await until(lambda: follower.lines == [b"1", b"2"])
+            node.driver.write(task.id, b"3")
+            await until(lambda: follower.lines == [b"1", b"2", b"3"])
+
+
+async def test_a_reader_that_hangs_up_ends_the_work_on_the_nodes(tmp_path: Path) -> None:
+    async with two_nodes(tmp_path) as (lab, first, _):
+        task = a_task("n1")
+        await running(lab, task)
+        for number in range(20_000):
+            first.driver.write(task.id, b"%d" % number * 10)
+        stream = lab.managers[0].logs.stream(WEB, LogOptions(**BOTH))
+        await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
+        await until(lambda: not first.agent._logs._tasks)
+        assert not lab.managers[0].broker._relays
+
+
+async def test_a_node_cannot_publish_lines_of_another_nodes_task(tmp_path: Path) -> None:
+    async with two_nodes(tmp_path) as (lab, first, second):
+        one, two = a_task("n1"), a_task("n2")
+        await running(lab, one, two)
+        first.driver.write(one.id, b"true")
+        record = second.agent._worker._held[two.id].record
+        second.driver.write(two.id, b"false")
+        forged = Task()
+        forged.CopyFrom(record.task)
+        forged.id = one.id  # claims to be the other task
+        object.__setattr__(record, "task", forged)
+        second.driver._containers[one.id] = second.driver._containers[two.id]
+        messages, _ = await gather(lab.managers[0])
+        assert [message.data for message in messages] == [b"true"]
+
+
+def a_line(at: int, task_id: str = "t", node_id: str = "n") -> LogMessage:
+    return LogMessage(task_id=task_id, node_id=node_id, timestamp=timestamp(at))
+
+
+def test_a_node_that_begins_again_is_quiet_until_it_says_something_new() -> None:
+    replay = Replay()
+    replay.node_started("n")
+    assert [replay.is_news(a_line(at)) for at in (1, 2, 3)] == [True] * 3
+    replay.node_started("n")
+    assert [replay.is_news(a_line(at)) for at in (1, 2, 3, 4, 5)] == [False, False, False, True, True]
+
+
+def test_a_clock_that_goes_back_loses_no_line_in_a_stream_that_goes_on() -> None:
+    replay = Replay()
+    replay.node_started("n")
+    assert all(replay.is_news(a_line(at)) for at in (5, 6, 2, 3))
+
+
+def test_only_the_node_that_began_again_repeats_itself() -> None:
+    replay = Replay()
+    for node in ("n", "m"):
+        replay.node_started(node)
+        replay.is_news(a_line(5, node, node))
+    replay.node_started("m")
+    assert replay.is_news(a_line(4, "n", "n"))
+    assert not replay.is_news(a_line(5, "m", "m"))
