@@ -31,6 +31,7 @@ MAGIC = b"swrmlog1"
 _FRAME = struct.Struct("<II")  # length of the body, its CRC-32
 _RECORD = struct.Struct("<BQQI")  # type, two numbers, length of the payload
 _BASE, _ENTRY, _TRUNCATE, _HARDSTATE, _COMMIT = 1, 2, 3, 4, 5
+_OWNER_AT = len(MAGIC) + _FRAME.size + _RECORD.size  # payload of the first record
 _COPY_BYTES = 1024 * 1024
 
 
@@ -154,6 +155,22 @@ class DurableJournal(Journal):
         created = Compaction(disk, f"{_NEW_PREFIX}0", base, [first], 0, None, FIRST_INDEX)
         created.write()
         created.put_in_place().close()
+
+    @staticmethod
+    def owner(disk: Disk) -> RaftLogBase | None:
+        """Return whose log is in this directory, without reading it all; None if that cannot be told."""
+        if not DurableJournal.exists(disk):
+            return None
+        file = disk.open(NAME)
+        try:
+            start = file.read(0, _COPY_BYTES)
+        finally:
+            file.close()
+        kind, _, _, length = _RECORD.unpack_from(start.ljust(_OWNER_AT, b"\0"), _OWNER_AT - _RECORD.size)
+        try:
+            return RaftLogBase.FromString(start[_OWNER_AT : _OWNER_AT + length]) if kind == _BASE else None
+        except DecodeError:
+            return None
 
     @property
     def cluster_id(self) -> str:

@@ -72,11 +72,16 @@ class Outbox(Transport):
         """Pass messages from a member to the core; what no correct member sends is dropped."""
         for wire in messages:
             try:
-                message = decode(wire)
+                message = self._checked(sender, wire)
             except WireError as error:
                 log.warning("raft.message_refused", raft_id=sender, reason=str(error))
                 continue
             self._onMessageReceived(Node(sender), message)
+
+    def _checked(self, sender: str, wire: RaftMessage) -> Message:
+        if (wire.cluster_id, wire.sender, wire.recipient) != (self._cluster_id, sender, self._raft_id):
+            raise WireError(f"a message from {wire.sender} to {wire.recipient} in cluster {wire.cluster_id}")
+        return decode(wire)
 
     def connected(self, raft_id: str) -> None:
         """Tell the core that messages to this member go out from now on."""

@@ -1,0 +1,114 @@
+"""Proposals and reads that were made on this manager: their futures, deadlines and bytes under way."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from swarm.errors import InvalidArgument, NoQuorum, NotLeader, OutcomeUnknown
+from swarm.manager.raft.core import Core
+from swarm.manager.raft.entries import ENTRY_BYTES_MAX
+from swarm.manager.raft.host import Proposal, ReadRequest
+
+
+class Requests:
+    """Everything that waits for consensus, on the event loop."""
+
+    def __init__(self, core: Core, put: Callable[..., None], inflight_bytes_max: int) -> None:
+        """`put(function, *arguments)` brings requests to the raft thread."""
+        self._core = core
+        self._put = put
+        self._inflight_bytes_max = inflight_bytes_max
+        self._inflight_bytes = 0
+        self._blocked: deque[asyncio.Future[None]] = deque()
+        self._proposals: set[Proposal] = set()
+        self._reads: set[ReadRequest] = set()
+
+    async def propose(self, command: bytes, timeout_s: float) -> int:
+        """Append a command; return its index once it is committed and applied here.
+
+        Raises NotLeader (nothing appended), NoQuorum (not committed in time), OutcomeUnknown (leadership
+        was lost), InvalidArgument (too large).
+        """
+        if len(command) > ENTRY_BYTES_MAX:
+            raise InvalidArgument(
+                f"the change is too large: {len(command)} bytes, and one entry may have {ENTRY_BYTES_MAX}"
+            )
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        await self._reserve(len(command), deadline, timeout_s)
+        proposal = Proposal(command, asyncio.get_running_loop().create_future())
+        self._proposals.add(proposal)
+        try:
+            self._put(self._core.commands.propose, proposal)
+            async with asyncio.timeout_at(deadline):
+                index: int = await proposal.ticket
+                return index
+        except TimeoutError:
+            raise NoQuorum(
+                f"no majority of managers confirmed the change within {timeout_s:g} s; it may still take "
+                "effect"
+            ) from None
+        finally:
+            proposal.abandoned = True
+            self._proposals.discard(proposal)
+            self._release(len(command))
+
+    async def read(self, timeout_s: float) -> int:
+        """Return an index once everything committed by now is applied here: what is read then is current.
+
+        The index is one that the state machine has applied. Raises NotLeader or NoQuorum.
+        """
+        read = ReadRequest(asyncio.get_running_loop().create_future())
+        self._reads.add(read)
+        try:
+            self._put(self._core.commands.read, read)
+            async with asyncio.timeout(timeout_s):
+                index: int = await read.ticket
+                return index
+        except TimeoutError:
+            raise NoQuorum(f"no majority of managers answered within {timeout_s:g} s") from None
+        finally:
+            read.abandoned = True
+            self._reads.discard(read)
+
+    def fail_all(self) -> None:
+        """Consensus has ended here: tell everybody who waits."""
+        for proposal in self._proposals:
+            _fail(proposal.ticket, OutcomeUnknown("the manager stopped before the change was confirmed"))
+        for read in self._reads:
+            _fail(read.ticket, NotLeader())
+
+    async def _reserve(self, size: int, deadline: float, timeout_s: float) -> None:
+        """Wait until so many bytes fit; whoever came first goes first."""
+        while self._blocked or (
+            self._inflight_bytes and self._inflight_bytes + size > self._inflight_bytes_max
+        ):
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._blocked.append(turn)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await turn
+                break
+            except TimeoutError:
+                raise NoQuorum(
+                    f"earlier changes took all of {timeout_s:g} s without a majority of managers; nothing "
+                    "was changed"
+                ) from None
+            finally:
+                if turn in self._blocked:
+                    self._blocked.remove(turn)
+        self._inflight_bytes += size
+
+    def _release(self, size: int) -> None:
+        self._inflight_bytes -= size
+        while self._blocked and self._inflight_bytes < self._inflight_bytes_max:
+            turn = self._blocked.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+
+def _fail(ticket: "asyncio.Future[Any]", error: Exception) -> None:
+    if not ticket.done():
+        ticket.set_exception(error)
+        ticket.exception()  # its owner may have been cancelled at this very moment

@@ -1,0 +1,138 @@
+"""The Raft service: streams of other members, and managers that join or leave."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import structlog
+
+from swarm.api.v1.raft_pb2 import (
+    JoinRaftRequest,
+    JoinRaftResponse,
+    LeaveRaftRequest,
+    LeaveRaftResponse,
+    RaftBatch,
+    RaftHealthRequest,
+    RaftHealthResponse,
+    RaftMember,
+    RaftStreamEnd,
+)
+from swarm.api.v1.raft_pb2_grpc import RaftServicer as RaftService
+from swarm.api.v1.raft_pb2_grpc import RaftStub
+from swarm.errors import FailedPrecondition, InvalidArgument, NotLeader, NotPermitted, Unavailable
+from swarm.manager.raft.links import ADDR_KEY, RAFT_ID_KEY
+from swarm.manager.raft.node import RaftNode
+from swarm.security.identity import Identity, Role, caller
+
+log = structlog.get_logger(__name__)
+
+JOIN_TIMEOUT_S = 10.0
+DIAL_BACK_TIMEOUT_S = 3.0
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class RaftServicer(RaftService):
+    """Served from the moment that a node has a manager's certificate; `node` comes when it takes part.
+
+    A joiner must answer before it is a member: whoever adds it calls back first.
+    """
+
+    def __init__(
+        self, node: RaftNode | None = None, find_caller: Callable[[Context], Identity] = caller
+    ) -> None:
+        """`find_caller` tells who calls; the authorisation interceptor has checked that it may."""
+        self.node = node
+        self._find_caller = find_caller
+
+    async def Stream(self, request_iterator: AsyncIterator[RaftBatch], context: Context) -> RaftStreamEnd:
+        """Take what another member sends."""
+        identity = self._manager(context)
+        metadata = {
+            key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)
+        }
+        member = RaftMember(
+            raft_id=metadata.get(RAFT_ID_KEY, ""), node_id=identity.node_id, addr=metadata.get(ADDR_KEY, "")
+        )
+        node = self.node
+        if node is None:
+            raise Unavailable("this node is not a manager yet")
+        refusal = node.refusal(member)
+        if not refusal and identity.cluster_id != node.config.cluster_id:
+            refusal = f"this is not cluster {identity.cluster_id}"
+        if not refusal:
+            await context.send_initial_metadata(((RAFT_ID_KEY, node.raft_id),))
+            refusal = await node.serve(member, request_iterator)
+        if refusal:
+            log.info("raft.stream_refused", node_id=identity.node_id, raft_id=member.raft_id, reason=refusal)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, refusal)
+        return RaftStreamEnd()
+
+    async def Join(self, request: JoinRaftRequest, context: Context) -> JoinRaftResponse:
+        """Make the calling manager a member: a learner at first, a voter once it has caught up."""
+        identity = self._manager(context)
+        node = self._leader()
+        await self._check_addr(node, identity, request.addr)
+        member = await node.add_member(identity.node_id, request.addr, JOIN_TIMEOUT_S)
+        voters = [other for other in node.members if not other.learner and other.raft_id != member.raft_id]
+        return JoinRaftResponse(raft_id=member.raft_id, members=voters)
+
+    async def Leave(self, request: LeaveRaftRequest, context: Context) -> LeaveRaftResponse:
+        """Remove the calling manager from the group."""
+        identity = self._manager(context)
+        node = self._leader()
+        for member in node.members:
+            if member.node_id == identity.node_id:
+                await node.remove_member(member.raft_id, JOIN_TIMEOUT_S)
+        return LeaveRaftResponse()
+
+    async def Health(self, request: RaftHealthRequest, context: Context) -> RaftHealthResponse:
+        """Say whether this manager takes part, who leads, and whether the caller was removed."""
+        identity = self._find_caller(context)
+        node = self.node
+        if node is None:
+            return RaftHealthResponse()
+        leader = node.leader
+        return RaftHealthResponse(
+            member=any(member.raft_id == node.raft_id for member in node.members),
+            raft_id=node.raft_id,
+            leader_addr=leader.addr if leader is not None else "",
+            removed=node.is_removed_node(identity.node_id),
+        )
+
+    def _manager(self, context: Context) -> Identity:
+        identity = self._find_caller(context)
+        if identity.role is not Role.MANAGER or not identity.node_id:
+            raise NotPermitted("only managers take part in Raft")
+        return identity
+
+    def _leader(self) -> RaftNode:
+        node = self.node
+        if node is None:
+            raise NotLeader
+        if not node.is_leader:
+            leader = node.leader
+            raise NotLeader(leader.addr if leader is not None and leader.raft_id != node.raft_id else "")
+        return node
+
+    async def _check_addr(self, node: RaftNode, identity: Identity, addr: str) -> None:
+        """Raise InvalidArgument or FailedPrecondition unless the joiner answers at `addr`."""
+        host, _, port = addr.rpartition(":")
+        if not host or not port.isdigit():
+            raise InvalidArgument(f"{addr!r} is not an address of the form HOST:PORT")
+        for member in node.members:
+            if member.addr == addr and member.node_id != identity.node_id:
+                raise FailedPrecondition(f"the address {addr} belongs to manager {member.node_id}")
+        channel = node.dial(addr)
+        try:
+            async with asyncio.timeout(DIAL_BACK_TIMEOUT_S):
+                await RaftStub(channel).Health(RaftHealthRequest())
+        except (grpc.aio.AioRpcError, TimeoutError) as error:
+            why = error.details() if isinstance(error, grpc.aio.AioRpcError) else "no answer"
+            raise FailedPrecondition(
+                f"this manager cannot reach the new one at {addr} ({why}); check its advertised address and "
+                "that port 2377 is open in both directions"
+            ) from error
+        finally:
+            await channel.close()

@@ -1,0 +1,87 @@
+"""The thread that consensus runs on: turn after turn, asleep in between."""
+
+import os
+import select
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from swarm.manager.raft.core import Core
+from swarm.manager.raft.journal import DurableJournal
+from swarm.manager.raft.turn import Turn
+
+log = structlog.get_logger(__name__)
+
+WAIT_MAX_S = 0.25  # also without a deadline: the library has a timer of one second
+
+
+class RaftThread:
+    """Runs turns until stopped, or until one fails: then nothing is ever promised again."""
+
+    def __init__(
+        self, core: Core, journal: DurableJournal, turn: Turn, on_failure: Callable[[BaseException], None]
+    ) -> None:
+        """`on_failure` is called on the thread, at its very end."""
+        self._core = core
+        self._journal = journal
+        self._turn = turn
+        self._on_failure = on_failure
+        self._stopping = False
+        self._woken = False
+        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="raft", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def put(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Have `function` called on the thread, soon; for any thread."""
+        self._turn.put(function, *arguments)
+        if not self._woken:
+            self._woken = True
+            self._wake()
+
+    def stop(self) -> None:
+        """End the thread after the turn it is in, and wait for that. Blocks."""
+        self._stopping = True
+        self._wake()
+        self._thread.join()
+        event, self._event = self._event, -1
+        os.close(event)
+
+    def _wake(self) -> None:
+        event = self._event
+        if event >= 0:
+            os.eventfd_write(event, 1)
+
+    def _run(self) -> None:
+        try:
+            poll = select.poll()
+            poll.register(self._event, select.POLLIN)
+            while not self._stopping:
+                self._wait(poll, self._take_turn())
+        except BaseException as error:  # noqa: BLE001  # a thread must not die in silence
+            self._on_failure(error)
+
+    def _take_turn(self) -> float:
+        """Take a turn; return for how many seconds nothing is due."""
+        synced = self._journal.synced_index
+        self._turn.run()
+        if self._core.is_leader and self._journal.synced_index > synced:
+            return 0.0  # what is on disk here counts from the next turn on
+        return min(max(self._core.next_deadline() - self._core.now(), 0.0), WAIT_MAX_S)
+
+    def _wait(self, poll: select.poll, timeout_s: float) -> None:
+        if self._turn.has_work:
+            timeout_s = 0.0
+        # Rounded up: waking a moment too early would spin until the deadline.
+        if poll.poll(timeout_s * 1000 + 1 if timeout_s else 0):
+            try:
+                os.eventfd_read(self._event)
+            except BlockingIOError:
+                log.debug("raft.wake_missed")
+        # Cleared after reading and before the inbox is looked at: a wake-up in between is not lost.
+        self._woken = False

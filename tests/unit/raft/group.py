@@ -1,0 +1,211 @@
+"""Managers in one process: real RaftNodes over real gRPC on loopback, with a list as state machine."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from swarm.api.status import ErrorInterceptor
+from swarm.api.v1.raft_pb2 import RaftMember
+from swarm.api.v1.raft_pb2_grpc import RaftStub, add_RaftServicer_to_server
+from swarm.ids import new_raft_id
+from swarm.manager.raft.config import RaftConfig
+from swarm.manager.raft.node import RaftNode, stored_raft_id
+from swarm.manager.raft.servicer import RaftServicer
+from swarm.manager.store.proposer import FrozenState
+from swarm.security.identity import Identity, Role
+
+CLUSTER = "cluster-1"
+
+
+class Register:
+    """A state machine that remembers everything it was given."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, bytes]] = []
+        self.restored = 0
+
+    @property
+    def values(self) -> list[bytes]:
+        return [entry for _, entry in self.entries]
+
+    def apply(self, index: int, entry: bytes) -> None:
+        assert not self.entries or index > self.entries[-1][0]
+        self.entries.append((index, entry))
+
+    def freeze(self) -> FrozenState:
+        picture = list(self.entries)
+        return FrozenState(
+            picture[-1][0] if picture else 0,
+            lambda: (struct.pack("<Q", index) + entry for index, entry in picture),
+        )
+
+    def restore(self, applied_index: int, records: Iterable[bytes]) -> None:
+        self.restored += 1
+        self.entries = [(struct.unpack_from("<Q", record)[0], record[8:]) for record in records]
+
+
+def named_by_user_agent(context: Any) -> Identity:
+    """Stands in for certificates: a test's channels name their node as user agent."""
+    agent = dict(context.invocation_metadata())["user-agent"].split()[0]
+    role, _, node_id = agent.partition("/")
+    return Identity(node_id, Role.MANAGER if role == "manager" else Role.WORKER, CLUSTER)
+
+
+def dial_as(node_id: str, role: str = "manager") -> Callable[[str], grpc.aio.Channel]:
+    """Return a dial function whose channels belong to a node."""
+    options = (
+        ("grpc.primary_user_agent", f"{role}/{node_id}"),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+    )
+    return lambda addr: grpc.aio.insecure_channel(addr, options=options)
+
+
+@dataclass
+class Manager:
+    """One manager: its server lives on while its node is stopped and started."""
+
+    node_id: str
+    directory: Path
+    server: grpc.aio.Server
+    servicer: RaftServicer
+    addr: str
+    settings: dict[str, Any]
+    register: Register = field(default_factory=Register)
+    terms: list[int | None] = field(default_factory=list)
+    fatal: list[str] = field(default_factory=list)
+    removed: bool = False
+
+    @property
+    def node(self) -> RaftNode:
+        assert self.servicer.node is not None
+        return self.servicer.node
+
+    async def start(self, raft_id: str = "", members: Iterable[RaftMember] = ()) -> None:
+        """Start from the directory; `raft_id` and `members` matter only when it is empty."""
+        self.register = Register()
+        raft_id = stored_raft_id(self.directory) or raft_id or new_raft_id()
+        config = RaftConfig(
+            directory=self.directory,
+            cluster_id=CLUSTER,
+            self_member=RaftMember(raft_id=raft_id, node_id=self.node_id, addr=self.addr),
+            members=tuple(members),
+            **{"election_timeout_s": (0.25, 0.5), "heartbeat_s": 0.05, **self.settings},
+        )
+
+        def gone() -> None:
+            self.removed = True
+
+        node = RaftNode(
+            config, self.register, dial_as(self.node_id), self.terms.append, self.fatal.append, gone
+        )
+        await node.start()
+        self.servicer.node = node
+
+    async def stop(self) -> None:
+        """Leave at once, without a word."""
+        node, self.servicer.node = self.servicer.node, None
+        if node is not None:
+            await node.stop()
+
+    async def join(self, leader: "Manager") -> None:
+        """Join as a manager does."""
+        channel = dial_as(self.node_id)(leader.addr)
+        try:
+            from swarm.api.v1.raft_pb2 import JoinRaftRequest
+
+            answer = await RaftStub(channel).Join(JoinRaftRequest(addr=self.addr))
+        finally:
+            await channel.close()
+        await self.start(answer.raft_id, answer.members)
+
+
+class Group:
+    """The managers of a test."""
+
+    def __init__(self, directory: Path, **settings: Any) -> None:
+        self._directory = directory
+        self._settings = settings
+        self.managers: list[Manager] = []
+
+    async def listen(self, node_id: str) -> Manager:
+        """Return a manager that serves, but takes no part yet."""
+        server = grpc.aio.server(
+            interceptors=[ErrorInterceptor()], options=[("grpc.max_receive_message_length", 64 << 20)]
+        )
+        servicer = RaftServicer(find_caller=named_by_user_agent)
+        add_RaftServicer_to_server(servicer, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        manager = Manager(
+            node_id, self._directory / node_id, server, servicer, f"127.0.0.1:{port}", self._settings
+        )
+        self.managers.append(manager)
+        return manager
+
+    async def first(self) -> Manager:
+        manager = await self.listen("n1")
+        await manager.start()
+        await eventually(lambda: manager.node.is_leader)
+        return manager
+
+    async def grow(self, size: int) -> None:
+        """Let managers join until there are `size` voters."""
+        if not self.managers:
+            await self.first()
+        while len(self.managers) < size:
+            manager = await self.listen(f"n{len(self.managers) + 1}")
+            await manager.join(self.leader())
+            await eventually(lambda: all(len(voters(m)) == len(self.managers) for m in self.running))
+
+    @property
+    def running(self) -> list[Manager]:
+        return [manager for manager in self.managers if manager.servicer.node is not None]
+
+    def leader(self) -> Manager:
+        leaders = [manager for manager in self.running if manager.node.is_leader]
+        return max(leaders, key=lambda manager: manager.node.term)
+
+    async def settled(self) -> Manager:
+        """Wait for a leader that everybody else follows, and return it."""
+
+        def agreed() -> bool:
+            leaders = {manager.node.leader.raft_id for manager in self.running if manager.node.leader}
+            return len(leaders) == 1 and any(m.node.is_leader for m in self.running)
+
+        await eventually(agreed)
+        return self.leader()
+
+    async def close(self) -> None:
+        for manager in self.managers:
+            await manager.stop()
+        for manager in self.managers:
+            await manager.server.stop(None)
+
+
+def voters(manager: Manager) -> set[str]:
+    return {member.node_id for member in manager.node.members if not member.learner}
+
+
+async def eventually(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    """Wait until `condition` holds."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def group(directory: Path, size: int, **settings: Any) -> AsyncIterator[Group]:
+    """Run a group of `size` managers."""
+    managers = Group(directory, **settings)
+    try:
+        await managers.grow(size)
+        yield managers
+    finally:
+        await managers.close()
