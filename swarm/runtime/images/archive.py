@@ -15,7 +15,14 @@ from typing import IO, TypeVar
 
 from swarm.errors import InvalidArgument
 from swarm.runtime.images.limits import MIB, Limits
-from swarm.runtime.images.tarstream import BadArchive, InflatedReader, content_of, next_entry, open_tar
+from swarm.runtime.images.tarstream import (
+    BadArchive,
+    InflatedReader,
+    content_of,
+    next_entry,
+    open_tar,
+    read_content,
+)
 
 V = TypeVar("V")
 
@@ -118,7 +125,7 @@ def _normal(name: str) -> str:
 
 
 def _read_document(content: IO[bytes], name: str, limits: Limits) -> bytes:
-    document = content.read(limits.document_bytes_max + 1)
+    document = read_content(content, limits.document_bytes_max + 1)
     if len(document) > limits.document_bytes_max:
         raise BadArchive(f"{name} is larger than {limits.document_bytes_max} bytes")
     return document
@@ -128,7 +135,7 @@ def _copy(content: IO[bytes], path: Path) -> StagedFile:
     digest = hashlib.sha256()
     size = 0
     with path.open("xb") as file:
-        while chunk := content.read(MIB):
+        while chunk := read_content(content, MIB):
             file.write(chunk)
             digest.update(chunk)
             size += len(chunk)

@@ -132,7 +132,10 @@ def _find_in_docker_archive(contents: Contents, findings: Findings, reference: s
 
 def _convert(contents: Contents, findings: Findings, entry: dict[str, Any], limits: Limits) -> str:
     """Make an OCI manifest of one entry of manifest.json, and return its digest."""
-    names = [entry.get("Config"), *(entry.get("Layers") or [])]
+    layer_names = entry.get("Layers") or []
+    if not isinstance(layer_names, list):
+        raise InvalidArgument("manifest.json of the archive has malformed Layers")
+    names = [entry.get("Config"), *layer_names]
     staged = [_named_file(contents, name) for name in names]
     config, *layers = staged
     findings.files.update({file.digest: file for file in staged})

@@ -1,7 +1,7 @@
 """The contract of a node's image store: content by digest, unpacked layers, references."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -11,8 +11,8 @@ class Credentials:
 
     server: str = ""
     username: str = ""
-    password: str = ""
-    identity_token: str = ""
+    password: str = field(default="", repr=False)  # never in a log or a traceback
+    identity_token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ unless plain HTTP is allowed for that host; never along a redirect to another ho
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -37,6 +37,8 @@ _RETRY_AFTER_MAX_S = 30.0
 _BACKOFF_S = 0.5
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
+# A server without TLS answers a handshake with an error, or not at all.
+_TLS_PROBE_S = 3.0
 _ERROR_BYTES_MAX = 64 * 1024
 _CLIENT_ID = "swarm"
 
@@ -58,7 +60,7 @@ class Access:
     """What a request may do, with whose credentials: the key of the token cache."""
 
     repository: Repository
-    credentials: Credentials | None
+    credentials: Credentials | None = field(repr=False)
     actions: str = "pull"
 
     @property
@@ -111,7 +113,7 @@ class RegistryClient:
         Raises NotFound, Unauthenticated, Unavailable, InvalidArgument (content does not have the digest).
         """
         access = Access(repository, credentials_for(repository.domain, credentials))
-        headers = {"Accept": ", ".join(MANIFEST_TYPES)}
+        headers = {"Accept": ", ".join(MANIFEST_TYPES), "Accept-Encoding": "identity"}
         response = await self.request(access, "GET", f"manifests/{tag_or_digest}", headers=headers)
         try:
             content = await _read_bounded(response, self._limits.document_bytes_max)
@@ -225,11 +227,9 @@ class RegistryClient:
         if known := self._schemes.get(domain):
             return known
         try:
-            async with self._client(domain).stream("GET", f"https://{domain}/v2/"):
+            async with self._client(domain).stream("GET", f"https://{domain}/v2/", timeout=_TLS_PROBE_S):
                 return "https"
-        except httpx.TimeoutException as error:
-            raise Unavailable(f"registry not reachable: {domain}: {_reason(error)}") from error
-        except httpx.TransportError:
+        except (httpx.TransportError, httpx.InvalidURL):
             # Also when nobody listens: the request itself will say so.
             return "http"
 

@@ -147,8 +147,16 @@ def next_entry(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
     return entry
 
 
+def read_content(content: IO[bytes], size: int) -> bytes:
+    """Return up to `size` bytes of a file, empty at its end; raises BadArchive."""
+    try:
+        return content.read(size)
+    except tarfile.TarError as error:
+        raise BadArchive(f"the archive ends within a file: {error}") from error
+
+
 def content_of(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
-    """Return the content of a regular file; reading it raises BadArchive when the stream ends early."""
+    """Return the content of a regular file, for `read_content`."""
     content = tar.extractfile(entry)
     if content is None:
         raise BadArchive(f"{entry.name!r} has no content")

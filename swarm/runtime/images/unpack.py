@@ -25,7 +25,14 @@ from dataclasses import asdict, dataclass
 from typing import IO
 
 from swarm.runtime.images.limits import GIB, MIB
-from swarm.runtime.images.tarstream import BadArchive, InflatedReader, content_of, next_entry, open_tar
+from swarm.runtime.images.tarstream import (
+    BadArchive,
+    InflatedReader,
+    content_of,
+    next_entry,
+    open_tar,
+    read_content,
+)
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -181,7 +188,7 @@ class Unpacker:
             path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
         )
         with os.fdopen(descriptor, "wb") as file:
-            while chunk := _read(content):
+            while chunk := read_content(content, MIB):
                 file.write(chunk)
                 self.size_bytes += len(chunk)
 
@@ -204,13 +211,6 @@ class Unpacker:
             os.chmod(path, (entry.mode & 0o755) | (0o700 if entry.isdir() else 0o600))
         if not entry.isdir():
             os.utime(path, (entry.mtime, entry.mtime), follow_symlinks=False)
-
-
-def _read(content: IO[bytes]) -> bytes:
-    try:
-        return content.read(MIB)
-    except tarfile.TarError as error:
-        raise BadArchive(f"the archive ends within a file: {error}") from error
 
 
 def _set_xattr(path: str, name: str, value: str) -> None:

@@ -1,0 +1,138 @@
+"""Registries for tests: Debian's docker-registry, and a small one that misbehaves on demand."""
+
+import asyncio
+import contextlib
+import shutil
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+# bcrypt of "opensesame": no program that makes such hashes is needed.
+USER, PASSWORD = "ali", "opensesame"
+_HTPASSWD = f"{USER}:$2b$05$abcdefghijklmnopqrstuuQbLfdQZSxZ9gjhA5V9o8Tyc6aQRO0Qi\n"
+
+_CONFIG = """\
+version: 0.1
+log: {{level: error}}
+storage: {{filesystem: {{rootdirectory: {root}}}}}
+http: {{addr: "127.0.0.1:{port}"}}
+{auth}
+"""
+
+needs_registry = pytest.mark.skipif(shutil.which("docker-registry") is None, reason="needs docker-registry")
+
+
+@contextlib.asynccontextmanager
+async def docker_registry(folder: Path, *, password: bool = False) -> AsyncIterator[str]:
+    """Run docker-registry on a free port of the loopback and yield HOST:PORT."""
+    folder.mkdir(parents=True)
+    auth = ""
+    if password:
+        (folder / "htpasswd").write_text(_HTPASSWD)
+        auth = f"auth: {{htpasswd: {{realm: test, path: {folder / 'htpasswd'}}}}}"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = folder / "config.yml"
+    config.write_text(_CONFIG.format(root=folder / "data", port=port, auth=auth))
+    process = await asyncio.create_subprocess_exec(
+        "docker-registry",
+        "serve",
+        str(config),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await _answers(f"http://127.0.0.1:{port}/v2/", process)
+        yield f"127.0.0.1:{port}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _answers(url: str, process: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(20), httpx.AsyncClient(trust_env=False) as client:
+        while True:
+            assert process.returncode is None, "docker-registry ended"
+            with contextlib.suppress(httpx.TransportError):
+                await client.get(url)
+                return
+            await asyncio.sleep(0.02)
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes = b""
+
+
+@dataclass
+class Answer:
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    break_after: int | None = None  # bytes of the body, then the connection ends
+
+
+Script = Callable[[Request], Answer]
+
+
+class ScriptedServer:
+    """An HTTP server that does what a test says; remembers every request."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.requests: list[Request] = []
+        self.addr = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ValueError):
+                request = await _read_request(reader)
+                self.requests.append(request)
+                _write(writer, request, self.script(request))
+                await writer.drain()
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+async def _read_request(reader: asyncio.StreamReader) -> Request:
+    start = await reader.readexactly(1)
+    if start == b"\x16":
+        raise ConnectionError("somebody tries TLS")
+    head = (start + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    first, *lines = head.strip().split("\r\n")
+    method, path, _ = first.split(" ")
+    headers = {key.lower(): value for key, value in (line.split(": ", 1) for line in lines)}
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Request(method, path, headers, body)
+
+
+def _write(writer: asyncio.StreamWriter, request: Request, answer: Answer) -> None:
+    headers = {"Content-Length": str(len(answer.body)), "Connection": "close", **answer.headers}
+    lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
+    writer.write(f"HTTP/1.1 {answer.status} X\r\n{lines}\r\n".encode())
+    if request.method != "HEAD":
+        writer.write(answer.body if answer.break_after is None else answer.body[: answer.break_after])
+
+
+@contextlib.asynccontextmanager
+async def scripted(script: Script) -> AsyncIterator[ScriptedServer]:
+    """Run a scripted server and yield it."""
+    scripted_server = ScriptedServer(script)
+    server = await asyncio.start_server(scripted_server.serve, "127.0.0.1", 0)
+    scripted_server.addr = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield scripted_server
+    finally:
+        server.close()
+        await server.wait_closed()

@@ -1,0 +1,253 @@
+"""What registries on the internet do and Debian's does not: tokens, redirects, rate limits, rubbish."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from swarm.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
+from swarm.runtime.images.base import Credentials
+from swarm.runtime.images.registry import RegistryClient, Repository
+from swarm.runtime.images.store import LocalImageStore
+from tests.integration.images.registries import Answer, Request, scripted
+from tests.unit.images.building import digest, image, tar
+
+pytestmark = pytest.mark.integration
+
+ALI = Credentials(username="ali", password="geheim")
+BLOB = b"content" * 1000
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[RegistryClient]:
+    opened = RegistryClient(timeout_s=5)
+    yield opened
+    await opened.close()
+
+
+async def read(
+    client: RegistryClient, repository: Repository, offset: int = 0, login: Credentials | None = None
+) -> bytes:
+    return b"".join([chunk async for chunk in client.blob(repository, digest(BLOB), offset, login)])
+
+
+def blobs_only(request: Request) -> Answer:
+    return Answer(body=BLOB) if "/blobs/" in request.path else Answer(404)
+
+
+async def test_a_token_is_fetched_once_and_used_again(client: RegistryClient) -> None:
+    def script(request: Request) -> Answer:
+        if request.path.startswith("/token"):
+            return Answer(body=json.dumps({"token": "T1", "expires_in": 300}).encode())
+        if request.headers.get("authorization") != "Bearer T1":
+            challenge = (
+                f'Bearer realm="http://{server.addr}/token",service="reg",scope="repository:a/b:pull"'
+            )
+            return Answer(401, headers={"WWW-Authenticate": challenge})
+        return Answer(body=BLOB)
+
+    async with scripted(script) as server:
+        repository = Repository(server.addr, "a/b")
+        for _ in range(3):
+            assert await read(client, repository, login=ALI) == BLOB
+        asked = [request for request in server.requests if request.path.startswith("/token")]
+    assert len(asked) == 1
+    assert asked[0].path == "/token?scope=repository%3Aa%2Fb%3Apull&service=reg"
+    assert asked[0].headers["authorization"] == "Basic " + base64.b64encode(b"ali:geheim").decode()
+
+
+async def test_an_expired_token_is_renewed(client: RegistryClient) -> None:
+    valid = ["T1", "T1", "T2", "T2"]
+
+    def script(request: Request) -> Answer:
+        if request.path.startswith("/token"):
+            return Answer(body=json.dumps({"access_token": valid[0]}).encode())
+        if request.headers.get("authorization") != f"Bearer {valid[0]}":
+            return Answer(401, headers={"WWW-Authenticate": f'Bearer realm="http://{server.addr}/token"'})
+        valid.pop(0)
+        return Answer(body=BLOB)
+
+    async with scripted(script) as server:
+        for _ in range(4):
+            assert await read(client, Repository(server.addr, "a")) == BLOB
+
+
+async def test_an_identity_token_is_exchanged_without_a_password(client: RegistryClient) -> None:
+    def script(request: Request) -> Answer:
+        if request.path.startswith("/token"):
+            assert b"grant_type=refresh_token" in request.body
+            assert b"refresh_token=ID7" in request.body
+            return Answer(body=b'{"access_token":"T"}')
+        if request.headers.get("authorization") != "Bearer T":
+            return Answer(401, headers={"WWW-Authenticate": f'Bearer realm="http://{server.addr}/token"'})
+        return Answer(body=BLOB)
+
+    async with scripted(script) as server:
+        assert (
+            await read(client, Repository(server.addr, "a"), login=Credentials(identity_token="ID7")) == BLOB
+        )
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_token_server_that_refuses_is_an_authentication_error(
+    client: RegistryClient, status: int
+) -> None:
+    def script(request: Request) -> Answer:
+        if request.path.startswith("/token"):
+            return Answer(status)
+        return Answer(401, headers={"WWW-Authenticate": f'Bearer realm="http://{server.addr}/token"'})
+
+    async with scripted(script) as server:
+        with pytest.raises(Unauthenticated) as refused:
+            await read(client, Repository(server.addr, "a"), login=ALI)
+    assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize("realm", ["http://tokens.example.com/", "ftp://x/", "nonsense", ""])
+async def test_a_password_goes_to_no_insecure_token_server(client: RegistryClient, realm: str) -> None:
+    def script(request: Request) -> Answer:
+        return Answer(401, headers={"WWW-Authenticate": f'Bearer realm="{realm}"'})
+
+    async with scripted(script) as server:
+        with pytest.raises(Unavailable, match=r"not secure|no usable"):
+            await read(client, Repository(server.addr, "a"), login=ALI)
+
+
+async def test_a_redirect_gets_the_blob_but_not_the_password(client: RegistryClient) -> None:
+    async with scripted(blobs_only) as storage:
+
+        def script(request: Request) -> Answer:
+            if "authorization" not in request.headers:
+                return Answer(401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+            return Answer(307, headers={"Location": f"http://{storage.addr}{request.path}"})
+
+        async with scripted(script) as server:
+            assert await read(client, Repository(server.addr, "a"), login=ALI) == BLOB
+    assert all("authorization" not in request.headers for request in storage.requests)
+
+
+@pytest.mark.parametrize("target", ["http://storage.example.com/x", "file:///etc/passwd", "http://[broken"])
+async def test_a_redirect_to_an_insecure_place_is_refused(client: RegistryClient, target: str) -> None:
+    async with scripted(lambda _: Answer(307, headers={"Location": target})) as server:
+        with pytest.raises(Unavailable, match=r"not secure|nowhere"):
+            await read(client, Repository(server.addr, "a"))
+
+
+async def test_redirects_without_end_are_given_up(client: RegistryClient) -> None:
+    async with scripted(lambda _: Answer(302, headers={"Location": "/again"})) as server:
+        with pytest.raises(Unavailable, match="without end"):
+            await read(client, Repository(server.addr, "a"))
+
+
+async def test_a_busy_registry_is_asked_again_when_it_says(client: RegistryClient) -> None:
+    answers = [Answer(429, headers={"Retry-After": "0"}), Answer(503, headers={"Retry-After": "0.01"})]
+
+    async with scripted(lambda _: answers.pop(0) if answers else Answer(body=BLOB)) as server:
+        assert await read(client, Repository(server.addr, "a")) == BLOB
+
+
+async def test_a_registry_that_stays_busy_is_unavailable(client: RegistryClient) -> None:
+    busy = Answer(
+        429, b'{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}', {"Retry-After": "0"}
+    )
+    async with scripted(lambda _: busy) as server:
+        with pytest.raises(Unavailable, match="slow down"):
+            await read(client, Repository(server.addr, "a"))
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+async def test_a_rest_is_asked_for_whether_the_registry_knows_ranges_or_not(
+    client: RegistryClient, obeys: bool
+) -> None:
+    def script(request: Request) -> Answer:
+        assert request.headers.get("range") in (None, "bytes=2500-")
+        ranged = obeys and "range" in request.headers
+        return Answer(206, BLOB[2500:]) if ranged else Answer(200, BLOB)
+
+    async with scripted(script) as server:
+        assert await read(client, Repository(server.addr, "a"), offset=2500) == BLOB[2500:]
+
+
+async def test_a_cut_connection_is_an_error_that_may_be_tried_again(client: RegistryClient) -> None:
+    async with scripted(lambda _: Answer(body=BLOB, break_after=100)) as server:
+        with pytest.raises(Unavailable):
+            await read(client, Repository(server.addr, "a"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Answer(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}'), NotFound),
+        (Answer(403, b"denied"), Unauthenticated),
+        (Answer(401), Unauthenticated),
+        (Answer(400, b"[]"), InvalidArgument),
+        (Answer(200, b"x" * 5_000_000), InvalidArgument),
+        (Answer(200, b"x" * 100, {"Content-Encoding": "gzip"}), Unavailable),
+    ],
+)
+async def test_bad_answers_become_clear_errors(
+    client: RegistryClient, answer: Answer, error: type[Exception]
+) -> None:
+    async with scripted(lambda _: answer) as server:
+        with pytest.raises(error):
+            await client.manifest(Repository(server.addr, "a"), "1")
+
+
+async def test_a_manifest_with_another_digest_is_refused(client: RegistryClient) -> None:
+    async with scripted(lambda _: Answer(body=b"forged")) as server:
+        with pytest.raises(InvalidArgument, match="other content"):
+            await client.manifest(Repository(server.addr, "a"), digest(b"real"))
+
+
+async def test_only_registries_on_the_list_are_asked_without_tls(client: RegistryClient) -> None:
+    allowed = RegistryClient(["0.0.0.0"])
+    async with scripted(blobs_only) as server:
+        # The kernel takes this address for the loopback; for us it is a stranger.
+        repository = Repository(server.addr.replace("127.0.0.1", "0.0.0.0"), "a")
+        with pytest.raises(Unavailable, match="registry not reachable"):
+            await read(client, repository)
+        assert server.requests == []
+        assert await read(allowed, repository) == BLOB
+    await allowed.close()
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b"[]",
+        b"not json",
+        b"{}",
+        b'{"schemaVersion":1,"fsLayers":[]}',
+        b'{"schemaVersion":2,"config":{"digest":"sha256:../../x","size":1},"layers":[]}',
+        b'{"schemaVersion":2,"config":{"digest":"sha256:%s","size":-1},"layers":[]}' % (b"a" * 64),
+        b'{"schemaVersion":2,"manifests":[]}',
+        b"[" * 100_000,
+    ],
+)
+async def test_a_malformed_manifest_rejects_the_task(tmp_path: Path, manifest: bytes) -> None:
+    store = LocalImageStore(tmp_path)
+    async with scripted(lambda _: Answer(body=manifest)) as server:
+        with pytest.raises(Exception, match=f"registry {server.addr}"):
+            await store.ensure(f"{server.addr}/a:1", "", None, None)
+    await store.close()
+
+
+async def test_schema_two_of_docker_is_understood(tmp_path: Path) -> None:
+    content = image(tar({"a": b"1"}))
+
+    def script(request: Request) -> Answer:
+        if "/manifests/" in request.path:
+            assert "vnd.docker.distribution.manifest.v2+json" in request.headers["accept"]
+            return Answer(body=content.manifest)
+        return (
+            Answer(body=content.blobs[request.path.rpartition("/")[2]])
+            if "/blobs/" in request.path
+            else Answer()
+        )
+
+    store = LocalImageStore(tmp_path)
+    async with scripted(script) as server:
+        assert (await store.ensure(f"{server.addr}/a:1", "", None, None)).digest == content.top
+    await store.close()
