@@ -1,0 +1,95 @@
+"""What integration tests stand on: dev clusters that are gone afterwards, and their logs on failure."""
+
+import os
+import secrets
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from swarm.dev import leftovers
+from swarm.dev.cluster import DevCluster
+from tests.integration.operator import Operator
+
+_LOG_TAIL = 60
+
+_running: list[DevCluster] = []
+
+
+class Clusters:
+    """Makes dev clusters for one module and takes them down."""
+
+    def __init__(self) -> None:
+        self.made: list[DevCluster] = []
+
+    def plan(self, managers: int, workers: int) -> DevCluster:
+        """A cluster under a name that nobody else has; nothing of it runs yet."""
+        cluster = DevCluster.create(f"t{secrets.token_hex(3)}", managers, workers)
+        self.made.append(cluster)
+        _running.append(cluster)
+        return cluster
+
+    def up(self, managers: int, workers: int) -> DevCluster:
+        """A running cluster."""
+        cluster = self.plan(managers, workers)
+        cluster.up()
+        return cluster
+
+    def down(self) -> list[str]:
+        """Take every cluster down; return what is left of them."""
+        left: list[str] = []
+        for cluster in self.made:
+            _running.remove(cluster)
+            left += cluster.down()
+            left += leftovers.find(cluster.plan)
+        self.made.clear()
+        return left
+
+
+@pytest.fixture(scope="module")
+def clusters() -> Iterator[Clusters]:
+    """Make clusters for this module, which must leave nothing on the machine."""
+    made = Clusters()
+    try:
+        yield made
+    finally:
+        left = made.down()
+    assert left == []
+
+
+@pytest.fixture(scope="module")
+def cluster(clusters: Clusters) -> DevCluster:
+    """Three managers and two workers, shared by the tests of a module."""
+    return clusters.up(3, 2)
+
+
+@pytest.fixture(scope="module")
+def operator(cluster: DevCluster) -> Operator:
+    """Somebody who types swarmctl commands at the shared cluster."""
+    return Operator(cluster)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything below this folder is an integration test; without root none of them can run."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.integration)
+            if os.geteuid() != 0:
+                item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the nodes of every running cluster have logged when a test fails."""
+    report = yield
+    if report.failed:
+        for cluster in _running:
+            for node in cluster.plan.nodes:
+                lines = node.log.read_text(errors="replace").splitlines() if node.log.exists() else []
+                report.sections.append(
+                    (f"{cluster.plan.name} {node.name}", "\n".join(lines[-_LOG_TAIL:]) or "(nothing)")
+                )
+    return report
