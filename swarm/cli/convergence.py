@@ -1,13 +1,14 @@
 """Is a service what its spec says? Pure functions of the service and its tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from swarm.api.v1.objects_pb2 import Service, Task
+from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.types_pb2 import RestartPolicy, TaskState, UpdateStatus
 from swarm.cli import names
 from swarm.cli.render import shorten
+from swarm.model.task import is_dirty
 
 DEFAULT_MONITOR_NS = 5_000_000_000
 PAUSED = {UpdateStatus.STATE_PAUSED, UpdateStatus.STATE_ROLLBACK_PAUSED}
@@ -48,14 +49,24 @@ def monitor_ns(service: Service) -> int:
     return update.monitor_ns if update.HasField("monitor_ns") else DEFAULT_MONITOR_NS
 
 
-def look(service: Service, tasks: Sequence[Task], *, rollback_wanted: bool = False) -> Picture:
-    """Judge a service by its tasks; `rollback_wanted` when going back is what the user asked for."""
+def look(
+    service: Service, tasks: Sequence[Task], nodes: Mapping[str, Node], *, rollback_wanted: bool = False
+) -> Picture:
+    """Judge a service by its tasks; `rollback_wanted` when going back is what the user asked for.
+
+    `nodes` (by id) are needed for tasks of an older spec: on a node that fits the new one they may stay.
+    """
     live = [task for task in tasks if task.desired_state <= TaskState.TASK_STATE_RUNNING]
-    current = [task for task in live if task.spec_version == service.spec_version]
-    running = [task for task in current if task.status.state == TaskState.TASK_STATE_RUNNING]
+    current = [task for task in tasks if not is_dirty(service, task, nodes.get(task.node_id))]
+    running = [
+        task
+        for task in current
+        if task.status.state == TaskState.TASK_STATE_RUNNING
+        and task.desired_state <= TaskState.TASK_STATE_RUNNING
+    ]
     expected = expected_tasks(service)
     wanted = len(live) if expected is None else expected
-    verdict, reason = _judge(service, tasks, live, len(running), wanted, rollback_wanted)
+    verdict, reason = _judge(service, tasks, current, live, len(running), wanted, rollback_wanted)
     lines = [_line(task) for task in sorted(live, key=lambda task: (task.slot, task.node_id))]
     return Picture(verdict, reason, len(running), wanted, lines)
 
@@ -63,6 +74,7 @@ def look(service: Service, tasks: Sequence[Task], *, rollback_wanted: bool = Fal
 def _judge(
     service: Service,
     tasks: Sequence[Task],
+    current: Sequence[Task],
     live: Sequence[Task],
     running: int,
     wanted: int,
@@ -78,21 +90,17 @@ def _judge(
     stopping = any(task.status.state < TaskState.TASK_STATE_COMPLETE and task.node_id for task in gone)
     if running >= wanted == len(live) and status.state not in UNDER_WAY and not (wanted == 0 and stopping):
         return Verdict.CONVERGED, ""
-    ended = _given_up(service, tasks, live)
+    ended = _given_up(service, current, live)
     if ended:
         return Verdict.FAILED, ended
     return Verdict.WAITING, next((task.status.err for task in live if task.status.err), "")
 
 
-def _given_up(service: Service, tasks: Sequence[Task], live: Sequence[Task]) -> str:
+def _given_up(service: Service, current: Sequence[Task], live: Sequence[Task]) -> str:
     """Return why nothing will run any more: all tasks ended and the restart policy allows no other."""
     policy = service.spec.task.restart
     bounded = policy.max_attempts > 0 or policy.condition != RestartPolicy.CONDITION_ANY
-    ended = [
-        task
-        for task in tasks
-        if task.spec_version == service.spec_version and task.status.state >= TaskState.TASK_STATE_COMPLETE
-    ]
+    ended = [task for task in current if task.status.state >= TaskState.TASK_STATE_COMPLETE]
     if not bounded or not ended or any(task.status.state < TaskState.TASK_STATE_COMPLETE for task in live):
         return ""
     last = max(ended, key=lambda task: (task.status.timestamp.seconds, task.status.timestamp.nanos))

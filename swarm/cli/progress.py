@@ -6,7 +6,7 @@ import time
 import click
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1.objects_pb2 import Service, Task
+from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.cli.connect import Connection
 from swarm.cli.convergence import Picture, Verdict, look, monitor_ns
 from swarm.errors import NotFound, TransientError
@@ -41,11 +41,16 @@ class Display:
             self._drawn = 0
 
 
-def fetch(conn: Connection, service_id: str) -> tuple[Service, list[Task]]:
-    """Read a service and its tasks."""
+def fetch(conn: Connection, service_id: str) -> tuple[Service, list[Task], dict[str, Node]]:
+    """Read a service, its tasks, and the nodes of tasks that an older spec asked for."""
     service = conn.control.GetService(c.GetServiceRequest(ref=service_id)).service
     filters = c.Filters(service_ids=[service_id])
-    return service, list(conn.control.ListTasks(c.ListTasksRequest(filters=filters)).tasks)
+    tasks = list(conn.control.ListTasks(c.ListTasksRequest(filters=filters)).tasks)
+    older = {task.node_id for task in tasks if task.spec_version != service.spec_version and task.node_id}
+    if not older:
+        return service, tasks, {}
+    nodes = conn.control.ListNodes(c.ListNodesRequest(filters=c.Filters(ids=older))).nodes
+    return service, tasks, {node.id: node for node in nodes}
 
 
 def wait(
@@ -88,11 +93,11 @@ class _Waiting:
         """Look once; return the exit code when it is decided."""
         now = time.monotonic()
         try:
-            service, tasks = fetch(self._conn, self._service_id)
+            service, tasks, nodes = fetch(self._conn, self._service_id)
         except TransientError as problem:
             self._display.note(f"waiting: {problem}")
             return self._late(self._service_id, str(problem), now)
-        picture = look(service, tasks, rollback_wanted=self._rollback)
+        picture = look(service, tasks, nodes, rollback_wanted=self._rollback)
         self._display.draw(picture)
         name = service.spec.annotations.name
         if picture.verdict is Verdict.FAILED:

@@ -2,7 +2,13 @@
 
 from swarm.api.v1.objects_pb2 import Service, Task
 from swarm.api.v1.types_pb2 import RestartPolicy, TaskState, UpdateStatus
-from swarm.cli.convergence import Verdict, look
+from swarm.cli.convergence import Verdict
+from swarm.cli.convergence import look as look_with
+
+
+def look(service, tasks, nodes=(), **options):
+    return look_with(service, tasks, {node.id: node for node in nodes}, **options)
+
 
 RUNNING = TaskState.TASK_STATE_RUNNING
 
@@ -27,8 +33,14 @@ def test_all_replicas_running_the_current_spec_is_converged():
 
 
 def test_a_replica_of_the_old_spec_does_not_count():
-    picture = look(a_service(), [a_task(1), a_task(2, version=2)])
+    old = a_task(2, version=2)
+    old.spec.container.image = "web:1"
+    picture = look(a_service(), [a_task(1), old])
     assert (picture.verdict, picture.running, picture.wanted) == (Verdict.WAITING, 1, 2)
+
+
+def test_a_replica_from_before_a_scale_counts_because_nothing_changed_for_it():
+    assert look(a_service(), [a_task(1), a_task(2, version=2)]).verdict is Verdict.CONVERGED
 
 
 def test_a_task_that_cannot_be_placed_gives_the_reason():
