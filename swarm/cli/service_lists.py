@@ -133,6 +133,8 @@ def _remove_keys(wanted: Iterable[str], labels: Any, option: str) -> None:
 
 def _remove(wanted: Iterable[str], items: Any, key: Callable[[Any], str], option: str) -> None:
     unwanted = set(wanted)
+    if not unwanted:
+        return  # even an empty change would make the message present in the spec
     missing = unwanted - {key(item) for item in items}
     if missing:
         raise InvalidArgument(f"{option} {min(missing)}: the service has no such entry")

@@ -1,0 +1,104 @@
+"""Options of `service create` and `service update` become a spec that says what the user said, and no more."""
+
+import click
+import pytest
+
+from swarm.api.v1.specs_pb2 import ServiceSpec
+from swarm.api.v1.types_pb2 import PortConfig
+from swarm.cli import service
+from swarm.errors import InvalidArgument
+
+
+def options_of(command, *words):
+    context = command.make_context(command.name, list(words), resilient_parsing=False)
+    return context.params
+
+
+def created(*words):
+    given = options_of(service.create, *words)
+    return service.new_spec(given.pop("image"), given.pop("args"), given)
+
+
+def updated(spec, *words):
+    given = options_of(service.update, "web", *words)
+    given.pop("ref")
+    result = ServiceSpec()
+    result.CopyFrom(spec)
+    service._change(result, given)
+    return result
+
+
+def test_what_the_user_did_not_say_is_absent():
+    spec = created("--name", "web", "web:1")
+    expected = ServiceSpec()
+    expected.annotations.name = "web"
+    expected.task.container.image = "web:1"
+    expected.replicated.SetInParent()
+    assert spec == expected
+
+
+def test_options_after_the_image_belong_to_the_command():
+    spec = created("--name", "web", "web:1", "serve", "--port", "80")
+    assert list(spec.task.container.args) == ["serve", "--port", "80"]
+
+
+def test_an_update_without_options_changes_nothing():
+    spec = created("--name", "web", "--replicas", "3", "web:1")
+    assert updated(spec) == spec
+    assert updated(spec, "--replicas", "3") == spec
+
+
+def test_an_update_replaces_and_removes_by_key():
+    spec = created("--name", "web", "-e", "A=1", "-e", "B=2", "-l", "x=1", "-p", "80:80", "web:1")
+    new = updated(spec, "--env-add", "A=9", "--env-rm", "B", "--label-rm", "x", "--publish-rm", "80")
+    assert list(new.task.container.env) == ["A=9"]
+    assert not new.annotations.labels
+    assert not new.endpoint.ports
+
+
+def test_publishing_again_by_target_port_replaces_the_port():
+    spec = created("--name", "web", "-p", "published=80,target=80,mode=host", "web:1")
+    new = updated(spec, "--publish-add", "published=81,target=80,mode=host")
+    assert [(port.published_port, port.publish_mode) for port in new.endpoint.ports] == [
+        (81, PortConfig.PUBLISH_MODE_HOST)
+    ]
+
+
+def test_removing_what_is_not_there_is_an_error():
+    spec = created("--name", "web", "web:1")
+    for words in (
+        ["--env-rm", "A"],
+        ["--label-rm", "x"],
+        ["--publish-rm", "80"],
+        ["--constraint-rm", "a==b"],
+    ):
+        with pytest.raises(InvalidArgument, match=words[1]):
+            updated(spec, *words)
+
+
+def test_resources_and_restart_policy_are_in_the_units_of_the_api():
+    spec = created(
+        "--limit-cpu", "0.5", "--limit-memory", "64m", "--reserve-cpu", "0.25", "--restart-delay", "2s",
+        "--restart-max-attempts", "3", "--restart-condition", "on-failure", "--stop-grace-period", "1m", "web:1",
+    )  # fmt: skip
+    assert spec.task.resources.limits.nano_cpus == 500_000_000
+    assert spec.task.resources.limits.memory_bytes == 64 << 20
+    assert spec.task.resources.reservations.nano_cpus == 250_000_000
+    assert spec.task.restart.delay_ns == 2 * 10**9
+    assert spec.task.restart.max_attempts == 3
+    assert spec.task.container.stop_grace_period_ns == 60 * 10**9
+
+
+def test_a_negative_number_of_replicas_is_refused():
+    with pytest.raises(InvalidArgument, match="negative"):
+        created("--replicas", "-1", "web:1")
+
+
+def test_a_global_service_has_no_replicas():
+    with pytest.raises(InvalidArgument, match="global"):
+        created("--mode", "global", "--replicas", "2", "web:1")
+
+
+def test_an_unknown_option_is_a_usage_error():
+    with pytest.raises(click.UsageError):
+        created("--nope", "web:1")
