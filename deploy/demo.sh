@@ -30,7 +30,14 @@ show swarmctl service ps hello
 node=$(swarmctl service ps hello --filter desired-state=running --format '{{.Node}}' | head -n 1)
 address=$(swarmctl dev ps --format '{{.Node}} {{.Address}}' | awk -v node="$node" '$1 == node { print $2 }')
 echo "The service answers on port 8080 of each node that runs a replica, e.g. of $node:"
-show python -c "import urllib.request as r; print(r.urlopen('http://$address:8080', timeout=10).read().decode(), end='')"
+if command -v curl > /dev/null; then
+    show curl -s "http://$address:8080"
+else
+    echo "http://$address:8080"
+    python -c "import sys, urllib.request as r; sys.stdout.write(r.urlopen(sys.argv[1], timeout=10).read().decode())" \
+        "http://$address:8080"
+    echo
+fi
 
 cat << END
 The cluster stays up. To use it:

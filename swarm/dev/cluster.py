@@ -93,11 +93,12 @@ class DevCluster:
 
         deadline = time.monotonic() + timeout_s
         self._wire()
-        report(f"Starting {len(self.plan.nodes)} nodes")
         running = processes.find(self.plan)
-        for node in self.plan.nodes:
-            if node.name not in running:
-                processes.start(self.plan, node)
+        absent = [node for node in self.plan.nodes if node.name not in running]
+        if absent:
+            report(f"Starting {len(absent)} nodes")
+        for node in absent:
+            processes.start(self.plan, node)
         formation.wait_for_sockets(self.plan, self._check_alive, deadline)
         formation.form(self.plan, report, deadline)
         formation.wait_until_ready(self.plan, deadline)
