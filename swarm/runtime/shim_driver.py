@@ -116,9 +116,8 @@ class ShimDriver(ABC):
             if container_id in self._containers:
                 continue
             if record is None:
-                log.warning("runtime.half_made_container_removed", task_id=container_id)
-                await self._in_thread(self._destroy, container_id, None)
-                self._layers.release(container_id)
+                log.warning("runtime.half_made_container_found", task_id=container_id)
+                await self._abandon(container_id)
                 continue
             await self._take_over(record, now)
         for container_id in set(self._layers.leases()) - set(self._containers):
@@ -258,6 +257,7 @@ class ShimDriver(ABC):
     async def _kill(self, container: Container) -> None:
         if container.record.phase is Phase.CREATED and container.main is None:
             self._fail(container, "stopped before it was started")
+            await self._write(container)
         if container.ended.is_set():
             return
         if container.main is not None:

@@ -93,6 +93,7 @@ async def create(command: Sequence[str], errors: Path, name: str) -> int:
     `name` is the first word of the container's command line, for the message of TaskRejected.
     """
     read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    process: asyncio.subprocess.Process | None = None
     try:
         with errors.open("wb") as stderr:
             process = await asyncio.create_subprocess_exec(
@@ -101,6 +102,7 @@ async def create(command: Sequence[str], errors: Path, name: str) -> int:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=stderr,
                 pass_fds=(write_fd,),
+                cwd="/",  # the shim stays: it must not hold on to a directory that somebody wants to unmount
                 # No more than it needs: what stands in the agent's environment is not the containers'
                 # business.
                 env={"PATH": SEARCH_PATH, "_OCI_SYNCPIPE": str(write_fd)},
@@ -118,6 +120,9 @@ async def create(command: Sequence[str], errors: Path, name: str) -> int:
         os.close(read_fd)
         if write_fd >= 0:
             os.close(write_fd)
+        if process is not None and process.returncode is None:
+            process.kill()
+            await process.wait()
     return _container_pid(answer, errors, name)
 
 

@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import structlog
 
 from swarm.clock import Clock
-from swarm.errors import FailedPrecondition, NotFound, TaskFailed, TaskRejected
+from swarm.errors import FailedPrecondition, TaskFailed, TaskRejected, UserError
 from swarm.runtime.base import Capabilities, ContainerConfig, Sample
 from swarm.runtime.command import command_line, stop_signal
 from swarm.runtime.images.base import ImageConfig
@@ -131,7 +131,7 @@ class OciDriver(ShimDriver):
             image = self._layers.image_config(config.image_digest)
             layers = self._layers.lower_dirs(config.image_digest)
             self._layers.lease(config.id, config.image_digest)
-        except NotFound as error:
+        except UserError as error:
             raise TaskRejected(str(error)) from error
         name = command_line(config, image)[0]
         files = self._shim_files(config.id)
@@ -166,16 +166,22 @@ class OciDriver(ShimDriver):
 
     async def _launch(self, record: Record) -> Record:
         code, _, complaint = await self._run(record, "start")
-        if code:
+        # The order of an agent that was killed may have got through just before ours.
+        if code and await self._status(record) != "running":
             raise TaskFailed(conmon.readable_error(complaint, ""))
         return record
 
     async def _find_out(self, record: Record) -> Record:
-        code, answer, _ = await self._run(record, "state")
-        with suppress(ValueError, AttributeError):
-            if code == 0 and json.loads(answer).get("status") == "created":
-                return replace(record, phase=Phase.CREATED, started_at_ns=0)
+        if await self._status(record) == "created":
+            return replace(record, phase=Phase.CREATED, started_at_ns=0)
         return replace(record, phase=Phase.RUNNING)  # or ended: its supervisor will see
+
+    async def _status(self, record: Record) -> str:
+        code, answer, _ = await self._run(record, "state")
+        try:
+            return str(json.loads(answer)["status"]) if code == 0 else ""
+        except (ValueError, KeyError, TypeError):
+            return ""
 
     async def _run(self, record: Record, verb: str) -> tuple[int, str, str]:
         process = await asyncio.create_subprocess_exec(
@@ -187,6 +193,7 @@ class OciDriver(ShimDriver):
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env={"PATH": SEARCH_PATH},
+            cwd="/",
         )
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
@@ -254,8 +261,7 @@ class OciDriver(ShimDriver):
             _remove_directory(path)
 
     async def cleanup(self) -> None:
-        """Remove all containers and everything else this driver ever made outside `directory`'s plain
-        files."""
+        """Remove all containers and everything else that this driver ever made; nothing can be run after."""
         trial = None if self._directory.name == "self-test" else self._trial_driver(_NO_CHOICE, self._layers)
         if trial is not None and trial._directory.exists():
             await trial.cleanup()
@@ -268,9 +274,11 @@ class OciDriver(ShimDriver):
         for point in mounts_below(self._directory):
             unmount(point)
         Cgroup(self._layout, self._instance).remove()
+        parent = PurePosixPath(self._cgroup_parent).relative_to("/")
         for root in self._layout.roots:
-            with suppress(OSError):  # other drivers may share it
-                (root / self._cgroup_parent.lstrip("/")).rmdir()
+            for shared in (parent, *parent.parents[:-1]):
+                with suppress(OSError):  # by other drivers, perhaps
+                    (root / shared).rmdir()
         for path in (self._directory, self._run_dir):
             _remove_directory(path)
 

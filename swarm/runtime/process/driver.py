@@ -16,7 +16,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from swarm.errors import NotFound, TaskFailed, TaskRejected
+from swarm.errors import TaskFailed, TaskRejected, UserError
+from swarm.ids import new_id
 from swarm.runtime.base import Capabilities, ContainerConfig, Sample, TmpfsMount
 from swarm.runtime.command import DEFAULT_PATH, command_line, environment, stop_signal
 from swarm.runtime.images.base import ImageConfig
@@ -55,7 +56,7 @@ class ProcessDriver(ShimDriver):
             image = self._layers.image_config(config.image_digest)
             layers = self._layers.lower_dirs(config.image_digest)
             self._layers.lease(config.id, config.image_digest)
-        except NotFound as error:
+        except UserError as error:
             raise TaskRejected(str(error)) from error
         _refuse_what_is_missing(config)
         await self._in_thread(self._prepare, config, image, layers)
@@ -69,6 +70,7 @@ class ProcessDriver(ShimDriver):
     def _prepare(self, config: ContainerConfig, image: ImageConfig, layers: Sequence[Path]) -> None:
         directory = self._container_dir(config.id)
         directory.mkdir(parents=True, mode=0o700)
+        self._exit_file(config.id).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         view = directory / "rootfs"
         build_view(layers, view)
         variables = environment(
@@ -95,9 +97,8 @@ class ProcessDriver(ShimDriver):
             "log": str(self._log_path(config.id)),
             "log_max_bytes": MAX_FILE_BYTES,
             "log_kept_files": KEPT_FILES,
-            "permit_file": str(directory / "permit"),
             "processes_file": str(directory / "processes.json"),
-            "exit_file": str(directory / "exit"),
+            "exit_file": str(self._exit_file(config.id)),
         }
         write_atomically(directory / "spec.json", json.dumps(spec).encode())
         self._log_path(config.id).touch(mode=0o600)
@@ -114,14 +115,25 @@ class ProcessDriver(ShimDriver):
 
     async def _launch(self, record: Record) -> Record:
         directory = self._container_dir(record.id)
-        await self._in_thread(write_atomically, directory / "permit", b"")
+        # A name of its own: the shim of an agent that was killed must not take the permit of the next one's.
+        permit = directory / f"permit-{new_id()}"
+        await self._in_thread(permit.touch)
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         try:
             shim = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", str(_SHIM), str(directory / "spec.json"), str(write_fd)),
+                *(
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    str(_SHIM),
+                    str(directory / "spec.json"),
+                    str(write_fd),
+                    str(permit),
+                ),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(write_fd,),
                 env={"PATH": DEFAULT_PATH},
+                cwd="/",  # the shim stays: it must not hold on to a directory that somebody wants to unmount
             )
             os.close(write_fd)
             write_fd = -1
@@ -138,8 +150,8 @@ class ProcessDriver(ShimDriver):
     async def _find_out(self, record: Record) -> Record:
         """Take the permit back from a shim that has not used it; else believe what the shim wrote down."""
         directory = self._container_dir(record.id)
-        (directory / "permit").unlink(missing_ok=True)
-        if not (directory / "permit.used").exists():
+        _withdraw_permits(directory)
+        if not any(directory.glob("permit-*.used")):
             return replace(record, phase=Phase.CREATED, started_at_ns=0)
         for _ in range(100):
             try:
@@ -149,8 +161,12 @@ class ProcessDriver(ShimDriver):
                 await asyncio.sleep(0.02)  # the shim has its permit and is about to start the process
         return replace(record, phase=Phase.RUNNING)  # its supervisor will find neither process nor exit code
 
+    def _exit_file(self, container_id: str) -> Path:
+        """Not on the disk that the tasks fill: usually memory."""
+        return self._run_dir / "exits" / container_id
+
     def _exit_status(self, record: Record) -> tuple[int, int] | None:
-        path = self._container_dir(record.id) / "exit"
+        path = self._exit_file(record.id)
         try:
             return int(path.read_text("ascii")), path.stat().st_mtime_ns
         except (FileNotFoundError, ValueError):
@@ -168,7 +184,7 @@ class ProcessDriver(ShimDriver):
     def _destroy(self, container_id: str, record: Record | None) -> None:
         directory = self._container_dir(container_id)
         (directory / "state.json").unlink(missing_ok=True)
-        (directory / "permit").unlink(missing_ok=True)
+        _withdraw_permits(directory)
         _kill_by_environment(container_id)
         pid, started = _shim_of(directory, record)
         shim = Process.open(pid, started)
@@ -176,6 +192,7 @@ class ProcessDriver(ShimDriver):
             if not shim.ends_within(2.0):
                 kill_and_wait(shim, 2.0)
             shim.close()
+        self._exit_file(container_id).unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             shutil.rmtree(directory)
 
@@ -203,6 +220,13 @@ def _with_processes(record: Record, answer: bytes) -> Record:
         shim_pid=document["shim_pid"],
         shim_started=document["shim_started"],
     )
+
+
+def _withdraw_permits(directory: Path) -> None:
+    """Take back the permits that no shim has used yet; a used one has another name."""
+    for permit in directory.glob("permit-*"):
+        if permit.suffix != ".used":
+            permit.unlink(missing_ok=True)
 
 
 def _shim_of(directory: Path, record: Record | None) -> tuple[int, int]:

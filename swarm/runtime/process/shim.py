@@ -1,7 +1,7 @@
 """The shim of a plain process: its parent, writer of its log and of its exit code. Outlives the agent.
 
-Runs as `python -I -S shim.py SPEC.json REPORT_FD` and imports nothing but the standard library, so that it
-starts quickly and stays small. It answers one JSON line on REPORT_FD: {"pid", "started", "shim_pid",
+Runs as `python -I -S shim.py SPEC.json REPORT_FD PERMIT` and imports nothing but the standard library, so
+that it starts quickly and stays small. It answers one JSON line on REPORT_FD: {"pid", "started", "shim_pid",
 "shim_started"} or {"error"}.
 
 All descendants of the process end with it: orphans become children of this shim, which kills them.
@@ -219,12 +219,12 @@ def report(fd: int, answer: dict[str, Any]) -> None:
     os.close(fd)
 
 
-def run(spec: dict[str, Any], report_fd: int) -> None:
+def run(spec: dict[str, Any], report_fd: int, permit: str) -> None:
     """Be the shim: from here on nobody is waited for but the process."""
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
-        os.rename(spec["permit_file"], spec["permit_file"] + ".used")  # noqa: PTH104
+        os.rename(permit, permit + ".used")  # noqa: PTH104
     except OSError:
         return  # an agent that restarted in between has given up this start
     try:
@@ -251,7 +251,7 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    run(spec, report_fd)
+    run(spec, report_fd, sys.argv[3])
 
 
 if __name__ == "__main__":

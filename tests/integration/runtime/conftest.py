@@ -152,7 +152,12 @@ class Lab:
 
     def leftovers(self) -> list[str]:
         """Return traces and files of containers."""
-        places = (self.base / "state/containers", self.base / "run/bundles", self.base / "run/root")
+        places = (
+            self.base / "state/containers",
+            self.base / "run/bundles",
+            self.base / "run/exits",
+            self.base / "run/root",
+        )
         files = [str(path) for place in places if place.is_dir() for path in place.iterdir()]
         return [*self.traces(), *files]
 
@@ -169,7 +174,7 @@ def images(images_dir: Path) -> Images:
     return Images(images_dir)
 
 
-async def _lab(kind: str, images: Images) -> AsyncIterator[Lab]:
+async def lab_of(kind: str, images: Images) -> AsyncIterator[Lab]:
     if kind.startswith("oci") and os.geteuid() != 0:
         pytest.skip("containers need root")
     if (
@@ -192,19 +197,19 @@ async def _lab(kind: str, images: Images) -> AsyncIterator[Lab]:
 
 @pytest.fixture(params=["oci-crun", "oci-runc", "process"])
 async def lab(request: pytest.FixtureRequest, images: Images) -> AsyncIterator[Lab]:
-    async for lab in _lab(request.param, images):
+    async for lab in lab_of(request.param, images):
         yield lab
 
 
 @pytest.fixture(params=["oci-crun", "oci-runc"])
 async def oci_lab(request: pytest.FixtureRequest, images: Images) -> AsyncIterator[Lab]:
-    async for lab in _lab(request.param, images):
+    async for lab in lab_of(request.param, images):
         yield lab
 
 
 @pytest.fixture
 async def process_lab(images: Images) -> AsyncIterator[Lab]:
-    async for lab in _lab("process", images):
+    async for lab in lab_of("process", images):
         yield lab
 
 
