@@ -63,6 +63,8 @@ def run(settings: Settings) -> None:
     """Be the daemon of a node until SIGTERM or SIGINT; raises FailedPrecondition when that cannot be."""
     from swarm.telemetry.log import configure_logging
 
+    # gRPC's core writes to stderr by itself, also about every stranger that fails a handshake.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     configure_logging(settings.log_level, settings.log_format)
     with _folders(settings):
         asyncio.run(_serve(settings))

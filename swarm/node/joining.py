@@ -1,5 +1,6 @@
 """How a machine with a join token becomes a node."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,15 +13,16 @@ from swarm.api.v1.ca_pb2_grpc import NodeCAStub
 from swarm.api.v1.types_pb2 import NodeAvailability
 from swarm.clock import Clock
 from swarm.config import Settings
-from swarm.errors import FailedPrecondition, InvalidArgument, SwarmError, Unavailable
+from swarm.errors import FailedPrecondition, InvalidArgument, SwarmError, Unauthenticated, Unavailable
 from swarm.node.addresses import choose_listen
-from swarm.security.bootstrap import TrustedManager, find_manager
+from swarm.security.bootstrap import TrustedManager, find_manager, token_refused
 from swarm.security.certificates import create_csr, new_key_pem, split_pem
 from swarm.security.keyfiles import NodeBundle, write_private
 from swarm.security.tokens import JoinToken
 
 log = structlog.get_logger(__name__)
 
+ROTATION_PAUSE_S = 0.5  # more than a follower of a healthy cluster is behind
 ISSUE_TIMEOUT_S = 20.0  # the manager may have to wait for an election
 
 
@@ -44,7 +46,7 @@ async def obtain_certificate(
     for given in remote_addrs:
         addr = choose_listen(given, "")
         try:
-            manager = await find_manager(addr, token, clock.now_ns())
+            manager = await _find_manager(addr, token, clock)
             answer = await _ask(manager, request)
         except SwarmError as error:
             log.warning("node.join_refused", addr=addr, reason=str(error))
@@ -57,12 +59,24 @@ async def obtain_certificate(
     raise problem
 
 
+async def _find_manager(addr: str, token: JoinToken, clock: Clock) -> TrustedManager:
+    """Return the manager; a refused token is tried twice: a follower hears of a rotation a moment later."""
+    try:
+        return await find_manager(addr, token, clock.now_ns())
+    except Unauthenticated:
+        await asyncio.sleep(ROTATION_PAUSE_S)
+        return await find_manager(addr, token, clock.now_ns())
+
+
 async def _ask(manager: TrustedManager, request: IssueCertificateRequest) -> IssueCertificateResponse:
     try:
         async with manager.channel() as channel:
             return await NodeCAStub(channel).IssueCertificate(request, timeout=ISSUE_TIMEOUT_S)
     except grpc.RpcError as error:
         problem = from_rpc_error(error)
+        if isinstance(problem, Unauthenticated):
+            # The leader knows of a rotation that this manager has not heard of yet.
+            raise token_refused(manager.addr) from error
         if type(problem) is Unavailable:
             raise Unavailable(
                 f"the manager at {manager.addr} does not give out certificates now: {problem}"

@@ -20,7 +20,7 @@ from swarm.node.machine import has_leftovers, remove_everything, wipe_membership
 from swarm.node.membership import Membership
 from swarm.node.sample import agent_sample
 from swarm.node.state import NodeState, forget_state, load_state, managers_of, save_state
-from swarm.node.waiting import until
+from swarm.node.waiting import Patience, until
 from swarm.runtime.images.store import LocalImageStore
 from swarm.security.identity import node_role
 from swarm.security.tls import NodeCredentials
@@ -31,6 +31,7 @@ from swarm.telemetry.server import Health
 log = structlog.get_logger(__name__)
 
 READY_TIMEOUT_S = 30.0  # of a new node: its first session, and for managers the log
+TROUBLE_PATIENCE_S = 6.0  # several attempts to get a seat: one may meet an election
 STOP_TASKS_TIMEOUT_S = 90.0
 
 R = TypeVar("R")
@@ -161,7 +162,7 @@ class Node:
         try:
             credentials = NodeCredentials.create(self._settings.certificate_file, bundle)
             member = self._start(state, credentials, foundation=foundation)
-            await self._wait_manager(member, fail_fast=True)
+            await self._wait_manager(member, 0.0)
             await self._wait_machine(member)
         except BaseException:
             await self._stop()
@@ -207,30 +208,34 @@ class Node:
         if "agent" in member.problems:
             raise FailedPrecondition(member.problems["agent"])
 
-    async def _wait_manager(self, member: Membership, *, fail_fast: bool) -> None:
-        """Wait until the manager half knows its cluster; raises Unavailable or what keeps it from it."""
+    async def _wait_manager(self, member: Membership, patience_s: float) -> None:
+        """Wait until the manager half knows its cluster.
+
+        Raises FailedPrecondition with the reason when it cannot start for longer than `patience_s`, and
+        Unavailable when it is not ready in time.
+        """
+        trouble = Patience(self._clock, patience_s)
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await until(
                     lambda: (
-                        (fail_fast and "manager" in member.problems)
+                        trouble.exhausted("manager" in member.problems)
                         or (member.manager is not None and member.manager.knows_cluster.is_set())
                     )
                 )
-                if fail_fast and "manager" in member.problems:
-                    raise FailedPrecondition(member.problems["manager"])
         except TimeoutError:
-            reason = member.problems.get("manager", "the manager does not catch up with the others")
-            raise Unavailable(reason) from None
+            raise Unavailable("the manager does not catch up with the others") from None
+        if "manager" in member.problems:
+            raise FailedPrecondition(member.problems["manager"])
 
     async def _wait_ready(self, member: Membership) -> None:
         """Wait for the first session; what takes longer goes on by itself."""
         try:
             if member.is_manager:
-                await self._wait_manager(member, fail_fast=False)
+                await self._wait_manager(member, TROUBLE_PATIENCE_S)
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await until(lambda: member.agent is not None and member.agent.connected)
-        except (TimeoutError, Unavailable) as error:
+        except (TimeoutError, SwarmError) as error:
             reason = "; ".join(member.problems.values()) or str(error) or "no manager answers its agent"
             raise Unavailable(
                 f"this node is a member now (node {member.state.node_id}) but not ready: {reason};"

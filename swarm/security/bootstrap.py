@@ -102,10 +102,15 @@ async def _present(addr: str, certificate: KeyedCertificate, root: x509.Certific
         await connection.handshake()
         # In TLS 1.3 the client is done before the server has looked at the client's certificate.
         if not await connection.has_answer():
-            raise Unauthenticated(
-                f"the manager at {addr} refuses the token: it was rotated or mistyped;"
-                " swarmctl join-token worker|manager on a manager prints the one that is valid now"
-            )
+            raise token_refused(addr)
+
+
+def token_refused(addr: str) -> Unauthenticated:
+    """Return the error for a token that the managers do not accept."""
+    return Unauthenticated(
+        f"the manager at {addr} refuses the token: it was rotated or mistyped;"
+        " swarmctl join-token worker|manager on a manager prints the one that is valid now"
+    )
 
 
 def _context(
