@@ -10,7 +10,7 @@ import structlog
 from swarm.api.v1 import images_pb2 as messages
 from swarm.api.v1.images_pb2_grpc import ImagesServicer as ImagesServicerBase
 from swarm.api.v1.objects_pb2 import Image
-from swarm.errors import NotFound, SwarmError, Unavailable
+from swarm.errors import InvalidArgument, NotFound, SwarmError, Unavailable
 from swarm.manager.images.report import Dial, HolderReports
 from swarm.manager.images.source import ManagerSource
 from swarm.manager.store.store import Store
@@ -59,6 +59,8 @@ class ImagesServicer(ImagesServicerBase):
     ) -> AsyncIterator[messages.FetchBlobResponse]:
         """Yield a blob of an image of the cluster; other content of this node is not handed out."""
         digest = check_digest(request.digest)
+        if request.offset < 0:
+            raise InvalidArgument(f"a blob has no byte {request.offset}")
         owners = [image for image in self._store.view.images if digest in image.blobs]
         if not owners:
             raise NotFound(f"no image of the cluster has a blob {digest}")

@@ -45,13 +45,12 @@ class Collector:
             del used_at_ns[digest]
         references = expired_references(self._records.references, now_ns, self._keep_unused_ns)
         for name in references:
-            del self._records.references[name]
+            self._records.untag(name)
         marked = self._marked(used_at_ns)
         layers = self._forget_layers(marked, young_ns)
         blob_count, blob_bytes = self._withdraw_blobs(marked, young_ns)
         self._images.forget()
-        if references or layers:
-            await self._records.save()
+        await self._records.save()
         self._withdraw_layers(young_ns)
         for path in self._blobs.abandoned_transfers(now_ns - _KEEP_PARTIAL_NS):
             path.unlink(missing_ok=True)
@@ -94,7 +93,7 @@ class Collector:
             and self._layers.is_older(layer.number, young_ns)
         }
         for diff_id in gone:
-            del self._records.layers[diff_id]
+            self._records.drop_layer(diff_id)
         return list(gone.values())
 
     def _withdraw_layers(self, young_ns: int) -> None:
@@ -123,5 +122,5 @@ class Collector:
         await self._layers.sync()
         for diff_id, layer in waiting.items():
             if self._records.layers.get(diff_id) == layer:
-                self._records.layers[diff_id] = replace(layer, boot_id="")
+                self._records.put_layer(diff_id, replace(layer, boot_id=""))
         await self._records.save()

@@ -64,8 +64,12 @@ class Ensurer:
             raise TaskRejected(f'cannot get image "{reference.familiar}": {"; ".join(search.reasons)}')
         # A pinned task says nothing about what the tag means now.
         name = f"{reference.name}@{search.wanted}" if pinned else str(reference)
-        if self._records.tag(name, search.wanted, pinned=False, now_ns=now_ns):
+        self._records.tag(name, search.wanted, pinned=False, now_ns=now_ns)
+        try:
             await self._records.save()
+        except OSError as error:
+            # The image is whole and known in memory; only its name would be lost.
+            log.warning("images.records_not_saved", reference=name, reason=error.strerror)
         return image
 
     async def _by_digest(self, search: Search) -> LocalImage | None:

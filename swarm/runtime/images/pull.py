@@ -108,7 +108,8 @@ class Puller:
         # Between here and the record there is no await: two layers never get the same number.
         number = self._records.free_layer_number(self._taken_numbers())
         self._layers.publish(unpacked, number)
-        self._records.layers[diff_id] = Layer(number, outcome.size_bytes, self._overlay, self._boot_id)
+        layer = Layer(number, outcome.size_bytes, self._overlay, self._boot_id)
+        self._records.put_layer(diff_id, layer)
 
     def _taken_numbers(self) -> int:
         leased = (number for lease in self._leases.all.values() for number in lease.layer_numbers)

@@ -55,13 +55,25 @@ class ImageRecords:
         self._lock = asyncio.Lock()
         self._changes = 0
         self._saved_changes = 0
-        self.references: dict[str, Reference] = {}
-        self.layers: dict[str, Layer] = {}
+        self._references: dict[str, Reference] = {}
+        self._layers: dict[str, Layer] = {}
         self._load()
 
+    @property
+    def references(self) -> Mapping[str, Reference]:
+        """References by name."""
+        return self._references
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        """Layers by diff id."""
+        return self._layers
+
     async def save(self) -> None:
-        """Return once every change made so far is on the disk; several callers share one write."""
-        self._changes += 1
+        """Return once every change made so far is on the disk; several callers share one write.
+
+        After an OSError the change counts in memory and is written with the next one.
+        """
         mine = self._changes
         async with self._lock:
             if self._saved_changes >= mine:
@@ -70,15 +82,33 @@ class ImageRecords:
             await asyncio.to_thread(write_durably, self._path, self._render())
             self._saved_changes = written
 
-    def tag(self, name: str, digest: str, *, pinned: bool, now_ns: int) -> bool:
-        """Let `name` mean `digest`, used now; tell whether that has to be saved."""
-        before = self.references.get(name)
+    def tag(self, name: str, digest: str, *, pinned: bool, now_ns: int) -> None:
+        """Let `name` mean `digest`, used now."""
+        before = self._references.get(name)
         pinned = pinned or (before is not None and before.pinned and before.digest == digest)
-        self.references[name] = after = Reference(digest, pinned, now_ns)
+        self._references[name] = after = Reference(digest, pinned, now_ns)
         # The time alone is worth a write only now and then: it decides about days.
-        if before is None or replace(before, used_at_ns=0) != replace(after, used_at_ns=0):
-            return True
-        return now_ns - before.used_at_ns > _USED_AT_PRECISION_NS
+        if (
+            before is None
+            or replace(before, used_at_ns=0) != replace(after, used_at_ns=0)
+            or now_ns - before.used_at_ns > _USED_AT_PRECISION_NS
+        ):
+            self._changes += 1
+
+    def untag(self, name: str) -> None:
+        """Forget a name; nothing happens when it is unknown."""
+        if self._references.pop(name, None) is not None:
+            self._changes += 1
+
+    def put_layer(self, diff_id: str, layer: Layer) -> None:
+        """Let a layer be here."""
+        self._layers[diff_id] = layer
+        self._changes += 1
+
+    def drop_layer(self, diff_id: str) -> None:
+        """Let a layer be here no more."""
+        del self._layers[diff_id]
+        self._changes += 1
 
     def free_layer_number(self, taken: int) -> int:
         """Return a number that no layer has, and that is above `taken`."""
@@ -94,16 +124,16 @@ class ImageRecords:
         except (ValueError, TypeError, KeyError, AttributeError):
             aside = self._path.with_suffix(".damaged")
             self._path.rename(aside)
-            self.references, self.layers = {}, {}
+            self._references, self._layers = {}, {}
             log.exception("images.records_damaged", put_aside=str(aside))
 
     def _parse(self, document: Mapping[str, Any]) -> None:
         if document["format"] != _FORMAT:
             raise ValueError(f"format {document['format']}")
-        self.references = {name: Reference(**fields) for name, fields in document["references"].items()}
+        self._references = {name: Reference(**fields) for name, fields in document["references"].items()}
         layers = {diff_id: Layer(**fields) for diff_id, fields in document["layers"].items()}
         # What the page cache held when the power failed may be missing; the blob is still there.
-        self.layers = {
+        self._layers = {
             diff_id: layer
             for diff_id, layer in layers.items()
             if layer.boot_id in ("", self._boot_id) and layer.overlay == self._overlay

@@ -94,7 +94,7 @@ class RegistryClient:
         self._limits = limits or Limits()
         self._timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0))
         self._tls = tls
-        self._clients: dict[bool, httpx.AsyncClient] = {}
+        self._clients: dict[tuple[bool, bool], httpx.AsyncClient] = {}
         self._schemes: dict[str, str] = {}
         self._tokens: dict[Access, str] = {}
 
@@ -195,7 +195,7 @@ class RegistryClient:
             sent = dict(headers)
             if authorization is not None and _same_origin(url, origin):
                 sent["Authorization"] = authorization
-            client = self._client(url.host)
+            client = self._client(url)
             try:
                 response = await client.send(
                     client.build_request(method, url, headers=sent, **content), stream=True
@@ -227,25 +227,27 @@ class RegistryClient:
         if known := self._schemes.get(domain):
             return known
         try:
-            async with self._client(domain).stream("GET", f"https://{domain}/v2/", timeout=_TLS_PROBE_S):
+            url = httpx.URL(f"https://{domain}/v2/")
+            async with self._client(url).stream("GET", url, timeout=_TLS_PROBE_S):
                 return "https"
         except (httpx.TransportError, httpx.InvalidURL):
             # Also when nobody listens: the request itself will say so.
             return "http"
 
-    def _client(self, host: str) -> httpx.AsyncClient:
+    def _client(self, url: httpx.URL) -> httpx.AsyncClient:
         # Proxies of the environment are for the world outside, never for this machine.
-        local = is_loopback(host)
-        client = self._clients.get(local)
+        local = is_loopback(url.host)
+        # Where plain HTTP is good enough, so is a certificate that nobody vouches for.
+        insecure = self._plain_http_allowed(url)
+        client = self._clients.get((local, insecure))
         if client is None:
-            client = httpx.AsyncClient(
+            client = self._clients[local, insecure] = httpx.AsyncClient(
                 timeout=self._timeout,
                 follow_redirects=False,
                 trust_env=not local,
-                verify=self._tls or ssl.create_default_context(),
+                verify=_unverified() if insecure else self._tls or ssl.create_default_context(),
                 limits=httpx.Limits(max_connections=16),
             )
-            self._clients[local] = client
         return client
 
     async def _answer_challenge(self, access: Access, response: httpx.Response) -> None:
@@ -285,7 +287,7 @@ class RegistryClient:
     async def _ask_for_token(
         self, url: httpx.URL, query: dict[str, str], credentials: Credentials | None
     ) -> httpx.Response:
-        client = self._client(url.host)
+        client = self._client(url)
         try:
             if credentials is not None and credentials.identity_token:
                 form = query | {"grant_type": "refresh_token", "client_id": _CLIENT_ID}
@@ -294,6 +296,13 @@ class RegistryClient:
             return await client.get(url.copy_merge_params(query), headers=headers)
         except httpx.TransportError as error:
             raise Unavailable(f"token server not reachable: {url.host}: {_reason(error)}") from error
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _endpoint(domain: str) -> str:

@@ -212,8 +212,8 @@ class LocalImageStore:
 
     async def remove(self, reference: str) -> None:
         """Forget a reference; content goes when nothing uses it any more. Unknown ones are no error."""
-        if self._records.references.pop(str(parse_reference(reference)), None) is not None:
-            await self._records.save()
+        self._records.untag(str(parse_reference(reference)))
+        await self._records.save()
 
     def pinned(self) -> dict[str, str]:
         """Return the digest of every reference that stays until it is removed."""

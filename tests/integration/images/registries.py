@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,10 +127,10 @@ def _write(writer: asyncio.StreamWriter, request: Request, answer: Answer) -> No
 
 
 @contextlib.asynccontextmanager
-async def scripted(script: Script) -> AsyncIterator[ScriptedServer]:
+async def scripted(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[ScriptedServer]:
     """Run a scripted server and yield it."""
     scripted_server = ScriptedServer(script)
-    server = await asyncio.start_server(scripted_server.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(scripted_server.serve, "127.0.0.1", 0, ssl=tls)
     scripted_server.addr = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield scripted_server

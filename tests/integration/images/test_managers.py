@@ -176,6 +176,10 @@ async def test_content_of_other_images_on_a_manager_is_not_handed_out(cluster: C
             await anext(source_of(m1).fetch(blob, 0))
     with pytest.raises(InvalidArgument):
         await anext(source_of(m1).fetch("../../etc/passwd", 0))
+    content = image()
+    await load(m1, content)
+    with pytest.raises(InvalidArgument, match="no byte -5"):
+        await anext(source_of(m1).fetch(content.top, -5))
 
 
 async def test_a_transfer_goes_on_at_the_offset(cluster: Cluster) -> None:

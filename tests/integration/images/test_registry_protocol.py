@@ -1,11 +1,19 @@
 """What registries on the internet do and Debian's does not: tokens, redirects, rate limits, rubbish."""
 
 import base64
+import datetime as dt
+import ipaddress
 import json
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from swarm.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
 from swarm.runtime.images.base import Credentials
@@ -211,6 +219,43 @@ async def test_only_registries_on_the_list_are_asked_without_tls(client: Registr
         assert server.requests == []
         assert await read(allowed, repository) == BLOB
     await allowed.close()
+
+
+def own_certificate(folder: Path) -> Path:
+    """A certificate for 0.0.0.0 that signs itself, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry")])
+    today = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(today - dt.timedelta(days=1))
+        .not_valid_after(today + dt.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("0.0.0.0"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "server.pem").write_bytes(certificate.public_bytes(Encoding.PEM) + private)
+    return folder / "server.pem"
+
+
+async def test_a_certificate_must_be_trusted_unless_the_registry_is_on_the_list(
+    client: RegistryClient, tmp_path: Path
+) -> None:
+    pem = own_certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pem)
+    trusting = RegistryClient(tls=ssl.create_default_context(cafile=str(pem)))
+    async with scripted(blobs_only, tls) as server:
+        stranger = Repository(server.addr.replace("127.0.0.1", "0.0.0.0"), "a")
+        with pytest.raises(Unavailable, match=r"(?i)certificate verify failed"):
+            await read(client, stranger)
+        assert server.requests == []
+        assert await read(trusting, stranger) == BLOB
+        assert await read(client, Repository(server.addr, "a")) == BLOB
+    await trusting.close()
 
 
 @pytest.mark.parametrize(
