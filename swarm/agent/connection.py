@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 ATTEMPTS_AT_ONCE = 2
 STAGGER_S = 0.75  # an attempt that takes longer gets company: its manager's machine may be gone
 LOOK_S = 0.25
-SUSPECT_PERIODS = (1.0, 1.6)  # by chance, so that not all agents of a slow manager leave at once
+SUSPECT_PERIODS = (1.0, 1.4)  # by chance, so that not all agents of a slow manager leave at once
 # Every attempt is to really try: by default gRPC lets channels to one address share the memory of
 # failures.
 CHANNEL_OPTIONS = (

@@ -231,8 +231,8 @@ class Worker:
     def _forget(self, task_id: str, record: TaskRecord) -> None:
         del self._held[task_id]
         self.on_forgotten(task_id)
-        if record.wanted:  # wanted again while it was being removed
-            self._begin(record.task, None)
+        if record.wanted:  # again, after it was removed: a task is one attempt, so all it can do is say so
+            self._begin(record.task, record.status)
             return
         self._database.delete_task(task_id)
         log.info("agent.task_forgotten", task_id=task_id)

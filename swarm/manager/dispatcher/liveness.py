@@ -6,8 +6,8 @@ and no node moved because packets were lost. Hence, with the default period P of
 - agents speak twice a period and are declared DOWN after 3 silent periods (7.5 s): TCP gets more than 6
   s, six transmissions, to bring one heartbeat through; and an agent whose manager does not answer for a
   period opens a second session with another manager while the first goes on.
-- a new leader gives every node a fresh grace of 2.5 periods: more than an agent needs to notice a dead
-  manager (at most 1.6) and to reach another. What other managers tell it cannot shorten that, because
+- a new leader gives every node a fresh grace of 2.2 periods: more than an agent needs to notice a dead
+  manager (at most 1.4) and to reach another. What other managers tell it cannot shorten that, because
   the node may have been with the manager that died.
 - managers tell *how long ago* they heard a node, so the way to the leader does not add to the grace.
 - a session that ended is a hint, never proof: the node becomes DISCONNECTED after a second, which keeps
@@ -35,7 +35,7 @@ STRETCH_NS_PER_NODE = 5_000_000  # 1,000 nodes: 5 s
 MINIMUM_PERIOD_NS = 100_000_000  # below it heartbeats are most of what a cluster does
 
 GRACE_PERIODS = 3.0
-FRESH_GRACE_PERIODS = 2.5
+FRESH_GRACE_PERIODS = 2.2
 # An agent moves to another manager within about a second: until then nobody need know.
 RECONNECT_S = 1.0
 

@@ -1,0 +1,220 @@
+"""The agent's end of a session, with managers played by the test."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+
+from swarm.agent.fake_network import FakeNetwork
+from swarm.agent.main import Agent
+from swarm.api.status import ErrorInterceptor
+from swarm.api.v1.dispatcher_pb2 import (
+    AgentMessage,
+    Assignments,
+    DispatcherMessage,
+    StatusAck,
+    StatusReport,
+    Welcome,
+)
+from swarm.api.v1.dispatcher_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
+from swarm.api.v1.types_pb2 import Peer
+from swarm.clock import SystemClock
+from swarm.errors import NotPermitted
+from swarm.runtime.base import Capabilities, ContainerState
+from swarm.runtime.fake import FakeDriver, FakeImages
+from tests.unit.agent.lab import a_task, until
+
+PERIOD_NS = 300_000_000
+
+
+class Stream:
+    """One session as the scripted manager sees it."""
+
+    def __init__(self, context: Any) -> None:
+        self.context = context
+        self.messages: list[AgentMessage] = []
+        self.ended = False
+        self.closing = asyncio.Event()
+
+    def reports(self) -> list[StatusReport]:
+        return [one.statuses for one in self.messages if one.WhichOneof("message") == "statuses"]
+
+    async def send(self, **message: Any) -> None:
+        await self.context.write(DispatcherMessage(**message))
+
+
+class ScriptedManager(DispatcherServicer):
+    """Welcomes, answers heartbeats unless told to be silent, and otherwise says what the test says."""
+
+    def __init__(self) -> None:
+        self.streams: list[Stream] = []
+        self.silent = False
+        self.refusal: Exception | None = None
+        self.leaderless = False
+        self.server = grpc.aio.server(interceptors=[ErrorInterceptor()])
+        add_DispatcherServicer_to_server(self, self.server)
+        self.addr = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
+
+    async def Session(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]
+        if self.refusal is not None:
+            raise self.refusal
+        stream = Stream(context)
+        works = [
+            asyncio.create_task(self._answer(stream, request_iterator)),
+            asyncio.create_task(stream.closing.wait()),
+        ]
+        try:
+            await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stream.ended = True
+            for work in works:
+                work.cancel()
+            await asyncio.gather(*works, return_exceptions=True)
+
+    async def _answer(self, stream: Stream, messages: AsyncIterator[AgentMessage]) -> None:
+        async for message in messages:
+            stream.messages.append(message)
+            if message.WhichOneof("message") == "hello":
+                welcome = Welcome(heartbeat_period_ns=PERIOD_NS, leaderless=self.leaderless)
+                await stream.send(welcome=welcome)
+                self.streams.append(stream)
+            elif not self.silent:
+                await stream.send(status_ack=StatusAck(leaderless=self.leaderless))
+
+
+class Node:
+    def __init__(self, folder: Path, managers: Callable[[], list[Peer]]) -> None:
+        self.driver = FakeDriver()
+        settings: Any = SimpleNamespace(agent_dir=folder, hostname="host", engine_labels={})
+        self.agent = Agent(
+            settings,
+            "n1",
+            None,  # type: ignore[arg-type]
+            managers,
+            self.driver,
+            FakeImages(),
+            FakeNetwork(),
+            SystemClock(),
+            lambda info: None,
+            lambda: None,
+            capabilities=Capabilities(driver="fake", isolated=False),
+            dial=lambda addr, options: grpc.aio.insecure_channel(addr, options=list(options)),
+        )
+
+
+@contextlib.asynccontextmanager
+async def connected(folder: Path, count: int = 1) -> AsyncIterator[tuple[Node, list[ScriptedManager]]]:
+    managers = [ScriptedManager() for _ in range(count)]
+    for manager in managers:
+        await manager.server.start()
+    node = Node(folder, lambda: [Peer(node_id=one.addr, addr=one.addr) for one in managers])
+    running = asyncio.create_task(node.agent.run())
+    try:
+        await until(lambda: node.agent.connected)
+        yield node, managers
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        for manager in managers:
+            await manager.server.stop(0)
+
+
+def holder(managers: list[ScriptedManager], node: Node) -> ScriptedManager:
+    return next(one for one in managers if node.agent.manager and one.addr == node.agent.manager.addr)
+
+
+async def test_a_gap_in_the_assignments_opens_a_new_session_and_stops_nothing(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (node, (manager,)):
+        task = a_task("n1")
+        first = manager.streams[0]
+        await first.send(assignments=Assignments(complete=True, sequence=1, tasks=[task], index=7))
+        await until(lambda: node.driver.ids(ContainerState.RUNNING) == {task.id})
+        await first.send(assignments=Assignments(sequence=3, removed_task_ids=[task.id], index=9))
+        await until(lambda: len(manager.streams) == 2)
+        assert manager.streams[1].messages[0].hello.applied_index == 7
+        assert node.driver.ids(ContainerState.RUNNING) == {task.id}
+
+
+async def test_repeated_assignments_are_carried_out_once(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (node, (manager,)):
+        task, stream = a_task("n1"), manager.streams[0]
+        for _ in range(3):
+            await stream.send(assignments=Assignments(complete=True, sequence=1, tasks=[task]))
+        await until(lambda: node.driver.ids(ContainerState.RUNNING) == {task.id})
+        await stream.send(assignments=Assignments(sequence=2, removed_task_ids=[task.id]))
+        await stream.send(assignments=Assignments(complete=True, sequence=1, tasks=[task]))
+        await until(lambda: node.driver.calls["remove"] >= 1 and not node.driver.ids())
+        await asyncio.sleep(0.1)
+        assert not node.agent.containers()
+        assert len(manager.streams) == 1
+
+
+async def test_statuses_are_said_again_to_the_next_manager_until_one_acknowledges(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (node, (manager,)):
+        manager.silent = True
+        task = a_task("n1")
+        await manager.streams[0].send(assignments=Assignments(complete=True, sequence=1, tasks=[task]))
+        await until(manager.streams[0].reports)
+        assert len(manager.streams[0].reports()) == 1  # one under way at a time
+        await until(lambda: len(manager.streams) >= 2 and manager.streams[-1].reports())
+        manager.silent = False
+        stream = manager.streams[-1]
+        report = stream.reports()[-1]
+        assert report.updates[0].task_id == task.id
+        await stream.send(status_ack=StatusAck(sequence=report.sequence))
+        node.driver.exit(task.id, 1)
+        await until(lambda: stream.reports()[-1].sequence > report.sequence)
+        assert stream.reports()[-1].updates[0].status.container.exit_code == 1
+
+
+async def test_a_manager_that_falls_silent_is_left_for_another_within_two_periods(tmp_path: Path) -> None:
+    async with connected(tmp_path, 2) as (node, managers):
+        first = holder(managers, node)
+        first.silent = True
+        began = time.monotonic()
+        await until(lambda: node.agent.connected and holder(managers, node) is not first)
+        assert time.monotonic() - began < 2 * 0.3 + 0.4
+        await until(lambda: first.streams[0].ended)
+
+
+async def test_a_silent_manager_is_kept_while_no_other_welcomes(tmp_path: Path) -> None:
+    async with connected(tmp_path, 2) as (node, managers):
+        first = holder(managers, node)
+        other = next(one for one in managers if one is not first)
+        other.refusal = NotPermitted("no")
+        first.silent = True
+        await asyncio.sleep(4 * 0.3)
+        assert node.agent.connected
+        assert not first.streams[0].ended
+        first.silent = False
+        await asyncio.sleep(2 * 0.3)
+        assert len(first.streams) == 1
+
+
+async def test_a_manager_without_leader_is_better_than_none_and_worse_than_one_with(tmp_path: Path) -> None:
+    async with connected(tmp_path, 2) as (node, managers):
+        for manager in managers:
+            manager.leaderless = True
+        await asyncio.sleep(3 * 0.3)
+        assert node.agent.connected
+        assert len(managers[0].streams) + len(managers[1].streams) >= 2  # it looked around
+        first = holder(managers, node)
+        other = next(one for one in managers if one is not first)
+        other.leaderless = False
+        await until(lambda: node.agent.connected and holder(managers, node) is other)
+
+
+async def test_a_refusal_that_is_no_removal_stops_no_container(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (node, (manager,)):
+        task = a_task("n1")
+        await manager.streams[0].send(assignments=Assignments(complete=True, sequence=1, tasks=[task]))
+        await until(lambda: node.driver.ids(ContainerState.RUNNING) == {task.id})
+        manager.refusal = NotPermitted("Session is not for you")
+        manager.streams[0].closing.set()
+        await asyncio.sleep(0.5)
+        assert node.driver.ids(ContainerState.RUNNING) == {task.id}
