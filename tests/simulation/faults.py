@@ -43,7 +43,10 @@ class Chaos:
             cluster.step()
             self._restart()
         cluster.heal()
-        for _ in range(int(settle_s / STEP_S)):
+        for step in range(int(settle_s / STEP_S)):
+            if step == int(settle_s / STEP_S / 2):
+                for leader in cluster.leaders():
+                    cluster.submit(leader)
             cluster.step()
 
     def _quorum_lives(self) -> bool:

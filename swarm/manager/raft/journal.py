@@ -211,12 +211,13 @@ class DurableJournal(Journal):
         while offset < len(data):
             body = _body_at(data, offset)
             if body is None:
-                self._cut_tail(data, offset)
                 break
             self._replay(body, offset)
             offset += _FRAME.size + len(body)
         if not self._entries or self._highest < self._promised or self._commit > self._entries[-1][1]:
             raise self._damaged(offset, "entries that were synced are missing at its end")
+        if offset < len(data):
+            self._cut_tail(data, offset)
 
     def _cut_tail(self, data: bytes, offset: int) -> None:
         later = _valid_frame_after(data, offset + 1)

@@ -235,6 +235,8 @@ class Leader:
         """Return the promotion of a learner that has caught up, None if there is none to make."""
         core = self._core
         membership = core.history.current
+        if not membership.learners:
+            return None
         matches = {node.id: index for node, index in core.match_index.items()}
         matches[core.raft_id] = core.last_index
         reachable = core.reachable()

@@ -80,7 +80,7 @@ class Requests:
 
     async def _reserve(self, size: int, deadline: float, timeout_s: float) -> None:
         """Wait until so many bytes fit; whoever came first goes first."""
-        while self._blocked or (
+        if self._blocked or (
             self._inflight_bytes and self._inflight_bytes + size > self._inflight_bytes_max
         ):
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -88,24 +88,34 @@ class Requests:
             try:
                 async with asyncio.timeout_at(deadline):
                     await turn
-                break
-            except TimeoutError:
+            except BaseException as error:
+                self._give_up(turn)
+                if not isinstance(error, TimeoutError):
+                    raise
                 raise NoQuorum(
                     f"earlier changes took all of {timeout_s:g} s without a majority of managers; nothing "
                     "was changed"
                 ) from None
-            finally:
-                if turn in self._blocked:
-                    self._blocked.remove(turn)
         self._inflight_bytes += size
+        self._let_next_in()
+
+    def _give_up(self, turn: asyncio.Future[None]) -> None:
+        if turn in self._blocked:
+            self._blocked.remove(turn)
+        else:  # it was our turn at this very moment: somebody else's now
+            self._let_next_in()
 
     def _release(self, size: int) -> None:
         self._inflight_bytes -= size
-        while self._blocked and self._inflight_bytes < self._inflight_bytes_max:
+        self._let_next_in()
+
+    def _let_next_in(self) -> None:
+        if self._blocked and self._inflight_bytes < self._inflight_bytes_max:
             turn = self._blocked.popleft()
-            if not turn.done():
+            if turn.done():  # cancelled, and about to give up
+                self._let_next_in()
+            else:
                 turn.set_result(None)
-                return
 
 
 def _fail(ticket: "asyncio.Future[Any]", error: Exception) -> None:

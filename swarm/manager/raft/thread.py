@@ -31,6 +31,7 @@ class RaftThread:
         self._stopping = False
         self._woken = False
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._closing = threading.Lock()  # nobody writes to a descriptor that is somebody else's by now
         self._thread = threading.Thread(target=self._run, name="raft", daemon=True)
 
     def start(self) -> None:
@@ -49,13 +50,14 @@ class RaftThread:
         self._stopping = True
         self._wake()
         self._thread.join()
-        event, self._event = self._event, -1
-        os.close(event)
+        with self._closing:
+            os.close(self._event)
+            self._event = -1
 
     def _wake(self) -> None:
-        event = self._event
-        if event >= 0:
-            os.eventfd_write(event, 1)
+        with self._closing:
+            if self._event >= 0:
+                os.eventfd_write(self._event, 1)
 
     def _run(self) -> None:
         try:

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from swarm.api.status import ErrorInterceptor
-from swarm.api.v1.raft_pb2 import RaftMember
+from swarm.api.v1.raft_pb2 import JoinRaftRequest, RaftMember
 from swarm.api.v1.raft_pb2_grpc import RaftStub, add_RaftServicer_to_server
 from swarm.ids import new_raft_id
 from swarm.manager.raft.config import RaftConfig
@@ -118,8 +118,6 @@ class Manager:
         """Join as a manager does."""
         channel = dial_as(self.node_id)(leader.addr)
         try:
-            from swarm.api.v1.raft_pb2 import JoinRaftRequest
-
             answer = await RaftStub(channel).Join(JoinRaftRequest(addr=self.addr))
         finally:
             await channel.close()
