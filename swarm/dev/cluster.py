@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from swarm.dev import fabric, leftovers, processes, state
+from swarm.dev import fabric, leftovers, loopback, processes, state
 from swarm.dev.plan import Folders, Node, Plan, check, check_name, choose_subnet
 from swarm.errors import FailedPrecondition, NotFound, Unavailable
 
@@ -202,7 +202,7 @@ def _new_plan(folders: Folders, name: str, managers: int, workers: int) -> Plan:
     isolated = os.geteuid() == 0
     plans = (state.load(folders, other) for other in state.names(folders))
     taken = [plan.subnet for plan in plans if plan is not None]
-    taken += fabric.used_subnets() if isolated else []
+    taken += fabric.used_subnets() if isolated else loopback.used_subnets()
     return Plan(name, isolated, choose_subnet(name, isolated, taken), managers, workers, folders)
 
 

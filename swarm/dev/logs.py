@@ -16,8 +16,8 @@ def read_log(path: Path, follow: bool, tail: int | None) -> Iterator[bytes]:
         time.sleep(_PAUSE_S)
     with path.open("rb") as file:
         if tail is not None:
-            yield b"".join(file.readlines()[-tail:] if tail else [])
-            file.seek(0, 2)
+            lines = file.readlines()
+            yield b"".join(lines[len(lines) - min(tail, len(lines)) :])
         while True:
             chunk = file.read(_CHUNK)
             if chunk:

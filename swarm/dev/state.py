@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from swarm.dev.plan import Folders, Plan
+from swarm.errors import FailedPrecondition
 
 FILE = "cluster.json"
 LOCK = ".lock"
@@ -51,7 +52,11 @@ def lock(folders: Folders) -> Iterator[None]:
 
 def _locked(folders: Folders) -> IO[str] | None:
     """Return the locked file; None when whoever took the last cluster down removed it under our hands."""
-    folders.run.mkdir(parents=True, exist_ok=True)
+    folders.run.mkdir(parents=True, exist_ok=True, mode=0o755 if os.geteuid() == 0 else 0o700)
+    if folders.run.lstat().st_uid != os.geteuid():
+        raise FailedPrecondition(
+            f"{folders.run} belongs to somebody else; set XDG_RUNTIME_DIR to a folder of yours"
+        )
     path = folders.run / LOCK
     try:
         file = path.open("w")
