@@ -202,10 +202,12 @@ class Manager:
         await self.raft.transfer_leadership(timeout_s)
 
     def _make_server(self) -> grpc.aio.Server:
-        authorization = AuthorizationInterceptor(
-            TlsCaller(self._credentials, self._clock),
+        caller = TlsCaller(
+            self._credentials,
+            self._clock,
             lambda identity, method: standing(self.store.view, identity, method),
         )
+        authorization = AuthorizationInterceptor(caller)
         server = grpc.aio.server(interceptors=[ErrorInterceptor(), authorization], options=SERVER_OPTIONS)
         add_ControlServicer_to_server(self.control, server)
         add_DispatcherServicer_to_server(self._dispatcher.servicer, server)

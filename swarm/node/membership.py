@@ -1,7 +1,6 @@
 """Everything that runs on this machine while it is a node of a cluster: agent, manager, renewal."""
 
 import asyncio
-import random
 import shutil
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from swarm.agent.main import Agent
+from swarm.api.v1.ca_pb2 import IssueCertificateResponse
 from swarm.api.v1.dispatcher_pb2 import NodeInfo
-from swarm.clock import SECOND, Clock
+from swarm.clock import Clock
 from swarm.config import Settings
-from swarm.errors import NodeRemoved, SwarmError
+from swarm.errors import SwarmError
 from swarm.node.machine import Machine, open_machine
-from swarm.node.renewal import renew, renewal_time_ns, retry_pause_s
+from swarm.node.renewal import RenewalLoop
 from swarm.node.state import NodeState, managers_of
 from swarm.runtime.images.store import LocalImageStore
 from swarm.security.identity import Role, certificate_role
@@ -29,10 +29,7 @@ if TYPE_CHECKING:  # a worker must not pay for what only managers need
 log = structlog.get_logger(__name__)
 
 RETRY_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
-ROLE_CHECK_PAUSE_S = 2.0  # between two renewals for the sake of a role that managers do not agree on yet
-SLEEP_MAX_S = 3600.0  # wall clocks jump: look again
 _REMOVED = "this manager was removed from the group of managers"
-_chance = random.SystemRandom().random
 
 
 class ManagerEnded(SwarmError):
@@ -73,7 +70,14 @@ class Membership:
         self._foundation = foundation
         self._on_state = on_state
         self._on_removed = on_removed
-        self._renew_now = asyncio.Event()
+        self._renewal = RenewalLoop(
+            credentials,
+            lambda: [addr for _, addr in self.state.managers],
+            clock,
+            self._renewed,
+            self._certificate_problem,
+        )
+        self._role = credentials.identity.role
         self._role_changed = asyncio.Event()
 
     @property
@@ -91,7 +95,7 @@ class Membership:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._run_agent(), name="node-agent")
                 group.create_task(self._follow_role(), name="node-role")
-                group.create_task(self._keep_certificate(), name="node-renewal")
+                group.create_task(self._renewal.run(), name="node-renewal")
         finally:
             if self.machine is not None:
                 await self.machine.close()
@@ -149,7 +153,7 @@ class Membership:
         if info.managers:
             self._change_state(managers=managers_of(info.managers))
         if certificate_role(info.role) is not self.credentials.identity.role:
-            self._renew_now.set()
+            self._renewal.check_role()
 
     def _change_state(self, **changes: Any) -> None:
         changed = replace(self.state, **changes)
@@ -159,53 +163,18 @@ class Membership:
 
     # The certificate.
 
-    async def _keep_certificate(self) -> None:
-        """Renew in time, and at once when the managers say that this node's role changed."""
-        due_ns = renewal_time_ns(self.credentials.validity_ns, _chance())
-        failures = 0
-        while True:
-            await self._sleep_until(due_ns)
-            self._renew_now.clear()
-            try:
-                await self._renew()
-            except SwarmError as error:
-                failures += 1
-                self._note_renewal_failure(error)
-                left_s = (self.credentials.validity_ns[1] - self._clock.now_ns()) / SECOND
-                pause_s = retry_pause_s(failures, left_s)
-                due_ns = self._clock.now_ns() + int(pause_s * SECOND)
-                await asyncio.sleep(ROLE_CHECK_PAUSE_S)
-                continue
-            failures = 0
-            self.problems.pop("certificate", None)
-            due_ns = renewal_time_ns(self.credentials.validity_ns, _chance())
-            await asyncio.sleep(ROLE_CHECK_PAUSE_S)
-
-    async def _sleep_until(self, due_ns: int) -> None:
-        """Wait until `due_ns` or until renewal is wanted at once."""
-        while (left_s := (due_ns - self._clock.now_ns()) / SECOND) > 0 and not self._renew_now.is_set():
-            try:
-                async with asyncio.timeout(min(left_s, SLEEP_MAX_S)):
-                    await self._renew_now.wait()
-            except TimeoutError:
-                continue
-
-    async def _renew(self) -> None:
-        before = self.credentials.identity.role
-        renewed = await renew(self.credentials, [addr for _, addr in self.state.managers])
-        self.credentials.renew(renewed.bundle)
-        if renewed.answer.managers:
-            self._change_state(managers=managers_of(renewed.answer.managers))
-        role = self.credentials.identity.role
-        log.info("node.certificate_renewed", node_id=self.state.node_id, role=role.value)
-        if role is not before:
+    def _renewed(self, answer: IssueCertificateResponse) -> None:
+        if answer.managers:
+            self._change_state(managers=managers_of(answer.managers))
+        if self.credentials.identity.role is not self._role:
+            self._role = self.credentials.identity.role
             self._role_changed.set()
 
-    def _note_renewal_failure(self, error: SwarmError) -> None:
-        # A removed node hears the same from its agent's session, which cleans up first.
-        if not isinstance(error, NodeRemoved):
-            self.problems["certificate"] = str(error)
-        log.warning("node.renewal_failed", node_id=self.state.node_id, reason=str(error))
+    def _certificate_problem(self, reason: str) -> None:
+        if reason:
+            self.problems["certificate"] = reason
+        else:
+            self.problems.pop("certificate", None)
 
     # The manager.
 
@@ -266,7 +235,7 @@ class Membership:
         if reason == _REMOVED:
             # Demoted, most likely: then the certificate says so soon. If not, this node asks for a new seat.
             self._forget_seat()
-            self._renew_now.set()
+            self._renewal.check_role()
         raise ManagerEnded(reason)
 
     def _forget_seat(self) -> None:

@@ -300,8 +300,12 @@ class Node:
         self._kept = True
 
     def _state_changed(self, state: NodeState) -> None:
-        if self._kept:
+        if not self._kept:
+            return
+        try:
             save_state(self._settings.node_file, state)
+        except OSError as error:  # disk full: the old list of managers serves as well for a while
+            log.warning("node.state_not_saved", node_id=state.node_id, reason=str(error))
 
     # Leaving.
 
@@ -331,7 +335,10 @@ class Node:
         async with self._busy:
             if self._membership is not None:
                 log.warning("node.removed", node_id=self._membership.state.node_id)
-                await self._forget_cluster()
+                try:
+                    await self._forget_cluster()
+                except (SwarmError, OSError) as error:  # what is left is cleared at the next start
+                    log.warning("node.leftovers", reason=str(error))
 
     async def _forget_cluster(self) -> None:
         forget_state(self._settings.node_file)

@@ -88,13 +88,28 @@ def local_caller(context: Context, method: str) -> Identity:
     return Identity(node_id="", role=Role.LOCAL, cluster_id="")
 
 
+FindCaller = Callable[[Context, str], Identity]
+Standing = Callable[[Identity, str], Identity]
+
+
+def _as_certified(identity: Identity, method: str) -> Identity:
+    return identity
+
+
 class TlsCaller:
     """Finds out who calls over mTLS, and for whom."""
 
-    def __init__(self, credentials: NodeCredentials, clock: Clock) -> None:
-        """Judge by whom `credentials` trusts at the moment of the call."""
+    def __init__(
+        self, credentials: NodeCredentials, clock: Clock, standing: Standing = _as_certified
+    ) -> None:
+        """Judge by whom `credentials` trusts at the moment of the call.
+
+        `standing(identity, method)` returns what the cluster makes of a certificate's identity, or raises
+        NotPermitted (removed node).
+        """
         self._credentials = credentials
         self._clock = clock
+        self._standing = standing
 
     def __call__(self, context: Context, method: str) -> Identity:
         """Return the caller; raises Unauthenticated or NotPermitted.
@@ -102,15 +117,17 @@ class TlsCaller:
         The certificate in `ON_BEHALF_OF` is verified here again, and counts only when a manager sends it:
         everybody knows other nodes' certificates, only managers are trusted to have seen the key at work.
         """
-        now_ns = self._clock.now_ns()
-        identify = self._credentials.identifier.identify_pem
-        identity = identify(_peer_certificate_pem(context), now_ns)
+        identity = self._identify(_peer_certificate_pem(context), method)
         forwarded = _forwarded_certificate(context)
         if forwarded is None:
             return identity
         if identity.role is not Role.MANAGER or method not in FORWARDED:
             raise NotPermitted("only managers may call for others, and only for certificates")
-        return identify(forwarded, now_ns)
+        return self._identify(forwarded, method)
+
+    def _identify(self, certificate_pem: bytes, method: str) -> Identity:
+        identity = self._credentials.identifier.identify_pem(certificate_pem, self._clock.now_ns())
+        return self._standing(identity, method)
 
 
 def _peer_certificate_pem(context: Context) -> bytes:
@@ -124,24 +141,12 @@ def _forwarded_certificate(context: Context) -> bytes | None:
     return None
 
 
-FindCaller = Callable[[Context, str], Identity]
-Standing = Callable[[Identity, str], Identity]
-
-
-def _as_certified(identity: Identity, method: str) -> Identity:
-    return identity
-
-
 class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
     """Refuses what the table does not allow, and tells servicers who calls (`identity.caller`)."""
 
-    def __init__(self, find_caller: FindCaller, standing: Standing = _as_certified) -> None:
-        """Ask `find_caller` who calls, then `standing` what the cluster makes of that caller.
-
-        `standing(identity, method)` returns the identity that counts, or raises NotPermitted (removed node).
-        """
+    def __init__(self, find_caller: FindCaller) -> None:
+        """Ask `find_caller` who calls; it may raise Unauthenticated and NotPermitted."""
         self._find_caller = find_caller
-        self._standing = standing
 
     async def intercept_service(
         self,
@@ -156,7 +161,7 @@ class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
 
         async def check(context: Context) -> None:
             try:
-                identity = self._standing(self._find_caller(context, method), method)
+                identity = self._find_caller(context, method)
                 check_allowed(method, identity.role)
             except UserError as error:
                 await abort(context, error)

@@ -104,7 +104,7 @@ async def serving(
     server_credentials: NodeCredentials, standing: Standing | None = None, servicer: WhoAmI | None = None
 ) -> AsyncIterator[str]:
     standing = standing or (lambda identity, _method: identity)
-    interceptor = AuthorizationInterceptor(TlsCaller(server_credentials, CLOCK), standing)
+    interceptor = AuthorizationInterceptor(TlsCaller(server_credentials, CLOCK, standing))
     server = grpc.aio.server(interceptors=[interceptor], options=SERVER_OPTIONS)
     servicer = servicer or WhoAmI()
     for add in (
@@ -320,6 +320,17 @@ async def test_a_worker_may_not_call_for_a_manager() -> None:
     async with serving(credentials()) as addr:
         with pytest.raises(grpc.aio.AioRpcError, match="only managers may call for others"):
             await who_am_i(credentials(Role.WORKER, "w1").channel(addr), metadata=metadata)
+
+
+async def test_a_demoted_manager_may_not_call_for_others_with_its_old_certificate() -> None:
+    def standing(identity: Identity, _method: str) -> Identity:
+        role = Role.WORKER if identity.node_id == "demoted" else identity.role
+        return Identity(identity.node_id, role, identity.cluster_id)
+
+    metadata = (("swarm-on-behalf-of-bin", bundle(Role.MANAGER, "m1").cert_pem),)
+    async with serving(credentials(), standing) as addr:
+        with pytest.raises(grpc.aio.AioRpcError, match="only managers may call for others"):
+            await who_am_i(credentials(Role.MANAGER, "demoted").channel(addr), metadata=metadata)
 
 
 async def test_what_a_manager_passes_on_is_verified_again() -> None:
