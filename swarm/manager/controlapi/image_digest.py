@@ -5,45 +5,44 @@ import asyncio
 import structlog
 
 from swarm.api.v1.specs_pb2 import ContainerSpec
-from swarm.errors import NotPermitted, SwarmError, TaskFailure, TransientError, Unauthenticated
+from swarm.errors import FailedPrecondition, NotPermitted, TaskFailure, TransientError, Unauthenticated
 from swarm.manager.controlapi.ports import ResolveImage
 from swarm.manager.store.tables import ReadView
 from swarm.model.reference import parse_reference
 
 log = structlog.get_logger(__name__)
 
-RESOLVE_S = 2.0  # a registry that needs longer is left to the nodes
+RESOLVE_S = 3.0  # leaves the commit its share of the 5 s in which a request is answered
 
 
-async def pin_image(
-    container: ContainerSpec, view: ReadView, ask_registry: ResolveImage | None
-) -> list[str]:
-    """Set `container.image_digest`, or leave it empty and return the warning that says so.
+async def pin_image(container: ContainerSpec, view: ReadView, ask_registry: ResolveImage | None) -> None:
+    """Set `container.image_digest` to what the image's name stands for now.
 
-    An image loaded into the cluster wins over a registry. Raises NotFound when the registry knows that
-    there is no such image.
+    An image loaded into the cluster wins over a registry. Raises NotFound when there is no such image, and
+    FailedPrecondition when nobody can tell: a service without an image would only fail later, on every node.
     """
     reference = parse_reference(container.image)
     container.image_digest = reference.digest
     if reference.digest:
-        return []
+        return
     loaded = view.images.by_name(str(reference))
     if loaded is not None:
         container.image_digest = loaded.digest
-        return []
+        return
     if ask_registry is None:
-        return [_unpinned(container.image, "it is not loaded into the cluster")]
+        raise _unknown(container.image, "this manager asks no registries")
     auth = container.registry_auth if container.HasField("registry_auth") else None
     try:
         container.image_digest = await asyncio.wait_for(ask_registry(str(reference), auth), RESOLVE_S)
-    except (TransientError, NotPermitted, Unauthenticated, TaskFailure, TimeoutError) as error:
-        why = str(error) if isinstance(error, SwarmError) else f"no answer within {RESOLVE_S:g} s"
-        log.info("controlapi.image_not_resolved", image=str(reference), reason=why)
-        return [_unpinned(container.image, f"its registry could not be asked ({why})")]
-    return []
+    except (TransientError, NotPermitted, Unauthenticated, TaskFailure) as error:
+        log.info("controlapi.image_not_resolved", image=str(reference), reason=str(error))
+        raise _unknown(container.image, str(error)) from error
+    except TimeoutError as error:
+        raise _unknown(container.image, f"its registry did not answer within {RESOLVE_S:g} s") from error
 
 
-def _unpinned(image: str, why: str) -> str:
-    return (
-        f"image {image} has no fixed digest: {why}; nodes may run different versions of it, or not find it"
+def _unknown(image: str, why: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"image {image} is not loaded into the cluster, and its registry could not be asked: {why}. "
+        "Load it with `swarmctl image load`, or let every node look for it by itself with --no-resolve-image"
     )

@@ -174,7 +174,7 @@ class ControlServicer(ControlBase):
             spec = services.copy_of_spec(request.spec)
             warnings = service_warnings(spec)
             if not request.skip_image_resolution:
-                warnings += await pin_image(spec.task.container, self._store.view, self._resolve_image)
+                await pin_image(spec.task.container, self._store.view, self._resolve_image)
             service = await self._update(
                 lambda transaction: services.create_service(transaction, spec, service_id), timeout_s
             )
@@ -218,7 +218,7 @@ class ControlServicer(ControlBase):
                 if not request.skip_image_resolution:
                     container = wanted.spec.task.container
                     services.keep_auth(container, self._store.view.services.get(request.id))
-                    warnings += await pin_image(container, self._store.view, self._resolve_image)
+                    await pin_image(container, self._store.view, self._resolve_image)
             now_ns = self._clock.now_ns()
             service = await self._update(
                 lambda transaction: services.update_service(transaction, wanted, now_ns), timeout_s

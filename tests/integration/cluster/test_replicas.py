@@ -1,14 +1,12 @@
-"""Services on three managers and two workers."""
+"""Services on three managers and two workers: start, replace, scale, remove."""
 
-import pytest
+import os
+import signal
+import urllib.request
 
 from swarm.dev.cluster import DevCluster
-from tests.integration.operator import Operator
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _image(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> None:
-    operator.load_image(tmp_path_factory.mktemp("image"))
+from tests.integration.cluster.conftest import Sight
+from tests.integration.operator import Operator, wait_until
 
 
 def test_six_replicas_on_five_nodes_become_running(operator: Operator, cluster: DevCluster) -> None:
@@ -17,3 +15,105 @@ def test_six_replicas_on_five_nodes_become_running(operator: Operator, cluster: 
     used = [row["Node"] for row in rows]
     assert set(used) == {node.name for node in cluster.plan.nodes}
     assert max(used.count(node) for node in used) == 2
+    operator("service", "rm", "six")
+
+
+def test_a_killed_container_is_replaced_in_its_slot(operator: Operator, sight: Sight) -> None:
+    operator(
+        "service",
+        "create",
+        "-d",
+        "--name",
+        "phoenix",
+        "--replicas",
+        "2",
+        "--restart-delay",
+        "100ms",
+        "hello:1",
+    )
+    operator.wait_running("phoenix", 2)
+    before = sight.pids("phoenix")
+    victim, pid = next(iter(before.items()))
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: victim not in sight.pids("phoenix"), what="the killed task to be seen")
+    operator.wait_running("phoenix", 2)
+    after = sight.pids("phoenix")
+    assert set(before) - {victim} <= set(after)
+    slots = [row["Name"] for row in operator.running("phoenix")]
+    assert sorted(slots) == ["phoenix.1", "phoenix.2"]
+    history = operator.rows("service", "ps", "phoenix", "--no-trunc")
+    (dead,) = [row for row in history if row["ID"] == victim]
+    assert dead["CurrentState"].startswith("Failed")
+    assert "137" in dead["Error"]
+    operator("service", "rm", "phoenix")
+
+
+def test_fifty_replicas_converge_and_removal_leaves_nothing(operator: Operator, sight: Sight) -> None:
+    operator("service", "create", "-d", "--name", "many", "--stop-grace-period", "1s", "hello:1")
+    operator("service", "scale", "many=50", "--timeout", "90s", timeout_s=120)
+    pids = sight.pids("many")
+    assert len(pids) == 50
+    assert sight.alive(list(pids.values()))
+    operator("service", "rm", "many")
+    wait_until(lambda: not any(sight.alive([pid]) for pid in pids.values()), 60, "all containers to end")
+    assert wait_until(lambda: not sight.traces(list(pids)), 30, "mounts, cgroups and folders to go")
+    assert operator.rows("service", "ls") == []
+
+
+def test_a_global_service_runs_once_on_every_node(operator: Operator, cluster: DevCluster) -> None:
+    operator("service", "create", "--name", "everywhere", "--mode", "global", "hello:1")
+    rows = operator.wait_running("everywhere", 5)
+    assert sorted(row["Node"] for row in rows) == sorted(node.name for node in cluster.plan.nodes)
+    operator("service", "rm", "everywhere")
+
+
+def test_a_published_port_answers_at_the_node_of_the_task(operator: Operator, cluster: DevCluster) -> None:
+    publish = "published=8080,target=8080,mode=host"
+    operator("service", "create", "--name", "web", "--replicas", "2", "--publish", publish, "hello:1")
+    for row in operator.wait_running("web", 2):
+        address = cluster.node(row["Node"]).address
+        with urllib.request.urlopen(f"http://{address}:8080/", timeout=5) as answer:
+            assert b"Hello" in answer.read()
+    operator("service", "rm", "web")
+
+
+def test_an_update_replaces_every_task_and_rollback_brings_the_first_spec_back(operator: Operator) -> None:
+    operator("service", "create", "-d", "--name", "turn", "--replicas", "3", "-e", "V=1", "hello:1")
+    first = {row["ID"] for row in operator.wait_running("turn", 3)}
+    update = ("--env-add", "V=2", "--update-parallelism", "3", "--update-monitor", "500ms")
+    operator("service", "update", *update, "turn")
+    second = {row["ID"] for row in operator.running("turn")}
+    assert not first & second
+    operator("service", "rollback", "turn")
+    env = operator("service", "inspect", "-f", "{{json .Spec.TaskTemplate.ContainerSpec.Env}}", "turn")
+    assert env == '["V=1"]'
+    assert len(operator.running("turn")) == 3
+    operator("service", "rm", "turn")
+
+
+def test_a_drained_node_gives_its_tasks_up_and_a_paused_one_keeps_them(operator: Operator) -> None:
+    operator("service", "create", "-d", "--name", "move", "--replicas", "5", "hello:1")
+    operator.wait_running("move", 5)
+    operator("node", "update", "--availability", "pause", "worker-1")
+    assert "worker-1" in {row["Node"] for row in operator.running("move")}
+    operator("node", "update", "--availability", "drain", "worker-1")
+    wait_until(lambda: "worker-1" not in {row["Node"] for row in operator.running("move")}, what="the drain")
+    operator.wait_running("move", 5)
+    operator("node", "update", "--availability", "active", "worker-1")
+    operator("service", "rm", "move")
+
+
+def test_logs_tell_tasks_and_streams_apart(operator: Operator) -> None:
+    script = "echo to-out; echo to-err >&2; exec sleep 1000"
+    create = ("service", "create", "-d", "--name", "talk", "--replicas", "2", "--entrypoint", "/bin/sh")
+    operator(*create, "hello:1", "-c", script)
+    operator.wait_running("talk", 2)
+
+    def both_lines() -> bool:
+        done = operator.try_("service", "logs", "--timestamps", "talk")
+        return done.stdout.count("to-out") == 2 and done.stderr.count("to-err") == 2
+
+    wait_until(both_lines, what="two lines on each stream")
+    lines = operator("service", "logs", "talk").splitlines()
+    assert {line.split(".")[1] for line in lines} == {"1", "2"}
+    operator("service", "rm", "talk")

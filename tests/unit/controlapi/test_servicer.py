@@ -12,6 +12,7 @@ from swarm.api.v1.objects_pb2 import Image
 from swarm.api.v1.types_pb2 import NODE_ROLE_MANAGER, NODE_ROLE_WORKER, TASK_STATE_RUNNING, RegistryAuth
 from swarm.clock import SystemClock
 from swarm.errors import (
+    FailedPrecondition,
     InvalidArgument,
     NameConflict,
     NoQuorum,
@@ -128,21 +129,23 @@ async def test_an_image_of_a_registry_is_pinned_with_the_credentials_that_came()
     assert stored.spec.task.container.registry_auth.password == "secret"
 
 
-async def test_an_image_that_does_not_exist_is_refused_and_an_unknown_one_warned_about():
+async def test_an_image_that_cannot_be_found_is_refused_unless_the_nodes_shall_look():
     async def missing(reference, auth):
         raise NotFound("no such image: web:1")
 
     async def silent(reference, auth):
         raise Unavailable("connection refused")
 
-    servicer, store, _ = a_servicer(resolve_image=missing)
-    with pytest.raises(NotFound, match="web:1"):
-        await create(servicer, skip_image_resolution=False)
-    assert len(store.view.services) == 0
-    servicer, _, _ = a_servicer(resolve_image=silent)
-    assert "connection refused" in (await create(servicer, skip_image_resolution=False)).warnings[0]
-    servicer, _, _ = a_servicer()
-    assert "not loaded into the cluster" in (await create(servicer, skip_image_resolution=False)).warnings[0]
+    for ask, refusal, match in (
+        (missing, NotFound, "no such image"),
+        (silent, FailedPrecondition, "connection refused.*--no-resolve-image"),
+        (None, FailedPrecondition, "not loaded into the cluster"),
+    ):
+        servicer, store, _ = a_servicer(resolve_image=ask)
+        with pytest.raises(refusal, match=match):
+            await create(servicer, skip_image_resolution=False)
+        assert len(store.view.services) == 0
+        assert (await create(servicer, skip_image_resolution=True)).service.id
 
 
 async def test_self_is_the_manager_asked():

@@ -1,0 +1,67 @@
+"""A cluster with the hello image, and looks at what is really there."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from swarm.dev.cluster import DevCluster
+from swarm.dev.plan import Node
+from tests.integration.operator import Operator, wait_until
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _image(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> None:
+    operator.load_image(tmp_path_factory.mktemp("image"))
+
+
+class Sight:
+    """Looks at the machine below a cluster: what the kernel says, not what swarm says."""
+
+    def __init__(self, cluster: DevCluster, operator: Operator) -> None:
+        self.cluster = cluster
+        self.operator = operator
+
+    def pids(self, service: str) -> Mapping[str, int]:
+        """The first process of every running container of a service, by task id."""
+        rows = self.operator.rows(
+            "service", "ps", service, "--no-trunc", "--filter", "desired-state=running"
+        )
+        ids = [row["ID"] for row in rows if row["CurrentState"].startswith("Running")]
+        if not ids:
+            return {}
+        tasks = json.loads(self.operator("task", "inspect", *ids))
+        return {task["ID"]: task["Status"]["ContainerStatus"]["PID"] for task in tasks}
+
+    def alive(self, pids: Sequence[int]) -> bool:
+        """Whether all these processes exist."""
+        return all(Path(f"/proc/{pid}").exists() for pid in pids)
+
+    def traces(self, task_ids: Sequence[str]) -> list[str]:
+        """What mounts, cgroups and folders of run time still carry the ids of these tasks."""
+        found = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for folder, names, _ in os.walk("/sys/fs/cgroup"):
+            found += [f"{folder}/{name}" for name in names]
+        for node in self.cluster.plan.nodes:
+            for root in (node.run, node.data):
+                found += [str(path) for path in root.rglob("*")]
+        return [path for path in found if any(task in path for task in task_ids)]
+
+    def leader(self) -> Node:
+        """The node that leads now, by the word of any manager that answers."""
+
+        def ask() -> Node | None:
+            done = self.operator.try_("node", "ls", "--format", "json")
+            rows = [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else []
+            names = [row["Hostname"] for row in rows if row["ManagerStatus"] == "Leader"]
+            return self.cluster.node(names[0]) if names and not done.stderr else None
+
+        return wait_until(ask, 30, "a leader")
+
+
+@pytest.fixture(scope="module")
+def sight(cluster: DevCluster, operator: Operator) -> Sight:
+    """Look at the machine."""
+    return Sight(cluster, operator)

@@ -1,0 +1,95 @@
+"""Nodes die with -9, alone and all at once; services, nodes, tokens and containers live on."""
+
+import os
+import signal
+
+from swarm.dev.cluster import DevCluster
+from tests.integration.cluster.conftest import Sight
+from tests.integration.operator import Operator, wait_until
+
+
+def test_a_killed_leader_is_followed_by_another_and_no_container_is_touched(
+    operator: Operator, cluster: DevCluster, sight: Sight
+) -> None:
+    operator("service", "create", "-d", "--name", "keep", "--replicas", "5", "hello:1")
+    operator.wait_running("keep", 5)
+    before = sight.pids("keep")
+    leader = sight.leader()
+    cluster.kill(leader.name)
+    after = ("service", "create", "-d", "--name", "after", "hello:1")
+    wait_until(
+        lambda: operator.try_(*after).returncode == 0,
+        what="a service to be accepted",
+    )
+    operator.wait_running("after", 1)
+    assert sight.leader().name != leader.name
+    assert sight.alive(list(before.values()))
+    cluster.start(leader.name)
+    back = operator.on(leader.name)
+    wait_until(lambda: back.try_("service", "ls").returncode == 0, what="the old leader to answer")
+    wait_until(lambda: len(back.rows("service", "ls")) == 2, what="the old leader to have caught up")
+    wait_until(lambda: sight.pids("keep") == before, what="all five tasks as before")
+    operator("service", "rm", "keep", "after")
+
+
+def test_the_tasks_of_a_dead_worker_run_elsewhere_and_it_gets_none_twice(
+    operator: Operator, cluster: DevCluster, sight: Sight
+) -> None:
+    operator("service", "create", "-d", "--name", "spread", "--replicas", "5", "hello:1")
+    operator.wait_running("spread", 5)
+    lost = [row["ID"] for row in operator.running("spread") if row["Node"] == "worker-2"]
+    pids = sight.pids("spread")
+    cluster.kill("worker-2")
+    for task_id, pid in pids.items():
+        if any(task_id.startswith(short) for short in lost):
+            os.kill(pid, signal.SIGKILL)  # the machine is gone, not only its daemon
+    wait_until(
+        lambda: (
+            rows
+            if len(rows := operator.running("spread")) == 5 and not {r["ID"] for r in rows} & set(lost)
+            else None
+        ),
+        30,
+        "five tasks without the dead ones",
+    )
+    assert "worker-2" not in {row["Node"] for row in operator.running("spread")}
+    cluster.start("worker-2")
+    wait_until(
+        lambda: {r["Hostname"]: r["Status"] for r in operator.rows("node", "ls")}["worker-2"] == "Ready",
+        what="the worker to be back",
+    )
+    live = [
+        row for row in operator.rows("service", "ps", "spread") if row["CurrentState"].startswith("Running")
+    ]
+    assert len(live) == 5
+    operator("service", "rm", "spread")
+
+
+def test_all_daemons_killed_at_once_come_back_with_the_same_containers(
+    operator: Operator, cluster: DevCluster, sight: Sight
+) -> None:
+    operator("service", "create", "-d", "--name", "steady", "--replicas", "8", "hello:1")
+    operator.wait_running("steady", 8)
+    pids = sight.pids("steady")
+    nodes = {row["ID"] for row in operator.rows("node", "ls")}
+    tokens = operator("join-token", "-q", "worker"), operator("join-token", "-q", "manager")
+    for node in cluster.plan.nodes:
+        cluster.kill(node.name)
+    assert sight.alive(list(pids.values()))
+    for node in cluster.plan.nodes:
+        cluster.start(node.name)
+    wait_until(
+        lambda: (
+            {row["Status"] for row in operator.rows("node", "ls")} == {"Ready"}
+            if operator.try_("node", "ls").returncode == 0
+            else False
+        ),
+        what="all nodes to be ready",
+    )
+    assert {row["ID"] for row in operator.rows("node", "ls")} == nodes
+    assert (operator("join-token", "-q", "worker"), operator("join-token", "-q", "manager")) == tokens
+    operator.wait_running("steady", 8)
+    assert sight.pids("steady") == pids
+    assert sight.alive(list(pids.values()))
+    assert len(operator.rows("service", "ps", "steady")) == 8  # adopted, not replaced
+    operator("service", "rm", "steady")
