@@ -167,7 +167,8 @@ class ShimDriver(ABC):
         async with self._turns.of(config.id):
             if config.id in self._containers:
                 return
-            _check_id(config.id)
+            if not is_container_id(config.id):
+                raise TaskRejected(f"{config.id!r} cannot be the id of a container")
             async with self._starts:
                 await self._create(config)
 
@@ -278,7 +279,10 @@ class ShimDriver(ABC):
 
     async def remove(self, container_id: str) -> None:
         """Kill what still runs and leave nothing behind; raises Unavailable when something would not go."""
-        await self._to_its_end(self._remove_in_turn(container_id))
+        if is_container_id(
+            container_id
+        ):  # anything else could lead out of our directory, and exists nowhere
+            await self._to_its_end(self._remove_in_turn(container_id))
 
     async def _remove_in_turn(self, container_id: str) -> None:
         async with self._turns.of(container_id):
@@ -420,6 +424,7 @@ class ShimDriver(ABC):
                 log.warning("runtime.record_not_written", task_id=container.record.id, reason=str(error))
 
 
-def _check_id(container_id: str) -> None:
-    if not container_id or len(container_id) > 64 or not container_id.replace("-", "").isalnum():
-        raise TaskRejected(f"{container_id!r} cannot be the id of a container")
+def is_container_id(text: str) -> bool:
+    """Tell whether a text can be the id of a container: a name of a directory and of a cgroup, and nothing
+    else."""
+    return 0 < len(text) <= 64 and text.isascii() and text.replace("-", "").isalnum()

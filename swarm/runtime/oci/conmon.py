@@ -24,7 +24,11 @@ LOG_LIMIT_BYTES = 40 * 1024 * 1024
 STRAY_ROUNDS = 50
 
 _REOPEN_LOG = b"2 0 0\n"
-_JOIN_CGROUPS = 'while [ "$1" != -- ]; do echo 0 >"$1"; shift; done 2>/dev/null; shift; exec "$@"'
+# Whoever removes a half-made container withdraws the permit and then looks for processes. A shim that was
+# just being started, and could not be told from the agent yet, finds no permit and goes away.
+_LAUNCH = (
+    '[ -e "$1" ] || exit 1; shift; while [ "$1" != -- ]; do echo 0 >"$1"; shift; done 2>&-; shift; exec "$@"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,11 @@ class ShimFiles:
     def exit_file(self, container_id: str) -> Path:
         """Return the file that gets the exit code."""
         return self.bundle / container_id
+
+    @property
+    def config(self) -> Path:
+        """What the runtime is to make; as long as it is there, a shim may be started."""
+        return self.bundle / "config.json"
 
     @property
     def pid_file(self) -> Path:
@@ -80,11 +89,9 @@ def conmon_command(
     ]
 
 
-def in_cgroups(command: Sequence[str], procs_files: Sequence[Path]) -> list[str]:
-    """Return a command that first joins cgroups and then becomes `command`."""
-    if not procs_files:
-        return list(command)
-    return ["/bin/sh", "-c", _JOIN_CGROUPS, "sh", *map(str, procs_files), "--", *command]
+def launch_command(command: Sequence[str], permit: Path, procs_files: Sequence[Path]) -> list[str]:
+    """Return a command that goes away without its permit, joins cgroups, and then becomes `command`."""
+    return ["/bin/sh", "-c", _LAUNCH, "sh", str(permit), *map(str, procs_files), "--", *command]
 
 
 async def create(command: Sequence[str], errors: Path, name: str) -> int:

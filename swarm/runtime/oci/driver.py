@@ -145,7 +145,8 @@ class OciDriver(ShimDriver):
         command = conmon.conmon_command(
             choice.conmon, choice.executable, self._runtime_root, config.id, files, tty=config.tty
         )
-        pid = await conmon.create(conmon.in_cgroups(command, self._shim_cgroups()), files.errors, name)
+        launch = conmon.launch_command(command, files.config, self._shim_cgroups())
+        pid = await conmon.create(launch, files.errors, name)
         return self._record(config, image, choice, pid)
 
     def _record(self, config: ContainerConfig, image: ImageConfig, choice: Choice, pid: int) -> Record:
@@ -243,6 +244,7 @@ class OciDriver(ShimDriver):
         self._record_path(container_id).unlink(missing_ok=True)
         files = self._shim_files(container_id)
         if record is None:
+            files.config.unlink(missing_ok=True)
             conmon.kill_strays(container_id, files.bundle)
         else:
             _end_process(Process.open(record.pid, record.pid_started), grace_s=0.0)

@@ -216,10 +216,18 @@ async def test_a_missing_bind_source_is_named(lab: Lab) -> None:
     assert lab.leftovers() == []
 
 
-async def test_an_id_that_is_a_path_is_refused(lab: Lab) -> None:
+@pytest.mark.parametrize("container_id", ["..", "../..", "../../escape", "/tmp", ".", "", "a/b", "x" * 65])
+async def test_an_id_that_is_a_path_reaches_nothing(lab: Lab, container_id: str) -> None:
     driver = lab.driver()
+    await driver.probe()
+    await driver.adopt()
     with pytest.raises(TaskRejected):
-        await driver.create(lab.config("true", id="../../escape"))
+        await driver.create(lab.config("true", id=container_id))
+    precious = lab.base / "state" / "precious"
+    precious.parent.mkdir(exist_ok=True)
+    precious.touch()
+    await driver.remove(container_id)
+    assert precious.exists()
 
 
 async def test_a_cancelled_create_can_be_repeated(lab: Lab) -> None:

@@ -1,10 +1,17 @@
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from swarm.runtime.oci.binaries import Runtime, wrapper_script
-from swarm.runtime.oci.conmon import ShimFiles, conmon_command, in_cgroups, read_exit_code, readable_error
+from swarm.runtime.oci.conmon import (
+    ShimFiles,
+    conmon_command,
+    launch_command,
+    read_exit_code,
+    readable_error,
+)
 
 FILES = ShimFiles(Path("/run/b/id"), Path("/state/id/log"))
 
@@ -66,11 +73,24 @@ def test_the_command_line_names_everything() -> None:
     assert "--terminal" in conmon_command("conmon", "crun", Path("/r"), "id", FILES, tty=True)
 
 
-def test_joining_cgroups_is_left_out_where_there_are_none() -> None:
-    assert in_cgroups(["a", "b"], []) == ["a", "b"]
-    command = in_cgroups(["a", "b c"], [Path("/x/cgroup.procs")])
-    assert command[0] == "/bin/sh"
-    assert command[-4:] == ["/x/cgroup.procs", "--", "a", "b c"]
+def _launch(permit: Path, *procs_files: Path) -> tuple[int, str]:
+    command = launch_command(["echo", "a  b", "--", "c"], permit, procs_files)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.returncode, result.stdout + result.stderr
+
+
+def test_a_shim_joins_its_cgroups_before_it_starts(tmp_path: Path) -> None:
+    permit, one, two = tmp_path / "permit", tmp_path / "one", tmp_path / "a b"
+    permit.touch()
+    assert _launch(permit) == (0, "a  b -- c\n")
+    assert _launch(permit, one, two) == (0, "a  b -- c\n")
+    assert one.read_text() == two.read_text() == "0\n"
+    assert _launch(permit, tmp_path / "no/such/cgroup") == (0, "a  b -- c\n")  # better there than nowhere
+
+
+def test_without_a_permit_no_shim_starts(tmp_path: Path) -> None:
+    assert _launch(tmp_path / "withdrawn", tmp_path / "one") == (1, "")
+    assert not (tmp_path / "one").exists()
 
 
 def test_exit_codes(tmp_path: Path) -> None:
