@@ -33,7 +33,7 @@ REST_MIN_S = 0.002
 class OrchestratorSettings:
     """Limits of the orchestrator, each with its reason."""
 
-    tasks_per_commit: int = 200  # a transaction of this size is built and applied within a slice
+    tasks_per_commit: int = 100  # a transaction of this size holds up the event loop for a few ms
     rest: float = 4.0  # a service rests this many times what looking at it took: large ones share the loop
     failure_rest_s: float = 0.2  # after a commit that failed
     new_id: Callable[[], str] = new_id

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 class NodeLoopSettings:
     """Limits of the loop, each with its reason."""
 
-    tasks_per_commit: int = 200  # a transaction of this size is built and applied within a slice
+    tasks_per_commit: int = 100  # a transaction of this size holds up the event loop for a few ms
     failure_rest_s: float = 0.2  # after a commit that failed
 
 

@@ -11,7 +11,13 @@ from swarm.manager.orchestrator.global_services import plan_coverage
 from swarm.manager.orchestrator.plan import Plan, PlanBuilder, Step
 from swarm.manager.orchestrator.reaper import history_limit_of, plan_reap, plan_removed_service
 from swarm.manager.orchestrator.replicated import plan_scale
-from swarm.manager.orchestrator.restart import cause_of, plan_replacement, plan_start
+from swarm.manager.orchestrator.restart import (
+    Cause,
+    cause_of,
+    held_back_until_ns,
+    plan_replacement,
+    plan_start,
+)
 from swarm.manager.orchestrator.service_view import SLOTS_PER_STEP, ServiceView, Steps
 from swarm.manager.orchestrator.slots import Condition, Slot, SlotKey, condition_of, slots_of
 from swarm.manager.orchestrator.updater import SlotProgress, Updater, progress_of
@@ -61,7 +67,11 @@ def _plan_slot(plan: PlanBuilder, view: ServiceView, slot: Slot) -> bool:
     for task, cause in causes:
         if cause is None:
             continue
-        if task is newest_live and all(map(view.is_dirty, well)):
+        held_ns = held_back_until_ns(task)
+        if cause is Cause.ENDED and held_ns > view.now_ns:
+            # It failed while it was prepared: the delay goes on, or a bad image would be tried in a rush.
+            plan.wake(held_ns)
+        elif task is newest_live and all(map(view.is_dirty, well)):
             as_previous = view.is_dirty(task)
             plan_replacement(
                 plan, slot, task, cause, view.nodes, view.restart, view.now_ns, as_previous=as_previous
@@ -82,8 +92,10 @@ def _plan_doubles(plan: PlanBuilder, view: ServiceView, well: Sequence[Task]) ->
 
     They come of a commit whose outcome was not known, or of an update that overtook another.
     """
+    if len(well) < 2:
+        return
     dirty = [task for task in well if view.is_dirty(task)]
-    clean = [task for task in well if task not in dirty]
+    clean = [task for task in well if not view.is_dirty(task)]
     for group in (dirty, clean):
         for task in sorted(group, key=lambda task: not task_state.is_running(task))[1:]:
             plan.steps.append(Step(desire=((task.id, task_state.SHUTDOWN),)))

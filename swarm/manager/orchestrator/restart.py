@@ -94,8 +94,7 @@ def plan_replacement(
 ) -> None:
     """Stop `failed` and, if the policy wants it, put another task into its slot."""
     stop = ((failed.id, task_state.SHUTDOWN),)
-    earlier = slot.tasks[: slot.tasks.index(failed)]
-    if not should_restart(failed, earlier, policy):
+    if not should_restart(failed, slot.before(failed), policy):
         plan.steps.append(Step(desire=stop))
         return
     # The delay is against crash loops; a task that lost its node did nothing wrong.
@@ -123,9 +122,16 @@ def _first_desire(slot: Slot, nodes: Table[Node], *, blocked: bool) -> "TaskStat
     return task_state.RUNNING
 
 
+def held_back_until_ns(task: Task) -> int:
+    """Return until when the restart delay holds `task` back; 0 for one that may run."""
+    if task.desired_state >= task_state.RUNNING:
+        return 0
+    return nanoseconds(task.start_not_before)
+
+
 def plan_start(plan: PlanBuilder, slot: Slot, task: Task, nodes: Table[Node], now_ns: int) -> None:
     """Start `task`, which was held back, when its delay has passed and the tasks before it have stopped."""
-    start_ns = nanoseconds(task.start_not_before)
+    start_ns = held_back_until_ns(task)
     if start_ns > now_ns:
         plan.wake(start_ns)
         return

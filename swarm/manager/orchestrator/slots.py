@@ -7,6 +7,7 @@ the tasks alone, so that a new leader sees what the old one saw.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import takewhile
 
 from swarm.api.v1.objects_pb2 import Node, Task
 from swarm.api.v1.types_pb2 import NodeAvailability, NodeState
@@ -28,17 +29,20 @@ class Condition(Enum):
     GONE = "is not part of the cluster"
 
 
+_DOWN = NodeState.NODE_STATE_DOWN
+_CONDITIONS = {
+    NodeAvailability.NODE_AVAILABILITY_DRAIN: Condition.DRAINED,
+    NodeAvailability.NODE_AVAILABILITY_PAUSE: Condition.PAUSED,
+}
+
+
 def condition_of(node: Node | None) -> Condition:
     """Return what `node` is to its tasks; one not heard of yet, or disconnected, keeps them."""
     if node is None:
         return Condition.GONE
-    if node.status.state == NodeState.NODE_STATE_DOWN:
+    if node.status.state == _DOWN:
         return Condition.DOWN
-    if node.spec.availability == NodeAvailability.NODE_AVAILABILITY_DRAIN:
-        return Condition.DRAINED
-    if node.spec.availability == NodeAvailability.NODE_AVAILABILITY_PAUSE:
-        return Condition.PAUSED
-    return Condition.ACTIVE
+    return _CONDITIONS.get(node.spec.availability, Condition.ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,10 @@ class Slot:
     def newest(self) -> Task | None:
         """The task that came last."""
         return self.tasks[-1] if self.tasks else None
+
+    def before(self, task: Task) -> tuple[Task, ...]:
+        """Return the tasks that came before `task`."""
+        return tuple(takewhile(lambda other: other.id != task.id, self.tasks))
 
 
 def slots_of(tasks: Iterable[Task]) -> dict[SlotKey, Slot]:

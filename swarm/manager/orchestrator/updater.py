@@ -29,35 +29,49 @@ class SlotProgress:
     old: tuple[Task, ...]  # live, and not what the service asks for
     new: tuple[Task, ...]  # live, and what it asks for
     dirty: bool  # it needs, or still holds, a task of another version
-    first: Task | None  # the task with which the update began on this slot
+    own: tuple[Task, ...]  # what the update put here, also what came after it; empty: not begun
+    judged: Task | None  # the first of `own` that began to run, or ended by itself without
+    reached_ns: int | None  # when it did
+    tried: bool  # the update's task ended, and nothing comes after it
 
     @property
     def is_todo(self) -> bool:
         """Whether the update has to begin on this slot."""
-        return self.dirty and not self.new
+        return self.dirty and not self.new and not self.tried
 
     @property
-    def reached_ns(self) -> int | None:
-        """When the update's task began to run, or ended without; None: not yet."""
-        if self.first is None:
-            return None
-        running_ns = running_since_ns(self.first)
-        if running_ns is None and task_state.is_done(self.first):
-            return ended_at_ns(self.first)
-        return running_ns
+    def is_awaited(self) -> bool:
+        """Whether the update has begun on this slot and does not know yet what came of it."""
+        return bool(self.own) and self.reached_ns is None and bool(self.slot.live)
 
 
 def progress_of(view: ServiceView, slot: Slot) -> SlotProgress:
     """Return how far the update is with `slot`."""
     live = slot.live
     old = tuple(task for task in live if view.is_dirty(task))
-    new = tuple(task for task in live if task not in old) if old else live
+    new = tuple(task for task in live if not view.is_dirty(task)) if old else live
     dirty = bool(old) or (not live and slot.newest is not None and view.is_dirty(slot.newest))
     version = view.service.spec_version
-    first = next((task for task in slot.tasks if task.spec_version == version), None)
-    if first is not None and not first.previous_task_id:
-        first = None  # it filled a slot that was empty: scaled up, not updated
-    return SlotProgress(slot, old, new, dirty, first)
+    own = tuple(task for task in slot.tasks if task.spec_version == version)
+    if own and not own[0].previous_task_id:
+        own = ()  # they fill a slot that was empty: scaled up, not updated
+    reached = ((task, _reached_ns(task)) for task in own)
+    judged, reached_ns = next(((task, at_ns) for task, at_ns in reached if at_ns is not None), (None, None))
+    # An update that was resumed tries again what failed before.
+    tried = judged is not None and not new and ended_at_ns(judged) >= _started_ns(view)
+    return SlotProgress(slot, old, new, dirty, own, judged, reached_ns, tried)
+
+
+def _started_ns(view: ServiceView) -> int:
+    return nanoseconds(view.service.update_status.started_at)
+
+
+def _reached_ns(task: Task) -> int | None:
+    """Return when `task` began to run or ended by itself; None when it has not, or lost its node before."""
+    running_ns = running_since_ns(task)
+    if running_ns is None and ended_by_itself(task):
+        return ended_at_ns(task)
+    return running_ns
 
 
 class Updater:
@@ -73,10 +87,10 @@ class Updater:
 
     @property
     def learns_from(self) -> frozenset[str]:
-        """Ids of tasks that must not be forgotten while the update goes on."""
-        if self._state not in _ACTIVE:
+        """Ids of tasks not to be forgotten while the update goes on, or names one as the reason it stopped."""
+        if self._state not in (*_ACTIVE, *_PAUSED):
             return frozenset()
-        return frozenset(one.first.id for one in self._slots if one.first is not None)
+        return frozenset(one.judged.id for one in self._slots if one.judged is not None)
 
     def plan(self, plan: PlanBuilder, busy: frozenset[tuple[int, str]]) -> None:
         """Take the update one step further; `busy` are slots in which something else happens now."""
@@ -127,8 +141,8 @@ class Updater:
         """Pause or roll back when too many tasks failed; return whether that is so."""
         if self._config.failure_action == UpdateConfig.FAILURE_ACTION_CONTINUE:
             return False
-        failed = [one.first for one in self._slots if one.first is not None and self._is_failure(one.first)]
-        total = sum(1 for one in self._slots if one.first is not None or one.is_todo)
+        failed = [one.judged for one in self._slots if one.judged and self._is_failure(one.judged)]
+        total = sum(1 for one in self._slots if one.own or one.is_todo)
         if not failed or len(failed) / total <= self._config.max_failure_ratio:
             return False
         why = failed[-1].status.err or failed[-1].status.message
@@ -153,7 +167,7 @@ class Updater:
         if not ended_by_itself(task):
             return False
         # What failed before the update was resumed was forgiven by resuming it.
-        if ended_at_ns(task) < nanoseconds(self._view.service.update_status.started_at):
+        if ended_at_ns(task) < _started_ns(self._view):
             return False
         ran_ns = ran_for_ns(task)
         return ran_ns is None or ran_ns <= self._config.monitor_ns
@@ -174,26 +188,27 @@ class Updater:
         """Stop old tasks whose successor runs; return how many slots the update still waits for."""
         waiting = 0
         for one in self._slots:
-            if one.old and one.new and one.slot.key not in busy and self._may_stop_old(one):
+            if one.old and one.slot.key not in busy and self._may_stop_old(one):
                 desire = tuple((task.id, task_state.SHUTDOWN) for task in one.old)
                 plan.steps.append(Step(desire=desire))
-            if one.first is None or one.is_todo:
-                continue
-            reached_ns = one.reached_ns
-            if reached_ns is None:
+            rested_ns = (one.reached_ns or 0) + self._config.delay_ns
+            if one.is_awaited:
                 waiting += 1
-            elif reached_ns + self._config.delay_ns > self._view.now_ns:
+            elif one.own and rested_ns > self._view.now_ns:
                 waiting += 1
-                plan.wake(reached_ns + self._config.delay_ns)
+                plan.wake(rested_ns)
         return waiting
 
     def _may_stop_old(self, one: SlotProgress) -> bool:
-        if self._config.order == UpdateConfig.ORDER_STOP_FIRST:
-            return True
-        if any(map(task_state.is_running, one.new)):
+        """Whether the new task of a slot is there, or will never be and that does not matter."""
+        if one.tried:
+            return True  # it failed; had that been one failure too many, the update would have stopped
+        if not one.new:
+            return False
+        if self._config.order == UpdateConfig.ORDER_STOP_FIRST or any(map(task_state.is_running, one.new)):
             return True
         goes_on = self._config.failure_action == UpdateConfig.FAILURE_ACTION_CONTINUE
-        return goes_on and one.first is not None and self._is_failure(one.first)
+        return goes_on and one.judged is not None and self._is_failure(one.judged)
 
     def _replace(self, plan: PlanBuilder, one: SlotProgress) -> None:
         """Put a task of the present spec into a slot."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.types_pb2 import TaskState, TaskStatus
+from swarm.api.v1.types_pb2 import TaskStatus
 from swarm.clock import timestamp
 from swarm.manager.scheduler.backlog import waits
 from swarm.manager.scheduler.plan import Assignment
@@ -25,20 +25,23 @@ def commit_assignments(
         if task is not None and _still_right(transaction, task, assignment):
             task = copy_of(task)
             task.node_id = assignment.node_id
-            _write_status(task, task_state.ASSIGNED, ASSIGNED_MESSAGE, "", now_ns)
+            record_status(
+                task,
+                TaskStatus(timestamp=timestamp(now_ns), state=task_state.ASSIGNED, message=ASSIGNED_MESSAGE),
+            )
             transaction.update(task)
         else:
             refused.append(assignment.task_id)
     return tuple(refused)
 
 
-def commit_reasons(transaction: Transaction, reasons: Iterable[tuple[str, str]], now_ns: int) -> None:
-    """Write on each task, given by id, why it waits."""
+def commit_reasons(transaction: Transaction, reasons: Iterable[tuple[str, str]]) -> None:
+    """Write on each task, given by id, why it waits; it waits since the same moment as before."""
     for task_id, reason in reasons:
         task = transaction.tasks.get(task_id)
         if task is not None and waits(task) and task.status.err != reason:
             task = copy_of(task)
-            _write_status(task, task_state.PENDING, task.status.message, reason, now_ns)
+            task.status.err = reason
             transaction.update(task)
 
 
@@ -50,7 +53,3 @@ def _still_right(transaction: Transaction, task: Task, assignment: Assignment) -
         and node is not None
         and node.meta.version.index == assignment.node_version
     )
-
-
-def _write_status(task: Task, state: "TaskState", message: str, err: str, now_ns: int) -> None:
-    record_status(task, TaskStatus(timestamp=timestamp(now_ns), state=state, message=message, err=err))

@@ -29,7 +29,7 @@ Reason = tuple[str, str]  # id of a task, why it waits
 class SchedulerSettings:
     """Limits of the scheduler, each with its reason."""
 
-    tasks_per_commit: int = 200  # a transaction of this size is built and applied within a slice
+    tasks_per_commit: int = 100  # a transaction of this size holds up the event loop for a few ms
     reason_period_s: float = 1.0  # a reason that keeps changing is written no more often
     retry_rest: float = 4.0  # looking again at what found no node rests this many times what it took
     failure_rest_s: float = 0.2  # after a commit that failed
@@ -184,7 +184,7 @@ class SchedulerLoop:
         reasons, self._reasons = self._reasons[:limit], self._reasons[limit:]
 
         def commit(transaction: Transaction) -> tuple[str, ...]:
-            commit_reasons(transaction, reasons, now_ns)
+            commit_reasons(transaction, reasons)
             return commit_assignments(transaction, assignments, now_ns)
 
         refused = await self._store.update(commit)
