@@ -12,7 +12,10 @@ from swarm.manager.raft.snapshots import SnapshotStore
 
 
 def stored_raft_id(directory: Path) -> str | None:
-    """Return the raft id that the log in `directory` belongs to, None if there is no log."""
+    """Return the raft id that the log in `directory` belongs to, None if there is no log.
+
+    Raises InvariantBroken for a damaged log.
+    """
     if not directory.is_dir():
         return None
     owner = DurableJournal.owner(Disk(directory))

@@ -6,10 +6,12 @@ written after the earlier one was synced: such a file is refused. A broken frame
 during the write: nobody was told of its contents, and it is cut off.
 """
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import overload
 
 import structlog
@@ -62,6 +64,13 @@ def _body_at(data: bytes, offset: int) -> bytes | None:
 def _valid_frame_after(data: bytes, offset: int) -> int | None:
     last = len(data) - _FRAME.size - _RECORD.size
     return next((at for at in range(offset, last + 1) if _body_at(data, at) is not None), None)
+
+
+def _damage(path: Path, offset: int, reason: str) -> InvariantBroken:
+    return InvariantBroken(
+        f"the Raft log {path} is damaged at offset {offset}: {reason}. Entries that were acknowledged may "
+        "be lost, so it is not used; remove this manager's Raft directory and let it join again"
+    )
 
 
 @dataclass(slots=True)
@@ -158,7 +167,10 @@ class DurableJournal(Journal):
 
     @staticmethod
     def owner(disk: Disk) -> RaftLogBase | None:
-        """Return whose log is in this directory, without reading it all; None if that cannot be told."""
+        """Return whose log is in this directory, without reading it all; None if there is none.
+
+        Raises InvariantBroken if it cannot be told.
+        """
         if not DurableJournal.exists(disk):
             return None
         file = disk.open(NAME)
@@ -167,10 +179,11 @@ class DurableJournal(Journal):
         finally:
             file.close()
         kind, _, _, length = _RECORD.unpack_from(start.ljust(_OWNER_AT, b"\0"), _OWNER_AT - _RECORD.size)
-        try:
-            return RaftLogBase.FromString(start[_OWNER_AT : _OWNER_AT + length]) if kind == _BASE else None
-        except DecodeError:
-            return None
+        with contextlib.suppress(DecodeError):
+            owner = RaftLogBase.FromString(start[_OWNER_AT : _OWNER_AT + length])
+            if kind == _BASE and owner.raft_id:
+                return owner
+        raise _damage(file.path, 0, "it does not say whose it is")
 
     @property
     def cluster_id(self) -> str:
@@ -227,11 +240,7 @@ class DurableJournal(Journal):
         self._file.truncate(offset)
 
     def _damaged(self, offset: int, reason: str) -> InvariantBroken:
-        return InvariantBroken(
-            f"the Raft log {self._file.path} is damaged at offset {offset}: {reason}. Entries that were "
-            "acknowledged may be lost, so it is not used; remove this manager's Raft directory and let it "
-            "join again"
-        )
+        return _damage(self._file.path, offset, reason)
 
     def _replay(self, body: bytes, offset: int) -> None:
         position = 0

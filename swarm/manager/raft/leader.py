@@ -55,6 +55,7 @@ class Leader:
         self._core = core
         self._probing: set[Node] = set()  # where these members' logs agree with ours is not known yet
         self._due: set[Node] = set()
+        self._set_back: set[Node] = set()  # lack entries that they confirmed
         self._transfers: dict[Node, SnapshotTransfer] = {}
         self._read_sequence = 0
         self._echoes: dict[str, int] = {}  # raft id → last read sequence that it answered
@@ -64,6 +65,7 @@ class Leader:
         """Start a term: nothing is known about the members."""
         self._probing = set(self._core.followers)
         self._due.clear()
+        self._set_back.clear()
         self._echoes.clear()
 
     def end(self) -> list[ReadRequest]:
@@ -85,6 +87,7 @@ class Leader:
         for node in nodes:
             self._probing.discard(node)
             self._due.discard(node)
+            self._set_back.discard(node)
             self._echoes.pop(node.id, None)
             transfer = self._transfers.pop(node, None)
             if transfer is not None:
@@ -165,13 +168,26 @@ class Leader:
             core.next_index[node] = max(core.next_index[node], following)
             self._probing.discard(node)
             self._end_transfer(node)
-        elif message["reset"] and following < core.next_index[node]:
-            core.next_index[node] = max(core.match_index[node] + 1, following, FIRST_INDEX + 1)
-            self._probing.add(node)
-        else:
+        elif not message["reset"] or not self._go_back(node, following):
             return
         if core.next_index[node] <= core.last_index:
             self._due.add(node)
+
+    def _go_back(self, node: Node, following: int) -> bool:
+        """Send from further back; False if there is no reason to."""
+        core = self._core
+        if following <= core.match_index[node]:
+            # A late answer, or its disk was set back: what it has confirmed is not sent again.
+            if node not in self._set_back:
+                self._set_back.add(node)
+                log.warning("raft.member_lacks_confirmed_entries", raft_id=node.id, raft_index=following)
+            return False
+        following = max(following, FIRST_INDEX + 1)
+        if following >= core.next_index[node]:
+            return False
+        core.next_index[node] = following
+        self._probing.add(node)
+        return True
 
     def _end_transfer(self, node: Node) -> None:
         transfer = self._transfers.get(node)

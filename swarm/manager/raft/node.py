@@ -163,6 +163,7 @@ class RaftNode(Proposer):
         if self._failed or self._parts is None:
             return
         self._failed = True
+        self._parts.thread.halt()  # whoever cannot apply must not lead, either
         self._parts.handover.close()
         self._parts.requests.fail_all()
         self._leadership(None)

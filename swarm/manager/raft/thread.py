@@ -45,10 +45,14 @@ class RaftThread:
             self._woken = True
             self._wake()
 
-    def stop(self) -> None:
-        """End the thread after the turn it is in, and wait for that. Blocks."""
+    def halt(self) -> None:
+        """End the thread after the turn it is in."""
         self._stopping = True
         self._wake()
+
+    def stop(self) -> None:
+        """End the thread after the turn it is in, wait for that, and release everything. Blocks."""
+        self.halt()
         self._thread.join()
         with self._closing:
             os.close(self._event)

@@ -55,7 +55,7 @@ class PeerTransport(Outbox):
         self._links: dict[str, PeerLink] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._guests: dict[str, RaftMember] = {}  # connected, and not known from the log, or not there
-        self._streams: dict[str, int] = {}  # raft id → open incoming streams
+        self._streams: dict[str, object] = {}  # raft id → the incoming stream that counts
         self._turn_bytes: dict[str, int] = {}  # queued in this turn, by member
         self._outgoing: list[tuple[str, bytes]] = []
         self._taken_bytes = 0  # read from streams, ever; only the event loop writes it
@@ -184,15 +184,17 @@ class PeerTransport(Outbox):
 
         The caller has checked `refusal` and that `member.node_id` is what the peer's certificate says.
         """
-        self._open(member)
+        stream = self._open(member)
         try:
             async for batch in batches:
+                if self._streams.get(member.raft_id) is not stream:
+                    break  # the member has opened another one: what comes late here is out of order
                 reason = self.refusal(member)
                 if reason:
                     return reason
                 await self._take(member.raft_id, batch)
         finally:
-            self._shut(member.raft_id)
+            self._shut(member.raft_id, stream)
         return ""
 
     async def _take(self, raft_id: str, batch: RaftBatch) -> None:
@@ -205,8 +207,8 @@ class PeerTransport(Outbox):
         self._taken_bytes += size
         self._put(self._handle, raft_id, batch, size)
 
-    def _open(self, member: RaftMember) -> None:
-        self._streams[member.raft_id] = self._streams.get(member.raft_id, 0) + 1
+    def _open(self, member: RaftMember) -> object:
+        stream = self._streams[member.raft_id] = object()
         known = self.view.known.get(member.raft_id)
         if member.addr and (known is None or known.addr != member.addr):
             self._guests[member.raft_id] = member
@@ -214,10 +216,10 @@ class PeerTransport(Outbox):
         link = self._links.get(member.raft_id)
         if link is not None:
             link.kick()
+        return stream
 
-    def _shut(self, raft_id: str) -> None:
-        self._streams[raft_id] -= 1
-        if not self._streams[raft_id]:
+    def _shut(self, raft_id: str, stream: object) -> None:
+        if self._streams.get(raft_id) is stream:
             del self._streams[raft_id]
             self._guests.pop(raft_id, None)
             self._reconcile()
