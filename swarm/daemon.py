@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 EXIT_REFUSED = 1
 STOP_GRACE_S = 1.0
+M_ARENA_MAX = -8  # malloc.h
 
 
 @click.group(invoke_without_command=True, context_settings={"auto_envvar_prefix": None})
@@ -63,11 +65,18 @@ def run(settings: Settings) -> None:
     """Be the daemon of a node until SIGTERM or SIGINT; raises FailedPrecondition when that cannot be."""
     from swarm.telemetry.log import configure_logging
 
+    _limit_arenas()
     # gRPC's core writes to stderr by itself, also about every stranger that fails a handshake.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     configure_logging(settings.log_level, settings.log_format)
     with _folders(settings):
         asyncio.run(_serve(settings))
+
+
+def _limit_arenas() -> None:
+    """Let all threads allocate from two heaps: gRPC's threads would each keep one, 4 MB on a worker."""
+    with contextlib.suppress(AttributeError, OSError):  # a C library other than glibc
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 async def _cleanup(settings: Settings) -> None:
@@ -108,19 +117,19 @@ async def _serve(settings: Settings) -> None:
     metrics = Metrics()
     node = Node(settings, SystemClock(), metrics)
     async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(node.stop)
+        await node.resume()
         await stack.enter_async_context(_telemetry(settings, node, metrics))
         await stack.enter_async_context(_local_listener(settings, node))
         log.info(
             "daemon.started", version=swarm_version(), pid=os.getpid(), state_dir=str(settings.state_dir)
         )
-        running = asyncio.create_task(node.run(), name="node")
-        waiting = asyncio.create_task(stopping.wait())
-        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        broken = asyncio.create_task(node.wait_broken(), name="node-broken")
+        stopped = asyncio.create_task(stopping.wait(), name="daemon-stopping")
+        await asyncio.wait({broken, stopped}, return_when=asyncio.FIRST_COMPLETED)
         log.info("daemon.stopping")
-        for task in (running, waiting):
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+        if broken.done():
+            broken.result()
     log.info("daemon.stopped")
 
 

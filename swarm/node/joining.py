@@ -40,7 +40,7 @@ async def obtain_certificate(
     """
     if not remote_addrs:
         raise InvalidArgument("give the address of a manager: HOST:PORT")
-    key_pem = _pending_key(key_file)
+    key_pem = pending_key(key_file)
     request = IssueCertificateRequest(csr_pem=create_csr(key_pem), availability=availability)
     problem: SwarmError | None = None
     for given in remote_addrs:
@@ -94,7 +94,7 @@ def forget_pending_key(settings: Settings) -> None:
     pending_key_file(settings).unlink(missing_ok=True)
 
 
-def _pending_key(key_file: Path) -> bytes:
+def pending_key(key_file: Path) -> bytes:
     """Return the key of an interrupted join, else a new one, saved."""
     try:
         found = split_pem(key_file.read_bytes(), "PRIVATE KEY")

@@ -38,7 +38,7 @@ R = TypeVar("R")
 
 
 class Node:
-    """The life of this node. `run` until cancelled; containers live on."""
+    """The life of this node: `resume`, then serve what people ask, at the end `stop`."""
 
     def __init__(self, settings: Settings, clock: Clock, metrics: Metrics) -> None:
         """The folders of `settings` belong to this process alone."""
@@ -52,16 +52,35 @@ class Node:
         self._operations: set[asyncio.Task[Any]] = set()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def run(self) -> None:
-        """Go on as the member that this node was; raises FailedPrecondition if its files are damaged."""
-        await self._resume()
-        try:
-            await self._broken
-        finally:
-            for operation in tuple(self._operations):
-                operation.cancel()
-            await asyncio.gather(*self._operations, return_exceptions=True)
-            await self._stop()
+    async def resume(self) -> None:
+        """Become what this node was before the restart; raises FailedPrecondition if its files are damaged.
+
+        To be awaited before anybody can ask anything of the node.
+        """
+        state = load_state(self._settings.node_file)
+        if state is None:
+            await self._clear_leftovers()
+            return
+        credentials = NodeCredentials.load(self._settings.certificate_file)
+        if credentials is None or credentials.identity.node_id != state.node_id:
+            raise FailedPrecondition(
+                f"{self._settings.certificate_file} is missing or of another node than"
+                f" {self._settings.node_file} says: restore it, or remove both and join again"
+            )
+        self._start(state, credentials)
+        self._kept = True
+        log.info("node.resumed", node_id=state.node_id, cluster_id=state.cluster_id)
+
+    async def wait_broken(self) -> None:
+        """Raise when a part of the node ended by a bug; returns never."""
+        await self._broken
+
+    async def stop(self) -> None:
+        """Let go of everything, leaving containers and files as they are."""
+        for operation in tuple(self._operations):
+            operation.cancel()
+        await asyncio.gather(*self._operations, return_exceptions=True)
+        await self._stop()
 
     # What people ask.
 
@@ -166,7 +185,10 @@ class Node:
             await self._wait_machine(member)
         except BaseException:
             await self._stop()
-            await self._clear_leftovers()
+            try:
+                await self._clear_leftovers()
+            except (SwarmError, OSError) as error:  # the first reason is the one to tell
+                log.warning("node.leftovers", reason=str(error))
             raise
         self._keep()
         member.founded()
@@ -250,21 +272,6 @@ class Node:
             )
 
     # Being one.
-
-    async def _resume(self) -> None:
-        state = load_state(self._settings.node_file)
-        if state is None:
-            await self._clear_leftovers()
-            return
-        credentials = NodeCredentials.load(self._settings.certificate_file)
-        if credentials is None or credentials.identity.node_id != state.node_id:
-            raise FailedPrecondition(
-                f"{self._settings.certificate_file} is missing or of another node than"
-                f" {self._settings.node_file} says: restore it, or remove both and join again"
-            )
-        self._start(state, credentials)
-        self._kept = True
-        log.info("node.resumed", node_id=state.node_id, cluster_id=state.cluster_id)
 
     def _start(self, state: NodeState, credentials: NodeCredentials, **founding: Any) -> Membership:
         member = Membership(

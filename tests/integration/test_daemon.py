@@ -319,6 +319,30 @@ def test_a_failed_init_leaves_nothing(tmp_path: Path) -> None:
         made["m1"].init()
 
 
+def test_leftovers_of_an_interrupted_start_are_cleared_away(tmp_path: Path) -> None:
+    with daemons(tmp_path, "m1") as made:
+        made["m1"].init()
+        made["m1"].stop(signal.SIGKILL)
+        state = made["m1"].directory / "s"
+        (state / "node.json").unlink()  # as if it was killed just before it became a member for good
+        made["m1"].start()
+        assert made["m1"].info().state == control.InfoResponse.STATE_INACTIVE
+        assert {entry.name for entry in state.iterdir()} <= {"swarmd.lock", "images"}
+        made["m1"].init()
+
+
+def test_a_node_with_damaged_files_says_which(tmp_path: Path) -> None:
+    with daemons(tmp_path, "m1") as made:
+        made["m1"].init()
+        made["m1"].stop()
+        path = made["m1"].directory / "s" / "certificates" / "node.pem"
+        path.write_bytes(path.read_bytes()[:500])
+        command = [sys.executable, "-m", "swarm.daemon", *made["m1"].arguments]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+        assert ended.returncode == 1
+        assert f"{path} is damaged" in ended.stderr
+
+
 def test_no_secret_gets_into_the_logs(tmp_path: Path) -> None:
     with daemons(tmp_path, "m1", "m2", "w1") as made:
         tokens = made["m1"].init()
