@@ -1,7 +1,12 @@
 """A disk under virtual power: what was not synced may be gone, or half there, after a cut."""
 
 import random
+from collections.abc import Callable
 from pathlib import PurePosixPath
+
+
+class PowerCut(BaseException):
+    """The machine goes dark in the middle of an operation: no cleaning up, whatever the code intends."""
 
 
 class Inode:
@@ -15,11 +20,13 @@ class Inode:
 class SimFile:
     """An open file; the interface of `swarm.manager.raft.disk.DiskFile`."""
 
-    def __init__(self, inode: Inode, name: str) -> None:
+    def __init__(self, disk: "SimDisk", inode: Inode, name: str) -> None:
+        self._disk = disk
         self._inode = inode
         self.path = PurePosixPath(name)
 
     def append(self, data: bytes) -> None:
+        self._disk.operate()
         self._inode.data += data
 
     def read(self, offset: int, size: int) -> bytes:
@@ -29,10 +36,12 @@ class SimFile:
         return len(self._inode.data)
 
     def truncate(self, size: int) -> None:
+        self._disk.operate()
         del self._inode.data[size:]
         self._inode.synced = min(self._inode.synced, size)
 
     def sync(self) -> None:
+        self._disk.operate()
         self._inode.synced = len(self._inode.data)
 
     def close(self) -> None:
@@ -44,22 +53,35 @@ class SimDisk:
 
     directory = PurePosixPath("/simulated")
 
-    def __init__(self) -> None:
+    def __init__(self, cut_now: Callable[[], bool] = lambda: False) -> None:
+        """`cut_now` decides before every operation whether the power goes."""
+        self.cut_now = cut_now
+        self._dark = False
         self._names: dict[str, Inode] = {}
         self._durable_names: dict[str, Inode] = {}
 
+    def operate(self) -> None:
+        """Raise PowerCut if the power goes now, or has gone."""
+        if self._dark or self.cut_now():
+            self._dark = True
+            raise PowerCut
+
     def create(self, name: str) -> SimFile:
+        self.operate()
         self._names[name] = Inode()
-        return SimFile(self._names[name], name)
+        return SimFile(self, self._names[name], name)
 
     def open(self, name: str) -> SimFile:
-        return SimFile(self._names[name], name)
+        return SimFile(self, self._names[name], name)
 
     def rename(self, old: str, new: str) -> None:
+        self.operate()
         self._names[new] = self._names.pop(old)
+        self.operate()  # the name has changed, but only in memory
         self._durable_names = dict(self._names)
 
     def remove(self, name: str) -> None:
+        self.operate()
         self._names.pop(name, None)
 
     def names(self) -> list[str]:
@@ -67,6 +89,7 @@ class SimDisk:
 
     def cut_power(self, rng: random.Random) -> None:
         """Lose what was not synced; of the end of each file, any part may have made it, or be zeros."""
+        self._dark = False
         self._names = dict(self._durable_names)
         for inode in self._names.values():
             kept = rng.randint(inode.synced, len(inode.data))

@@ -15,6 +15,7 @@ class Faults:
 
     crash: float = 0.0008  # of each member, between any two steps of its turn
     outage: float = 0.0  # of each member's power, right after it sent something
+    disk: float = 0.0  # of a member's power, before any operation of its disk
     cut: float = 0.008  # of some link, in one or both directions
     heal: float = 0.01  # of all links at once
     stall: float = 0.003  # of some member, up to half a second
@@ -38,6 +39,7 @@ class Chaos:
             alive = self._quorum_lives()
             cluster.crash_chance = self._faults.crash if alive else 0.0
             cluster.outage_chance = self._faults.outage if alive else 0.0
+            cluster.disk_chance = self._faults.disk if alive else 0.0
             self._break_something()
             self._use()
             cluster.step()

@@ -20,7 +20,7 @@ from swarm.manager.raft.outbox import Outbox
 from swarm.manager.raft.snapshots import Snapshot, SnapshotStore
 from swarm.manager.raft.turn import Turn
 from swarm.manager.store.proposer import FrozenState
-from tests.simulation.disk import SimDisk
+from tests.simulation.disk import PowerCut, SimDisk
 from tests.simulation.network import Network
 
 CLUSTER = "cluster"
@@ -285,6 +285,7 @@ class Cluster:
         self.stalled: dict[str, float] = {}  # member → until when it does not run
         self.crash_chance = 0.0  # between two steps of a turn
         self.outage_chance = 0.0  # of losing power right after messages went out
+        self.disk_chance = 0.0  # of losing power before an operation of a disk
         self.crashed: list[str] = []
         self._answer_first = answer_first
         self._commands = 0
@@ -296,16 +297,22 @@ class Cluster:
 
     def create(self, raft_id: str, membership: Membership) -> None:
         """Start a new member on an empty disk."""
-        self.disks[raft_id] = SimDisk()
-        DurableJournal.create(self.disks[raft_id], CLUSTER, raft_id, membership)
+        disk = SimDisk()
+        DurableJournal.create(disk, CLUSTER, raft_id, membership)
+        disk.cut_now = lambda: bool(self.disk_chance) and self.rng.random() < self.disk_chance
+        self.disks[raft_id] = disk
         self.start(raft_id)
 
     def start(self, raft_id: str) -> None:
         """Start a member from its disk."""
-        self.members[raft_id] = self.network.members[raft_id] = Member(
-            raft_id, self.disks[raft_id], self.network, self.clock, self.record, self.rng, self.timing,
-            answer_first=self._answer_first,
-        )  # fmt: skip
+        try:
+            self.members[raft_id] = self.network.members[raft_id] = Member(
+                raft_id, self.disks[raft_id], self.network, self.clock, self.record, self.rng, self.timing,
+                answer_first=self._answer_first,
+            )  # fmt: skip
+        except PowerCut:
+            self.disks[raft_id].cut_power(self.rng)
+            self.crashed.append(raft_id)
 
     def kill(self, raft_id: str, *, power: bool = True) -> None:
         """End a member at this very moment; with `power`, what it had not synced is lost."""
@@ -317,7 +324,7 @@ class Cluster:
 
     def heal(self) -> None:
         """End all faults."""
-        self.crash_chance = self.outage_chance = 0.0
+        self.crash_chance = self.outage_chance = self.disk_chance = 0.0
         self.network.cut.clear()
         self.stalled.clear()
         for raft_id in sorted(self.disks.keys() - self.members.keys()):
@@ -371,19 +378,29 @@ class Cluster:
 
     def _run(self, raft_id: str) -> None:
         member = self.members[raft_id]
-        member.host.work_off()
-        for step in member.steps:
-            if self.crash_chance and self.rng.random() < self.crash_chance:
-                self._crash(raft_id, power=self.rng.random() < 0.7)
-                return
-            step()
-            if step == member.send and self.outage_chance and self.rng.random() < self.outage_chance:
-                self._crash(raft_id, power=True)
-                return
+        try:
+            alive = self._take_turn(member)
+        except PowerCut:
+            alive = False
+            self._crash(raft_id, power=True)
+        if not alive:
+            return
         if member.core.is_leader:
             first = self.record.leaders.setdefault(member.core.term, raft_id)
             if first != raft_id:
                 self.record.violations.append(f"{first} and {raft_id} both lead term {member.core.term}")
+
+    def _take_turn(self, member: Member) -> bool:
+        member.host.work_off()
+        for step in member.steps:
+            if self.crash_chance and self.rng.random() < self.crash_chance:
+                self._crash(member.raft_id, power=self.rng.random() < 0.7)
+                return False
+            step()
+            if step == member.send and self.outage_chance and self.rng.random() < self.outage_chance:
+                self._crash(member.raft_id, power=True)
+                return False
+        return True
 
     def _crash(self, raft_id: str, *, power: bool) -> None:
         self.kill(raft_id, power=power)

@@ -25,6 +25,7 @@ SCENARIOS = {
     "five members, changing": (5, 20.0, Faults(membership=0.02), 6),
     "seven members": (7, 10.0, Faults(), 2),
     "power cuts": (3, 20.0, Faults(crash=0.002, outage=0.001), 6),
+    "power goes while writing": (3, 20.0, Faults(crash=0.0, disk=0.004, membership=0.005), 8),
     "links flap": (3, 10.0, Faults(cut=0.1, heal=0.1), 4),
     "much is written": (3, 20.0, HEAVY, 2),
     "alone": (1, 5.0, Faults(crash=0.004), 4),
