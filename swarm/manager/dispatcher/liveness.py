@@ -157,7 +157,7 @@ def _note_connection(record: _Record, now_s: float) -> None:
 def _judge(node: Node, record: _Record, period_s: float, now_s: float) -> NodeChange | None:
     grace_s = GRACE_PERIODS * period_s
     if record.silent_s(period_s, now_s) >= grace_s:
-        return _change(node, NODE_STATE_DOWN, f"no heartbeat for {grace_s:g} s", None)
+        return _change(node, NODE_STATE_DOWN, _silence(record, grace_s, now_s), None)
     held = record.newest()
     if held is not None:
         return _change(node, NODE_STATE_READY, "", held)
@@ -165,6 +165,12 @@ def _judge(node: Node, record: _Record, period_s: float, now_s: float) -> NodeCh
     if gone_s is not None and now_s - gone_s >= RECONNECT_S and node.status.state == NODE_STATE_READY:
         return _change(node, NODE_STATE_DISCONNECTED, "its session ended; it is expected back", None)
     return None
+
+
+def _silence(record: _Record, grace_s: float, now_s: float) -> str:
+    if record.heard_s >= record.known_s:
+        return f"no heartbeat for {grace_s:g} s"
+    return f"no heartbeat since this leader was elected {now_s - record.known_s:.1f} s ago"
 
 
 def _change(node: Node, state: "NodeState", message: str, held: _Held | None) -> NodeChange | None:
