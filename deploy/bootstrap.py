@@ -19,15 +19,20 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 OLDEST = (3, 11)
 
-# Program -> Debian package. Tests also use the second OCI runtime and a real registry.
+# Program -> Debian package. Tests also use the second OCI runtime, a real registry and a firewall.
 RUN_PROGRAMS = {
     "crun": "crun",
     "conmon": "conmon",
     "nft": "nftables",
     "busybox": "busybox-static",
-    "ip": "iproute2",
 }
-TEST_PROGRAMS = {**RUN_PROGRAMS, "runc": "runc", "docker-registry": "docker-registry"}
+TEST_PROGRAMS = {
+    **RUN_PROGRAMS,
+    "runc": "runc",
+    "docker-registry": "docker-registry",
+    "ip": "iproute2",
+    "iptables": "iptables",
+}
 
 
 def main() -> int:

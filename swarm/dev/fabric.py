@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
-from swarm.agent.network import links, namespaces, nft
+from swarm.agent.network import firewall, links, namespaces, nft
 from swarm.agent.network.netlink import Netlink
-from swarm.dev import firewall
 from swarm.dev.plan import Node, Plan
 
 _EVERYWHERE = ip_network("0.0.0.0/0")
 _LO, _NODE_INDEX = 1, 2
-_BRIDGE, _BRIDGE_INDEX, _HOST_PORT, _HOST_PORT_INDEX = "br0", 2, "host", 3
+_BRIDGE, _BRIDGE_INDEX, _HOST_PORT, _HOST_PORT_INDEX = "br0", 2, "host", 999
 _NODE_PORTS, _ISLANDS = 100, 1000  # where their interface numbers begin
 
 
@@ -40,7 +39,7 @@ def ensure(plan: Plan) -> None:
 
 def remove(plan: Plan) -> None:
     """Remove wires, namespaces and rules, whatever of them there is."""
-    firewall.close(plan.host_link)
+    firewall.forget(plan.host_link)
     if nft.available():
         nft.run(f"add table ip {plan.table}\ndelete table ip {plan.table}\n")
     with Netlink() as host:
@@ -104,13 +103,12 @@ def _connect_host(plan: Plan, host: Netlink, switch: Netlink) -> None:
     stale = links.find_link(host, plan.host_link)
     if stale is not None:
         host.run(links.delete_link(stale.index))
-    with plan.switch.open("rb") as namespace:
-        inner = links.End(_HOST_PORT, _HOST_PORT_INDEX, namespace=namespace.fileno())
-        host.run(links.veth(links.End(plan.host_link, up=True), inner))
+    with namespaces.OWN.open("rb") as own:
+        inner = links.End(_HOST_PORT, _HOST_PORT_INDEX, up=True, master=_BRIDGE_INDEX)
+        switch.run(links.veth(inner, links.End(plan.host_link, namespace=own.fileno())))
     link = links.find_link(host, plan.host_link)
     assert link is not None
-    switch.run(links.set_master(_HOST_PORT_INDEX, _BRIDGE_INDEX), links.set_up(_HOST_PORT_INDEX))
-    host.run(links.address(link.index, plan.host_address, plan.subnet.prefixlen))
+    host.run(links.set_up(link.index), links.address(link.index, plan.host_address, plan.subnet.prefixlen))
 
 
 def _connect_node(plan: Plan, node: Node, switch: Netlink) -> None:
@@ -137,7 +135,7 @@ def _open_way_out(plan: Plan) -> None:
         f"flush chain {table} postrouting\n"
         f"add rule {table} postrouting ip saddr {plan.subnet} ip daddr != {plan.subnet} masquerade\n"
     )
-    firewall.open_for(plan.host_link)
+    firewall.let_through(plan.host_link)
 
 
 def _remove_empty_islands(switch: Netlink) -> None:

@@ -10,9 +10,12 @@ from swarm.errors import InvalidArgument
 
 GATEWAY = IPv4Address("169.254.1.1")  # the same in every task; nobody else has it, no ARP asks for it
 GATEWAY_MAC = "ee:ee:ee:ee:ee:ee"
-ROUTER_INDEX = 2  # of the router's end of the uplink, and of a task's eth0: the first after lo
+# Numbers of interfaces. Both ends of a cable must not have the same: the kernel would take up to a second to
+# notice that such a cable is connected.
+ROUTER_INDEX = 999
 ROUTER_LINK = "uplink"
 TASK_INDEX = 2
+_FIRST_TASK_LINK = 1000
 TASK_LINK = "eth0"
 
 
@@ -78,7 +81,7 @@ class Layout:
 
     def index(self, address: IPv4Address) -> int:
         """Return the number of the router's interface to the task with this address."""
-        return 1000 + int(address) - int(self.subnet.network_address)
+        return _FIRST_TASK_LINK + int(address) - int(self.subnet.network_address)
 
     def link(self, address: IPv4Address) -> str:
         """Return the name of the router's interface to the task with this address."""

@@ -36,6 +36,7 @@ _UNICAST, _UNREACHABLE = 1, 7
 _GLOBAL, _LINK_SCOPE, _NOWHERE = 0, 253, 255
 _ONLINK = 4
 _IFLA_ADDRESS, _IFLA_NAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_INFO, _IFLA_NS_FD = 1, 3, 4, 10, 18, 28
+_IFLA_QDISC, _DROPS_ALL = 6, b"noop\0"
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_SOURCE, _RTA_TABLE = 1, 4, 5, 7, 15
 
@@ -62,6 +63,7 @@ class Link:
     mtu: int
     up: bool
     master: int
+    carries: bool  # packets are sent, not dropped: false for a moment after the other end was switched on
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,12 @@ def list_links(netlink: Netlink) -> Sequence[Link]:
     return [_parse_link(reply) for reply in replies if reply.kind == _NEW_LINK]
 
 
+def get_link(netlink: Netlink, index: int) -> Link:
+    """Return the interface with that number; raises NetlinkError when there is none."""
+    body = _LINK.pack(0, 0, index, 0, 0)
+    return _parse_link(netlink.ask(Request(_GET_LINK, 0, body, f"look at interface {index}")))
+
+
 def list_routes(netlink: Netlink) -> Sequence[Route]:
     """Return the IPv4 routes of the socket's namespace, local ones included."""
     body = _ROUTE.pack(AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -205,6 +213,7 @@ def _parse_link(reply: Reply) -> Link:
         mtu=_number(found.get(_IFLA_MTU)),
         up=bool(flags & _UP),
         master=_number(found.get(_IFLA_MASTER)),
+        carries=found.get(_IFLA_QDISC) != _DROPS_ALL,
     )
 
 

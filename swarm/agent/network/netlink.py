@@ -111,6 +111,17 @@ class Netlink:
                     raise _error(request, -struct.unpack_from("=i", payload)[0], flags, payload)
                 replies.append(Reply(kind, payload))
 
+    def ask(self, request: Request) -> Reply:
+        """Return the one object asked for."""
+        self._socket.send(self._encode(request, _REQUEST))
+        while True:
+            for sequence, kind, flags, payload in _messages(self._socket.recv(1 << 16)):
+                if sequence != self._sequence:
+                    continue
+                if kind == _ERROR:
+                    raise _error(request, -struct.unpack_from("=i", payload)[0], flags, payload)
+                return Reply(kind, payload)
+
     def _encode(self, request: Request, flags: int) -> bytes:
         self._sequence += 1
         length = _HEADER.size + len(request.body)

@@ -4,11 +4,12 @@ For the one thread that works on the network: it enters other namespaces for a m
 """
 
 import errno
+import time
 from collections.abc import Sequence
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 
-from swarm.agent.network import conntrack, links, namespaces, nft, rules
+from swarm.agent.network import conntrack, firewall, links, namespaces, nft, rules
 from swarm.agent.network.base import PublishedPort
 from swarm.agent.network.layout import (
     GATEWAY,
@@ -25,6 +26,7 @@ from swarm.errors import FailedPrecondition
 _EVERYWHERE = ip_network("0.0.0.0/0")
 _LO = 1
 _SYSCTL = Path("/proc/sys/net/ipv4")
+_CARRIER_TRIES, _CARRIER_PAUSE_S = 200, 0.0005
 
 
 def ensure_router(layout: Layout) -> bool:
@@ -33,12 +35,13 @@ def ensure_router(layout: Layout) -> bool:
     with Netlink() as node, _netlink_in(layout.router) as router:
         _refuse_overlap(layout, node)
         if links.find_link(node, layout.uplink) is None or links.find_link(router, ROUTER_LINK) is None:
-            _cable(layout, node, _underlay_mtu(node))
+            _cable(layout, node, router)
             made = True
         uplink = links.find_link(node, layout.uplink)
         assert uplink is not None
         _address_uplink(layout, node, uplink.index, router)
     _set_sysctls(layout)
+    firewall.let_through(layout.uplink)
     return made
 
 
@@ -109,6 +112,7 @@ def teardown(layout: Layout) -> None:
     """Remove the router, every namespace and the rules."""
     if nft.available():
         nft.run(rules.teardown(layout))
+    firewall.forget(layout.uplink)
     with Netlink() as node:
         uplink = links.find_link(node, layout.uplink)
         if uplink is not None:
@@ -146,13 +150,16 @@ def _underlay_mtu(node: Netlink) -> int:
     return min(sizes, default=1500)
 
 
-def _cable(layout: Layout, node: Netlink, mtu: int) -> None:
+def _cable(layout: Layout, node: Netlink, router: Netlink) -> None:
     stale = links.find_link(node, layout.uplink)
     if stale is not None:
         node.run(links.delete_link(stale.index))
-    with layout.router.open("rb") as router:
-        inner = links.End(ROUTER_LINK, ROUTER_INDEX, mtu=mtu, namespace=router.fileno())
-        node.run(links.veth(links.End(layout.uplink, mtu=mtu, up=True), inner))
+    mtu = _underlay_mtu(node)
+    inner_mac, outer_mac = links.mac_of(layout.router_address), links.mac_of(layout.node_address)
+    # Made from the router's side: only that side may choose its number and leave the other to the kernel.
+    with namespaces.OWN.open("rb") as own:
+        outer = links.End(layout.uplink, mac=outer_mac, mtu=mtu, namespace=own.fileno())
+        router.run(links.veth(links.End(ROUTER_LINK, ROUTER_INDEX, inner_mac, mtu, up=True), outer))
 
 
 def _address_uplink(layout: Layout, node: Netlink, uplink: int, router: Netlink) -> None:
@@ -161,6 +168,7 @@ def _address_uplink(layout: Layout, node: Netlink, uplink: int, router: Netlink)
         links.set_up(_LO),
         links.set_up(ROUTER_INDEX),
         links.address(ROUTER_INDEX, layout.router_address, 32),
+        links.neighbour(ROUTER_INDEX, layout.node_address, links.mac_of(layout.node_address)),
         links.route(ip_network(layout.node_address), ROUTER_INDEX),
         links.route(_EVERYWHERE, ROUTER_INDEX, layout.node_address),
         links.unreachable(subnet),
@@ -168,6 +176,7 @@ def _address_uplink(layout: Layout, node: Netlink, uplink: int, router: Netlink)
     node.run(
         links.set_up(uplink),
         links.address(uplink, layout.node_address, 32),
+        links.neighbour(uplink, layout.router_address, links.mac_of(layout.router_address)),
         links.route(subnet, uplink, layout.router_address, layout.node_address),
     )
 
@@ -204,6 +213,15 @@ def _connect(layout: Layout, router: Netlink, path: Path, address: IPv4Address) 
         )
     # The route comes last: where it is, everything before it is.
     router.run(links.neighbour(index, address, mac), links.route(ip_network(address), index))
+    _wait_until_it_carries(router, index)
+
+
+def _wait_until_it_carries(router: Netlink, index: int) -> None:
+    """The kernel connects the end of a cable that was up first a moment later: wait, or packets are lost."""
+    for _ in range(_CARRIER_TRIES):
+        if links.get_link(router, index).carries:
+            return
+        time.sleep(_CARRIER_PAUSE_S)
 
 
 def _netlink_in(path: Path) -> Netlink:

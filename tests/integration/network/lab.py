@@ -42,9 +42,9 @@ class Lab:
             node = Netlink()
         with outside, node, self.node.open("rb") as fd:
             outside.run(
-                links.veth(links.End("eth0", 2, up=True), links.End("eth0", 2, namespace=fd.fileno()))
+                links.veth(links.End("eth0", 3, up=True), links.End("eth0", 2, namespace=fd.fileno()))
             )
-            outside.run(links.set_up(1), links.address(2, ip_address(OUTSIDE), 24))
+            outside.run(links.set_up(1), links.address(3, ip_address(OUTSIDE), 24))
             node.run(links.set_up(1), links.set_up(2), links.address(2, ip_address(NODE), 24))
             node.run(links.route(ip_network("0.0.0.0/0"), 2, ip_address(OUTSIDE)))
 

@@ -229,6 +229,32 @@ def test_a_subnet_that_the_node_uses_already_is_refused(lab: Lab) -> None:
         lab.agent.call("setup")
 
 
+@pytest.mark.parametrize("chain", ["FORWARD", "DOCKER-USER"])
+def test_a_machine_that_drops_what_it_forwards_makes_an_exception_for_tasks(lab: Lab, chain: str) -> None:
+    lab.agent.call("teardown")
+    with namespaces.entered(lab.node):
+        if chain != "FORWARD":
+            iptables("-N", chain)
+            iptables("-A", "FORWARD", "-j", chain)
+        iptables("-P", "FORWARD", "DROP")
+        before = iptables("-S")
+    for _ in range(2):
+        lab.agent.call("setup")
+    task = lab.agent.attach("task1", ("tcp", 8080, 80))
+    lab.serve(task.netns, 80)
+    lab.serve(lab.outside, 7000)
+    assert lab.ask(lab.outside, NODE, 8080) == OUTSIDE
+    assert lab.ask(task.netns, OUTSIDE, 7000) == NODE
+    lab.agent.call("teardown")
+    with namespaces.entered(lab.node):
+        assert iptables("-S") == before
+
+
+def iptables(*arguments: str) -> str:
+    done = subprocess.run(["iptables", "-w", *arguments], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
 def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
