@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import sys
@@ -108,13 +109,12 @@ async def _serve(settings: Settings) -> None:
 
     from swarm.clock import SystemClock
     from swarm.node.node import Node, swarm_version
-    from swarm.telemetry.metrics import Metrics
 
     log = structlog.get_logger("swarm.daemon")
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    metrics = Metrics()
+    metrics = functools.cache(_make_metrics)
     node = Node(settings, SystemClock(), metrics)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(node.stop)
@@ -133,8 +133,17 @@ async def _serve(settings: Settings) -> None:
     log.info("daemon.stopped")
 
 
+def _make_metrics() -> "Metrics":
+    """Return the registry; the library, 3 MB, is loaded for managers and for nodes that are scraped."""
+    from swarm.telemetry.metrics import Metrics
+
+    return Metrics()
+
+
 @contextlib.asynccontextmanager
-async def _telemetry(settings: Settings, node: "Node", metrics: "Metrics") -> AsyncIterator[None]:
+async def _telemetry(
+    settings: Settings, node: "Node", metrics: "Callable[[], Metrics]"
+) -> AsyncIterator[None]:
     """Serve /metrics and /healthz; a taken port is no reason not to run containers."""
     import structlog
 
@@ -145,7 +154,7 @@ async def _telemetry(settings: Settings, node: "Node", metrics: "Metrics") -> As
         return
 
     async def page() -> bytes:
-        return metrics.render(await node.sample())
+        return metrics().render(await node.sample())
 
     host, port = split_address(settings.metrics_addr)
     server = TelemetryServer(host, port, page, node.health)

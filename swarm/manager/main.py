@@ -47,7 +47,8 @@ from swarm.runtime.images.registry import RegistryClient
 from swarm.runtime.images.store import LocalImageStore
 from swarm.security.authorization import AuthorizationInterceptor, TlsCaller
 from swarm.security.tls import SERVER_OPTIONS, NodeCredentials
-from swarm.telemetry.metrics import ManagerSample, Metrics
+from swarm.telemetry.metrics import Metrics
+from swarm.telemetry.samples import ManagerSample
 from swarm.telemetry.server import Health
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from typing import Protocol
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.api.v1.types_pb2 import NodeState, TaskState
 from swarm.manager.store.tables import ReadView
-from swarm.telemetry.metrics import ManagerSample
+from swarm.telemetry.samples import ManagerSample
 
 SLICE = 5_000  # tasks counted before others get a turn: about 2 ms
 

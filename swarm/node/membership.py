@@ -20,11 +20,11 @@ from swarm.node.state import NodeState, managers_of
 from swarm.runtime.images.store import LocalImageStore
 from swarm.security.identity import Role, certificate_role
 from swarm.security.tls import NodeCredentials
-from swarm.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:  # a worker must not pay for what only managers need
     from swarm.manager.founding import Foundation
     from swarm.manager.main import Manager
+    from swarm.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class Membership:
         credentials: NodeCredentials,
         images: LocalImageStore,
         clock: Clock,
-        metrics: Metrics,
+        metrics: Callable[[], "Metrics"],
         *,
         foundation: "Foundation | None" = None,
         on_state: Callable[[NodeState], None],
@@ -218,7 +218,7 @@ class Membership:
             self.credentials,
             self.images,
             self._clock,
-            self._metrics,
+            self._metrics(),
             seat,
             foundation=self._foundation,
             on_fatal=end,

@@ -1,10 +1,10 @@
 """This machine as a node: outside a cluster, becoming a member, being one, leaving."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -25,8 +25,11 @@ from swarm.runtime.images.store import LocalImageStore
 from swarm.security.identity import node_role
 from swarm.security.tls import NodeCredentials
 from swarm.security.tokens import format_token, parse_token
-from swarm.telemetry.metrics import Metrics, NodeSample
+from swarm.telemetry.samples import NodeSample
 from swarm.telemetry.server import Health
+
+if TYPE_CHECKING:
+    from swarm.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -40,8 +43,8 @@ R = TypeVar("R")
 class Node:
     """The life of this node: `resume`, then serve what people ask, at the end `stop`."""
 
-    def __init__(self, settings: Settings, clock: Clock, metrics: Metrics) -> None:
-        """The folders of `settings` belong to this process alone."""
+    def __init__(self, settings: Settings, clock: Clock, metrics: Callable[[], "Metrics"]) -> None:
+        """The folders of `settings` belong to this process alone; `metrics` is called by managers only."""
         self._settings = settings
         self._clock = clock
         self._metrics = metrics

@@ -2,7 +2,7 @@
 
 from swarm.agent.main import Agent
 from swarm.api.v1.types_pb2 import TaskState
-from swarm.telemetry.metrics import AgentSample, TaskUse, count_by
+from swarm.telemetry.samples import AgentSample, TaskUse, count_by
 
 # What a container can be in; tasks before and after have none.
 _STATES = ("preparing", "ready", "starting", "running", "complete", "shutdown", "failed", "rejected")

@@ -1,7 +1,6 @@
 """All metrics of a node, in one place. Most are computed when somebody asks, from what is known then."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,51 +13,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from swarm.telemetry.samples import AgentSample, ManagerSample, NodeSample
+
 # A commit is one fsync on a majority: around a millisecond on an SSD, seconds when something is wrong.
 COMMIT_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-
-
-@dataclass(frozen=True, slots=True)
-class ManagerSample:
-    """What a manager knows of the cluster. Every manager tells; `leader` says whom to believe."""
-
-    leader: bool
-    raft_term: int
-    raft_commit_index: int
-    store_index: int
-    services: int
-    managers: int
-    nodes: Mapping[str, int] = field(default_factory=dict)  # by state
-    tasks: Mapping[str, int] = field(default_factory=dict)  # by state
-
-
-@dataclass(frozen=True, slots=True)
-class TaskUse:
-    """What one running task uses of its node."""
-
-    service: str
-    task: str  # service.slot
-    cpu_seconds: float
-    memory_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class AgentSample:
-    """What an agent knows of its node."""
-
-    connected: bool  # has a session with a manager
-    containers: Mapping[str, int] = field(default_factory=dict)  # by state
-    uses: Sequence[TaskUse] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class NodeSample:
-    """Everything a scrape needs; a part is None while the node does not have it."""
-
-    manager: ManagerSample | None = None
-    agent: AgentSample | None = None
-    certificate_expires_at_s: float | None = None  # seconds since the epoch
 
 
 class Metrics:
@@ -145,11 +103,3 @@ def _by_state(name: str, text: str, counts: Mapping[str, int]) -> Metric:
     for state, count in sorted(counts.items()):
         family.add_metric((state,), count)
     return family
-
-
-def count_by(states: Iterable[str], all_states: Iterable[str]) -> dict[str, int]:
-    """Return how often each state occurs, with zero for those that do not: a series must not vanish."""
-    counts = dict.fromkeys(all_states, 0)
-    for state in states:
-        counts[state] = counts.get(state, 0) + 1
-    return counts

@@ -8,10 +8,9 @@ from http import HTTPStatus
 
 import structlog
 
-from swarm.telemetry.metrics import CONTENT_TYPE
-
 log = structlog.get_logger(__name__)
 
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 REQUEST_BYTES_MAX = 8 * 1024
 REQUEST_TIMEOUT_S = 10.0
 CONNECTIONS_MAX = 32
@@ -121,7 +120,7 @@ class TelemetryServer:
 
     async def _page(self, path: str) -> Answer:
         if path == "/metrics":
-            return Answer(200, CONTENT_TYPE, await self._metrics())
+            return Answer(200, METRICS_TYPE, await self._metrics())
         if path == "/healthz":
             return health_answer(self._health())
         return _text(404, "there are /metrics and /healthz")

@@ -2,7 +2,8 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from swarm.telemetry.metrics import AgentSample, ManagerSample, Metrics, NodeSample, TaskUse, count_by
+from swarm.telemetry.metrics import Metrics
+from swarm.telemetry.samples import AgentSample, ManagerSample, NodeSample, TaskUse, count_by
 
 SAMPLE = NodeSample(
     manager=ManagerSample(

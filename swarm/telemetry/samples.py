@@ -1,0 +1,54 @@
+"""What the parts of a node tell about themselves when they are asked: numbers of one moment."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerSample:
+    """What a manager knows of the cluster. Every manager tells; `leader` says whom to believe."""
+
+    leader: bool
+    raft_term: int
+    raft_commit_index: int
+    store_index: int
+    services: int
+    managers: int
+    nodes: Mapping[str, int] = field(default_factory=dict)  # by state
+    tasks: Mapping[str, int] = field(default_factory=dict)  # by state
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUse:
+    """What one running task uses of its node."""
+
+    service: str
+    task: str  # service.slot
+    cpu_seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSample:
+    """What an agent knows of its node."""
+
+    connected: bool  # has a session with a manager
+    containers: Mapping[str, int] = field(default_factory=dict)  # by state
+    uses: Sequence[TaskUse] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSample:
+    """Everything a scrape needs; a part is None while the node does not have it."""
+
+    manager: ManagerSample | None = None
+    agent: AgentSample | None = None
+    certificate_expires_at_s: float | None = None  # seconds since the epoch
+
+
+def count_by(states: Iterable[str], all_states: Iterable[str]) -> dict[str, int]:
+    """Return how often each state occurs, with zero for those that do not: a series must not vanish."""
+    counts = dict.fromkeys(all_states, 0)
+    for state in states:
+        counts[state] = counts.get(state, 0) + 1
+    return counts
