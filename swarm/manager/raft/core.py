@@ -453,3 +453,5 @@ class Core(SyncObj):
         super()._SyncObj__onNodeDisconnected(node)
         if self.is_leader and node in self.followers:
             self.leading.on_disconnected(node)
+        elif node.id == self.leader_id:
+            self.election.suspect_leader()

@@ -4,6 +4,7 @@ Before a real election, which raises the term and deposes whoever leads, a membe
 win: others say yes only if its log is as new as theirs and they have heard of no leader for a while.
 """
 
+import random
 from typing import TYPE_CHECKING
 
 from pysyncobj.node import Node
@@ -70,6 +71,17 @@ class Election:
         if len(supporters.intersection(core.history.current.voters)) >= core.history.current.quorum:
             self._round = None
             self.force()
+
+    def suspect_leader(self) -> None:
+        """The connection to the leader broke: its process may have died. Two silent heartbeats will tell.
+
+        A leader that lives is heard before that, on its own stream to us, and nothing happens.
+        """
+        core = self._core
+        silence_s = 2 * core.timing.heartbeat_s
+        core.heard_leader_at = min(core.heard_leader_at, core.now() - core.timing.election_min_s + silence_s)
+        patience_s = silence_s + random.uniform(0.5, 2.5) * core.timing.heartbeat_s  # noqa: S311  # no secret
+        core.election_deadline = min(core.election_deadline, core.now() + patience_s)
 
     def force(self) -> None:
         """Campaign at the next tick."""

@@ -56,6 +56,7 @@ class PeerTransport(Outbox):
         self._closing: set[asyncio.Task[None]] = set()
         self._guests: dict[str, RaftMember] = {}  # connected, and not known from the log, or not there
         self._streams: dict[str, object] = {}  # raft id → the incoming stream that counts
+        self._serving: set[asyncio.Task[Any]] = set()
         self._turn_bytes: dict[str, int] = {}  # queued in this turn, by member
         self._outgoing: list[tuple[str, bytes]] = []
         self._taken_bytes = 0  # read from streams, ever; only the event loop writes it
@@ -165,6 +166,8 @@ class PeerTransport(Outbox):
         """Close all streams."""
         self._stopped = True
         self._reconcile()
+        for task in self._serving:
+            task.cancel()  # the others learn at once that this member is gone
         while self._closing:
             await asyncio.wait(self._closing)
 
@@ -185,16 +188,28 @@ class PeerTransport(Outbox):
         The caller has checked `refusal` and that `member.node_id` is what the peer's certificate says.
         """
         stream = self._open(member)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         try:
-            async for batch in batches:
-                if self._streams.get(member.raft_id) is not stream:
-                    break  # the member has opened another one: what comes late here is out of order
-                reason = self.refusal(member)
-                if reason:
-                    return reason
-                await self._take(member.raft_id, batch)
+            return await self._serve(member, stream, batches)
+        except asyncio.CancelledError:
+            if not self._stopped:
+                raise
+            task.uncancel()
+            raise Unavailable("this manager is stopping") from None
         finally:
+            self._serving.discard(task)
             self._shut(member.raft_id, stream)
+
+    async def _serve(self, member: RaftMember, stream: object, batches: AsyncIterator[Any]) -> str:
+        async for batch in batches:
+            if self._streams.get(member.raft_id) is not stream:
+                break  # the member has opened another one: what comes late here is out of order
+            reason = self.refusal(member)
+            if reason:
+                return reason
+            await self._take(member.raft_id, batch)
         return ""
 
     async def _take(self, raft_id: str, batch: RaftBatch) -> None:
