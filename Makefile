@@ -44,7 +44,7 @@ proto: setup ## generate swarm/api/v1 from proto/
 	$(BIN)/python tools/gen_proto.py
 
 bench: setup ## run the benchmarks
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.side_by_side
 
 clean: ## remove what can be made again, .venv included
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

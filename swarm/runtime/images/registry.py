@@ -4,16 +4,18 @@ A password goes to the registry it is meant for and to the token server that reg
 unless plain HTTP is allowed for that host; never along a redirect to another host.
 """
 
+from __future__ import annotations  # so that no signature loads httpx
+
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import structlog
 
 from swarm.errors import InvalidArgument, NotFound, SwarmError, Unauthenticated, Unavailable
+from swarm.lazy import lazily
 from swarm.runtime.images.base import Credentials
 from swarm.runtime.images.digests import check_digest, digest_of
 from swarm.runtime.images.limits import Limits
@@ -27,6 +29,11 @@ from swarm.runtime.images.registry_auth import (
     may_use_plain_http,
     parse_challenges,
 )
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = lazily("httpx")  # 4 MB of memory that a node without a registry does not need
 
 log = structlog.get_logger(__name__)
 

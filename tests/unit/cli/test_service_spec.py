@@ -1,4 +1,4 @@
-"""Options of `service create` and `service update` become a spec that says what the user said, and no more."""
+"""Options of `service create` and `service update` become a spec that says what the user said, no more."""
 
 import click
 import pytest
@@ -79,7 +79,8 @@ def test_removing_what_is_not_there_is_an_error():
 def test_resources_and_restart_policy_are_in_the_units_of_the_api():
     spec = created(
         "--limit-cpu", "0.5", "--limit-memory", "64m", "--reserve-cpu", "0.25", "--restart-delay", "2s",
-        "--restart-max-attempts", "3", "--restart-condition", "on-failure", "--stop-grace-period", "1m", "web:1",
+        "--restart-max-attempts", "3", "--restart-condition", "on-failure",
+        "--stop-grace-period", "1m", "web:1",
     )  # fmt: skip
     assert spec.task.resources.limits.nano_cpus == 500_000_000
     assert spec.task.resources.limits.memory_bytes == 64 << 20
