@@ -22,7 +22,7 @@ def _tell_join(addr: str, token: str) -> None:
 @click.option("--listen-addr", default="", help="Address to listen on (default 0.0.0.0:2377).")
 @click.option("--availability", type=AVAILABILITIES, default="active", show_default=True)
 @click.option("--task-history-limit", type=int, help="Finished tasks kept per slot (default 5).")
-@click.option("--dispatcher-heartbeat", help="How often agents report, e.g. 5s.")
+@click.option("--dispatcher-heartbeat", help="How often agents must be heard (default 2.5s).")
 @click.option("--cert-expiry", help="How long node certificates are valid, e.g. 2160h.")
 @click.option("--snapshot-interval", type=int, help="Log entries between Raft snapshots.")
 @click.pass_obj

@@ -133,10 +133,10 @@ class Manager:
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
+        await self.raft.stop()  # first: its streams would hold the server until the grace is over
         await self._server.stop(STOP_GRACE_S)
         await self.control.close()
         await self._registry.close()
-        await self.raft.stop()
         self._credentials.trust_tokens("", "")
         log.info("manager.stopped", node_id=self._node_id)
 

@@ -24,5 +24,8 @@ class Leadership(Protocol):
     def members(self) -> tuple[RaftMember, ...]:
         """All managers."""
 
+    def reachable(self, raft_id: str) -> bool:
+        """Tell whether a manager is connected with this one."""
+
     async def barrier(self, timeout_s: float) -> int:
         """Return an index after which this manager is known to have led; raises NotLeader or NoQuorum."""

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 from swarm.api.v1.dispatcher_pb2 import SessionState
 from swarm.api.v1.objects_pb2 import Cluster, Node
+from swarm.api.v1.specs_pb2 import ClusterSpec
 from swarm.api.v1.types_pb2 import (
     NODE_STATE_DISCONNECTED,
     NODE_STATE_DOWN,
@@ -29,8 +30,8 @@ from swarm.api.v1.types_pb2 import (
     NodeState,
 )
 from swarm.clock import SECOND
+from swarm.model import defaults
 
-DEFAULT_PERIOD_NS = 2_500_000_000
 STRETCH_NS_PER_NODE = 5_000_000  # 1,000 nodes: 5 s
 MINIMUM_PERIOD_NS = 100_000_000  # below it heartbeats are most of what a cluster does
 
@@ -42,9 +43,7 @@ RECONNECT_S = 1.0
 
 def heartbeat_period_ns(cluster: Cluster | None, node_count: int) -> int:
     """Return the period (nanoseconds) in which agents must be heard: as configured, or longer."""
-    configured = DEFAULT_PERIOD_NS
-    if cluster is not None and cluster.spec.HasField("heartbeat_period_ns"):
-        configured = cluster.spec.heartbeat_period_ns
+    configured = defaults.heartbeat_period_ns(cluster.spec if cluster is not None else ClusterSpec())
     return max(configured, node_count * STRETCH_NS_PER_NODE, MINIMUM_PERIOD_NS)
 
 
@@ -76,6 +75,11 @@ class _Record:
     by_manager: dict[str, _Held] = field(default_factory=dict)
     disconnected_s: float | None = None  # since when no manager has a session
 
+    def __post_init__(self) -> None:
+        """Nobody has told of a session yet: a node that is not reported has lost it."""
+        if self.disconnected_s is None:
+            self.disconnected_s = self.known_s
+
     def connected(self) -> bool:
         return any(held.connected for held in self.by_manager.values())
 
@@ -92,9 +96,13 @@ class _Record:
 class LivenessTable:
     """Who was heard when, as told by all managers. Times are seconds of the leader's monotonic clock."""
 
-    def __init__(self, now_s: float) -> None:
-        """Start at the moment leadership was won."""
-        self._records: dict[str, _Record] = {}
+    def __init__(self, now_s: float, suspects: Iterable[str] = ()) -> None:
+        """Start at the moment leadership was won.
+
+        `suspects` are nodes that a new leader has reason to doubt, such as the one that led before: until
+        they are heard they get no new tasks.
+        """
+        self._records = {node_id: _Record(now_s, disconnected_s=float("-inf")) for node_id in suspects}
         self._looked_s = now_s
 
     def report(

@@ -1,7 +1,7 @@
 """The leader's loop that writes which nodes are alive."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
@@ -25,15 +25,22 @@ WRITE_TIMEOUT_S = 2.0
 class LivenessLoop:
     """Runs while this manager leads."""
 
-    def __init__(self, store: Store, clock: Clock, leader: LeaderServicer) -> None:
-        """`leader` receives the reports this loop judges by."""
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        leader: LeaderServicer,
+        suspects: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        """`leader` receives the reports this loop judges by; `suspects` names nodes to doubt."""
+        self._suspects = suspects
         self._store = store
         self._clock = clock
         self._leader = leader
 
     async def run(self) -> None:
         """Judge nodes until cancelled."""
-        table = LivenessTable(self._clock.monotonic_s())
+        table = LivenessTable(self._clock.monotonic_s(), self._suspects())
         with self._leader.leading(table):
             while True:
                 await self._judge(table)

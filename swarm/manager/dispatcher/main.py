@@ -1,7 +1,7 @@
 """The dispatcher of one manager, put together: sessions, what is pushed to them, what they report."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import grpc
@@ -39,6 +39,7 @@ class Dispatcher:
         """`node_id` is this manager's; `dial` opens a channel to another manager."""
         self._store = store
         self._clock = clock
+        self._leadership = leadership
         self.sessions = Sessions()
         self.leader_servicer = LeaderServicer(store, clock, caller)
         self._link = LeaderLink(node_id, leadership, dial, self.leader_servicer)
@@ -58,7 +59,11 @@ class Dispatcher:
 
     def leader_loop(self) -> LivenessLoop:
         """Return the loop to run while this manager leads."""
-        return LivenessLoop(self._store, self._clock, self.leader_servicer)
+        return LivenessLoop(self._store, self._clock, self.leader_servicer, self._unreachable_managers)
+
+    def _unreachable_managers(self) -> Collection[str]:
+        members = self._leadership.members
+        return [member.node_id for member in members if not self._leadership.reachable(member.raft_id)]
 
     async def run(self) -> None:
         """Serve until cancelled; then every session ends, so that agents turn to another manager."""

@@ -96,6 +96,11 @@ class Leadership:
     def members(self) -> tuple[RaftMember, ...]:
         return tuple(manager.member for manager in self._lab.managers)
 
+    def reachable(self, raft_id: str) -> bool:
+        return any(
+            manager.member.raft_id == raft_id and manager.server is not None for manager in self._lab.managers
+        )
+
     async def barrier(self, timeout_s: float) -> int:
         if not self.is_leader:
             raise NotLeader

@@ -17,7 +17,6 @@ from swarm.api.v1.types_pb2 import (
 )
 from swarm.clock import SECOND
 from swarm.manager.dispatcher.liveness import (
-    DEFAULT_PERIOD_NS,
     LivenessTable,
     NodeChange,
     heartbeat_period_ns,
@@ -70,6 +69,26 @@ def test_a_node_with_a_session_becomes_ready_and_stays_so() -> None:
     world = World("n1", state=NODE_STATE_UNKNOWN)
     world.pass_time(30, ("m1", [a_session()]))
     assert world.state() == NODE_STATE_READY
+
+
+def test_a_node_that_no_manager_reports_to_a_new_leader_gets_no_tasks_but_keeps_its_own() -> None:
+    world = World("n1")
+    world.pass_time(0.75)
+    assert world.state() == NODE_STATE_READY
+    world.pass_time(0.5)
+    assert world.state() == NODE_STATE_DISCONNECTED
+    world.pass_time(1, ("m1", [a_session()]))
+    assert world.state() == NODE_STATE_READY
+
+
+def test_a_suspect_gets_no_tasks_from_the_first_moment_until_it_is_heard() -> None:
+    world = World("n1", "n2")
+    world.table = LivenessTable(world.now_s, ["n1"])
+    world.look()
+    assert (world.state("n1"), world.state("n2")) == (NODE_STATE_DISCONNECTED, NODE_STATE_READY)
+    world.report("m1", [a_session("n1"), a_session("n2")])
+    world.look()
+    assert world.state("n1") == NODE_STATE_READY
 
 
 def test_a_silent_node_is_down_three_periods_after_it_was_last_heard_and_not_before() -> None:
@@ -140,7 +159,7 @@ def test_a_new_leader_gives_nodes_that_nobody_tells_about_a_fresh_grace_of_2_2_p
     world = World("n1")
     world.look()
     world.pass_time(2.2 * P - 0.25)
-    assert world.state() == NODE_STATE_READY
+    assert world.state() == NODE_STATE_DISCONNECTED
     world.pass_time(0.5)
     assert world.state() == NODE_STATE_DOWN
 
@@ -219,7 +238,7 @@ def test_sessions_of_unknown_nodes_change_nothing() -> None:
 @pytest.mark.parametrize(
     ("configured", "nodes", "expected"),
     [
-        (None, 5, DEFAULT_PERIOD_NS),
+        (None, 5, 2_500_000_000),
         (None, 1000, 5 * SECOND),
         (10 * SECOND, 5, 10 * SECOND),
         (10 * SECOND, 10_000, 50 * SECOND),

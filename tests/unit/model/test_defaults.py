@@ -16,7 +16,7 @@ def test_what_nobody_set_has_its_documented_value():
     assert defaults.stop_grace_period_ns(ContainerSpec()) == 10 * SECOND
     cluster = ClusterSpec()
     assert defaults.task_history_limit(cluster) == 5
-    assert defaults.heartbeat_period_ns(cluster) == 5 * SECOND
+    assert defaults.heartbeat_period_ns(cluster) == 2_500_000_000
     assert defaults.node_cert_expiry_ns(cluster) == 90 * 86400 * SECOND
     assert defaults.snapshot_interval(cluster) == 10_000
 
