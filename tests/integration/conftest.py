@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -67,6 +68,15 @@ def cluster(clusters: Clusters) -> DevCluster:
 def operator(cluster: DevCluster) -> Operator:
     """Somebody who types swarmctl commands at the shared cluster."""
     return Operator(cluster)
+
+
+def pytest_configure() -> None:
+    """Take clusters down also when somebody ends the tests politely: `timeout` and CI send SIGTERM."""
+
+    def end(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
