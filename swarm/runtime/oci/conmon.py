@@ -109,7 +109,7 @@ async def create(command: Sequence[str], errors: Path, name: str) -> int:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=stderr,
                 pass_fds=(write_fd,),
-                cwd="/",  # the shim stays: it must not hold on to a directory that somebody wants to unmount
+                cwd=errors.parent,  # conmon leaves an empty file `oom` where it stands
                 # No more than it needs: what stands in the agent's environment is not the containers'
                 # business.
                 env={"PATH": SEARCH_PATH, "_OCI_SYNCPIPE": str(write_fd)},
