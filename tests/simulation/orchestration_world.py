@@ -3,6 +3,7 @@ that run, fail, hang, vanish and come back. Everything random comes from one see
 
 import asyncio
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -15,8 +16,8 @@ from swarm.ids import base36
 from swarm.manager.allocator.loop import AllocatorLoop
 from swarm.manager.dispatcher.assignments import wanted_tasks
 from swarm.manager.dispatcher.statuses import write_statuses
-from swarm.manager.orchestrator.loop import OrchestratorLoop, OrchestratorSettings
-from swarm.manager.orchestrator.node_loop import NodeLoop
+from swarm.manager.orchestrator.loop import OrchestratorLoop
+from swarm.manager.orchestrator.service_loop import ServiceLoopSettings
 from swarm.manager.scheduler.loop import SchedulerLoop
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import ReadView, copy_of
@@ -70,6 +71,7 @@ class Agent:
         self.node_id = node_id
         self.reachable = True
         self.unreachable_since_s = 0.0
+        self.reachable_since_s = -1000.0
         self.containers: dict[str, TaskStatus] = {}
 
     async def run(self) -> None:
@@ -113,6 +115,8 @@ class Agent:
         return task.spec.container.image == "bad" or self._world.random.random() < self._world.faults.reject
 
     def _move(self, task_id: str, state: int, err: str = "") -> None:
+        if state == task_state.STARTING:
+            self._world.check_start(self, task_id)
         now = timestamp(self._world.clock.now_ns())
         self.containers[task_id] = TaskStatus(state=state, timestamp=now, err=err)
         self._report(task_id)
@@ -159,6 +163,7 @@ class World:
         for number, store in enumerate(self.stores):
             store.attach(SimProposer(self, number))
         self.leader = 0
+        self.on_start: Callable[[Agent, str], None] | None = None
         self.agents: dict[str, Agent] = {}
         self.late: list[bytes] = []
         self._index = 0
@@ -188,6 +193,11 @@ class World:
         self._ids += 1
         return base36(self._ids, 5)
 
+    def check_start(self, starting: Agent, task_id: str) -> None:
+        """Be told of a container that starts now; the place for checks of what nobody else can see."""
+        if self.on_start is not None:
+            self.on_start(starting, task_id)
+
     def spawn(self, coroutine) -> asyncio.Task:
         assert self._background is not None
         return self._background.create_task(coroutine)
@@ -207,10 +217,9 @@ class World:
 
     async def _lead(self) -> None:
         store, loops_clock = self.stores[self.leader], VirtualClock(self.loop, creep_s=0.0005)
-        settings = OrchestratorSettings(new_id=self.new_id)
+        settings = ServiceLoopSettings(new_id=self.new_id)
         async with asyncio.TaskGroup() as group:
             group.create_task(OrchestratorLoop(store, loops_clock, settings).run())
-            group.create_task(NodeLoop(store, loops_clock).run())
             group.create_task(AllocatorLoop(store, loops_clock).run())
             group.create_task(SchedulerLoop(store, loops_clock).run())
 
@@ -280,7 +289,9 @@ class World:
         agent.reachable, agent.unreachable_since_s = False, self.loop.time()
 
     def reconnect(self, node_id: str) -> None:
-        self.agents[node_id].reachable = True
+        agent = self.agents[node_id]
+        if not agent.reachable:
+            agent.reachable, agent.reachable_since_s = True, self.loop.time()
 
     async def _judge_nodes(self) -> None:
         """Call nodes down that were silent for too long, and ready when they are back."""

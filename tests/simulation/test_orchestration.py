@@ -1,6 +1,6 @@
 """The real decision code of a leader, in virtual time, against agents and managers that misbehave.
 
-Each seed is one story. A failure prints the seed and the lives of the tasks concerned; the same seed gives the
+Each seed is one story. A failure prints the seed and the lives of its tasks; the same seed gives the
 same story again. SWARM_SEEDS=N runs N more seeds, SWARM_SEED=S only that one.
 """
 
@@ -20,7 +20,7 @@ from swarm.model import defaults, task_state
 from swarm.model.history import story
 from swarm.model.resources import capacity_of, reserved_on
 from swarm.model.service import new_service, replace_spec, roll_back
-from tests.simulation.orchestration_world import Faults, World
+from tests.simulation.orchestration_world import Agent, Faults, World
 from tests.simulation.virtual_time import VirtualLoop, run_virtually
 
 SEEDS = (
@@ -28,7 +28,7 @@ SEEDS = (
     if "SWARM_SEED" in os.environ
     else range(8 + int(os.environ.get("SWARM_SEEDS", "0")))
 )
-STORMY = Faults(proposal=0.01, crash=0.005, reject=0.02, hang=0.3, lose=0.05, repeat=0.1)
+STORMY = Faults(proposal=0.03, crash=0.005, reject=0.02, hang=0.3, lose=0.05, repeat=0.1)
 STORM_S = 240.0
 CALM_S = 400.0
 HISTORY_LIMIT = 5
@@ -93,6 +93,25 @@ def check_slots(world: World, slots: set[tuple[str, int, str]]) -> None:
         service = view.services.get(service_id)
         if service is not None and len(wanted) > 1 + may_double(service):
             raise Broken(f"two tasks want to run in one slot\n{tell(world, tasks)}")
+
+
+def check_alone(world: World, starting: Agent, task_id: str) -> None:
+    """Check that no other container of the slot runs, unless nobody could know or the user wants it so."""
+    task = world.view.tasks.get(task_id)
+    service = world.view.services.get(task.service_id) if task is not None else None
+    if task is None or service is None or may_double(service):
+        return
+    mates = {
+        mate.id: mate for mate in world.view.tasks.by_service(service.id) if slot_of(mate) == slot_of(task)
+    }
+    for agent in world.agents.values():
+        out_of_reach = not agent.reachable or world.loop.time() - agent.reachable_since_s < 60
+        for mate_id, status in agent.containers.items():
+            mate = mates.get(mate_id)
+            if mate is None or mate_id == task_id or out_of_reach or task_state.is_done(mate):
+                continue
+            if task_state.STARTING <= status.state <= task_state.RUNNING:
+                raise Broken(f"two containers run for one slot\n{tell(world, [mate, task])}")
 
 
 def may_double(service: Service) -> bool:
@@ -306,6 +325,7 @@ async def storm(world: World) -> None:
     world.faults = STORMY
     trouble = [world.spawn(user(world)), world.spawn(nature(world))]
     seen: dict[str, int] = {}
+    world.on_start = lambda agent, task_id: check_alone(world, agent, task_id)
     world.spawn(watch_over(world, seen))
     await asyncio.sleep(STORM_S)
     for task in trouble:

@@ -87,7 +87,7 @@ class Updater:
 
     @property
     def learns_from(self) -> frozenset[str]:
-        """Ids of tasks not to be forgotten while the update goes on, or names one as the reason it stopped."""
+        """Ids of tasks not to be forgotten while the update goes on, or is paused because of one of them."""
         if self._state not in (*_ACTIVE, *_PAUSED):
             return frozenset()
         return frozenset(one.judged.id for one in self._slots if one.judged is not None)

@@ -2,8 +2,8 @@
 
 from swarm.clock import timestamp
 from swarm.manager.orchestrator.commit import commit_service_change, commit_steps
-from swarm.manager.orchestrator.loop import parts
 from swarm.manager.orchestrator.plan import NewTask, Plan, Step
+from swarm.manager.orchestrator.service_loop import parts
 from swarm.manager.store.transaction import Transaction
 from swarm.model import task_state
 from tests.unit.orchestrator.bench import Bench, a_spec

@@ -1,0 +1,92 @@
+from swarm.api.v1.objects_pb2 import Task
+from swarm.manager.scheduler.backlog import TASKS_PER_PLAN, Backlog
+from swarm.manager.scheduler.demand import group_of
+from swarm.model import task_state
+from tests.unit.scheduler.cluster import Cluster
+
+
+def ids(tasks: tuple[Task, ...]) -> list[str]:
+    return [task.id for task in tasks]
+
+
+def backlog_of(*tasks: Task) -> Backlog:
+    backlog = Backlog()
+    for task in tasks:
+        backlog.put(task)
+    return backlog
+
+
+def test_tasks_come_out_group_by_group_and_once() -> None:
+    make = Cluster()
+    tasks = make.new_tasks(2, "a") + make.new_tasks(1, "b")
+    backlog = backlog_of(*tasks)
+    assert ids(backlog.take_fresh()) == ["t1", "t2"]
+    assert ids(backlog.take_fresh()) == ["t3"]
+    assert backlog.take_fresh() == ()
+
+
+def test_a_large_group_comes_out_in_parts() -> None:
+    tasks = Cluster().new_tasks(TASKS_PER_PLAN + 5)
+    backlog = backlog_of(*tasks)
+    first = backlog.take_fresh()
+    assert len(first) == TASKS_PER_PLAN
+    for task in first:
+        backlog.drop(task.id)
+    assert len(backlog.take_fresh()) == 5
+
+
+def test_what_found_no_node_is_looked_at_again_only_after_a_change() -> None:
+    (task,) = Cluster().new_tasks(1)
+    backlog = backlog_of(task)
+    backlog.take_fresh()
+    backlog.give_up(group_of(task))
+    assert not backlog.has_fresh
+    assert not backlog.has_stale
+    backlog.note_room("n1")
+    assert backlog.has_stale
+    assert ids(backlog.take_stale()) == ["t1"]
+    assert backlog.take_stale() == ()
+
+
+def test_another_reason_on_a_waiting_task_is_no_news() -> None:
+    (task,) = Cluster().new_tasks(1)
+    backlog = backlog_of(task)
+    backlog.take_fresh()
+    explained = Task()
+    explained.CopyFrom(task)
+    explained.status.err = "no suitable node"
+    backlog.put(explained)
+    assert not backlog.has_fresh
+    assert backlog.waiting_in(group_of(task))[0].status.err == "no suitable node"
+
+
+def test_a_task_that_is_to_stop_or_is_assigned_waits_no_more() -> None:
+    for change in (
+        lambda task: setattr(task, "desired_state", task_state.SHUTDOWN),
+        lambda task: setattr(task.status, "state", task_state.ASSIGNED),
+    ):
+        (task,) = Cluster().new_tasks(1)
+        backlog = backlog_of(task)
+        changed = Task()
+        changed.CopyFrom(task)
+        change(changed)
+        backlog.put(changed)
+        assert len(backlog) == 0
+        assert backlog.take_fresh() == ()
+
+
+def test_a_new_task_is_not_the_schedulers_yet() -> None:
+    (task,) = Cluster().new_tasks(1)
+    task.status.state = task_state.NEW
+    assert len(backlog_of(task)) == 0
+
+
+def test_tasks_bound_to_a_node_come_out_by_node_and_again_when_it_has_room() -> None:
+    make = Cluster()
+    backlog = backlog_of(*make.new_tasks(2, node_id="n1"), *make.new_tasks(1, node_id="n2"))
+    assert ids(backlog.take_bound()) == ["t1", "t2"]
+    assert ids(backlog.take_bound()) == ["t3"]
+    assert backlog.take_bound() == ()
+    backlog.note_room("n2")
+    assert ids(backlog.take_bound()) == ["t3"]
+    assert backlog.take_bound() == ()
