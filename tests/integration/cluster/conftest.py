@@ -42,11 +42,10 @@ class Sight:
     def traces(self, task_ids: Sequence[str]) -> list[str]:
         """What mounts, cgroups and folders of run time still carry the ids of these tasks."""
         found = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-        for folder, names, _ in os.walk("/sys/fs/cgroup"):
-            found += [f"{folder}/{name}" for name in names]
-        for node in self.cluster.plan.nodes:
-            for root in (node.run, node.data):
-                found += [str(path) for path in root.rglob("*")]
+        roots = [Path("/sys/fs/cgroup"), self.cluster.plan.run, self.cluster.plan.data]
+        for root in roots:
+            for folder, names, files in os.walk(root):  # bears with folders that go while it looks
+                found += [f"{folder}/{name}" for name in (*names, *files)]
         return [path for path in found if any(task in path for task in task_ids)]
 
     def leader(self) -> Node:
