@@ -8,8 +8,9 @@ from swarm.errors import InvalidArgument
 from swarm.manager.orchestrator.plan import NewTask, PlanBuilder, Step
 from swarm.manager.orchestrator.reaper import plan_removal
 from swarm.manager.orchestrator.restart import is_finished
-from swarm.manager.orchestrator.service_view import SLOTS_PER_STEP, ServiceView, Steps
+from swarm.manager.orchestrator.service_view import ServiceView
 from swarm.manager.orchestrator.slots import Condition, Slot, SlotKey, condition_of, stopping
+from swarm.manager.orchestrator.steps import SLOTS_PER_STEP, Steps
 from swarm.model import task_state
 from swarm.model.constraint import Constraint, node_matches, parse_constraints
 from swarm.model.platform import platform_matches
@@ -46,7 +47,7 @@ def plan_coverage(
     kept: dict[SlotKey, Slot] = {}
     for count, node in enumerate(tuple(view.nodes), 1):
         key = (0, node.id)
-        slot = slots.get(key, Slot(0, node.id, ()))
+        slot = slots.get(key) or Slot(key, ())
         condition = condition_of(node)
         if condition not in _KEEPS or not eligibility.fits(node):
             _stop(plan, slot)

@@ -1,14 +1,13 @@
 """Which tasks can be forgotten?"""
 
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Collection, Iterable
 
 from swarm.api.v1.objects_pb2 import Node, Task
 from swarm.manager.orchestrator.plan import PlanBuilder, Step
 from swarm.manager.orchestrator.slots import Slot, is_stopped
+from swarm.manager.orchestrator.steps import SLOTS_PER_STEP, Steps
 from swarm.manager.store.tables import Table
 from swarm.model import defaults, task_state
-
-TASKS_PER_STEP = 250  # between two yields
 
 
 def history_limit_of(limit: int, policy: defaults.Restart) -> int:
@@ -25,16 +24,14 @@ def plan_removal(plan: PlanBuilder, tasks: Iterable[Task]) -> None:
         plan.steps.append(Step(desire=desire))
 
 
-def plan_removed_service(
-    plan: PlanBuilder, tasks: Iterable[Task], nodes: Table[Node]
-) -> Generator[None, None, None]:
+def plan_removed_service(plan: PlanBuilder, tasks: Iterable[Task], nodes: Table[Node]) -> Steps[None]:
     """Stop the tasks of a service that does not exist any more, and forget those that have stopped."""
     for count, task in enumerate(tasks, 1):
         if is_stopped(task, nodes):
             plan.steps.append(Step(remove=(task.id,)))
         else:
             plan_removal(plan, (task,))
-        if count % TASKS_PER_STEP == 0:
+        if count % SLOTS_PER_STEP == 0:
             yield
 
 
@@ -47,6 +44,8 @@ def plan_reap(
     work for good is never forgotten, for it is what tells that the slot is not to be filled again.
     `spared` are ids that an update still has to learn from.
     """
+    if len(slot.tasks) == len(slot.live):
+        return
     gone = {task.id for task in slot.tasks if _is_forgettable(task, nodes)}
     if limit >= 0:
         past = [task for task in slot.tasks if task.id not in gone and _is_past(task, nodes)]

@@ -18,9 +18,10 @@ from swarm.manager.orchestrator.restart import (
     plan_replacement,
     plan_start,
 )
-from swarm.manager.orchestrator.service_view import SLOTS_PER_STEP, ServiceView, Steps
-from swarm.manager.orchestrator.slots import Condition, Slot, SlotKey, condition_of, slots_of
-from swarm.manager.orchestrator.updater import SlotProgress, Updater, progress_of
+from swarm.manager.orchestrator.service_view import ServiceView
+from swarm.manager.orchestrator.slots import Condition, Slot, SlotKey, slots_of
+from swarm.manager.orchestrator.steps import SLOTS_PER_STEP, Steps
+from swarm.manager.orchestrator.updater import Updater
 from swarm.manager.store.tables import Table
 from swarm.model import task_state
 from swarm.model.defaults import is_global
@@ -29,24 +30,23 @@ from swarm.model.defaults import is_global
 def plan_service(view: ServiceView) -> Steps[Plan]:
     """Return what to do for a service that exists."""
     plan = PlanBuilder()
-    slots = slots_of(view.tasks)
-    yield
+    slots = yield from slots_of(view.tasks)
     if is_global(view.service.spec):
         kept = yield from plan_coverage(plan, view, slots)
     else:
-        kept = plan_scale(plan, view, slots)
-    yield
+        kept = yield from plan_scale(plan, view, slots)
+    updater = Updater(view)
     busy: set[SlotKey] = set()
-    progress: list[SlotProgress] = []
     for count, slot in enumerate(kept.values(), 1):
+        if count % SLOTS_PER_STEP == 0:
+            yield
+        if view.is_settled(slot) and not (updater.is_active and slot.tasks[0].previous_task_id):
+            continue
         if _plan_slot(plan, view, slot):
             busy.add(slot.key)
         if _is_updatable(view, slot):
-            progress.append(progress_of(view, slot))
-        if count % SLOTS_PER_STEP == 0:
-            yield
-    updater = Updater(view, progress)
-    updater.plan(plan, frozenset(busy))
+            updater.add(slot, busy=slot.key in busy)
+    updater.plan(plan, busy)
     yield from _reap(plan, view, slots.values(), updater.learns_from)
     return plan.build()
 
@@ -103,7 +103,7 @@ def _plan_doubles(plan: PlanBuilder, view: ServiceView, well: Sequence[Task]) ->
 
 def _is_updatable(view: ServiceView, slot: Slot) -> bool:
     """Whether an update concerns itself with `slot`: a paused node gets no new task of a global service."""
-    return not slot.node_id or condition_of(view.nodes.get(slot.node_id)) is not Condition.PAUSED
+    return not slot.node_id or view.condition(slot.node_id) is not Condition.PAUSED
 
 
 def _reap(

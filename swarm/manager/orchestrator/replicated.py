@@ -1,28 +1,38 @@
 """How many slots should a replicated service have, and which ones go when there are too many?"""
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter, itemgetter
 
 from swarm.manager.orchestrator.plan import NewTask, PlanBuilder, Step
 from swarm.manager.orchestrator.reaper import plan_removal
 from swarm.manager.orchestrator.restart import is_finished
 from swarm.manager.orchestrator.service_view import ServiceView
 from swarm.manager.orchestrator.slots import Slot, SlotKey, stopping
+from swarm.manager.orchestrator.steps import SLOTS_PER_STEP, Steps
 from swarm.model import defaults, task_state
 
 
-def plan_scale(plan: PlanBuilder, view: ServiceView, slots: Mapping[SlotKey, Slot]) -> dict[SlotKey, Slot]:
+def plan_scale(
+    plan: PlanBuilder, view: ServiceView, slots: Mapping[SlotKey, Slot]
+) -> Steps[dict[SlotKey, Slot]]:
     """Create and remove slots until there are as many as asked for; return those that stay."""
-    filled = {key: slot for key, slot in slots.items() if slot.live or is_finished(slot, view.restart)}
-    wanted = defaults.replicas(view.service.spec)
-    kept = dict(filled)
-    for slot in removal_order(filled.values())[: max(0, len(filled) - wanted)]:
-        del kept[slot.key]
-        plan_removal(plan, slot.tasks)
-    created = _create(plan, view, slots, filled, wanted - len(filled))
-    for key, slot in slots.items():
-        if key not in filled and key not in created:
+    filled: dict[SlotKey, Slot] = {}
+    free: dict[SlotKey, Slot] = {}
+    for count, (key, slot) in enumerate(slots.items(), 1):
+        (filled if slot.live or is_finished(slot, view.restart) else free)[key] = slot
+        if count % SLOTS_PER_STEP == 0:
+            yield
+    excess = len(filled) - defaults.replicas(view.service.spec)
+    if excess < 0:
+        yield from _create(plan, view, free, filled, -excess)
+    elif excess > 0:
+        yield
+        for slot in removal_order(filled.values())[:excess]:
+            del filled[slot.key]
             plan_removal(plan, slot.tasks)
-    return kept
+    for slot in free.values():
+        plan_removal(plan, slot.tasks)
+    return filled
 
 
 def removal_order(slots: Iterable[Slot]) -> list[Slot]:
@@ -31,43 +41,40 @@ def removal_order(slots: Iterable[Slot]) -> list[Slot]:
     Those that do not run go first; then those on the nodes with the most copies, so that what stays is
     spread; then the highest numbers.
     """
+    running: list[Slot] = []
+    idle: list[Slot] = []
+    for slot in slots:
+        (running if any(map(task_state.is_running, slot.live)) else idle).append(slot)
     copies: dict[str, int] = {}
     ranked: list[tuple[bool, int, int, Slot]] = []
-    for slot in sorted(slots, key=lambda slot: (not _runs(slot), slot.number)):
-        node_id = next((task.node_id for task in slot.live), "")
-        copies[node_id] = copies.get(node_id, 0) + 1
-        ranked.append((not _runs(slot), copies[node_id], slot.number, slot))
-    ranked.sort(key=lambda item: item[:3], reverse=True)
+    for group in (running, idle):
+        for slot in sorted(group, key=attrgetter("number")):
+            node_id = slot.live[0].node_id if slot.live else ""
+            copies[node_id] = copies.get(node_id, 0) + 1
+            ranked.append((group is idle, copies[node_id], slot.number, slot))
+    ranked.sort(key=itemgetter(0, 1, 2), reverse=True)
     return [slot for *_, slot in ranked]
 
 
 def _create(
     plan: PlanBuilder,
     view: ServiceView,
-    slots: Mapping[SlotKey, Slot],
+    free: dict[SlotKey, Slot],
     filled: Mapping[SlotKey, Slot],
-    count: int,
-) -> set[SlotKey]:
-    created: set[SlotKey] = set()
+    wanted: int,
+) -> Steps[None]:
+    """Fill `wanted` slots, those with the lowest numbers; they are free no more."""
     number = 0
-    while len(created) < count:
+    while wanted > 0:
         number += 1
         key = (number, "")
         if key in filled:
             continue
-        created.add(key)
-        held = key in slots and stopping(slots[key], view.nodes)
-        plan.steps.append(
-            Step(
-                create=NewTask(
-                    slot=number,
-                    # One that held the slot before may still be stopping.
-                    desired_state=task_state.READY if held else task_state.RUNNING,
-                )
-            )
-        )
-    return created
-
-
-def _runs(slot: Slot) -> bool:
-    return any(map(task_state.is_running, slot.live))
+        wanted -= 1
+        before = free.pop(key, None)
+        held = before is not None and stopping(before, view.nodes)
+        # One that held the slot before may still be stopping.
+        desired = task_state.READY if held else task_state.RUNNING
+        plan.steps.append(Step(create=NewTask(slot=number, desired_state=desired)))
+        if wanted % SLOTS_PER_STEP == 0:
+            yield

@@ -1,17 +1,14 @@
 """What the orchestrator looks at to decide about one service."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from swarm.api.v1.objects_pb2 import Node, Service, Task
+from swarm.manager.orchestrator.slots import Condition, Slot, condition_of
 from swarm.manager.store.tables import Table
-from swarm.model import defaults, task
+from swarm.model import defaults, task, task_state
 
-R = TypeVar("R")
-Steps = Generator[None, None, R]  # a decision in steps: it yields every millisecond or so
-
-SLOTS_PER_STEP = 250
+_KEEPING = (Condition.ACTIVE, Condition.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +21,30 @@ class ServiceView:
     history_limit: int
     now_ns: int
     restart: defaults.Restart = field(init=False)
+    _conditions: dict[str, Condition] = field(init=False, default_factory=dict)
     _outdated: dict[int | tuple[int, str], bool] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "restart", defaults.restart(self.service.spec.task))
+
+    def condition(self, node_id: str) -> Condition:
+        """Return what a node is to the tasks it has."""
+        condition = self._conditions.get(node_id)
+        if condition is None:
+            condition = self._conditions[node_id] = condition_of(self.nodes.get(node_id))
+        return condition
+
+    def is_settled(self, slot: Slot) -> bool:
+        """Whether there is nothing to decide about `slot`: its only task runs, or is on its way to."""
+        if len(slot.tasks) != 1:
+            return False
+        one = slot.tasks[0]
+        return (
+            one.desired_state == task_state.RUNNING
+            and one.spec_version == self.service.spec_version
+            and one.status.state <= task_state.RUNNING
+            and (not one.node_id or self.condition(one.node_id) in _KEEPING)
+        )
 
     def is_dirty(self, one: Task) -> bool:
         """Whether `one` is not what the service asks for now.
@@ -47,13 +64,3 @@ class ServiceView:
         if on_node not in known:
             known[on_node] = task.is_dirty(self.service, one, self.nodes.get(one.node_id))
         return known[on_node]
-
-
-def complete(steps: Steps[R]) -> R:
-    """Run all steps and return the result."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: R = stop.value
-            return result

@@ -4,14 +4,14 @@ A slot of a replicated service is a number; one of a global service is a node. E
 the tasks alone, so that a new leader sees what the old one saw.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from itertools import takewhile
 
 from swarm.api.v1.objects_pb2 import Node, Task
 from swarm.api.v1.types_pb2 import NodeAvailability, NodeState
 from swarm.clock import nanoseconds
+from swarm.manager.orchestrator.steps import SLOTS_PER_STEP, Steps
 from swarm.manager.store.tables import Table
 from swarm.model import task_state
 
@@ -45,23 +45,21 @@ def condition_of(node: Node | None) -> Condition:
     return _CONDITIONS.get(node.spec.availability, Condition.ACTIVE)
 
 
-@dataclass(frozen=True, slots=True)
 class Slot:
-    """One slot and its tasks, oldest first."""
+    """One slot and its tasks, oldest first; never changed once made."""
 
-    number: int  # 0 for a global service
-    node_id: str  # empty for a replicated service
-    tasks: tuple[Task, ...]
+    __slots__ = ("live", "node_id", "number", "tasks")
+
+    def __init__(self, key: SlotKey, tasks: Sequence[Task]) -> None:
+        self.number, self.node_id = key  # 0 for a global service; empty for a replicated one
+        self.tasks = tuple(tasks)
+        # Those that are meant to run, whether they do or not.
+        self.live = tuple([task for task in tasks if task.desired_state <= task_state.RUNNING])
 
     @property
     def key(self) -> SlotKey:
         """Which slot of its service this is."""
         return self.number, self.node_id
-
-    @property
-    def live(self) -> tuple[Task, ...]:
-        """The tasks that are meant to run, whether they do or not."""
-        return tuple([task for task in self.tasks if task.desired_state <= task_state.RUNNING])
 
     @property
     def newest(self) -> Task | None:
@@ -73,13 +71,20 @@ class Slot:
         return tuple(takewhile(lambda other: other.id != task.id, self.tasks))
 
 
-def slots_of(tasks: Iterable[Task]) -> dict[SlotKey, Slot]:
+def slots_of(tasks: Iterable[Task]) -> Steps[dict[SlotKey, Slot]]:
     """Return the slots that `tasks`, in order of creation, are in, lowest number or node id first."""
     found: dict[SlotKey, list[Task]] = {}
-    for task in tasks:
-        key = (task.slot, "" if task.slot else task.node_id)
-        found.setdefault(key, []).append(task)
-    return {key: Slot(*key, tuple(found[key])) for key in sorted(found)}
+    for count, task in enumerate(tasks, 1):
+        slot = task.slot
+        found.setdefault((slot, "" if slot else task.node_id), []).append(task)
+        if count % SLOTS_PER_STEP == 0:
+            yield
+    slots: dict[SlotKey, Slot] = {}
+    for count, key in enumerate(sorted(found), 1):
+        slots[key] = Slot(key, found[key])
+        if count % SLOTS_PER_STEP == 0:
+            yield
+    return slots
 
 
 def is_stopped(task: Task, nodes: Table[Node]) -> bool:

@@ -5,7 +5,7 @@ replace another are the update's own. So there is nothing to remember, and a new
 old one stopped.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from swarm.api.v1.objects_pb2 import Task
@@ -14,7 +14,14 @@ from swarm.clock import SECOND, nanoseconds, timestamp
 from swarm.manager.orchestrator.plan import NewTask, PlanBuilder, ServiceChange, Step
 from swarm.manager.orchestrator.restart import ended_by_itself
 from swarm.manager.orchestrator.service_view import ServiceView
-from swarm.manager.orchestrator.slots import Slot, ended_at_ns, ran_for_ns, running_since_ns, stopping
+from swarm.manager.orchestrator.slots import (
+    Slot,
+    SlotKey,
+    ended_at_ns,
+    ran_for_ns,
+    running_since_ns,
+    stopping,
+)
 from swarm.model import defaults, task_state
 
 _PAUSED = (UpdateStatus.STATE_PAUSED, UpdateStatus.STATE_ROLLBACK_PAUSED)
@@ -75,40 +82,75 @@ def _reached_ns(task: Task) -> int | None:
 
 
 class Updater:
-    """One look at the update of one service."""
+    """One look at the update of one service: `add` each of its slots, in order, then `plan`."""
 
-    def __init__(self, view: ServiceView, slots: Iterable[SlotProgress]) -> None:
+    def __init__(self, view: ServiceView) -> None:
         self._view = view
-        self._slots: Sequence[SlotProgress] = tuple(slots)
         self._state = view.service.update_status.state
         rolling_back = self._state == UpdateStatus.STATE_ROLLBACK_STARTED
         spec = view.service.spec
         self._config = defaults.rollback(spec) if rolling_back else defaults.update(spec)
+        self._dirty = 0
+        self._total = 0  # slots the update has begun on, or has to
+        self._waiting = 0  # slots it waits for before it takes others
+        self._wake_ns: int | None = None
+        self._reached_ns = 0  # when the last of its tasks began to run
+        self._failed: list[Task] = []
+        self._judged: list[str] = []
+        # Slots to begin on. Those without a running task first: to replace what does not run costs nothing.
+        self._todo_idle: list[Slot] = []
+        self._todo_running: list[Slot] = []
+        self._left: list[Task] = []  # old tasks that their successors no longer need
 
     @property
     def learns_from(self) -> frozenset[str]:
         """Ids of tasks not to be forgotten while the update goes on, or is paused because of one of them."""
-        if self._state not in (*_ACTIVE, *_PAUSED):
-            return frozenset()
-        return frozenset(one.judged.id for one in self._slots if one.judged is not None)
+        return frozenset(self._judged) if self._state in (*_ACTIVE, *_PAUSED) else frozenset()
 
-    def plan(self, plan: PlanBuilder, busy: frozenset[tuple[int, str]]) -> None:
-        """Take the update one step further; `busy` are slots in which something else happens now."""
+    @property
+    def is_active(self) -> bool:
+        """Whether an update has begun, and is neither over nor given up."""
+        return self._state in (*_ACTIVE, *_PAUSED)
+
+    def add(self, slot: Slot, *, busy: bool) -> None:
+        """Take a slot into account; with `busy` something else changes in it now."""
+        one = progress_of(self._view, slot)
+        self._dirty += one.dirty
+        self._total += bool(one.own) or one.is_todo
+        if one.is_todo:
+            running = any(map(task_state.is_running, one.old))
+            (self._todo_running if running else self._todo_idle).append(slot)
+        if one.old and not busy and self._may_stop_old(one):
+            self._left += one.old
+        if not one.own:
+            return
+        if one.judged is not None and one.reached_ns is not None:
+            self._judged.append(one.judged.id)
+            self._reached_ns = max(self._reached_ns, one.reached_ns)
+            if self._is_failure(one.judged):
+                self._failed.append(one.judged)
+        if not one.is_todo:
+            self._wait_for(one)
+
+    def plan(self, plan: PlanBuilder, busy: Collection[SlotKey]) -> None:
+        """Take the update one step further; nothing is begun in slots that are `busy`."""
         if self._state in _PAUSED:
             return
         if self._state not in _ACTIVE:
-            if not any(one.dirty for one in self._slots):
+            if not self._dirty:
                 return
             self._begin(plan)
-        elif self._failed(plan):
+        elif self._has_failed(plan):
             return
-        waiting = self._finish_slots(plan, busy)
-        todo = [one for one in self._slots if one.is_todo]
-        free = len(todo) if not self._config.parallelism else self._config.parallelism - waiting
-        for one in sorted(todo, key=_urgency)[: max(0, free)]:
-            if one.slot.key not in busy:
-                self._replace(plan, one)
-        if self._state in _ACTIVE and not waiting and not any(one.dirty for one in self._slots):
+        plan.steps += [Step(desire=((task.id, task_state.SHUTDOWN),)) for task in self._left]
+        if self._wake_ns is not None:
+            plan.wake(self._wake_ns)
+        todo = self._todo_idle + self._todo_running
+        free = self._config.parallelism - self._waiting if self._config.parallelism else len(todo)
+        for slot in todo[: max(0, free)]:
+            if slot.key not in busy:
+                self._replace(plan, slot)
+        if self._state in _ACTIVE and not self._waiting and not self._dirty:
             self._complete(plan)
 
     # Beginning and ending.
@@ -124,9 +166,8 @@ class Updater:
     def _complete(self, plan: PlanBuilder) -> None:
         """End the update once the last tasks were watched for long enough."""
         if self._config.failure_action != UpdateConfig.FAILURE_ACTION_CONTINUE:
-            reached = [one.reached_ns for one in self._slots if one.reached_ns is not None]
-            watched_ns = max(reached, default=0) + self._watch_ns()
-            if reached and watched_ns > self._view.now_ns:
+            watched_ns = self._reached_ns + self._watch_ns()
+            if self._reached_ns and watched_ns > self._view.now_ns:
                 plan.wake(watched_ns)
                 return
         rolling_back = self._state == UpdateStatus.STATE_ROLLBACK_STARTED
@@ -137,16 +178,15 @@ class Updater:
         monitor_ns, delay_ns = self._config.monitor_ns, self._config.delay_ns
         return monitor_ns if delay_ns < monitor_ns else delay_ns + SECOND
 
-    def _failed(self, plan: PlanBuilder) -> bool:
+    def _has_failed(self, plan: PlanBuilder) -> bool:
         """Pause or roll back when too many tasks failed; return whether that is so."""
-        if self._config.failure_action == UpdateConfig.FAILURE_ACTION_CONTINUE:
+        if self._config.failure_action == UpdateConfig.FAILURE_ACTION_CONTINUE or not self._failed:
             return False
-        failed = [one.judged for one in self._slots if one.judged and self._is_failure(one.judged)]
-        total = sum(1 for one in self._slots if one.own or one.is_todo)
-        if not failed or len(failed) / total <= self._config.max_failure_ratio:
+        if len(self._failed) / self._total <= self._config.max_failure_ratio:
             return False
-        why = failed[-1].status.err or failed[-1].status.message
-        reason = f"because task {failed[-1].id} failed or ended early" + (f": {why}" if why else "")
+        failed = self._failed[-1]
+        why = failed.status.err or failed.status.message
+        reason = f"because task {failed.id} failed or ended early" + (f": {why}" if why else "")
         if self._state == UpdateStatus.STATE_ROLLBACK_STARTED:
             # Whatever a rollback should do when it fails: going back once more would never end.
             self._change(plan, UpdateStatus.STATE_ROLLBACK_PAUSED, f"rollback paused {reason}")
@@ -184,20 +224,14 @@ class Updater:
 
     # Slots.
 
-    def _finish_slots(self, plan: PlanBuilder, busy: frozenset[tuple[int, str]]) -> int:
-        """Stop old tasks whose successor runs; return how many slots the update still waits for."""
-        waiting = 0
-        for one in self._slots:
-            if one.old and one.slot.key not in busy and self._may_stop_old(one):
-                desire = tuple((task.id, task_state.SHUTDOWN) for task in one.old)
-                plan.steps.append(Step(desire=desire))
-            rested_ns = (one.reached_ns or 0) + self._config.delay_ns
-            if one.is_awaited:
-                waiting += 1
-            elif one.own and rested_ns > self._view.now_ns:
-                waiting += 1
-                plan.wake(rested_ns)
-        return waiting
+    def _wait_for(self, one: SlotProgress) -> None:
+        """Count a slot that holds up the next ones: until its task runs, and for the delay after that."""
+        rested_ns = (one.reached_ns or 0) + self._config.delay_ns
+        if one.is_awaited:
+            self._waiting += 1
+        elif rested_ns > self._view.now_ns:
+            self._waiting += 1
+            self._wake_ns = min(self._wake_ns or rested_ns, rested_ns)
 
     def _may_stop_old(self, one: SlotProgress) -> bool:
         """Whether the new task of a slot is there, or will never be and that does not matter."""
@@ -210,22 +244,18 @@ class Updater:
         goes_on = self._config.failure_action == UpdateConfig.FAILURE_ACTION_CONTINUE
         return goes_on and one.judged is not None and self._is_failure(one.judged)
 
-    def _replace(self, plan: PlanBuilder, one: SlotProgress) -> None:
-        """Put a task of the present spec into a slot."""
+    def _replace(self, plan: PlanBuilder, slot: Slot) -> None:
+        """Put a task of the present spec into a slot, whose live tasks are all old."""
         start_first = self._config.order == UpdateConfig.ORDER_START_FIRST
-        stops = () if start_first else one.old
-        held = bool(stops) or bool(stopping(one.slot, self._view.nodes))
+        stops = () if start_first else slot.live
+        held = not start_first and (bool(stops) or bool(stopping(slot, self._view.nodes)))
         new_task = NewTask(
-            slot=one.slot.number,
-            node_id=one.slot.node_id,
-            desired_state=task_state.READY if held and not start_first else task_state.RUNNING,
-            previous=one.old[-1] if one.old else one.slot.newest,
+            slot=slot.number,
+            node_id=slot.node_id,
+            desired_state=task_state.READY if held else task_state.RUNNING,
+            previous=slot.live[-1] if slot.live else slot.newest,
         )
         desire = tuple((task.id, task_state.SHUTDOWN) for task in stops)
-        live = frozenset(task.id for task in one.slot.live)
-        plan.steps.append(Step(desire=desire, create=new_task, live=live))
-
-
-def _urgency(one: SlotProgress) -> tuple[bool, int, str]:
-    """Slots without a running task first: to replace what does not run costs nothing."""
-    return any(map(task_state.is_running, one.old)), *one.slot.key
+        plan.steps.append(
+            Step(desire=desire, create=new_task, live=frozenset(task.id for task in slot.live))
+        )

@@ -11,7 +11,8 @@ from swarm.clock import timestamp
 from swarm.manager.orchestrator.commit import commit_service_change, commit_steps
 from swarm.manager.orchestrator.plan import Plan
 from swarm.manager.orchestrator.reconcile import plan_service, plan_without_service
-from swarm.manager.orchestrator.service_view import ServiceView, complete
+from swarm.manager.orchestrator.service_view import ServiceView
+from swarm.manager.orchestrator.steps import complete
 from swarm.manager.store.tables import Tables, copy_of
 from swarm.manager.store.testing import ManualClock
 from swarm.manager.store.transaction import Transaction

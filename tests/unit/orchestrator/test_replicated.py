@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from swarm.manager.orchestrator.replicated import removal_order
 from swarm.manager.orchestrator.slots import slots_of
+from swarm.manager.orchestrator.steps import complete
 from swarm.model import task_state
 from tests.unit.orchestrator.bench import Bench, a_spec, running
 
@@ -145,7 +146,7 @@ def test_what_scaling_down_leaves_is_as_spread_as_it_can_be(nodes: list[str], ke
     for task, node in zip(bench.tasks, nodes, strict=True):
         bench.assign(task, node)
         bench.report(task, task_state.RUNNING)
-    order = removal_order(slots_of(bench.tasks).values())
+    order = removal_order(complete(slots_of(bench.tasks)).values())
     kept = order[min(len(order), max(0, len(order) - keep)) :]
     left = Counter(slot.live[0].node_id for slot in kept)
     full = Counter(nodes)
