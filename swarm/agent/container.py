@@ -9,6 +9,7 @@ from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import Mount, PortConfig, ResourceRequirements
 from swarm.errors import TaskRejected
 from swarm.model.task import task_name
+from swarm.model.validate_container import HOSTNAME_LIMIT
 from swarm.runtime.base import BindMount, ContainerConfig, Limits, TmpfsMount
 from swarm.runtime.images.base import Credentials
 
@@ -54,7 +55,7 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         env=tuple(expand(one, context) for one in spec.env),
         labels=_labels(task, context),
         # As with containers of other engines: without a name of their own they have a short id.
-        hostname=expand(spec.hostname, context) or task.id[:12],
+        hostname=expand(spec.hostname, context)[:HOSTNAME_LIMIT] or task.id[:12],
         working_dir=spec.dir,
         user=spec.user,
         mounts=tuple(_mount(mount, context) for mount in spec.mounts),

@@ -12,6 +12,7 @@ from swarm.model.reference import parse_reference
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 HOSTNAME_LIMIT = 63  # the kernel takes 64 bytes, DNS 63
 
+_TEMPLATE = re.compile(r"\{\{.*?\}\}")
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
@@ -25,7 +26,9 @@ def container_problems(spec: ContainerSpec) -> Iterator[str]:
         except InvalidArgument as problem:
             yield str(problem)
     yield from _env_problems(spec)
-    if spec.hostname and (len(spec.hostname) > HOSTNAME_LIMIT or not _HOSTNAME.fullmatch(spec.hostname)):
+    # A template such as {{.Task.Slot}} is filled in by the agent; only what stands around it can be judged here.
+    hostname = _TEMPLATE.sub("x", spec.hostname)
+    if hostname and (len(hostname) > HOSTNAME_LIMIT or not _HOSTNAME.fullmatch(hostname)):
         yield f'the hostname "{spec.hostname[:HOSTNAME_LIMIT]}" is not 1 to 63 letters, digits, "-" and "."'
     if spec.dir and not spec.dir.startswith("/"):
         yield f'the working directory "{spec.dir}" is not an absolute path'

@@ -27,6 +27,15 @@ def test_a_small_spec_is_valid():
     validate_service(a_spec())
 
 
+def test_a_hostname_may_be_a_template_but_not_hide_bad_characters_around_it():
+    spec = a_spec()
+    spec.task.container.hostname = "web-{{.Task.Slot}}"
+    validate_service(spec)
+    spec.task.container.hostname = "web_{{.Task.Slot}}"
+    with pytest.raises(InvalidArgument, match="hostname"):
+        validate_service(spec)
+
+
 def test_a_full_spec_is_valid():
     spec = a_spec()
     container = spec.task.container
