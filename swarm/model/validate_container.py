@@ -26,7 +26,7 @@ def container_problems(spec: ContainerSpec) -> Iterator[str]:
         except InvalidArgument as problem:
             yield str(problem)
     yield from _env_problems(spec)
-    # A template such as {{.Task.Slot}} is filled in by the agent; only what stands around it can be judged here.
+    # The agent fills in templates such as {{.Task.Slot}}; only what stands around them can be judged here.
     hostname = _TEMPLATE.sub("x", spec.hostname)
     if hostname and (len(hostname) > HOSTNAME_LIMIT or not _HOSTNAME.fullmatch(hostname)):
         yield f'the hostname "{spec.hostname[:HOSTNAME_LIMIT]}" is not 1 to 63 letters, digits, "-" and "."'
