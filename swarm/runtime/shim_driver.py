@@ -312,6 +312,8 @@ class ShimDriver(ABC):
         try:
             async with asyncio.timeout(KILL_TIMEOUT_S):
                 await self._kill(container)
+                if container.supervisor is not None:
+                    await asyncio.shield(container.supervisor)  # it may still be writing its last record
         except TimeoutError:
             raise Unavailable(f"container {container.record.id} does not die") from None
 

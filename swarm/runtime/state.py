@@ -4,11 +4,14 @@ The file is not fsynced: what it describes are processes, and none of them outli
 could lose it. A container directory without a readable record is half made and is removed by `adopt`.
 """
 
+import errno
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from swarm.runtime.base import ContainerInfo, ContainerState
 
@@ -66,6 +69,23 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
     with open(fd, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
         file.write(content)
     temporary.rename(path)
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory with all that is in it; what vanishes meanwhile, or never was, is no error.
+
+    A plain `rmtree` stops at the first entry that somebody else has removed or renamed, and leaves the rest.
+    """
+
+    def passed_over(_function: object, _path: str, reason: Any) -> None:
+        if not isinstance(reason[1], FileNotFoundError):
+            raise reason[1]
+
+    for _ in range(10):
+        shutil.rmtree(directory, onerror=passed_over)
+        if not directory.exists():
+            return
+    raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(directory))
 
 
 def write_record(path: Path, record: Record) -> None:

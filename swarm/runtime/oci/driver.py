@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -26,7 +25,7 @@ from swarm.runtime.oci.overlay import mounts_below, unmount
 from swarm.runtime.oci.probe import Choice, choose
 from swarm.runtime.processes import Process, boot_id, kill_and_wait, start_time
 from swarm.runtime.shim_driver import ShimDriver
-from swarm.runtime.state import Phase, Record
+from swarm.runtime.state import Phase, Record, remove_tree
 
 log = structlog.get_logger(__name__)
 
@@ -260,7 +259,7 @@ class OciDriver(ShimDriver):
         # What the runtime's own `delete` would do besides, without starting it: 7 ms saved, and no complaint
         # about a container that it had only half made.
         for path in (self._runtime_root / container_id, files.bundle, directory):
-            _remove_directory(path)
+            remove_tree(path)
 
     async def cleanup(self) -> None:
         """Remove all containers and everything else that this driver ever made; nothing can be run after."""
@@ -282,7 +281,7 @@ class OciDriver(ShimDriver):
                 with suppress(OSError):  # by other drivers, perhaps
                     (root / shared).rmdir()
         for path in (self._directory, self._run_dir):
-            _remove_directory(path)
+            remove_tree(path)
 
 
 _NO_CHOICE = Choice(name="", conmon="", executable="", info={})
@@ -297,8 +296,3 @@ def _end_process(process: Process | None, grace_s: float) -> None:
             log.warning("runtime.process_does_not_end", pid=process.pid)
     finally:
         process.close()
-
-
-def _remove_directory(path: Path) -> None:
-    with suppress(FileNotFoundError):
-        shutil.rmtree(path)

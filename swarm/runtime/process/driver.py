@@ -9,7 +9,6 @@ import errno
 import json
 import os
 import pwd
-import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,7 +25,7 @@ from swarm.runtime.process.usage import tree_sample
 from swarm.runtime.process.view import build_view, find_program, resolve_inside
 from swarm.runtime.processes import Process, boot_id, kill_and_wait
 from swarm.runtime.shim_driver import ShimDriver
-from swarm.runtime.state import Phase, Record, write_atomically
+from swarm.runtime.state import Phase, Record, remove_tree, write_atomically
 
 START_TIMEOUT_S = 30.0
 TASK_VARIABLE = "SWARM_TASK_ID"
@@ -193,8 +192,7 @@ class ProcessDriver(ShimDriver):
                 kill_and_wait(shim, 2.0)
             shim.close()
         self._exit_file(container_id).unlink(missing_ok=True)
-        with suppress(FileNotFoundError):
-            shutil.rmtree(directory)
+        remove_tree(directory)
 
     async def cleanup(self) -> None:
         """Remove all tasks and everything else this driver ever made."""
@@ -202,8 +200,7 @@ class ProcessDriver(ShimDriver):
             await self.remove(container_id)
         await self.close()
         for path in (self._directory, self._run_dir):
-            with suppress(FileNotFoundError):
-                await asyncio.to_thread(shutil.rmtree, path)
+            await asyncio.to_thread(remove_tree, path)
 
 
 def _with_processes(record: Record, answer: bytes) -> Record:

@@ -12,7 +12,7 @@ import pytest
 from swarm.ids import new_id
 from swarm.runtime.base import ContainerInfo, ContainerState, LogQuery
 from swarm.runtime.processes import Process, start_time
-from swarm.runtime.state import read_record, write_record
+from swarm.runtime.state import Phase, read_record, write_record
 from tests.integration.runtime.conftest import Driver, Lab, said, until
 from tests.integration.runtime.test_lifecycle import _kill
 
@@ -105,7 +105,10 @@ async def test_a_pid_that_means_another_process_by_now_is_left_alone(lab: Lab) -
         path = lab.base / "state/containers" / before.id / "state.json"
         record = read_record(path)
         assert record is not None
-        stale = replace(record, phase="running", pid=bystander.pid, shim_pid=bystander.pid)  # type: ignore[arg-type]
+        pid, started = bystander.pid, start_time(bystander.pid) - 1
+        stale = replace(
+            record, phase=Phase.RUNNING, pid=pid, pid_started=started, shim_pid=pid, shim_started=started
+        )
         write_record(path, stale)
         driver = lab.driver()
         await driver.adopt()
@@ -126,7 +129,7 @@ async def test_a_container_of_an_earlier_boot_has_ended(lab: Lab) -> None:
     path = lab.base / "state/containers" / before.id / "state.json"
     record = read_record(path)
     assert record is not None
-    write_record(path, replace(record, phase="running", boot_id="another"))  # type: ignore[arg-type]
+    write_record(path, replace(record, phase=Phase.RUNNING, boot_id="another"))
     driver = lab.driver()
     (info,) = await driver.adopt()
     assert (info.state, info.exit_code, info.error) == (ContainerState.EXITED, 255, "the node was restarted")

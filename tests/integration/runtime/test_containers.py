@@ -233,8 +233,9 @@ async def test_limits_arrive_in_the_cgroup(oci_lab: Lab) -> None:
     for controller in ("memory", "cpu", "pids"):
         _needs(controller)
     driver = oci_lab.driver()
-    limits = Limits(nano_cpus=250_000_000, memory_bytes=32 * MIB, pids=5, memory_reservation_bytes=16 * MIB)
-    config = oci_lab.config("for i in 1 2 3 4; do sleep 100 & done; wait", limits=limits)
+    # runc's half of a container has a handful of threads, which count until the command has replaced them.
+    limits = Limits(nano_cpus=250_000_000, memory_bytes=32 * MIB, pids=20, memory_reservation_bytes=16 * MIB)
+    config = oci_lab.config("for i in $(seq 19); do sleep 100 & done; wait", limits=limits)
     await driver.create(config)
     await driver.start(config.id)
     path = driver._cgroup(config.id).path.lstrip("/")  # type: ignore[union-attr]
@@ -251,11 +252,11 @@ async def test_limits_arrive_in_the_cgroup(oci_lab: Lab) -> None:
 
     async def full() -> bool:
         sample = await driver.sample(config.id)
-        return sample is not None and sample.pids == 5
+        return sample is not None and sample.pids == 20
 
     await until(full)
     too_many = oci_lab.config(
-        "for i in 1 2 3 4 5; do sleep 100 & done; echo all of them", limits=Limits(pids=5)
+        "for i in $(seq 25); do sleep 100 & done; echo all of them", limits=Limits(pids=20)
     )
     assert await run(driver, too_many) == (2, [])
 

@@ -48,7 +48,8 @@ async def test_inspect_tells_pid_and_times(lab: Lab) -> None:
     await driver.create(config)
     running = await driver.start(config.id)
     assert running.state is ContainerState.RUNNING
-    assert b"sleep" in Path(f"/proc/{running.pid}/cmdline").read_bytes()
+    # The runtime answers once the command is let go; the exec itself may come a moment later.
+    await until(lambda: b"sleep" in Path(f"/proc/{running.pid}/cmdline").read_bytes())
     await driver.stop(config.id, 0)
     ended = await driver.inspect(config.id)
     assert ended is not None

@@ -1,8 +1,10 @@
+import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from swarm.runtime.base import ContainerState
-from swarm.runtime.state import Phase, Record, read_record, write_record
+from swarm.runtime.state import Phase, Record, read_record, remove_tree, write_record
 
 RECORD = Record(id="a", boot_id="b", phase=Phase.RUNNING, pid=5, pid_started=6, exit_code=0, error="")
 
@@ -35,3 +37,35 @@ def test_records_say_what_callers_may_know() -> None:
     assert replace(RECORD, phase=Phase.STARTING).info().state is ContainerState.RUNNING
     assert replace(RECORD, phase=Phase.CREATED).info().state is ContainerState.CREATED
     assert replace(RECORD, phase=Phase.EXITED).info().pid == 0
+
+
+def test_trees_go_also_when_others_are_at_work_in_them(tmp_path: Path) -> None:
+    remove_tree(tmp_path / "never was")
+    stop = threading.Event()
+    tree = tmp_path / "tree"
+
+    def write_records() -> None:
+        while not stop.is_set():
+            with suppress(OSError):
+                write_record(tree / "state.json", RECORD)
+
+    writer = threading.Thread(target=write_records)
+    writer.start()
+    try:
+        for _ in range(200):
+            (tree / "below").mkdir(parents=True)
+            for number in range(5):
+                (tree / "below" / str(number)).touch()
+            with suppress(OSError):  # the writer may win ten times in a row; then it is said, not hidden
+                remove_tree(tree)
+                assert not tree.exists()
+            remove_tree_in_the_end(tree)
+    finally:
+        stop.set()
+        writer.join()
+
+
+def remove_tree_in_the_end(tree: Path) -> None:
+    while tree.exists():
+        with suppress(OSError):
+            remove_tree(tree)
