@@ -26,7 +26,7 @@ from tests.simulation.virtual_time import VirtualLoop, run_virtually
 SEEDS = (
     [int(os.environ["SWARM_SEED"])]
     if "SWARM_SEED" in os.environ
-    else range(8 + int(os.environ.get("SWARM_SEEDS", "0")))
+    else range(5 + int(os.environ.get("SWARM_SEEDS", "0")))
 )
 STORMY = Faults(proposal=0.03, crash=0.005, reject=0.02, hang=0.3, lose=0.05, repeat=0.1)
 STORM_S = 240.0

@@ -27,7 +27,9 @@ def plan_scale(
         yield from _create(plan, view, free, filled, -excess)
     elif excess > 0:
         yield
-        for slot in removal_order(filled.values())[:excess]:
+        for count, slot in enumerate(removal_order(filled.values())[:excess]):
+            if count % SLOTS_PER_STEP == 0:
+                yield
             del filled[slot.key]
             plan_removal(plan, slot.tasks)
     for slot in free.values():

@@ -77,6 +77,7 @@ class SchedulerLoop:
         nodes, tasks = tuple(self._store.view.nodes), tuple(self._store.view.tasks)
         for node in nodes:
             self._view.put_node(node)
+            await self._pacer.breathe()
         for task in tasks:
             self._view.put_task(task, now_ns)
             self._backlog.put(task)
