@@ -20,7 +20,7 @@ _CONFIG = """\
 version: 0.1
 log: {{level: error}}
 storage: {{filesystem: {{rootdirectory: {root}}}}}
-http: {{addr: "127.0.0.1:{port}"}}
+http: {{addr: "{host}:{port}"}}
 {auth}
 """
 
@@ -28,18 +28,20 @@ needs_registry = pytest.mark.skipif(shutil.which("docker-registry") is None, rea
 
 
 @contextlib.asynccontextmanager
-async def docker_registry(folder: Path, *, password: bool = False) -> AsyncIterator[str]:
-    """Run docker-registry on a free port of the loopback and yield HOST:PORT."""
+async def docker_registry(
+    folder: Path, *, password: bool = False, host: str = "127.0.0.1"
+) -> AsyncIterator[str]:
+    """Run docker-registry on a free port of `host` and yield HOST:PORT."""
     folder.mkdir(parents=True)
     auth = ""
     if password:
         (folder / "htpasswd").write_text(_HTPASSWD)
         auth = f"auth: {{htpasswd: {{realm: test, path: {folder / 'htpasswd'}}}}}"
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         port = probe.getsockname()[1]
     config = folder / "config.yml"
-    config.write_text(_CONFIG.format(root=folder / "data", port=port, auth=auth))
+    config.write_text(_CONFIG.format(root=folder / "data", host=host, port=port, auth=auth))
     process = await asyncio.create_subprocess_exec(
         "docker-registry",
         "serve",
@@ -48,8 +50,8 @@ async def docker_registry(folder: Path, *, password: bool = False) -> AsyncItera
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        await _answers(f"http://127.0.0.1:{port}/v2/", process)
-        yield f"127.0.0.1:{port}"
+        await _answers(f"http://{host}:{port}/v2/", process)
+        yield f"{host}:{port}"
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()

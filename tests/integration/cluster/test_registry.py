@@ -1,0 +1,89 @@
+"""Images from a registry: by anybody, and with the credentials of whoever creates the service."""
+
+import base64
+import json
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from examples.hello import build
+from swarm.dev.cluster import DevCluster
+from swarm.runtime.images.base import Credentials
+from swarm.runtime.images.registry import RegistryClient, Repository
+from swarm.runtime.images.registry_push import push_blob, push_manifest
+from tests.integration.conftest import Clusters
+from tests.integration.images.registries import PASSWORD, USER, docker_registry
+from tests.integration.operator import ROOT, SWARMCTL, Operator
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+@pytest.fixture(scope="module")
+def cluster(clusters: Clusters) -> DevCluster:
+    """One manager and one worker that may speak plain HTTP to the host's side of their network."""
+    planned = clusters.plan(1, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWARM_INSECURE_REGISTRIES", str(planned.plan.subnet))
+        planned.up()
+    return planned
+
+
+@asynccontextmanager
+async def registry(cluster: DevCluster, folder: Path, *, password: bool) -> AsyncIterator[str]:
+    """Run a registry that the nodes can reach, with an image `apps/web:1` in it."""
+    host = str(cluster.plan.host_address)
+    async with docker_registry(folder / "registry", password=password, host=host) as address:
+        client = RegistryClient([host])
+        image = build.build(build.hello(name=f"{address}/apps/web:1"))
+        repository = Repository(address, "apps/web")
+        login = Credentials(address, USER, PASSWORD) if password else None
+        for digest, content in image.blobs.items():
+            if digest != image.manifest_digest:
+                await push_blob(client, repository, digest, len(content), _reader(content), login)
+        manifest = image.blobs[image.manifest_digest]
+        await push_manifest(client, repository, "1", MANIFEST, manifest, login)
+        await client.close()
+        yield address
+
+
+def _reader(content: bytes):
+    async def chunks() -> AsyncIterator[bytes]:
+        yield content
+
+    return chunks
+
+
+async def test_an_image_is_pulled_without_credentials(
+    operator: Operator, cluster: DevCluster, tmp_path: Path
+) -> None:
+    async with registry(cluster, tmp_path, password=False) as address:
+        operator("service", "create", "-d", "--name", "open", "--mode", "global", f"{address}/apps/web:1")
+        assert len(operator.wait_running("open", 2)) == 2
+    image = operator("service", "inspect", "-f", "{{.Spec.TaskTemplate.ContainerSpec.Image}}", "open")
+    assert image.startswith(f"{address}/apps/web:1@sha256:")
+    operator("service", "rm", "open")
+
+
+async def test_credentials_travel_with_the_service_and_are_never_shown(
+    operator: Operator, cluster: DevCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with registry(cluster, tmp_path, password=True) as address:
+        create = ("service", "create", "-d", "--name", "closed", "--mode", "global")
+        refused = operator.try_(*create, f"{address}/apps/web:1")
+        assert refused.returncode != 0
+        assert "authentication" in refused.stderr.lower()
+        auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {address: {"auth": auth}}}))
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+        host = cluster.node("manager-1").host
+        command = [*SWARMCTL, "--host", host, *create, "--with-registry-auth", f"{address}/apps/web:1"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        assert len(operator.wait_running("closed", 2)) == 2
+        assert PASSWORD not in operator("service", "inspect", "closed")
+        for node in cluster.plan.nodes:
+            assert PASSWORD not in node.log.read_text(errors="replace")
+        operator("service", "rm", "closed")
