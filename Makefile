@@ -20,7 +20,7 @@ demo: ## start a cluster on this machine and run a service on it
 demo-down: ## remove the cluster of `make demo`
 	@$(BIN)/swarmctl dev down
 
-test: setup ## run every test
+test: check ## run every check and every test
 	@$(BIN)/python -m pytest
 
 check: setup ## lint, formatting, types, import rules, generated code, size of files and functions

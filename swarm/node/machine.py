@@ -24,6 +24,7 @@ class Machine:
 
     async def close(self) -> None:
         """Let go of everything; containers live on."""
+        await self.network.close()
         await self.driver.close()
 
 

@@ -17,6 +17,7 @@ from swarm.errors import SwarmError
 from swarm.node.machine import Machine, open_machine
 from swarm.node.renewal import RenewalLoop
 from swarm.node.state import NodeState, managers_of
+from swarm.runtime.images.loop import CollectionLoop
 from swarm.runtime.images.store import LocalImageStore
 from swarm.security.identity import Role, certificate_role
 from swarm.security.tls import NodeCredentials
@@ -96,6 +97,7 @@ class Membership:
                 group.create_task(self._run_agent(), name="node-agent")
                 group.create_task(self._follow_role(), name="node-role")
                 group.create_task(self._renewal.run(), name="node-renewal")
+                group.create_task(CollectionLoop(self.images, self._clock).run(), name="node-images")
         finally:
             if self.machine is not None:
                 await self.machine.close()

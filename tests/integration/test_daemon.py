@@ -257,6 +257,7 @@ def test_managers_leave_by_force_only_and_the_last_one_ends_the_cluster(tmp_path
         wait_for(lambda: not made["m3"].nodes()["m1"].HasField("manager_status"))
         made["m2"].leave(force=True)
         wait_for(lambda: made["m3"].info().leader_addr == made["m3"].addr)
+        wait_for(lambda: not made["m3"].nodes()["m2"].HasField("manager_status"))
         with pytest.raises(FailedPrecondition, match="last manager"):
             made["m3"].leave()
         made["m3"].leave(force=True)

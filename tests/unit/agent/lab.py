@@ -98,7 +98,8 @@ class Leadership:
 
     def reachable(self, raft_id: str) -> bool:
         return any(
-            manager.member.raft_id == raft_id and manager.server is not None for manager in self._lab.managers
+            manager.member.raft_id == raft_id and manager.server is not None
+            for manager in self._lab.managers
         )
 
     async def barrier(self, timeout_s: float) -> int:

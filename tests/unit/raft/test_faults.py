@@ -1,6 +1,7 @@
 """One manager when something is wrong with its disk, its files, its state machine or its peers."""
 
 import asyncio
+import contextlib
 import errno
 import threading
 from pathlib import Path
@@ -182,8 +183,10 @@ async def stream_error(
 
 
 async def send_all(call: Any, frame: bytes) -> None:
-    await call.write(frame)
-    await call.done_writing()
+    # A refusal may come before the frame is out; only the end of the call tells its reason for sure.
+    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        await call.write(frame)
+        await call.done_writing()
     await call
 
 
