@@ -42,7 +42,7 @@ else
     python3 -m http.server {PORT} --bind "${{SWARM_TASK_ADDRESS:-0.0.0.0}}" --directory "$page" &
 fi
 server=$!
-trap 'kill "$server"; rm -rf "$page"; exit 0' TERM INT
+trap 'kill "$server"; wait "$server"; rm -rf "$page"; exit 0' TERM INT
 wait "$server"
 """
 
