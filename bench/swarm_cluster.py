@@ -58,7 +58,7 @@ class SwarmCluster:
         """Remove a service and wait until its containers are gone."""
         self.cli(1, "service", "rm", name)
         end = time.monotonic() + READY_S
-        while any(any(node.run.rglob("netns/*")) for node in self.cluster.plan.nodes):
+        while any(any(node.run.glob("containers/*/bundles/*")) for node in self.cluster.plan.nodes):
             if time.monotonic() > end:
                 raise TimeoutError("containers did not end")
             time.sleep(0.2)
