@@ -1,0 +1,1 @@
+"""Which specs does a compose file ask for? Loading, merging and interpolation, without I/O of their own."""
