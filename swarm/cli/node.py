@@ -8,6 +8,7 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
 from swarm.cli import names, objects, parse
 from swarm.cli.connect import connect
+from swarm.cli.tasks import list_tasks, ps_options
 
 COLUMNS = (
     ("ID", "IDMark"),
@@ -101,18 +102,10 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, pretty: b
 
 @node.command("ps")
 @click.argument("refs", metavar="[NODE...]", nargs=-1)
-@click.option(
-    "-f", "--filter", "filters", multiple=True, help="KEY=VALUE; keys: id, name, desired-state, label."
-)
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
-@click.option("--no-resolve", is_flag=True, help="Print node ids instead of names.")
-@click.option("--no-trunc", is_flag=True, help="Do not shorten ids and errors.")
-@click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
+@ps_options
 @click.pass_obj
 def ps(host: str, /, refs: tuple[str, ...], filters: tuple[str, ...], layout: str, **flags: bool) -> None:
     """List the tasks of nodes (default: the node asked)."""
-    from swarm.cli.tasks import list_tasks
-
     with connect(host) as conn:
         ids = [conn.control.GetNode(c.GetNodeRequest(ref=ref)).node.id for ref in refs or ("self",)]
         list_tasks(conn, c.Filters(node_ids=ids), filters, layout, flags)

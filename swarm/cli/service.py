@@ -12,6 +12,7 @@ from swarm.cli import names, objects, parse
 from swarm.cli.connect import Connection, connect
 from swarm.cli.service_lists import ADDS, LISTS, REMOVES, add_lists, many, remove_lists
 from swarm.cli.service_options import apply_single, spec_options, words
+from swarm.cli.tasks import list_tasks, ps_options
 from swarm.errors import InvalidArgument
 
 COLUMNS = (
@@ -255,18 +256,10 @@ def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None
 
 @service.command()
 @click.argument("refs", metavar="SERVICE...", nargs=-1, required=True)
-@click.option(
-    "-f", "--filter", "filters", multiple=True, help="KEY=VALUE; keys: id, name, node, desired-state, label."
-)
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
-@click.option("--no-resolve", is_flag=True, help="Print node ids instead of names.")
-@click.option("--no-trunc", is_flag=True, help="Do not shorten ids and errors.")
-@click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
+@ps_options
 @click.pass_obj
 def ps(host: str, /, refs: tuple[str, ...], filters: tuple[str, ...], layout: str, **flags: bool) -> None:
     """List the tasks of services, with the history of every slot."""
-    from swarm.cli.tasks import list_tasks
-
     with connect(host) as conn:
         ids = [conn.control.GetService(c.GetServiceRequest(ref=ref)).service.id for ref in refs]
         list_tasks(conn, c.Filters(service_ids=ids), filters, layout, flags)

@@ -16,6 +16,22 @@ FILTERS = ("id", "name", "node", "desired-state", "label")
 DESIRED = {"running": ("running", "ready"), "shutdown": ("shutdown", "remove"), "accepted": ("accepted",)}
 
 
+def ps_options(command: Any) -> Any:
+    """Add the options of a command that lists tasks."""
+    options = (
+        click.option(
+            "-f", "--filter", "filters", multiple=True, help=f"KEY=VALUE; keys: {', '.join(FILTERS)}."
+        ),
+        click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'."),
+        click.option("--no-resolve", is_flag=True, help="Print node ids instead of names."),
+        click.option("--no-trunc", is_flag=True, help="Do not shorten ids and errors."),
+        click.option("-q", "--quiet", is_flag=True, help="Print ids only."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def apply_filters(result: c.Filters, conn: Any, texts: tuple[str, ...]) -> None:
     """Add --filter values to `result`; a node is looked up by name."""
     found = parse.filters(texts, FILTERS)
