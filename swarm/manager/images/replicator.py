@@ -22,7 +22,7 @@ from swarm.runtime.images.store import LocalImageStore
 
 log = structlog.get_logger(__name__)
 
-_RETRY_MIN_S = 1.0
+_RETRY_MIN_S = 0.25  # first retry after 0.5 s, then twice as long each time, up to 8 s
 
 
 class ImageReplicator:
