@@ -14,8 +14,8 @@ from pysyncobj.transport import Transport
 
 from swarm.manager.raft.host import Proposal
 from swarm.manager.raft.membership import Membership
-from tests.simulation.network import Network
-from tests.simulation.simulator import Cluster, Record
+from tests.simulation.raft.network import Network
+from tests.simulation.raft.simulator import Cluster, Record
 
 
 class PerfectDisk:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from swarm.api.v1.raft_pb2 import MembershipChange, RaftMember
 from swarm.manager.raft.membership import Membership
-from tests.simulation.simulator import STEP_S, Cluster, Member
+from tests.simulation.raft.simulator import STEP_S, Cluster, Member
 
 VOTERS_MAX = 5
 

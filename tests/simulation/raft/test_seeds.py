@@ -11,10 +11,10 @@ import pytest
 import structlog
 
 from swarm.errors import InvariantBroken
-from tests.simulation.faults import Chaos, Faults
-from tests.simulation.invariants import broken, unsettled
-from tests.simulation.simulator import Cluster, virtual_time
-from tests.simulation.stock import StockCluster
+from tests.simulation.raft.faults import Chaos, Faults
+from tests.simulation.raft.invariants import broken, unsettled
+from tests.simulation.raft.simulator import Cluster, virtual_time
+from tests.simulation.raft.stock import StockCluster
 
 HEAVY = Faults(crash=0.003, cut=0.012, commands=0.9, reads=0.0, stall=0.0)
 

@@ -1,6 +1,6 @@
 """What must be true after a run, whatever went wrong in it."""
 
-from tests.simulation.simulator import Cluster
+from tests.simulation.raft.simulator import Cluster
 
 
 def broken(cluster: Cluster) -> list[str]:

@@ -20,8 +20,8 @@ from swarm.manager.raft.outbox import Outbox
 from swarm.manager.raft.snapshots import Snapshot, SnapshotStore
 from swarm.manager.raft.turn import Turn
 from swarm.manager.store.proposer import FrozenState
-from tests.simulation.disk import PowerCut, SimDisk
-from tests.simulation.network import Network
+from tests.simulation.raft.disk import PowerCut, SimDisk
+from tests.simulation.raft.network import Network
 
 CLUSTER = "cluster"
 STEP_S = 0.01
