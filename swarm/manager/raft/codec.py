@@ -11,6 +11,29 @@ Message = dict[str, Any]  # pysyncobj's form; "type" says which
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 _INDEX_MAX = 2**62
 
+# The core's names of a message's fields, and their names on the wire.
+_APPEND = {
+    "prevLogIdx": "prev_index",
+    "prevLogTerm": "prev_term",
+    "commit_index": "commit",
+    "read_sequence": "read_sequence",
+}
+_APPEND_REPLY = {
+    "next_node_idx": "next_index",
+    "success": "success",
+    "reset": "reset",
+    "read_sequence": "read_sequence",
+}
+_VOTE = {"last_log_index": "last_index", "last_log_term": "last_term"}
+_SNAPSHOT = {
+    "index": "last_index",
+    "snapshot_term": "last_term",
+    "offset": "offset",
+    "chunk": "chunk",
+    "done": "done",
+}
+_SNAPSHOT_REPLY = {"index": "last_index", "offset": "offset"}
+
 
 class WireError(ValueError):
     """A message that no correct member sends."""
@@ -33,13 +56,18 @@ def decode(wire: RaftMessage) -> Message:
     return {"term": wire.term, **_DECODERS[kind](wire)}
 
 
+def _write(message: Message, part: Any, names: dict[str, str]) -> None:
+    for name, wire_name in names.items():
+        setattr(part, wire_name, message[name])
+
+
+def _read(part: Any, names: dict[str, str]) -> Message:
+    return {name: getattr(part, wire_name) for name, wire_name in names.items()}
+
+
 def _encode_append(message: Message, wire: RaftMessage) -> None:
-    append = wire.append
-    append.prev_index = message["prevLogIdx"]
-    append.prev_term = message["prevLogTerm"]
-    append.commit = message["commit_index"]
-    append.read_sequence = message["read_sequence"]
-    append.entries.extend(_encode_entry(entry) for entry in message["entries"])
+    _write(message, wire.append, _APPEND)
+    wire.append.entries.extend(_encode_entry(entry) for entry in message["entries"])
 
 
 def _encode_entry(entry: Entry) -> RaftEntry:
@@ -62,14 +90,7 @@ def _decode_append(wire: RaftMessage) -> Message:
             raise WireError(f"entry {index} is of term {term}, its sender only at {wire.term}")
     if not 0 < append.prev_index < _INDEX_MAX:
         raise WireError(f"index {append.prev_index} is out of range")
-    return {
-        "type": "append_entries",
-        "prevLogIdx": append.prev_index,
-        "prevLogTerm": append.prev_term,
-        "commit_index": append.commit,
-        "read_sequence": append.read_sequence,
-        "entries": entries,
-    }
+    return {"type": "append_entries", **_read(append, _APPEND), "entries": entries}
 
 
 def _decode_entry(entry: RaftEntry) -> Entry:
@@ -85,29 +106,18 @@ def _decode_entry(entry: RaftEntry) -> Entry:
 
 
 def _encode_append_reply(message: Message, wire: RaftMessage) -> None:
-    reply = wire.append_reply
-    reply.next_index = message["next_node_idx"]
-    reply.success = message["success"]
-    reply.reset = message["reset"]
-    reply.read_sequence = message["read_sequence"]
+    _write(message, wire.append_reply, _APPEND_REPLY)
 
 
 def _decode_append_reply(wire: RaftMessage) -> Message:
     reply = wire.append_reply
     if not 0 < reply.next_index < _INDEX_MAX:
         raise WireError(f"index {reply.next_index} is out of range")
-    return {
-        "type": "next_node_idx",
-        "next_node_idx": reply.next_index,
-        "success": reply.success,
-        "reset": reply.reset,
-        "read_sequence": reply.read_sequence,
-    }
+    return {"type": "next_node_idx", **_read(reply, _APPEND_REPLY)}
 
 
 def _encode_vote(message: Message, wire: RaftMessage) -> None:
-    wire.vote.last_index = message["last_log_index"]
-    wire.vote.last_term = message["last_log_term"]
+    _write(message, wire.vote, _VOTE)
     if message["type"] == "prevote":
         wire.vote.pre = True
         wire.vote.nonce = message["nonce"]
@@ -115,7 +125,7 @@ def _encode_vote(message: Message, wire: RaftMessage) -> None:
 
 def _decode_vote(wire: RaftMessage) -> Message:
     vote = wire.vote
-    message: Message = {"last_log_index": vote.last_index, "last_log_term": vote.last_term}
+    message = _read(vote, _VOTE)
     if vote.pre:
         return {"type": "prevote", "nonce": vote.nonce, **message}
     return {"type": "request_vote", **message}
@@ -139,36 +149,22 @@ def _decode_vote_reply(wire: RaftMessage) -> Message:
 
 
 def _encode_snapshot(message: Message, wire: RaftMessage) -> None:
-    chunk = wire.snapshot
-    chunk.last_index = message["index"]
-    chunk.last_term = message["snapshot_term"]
-    chunk.offset = message["offset"]
-    chunk.chunk = message["chunk"]
-    chunk.done = message["done"]
+    _write(message, wire.snapshot, _SNAPSHOT)
 
 
 def _decode_snapshot(wire: RaftMessage) -> Message:
     chunk = wire.snapshot
     if not 0 < chunk.last_index < _INDEX_MAX or chunk.last_term > wire.term:
         raise WireError(f"a snapshot at index {chunk.last_index} and term {chunk.last_term}")
-    return {
-        "type": "snapshot",
-        "index": chunk.last_index,
-        "snapshot_term": chunk.last_term,
-        "offset": chunk.offset,
-        "chunk": chunk.chunk,
-        "done": chunk.done,
-    }
+    return {"type": "snapshot", **_read(chunk, _SNAPSHOT)}
 
 
 def _encode_snapshot_reply(message: Message, wire: RaftMessage) -> None:
-    wire.snapshot_reply.last_index = message["index"]
-    wire.snapshot_reply.offset = message["offset"]
+    _write(message, wire.snapshot_reply, _SNAPSHOT_REPLY)
 
 
 def _decode_snapshot_reply(wire: RaftMessage) -> Message:
-    reply = wire.snapshot_reply
-    return {"type": "snapshot_reply", "index": reply.last_index, "offset": reply.offset}
+    return {"type": "snapshot_reply", **_read(wire.snapshot_reply, _SNAPSHOT_REPLY)}
 
 
 def _encode_timeout_now(message: Message, wire: RaftMessage) -> None:  # one signature for all
