@@ -124,80 +124,59 @@ Event: TypeAlias = (
 
 
 @dataclass(frozen=True, slots=True)
-class InspectContainer:
+class Instruction:
+    """Something to do for a task; two of one kind with the same fields are the same."""
+
+
+class InspectContainer(Instruction):
     """Find out what the runtime has of the task → Inspected."""
 
 
-@dataclass(frozen=True, slots=True)
-class PullImage:
+class PullImage(Instruction):
     """Make the image usable → ImagePulled, with Progress on the way."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttachNetwork:
+class AttachNetwork(Instruction):
     """Give the task its sandbox → NetworkAttached."""
 
 
-@dataclass(frozen=True, slots=True)
-class CreateContainer:
+class CreateContainer(Instruction):
     """Create the container → ContainerCreated."""
 
 
-@dataclass(frozen=True, slots=True)
-class StartContainer:
+class StartContainer(Instruction):
     """Start the container → ContainerStarted."""
 
 
-@dataclass(frozen=True, slots=True)
-class WaitContainer:
+class WaitContainer(Instruction):
     """Wait for the container's end → ContainerEnded."""
 
 
 @dataclass(frozen=True, slots=True)
-class StopContainer:
+class StopContainer(Instruction):
     """Stop the container → ContainerStopped."""
 
     grace_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveContainer:
+class RemoveContainer(Instruction):
     """Leave nothing of the container → ContainerRemoved."""
 
 
-@dataclass(frozen=True, slots=True)
-class DetachNetwork:
+class DetachNetwork(Instruction):
     """Free address and ports → NetworkDetached."""
 
 
 @dataclass(frozen=True, slots=True)
-class RetryLater:
+class RetryLater(Instruction):
     """Wait → RetryDue."""
 
     delay_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class CancelCurrent:
+class CancelCurrent(Instruction):
     """Give up the instruction (or the wait) under way → InstructionFailed, temporary."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(Instruction):
     """Take the task out of the books."""
-
-
-Instruction: TypeAlias = (
-    InspectContainer
-    | PullImage
-    | AttachNetwork
-    | CreateContainer
-    | StartContainer
-    | WaitContainer
-    | StopContainer
-    | RemoveContainer
-    | DetachNetwork
-    | RetryLater
-    | CancelCurrent
-    | Forget
-)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,9 +9,9 @@ import structlog
 
 from swarm.api.v1.objects_pb2 import Node
 from swarm.api.v1.types_pb2 import TaskState, TaskStatus
-from swarm.clock import SECOND, Clock, timestamp
+from swarm.clock import Clock, timestamp
 from swarm.errors import NoQuorum, OutcomeUnknown, StaleVersion
-from swarm.manager.orchestrator.agenda import Agenda
+from swarm.manager.orchestrator.agenda_loop import AgendaLoop
 from swarm.manager.orchestrator.concerns import node_concerned
 from swarm.manager.orchestrator.enforcer import plan_evictions
 from swarm.manager.orchestrator.orphans import plan_orphans
@@ -20,10 +19,9 @@ from swarm.manager.orchestrator.restart import NO_LONGER_FITS
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
-from swarm.manager.store.watch import Commit, Watch, WatchOverflow
+from swarm.manager.store.watch import Commit
 from swarm.model import task_state
 from swarm.model.history import record_status
-from swarm.pacing import Pacer
 
 log = structlog.get_logger(__name__)
 
@@ -36,31 +34,14 @@ class NodeLoopSettings:
     failure_rest_s: float = 0.2  # after a commit that failed
 
 
-class NodeLoop:
+class NodeLoop(AgendaLoop):
     """Rejects tasks that their node may not keep, and gives up those whose node stays away."""
 
-    def __init__(self, store: Store, clock: Clock, settings: NodeLoopSettings | None = None) -> None:
-        self._store = store
-        self._clock = clock
-        self._settings = settings or NodeLoopSettings()
-        self._pacer = Pacer(clock)
-        self._agenda = Agenda()
+    kinds = (Node,)
 
-    async def run(self) -> None:
-        """Run until cancelled; raises NotLeader when leadership is lost."""
-        with self._store.watch(Node) as watch:
-            await self._look_at_everything()
-            while True:
-                try:
-                    for commit in watch.drain():
-                        self._note(commit)
-                    self._agenda.ring(self._clock.now_ns())
-                    if self._agenda:
-                        await self._look_at(self._agenda.take())
-                    else:
-                        await self._wait(watch)
-                except WatchOverflow:
-                    await self._look_at_everything()
+    def __init__(self, store: Store, clock: Clock, settings: NodeLoopSettings | None = None) -> None:
+        super().__init__(store, clock)
+        self._settings = settings or NodeLoopSettings()
 
     async def _look_at_everything(self) -> None:
         for node in tuple(self._store.view.nodes):
@@ -74,15 +55,6 @@ class NodeLoop:
         for event in commit.events:
             if node_concerned(event):
                 self._agenda.add(event.object.id)
-
-    async def _wait(self, watch: Watch) -> None:
-        alarm_ns = self._agenda.next_alarm_ns()
-        rest_s = None
-        if alarm_ns is not None:
-            rest_s = max(0.0, (alarm_ns - self._clock.now_ns()) / SECOND)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(rest_s):
-                self._note(await anext(watch))
 
     async def _look_at(self, node_id: str) -> None:
         view, now_ns = self._store.view, self._clock.now_ns()

@@ -1,8 +1,7 @@
-"""The shell around services: hear of changes, look at one service, commit what it needs."""
+"""The shell around services: look at one, commit what it needs."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -11,7 +10,7 @@ from swarm.api.v1.objects_pb2 import Cluster, Node, Service, Task
 from swarm.clock import SECOND, Clock
 from swarm.errors import NoQuorum, OutcomeUnknown, StaleVersion
 from swarm.ids import new_id
-from swarm.manager.orchestrator.agenda import Agenda
+from swarm.manager.orchestrator.agenda_loop import AgendaLoop
 from swarm.manager.orchestrator.commit import commit_service_change, commit_steps
 from swarm.manager.orchestrator.concerns import services_concerned
 from swarm.manager.orchestrator.plan import Plan, ServiceChange, Step
@@ -19,9 +18,8 @@ from swarm.manager.orchestrator.reconcile import plan_service, plan_without_serv
 from swarm.manager.orchestrator.service_view import ServiceView
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
-from swarm.manager.store.watch import Commit, Watch, WatchOverflow
+from swarm.manager.store.watch import Commit
 from swarm.model import defaults
-from swarm.pacing import Pacer
 
 log = structlog.get_logger(__name__)
 
@@ -39,30 +37,15 @@ class ServiceLoopSettings:
     new_id: Callable[[], str] = new_id
 
 
-class ServiceLoop:
+class ServiceLoop(AgendaLoop):
     """Keeps the tasks of every service what the service asks for, while this manager leads."""
 
-    def __init__(self, store: Store, clock: Clock, settings: ServiceLoopSettings | None = None) -> None:
-        self._store = store
-        self._clock = clock
-        self._settings = settings or ServiceLoopSettings()
-        self._pacer = Pacer(clock)
-        self._agenda = Agenda()
-        self._resting: dict[str, float] = {}  # until when, by the monotonic clock
+    kinds = (Service, Task, Node, Cluster)
 
-    async def run(self) -> None:
-        """Run until cancelled; raises NotLeader when leadership is lost."""
-        with self._store.watch(Service, Task, Node, Cluster) as watch:
-            await self._look_at_everything()
-            while True:
-                try:
-                    await self._take_in_waiting(watch)
-                    if self._agenda:
-                        await self._look_at(self._agenda.take())
-                    else:
-                        await self._wait(watch)
-                except WatchOverflow:
-                    await self._look_at_everything()
+    def __init__(self, store: Store, clock: Clock, settings: ServiceLoopSettings | None = None) -> None:
+        super().__init__(store, clock)
+        self._settings = settings or ServiceLoopSettings()
+        self._resting: dict[str, float] = {}  # until when, by the monotonic clock
 
     async def _look_at_everything(self) -> None:
         """Put every service on the agenda, also those that are gone and left tasks behind."""
@@ -72,26 +55,10 @@ class ServiceLoop:
             self._agenda.add(task.service_id)
             await self._pacer.breathe()
 
-    async def _take_in_waiting(self, watch: Watch) -> None:
-        for commit in watch.drain():
-            self._note(commit)
-            await self._pacer.breathe()
-        self._agenda.ring(self._clock.now_ns())
-
     def _note(self, commit: Commit) -> None:
         for event in commit.events:
             for service_id in services_concerned(event, self._store.view):
                 self._agenda.add(service_id)
-
-    async def _wait(self, watch: Watch) -> None:
-        """Wait until something changes, or until the next alarm."""
-        alarm_ns = self._agenda.next_alarm_ns()
-        rest_s = None
-        if alarm_ns is not None:
-            rest_s = max(0.0, (alarm_ns - self._clock.now_ns()) / SECOND)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(rest_s):
-                self._note(await anext(watch))
 
     async def _look_at(self, service_id: str) -> None:
         """Plan for one service and carry the plan out."""
