@@ -100,14 +100,16 @@ class ListNodesResponse(_message.Message):
     def __init__(self, nodes: _Optional[_Iterable[_Union[_objects_pb2.Node, _Mapping]]] = ..., self_id: _Optional[str] = ...) -> None: ...
 
 class UpdateNodeRequest(_message.Message):
-    __slots__ = ("id", "version", "spec")
+    __slots__ = ("id", "version", "spec", "addr")
     ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
+    ADDR_FIELD_NUMBER: _ClassVar[int]
     id: str
     version: int
     spec: _specs_pb2.NodeSpec
-    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., spec: _Optional[_Union[_specs_pb2.NodeSpec, _Mapping]] = ...) -> None: ...
+    addr: str
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., spec: _Optional[_Union[_specs_pb2.NodeSpec, _Mapping]] = ..., addr: _Optional[str] = ...) -> None: ...
 
 class UpdateNodeResponse(_message.Message):
     __slots__ = ("node",)
@@ -294,30 +296,34 @@ class ServiceLogsResponse(_message.Message):
     def __init__(self, message: _Optional[_Union[_logs_pb2.LogMessage, _Mapping]] = ..., notice: _Optional[str] = ...) -> None: ...
 
 class InitRequest(_message.Message):
-    __slots__ = ("advertise_addr", "listen_addr", "availability", "spec")
+    __slots__ = ("advertise_addr", "listen_addr", "availability", "spec", "force_new_cluster")
     ADVERTISE_ADDR_FIELD_NUMBER: _ClassVar[int]
     LISTEN_ADDR_FIELD_NUMBER: _ClassVar[int]
     AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
+    FORCE_NEW_CLUSTER_FIELD_NUMBER: _ClassVar[int]
     advertise_addr: str
     listen_addr: str
     availability: _types_pb2.NodeAvailability
     spec: _specs_pb2.ClusterSpec
-    def __init__(self, advertise_addr: _Optional[str] = ..., listen_addr: _Optional[str] = ..., availability: _Optional[_Union[_types_pb2.NodeAvailability, str]] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ...) -> None: ...
+    force_new_cluster: bool
+    def __init__(self, advertise_addr: _Optional[str] = ..., listen_addr: _Optional[str] = ..., availability: _Optional[_Union[_types_pb2.NodeAvailability, str]] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ..., force_new_cluster: _Optional[bool] = ...) -> None: ...
 
 class InitResponse(_message.Message):
-    __slots__ = ("node_id", "cluster_id", "worker_token", "manager_token", "addr")
+    __slots__ = ("node_id", "cluster_id", "worker_token", "manager_token", "addr", "former_managers")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     WORKER_TOKEN_FIELD_NUMBER: _ClassVar[int]
     MANAGER_TOKEN_FIELD_NUMBER: _ClassVar[int]
     ADDR_FIELD_NUMBER: _ClassVar[int]
+    FORMER_MANAGERS_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     cluster_id: str
     worker_token: str
     manager_token: str
     addr: str
-    def __init__(self, node_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., worker_token: _Optional[str] = ..., manager_token: _Optional[str] = ..., addr: _Optional[str] = ...) -> None: ...
+    former_managers: _containers.RepeatedCompositeFieldContainer[_types_pb2.Peer]
+    def __init__(self, node_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., worker_token: _Optional[str] = ..., manager_token: _Optional[str] = ..., addr: _Optional[str] = ..., former_managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ...) -> None: ...
 
 class JoinRequest(_message.Message):
     __slots__ = ("remote_addrs", "token", "advertise_addr", "listen_addr", "availability")

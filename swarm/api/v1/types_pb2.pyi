@@ -384,7 +384,7 @@ class NodeStatus(_message.Message):
     def __init__(self, state: _Optional[_Union[NodeState, str]] = ..., message: _Optional[str] = ..., addr: _Optional[str] = ...) -> None: ...
 
 class ManagerStatus(_message.Message):
-    __slots__ = ("raft_id", "addr", "leader", "reachability")
+    __slots__ = ("raft_id", "addr", "leader", "reachability", "learner")
     class Reachability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         REACHABILITY_UNKNOWN: _ClassVar[ManagerStatus.Reachability]
@@ -397,11 +397,13 @@ class ManagerStatus(_message.Message):
     ADDR_FIELD_NUMBER: _ClassVar[int]
     LEADER_FIELD_NUMBER: _ClassVar[int]
     REACHABILITY_FIELD_NUMBER: _ClassVar[int]
+    LEARNER_FIELD_NUMBER: _ClassVar[int]
     raft_id: str
     addr: str
     leader: bool
     reachability: ManagerStatus.Reachability
-    def __init__(self, raft_id: _Optional[str] = ..., addr: _Optional[str] = ..., leader: _Optional[bool] = ..., reachability: _Optional[_Union[ManagerStatus.Reachability, str]] = ...) -> None: ...
+    learner: bool
+    def __init__(self, raft_id: _Optional[str] = ..., addr: _Optional[str] = ..., leader: _Optional[bool] = ..., reachability: _Optional[_Union[ManagerStatus.Reachability, str]] = ..., learner: _Optional[bool] = ...) -> None: ...
 
 class Peer(_message.Message):
     __slots__ = ("node_id", "addr")
