@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from swarm.api.v1 import types_pb2 as swarm_dot_api_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15swarm/api/v1/ca.proto\x12\x0cswarm.api.v1\x1a\x18swarm/api/v1/types.proto\"`\n\x17IssueCertificateRequest\x12\x0f\n\x07\x63sr_pem\x18\x01 \x01(\x0c\x12\x34\n\x0c\x61vailability\x18\x02 \x01(\x0e\x32\x1e.swarm.api.v1.NodeAvailability\"\xb2\x01\n\x18IssueCertificateResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x10\n\x08\x63\x65rt_pem\x18\x03 \x01(\x0c\x12\x13\n\x0broot_ca_pem\x18\x04 \x01(\x0c\x12$\n\x04role\x18\x05 \x01(\x0e\x32\x16.swarm.api.v1.NodeRole\x12$\n\x08managers\x18\x06 \x03(\x0b\x32\x12.swarm.api.v1.Peer2k\n\x06NodeCA\x12\x61\n\x10IssueCertificate\x12%.swarm.api.v1.IssueCertificateRequest\x1a&.swarm.api.v1.IssueCertificateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15swarm/api/v1/ca.proto\x12\x0cswarm.api.v1\x1a\x18swarm/api/v1/types.proto\"{\n\x17IssueCertificateRequest\x12\x0f\n\x07\x63sr_pem\x18\x01 \x01(\x0c\x12\x34\n\x0c\x61vailability\x18\x02 \x01(\x0e\x32\x1e.swarm.api.v1.NodeAvailability\x12\x19\n\x11previous_cert_pem\x18\x03 \x01(\x0c\"\xc9\x01\n\x18IssueCertificateResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x10\n\x08\x63\x65rt_pem\x18\x03 \x01(\x0c\x12\x13\n\x0broot_ca_pem\x18\x04 \x01(\x0c\x12$\n\x04role\x18\x05 \x01(\x0e\x32\x16.swarm.api.v1.NodeRole\x12$\n\x08managers\x18\x06 \x03(\x0b\x32\x12.swarm.api.v1.Peer\x12\x15\n\rtrust_version\x18\x07 \x01(\x04\x32k\n\x06NodeCA\x12\x61\n\x10IssueCertificate\x12%.swarm.api.v1.IssueCertificateRequest\x1a&.swarm.api.v1.IssueCertificateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'swarm.api.v1.ca_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ISSUECERTIFICATEREQUEST']._serialized_start=65
-  _globals['_ISSUECERTIFICATEREQUEST']._serialized_end=161
-  _globals['_ISSUECERTIFICATERESPONSE']._serialized_start=164
-  _globals['_ISSUECERTIFICATERESPONSE']._serialized_end=342
-  _globals['_NODECA']._serialized_start=344
-  _globals['_NODECA']._serialized_end=451
+  _globals['_ISSUECERTIFICATEREQUEST']._serialized_end=188
+  _globals['_ISSUECERTIFICATERESPONSE']._serialized_start=191
+  _globals['_ISSUECERTIFICATERESPONSE']._serialized_end=392
+  _globals['_NODECA']._serialized_start=394
+  _globals['_NODECA']._serialized_end=501
 # @@protoc_insertion_point(module_scope)

@@ -73,6 +73,61 @@ class RotateJoinTokenResponse(_message.Message):
     token: str
     def __init__(self, token: _Optional[str] = ...) -> None: ...
 
+class RootStatus(_message.Message):
+    __slots__ = ("root_pem", "desired_digest", "rotating", "nodes", "nodes_issued", "nodes_trusting", "waiting")
+    class Waiting(_message.Message):
+        __slots__ = ("node_id", "hostname", "reason")
+        NODE_ID_FIELD_NUMBER: _ClassVar[int]
+        HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+        REASON_FIELD_NUMBER: _ClassVar[int]
+        node_id: str
+        hostname: str
+        reason: str
+        def __init__(self, node_id: _Optional[str] = ..., hostname: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    ROOT_PEM_FIELD_NUMBER: _ClassVar[int]
+    DESIRED_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ROTATING_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    NODES_ISSUED_FIELD_NUMBER: _ClassVar[int]
+    NODES_TRUSTING_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    root_pem: bytes
+    desired_digest: bytes
+    rotating: bool
+    nodes: int
+    nodes_issued: int
+    nodes_trusting: int
+    waiting: _containers.RepeatedCompositeFieldContainer[RootStatus.Waiting]
+    def __init__(self, root_pem: _Optional[bytes] = ..., desired_digest: _Optional[bytes] = ..., rotating: _Optional[bool] = ..., nodes: _Optional[int] = ..., nodes_issued: _Optional[int] = ..., nodes_trusting: _Optional[int] = ..., waiting: _Optional[_Iterable[_Union[RootStatus.Waiting, _Mapping]]] = ...) -> None: ...
+
+class GetCARequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetCAResponse(_message.Message):
+    __slots__ = ("status",)
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    status: RootStatus
+    def __init__(self, status: _Optional[_Union[RootStatus, _Mapping]] = ...) -> None: ...
+
+class RotateCARequest(_message.Message):
+    __slots__ = ("ca_cert_pem", "ca_key_pem", "node_cert_expiry_ns", "external_cas")
+    CA_CERT_PEM_FIELD_NUMBER: _ClassVar[int]
+    CA_KEY_PEM_FIELD_NUMBER: _ClassVar[int]
+    NODE_CERT_EXPIRY_NS_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_CAS_FIELD_NUMBER: _ClassVar[int]
+    ca_cert_pem: bytes
+    ca_key_pem: bytes
+    node_cert_expiry_ns: int
+    external_cas: _containers.RepeatedCompositeFieldContainer[_specs_pb2.ExternalCA]
+    def __init__(self, ca_cert_pem: _Optional[bytes] = ..., ca_key_pem: _Optional[bytes] = ..., node_cert_expiry_ns: _Optional[int] = ..., external_cas: _Optional[_Iterable[_Union[_specs_pb2.ExternalCA, _Mapping]]] = ...) -> None: ...
+
+class RotateCAResponse(_message.Message):
+    __slots__ = ("status",)
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    status: RootStatus
+    def __init__(self, status: _Optional[_Union[RootStatus, _Mapping]] = ...) -> None: ...
+
 class GetNodeRequest(_message.Message):
     __slots__ = ("ref",)
     REF_FIELD_NUMBER: _ClassVar[int]
@@ -296,18 +351,22 @@ class ServiceLogsResponse(_message.Message):
     def __init__(self, message: _Optional[_Union[_logs_pb2.LogMessage, _Mapping]] = ..., notice: _Optional[str] = ...) -> None: ...
 
 class InitRequest(_message.Message):
-    __slots__ = ("advertise_addr", "listen_addr", "availability", "spec", "force_new_cluster")
+    __slots__ = ("advertise_addr", "listen_addr", "availability", "spec", "force_new_cluster", "ca_cert_pem", "ca_key_pem")
     ADVERTISE_ADDR_FIELD_NUMBER: _ClassVar[int]
     LISTEN_ADDR_FIELD_NUMBER: _ClassVar[int]
     AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     FORCE_NEW_CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    CA_CERT_PEM_FIELD_NUMBER: _ClassVar[int]
+    CA_KEY_PEM_FIELD_NUMBER: _ClassVar[int]
     advertise_addr: str
     listen_addr: str
     availability: _types_pb2.NodeAvailability
     spec: _specs_pb2.ClusterSpec
     force_new_cluster: bool
-    def __init__(self, advertise_addr: _Optional[str] = ..., listen_addr: _Optional[str] = ..., availability: _Optional[_Union[_types_pb2.NodeAvailability, str]] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ..., force_new_cluster: _Optional[bool] = ...) -> None: ...
+    ca_cert_pem: bytes
+    ca_key_pem: bytes
+    def __init__(self, advertise_addr: _Optional[str] = ..., listen_addr: _Optional[str] = ..., availability: _Optional[_Union[_types_pb2.NodeAvailability, str]] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ..., force_new_cluster: _Optional[bool] = ..., ca_cert_pem: _Optional[bytes] = ..., ca_key_pem: _Optional[bytes] = ...) -> None: ...
 
 class InitResponse(_message.Message):
     __slots__ = ("node_id", "cluster_id", "worker_token", "manager_token", "addr", "former_managers")

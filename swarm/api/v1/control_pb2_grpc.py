@@ -49,6 +49,16 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenResponse.FromString,
                 _registered_method=True)
+        self.GetCA = channel.unary_unary(
+                '/swarm.api.v1.Control/GetCA',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetCARequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetCAResponse.FromString,
+                _registered_method=True)
+        self.RotateCA = channel.unary_unary(
+                '/swarm.api.v1.Control/RotateCA',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RotateCARequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RotateCAResponse.FromString,
+                _registered_method=True)
         self.GetNode = channel.unary_unary(
                 '/swarm.api.v1.Control/GetNode',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetNodeRequest.SerializeToString,
@@ -142,6 +152,18 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateJoinToken(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCA(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateCA(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -254,6 +276,16 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RotateJoinToken,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenResponse.SerializeToString,
+            ),
+            'GetCA': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCA,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetCARequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetCAResponse.SerializeToString,
+            ),
+            'RotateCA': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateCA,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RotateCARequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RotateCAResponse.SerializeToString,
             ),
             'GetNode': grpc.unary_unary_rpc_method_handler(
                     servicer.GetNode,
@@ -412,6 +444,60 @@ class Control:
             '/swarm.api.v1.Control/RotateJoinToken',
             swarm_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCA(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/GetCA',
+            swarm_dot_api_dot_v1_dot_control__pb2.GetCARequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.GetCAResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateCA(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/RotateCA',
+            swarm_dot_api_dot_v1_dot_control__pb2.RotateCARequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.RotateCAResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,6 +34,8 @@ class ControlStub:
     GetCluster: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.GetClusterResponse]
     GetJoinTokens: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetJoinTokensRequest, _control_pb2.GetJoinTokensResponse]
     RotateJoinToken: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.RotateJoinTokenResponse]
+    GetCA: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetCARequest, _control_pb2.GetCAResponse]
+    RotateCA: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateCARequest, _control_pb2.RotateCAResponse]
     GetNode: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetNodeRequest, _control_pb2.GetNodeResponse]
     ListNodes: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListNodesRequest, _control_pb2.ListNodesResponse]
     UpdateNode: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateNodeRequest, _control_pb2.UpdateNodeResponse]
@@ -56,6 +58,8 @@ class ControlAsyncStub(ControlStub):
     GetCluster: _aio.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.GetClusterResponse]  # type: ignore[assignment]
     GetJoinTokens: _aio.UnaryUnaryMultiCallable[_control_pb2.GetJoinTokensRequest, _control_pb2.GetJoinTokensResponse]  # type: ignore[assignment]
     RotateJoinToken: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.RotateJoinTokenResponse]  # type: ignore[assignment]
+    GetCA: _aio.UnaryUnaryMultiCallable[_control_pb2.GetCARequest, _control_pb2.GetCAResponse]  # type: ignore[assignment]
+    RotateCA: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateCARequest, _control_pb2.RotateCAResponse]  # type: ignore[assignment]
     GetNode: _aio.UnaryUnaryMultiCallable[_control_pb2.GetNodeRequest, _control_pb2.GetNodeResponse]  # type: ignore[assignment]
     ListNodes: _aio.UnaryUnaryMultiCallable[_control_pb2.ListNodesRequest, _control_pb2.ListNodesResponse]  # type: ignore[assignment]
     UpdateNode: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateNodeRequest, _control_pb2.UpdateNodeResponse]  # type: ignore[assignment]
@@ -93,6 +97,20 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RotateJoinTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RotateJoinTokenResponse, _abc.Awaitable[_control_pb2.RotateJoinTokenResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetCA(
+        self,
+        request: _control_pb2.GetCARequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.GetCAResponse, _abc.Awaitable[_control_pb2.GetCAResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RotateCA(
+        self,
+        request: _control_pb2.RotateCARequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RotateCAResponse, _abc.Awaitable[_control_pb2.RotateCAResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetNode(

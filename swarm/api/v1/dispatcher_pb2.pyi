@@ -60,14 +60,28 @@ class Welcome(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., heartbeat_period_ns: _Optional[int] = ..., leaderless: _Optional[bool] = ...) -> None: ...
 
 class NodeInfo(_message.Message):
-    __slots__ = ("role", "managers", "heartbeat_period_ns")
+    __slots__ = ("role", "managers", "heartbeat_period_ns", "trust")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     MANAGERS_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_PERIOD_NS_FIELD_NUMBER: _ClassVar[int]
+    TRUST_FIELD_NUMBER: _ClassVar[int]
     role: _types_pb2.NodeRole
     managers: _containers.RepeatedCompositeFieldContainer[_types_pb2.Peer]
     heartbeat_period_ns: int
-    def __init__(self, role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., heartbeat_period_ns: _Optional[int] = ...) -> None: ...
+    trust: Trust
+    def __init__(self, role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., heartbeat_period_ns: _Optional[int] = ..., trust: _Optional[_Union[Trust, _Mapping]] = ...) -> None: ...
+
+class Trust(_message.Message):
+    __slots__ = ("roots_pem", "version", "issuer_digest", "renew_within_ns")
+    ROOTS_PEM_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ISSUER_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    RENEW_WITHIN_NS_FIELD_NUMBER: _ClassVar[int]
+    roots_pem: bytes
+    version: int
+    issuer_digest: bytes
+    renew_within_ns: int
+    def __init__(self, roots_pem: _Optional[bytes] = ..., version: _Optional[int] = ..., issuer_digest: _Optional[bytes] = ..., renew_within_ns: _Optional[int] = ...) -> None: ...
 
 class Assignments(_message.Message):
     __slots__ = ("complete", "sequence", "tasks", "removed_task_ids", "index", "more")

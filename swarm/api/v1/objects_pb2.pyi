@@ -82,16 +82,32 @@ class Task(_message.Message):
     def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.TaskSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., service_id: _Optional[str] = ..., slot: _Optional[int] = ..., node_id: _Optional[str] = ..., service_annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., desired_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., previous_task_id: _Optional[str] = ..., start_not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., history: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ...) -> None: ...
 
 class RootCA(_message.Message):
-    __slots__ = ("cert_pem", "key_pem", "worker_secret", "manager_secret")
+    __slots__ = ("cert_pem", "key_pem", "worker_secret", "manager_secret", "trust_version", "rotation")
     CERT_PEM_FIELD_NUMBER: _ClassVar[int]
     KEY_PEM_FIELD_NUMBER: _ClassVar[int]
     WORKER_SECRET_FIELD_NUMBER: _ClassVar[int]
     MANAGER_SECRET_FIELD_NUMBER: _ClassVar[int]
+    TRUST_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ROTATION_FIELD_NUMBER: _ClassVar[int]
     cert_pem: bytes
     key_pem: bytes
     worker_secret: str
     manager_secret: str
-    def __init__(self, cert_pem: _Optional[bytes] = ..., key_pem: _Optional[bytes] = ..., worker_secret: _Optional[str] = ..., manager_secret: _Optional[str] = ...) -> None: ...
+    trust_version: int
+    rotation: RootRotation
+    def __init__(self, cert_pem: _Optional[bytes] = ..., key_pem: _Optional[bytes] = ..., worker_secret: _Optional[str] = ..., manager_secret: _Optional[str] = ..., trust_version: _Optional[int] = ..., rotation: _Optional[_Union[RootRotation, _Mapping]] = ...) -> None: ...
+
+class RootRotation(_message.Message):
+    __slots__ = ("cert_pem", "key_pem", "cross_signed_pem", "abandoned_pems")
+    CERT_PEM_FIELD_NUMBER: _ClassVar[int]
+    KEY_PEM_FIELD_NUMBER: _ClassVar[int]
+    CROSS_SIGNED_PEM_FIELD_NUMBER: _ClassVar[int]
+    ABANDONED_PEMS_FIELD_NUMBER: _ClassVar[int]
+    cert_pem: bytes
+    key_pem: bytes
+    cross_signed_pem: bytes
+    abandoned_pems: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, cert_pem: _Optional[bytes] = ..., key_pem: _Optional[bytes] = ..., cross_signed_pem: _Optional[bytes] = ..., abandoned_pems: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class RevokedCertificate(_message.Message):
     __slots__ = ("expires_at",)

@@ -1,5 +1,6 @@
 from swarm.api.v1 import types_pb2 as _types_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -101,16 +102,32 @@ class NodeSpec(_message.Message):
     availability: _types_pb2.NodeAvailability
     def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., desired_role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., availability: _Optional[_Union[_types_pb2.NodeAvailability, str]] = ...) -> None: ...
 
+class ExternalCA(_message.Message):
+    __slots__ = ("protocol", "url", "ca_cert_pem")
+    class Protocol(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        PROTOCOL_CFSSL: _ClassVar[ExternalCA.Protocol]
+    PROTOCOL_CFSSL: ExternalCA.Protocol
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    CA_CERT_PEM_FIELD_NUMBER: _ClassVar[int]
+    protocol: ExternalCA.Protocol
+    url: str
+    ca_cert_pem: bytes
+    def __init__(self, protocol: _Optional[_Union[ExternalCA.Protocol, str]] = ..., url: _Optional[str] = ..., ca_cert_pem: _Optional[bytes] = ...) -> None: ...
+
 class ClusterSpec(_message.Message):
-    __slots__ = ("annotations", "task_history_limit", "heartbeat_period_ns", "node_cert_expiry_ns", "snapshot_interval")
+    __slots__ = ("annotations", "task_history_limit", "heartbeat_period_ns", "node_cert_expiry_ns", "snapshot_interval", "external_cas")
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     TASK_HISTORY_LIMIT_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_PERIOD_NS_FIELD_NUMBER: _ClassVar[int]
     NODE_CERT_EXPIRY_NS_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_CAS_FIELD_NUMBER: _ClassVar[int]
     annotations: _types_pb2.Annotations
     task_history_limit: int
     heartbeat_period_ns: int
     node_cert_expiry_ns: int
     snapshot_interval: int
-    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task_history_limit: _Optional[int] = ..., heartbeat_period_ns: _Optional[int] = ..., node_cert_expiry_ns: _Optional[int] = ..., snapshot_interval: _Optional[int] = ...) -> None: ...
+    external_cas: _containers.RepeatedCompositeFieldContainer[ExternalCA]
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task_history_limit: _Optional[int] = ..., heartbeat_period_ns: _Optional[int] = ..., node_cert_expiry_ns: _Optional[int] = ..., snapshot_interval: _Optional[int] = ..., external_cas: _Optional[_Iterable[_Union[ExternalCA, _Mapping]]] = ...) -> None: ...

@@ -10,6 +10,8 @@ def shown_cluster(cluster: Cluster) -> Cluster:
     shown = copy_of(cluster)
     for field in ("key_pem", "worker_secret", "manager_secret"):
         shown.root_ca.ClearField(field)
+    if shown.root_ca.HasField("rotation"):
+        shown.root_ca.rotation.ClearField("key_pem")
     return shown
 
 
