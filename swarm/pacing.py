@@ -1,10 +1,10 @@
 """How long may a decision keep the event loop? One slice; then heartbeats and Raft have their turn."""
 
 import asyncio
-from collections.abc import Generator
 from typing import TypeVar
 
 from swarm.clock import Clock
+from swarm.steps import Steps
 
 # A heartbeat or a Raft message waits no longer than this for a decision that is being made.
 SLICE_S = 0.003
@@ -27,7 +27,7 @@ class Pacer:
             await asyncio.sleep(0)
             self._since_s = self._clock.monotonic_s()
 
-    async def run(self, steps: Generator[None, None, R]) -> R:
+    async def run(self, steps: Steps[R]) -> R:
         """Run all steps, breathing between them, and return the result."""
         while True:
             began_s = self._clock.monotonic_s()

@@ -80,9 +80,7 @@ def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None
     "inspect",
     epilog="\b\nExamples:\n  swarmctl node inspect self\n  swarmctl node inspect -f '{{.Status.State}}' w1",
 )
-@click.argument("refs", metavar="self|NODE...", nargs=-1, required=True)
-@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
-@click.option("--pretty", is_flag=True, help="Print for people.")
+@objects.inspect_options("self|NODE...")
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, pretty: bool) -> None:
     """Show everything known of nodes."""
@@ -95,9 +93,7 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, pretty: b
             item = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
             return pretty_node(item) if pretty else view(item)
 
-        if pretty:
-            ctx.exit(objects.each(refs, get))
-        ctx.exit(objects.inspect(refs, get, layout))
+        ctx.exit(objects.inspect(refs, get, layout, pretty=pretty))
 
 
 @node.command("ps")

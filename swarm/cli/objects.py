@@ -20,10 +20,26 @@ def each(refs: Iterable[str], act: Callable[[str], str]) -> int:
     return 1 if failed else 0
 
 
-def inspect(refs: Iterable[str], get: Callable[[str], Any], layout: str) -> int:
-    """Print the objects found as `--format` asks, then the failures; return the exit code."""
+def inspect_options(metavar: str) -> Callable[[Any], Any]:
+    """Add what every `inspect` of objects with a page for people takes: the objects, --format, --pretty."""
+
+    def add(command: Any) -> Any:
+        command = click.option("--pretty", is_flag=True, help="Print for people.")(command)
+        command = click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")(command)
+        return click.argument("refs", metavar=metavar, nargs=-1, required=True)(command)
+
+    return add
+
+
+def inspect(refs: Iterable[str], get: Callable[[str], Any], layout: str, *, pretty: bool = False) -> int:
+    """Print the objects found as `--format` asks, then the failures; return the exit code.
+
+    With `pretty`, `get` returns pages for people: they are printed as they are.
+    """
     from swarm.cli.render import show_objects
 
+    if pretty:
+        return each(refs, get)
     found, problems = [], []
     for ref in refs:
         try:

@@ -266,9 +266,7 @@ def ps(host: str, /, refs: tuple[str, ...], filters: tuple[str, ...], layout: st
 
 
 @service.command()
-@click.argument("refs", metavar="SERVICE...", nargs=-1, required=True)
-@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
-@click.option("--pretty", is_flag=True, help="Print for people.")
+@objects.inspect_options("SERVICE...")
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, pretty: bool) -> None:
     """Show everything known of services."""
@@ -281,7 +279,7 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, pretty: b
             item = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
             return pretty_service(item) if pretty else view(item)
 
-        ctx.exit(objects.each(refs, get) if pretty else objects.inspect(refs, get, layout))
+        ctx.exit(objects.inspect(refs, get, layout, pretty=pretty))
 
 
 @service.command()

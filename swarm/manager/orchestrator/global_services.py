@@ -9,11 +9,11 @@ from swarm.manager.orchestrator.plan import NewTask, PlanBuilder, Step
 from swarm.manager.orchestrator.reaper import plan_removal
 from swarm.manager.orchestrator.restart import is_finished
 from swarm.manager.orchestrator.service_view import ServiceView
-from swarm.manager.orchestrator.slots import Condition, Slot, SlotKey, condition_of, stopping
-from swarm.manager.orchestrator.steps import SLOTS_PER_STEP, Steps
+from swarm.manager.orchestrator.slots import SLOTS_PER_STEP, Condition, Slot, SlotKey, condition_of, stopping
 from swarm.model import task_state
 from swarm.model.constraint import Constraint, node_matches, parse_constraints
 from swarm.model.platform import platform_matches
+from swarm.steps import Steps
 
 # Who keeps a task of a global service; a node not heard of yet counts as active.
 _KEEPS = (Condition.ACTIVE, Condition.PAUSED)

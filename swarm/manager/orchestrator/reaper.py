@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterable
 
 from swarm.api.v1.objects_pb2 import Node, Task
 from swarm.manager.orchestrator.plan import PlanBuilder, Step
-from swarm.manager.orchestrator.slots import Slot, is_stopped
-from swarm.manager.orchestrator.steps import SLOTS_PER_STEP, Steps
+from swarm.manager.orchestrator.slots import SLOTS_PER_STEP, Slot, is_stopped
 from swarm.manager.store.tables import Table
 from swarm.model import defaults, task_state
+from swarm.steps import Steps
 
 
 def history_limit_of(limit: int, policy: defaults.Restart) -> int:

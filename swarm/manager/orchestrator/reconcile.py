@@ -19,12 +19,12 @@ from swarm.manager.orchestrator.restart import (
     plan_start,
 )
 from swarm.manager.orchestrator.service_view import ServiceView
-from swarm.manager.orchestrator.slots import Condition, Slot, SlotKey, slots_of
-from swarm.manager.orchestrator.steps import SLOTS_PER_STEP, Steps
+from swarm.manager.orchestrator.slots import SLOTS_PER_STEP, Condition, Slot, SlotKey, slots_of
 from swarm.manager.orchestrator.updater import Updater
 from swarm.manager.store.tables import Table
 from swarm.model import task_state
 from swarm.model.defaults import is_global
+from swarm.steps import Steps
 
 
 def plan_service(view: ServiceView) -> Steps[Plan]:

@@ -7,9 +7,9 @@ from swarm.manager.orchestrator.plan import NewTask, PlanBuilder, Step
 from swarm.manager.orchestrator.reaper import plan_removal
 from swarm.manager.orchestrator.restart import is_finished
 from swarm.manager.orchestrator.service_view import ServiceView
-from swarm.manager.orchestrator.slots import Slot, SlotKey, stopping
-from swarm.manager.orchestrator.steps import SLOTS_PER_STEP, Steps
+from swarm.manager.orchestrator.slots import SLOTS_PER_STEP, Slot, SlotKey, stopping
 from swarm.model import defaults, task_state
+from swarm.steps import Steps
 
 
 def plan_scale(

@@ -11,9 +11,11 @@ from itertools import takewhile
 from swarm.api.v1.objects_pb2 import Node, Task
 from swarm.api.v1.types_pb2 import NodeAvailability, NodeState
 from swarm.clock import nanoseconds
-from swarm.manager.orchestrator.steps import SLOTS_PER_STEP, Steps
 from swarm.manager.store.tables import Table
 from swarm.model import task_state
+from swarm.steps import Steps
+
+SLOTS_PER_STEP = 250  # between two yields: a millisecond or two
 
 # Number and node id: one of them says which slot of its service it is, the other is empty.
 SlotKey = tuple[int, str]

@@ -13,12 +13,13 @@ from swarm.manager.scheduler.backlog import Backlog
 from swarm.manager.scheduler.commit import commit_assignments, commit_reasons
 from swarm.manager.scheduler.demand import Group, group_of
 from swarm.manager.scheduler.node_view import ClusterView
-from swarm.manager.scheduler.plan import Assignment, Plan, Refusal, Steps, plan_bound, plan_group
+from swarm.manager.scheduler.plan import Assignment, Plan, Refusal, plan_bound, plan_group
 from swarm.manager.scheduler.spread import Pools
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
 from swarm.manager.store.watch import Action, Commit, Event, Watch, WatchOverflow
 from swarm.pacing import Pacer
+from swarm.steps import Steps
 
 log = structlog.get_logger(__name__)
 

@@ -5,9 +5,8 @@ come in steps (generators that yield every millisecond or so): a caller that nee
 runs them with `complete`.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from swarm.api.v1.objects_pb2 import Task
 from swarm.manager.scheduler.demand import Demand
@@ -16,12 +15,10 @@ from swarm.manager.scheduler.filters import first_failure
 from swarm.manager.scheduler.node_view import ClusterView, NodeView
 from swarm.manager.scheduler.rank import Ranked
 from swarm.manager.scheduler.spread import Pools, ranking
+from swarm.steps import Steps, complete
 
 # Tasks placed between two yields: about a millisecond.
 TASKS_PER_STEP = 250
-
-R = TypeVar("R")
-Steps = Generator[None, None, R]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +82,6 @@ def plan_bound(view: ClusterView, tasks: Sequence[Task]) -> Steps[Plan]:
         else:
             refusals.append(Refusal((task,), complete(explain((node,), demand))))
     return Plan(tuple(assignments), tuple(refusals))
-
-
-def complete(steps: Steps[R]) -> R:
-    """Run all steps and return the result."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: R = stop.value
-            return result
 
 
 def _choose(

@@ -12,13 +12,13 @@ from swarm.manager.orchestrator.commit import commit_service_change, commit_step
 from swarm.manager.orchestrator.plan import Plan
 from swarm.manager.orchestrator.reconcile import plan_service, plan_without_service
 from swarm.manager.orchestrator.service_view import ServiceView
-from swarm.manager.orchestrator.steps import complete
 from swarm.manager.store.tables import Tables, copy_of
 from swarm.manager.store.testing import ManualClock
 from swarm.manager.store.transaction import Transaction
 from swarm.model import task_state
 from swarm.model.history import record_status
 from swarm.model.service import new_service, replace_spec, roll_back
+from swarm.steps import complete
 
 R = TypeVar("R")
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from swarm.manager.orchestrator.replicated import removal_order
 from swarm.manager.orchestrator.slots import slots_of
-from swarm.manager.orchestrator.steps import complete
 from swarm.model import task_state
+from swarm.steps import complete
 from tests.unit.orchestrator.bench import Bench, a_spec, running
 
 

@@ -6,9 +6,10 @@ from swarm.api.v1.objects_pb2 import Node, Task
 from swarm.api.v1.types_pb2 import NodeState, PortConfig
 from swarm.clock import SECOND, timestamp
 from swarm.manager.scheduler.node_view import ClusterView
-from swarm.manager.scheduler.plan import Plan, complete, plan_bound, plan_group
+from swarm.manager.scheduler.plan import Plan, plan_bound, plan_group
 from swarm.manager.scheduler.spread import Pools
 from swarm.model import task_state
+from swarm.steps import complete
 
 NOW_NS = 1_700_000_000 * SECOND
 

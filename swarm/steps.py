@@ -1,4 +1,4 @@
-"""Decisions in steps: generators that yield, so that a large service holds up nobody."""
+"""Decisions in steps: generators that yield every millisecond or so, so that a large one holds up nobody."""
 
 from collections.abc import Generator
 from typing import TypeVar
@@ -6,11 +6,9 @@ from typing import TypeVar
 R = TypeVar("R")
 Steps = Generator[None, None, R]
 
-SLOTS_PER_STEP = 250  # between two yields: a millisecond or two
-
 
 def complete(steps: Steps[R]) -> R:
-    """Run all steps and return the result."""
+    """Run all steps at once and return the result."""
     while True:
         try:
             next(steps)
