@@ -192,10 +192,12 @@ class RaftStreamEnd(_message.Message):
     def __init__(self) -> None: ...
 
 class JoinRaftRequest(_message.Message):
-    __slots__ = ("addr",)
+    __slots__ = ("addr", "raft_id")
     ADDR_FIELD_NUMBER: _ClassVar[int]
+    RAFT_ID_FIELD_NUMBER: _ClassVar[int]
     addr: str
-    def __init__(self, addr: _Optional[str] = ...) -> None: ...
+    raft_id: str
+    def __init__(self, addr: _Optional[str] = ..., raft_id: _Optional[str] = ...) -> None: ...
 
 class JoinRaftResponse(_message.Message):
     __slots__ = ("raft_id", "members")
