@@ -24,6 +24,7 @@ from swarm.ids import new_id
 from swarm.manager.allocator.loop import AllocatorLoop
 from swarm.manager.ca.issue import standing
 from swarm.manager.ca.loop import RoleLoop
+from swarm.manager.ca.rights import RightsLoop
 from swarm.manager.ca.servicer import NodeCAServicer
 from swarm.manager.controlapi.servicer import ControlServicer
 from swarm.manager.dispatcher.main import Dispatcher
@@ -46,6 +47,7 @@ from swarm.manager.store.watch import WatchOverflow
 from swarm.runtime.images.registry import RegistryClient
 from swarm.runtime.images.store import LocalImageStore
 from swarm.security.authorization import AuthorizationInterceptor, TlsCaller
+from swarm.security.live_calls import LiveCalls
 from swarm.security.tls import SERVER_OPTIONS, NodeCredentials
 from swarm.telemetry.metrics import Metrics
 from swarm.telemetry.samples import ManagerSample
@@ -116,6 +118,7 @@ class Manager:
             dial,
             resolve_image=RegistryDigests(self._registry),
         )
+        self._live = LiveCalls()
         self._server = self._make_server()
         self._running: asyncio.Task[None] | None = None
         self.knows_cluster = asyncio.Event()  # the store has the cluster object
@@ -166,6 +169,7 @@ class Manager:
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_cluster(), name="manager-cluster")
+            group.create_task(RightsLoop(self.store, self._live).run(), name="manager-rights")
             group.create_task(self._dispatcher.run(), name="manager-dispatcher")
             group.create_task(self._images.replicator.run(), name="manager-images")
             group.create_task(self._leading.run(), name="manager-leading")
@@ -208,7 +212,7 @@ class Manager:
             self._clock,
             lambda identity, method: standing(self.store.view, identity, method),
         )
-        authorization = AuthorizationInterceptor(caller)
+        authorization = AuthorizationInterceptor(caller, self._live)
         server = grpc.aio.server(interceptors=[ErrorInterceptor(), authorization], options=SERVER_OPTIONS)
         add_ControlServicer_to_server(self.control, server)
         add_DispatcherServicer_to_server(self._dispatcher.servicer, server)

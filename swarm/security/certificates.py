@@ -6,6 +6,7 @@ join key (derived from a token's secret) ──signs── join certificate, goo
 
 import datetime as dt
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -25,7 +26,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from swarm.clock import SECOND
 from swarm.errors import InvalidArgument, InvariantBroken
 from swarm.ids import ID_LENGTH, base36
-from swarm.security.identity import Role
+from swarm.security.identity import NODES, PEOPLE, Role
 from swarm.security.tokens import root_digest
 
 HOUR_NS = 3600 * SECOND
@@ -33,10 +34,14 @@ DAY_NS = 24 * HOUR_NS
 ROOT_LIFETIME_NS = 20 * 365 * DAY_NS
 NODE_LIFETIME_NS = 90 * DAY_NS
 MIN_NODE_LIFETIME_NS = HOUR_NS
+USER_LIFETIME_NS = 365 * DAY_NS
 BACKDATE_NS = HOUR_NS  # clocks of nodes differ
 
 _CURVE = ec.SECP256R1()
 _CURVE_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_CALL_ONLY = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+_CALL_AND_SERVE = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+_USER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _NODE_ID_BITS = 129  # as many as a random id has
 # Join certificates do not expire by date: rotating the token ends them, and a joiner's clock may be wrong.
 _ALWAYS = (
@@ -99,7 +104,7 @@ def issue_node_certificate(
     Only the key is taken from the request. The lifetime is at least an hour and ends with the root's.
     Raises InvalidArgument for a bad request.
     """
-    if role not in {Role.MANAGER, Role.WORKER}:
+    if role not in NODES:
         raise InvariantBroken(f"no node certificate has the role {role.value}")
     issuer = x509.load_pem_x509_certificate(root.cert_pem)
     end = min(_moment(now_ns + max(lifetime_ns, MIN_NODE_LIFETIME_NS)), issuer.not_valid_after_utc)
@@ -108,6 +113,40 @@ def issue_node_certificate(
         _leaf(_public_key(csr_pem), _name(node_id, role.value, cluster_id), issuer)
         .not_valid_before(max(_moment(now_ns - BACKDATE_NS), issuer.not_valid_before_utc))
         .not_valid_after(end)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(_load_key(root.key_pem), hashes.SHA256())
+    )
+    return _cert_pem(certificate)
+
+
+def issue_user_certificate(
+    root: KeyedCertificate,
+    csr_pem: bytes,
+    *,
+    user: str,
+    role: Role,
+    cluster_id: str,
+    now_ns: int,
+    lifetime_ns: int = USER_LIFETIME_NS,
+) -> bytes:
+    """Return the certificate (PEM) of a person, signed by the root: good for calling, not for serving.
+
+    Raises InvalidArgument for a bad request or name.
+    """
+    if role not in PEOPLE:
+        raise InvariantBroken(f"no person has the role {role.value}")
+    if not _USER_NAME.fullmatch(user):
+        raise InvalidArgument(
+            f'"{user}" cannot be the name of a user: write 1 to 64 letters, digits or . _ @ -, a letter or '
+            "digit first"
+        )
+    issuer = x509.load_pem_x509_certificate(root.cert_pem)
+    # With an alternative name, nobody takes the common name, which a user chose, for that of a server.
+    names = [x509.DNSName(role.value)]
+    certificate = (
+        _leaf(_public_key(csr_pem), _name(user, role.value, cluster_id), issuer, _CALL_ONLY)
+        .not_valid_before(max(_moment(now_ns - BACKDATE_NS), issuer.not_valid_before_utc))
+        .not_valid_after(min(_moment(now_ns + lifetime_ns), issuer.not_valid_after_utc))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(_load_key(root.key_pem), hashes.SHA256())
     )
@@ -178,11 +217,13 @@ def _authority(
 
 
 def _leaf(
-    public_key: ec.EllipticCurvePublicKey, name: x509.Name, issuer: x509.Certificate
+    public_key: ec.EllipticCurvePublicKey,
+    name: x509.Name,
+    issuer: x509.Certificate,
+    usages: Sequence[x509.ObjectIdentifier] = _CALL_AND_SERVE,
 ) -> x509.CertificateBuilder:
     issuer_key = issuer.public_key()
     assert isinstance(issuer_key, ec.EllipticCurvePublicKey)
-    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     return (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -26,10 +26,12 @@ CACHE_SIZE = 4096  # certificates of more nodes than one manager serves; about 2
 
 
 class Role(Enum):
-    """What a caller may be; for nodes the value is the organisational unit of the certificate."""
+    """What a caller may be; for nodes and people the value is the organisational unit of the certificate."""
 
     MANAGER = "swarm-manager"
     WORKER = "swarm-worker"
+    OPERATOR = "swarm-operator"  # a person who may change the cluster
+    VIEWER = "swarm-viewer"  # a person who may look, and sees no secret
     JOIN_MANAGER = "join-manager"  # holds the manager join token, is no node yet
     JOIN_WORKER = "join-worker"
     LOCAL = "local"  # the Unix socket that only root may open
@@ -38,14 +40,19 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A caller; `node_id` and `cluster_id` are empty for a caller that is no node."""
+    """A caller. `user` is the name of a person; `node_id` is empty for a caller that is no node.
+
+    For a person at the socket of another manager, `node_id` is that manager's.
+    """
 
     node_id: str
     role: Role
     cluster_id: str
+    user: str = ""
 
 
-ANONYMOUS = Identity(node_id="", role=Role.ANONYMOUS, cluster_id="")
+NODES = frozenset({Role.MANAGER, Role.WORKER})
+PEOPLE = frozenset({Role.OPERATOR, Role.VIEWER})  # with a certificate of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,7 @@ def identify(certificate: x509.Certificate, trust: Trust, now_ns: int) -> Identi
     """
     _check_validity(certificate, now_ns)
     if _signed_by(certificate, trust.root_ca_pem):
-        return _node_identity(certificate, trust.cluster_id)
+        return _member_identity(certificate, trust.cluster_id)
     # Worker first: should both tokens ever have the same secret, the lesser role wins.
     if _signed_by(certificate, trust.worker_join_ca_pem):
         return Identity(node_id="", role=Role.JOIN_WORKER, cluster_id=trust.cluster_id)
@@ -103,14 +110,20 @@ def _signed_by(certificate: x509.Certificate, issuer_pem: bytes) -> bool:
     return True
 
 
-def _node_identity(certificate: x509.Certificate, cluster_id: str) -> Identity:
-    node_id = subject_attribute(certificate, NameOID.COMMON_NAME)
+def _member_identity(certificate: x509.Certificate, cluster_id: str) -> Identity:
+    name = subject_attribute(certificate, NameOID.COMMON_NAME)
     unit = subject_attribute(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME)
     if subject_attribute(certificate, NameOID.ORGANIZATION_NAME) != cluster_id:
         raise Unauthenticated("the certificate is of another cluster")
-    if not node_id or unit not in {Role.MANAGER.value, Role.WORKER.value}:
-        raise Unauthenticated("the certificate is not that of a node")
-    return Identity(node_id=node_id, role=Role(unit), cluster_id=cluster_id)
+    role = _MEMBER_ROLES.get(unit)
+    if not name or role is None:
+        raise Unauthenticated("the certificate is not that of a node or of a person")
+    if role in PEOPLE:
+        return Identity(node_id="", role=role, cluster_id=cluster_id, user=name)
+    return Identity(node_id=name, role=role, cluster_id=cluster_id)
+
+
+_MEMBER_ROLES = {role.value: role for role in NODES | PEOPLE}
 
 
 def subject_attribute(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str:

@@ -1,6 +1,7 @@
 """How a request reaches the leader: over one kept connection, by the name of its method."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 import grpc
@@ -12,8 +13,8 @@ from swarm.api.v1 import control_pb2
 from swarm.errors import OutcomeUnknown, SwarmError
 from swarm.manager.controlapi.ports import Dial
 
-# Says that a manager already looked for the leader: whoever gets such a request answers it or refuses.
-FORWARDED_KEY = "swarm-forwarded"
+Metadata = Sequence[tuple[str, str | bytes]]
+
 STALE_KEY = "swarm-stale"  # the answer comes from a manager that could not ask a majority
 
 CONNECT_S = 1.0  # then look again who leads
@@ -34,13 +35,15 @@ class Forwarder:
         self._channel: grpc.aio.Channel | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def send(self, addr: str, method: str, request: Message, timeout_s: float) -> tuple[Message, bool]:
-        """Return the leader's answer and whether the leader called it stale.
+    async def send(
+        self, addr: str, method: str, request: Message, metadata: Metadata, timeout_s: float
+    ) -> tuple[Message, bool]:
+        """Return the leader's answer and whether the leader called it stale; `metadata` says who asks.
 
         Raises NotSent, the error that the leader raised, or OutcomeUnknown when no answer came.
         """
         channel = await self._connected(addr, timeout_s)
-        call = self._call(channel, method, request, timeout_s)
+        call = self._call(channel, method, request, metadata, timeout_s)
         try:
             answer = cast("Message", await call)
             stale = any(key == STALE_KEY for key, _ in await call.trailing_metadata() or ())
@@ -69,14 +72,16 @@ class Forwarder:
             raise NotSent(addr) from error
         return channel
 
-    def _call(self, channel: grpc.aio.Channel, method: str, request: Message, timeout_s: float) -> Any:
+    def _call(
+        self, channel: grpc.aio.Channel, method: str, request: Message, metadata: Metadata, timeout_s: float
+    ) -> Any:
         response_class = GetMessageClass(_METHODS[method].output_type)
         call: Any = channel.unary_unary(
             f"/swarm.api.v1.Control/{method}",
             request_serializer=type(request).SerializeToString,
             response_deserializer=response_class.FromString,
         )
-        return call(request, timeout=timeout_s, metadata=((FORWARDED_KEY, "1"),))
+        return call(request, timeout=timeout_s, metadata=tuple(metadata))
 
     def _translated(self, error: grpc.aio.AioRpcError) -> SwarmError:
         raised_by_leader = any(key == ERROR_KEY for key, _ in error.trailing_metadata() or ())

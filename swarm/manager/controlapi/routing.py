@@ -14,9 +14,10 @@ from google.protobuf.message import Message
 
 from swarm.clock import Clock
 from swarm.errors import NoQuorum, NotLeader, OutcomeUnknown, Unavailable
-from swarm.manager.controlapi.forward import FORWARDED_KEY, STALE_KEY, Forwarder, NotSent
+from swarm.manager.controlapi.forward import STALE_KEY, Forwarder, NotSent
 from swarm.manager.controlapi.ports import Dial, RaftStatus
 from swarm.manager.controlapi.quorum import explain_no_quorum, has_quorum
+from swarm.security.authorization import FORWARDED_KEY, passing_on
 
 log = structlog.get_logger(__name__)
 
@@ -121,7 +122,9 @@ class Router:
                     leader_seen_s = self._clock.monotonic_s()
                     # A leader that hangs is replaced meanwhile; a question then goes to the next one.
                     timeout_s = min(left_s, READ_TRY_S) if repeatable else left_s
-                    answer, stale = await self._forwarder.send(leader.addr, method, request, timeout_s)
+                    answer, stale = await self._forwarder.send(
+                        leader.addr, method, request, passing_on(context), timeout_s
+                    )
                     if stale:
                         _mark_stale(context)
                     return cast("Answer", answer)

@@ -17,6 +17,7 @@ from swarm.manager.controlapi.forward import STALE_KEY
 from swarm.manager.controlapi.servicer import ControlServicer
 from swarm.manager.store.store import Store
 from swarm.manager.store.testing import LocalProposer
+from swarm.security.authorization import AuthorizationInterceptor, local_caller
 from tests.unit.controlapi.fakes import FakeImages, FakeLogs, FakeRaft, a_node, a_spec
 
 
@@ -36,7 +37,9 @@ class Manager:
             f"m{number}",
             grpc.aio.insecure_channel,
         )
-        self.server = grpc.aio.server(interceptors=[ErrorInterceptor()])
+        self.server = grpc.aio.server(
+            interceptors=[ErrorInterceptor(), AuthorizationInterceptor(local_caller)]
+        )
         self.port = self.server.add_insecure_port("127.0.0.1:0")
         add_ControlServicer_to_server(self.servicer, self.server)
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")

@@ -21,11 +21,12 @@ from swarm.errors import (
     OutcomeUnknown,
     Unavailable,
 )
-from swarm.manager.controlapi.forward import FORWARDED_KEY, STALE_KEY
+from swarm.manager.controlapi.forward import STALE_KEY
 from swarm.manager.controlapi.routing import MARGIN_S
 from swarm.manager.controlapi.servicer import ControlServicer
 from swarm.manager.store.store import Store
 from swarm.manager.store.testing import LocalProposer, store_with
+from swarm.security.authorization import FORWARDED_KEY
 from tests.unit.controlapi.fakes import (
     FakeContext,
     FakeImages,

@@ -33,6 +33,7 @@ from swarm.errors import (
     Unavailable,
 )
 from swarm.security.authorization import (
+    FORWARDED_KEY,
     AuthorizationInterceptor,
     Standing,
     TlsCaller,
@@ -142,7 +143,8 @@ async def test_nodes_are_known_by_their_certificates() -> None:
 
 async def test_the_caller_is_known_in_streams_as_well() -> None:
     async with serving(credentials()) as addr, credentials(Role.MANAGER, "m2").channel(addr) as channel:
-        logs = ControlStub(channel).ServiceLogs(ServiceLogsRequest(), timeout=5)
+        passed_on = ((FORWARDED_KEY, "1"),)
+        logs = ControlStub(channel).ServiceLogs(ServiceLogsRequest(), timeout=5, metadata=passed_on)
         assert [answer.notice async for answer in logs] == ["m2"]
 
         async def one() -> AsyncIterator[AgentMessage]:
