@@ -1,6 +1,10 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from swarm.api.v1 import logs_pb2 as _logs_pb2
 from swarm.api.v1 import objects_pb2 as _objects_pb2
 from swarm.api.v1 import specs_pb2 as _specs_pb2
+from swarm.api.v1 import store_pb2 as _store_pb2
 from swarm.api.v1 import types_pb2 as _types_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -349,6 +353,52 @@ class ServiceLogsResponse(_message.Message):
     message: _logs_pb2.LogMessage
     notice: str
     def __init__(self, message: _Optional[_Union[_logs_pb2.LogMessage, _Mapping]] = ..., notice: _Optional[str] = ...) -> None: ...
+
+class WatchRequest(_message.Message):
+    __slots__ = ("kinds", "filters", "resume_version", "include_initial_state", "include_previous")
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
+    RESUME_VERSION_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_INITIAL_STATE_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    filters: Filters
+    resume_version: int
+    include_initial_state: bool
+    include_previous: bool
+    def __init__(self, kinds: _Optional[_Iterable[str]] = ..., filters: _Optional[_Union[Filters, _Mapping]] = ..., resume_version: _Optional[int] = ..., include_initial_state: _Optional[bool] = ..., include_previous: _Optional[bool] = ...) -> None: ...
+
+class WatchEvent(_message.Message):
+    __slots__ = ("action", "object", "previous")
+    class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ACTION_CREATE: _ClassVar[WatchEvent.Action]
+        ACTION_UPDATE: _ClassVar[WatchEvent.Action]
+        ACTION_REMOVE: _ClassVar[WatchEvent.Action]
+    ACTION_CREATE: WatchEvent.Action
+    ACTION_UPDATE: WatchEvent.Action
+    ACTION_REMOVE: WatchEvent.Action
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    action: WatchEvent.Action
+    object: _store_pb2.StoreObject
+    previous: _store_pb2.StoreObject
+    def __init__(self, action: _Optional[_Union[WatchEvent.Action, str]] = ..., object: _Optional[_Union[_store_pb2.StoreObject, _Mapping]] = ..., previous: _Optional[_Union[_store_pb2.StoreObject, _Mapping]] = ...) -> None: ...
+
+class WatchResponse(_message.Message):
+    __slots__ = ("events", "version", "at", "initial", "stale")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    INITIAL_FIELD_NUMBER: _ClassVar[int]
+    STALE_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[WatchEvent]
+    version: int
+    at: _timestamp_pb2.Timestamp
+    initial: bool
+    stale: bool
+    def __init__(self, events: _Optional[_Iterable[_Union[WatchEvent, _Mapping]]] = ..., version: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., initial: _Optional[bool] = ..., stale: _Optional[bool] = ...) -> None: ...
 
 class InitRequest(_message.Message):
     __slots__ = ("advertise_addr", "listen_addr", "availability", "spec", "force_new_cluster", "ca_cert_pem", "ca_key_pem")

@@ -134,6 +134,11 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ServiceLogsRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ServiceLogsResponse.FromString,
                 _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/swarm.api.v1.Control/Watch',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchResponse.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -259,6 +264,12 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Watch(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -361,6 +372,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.ServiceLogs,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ServiceLogsRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ServiceLogsResponse.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -903,6 +919,33 @@ class Control:
             '/swarm.api.v1.Control/ServiceLogs',
             swarm_dot_api_dot_v1_dot_control__pb2.ServiceLogsRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.ServiceLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/swarm.api.v1.Control/Watch',
+            swarm_dot_api_dot_v1_dot_control__pb2.WatchRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.WatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

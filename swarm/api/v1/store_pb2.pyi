@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from swarm.api.v1 import objects_pb2 as _objects_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -47,16 +50,18 @@ class StoreTransaction(_message.Message):
     def __init__(self, actions: _Optional[_Iterable[_Union[StoreAction, _Mapping]]] = ...) -> None: ...
 
 class StoreEntry(_message.Message):
-    __slots__ = ("proposer", "sequence", "transactions", "base_index")
+    __slots__ = ("proposer", "sequence", "transactions", "base_index", "at")
     PROPOSER_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TRANSACTIONS_FIELD_NUMBER: _ClassVar[int]
     BASE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
     proposer: str
     sequence: int
     transactions: _containers.RepeatedCompositeFieldContainer[StoreTransaction]
     base_index: int
-    def __init__(self, proposer: _Optional[str] = ..., sequence: _Optional[int] = ..., transactions: _Optional[_Iterable[_Union[StoreTransaction, _Mapping]]] = ..., base_index: _Optional[int] = ...) -> None: ...
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, proposer: _Optional[str] = ..., sequence: _Optional[int] = ..., transactions: _Optional[_Iterable[_Union[StoreTransaction, _Mapping]]] = ..., base_index: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ProposerRecord(_message.Message):
     __slots__ = ("proposer", "sequence", "index")
