@@ -87,16 +87,20 @@ class _StrictTarInfo(tarfile.TarInfo):
 
     header_bytes_max = Limits().header_bytes_max
 
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        header = super().frombuf(buf, encoding, errors)
-        if header.size < 0:
-            raise BadArchive(f"{header.name!r} has a negative size")
-        if header.type in _HEADERS_IN_MEMORY and header.size > cls.header_bytes_max:
-            raise BadArchive(f"a header of {header.size} bytes")
-        if header.type == tarfile.GNUTYPE_SPARSE:
-            raise BadArchive(f"{header.name!r} is a sparse file, which images may not have")
-        return header
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        """Look at a header before anything that it announces is read.
+
+        The library names this method as the one to override. Not every version asks `frombuf`: Python
+        3.11.2 as Debian patches it goes around it.
+        """
+        if self.size < 0:
+            raise BadArchive(f"{self.name!r} has a negative size")
+        if self.type in _HEADERS_IN_MEMORY and self.size > self.header_bytes_max:
+            raise BadArchive(f"a header of {self.size} bytes")
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise BadArchive(f"{self.name!r} is a sparse file, which images may not have")
+        entry: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return entry
 
     @classmethod
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
