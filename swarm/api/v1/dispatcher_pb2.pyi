@@ -10,12 +10,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Hello(_message.Message):
-    __slots__ = ("description", "applied_index")
+    __slots__ = ("description", "applied_index", "standby", "incarnation")
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     APPLIED_INDEX_FIELD_NUMBER: _ClassVar[int]
+    STANDBY_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
     description: _types_pb2.NodeDescription
     applied_index: int
-    def __init__(self, description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., applied_index: _Optional[int] = ...) -> None: ...
+    standby: bool
+    incarnation: int
+    def __init__(self, description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., applied_index: _Optional[int] = ..., standby: _Optional[bool] = ..., incarnation: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ()
@@ -50,14 +54,16 @@ class AgentMessage(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., statuses: _Optional[_Union[StatusReport, _Mapping]] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("session_id", "heartbeat_period_ns", "leaderless")
+    __slots__ = ("session_id", "heartbeat_period_ns", "leaderless", "standby")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_PERIOD_NS_FIELD_NUMBER: _ClassVar[int]
     LEADERLESS_FIELD_NUMBER: _ClassVar[int]
+    STANDBY_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     heartbeat_period_ns: int
     leaderless: bool
-    def __init__(self, session_id: _Optional[str] = ..., heartbeat_period_ns: _Optional[int] = ..., leaderless: _Optional[bool] = ...) -> None: ...
+    standby: bool
+    def __init__(self, session_id: _Optional[str] = ..., heartbeat_period_ns: _Optional[int] = ..., leaderless: _Optional[bool] = ..., standby: _Optional[bool] = ...) -> None: ...
 
 class NodeInfo(_message.Message):
     __slots__ = ("role", "managers", "heartbeat_period_ns", "trust")
@@ -107,35 +113,45 @@ class StatusAck(_message.Message):
     leaderless: bool
     def __init__(self, sequence: _Optional[int] = ..., leaderless: _Optional[bool] = ...) -> None: ...
 
+class Move(_message.Message):
+    __slots__ = ("manager_id",)
+    MANAGER_ID_FIELD_NUMBER: _ClassVar[int]
+    manager_id: str
+    def __init__(self, manager_id: _Optional[str] = ...) -> None: ...
+
 class DispatcherMessage(_message.Message):
-    __slots__ = ("welcome", "node_info", "assignments", "status_ack", "log_subscription")
+    __slots__ = ("welcome", "node_info", "assignments", "status_ack", "log_subscription", "move")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     NODE_INFO_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
     STATUS_ACK_FIELD_NUMBER: _ClassVar[int]
     LOG_SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    MOVE_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     node_info: NodeInfo
     assignments: Assignments
     status_ack: StatusAck
     log_subscription: _logs_pb2.LogSubscription
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., node_info: _Optional[_Union[NodeInfo, _Mapping]] = ..., assignments: _Optional[_Union[Assignments, _Mapping]] = ..., status_ack: _Optional[_Union[StatusAck, _Mapping]] = ..., log_subscription: _Optional[_Union[_logs_pb2.LogSubscription, _Mapping]] = ...) -> None: ...
+    move: Move
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., node_info: _Optional[_Union[NodeInfo, _Mapping]] = ..., assignments: _Optional[_Union[Assignments, _Mapping]] = ..., status_ack: _Optional[_Union[StatusAck, _Mapping]] = ..., log_subscription: _Optional[_Union[_logs_pb2.LogSubscription, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ...) -> None: ...
 
 class SessionState(_message.Message):
-    __slots__ = ("node_id", "session_id", "connected", "addr", "description", "silent_ns")
+    __slots__ = ("node_id", "session_id", "connected", "addr", "description", "silent_ns", "incarnation")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
     ADDR_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     SILENT_NS_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     session_id: str
     connected: bool
     addr: str
     description: _types_pb2.NodeDescription
     silent_ns: int
-    def __init__(self, node_id: _Optional[str] = ..., session_id: _Optional[str] = ..., connected: _Optional[bool] = ..., addr: _Optional[str] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., silent_ns: _Optional[int] = ...) -> None: ...
+    incarnation: int
+    def __init__(self, node_id: _Optional[str] = ..., session_id: _Optional[str] = ..., connected: _Optional[bool] = ..., addr: _Optional[str] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., silent_ns: _Optional[int] = ..., incarnation: _Optional[int] = ...) -> None: ...
 
 class ReportSessionsRequest(_message.Message):
     __slots__ = ("complete", "sessions")
@@ -145,9 +161,21 @@ class ReportSessionsRequest(_message.Message):
     sessions: _containers.RepeatedCompositeFieldContainer[SessionState]
     def __init__(self, complete: _Optional[bool] = ..., sessions: _Optional[_Iterable[_Union[SessionState, _Mapping]]] = ...) -> None: ...
 
+class SessionOrder(_message.Message):
+    __slots__ = ("node_id", "session_id", "move_to")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    MOVE_TO_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    session_id: str
+    move_to: str
+    def __init__(self, node_id: _Optional[str] = ..., session_id: _Optional[str] = ..., move_to: _Optional[str] = ...) -> None: ...
+
 class ReportSessionsResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("orders",)
+    ORDERS_FIELD_NUMBER: _ClassVar[int]
+    orders: _containers.RepeatedCompositeFieldContainer[SessionOrder]
+    def __init__(self, orders: _Optional[_Iterable[_Union[SessionOrder, _Mapping]]] = ...) -> None: ...
 
 class ReportTaskStatusesRequest(_message.Message):
     __slots__ = ("nodes",)
