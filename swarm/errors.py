@@ -7,6 +7,7 @@ SwarmError
 │  ├─ Ambiguous         an id prefix or name that fits several objects
 │  ├─ NameConflict      the name is taken
 │  ├─ FailedPrecondition  the object is not in a state that allows it
+│  ├─ Compacted         the version asked for is older than what is kept
 │  ├─ NotPermitted      the caller's role does not allow it
 │  │  └─ NodeRemoved    the calling node was removed from the cluster
 │  └─ Unauthenticated   the caller could not prove who it is
@@ -50,6 +51,10 @@ class NameConflict(UserError):
 
 class FailedPrecondition(UserError):
     """The object is not in a state that allows the request."""
+
+
+class Compacted(UserError):
+    """The version asked for is older than what is kept: list again, and go on from there."""
 
 
 class NotPermitted(UserError):

@@ -22,6 +22,7 @@ _CODES: tuple[tuple[type[errors.SwarmError], grpc.StatusCode], ...] = (
     (errors.Ambiguous, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.NameConflict, grpc.StatusCode.ALREADY_EXISTS),
     (errors.FailedPrecondition, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.Compacted, grpc.StatusCode.OUT_OF_RANGE),
     (errors.NotPermitted, grpc.StatusCode.PERMISSION_DENIED),
     (errors.Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
     (errors.UserError, grpc.StatusCode.INVALID_ARGUMENT),

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from swarm.api.v1.store_pb2 import ProposerRecord, StoreAction, StoreEntry, StoreTransaction
+from swarm.manager.store.history import Action, Event
 from swarm.manager.store.tables import UNIQUE_NAMES, Kind, Object, Tables, kind_name, object_name, unwrap
-from swarm.manager.store.watch import Action, Event
 
 # Proposers remembered: one per start of a manager. No entry stays in a log past so many starts.
 PROPOSERS_LIMIT = 256

@@ -7,6 +7,7 @@ unknown outcome and was committed after all; then the functions of the batch run
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from swarm.api.v1.store_pb2 import SnapshotRecord, StoreEntry, StoreTransaction
-from swarm.clock import Clock, timestamp
+from swarm.clock import Clock, nanoseconds, timestamp
 from swarm.errors import (
     InvalidArgument,
     InvariantBroken,
@@ -30,14 +31,18 @@ from swarm.manager.store.apply import Outcome, State, apply_entry
 from swarm.manager.store.proposer import FrozenState, Proposer, StateMachine
 from swarm.manager.store.tables import KINDS, Kind, Object, ReadView, unwrap, wrap
 from swarm.manager.store.transaction import PENDING_VERSION, Overlay, Transaction, encode
-from swarm.manager.store.watch import Commit, Watch, WatchHub
+from swarm.manager.store.watch import QUEUE_LIMIT, Commit, Watch, WatchHub
 
 log = structlog.get_logger(__name__)
 
 R = TypeVar("R")
 
-BATCH_ACTIONS = 200  # a batch takes no more writers once it holds this much: bounds the loop's pauses
+# A batch never waits for company. It takes no more writers once it has reached one of these: they bound the
+# pauses of the event loop here, where the functions run, and on every manager, where the entry is applied.
+BATCH_ACTIONS = 200
+BATCH_WRITERS = 200
 BATCH_BYTES = 512 * 1024
+BATCH_MS = 10.0  # of running their functions
 TRANSACTION_BYTES_MAX = 4 * 1024 * 1024  # Raft sends an entry in one message
 ATTEMPTS_MAX = 5  # runs of one function; each needs another entry of unknown outcome to come true
 
@@ -56,16 +61,23 @@ class _Writer:
 
 @dataclass(slots=True)
 class _Batch:
-    """Writers whose transactions go into one entry."""
+    """Writers whose transactions go into one entry; times in seconds, of the monotonic clock."""
 
+    now_ns: int = 0
+    until_s: float = math.inf
     writers: list[_Writer] = field(default_factory=list)
     transactions: list[StoreTransaction] = field(default_factory=list)
     actions: int = 0
     size: int = 0  # bytes
 
-    def is_full(self) -> bool:
+    def is_full(self, now_s: float) -> bool:
         """Whether further writers must wait for the next batch."""
-        return self.actions >= BATCH_ACTIONS or self.size >= BATCH_BYTES
+        return bool(self.writers) and (
+            self.actions >= BATCH_ACTIONS
+            or len(self.writers) >= BATCH_WRITERS
+            or self.size >= BATCH_BYTES
+            or now_s >= self.until_s
+        )
 
     def refuse(self, writer: _Writer, error: Exception) -> None:
         """Tell a writer that its function raised, as soon as it is sure that it saw committed state."""
@@ -109,10 +121,18 @@ class Store(StateMachine):
         """The live state: consistent until the next await."""
         return self._state.tables
 
-    def watch(self, *kinds: Kind, limit: int | None = None) -> Watch:
-        """Return a subscription to commits that touch these kinds, without any: all of them."""
-        watched = frozenset(kinds)
-        return Watch(self._hub, watched) if limit is None else Watch(self._hub, watched, limit)
+    @property
+    def version(self) -> int:
+        """Index of the newest entry applied: the same at the same state on every manager."""
+        return self._hub.history.version
+
+    def watch(self, *kinds: Kind, limit: int = QUEUE_LIMIT, after: int | None = None) -> Watch:
+        """Return a subscription to commits that touch these kinds, without any: all of them.
+
+        It begins now, or with the first commit after a version. The watcher is told to resync when more than
+        `limit` events wait.
+        """
+        return Watch(self._hub, frozenset(kinds), limit, after)
 
     async def wait_applied(self, index: int) -> None:
         """Wait until the entry at `index` is applied here."""
@@ -156,7 +176,7 @@ class Store(StateMachine):
         finally:  # cancelled: the manager stops; otherwise nobody waits any more
             batch.fail(OutcomeUnknown("the manager stopped before the change was confirmed"))
             while self._queue:
-                _Batch([self._queue.popleft()]).fail(NotLeader())
+                _Batch(writers=[self._queue.popleft()]).fail(NotLeader())
 
     async def _flush_batch(self, batch: _Batch) -> None:
         try:
@@ -168,10 +188,10 @@ class Store(StateMachine):
             batch.fail(error)
 
     def _next_batch(self) -> _Batch:
-        batch = _Batch()
+        batch = _Batch(self._clock.now_ns(), self._clock.monotonic_s() + BATCH_MS / 1e3)
         overlay = Overlay(self._state.tables)
-        now = timestamp(self._clock.now_ns())
-        while self._queue and not batch.is_full():
+        now = timestamp(batch.now_ns)
+        while self._queue and not batch.is_full(self._clock.monotonic_s()):
             writer = self._queue[0]
             if writer.done.done():  # its caller gave up
                 self._queue.popleft()
@@ -218,6 +238,7 @@ class Store(StateMachine):
             sequence=self._sequence,
             transactions=batch.transactions,
             base_index=self._state.last_entry_index,
+            at=timestamp(batch.now_ns),
         )
         remaining_s = max(writer.deadline_s for writer in batch.writers) - self._clock.monotonic_s()
         self._outcome = None
@@ -269,8 +290,8 @@ class Store(StateMachine):
             and not outcome.repeated
         ):
             self._outcome = outcome
-        if outcome.events:
-            self._hub.publish(Commit(index, outcome.events))
+        if not outcome.repeated:
+            self._hub.publish(Commit(index, outcome.events, nanoseconds(parsed.at)), len(entry))
         self._wake_waiting()
 
     def freeze(self) -> FrozenState:
@@ -299,7 +320,8 @@ class Store(StateMachine):
         state.tables.index = applied_index
         self._state.tables.take_over(state.tables)
         self._state.proposers = state.proposers
-        self._hub.overflow()
+        # Other managers never saw the index of a snapshot as a version: it may be that of an empty entry.
+        self._hub.restart(self._state.last_entry_index or applied_index)
         self._wake_waiting()
 
     def _wake_waiting(self) -> None:

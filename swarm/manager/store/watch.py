@@ -2,41 +2,18 @@
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from swarm.errors import TransientError
-from swarm.manager.store.tables import Kind, Object
+from swarm.manager.store.history import Action, Commit, Event, History
+from swarm.manager.store.tables import Kind
+
+__all__ = ["Action", "Commit", "Event", "Watch", "WatchHub", "WatchOverflow"]
 
 # A watcher this far behind reads the state anew sooner than it works off its queue.
 QUEUE_LIMIT = 20_000  # events
-
-
-class Action(Enum):
-    """What happened to an object."""
-
-    CREATE = "create"
-    UPDATE = "update"
-    REMOVE = "remove"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One object changed. `object` is the new value, for REMOVE the last one; `previous` the one before."""
-
-    action: Action
-    object: Object
-    previous: Object | None
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """Everything one entry of the log changed, of the kinds watched."""
-
-    index: int
-    events: tuple[Event, ...]
 
 
 class WatchOverflow(TransientError):
@@ -48,19 +25,33 @@ class Watch:
 
     Entering subscribes, so a view read before the next await misses nothing. An `async for` ends with
     WatchOverflow when it falls behind; a new one on the same watch goes on with the commits that follow.
+    With `after`, the first commit is the one that follows this version; none comes twice.
     """
 
-    def __init__(self, hub: "WatchHub", kinds: frozenset[Kind], limit: int = QUEUE_LIMIT) -> None:
+    def __init__(
+        self,
+        hub: "WatchHub",
+        kinds: frozenset[Kind],
+        limit: int = QUEUE_LIMIT,
+        after: int | None = None,
+    ) -> None:
         self._hub = hub
         self._kinds = kinds
         self._limit = limit
+        self._after = after
+        self._seen = 0  # version of the newest commit offered
         self._commits: deque[Commit] = deque()
         self._waiting_events = 0
-        self._overflowed = False
+        self._overflow = ""  # why commits were missed
+        self._overflowed = asyncio.Event()
         self._wake = asyncio.Event()
 
     def __enter__(self) -> Self:
-        """Subscribe."""
+        """Subscribe; raises Compacted when the commits after the given version are not kept any more."""
+        self._seen = self._hub.history.version if self._after is None else self._after
+        if self._after is not None:
+            for commit in self._hub.history.after(self._after):
+                self._take(commit)
         self._hub.add(self)
         return self
 
@@ -76,7 +67,7 @@ class Watch:
 
     async def __anext__(self) -> Commit:
         """Wait for the next commit; raises WatchOverflow after falling behind."""
-        while not (self._commits or self._overflowed):
+        while not (self._commits or self._overflow):
             self._wake.clear()
             await self._wake.wait()
         self._raise_overflow()
@@ -92,37 +83,54 @@ class Watch:
         self._waiting_events = 0
         return waiting
 
+    @property
+    def caught_up(self) -> int | None:
+        """The version up to which everything was taken from the queue; None while commits wait in it."""
+        return None if self._commits or self._overflow else max(self._seen, self._hub.history.version)
+
+    async def wait_overflow(self) -> None:
+        """Wait until the watcher falls behind."""
+        await self._overflowed.wait()
+
     def offer(self, commit: Commit) -> None:
         """Take a commit from the store."""
+        if commit.index <= self._seen or self._overflow:
+            return
+        waiting = self._waiting_events
+        self._take(commit)
+        if waiting and self._waiting_events > self._limit:
+            self.overflow(f"more than {self._limit} changes waited to be read")
+
+    def _take(self, commit: Commit) -> None:
+        self._seen = commit.index
         events = commit.events
         if self._kinds:
             events = tuple(event for event in events if type(event.object) in self._kinds)
-        if not events or self._overflowed:
-            return
-        if self._commits and self._waiting_events + len(events) > self._limit:
-            self.overflow()
-            return
-        self._commits.append(Commit(commit.index, events))
-        self._waiting_events += len(events)
-        self._wake.set()
+        if events:
+            self._commits.append(replace(commit, events=events))
+            self._waiting_events += len(events)
+            self._wake.set()
 
-    def overflow(self) -> None:
+    def overflow(self, reason: str) -> None:
         """Drop everything and make the reader resync."""
         self._commits.clear()
         self._waiting_events = 0
-        self._overflowed = True
+        self._overflow = reason
+        self._overflowed.set()
         self._wake.set()
 
     def _raise_overflow(self) -> None:
-        if self._overflowed:
-            self._overflowed = False
-            raise WatchOverflow("the watcher missed commits and must read the whole state again")
+        if self._overflow:
+            reason, self._overflow = self._overflow, ""
+            self._overflowed.clear()
+            raise WatchOverflow(f"the watcher missed commits ({reason}) and must read the whole state again")
 
 
 class WatchHub:
-    """All watchers of one store."""
+    """All watchers of one store, and the commits that they may go on from."""
 
     def __init__(self) -> None:
+        self.history = History()
         self._watches: dict[Watch, None] = {}
 
     def add(self, watch: Watch) -> None:
@@ -133,12 +141,15 @@ class WatchHub:
         """Stop offering commits to `watch`."""
         self._watches.pop(watch, None)
 
-    def publish(self, commit: Commit) -> None:
-        """Offer a commit to every watcher."""
-        for watch in self._watches:
-            watch.offer(commit)
+    def publish(self, commit: Commit, size_bytes: int) -> None:
+        """Keep a commit, `size_bytes` long in the log, and offer it to every watcher."""
+        self.history.append(commit, size_bytes)
+        if commit.events:
+            for watch in self._watches:
+                watch.offer(commit)
 
-    def overflow(self) -> None:
-        """Make every watcher resync: the state was replaced as a whole."""
+    def restart(self, version: int) -> None:
+        """Make every watcher resync: the state was replaced as a whole by that of `version`."""
+        self.history.restart(version)
         for watch in self._watches:
-            watch.overflow()
+            watch.overflow("the state was replaced by a snapshot")

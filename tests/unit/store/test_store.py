@@ -27,7 +27,7 @@ def a_service(service_id: str, name: str) -> Service:
 
 
 def scripted(*objects: Service | Node) -> tuple[Store, LocalProposer]:
-    store = store_with(*objects, clock=SystemClock())
+    store = store_with(*objects)  # its clock stands still: batches are bounded by counts alone
     proposer = LocalProposer(store)
     store.attach(proposer)
     return store, proposer

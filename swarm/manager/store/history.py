@@ -1,0 +1,83 @@
+"""The latest commits, kept so that a watcher may go on where it stopped, here or at another manager."""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+from swarm.errors import Compacted
+from swarm.manager.store.tables import Object
+
+# Enough for a minute of a busy cluster, or for days of a quiet one.
+HISTORY_EVENTS = 8192
+HISTORY_BYTES = (
+    8 * 1024 * 1024
+)  # of entries as they were committed; in memory they take about three times that
+
+
+class Action(Enum):
+    """What happened to an object."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One object changed. `object` is the new value, for REMOVE the last one; `previous` the one before."""
+
+    action: Action
+    object: Object
+    previous: Object | None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Everything one entry of the log changed, of the kinds watched."""
+
+    index: int
+    events: tuple[Event, ...]
+    at_ns: int = 0  # the clock of the manager that proposed it, nanoseconds since the epoch
+
+
+class History:
+    """A bounded number of commits, the oldest forgotten first. Versions are indexes of entries."""
+
+    def __init__(self, events_max: int = HISTORY_EVENTS, bytes_max: int = HISTORY_BYTES) -> None:
+        self.version = 0  # of the newest entry, whether it changed anything or not
+        self.floor = 0  # the oldest version to go on from: every commit after it is here
+        self._commits: deque[tuple[Commit, int]] = deque()
+        self._events = 0
+        self._bytes = 0
+        self._events_max = events_max
+        self._bytes_max = bytes_max
+
+    def append(self, commit: Commit, size_bytes: int) -> None:
+        """Add the newest commit, `size_bytes` long in the log."""
+        self.version = commit.index
+        if not commit.events:
+            return
+        self._commits.append((commit, size_bytes))
+        self._events += len(commit.events)
+        self._bytes += size_bytes
+        while self._events > self._events_max or self._bytes > self._bytes_max:
+            oldest, size = self._commits.popleft()
+            self._events -= len(oldest.events)
+            self._bytes -= size
+            self.floor = oldest.index
+
+    def restart(self, version: int) -> None:
+        """Forget everything: the state is now that of `version`, and how it came about is not known."""
+        self._commits.clear()
+        self._events = self._bytes = 0
+        self.version = self.floor = version
+
+    def after(self, version: int) -> list[Commit]:
+        """Return the commits after `version`; raises Compacted when some of them are gone."""
+        if version < self.floor:
+            raise Compacted(
+                f"the changes after version {version} are no longer kept: the oldest version to go on from "
+                f"is {self.floor}, the newest {self.version}. List the objects again, and watch from the "
+                "version of that list"
+            )
+        return [commit for commit, _ in self._commits if commit.index > version]
