@@ -8,6 +8,7 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
 from swarm.cli import names, objects, parse
 from swarm.cli.connect import connect
+from swarm.cli.roles import pending, wait_for_role
 from swarm.cli.tasks import list_tasks, ps_options
 
 COLUMNS = (
@@ -29,6 +30,7 @@ def node() -> None:
 def _row(item: o.Node, self_id: str) -> dict[str, str]:
     status = item.manager_status
     reach = names.REACHABILITY[status.reachability] if item.HasField("manager_status") else ""
+    reach = "Joining" if status.learner else reach
     return {
         "ID": item.id,
         "IDMark": f"{item.id} *" if item.id == self_id else item.id,
@@ -120,13 +122,15 @@ def _update(conn: Any, ref: str, change: Any) -> o.Node:
     "update",
     epilog="\b\nExamples:\n"
     "  swarmctl node update --availability drain w1\n"
-    "  swarmctl node update --label-add zone=a w1",
+    "  swarmctl node update --label-add zone=a w1\n"
+    "  swarmctl node update --addr 10.0.0.7:2377 m3   (m3 moved; run this on another manager)",
 )
 @click.argument("ref", metavar="NODE")
 @click.option("--availability", type=click.Choice(list(names.AVAILABILITY)))
 @click.option("--role", type=click.Choice(list(names.ROLE)))
 @click.option("--label-add", multiple=True, metavar="KEY=VALUE", help="Add or change a label.")
 @click.option("--label-rm", multiple=True, metavar="KEY", help="Remove a label.")
+@click.option("--addr", metavar="HOST:PORT", help="Where the others reach this manager from now on.")
 @click.pass_obj
 def update(
     host: str,
@@ -135,8 +139,13 @@ def update(
     role: str | None,
     label_add: tuple[str, ...],
     label_rm: tuple[str, ...],
+    addr: str | None,
 ) -> None:
-    """Change availability, role or labels of a node."""
+    """Change availability, role or labels of a node, or the address of a manager.
+
+    A manager must answer at its new address already. One that is started with another --advertise-addr
+    tells the others by itself.
+    """
 
     def change(spec: Any) -> None:
         for key in label_rm:
@@ -151,50 +160,74 @@ def update(
             spec.desired_role = names.ROLE[role]
 
     with connect(host) as conn:
-        _update(conn, ref, change)
+        if addr is not None:
+            found = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
+            conn.control.UpdateNode(c.UpdateNodeRequest(id=found.id, addr=addr))
+        if availability is not None or role is not None or label_add or label_rm:
+            _update(conn, ref, change)
     click.echo(ref)
 
 
-def _set_role(ctx: click.Context, refs: tuple[str, ...], role: str) -> None:
+def _set_role(ctx: click.Context, refs: tuple[str, ...], role: str, *, detach: bool) -> None:
     with connect(ctx.obj) as conn:
 
         def act(ref: str) -> str:
             found = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
-            if found.spec.desired_role == names.ROLE[role]:
+            if found.spec.desired_role == names.ROLE[role] and not pending(found):
                 return f"Node {ref} is already a {role}."
 
             def change(spec: Any) -> None:
                 spec.desired_role = names.ROLE[role]
 
-            _update(conn, ref, change)
+            changed = _update(conn, found.id, change)
+            if detach:
+                return f"Node {ref} is to become a {role}; swarmctl node ls shows when it is done."
+            wait_for_role(conn, changed, ref)
             done = "promoted to a manager" if role == "manager" else "demoted to a worker"
             return f"Node {ref} {done} in the cluster."
 
         ctx.exit(objects.each(refs, act))
 
 
-@node.command()
+_DETACH = click.option("-d", "--detach", is_flag=True, help="Do not wait until it is done.")
+
+
+@node.command(epilog="\b\nExample:\n  swarmctl node promote w1 w2")
 @click.argument("refs", metavar="NODE...", nargs=-1, required=True)
+@_DETACH
 @click.pass_context
-def promote(ctx: click.Context, refs: tuple[str, ...]) -> None:
-    """Make nodes managers."""
-    _set_role(ctx, refs, "manager")
+def promote(ctx: click.Context, refs: tuple[str, ...], *, detach: bool) -> None:
+    """Make nodes managers, one after another; returns when they have a vote."""
+    _set_role(ctx, refs, "manager", detach=detach)
 
 
-@node.command()
+@node.command(
+    epilog="\b\nExamples:\n"
+    "  swarmctl node demote m2\n"
+    "  swarmctl node demote m3 && swarmctl node rm --force m3   (m3 is gone for good)"
+)
 @click.argument("refs", metavar="NODE...", nargs=-1, required=True)
+@_DETACH
 @click.pass_context
-def demote(ctx: click.Context, refs: tuple[str, ...]) -> None:
-    """Make managers workers again."""
-    _set_role(ctx, refs, "worker")
+def demote(ctx: click.Context, refs: tuple[str, ...], *, detach: bool) -> None:
+    """Make managers workers again, also ones that are dead; returns when they have no vote any more.
+
+    A leader hands over first. Refused when the managers that are left could not decide anything.
+    """
+    _set_role(ctx, refs, "worker", detach=detach)
 
 
-@node.command()
+@node.command(
+    epilog="\b\nExamples:\n  swarmctl node rm w1\n  swarmctl node rm --force w2   (it will not come back)"
+)
 @click.argument("refs", metavar="NODE...", nargs=-1, required=True)
 @click.option("-f", "--force", is_flag=True, help="Remove although the node is up; its tasks are given up.")
 @click.pass_context
 def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
-    """Remove nodes that left or are gone for good."""
+    """Remove nodes that left or are gone for good.
+
+    A manager has to be demoted first. A removed node that comes back is refused and forgets the cluster.
+    """
     with connect(ctx.obj) as conn:
 
         def act(ref: str) -> str:

@@ -65,7 +65,8 @@ def is_ready(node: ClusterNode) -> bool:
     if node.spec.desired_role != NodeRole.NODE_ROLE_MANAGER:
         return True
     reachability = node.manager_status.reachability
-    return reachability == ManagerStatus.REACHABILITY_REACHABLE and bool(node.manager_status.raft_id)
+    has_vote = bool(node.manager_status.raft_id) and not node.manager_status.learner
+    return reachability == ManagerStatus.REACHABILITY_REACHABLE and has_vote
 
 
 def wait_for_socket(

@@ -5,7 +5,7 @@ import asyncio
 import fcntl
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -46,16 +46,24 @@ def choose_listen(given: str, default: str) -> str:
     return _with_port(given, DEFAULT_PORT) if given else default
 
 
-def choose_advertise(given: str, listen_addr: str, addresses: Sequence[InterfaceAddress]) -> str:
+def interface_names() -> frozenset[str]:
+    """Return the names of this machine's interfaces, also of those without an address."""
+    return frozenset(name for _, name in socket.if_nameindex())
+
+
+def choose_advertise(
+    given: str, listen_addr: str, addresses: Sequence[InterfaceAddress], interfaces: Collection[str] = ()
+) -> str:
     """Return HOST:PORT at which others reach this node.
 
     `given` is HOST, HOST:PORT, an interface or INTERFACE:PORT; without a port it is that of `listen_addr`.
     Without anything given, the address that is listened on counts, else the only one of the machine.
-    Raises InvalidArgument, listing the addresses when there are several.
+    Raises InvalidArgument, listing the addresses when there are several, and for one of the `interfaces`
+    that has none.
     """
     listen_host, port = split_address(listen_addr)
     if given:
-        return _given(given, port, addresses)
+        return _given(given, port, addresses, interfaces)
     if listen_host != _ANY:
         return f"{listen_host}:{port}"
     candidates = [item for item in addresses if not _is_local(item.address)]
@@ -91,13 +99,15 @@ async def local_address_towards(remote: str, listen_addr: str) -> str:
         transport.close()
 
 
-def _given(given: str, port: int, addresses: Sequence[InterfaceAddress]) -> str:
+def _given(given: str, port: int, addresses: Sequence[InterfaceAddress], interfaces: Collection[str]) -> str:
     host, _, given_port = given.partition(":")
     on_interface = sorted({item.address for item in addresses if item.interface == host})
     if len(on_interface) > 1:
         raise InvalidArgument(
             f"interface {host} has several addresses ({', '.join(on_interface)}): choose one of them"
         )
+    if host in interfaces and not on_interface:
+        raise InvalidArgument(f"interface {host} has no IPv4 address now")
     if on_interface:
         host = on_interface[0]
     result = _with_port(f"{host}:{given_port}" if given_port else host, port)

@@ -74,5 +74,6 @@ def check_leave(manager: "Manager | None", *, force: bool) -> None:
     if manager is None or force:
         return
     raft = manager.raft
-    alive = sum(item.raft_id == raft.raft_id or raft.reachable(item.raft_id) for item in raft.members)
-    raise FailedPrecondition(explain_manager_leave(len(raft.members), alive))
+    voters = [item for item in raft.members if not item.learner]  # whoever still catches up has no vote
+    alive = sum(item.raft_id == raft.raft_id or raft.reachable(item.raft_id) for item in voters)
+    raise FailedPrecondition(explain_manager_leave(len(voters), alive))

@@ -10,6 +10,7 @@ from swarm.agent.network.base import NodeNetwork
 from swarm.config import Settings
 from swarm.runtime.base import Capabilities, RuntimeDriver
 from swarm.runtime.images.store import LocalImageStore
+from swarm.security.keyfiles import sync_directory
 
 log = structlog.get_logger(__name__)
 
@@ -47,8 +48,20 @@ async def remove_everything(settings: Settings) -> None:
     await open_network(settings).teardown()
 
 
+def forget_seat(settings: Settings) -> None:
+    """Give up a manager's place in Raft, with its log: as a whole, whatever interrupts this."""
+    gone = settings.raft_dir.with_name("raft.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        settings.raft_dir.rename(gone)
+        sync_directory(settings.raft_dir.parent)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
 def wipe_membership(settings: Settings) -> None:
     """Delete what a node keeps about its cluster: keys, Raft log, tasks. Images stay: they are a cache."""
+    forget_seat(settings)
+    settings.key_file.unlink(missing_ok=True)
     for directory in (settings.raft_dir, settings.agent_dir, settings.certificate_file.parent):
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(directory)
@@ -56,4 +69,5 @@ def wipe_membership(settings: Settings) -> None:
 
 def has_leftovers(settings: Settings) -> bool:
     """Tell whether a join, init or leave was interrupted here."""
-    return any(path.exists() for path in (settings.raft_dir, settings.agent_dir, settings.certificate_file))
+    kept = (settings.raft_dir, settings.key_file, settings.agent_dir, settings.certificate_file)
+    return any(path.exists() for path in kept)

@@ -1,7 +1,7 @@
 """Everything that runs on this machine while it is a node of a cluster: agent, manager, renewal."""
 
 import asyncio
-import shutil
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,9 @@ from swarm.api.v1.ca_pb2 import IssueCertificateResponse
 from swarm.api.v1.dispatcher_pb2 import NodeInfo
 from swarm.clock import Clock
 from swarm.config import Settings
-from swarm.errors import SwarmError
-from swarm.node.machine import Machine, open_machine
+from swarm.errors import FailedPrecondition, SwarmError
+from swarm.node.machine import Machine, forget_seat, open_machine
+from swarm.node.moving import Act, plan_address, recorded_address, tell_leader
 from swarm.node.renewal import RenewalLoop
 from swarm.node.state import NodeState, managers_of
 from swarm.runtime.images.loop import CollectionLoop
@@ -25,11 +26,13 @@ from swarm.security.tls import NodeCredentials
 if TYPE_CHECKING:  # a worker must not pay for what only managers need
     from swarm.manager.founding import Foundation
     from swarm.manager.main import Manager
+    from swarm.security.keyring import Keyring
     from swarm.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 RETRY_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+ADDRESS_PAUSE_S = 1.0  # between two looks at where the managers think that this one is
 _REMOVED = "this manager was removed from the group of managers"
 
 
@@ -49,14 +52,15 @@ class Membership:
         clock: Clock,
         metrics: Callable[[], "Metrics"],
         *,
+        keyring: "Keyring | None" = None,
         foundation: "Foundation | None" = None,
         on_state: Callable[[NodeState], None],
         on_removed: Callable[[], None],
     ) -> None:
         """`on_state` hears of every change that must survive a restart; `on_removed` that all is over.
 
-        `images` are closed when `run` ends. `foundation` is given on the node that starts a
-        cluster.
+        `images` are closed when `run` ends. `keyring` is given when it was open already, `foundation` on the
+        node that starts a cluster.
         """
         self.settings = replace(settings, advertise_addr=state.addr, listen_addr=state.listen_addr)
         self.state = state
@@ -68,6 +72,7 @@ class Membership:
         self.problems: dict[str, str] = {}  # part → what is wrong with it now
         self._clock = clock
         self._metrics = metrics
+        self._keyring = keyring
         self._foundation = foundation
         self._on_state = on_state
         self._on_removed = on_removed
@@ -189,6 +194,7 @@ class Membership:
             else:
                 self.problems.pop("manager", None)
                 self._forget_seat()
+                self._forget_keys()
                 await self._role_changed.wait()
 
     async def _be_manager(self) -> None:
@@ -208,7 +214,10 @@ class Membership:
         from swarm.node.seat import find_seat
 
         founding = self._foundation is not None
-        seat = await find_seat(self.settings, self.state, self.credentials, self._clock, founding=founding)
+        keyring = await asyncio.to_thread(self._open_keyring)
+        seat = await find_seat(
+            self.settings, self.state, self.credentials, keyring, self._clock, founding=founding
+        )
         ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         def end(reason: str) -> None:
@@ -222,6 +231,7 @@ class Membership:
             self._clock,
             self._metrics(),
             seat,
+            keyring,
             foundation=self._foundation,
             on_fatal=end,
             on_removed=lambda: end(_REMOVED),
@@ -230,16 +240,65 @@ class Membership:
             await manager.start()
             self.manager = manager
             self.problems.pop("manager", None)
-            reason = await ended
+            reason = await self._watch_address(manager, ended)
         finally:
             self.manager = None
             await manager.stop()
         if reason == _REMOVED:
-            # Demoted, most likely: then the certificate says so soon. If not, this node asks for a new seat.
+            # Demoted, most likely: then the certificate says so soon. Removed from the cluster: whoever
+            # renews the certificate says that. If neither, this node asks for a new seat.
             self._forget_seat()
             self._renewal.check_role()
         raise ManagerEnded(reason)
 
+    async def _watch_address(self, manager: "Manager", ended: "asyncio.Future[str]") -> str:
+        """Keep the managers' record and this node of one mind about its address, until the manager ends.
+
+        Returns why it ended; an address that others gave it is a reason, too: it starts again with that.
+        """
+        while not ended.done():
+            recorded = recorded_address(manager.raft)
+            act = plan_address(self.state, recorded)
+            if act is Act.TAKE_OVER:
+                self._change_state(addr=recorded)
+                self.settings = replace(self.settings, advertise_addr=recorded)
+                return f"its address is {recorded} from now on"
+            if act is Act.CONFIRMED:
+                self._change_state(moved=False)
+                log.info("node.address_confirmed", addr=recorded)
+            elif act is Act.TELL:
+                try:
+                    await tell_leader(manager.raft, self.state.addr, self.credentials)
+                except SwarmError as error:
+                    log.warning("node.address_not_told", addr=self.state.addr, reason=str(error))
+            await asyncio.wait((ended,), timeout=ADDRESS_PAUSE_S)
+        return ended.result()
+
+    def _open_keyring(self) -> "Keyring":
+        """Return the keys of this manager's files; a new log gets a new key."""
+        from swarm.manager.raft.files import has_log
+        from swarm.security.keyring import create_keyring, open_keyring
+
+        path, is_new = self.settings.key_file, not has_log(self.settings.raft_dir)
+        if self._keyring is None:
+            with contextlib.suppress(FileNotFoundError):
+                self._keyring = open_keyring(path)
+        if self._keyring is None:
+            if not is_new:
+                raise FailedPrecondition(
+                    f"the key file {path} is missing, and the Raft log cannot be read without it: restore it"
+                    " from a backup, or leave (swarmctl leave --force) and join again"
+                )
+            self._keyring = create_keyring(path)
+        elif is_new:
+            self._keyring.renew()
+        return self._keyring
+
+    def _forget_keys(self) -> None:
+        """Forget the keys of the files of a manager; a worker has none."""
+        self._keyring = None
+        self.settings.key_file.unlink(missing_ok=True)
+
     def _forget_seat(self) -> None:
         """Forget the Raft log: a node that is promoted again joins as a new member."""
-        shutil.rmtree(self.settings.raft_dir, ignore_errors=True)
+        forget_seat(self.settings)

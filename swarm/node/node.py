@@ -12,12 +12,19 @@ from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.control_pb2_grpc import ControlServicer
 from swarm.clock import Clock
 from swarm.config import Settings
-from swarm.errors import FailedPrecondition, SwarmError, Unavailable
-from swarm.node.addresses import choose_advertise, choose_listen, interface_addresses, local_address_towards
+from swarm.errors import FailedPrecondition, InvalidArgument, SwarmError, Unavailable
+from swarm.node.addresses import (
+    choose_advertise,
+    choose_listen,
+    interface_addresses,
+    interface_names,
+    local_address_towards,
+)
 from swarm.node.joining import forget_pending_key, obtain_certificate, pending_key_file
 from swarm.node.leaving import check_leave, leave_raft
 from swarm.node.machine import has_leftovers, remove_everything, wipe_membership
 from swarm.node.membership import Membership
+from swarm.node.moving import after_restart, settings_noted
 from swarm.node.sample import agent_sample
 from swarm.node.state import NodeState, forget_state, load_state, managers_of, save_state
 from swarm.node.waiting import Patience, until
@@ -50,6 +57,7 @@ class Node:
         self._metrics = metrics
         self._membership: Membership | None = None
         self._running: asyncio.Task[None] | None = None
+        self._farewell = ""  # how the last membership ended, if this node did not leave by itself
         self._kept = False  # the state is on disk: from then on every change goes there
         self._busy = asyncio.Lock()
         self._operations: set[asyncio.Task[Any]] = set()
@@ -70,9 +78,22 @@ class Node:
                 f"{self._settings.certificate_file} is missing or of another node than"
                 f" {self._settings.node_file} says: restore it, or remove both and join again"
             )
+        state = self._at_present_address(state)
         self._start(state, credentials)
         self._kept = True
         log.info("node.resumed", node_id=state.node_id, cluster_id=state.cluster_id)
+
+    def _at_present_address(self, state: NodeState) -> NodeState:
+        """Return the state with the addresses that this start asks for; raises OSError (disk full)."""
+        try:
+            now = after_restart(state, self._settings, interface_addresses(), interface_names())
+        except InvalidArgument as error:  # e.g. an interface that is not up yet
+            log.warning("node.address_kept", addr=state.addr, reason=str(error))
+            return state
+        if now != state:
+            log.info("node.address_chosen", addr=now.addr, listen_addr=now.listen_addr)
+            save_state(self._settings.node_file, now)
+        return now
 
     async def wait_broken(self) -> None:
         """Raise when a part of the node ended by a bug; returns never."""
@@ -104,6 +125,7 @@ class Node:
         answer = control.InfoResponse(version=swarm_version())
         member = self._membership
         if member is None:
+            answer.error = self._farewell
             return answer
         connected = member.agent is not None and member.agent.connected
         answer.state = control.InfoResponse.STATE_ACTIVE if connected else control.InfoResponse.STATE_PENDING
@@ -133,8 +155,10 @@ class Node:
         """Return why Control is not answered here, and where it is."""
         member = self._membership
         if member is None:
+            said = f" ({self._farewell})" if self._farewell else ""
             return FailedPrecondition(
-                "this node is not part of a cluster: swarmctl init starts one, swarmctl join enters one"
+                f"this node is not part of a cluster{said}: "
+                "swarmctl init starts one, swarmctl join enters one"
             )
         if "manager" in member.problems:
             return Unavailable(f"the manager of this node does not run: {member.problems['manager']}")
@@ -180,7 +204,9 @@ class Node:
         await self._clear_leftovers()
         foundation, bundle = found(request.spec, request.availability, self._clock)
         state = NodeState(foundation.node_id, foundation.cluster_id, addr, listen)
-        state = replace(state, managers=((foundation.node_id, addr),))
+        state = settings_noted(
+            replace(state, managers=((foundation.node_id, addr),)), self._settings, interface_addresses()
+        )
         try:
             credentials = NodeCredentials.create(self._settings.certificate_file, bundle)
             member = self._start(state, credentials, foundation=foundation)
@@ -218,6 +244,7 @@ class Node:
             request.remote_addrs, token, request.availability, pending_key_file(self._settings), self._clock
         )
         state = NodeState(answer.node_id, answer.cluster_id, addr, listen, managers_of(answer.managers))
+        state = settings_noted(state, self._settings, interface_addresses())
         credentials = NodeCredentials.create(self._settings.certificate_file, bundle)
         member = self._start(state, credentials)
         self._keep()
@@ -344,7 +371,9 @@ class Node:
     async def _after_removal(self) -> None:
         async with self._busy:
             if self._membership is not None:
-                log.warning("node.removed", node_id=self._membership.state.node_id)
+                state = self._membership.state
+                log.warning("node.removed", node_id=state.node_id)
+                self._farewell = f"node {state.node_id} was removed from cluster {state.cluster_id}"
                 try:
                     await self._forget_cluster()
                 except (SwarmError, OSError) as error:  # what is left is cleared at the next start

@@ -17,8 +17,10 @@ from swarm.ids import new_raft_id
 from swarm.manager.main import Seat, listen
 from swarm.manager.raft.node import stored_raft_id
 from swarm.manager.raft.servicer import RaftServicer
+from swarm.node.machine import forget_seat
 from swarm.node.state import NodeState
 from swarm.security.authorization import AuthorizationInterceptor, TlsCaller
+from swarm.security.keyring import DataKeys
 from swarm.security.tls import SERVER_OPTIONS, NodeCredentials
 
 log = structlog.get_logger(__name__)
@@ -28,18 +30,25 @@ REDIRECTS_MAX = 3
 
 
 async def find_seat(
-    settings: Settings, state: NodeState, credentials: NodeCredentials, clock: Clock, *, founding: bool
+    settings: Settings,
+    state: NodeState,
+    credentials: NodeCredentials,
+    keys: DataKeys,
+    clock: Clock,
+    *,
+    founding: bool,
 ) -> Seat:
     """Return the seat that this node has, the first of a new cluster, or one that the leader gives it.
 
     A crash between the leader's answer and the first write of the log costs a seat: the next request
     replaces it. Raises Unavailable when no manager lets this one in now.
     """
-    raft_id = await asyncio.to_thread(stored_raft_id, settings.raft_dir)
+    raft_id = await asyncio.to_thread(stored_raft_id, settings.raft_dir, keys)
     if raft_id:
         return Seat(_member(state, raft_id))
     if founding:
         return Seat(_member(state, new_raft_id()))
+    forget_seat(settings)  # what is there without a log is no use to a new member
     async with _waiting_room(settings, credentials, clock):
         answer = await _join(state, credentials)
     log.info("node.seat_taken", node_id=state.node_id, raft_id=answer.raft_id)
@@ -69,7 +78,9 @@ async def _waiting_room(
 async def _join(state: NodeState, credentials: NodeCredentials) -> JoinRaftResponse:
     """Ask the leader for a seat; raises Unavailable with what the last manager asked said."""
     others = [addr for node_id, addr in state.managers if node_id != state.node_id]
-    problem: SwarmError = Unavailable("this node knows of no other manager")
+    problem: SwarmError = Unavailable(
+        "its Raft log is gone and this node knows of no other manager that has a copy"
+    )
     for addr in others:
         try:
             return await _join_by(addr, state.addr, credentials)

@@ -19,13 +19,20 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """A node's place in its cluster; addresses are HOST:PORT, `managers` are (node id, address)."""
+    """A node's place in its cluster; addresses are HOST:PORT, `managers` are (node id, address).
+
+    `advertise_setting` and `listen_setting` are what the settings came to at the last start: a setting that
+    differs from it was changed since, and counts more than what was chosen when joining.
+    """
 
     node_id: str
     cluster_id: str
     addr: str  # where others reach this node
     listen_addr: str
     managers: tuple[tuple[str, str], ...] = ()
+    advertise_setting: str = ""
+    listen_setting: str = ""
+    moved: bool = False  # `addr` was changed here, and the other managers have not confirmed it yet
 
     @property
     def peers(self) -> list[Peer]:
@@ -46,6 +53,9 @@ def save_state(path: Path, state: NodeState) -> None:
         "cluster_id": state.cluster_id,
         "addr": state.addr,
         "listen_addr": state.listen_addr,
+        "advertise_setting": state.advertise_setting,
+        "listen_setting": state.listen_setting,
+        "moved": state.moved,
         "managers": [{"node_id": node_id, "addr": addr} for node_id, addr in state.managers],
     }
     write_private(path, json.dumps(record, indent=1).encode() + b"\n")
@@ -73,6 +83,9 @@ def _parse(record: Mapping[str, Any]) -> NodeState:
         addr=str(record["addr"]),
         listen_addr=str(record["listen_addr"]),
         managers=tuple((str(item["node_id"]), str(item["addr"])) for item in record["managers"]),
+        advertise_setting=str(record.get("advertise_setting", "")),
+        listen_setting=str(record.get("listen_setting", "")),
+        moved=bool(record.get("moved", False)),
     )
 
 

@@ -8,7 +8,7 @@ from swarm.api.v1.types_pb2 import NodeRole, NodeState, TaskStatus
 from swarm.clock import SECOND, nanoseconds, timestamp
 from swarm.errors import FailedPrecondition, StaleVersion
 from swarm.manager.controlapi.ports import RaftStatus
-from swarm.manager.controlapi.quorum import check_demotion, member_of, with_manager_status
+from swarm.manager.controlapi.quorum import called, check_demotion, member_of, with_manager_status
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
@@ -53,6 +53,21 @@ def update_node(transaction: Transaction, raft: RaftStatus, request: UpdateNodeR
     return transaction.update(node)
 
 
+async def move_manager(view: ReadView, raft: RaftStatus, ref: str, addr: str, timeout_s: float) -> Node:
+    """Have the other managers reach a manager at `addr` (HOST:PORT) from now on; return its node.
+
+    Raises NotFound, and FailedPrecondition for a worker or when the manager does not answer there.
+    """
+    node = resolve(view.nodes, "node", ref)
+    member = member_of(raft.members, node.id)
+    if member is None:
+        raise FailedPrecondition(
+            f"node {called(node)} is not a manager: only managers have an address that others connect to"
+        )
+    await raft.move_member(member.raft_id, addr, timeout_s)
+    return node
+
+
 def remove_node(
     transaction: Transaction, raft: RaftStatus, ref: str, *, force: bool, now_ns: int
 ) -> tuple[str, bool]:
@@ -63,20 +78,31 @@ def remove_node(
     manager, or for a node that is up unless forced.
     """
     node = resolve(transaction.nodes, "node", ref)
-    called = node.description.hostname or node.id
-    manager = NodeRole.NODE_ROLE_MANAGER
-    if manager in (node.role, node.spec.desired_role) or member_of(raft.members, node.id):
-        raise FailedPrecondition(f"node {called} is a manager and cannot be removed: demote it first")
-    if node.status.state == NodeState.NODE_STATE_READY and not force:
-        raise FailedPrecondition(
-            f"node {called} is up and cannot be removed: let it leave the cluster first, or use force"
-        )
+    _check_removable(node, raft, force=force)
     if not _orphan_tasks(transaction, node.id, now_ns):
         return node.id, False
     if transaction.cluster is not None:
         transaction.update(_with_revocation(transaction.cluster, node, now_ns))
     transaction.remove(node)
     return node.id, True
+
+
+def _check_removable(node: Node, raft: RaftStatus, *, force: bool) -> None:
+    manager = NodeRole.NODE_ROLE_MANAGER
+    if node.spec.desired_role == manager:
+        raise FailedPrecondition(
+            f"node {called(node)} is a manager and cannot be removed: demote it first (swarmctl node demote)"
+        )
+    if node.role == manager or member_of(raft.members, node.id):
+        raise FailedPrecondition(
+            f"node {called(node)} is still one of the managers, its demotion is under way: demote it first, "
+            "that is, wait until swarmctl node ls shows no manager status for it"
+        )
+    if node.status.state == NodeState.NODE_STATE_READY and not force:
+        raise FailedPrecondition(
+            f"node {called(node)} is up and cannot be removed: let it leave the cluster first "
+            "(swarmctl leave, there), or use --force"
+        )
 
 
 def _orphan_tasks(transaction: Transaction, node_id: str, now_ns: int) -> bool:

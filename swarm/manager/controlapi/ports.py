@@ -40,6 +40,12 @@ class RaftStatus(Protocol):
     def reachable(self, raft_id: str) -> bool:
         """Whether this manager reaches another member now."""
 
+    async def move_member(self, raft_id: str, addr: str, timeout_s: float) -> None:
+        """Note where a member is reached from now on.
+
+        Raises InvalidArgument or FailedPrecondition if it cannot be, Unavailable while others change.
+        """
+
     async def barrier(self, timeout_s: float) -> int:
         """Return once everything committed before is applied here; raises NotLeader or NoQuorum."""
 

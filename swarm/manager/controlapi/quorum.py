@@ -15,9 +15,14 @@ def majority(count: int) -> int:
     return count // 2 + 1
 
 
-def reachable_members(raft: RaftStatus) -> list[RaftMember]:
-    """Return the members that this manager reaches, itself included."""
-    return [member for member in raft.members if is_reachable(raft, member)]
+def voters(raft: RaftStatus) -> list[RaftMember]:
+    """Return the members that count for a majority: a manager that is still catching up does not."""
+    return [member for member in raft.members if not member.learner]
+
+
+def reachable_voters(raft: RaftStatus) -> list[RaftMember]:
+    """Return the voters that this manager reaches, itself included."""
+    return [member for member in voters(raft) if is_reachable(raft, member)]
 
 
 def is_reachable(raft: RaftStatus, member: RaftMember) -> bool:
@@ -27,13 +32,14 @@ def is_reachable(raft: RaftStatus, member: RaftMember) -> bool:
 
 def has_quorum(raft: RaftStatus) -> bool:
     """Whether this manager reaches a majority."""
-    return len(reachable_members(raft)) >= majority(len(raft.members))
+    return len(reachable_voters(raft)) >= majority(len(voters(raft)))
 
 
 def explain_no_quorum(raft: RaftStatus) -> str:
     """Return why nothing can be written now, and what helps."""
-    total, needed, seen = len(raft.members), majority(len(raft.members)), len(reachable_members(raft))
-    lost = [member.addr for member in raft.members if not is_reachable(raft, member)]
+    total = len(voters(raft))
+    needed, seen = majority(total), len(reachable_voters(raft))
+    lost = [member.addr for member in voters(raft) if not is_reachable(raft, member)]
     if seen >= needed:
         return (
             f"the cluster has no leader yet: {seen} of {total} managers are reachable from here, which is "
@@ -41,7 +47,8 @@ def explain_no_quorum(raft: RaftStatus) -> str:
         )
     return (
         f"the cluster has no leader: {seen} of {total} managers reachable from here; writes need {needed}. "
-        f"Running containers are not affected. Bring a manager back ({', '.join(lost)}) to write again"
+        f"Running containers are not affected. Bring a manager back ({', '.join(lost)}) to write again; if "
+        "too many are gone for good, see swarmctl init --force-new-cluster"
     )
 
 
@@ -57,14 +64,22 @@ def check_demotion(view: ReadView, raft: RaftStatus, node: Node) -> None:
     ]
     if not others:
         raise FailedPrecondition(
-            f"node {_called(node)} is the last manager of the cluster: promote another node first"
+            f"node {called(node)} is the last manager of the cluster: promote another node first"
         )
+    leaving = member_of(raft.members, node.id)
+    if leaving is None or leaving.learner:
+        return  # it has no vote that could be missed
     staying = {other.id for other in others}
-    remaining = [member for member in raft.members if member.node_id in staying]
+    remaining = [member for member in voters(raft) if member.node_id in staying]
+    if not remaining:
+        raise FailedPrecondition(
+            f"node {called(node)} is the only manager that has a vote: the others are still joining; "
+            "repeat this when swarmctl node ls shows one of them as reachable"
+        )
     seen = sum(is_reachable(raft, member) for member in remaining)
     if seen < majority(len(remaining)):
         raise FailedPrecondition(
-            f"without node {_called(node)} the cluster could not write any more: {seen} of the "
+            f"without node {called(node)} the cluster could not write any more: {seen} of the "
             f"{len(remaining)} managers left would be reachable, and {majority(len(remaining))} are needed"
         )
 
@@ -77,6 +92,7 @@ def with_manager_status(node: Node, raft: RaftStatus) -> Node:
     shown = copy_of(node)
     shown.manager_status.raft_id = member.raft_id
     shown.manager_status.addr = member.addr
+    shown.manager_status.learner = member.learner
     shown.manager_status.leader = raft.leader is not None and raft.leader.raft_id == member.raft_id
     shown.manager_status.reachability = (
         ManagerStatus.REACHABILITY_REACHABLE
@@ -91,5 +107,6 @@ def member_of(members: Sequence[RaftMember], node_id: str) -> RaftMember | None:
     return next((member for member in members if member.node_id == node_id), None)
 
 
-def _called(node: Node) -> str:
+def called(node: Node) -> str:
+    """Return what people call a node."""
     return node.description.hostname or node.id

@@ -9,7 +9,7 @@ from swarm.api.v1.raft_pb2 import MembershipChange
 from swarm.errors import FailedPrecondition, NotLeader, OutcomeUnknown, SwarmError, Unavailable
 from swarm.manager.raft.entries import Entry, change_command, change_of
 from swarm.manager.raft.host import Committed, Proposal, ReadRequest
-from swarm.manager.raft.membership import check_removal
+from swarm.manager.raft.membership import check_removal, describe_change
 
 if TYPE_CHECKING:
     from swarm.manager.raft.core import Core
@@ -63,12 +63,24 @@ class Commands:
         """One change at a time, and none before an entry of this term is committed."""
         return self._core.is_announced and self._core.history.last_change <= self._core.commit_index
 
+    @property
+    def _pending_change(self) -> str:
+        core = self._core
+        position = core.history.last_change - core.journal[0][1]
+        change = change_of(core.journal[position][0]) if position > 0 else None
+        if change is None or not core.is_announced:
+            return "a new leader is taking over"
+        return describe_change(change, core.history.at(core.commit_index))
+
     def _check(self, change: MembershipChange | None) -> None:
         if change is None:
             return
         core = self._core
         if not self._may_change_members:
-            raise Unavailable("another change of the managers is under way; try again")
+            raise Unavailable(
+                f"another change of the managers is under way ({self._pending_change}); "
+                "try again when it is done"
+            )
         if change.kind == MembershipChange.KIND_REMOVE:
             if change.member.raft_id == core.raft_id:
                 raise FailedPrecondition("the leader cannot remove itself; another manager must lead first")

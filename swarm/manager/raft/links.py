@@ -10,7 +10,9 @@ from typing import Any, Protocol
 import grpc
 import structlog
 
+from swarm.api.status import from_rpc_error
 from swarm.api.v1.raft_pb2 import RaftMember, RaftStreamEnd
+from swarm.errors import NodeRemoved
 from swarm.manager.raft.membership import REMOVED
 
 log = structlog.get_logger(__name__)
@@ -99,7 +101,7 @@ class PeerLink:
             except grpc.aio.AioRpcError as error:
                 if error.code() == grpc.StatusCode.PERMISSION_DENIED:
                     pause = RETRY_REFUSED_S
-                    self._refused(error.details() or "")
+                    self._refused(error)
                 else:
                     log.debug("raft.link_failed", raft_id=self.peer.raft_id, reason=error.details())
             except (TimeoutError, OSError, grpc.aio.UsageError, asyncio.InvalidStateError) as error:
@@ -108,8 +110,9 @@ class PeerLink:
                 log.exception("raft.link_failed", raft_id=self.peer.raft_id)
             await asyncio.sleep(random.uniform(*pause))  # noqa: S311  # no secret: spreads reconnections
 
-    def _refused(self, details: str) -> None:
-        if details == REMOVED:
+    def _refused(self, error: grpc.aio.AioRpcError) -> None:
+        details = error.details() or ""
+        if details == REMOVED or isinstance(from_rpc_error(error), NodeRemoved):
             self._events.told_removed(self.peer.raft_id)
         else:
             log.warning("raft.link_refused", raft_id=self.peer.raft_id, reason=details)

@@ -81,6 +81,19 @@ def membership_of(*members: RaftMember) -> Membership:
     return Membership({member.raft_id: member for member in members})
 
 
+def describe_change(change: MembershipChange, membership: Membership) -> str:
+    """Return what a change does, for people; `membership` knows the members by name."""
+    member = membership.members.get(change.member.raft_id, change.member)
+    node_id = member.node_id or change.member.node_id
+    if change.kind == MembershipChange.KIND_REMOVE:
+        return f"manager {node_id} is being removed"
+    if change.kind == MembershipChange.KIND_UPDATE_ADDR:
+        return f"the address of manager {node_id} becomes {change.member.addr}"
+    if change.member.learner:
+        return f"manager {node_id} is joining"
+    return f"manager {node_id} is getting its vote"
+
+
 def to_message(membership: Membership) -> RaftMembership:
     """Return the message that records `membership`."""
     members = [membership.members[key] for key in sorted(membership.members)]

@@ -125,6 +125,10 @@ class PeerTransport(Outbox):
 
     def set_members(self, view: View) -> None:
         """Keep streams to exactly these members, at these addresses."""
+        for raft_id, member in view.known.items():
+            known = self.view.known.get(raft_id)
+            if known is not None and known.addr != member.addr:
+                self._guests.pop(raft_id, None)  # the log's word is newer than its own
         self.view = view
         self._reconcile()
 

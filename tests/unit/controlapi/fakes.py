@@ -8,7 +8,7 @@ from swarm.api.v1.objects_pb2 import Cluster, Image, Node, Service, Task
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import NODE_ROLE_MANAGER, NODE_ROLE_WORKER, NODE_STATE_READY
-from swarm.errors import NoQuorum, NotLeader
+from swarm.errors import FailedPrecondition, NoQuorum, NotLeader
 
 
 class FakeRaft:
@@ -40,6 +40,13 @@ class FakeRaft:
 
     def reachable(self, raft_id: str) -> bool:
         return raft_id not in self.lost
+
+    async def move_member(self, raft_id: str, addr: str, timeout_s: float) -> None:
+        if not self.reachable(raft_id):
+            raise FailedPrecondition(f"no manager can be reached at {addr} from here")
+        for member in self.members:
+            if member.raft_id == raft_id:
+                member.addr = addr
 
     async def barrier(self, timeout_s: float) -> int:
         if not self.is_leader:

@@ -14,8 +14,14 @@ from swarm.api.v1.types_pb2 import (
 )
 from swarm.clock import SECOND, nanoseconds, timestamp
 from swarm.errors import Ambiguous, FailedPrecondition, InvalidArgument, StaleVersion
-from swarm.manager.controlapi.nodes import REVOCATION_MARGIN_NS, list_nodes, remove_node, update_node
-from swarm.manager.controlapi.quorum import explain_no_quorum, with_manager_status
+from swarm.manager.controlapi.nodes import (
+    REVOCATION_MARGIN_NS,
+    list_nodes,
+    move_manager,
+    remove_node,
+    update_node,
+)
+from swarm.manager.controlapi.quorum import explain_no_quorum, has_quorum, with_manager_status
 from swarm.manager.store.store import Store
 from swarm.manager.store.testing import store_with
 from tests.unit.controlapi.fakes import FakeRaft, a_cluster, a_node, a_task
@@ -191,3 +197,25 @@ def test_the_reason_for_no_quorum_has_numbers_and_a_way_out():
     assert "10.0.0.2:2377, 10.0.0.3:2377" in text
     raft.lost = set()
     assert "enough to elect one" in explain_no_quorum(raft)
+
+
+async def test_a_manager_that_is_still_joining_has_no_vote_that_could_be_missed():
+    store, raft = a_store(), FakeRaft()
+    raft.members[2].learner = True
+    raft.lost = {"r3"}
+    assert has_quorum(raft)
+    assert (await update(store, raft, "m3", desired_role=NODE_ROLE_WORKER)).spec.desired_role == 0
+    alone = FakeRaft(2)
+    alone.members[1].learner = True
+    alone.lost = {"r2"}
+    assert has_quorum(alone)
+    with pytest.raises(FailedPrecondition, match="only manager that has a vote"):
+        await update(a_store(managers=2), alone, "m1", desired_role=NODE_ROLE_WORKER)
+
+
+async def test_only_managers_have_an_address_to_change():
+    store, raft = a_store(), FakeRaft()
+    await move_manager(store.view, raft, "host-m2", "10.9.9.9:2377", 5.0)
+    assert with_manager_status(store.view.nodes.get("m2"), raft).manager_status.addr == "10.9.9.9:2377"
+    with pytest.raises(FailedPrecondition, match="w1 is not a manager"):
+        await move_manager(store.view, raft, "w1", "10.9.9.9:2377", 5.0)
