@@ -162,6 +162,8 @@ class Node:
             )
         if "manager" in member.problems:
             return Unavailable(f"the manager of this node does not run: {member.problems['manager']}")
+        if member.is_manager:
+            return Unavailable("the manager of this node is starting: try again in a moment")
         known = ", ".join(addr for _, addr in member.state.managers) or "none"
         return FailedPrecondition(
             f"this node is not a manager: run the command on one (known managers: {known})"
