@@ -17,7 +17,7 @@ LISTS = (
     ("-e|--env", "KEY=VALUE, or KEY to pass on your own value."),
     ("-l|--label", "Label of the service, KEY=VALUE."),
     ("--container-label", "Label of the containers, KEY=VALUE."),
-    ("--constraint", "Where tasks may run, e.g. node.role==worker."),
+    ("--constraint", "Where tasks may run, e.g. node.role==worker, 'node.labels.zone in (a, b)'."),
     ("--placement-pref", "Spread tasks, e.g. spread=node.labels.zone."),
     ("--mount", "type=bind|tmpfs,src=PATH,dst=PATH[,readonly]."),
     ("-p|--publish", "Publish a port: published=8080,target=80,mode=host."),

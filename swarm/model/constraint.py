@@ -1,9 +1,19 @@
-"""Does a node match the placement constraints of a service?"""
+"""Does a node match the placement constraints of a service?
 
+KEY==VALUE  KEY!=VALUE           equal, ignoring case; what a node lacks is empty
+KEY in (A, B)  KEY not in (A, B) one of several
+KEY=~PATTERN  KEY!~PATTERN       a regular expression (RE2) for the whole value, ignoring case
+KEY>=N  KEY<=N  KEY>N  KEY<N     labels that are whole numbers or versions such as 5.10.2
+KEY  !KEY                        the node has it, or has it not
+"""
+
+import functools
 import ipaddress
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from swarm.api.v1.objects_pb2 import Node
 from swarm.api.v1.types_pb2 import NodeRole
@@ -11,13 +21,27 @@ from swarm.errors import InvalidArgument
 from swarm.model.platform import normal_architecture
 
 ALLOWED = (
-    "write KEY==VALUE or KEY!=VALUE with one of the keys node.id, node.hostname, node.ip, node.role, "
+    "write KEY==VALUE, KEY!=VALUE, KEY in (A, B), KEY not in (A, B), KEY=~PATTERN, KEY!~PATTERN, KEY>=N, "
+    "KEY<=N, KEY>N, KEY<N, KEY or !KEY with one of the keys node.id, node.hostname, node.ip, node.role, "
     "node.platform.os, node.platform.arch, node.labels.LABEL, engine.labels.LABEL"
 )
 
-_EXPRESSION = re.compile(r"\s*([^=!\s]+)\s*(==|!=)\s*(.*?)\s*", re.DOTALL)
+PATTERN_CHARACTERS_MAX = 256
+VALUES_MAX = 64  # in one list
+
+_BINARY = re.compile(r"\s*([^=!<>~\s]+)\s*(==|!=|=~|!~|>=|<=|>|<)\s*(.*?)\s*", re.DOTALL)
+_SET = re.compile(r"\s*([^=!<>~\s]+)\s+(in|not\s*in)\s*\((.*)\)\s*", re.DOTALL | re.IGNORECASE)
+_PRESENT = re.compile(r"\s*(!?)\s*([^=!<>~\s]+)\s*")
+_NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18}){0,7}")
 _NODE_LABEL = "node.labels."
 _ENGINE_LABEL = "engine.labels."
+_ORDERS: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_NEGATIONS = {"!=": "==", "not in": "in", "!~": "=~", "absent": "present"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +49,18 @@ class Constraint:
     """One parsed expression; `str()` gives it back."""
 
     key: str
-    equal: bool  # == or !=
-    value: str
+    operator: str  # as written; "present" and "absent" where only a key stands
+    values: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.key}{'==' if self.equal else '!='}{self.value}"
+        match self.operator:
+            case "present":
+                return self.key
+            case "absent":
+                return f"!{self.key}"
+            case "in" | "not in":
+                return f"{self.key} {self.operator} ({', '.join(self.values)})"
+        return f"{self.key}{self.operator}{self.values[0]}"
 
 
 _FIXED: Mapping[str, Callable[[Node], str]] = {
@@ -44,20 +75,21 @@ _FIXED: Mapping[str, Callable[[Node], str]] = {
 
 def parse_constraint(expression: str) -> Constraint:
     """Return the constraint that `expression` says; raises InvalidArgument with what is allowed."""
-    match = _EXPRESSION.fullmatch(expression)
-    if match is None:
-        raise _invalid(expression, "it has no == or != between a key and a value")
-    key, operator, value = match.groups()
-    key = _checked_key(expression, key)
-    if not value:
-        raise _invalid(expression, "the value is empty")
-    if value[0] in "=!":
-        raise _invalid(expression, "it has more than one operator")
-    if key == "node.role" and value.lower() not in {"manager", "worker"}:
-        raise _invalid(expression, "node.role is manager or worker")
-    if key == "node.ip" and _network(value) is None:
-        raise _invalid(expression, f'"{value}" is neither an address nor a network such as 10.0.0.0/8')
-    return Constraint(key, operator == "==", value)
+    if several := _SET.fullmatch(expression):
+        key = _checked_key(expression, several[1])
+        values = tuple(value.strip() for value in several[3].split(","))
+        name = "in" if several[2].lower() == "in" else "not in"
+    elif two := _BINARY.fullmatch(expression):
+        key, name, values = _checked_key(expression, two[1]), two[2], (two[3],)
+        if two[3][:1] in {"=", "!", "~", "<", ">"} and name not in {"=~", "!~"}:
+            raise _invalid(expression, "it has more than one operator")
+    elif present := _PRESENT.fullmatch(expression):
+        return Constraint(_checked_key(expression, present[2]), "absent" if present[1] else "present")
+    else:
+        raise _invalid(expression, "it is not a key, an operator and a value")
+    constraint = Constraint(key, name, values)
+    _check_values(expression, constraint)
+    return constraint
 
 
 def parse_constraints(expressions: Iterable[str]) -> tuple[Constraint, ...]:
@@ -66,8 +98,11 @@ def parse_constraints(expressions: Iterable[str]) -> tuple[Constraint, ...]:
 
 
 def matches(constraint: Constraint, node: Node) -> bool:
-    """Whether `node` satisfies `constraint`; what the node lacks counts as empty."""
-    return _holds(constraint, node) == constraint.equal
+    """Whether `node` satisfies `constraint`; what the node lacks counts as empty, and is no number."""
+    positive = _NEGATIONS.get(constraint.operator)
+    if positive is not None:
+        return not _holds(constraint, positive, node)
+    return _holds(constraint, constraint.operator, node)
 
 
 def node_matches(constraints: Iterable[Constraint], node: Node) -> bool:
@@ -80,14 +115,94 @@ def first_unmet(constraints: Iterable[Constraint], node: Node) -> Constraint | N
     return next((constraint for constraint in constraints if not matches(constraint, node)), None)
 
 
-def _holds(constraint: Constraint, node: Node) -> bool:
-    key, value = constraint.key, constraint.value
+def _holds(constraint: Constraint, name: str, node: Node) -> bool:
+    key, values = constraint.key, constraint.values
+    actual = _actual(key, node)
+    match name:
+        case "present":
+            return bool(actual)
+        case "=~":
+            return _pattern(values[0]).fullmatch(actual) is not None
+        case "==" | "in":
+            return any(_equal(key, actual, value) for value in values)
+    number = _number(actual)
+    return number is not None and _in_order(name, number, _number(values[0]) or ())
+
+
+def _equal(key: str, actual: str, value: str) -> bool:
     if key == "node.ip":
-        address, network = _address(node.status.addr), _network(value)
+        address, network = _address(actual), _network(value)
         return address is not None and network is not None and address in network
     if key == "node.platform.arch":
         value = normal_architecture(value)
-    return _actual(key, node).casefold() == value.casefold()
+    return actual.casefold() == value.casefold()
+
+
+def _in_order(name: str, actual: tuple[int, ...], bound: tuple[int, ...]) -> bool:
+    """Compare part by part, as versions are: 5.10 is more than 5.9, and the same as 5.10.0."""
+    length = max(len(actual), len(bound))
+    padded = [number + (0,) * (length - len(number)) for number in (actual, bound)]
+    return _ORDERS[name](padded[0], padded[1])
+
+
+def _number(text: str) -> tuple[int, ...] | None:
+    if _NUMBER.fullmatch(text) is None:
+        return None
+    return tuple(int(part) for part in text.split("."))
+
+
+@functools.lru_cache(maxsize=1024)
+def _pattern(pattern: str) -> Any:
+    """Compile with RE2, whose time is linear: a pattern must not be able to hold up the scheduler."""
+    import re2  # where patterns are met: 4 MB that most nodes never need
+
+    options = re2.Options()
+    options.case_sensitive = False
+    options.log_errors = False
+    return re2.compile(pattern, options)
+
+
+def _check_values(expression: str, constraint: Constraint) -> None:
+    key, name, values = constraint.key, constraint.operator, constraint.values
+    if not all(values):
+        raise _invalid(expression, "the value is empty" if len(values) == 1 else "a value is empty")
+    if len(values) > VALUES_MAX:
+        raise _invalid(expression, f"it lists more than {VALUES_MAX} values")
+    if name in {"in", "not in"} and any(set(value) & set("()") for value in values):
+        raise _invalid(expression, "a value in a list has no parentheses")
+    if name in {"=~", "!~"}:
+        _check_pattern(expression, values[0])
+    elif name in _ORDERS:
+        _check_order(expression, key, values[0])
+    else:
+        _check_known(expression, key, values)
+
+
+def _check_pattern(expression: str, pattern: str) -> None:
+    if len(pattern) > PATTERN_CHARACTERS_MAX:
+        raise _invalid(expression, f"the pattern is longer than {PATTERN_CHARACTERS_MAX} characters")
+    import re2
+
+    try:
+        _pattern(pattern)
+    except re2.error as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        raise _invalid(expression, f"the pattern is no regular expression ({reason})") from None
+
+
+def _check_order(expression: str, key: str, bound: str) -> None:
+    if key in _FIXED:
+        raise _invalid(expression, "only labels are compared as numbers")
+    if _number(bound) is None:
+        raise _invalid(expression, f'"{bound}" is neither a whole number nor a version such as 5.10.2')
+
+
+def _check_known(expression: str, key: str, values: Iterable[str]) -> None:
+    for value in values:
+        if key == "node.role" and value.lower() not in {"manager", "worker"}:
+            raise _invalid(expression, "node.role is manager or worker")
+        if key == "node.ip" and _network(value) is None:
+            raise _invalid(expression, f'"{value}" is neither an address nor a network such as 10.0.0.0/8')
 
 
 def _actual(key: str, node: Node) -> str:

@@ -16,7 +16,9 @@ def a_node() -> Node:
     node.description.platform.os = "linux"
     node.description.platform.architecture = "x86_64"
     node.description.engine_labels["disk"] = "SSD"
+    node.description.engine_labels["kernel"] = "5.10.2"
     node.spec.annotations.labels["zone"] = "eu"
+    node.spec.annotations.labels["cores"] = "8"
     node.status.addr = "10.1.2.3"
     return node
 
@@ -48,6 +50,34 @@ def a_node() -> Node:
         ("node.ip==10.2.0.0/16", False),
         ("node.ip==fd00::/8", False),
         ("node.labels.zone==a b (c)", False),
+        ("node.labels.zone in (us, EU)", True),
+        ("node.labels.zone in (us,asia)", False),
+        ("node.labels.zone not in (us, asia)", True),
+        ("node.labels.zone notin (eu)", False),
+        ("node.labels.missing not in (eu)", True),
+        ("node.ip in (192.168.0.0/16, 10.0.0.0/8)", True),
+        ("node.ip not in (10.0.0.0/8)", False),
+        ("node.platform.arch in (arm64, x86_64)", True),
+        ("node.role in (worker, manager)", True),
+        ("node.labels.zone=~e.", True),
+        ("node.labels.zone=~E", False),  # the whole value
+        ("node.labels.zone!~u.*", True),
+        ("node.hostname=~box-[0-9]+", True),
+        ("node.labels.missing=~.*", True),
+        ("node.labels.zone=~=.*|eu", True),
+        ("engine.labels.kernel>=5.9", True),
+        ("engine.labels.kernel >= 5.10.2", True),
+        ("engine.labels.kernel>5.10.2", False),
+        ("engine.labels.kernel<=5.10.2.0", True),
+        ("engine.labels.kernel<5.10", False),
+        ("node.labels.cores>7", True),
+        ("node.labels.cores<010", True),
+        ("node.labels.zone>=1", False),  # no number
+        ("node.labels.missing<1", False),
+        ("node.labels.zone", True),
+        ("!node.labels.zone", False),
+        ("node.labels.missing", False),
+        ("! node.labels.missing", True),
     ],
 )
 def test_a_node_matches_as_written(expression, expected):
@@ -76,17 +106,32 @@ def test_all_constraints_must_hold_and_the_first_unmet_is_named():
 @pytest.mark.parametrize(
     ("expression", "why"),
     [
-        ("", "no == or !="),
-        ("node.id", "no == or !="),
-        ("node.id=abc", "no == or !="),
+        ("", "not a key, an operator and a value"),
+        ("node.id=abc", "not a key, an operator and a value"),
         ("node.id==", "value is empty"),
         ("node.id===abc", "more than one operator"),
-        ("==abc", "no == or !="),
+        ("==abc", "not a key, an operator and a value"),
         ("node.colour==red", "not a key"),
         ("node.labels.==red", "not a key"),
         ("node.role==boss", "manager or worker"),
         ("node.ip==10.0.0.256", "neither an address"),
-        ("node id==abc", "no == or !="),
+        ("node id==abc", "not a key, an operator and a value"),
+        ("node.colour", "not a key"),
+        ("!node.labels.", "not a key"),
+        ("node.labels.a>=", "value is empty"),
+        ("node.labels.a>==1", "more than one operator"),
+        ("node.labels.a>=one", "neither a whole number nor a version"),
+        ("node.labels.a>=-1", "neither a whole number nor a version"),
+        ("node.id>=1", "only labels are compared"),
+        ("node.labels.a in ()", "value is empty"),
+        ("node.labels.a in (b,,c)", "a value is empty"),
+        ("node.labels.a in (b) (c)", "no parentheses"),
+        ("node.labels.a in b", "not a key, an operator and a value"),
+        ("node.labels.a in (" + "b," * 64 + "b)", "more than 64 values"),
+        ("node.role in (boss)", "manager or worker"),
+        ("node.ip in (10.0.0.0/8, here)", "neither an address"),
+        ("node.labels.a=~(", "no regular expression"),
+        ("node.labels.a=~" + "b" * 257, "longer than 256 characters"),
     ],
 )
 def test_a_malformed_constraint_is_refused_with_what_is_allowed(expression, why):
@@ -96,7 +141,13 @@ def test_a_malformed_constraint_is_refused_with_what_is_allowed(expression, why)
     assert "node.labels.LABEL" in str(caught.value)
 
 
-@given(st.text() | st.from_regex(r"(node|engine)\.(ip|role|labels\.\w+)(==|!=)\S*", fullmatch=True))
+EXPRESSIONS = (
+    r"!?(node|engine)\.(ip|role|labels\.\w+)( ?(==|!=|=~|!~|[<>]=?)\S*| (not )?in \(\w+(, \w+)*\))?"
+)
+
+
+@given(st.text() | st.from_regex(EXPRESSIONS, fullmatch=True))
+@example("node.labels.a=~" + "(a+)+" * 10)
 @example("node.ip==" + "1" * 5000)
 def test_whatever_is_written_either_parses_or_is_refused(expression):
     with contextlib.suppress(InvalidArgument):
