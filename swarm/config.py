@@ -105,6 +105,11 @@ class Settings:
         return self.state_dir / "raft"
 
     @property
+    def key_file(self) -> Path:
+        """The keys that a manager's files are encrypted with."""
+        return self.state_dir / "raft.keys"
+
+    @property
     def agent_dir(self) -> Path:
         """Task database and per-task files of the agent."""
         return self.state_dir / "agent"

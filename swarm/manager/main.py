@@ -25,6 +25,7 @@ from swarm.manager.allocator.loop import AllocatorLoop
 from swarm.manager.ca.issue import standing
 from swarm.manager.ca.loop import RoleLoop
 from swarm.manager.ca.rights import RightsLoop
+from swarm.manager.ca.rotation import RotationLoop
 from swarm.manager.ca.servicer import NodeCAServicer
 from swarm.manager.controlapi.servicer import ControlServicer
 from swarm.manager.dispatcher.main import Dispatcher
@@ -47,7 +48,9 @@ from swarm.manager.store.watch import WatchOverflow
 from swarm.runtime.images.registry import RegistryClient
 from swarm.runtime.images.store import LocalImageStore
 from swarm.security.authorization import AuthorizationInterceptor, TlsCaller
+from swarm.security.keyring import Keyring
 from swarm.security.live_calls import LiveCalls
+from swarm.security.rotation import trusted_roots
 from swarm.security.tls import SERVER_OPTIONS, NodeCredentials
 from swarm.telemetry.metrics import Metrics
 from swarm.telemetry.samples import ManagerSample
@@ -78,6 +81,7 @@ class Manager:
         clock: Clock,
         metrics: Metrics,
         seat: Seat,
+        keyring: Keyring,
         *,
         foundation: Foundation | None = None,
         on_fatal: Callable[[str], None],
@@ -95,7 +99,7 @@ class Manager:
         self.store = Store(clock, new_id())
         self._leading = Leading(self._prepare_term, self._loops, self._give_up)
         self.raft = RaftNode(
-            _raft_config(settings, credentials.identity.cluster_id, seat),
+            _raft_config(settings, credentials.identity.cluster_id, seat, keyring),
             self.store,
             credentials.channel,
             self._leading.on_leadership,
@@ -117,6 +121,7 @@ class Manager:
             self._node_id,
             dial,
             resolve_image=RegistryDigests(self._registry),
+            bundle=lambda: credentials.bundle,
         )
         self._live = LiveCalls()
         self._server = self._make_server()
@@ -133,6 +138,7 @@ class Manager:
 
     async def stop(self) -> None:
         """Stop serving and leave Raft's log as it is."""
+        self.control.end_streams()
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
@@ -175,13 +181,15 @@ class Manager:
             group.create_task(self._leading.run(), name="manager-leading")
 
     async def _follow_cluster(self) -> None:
-        """Keep the join tokens that the listener accepts equal to those in the store."""
+        """Keep the roots and join tokens that count here equal to those in the store."""
         with self.store.watch(Cluster) as watch:
             while True:
                 cluster = self.store.view.cluster
                 if cluster is not None:
                     root = cluster.root_ca
-                    self._credentials.trust_tokens(root.worker_secret, root.manager_secret)
+                    self._credentials.trust_roots(trusted_roots(root), root.trust_version)
+                    self._credentials.trust_tokens(root.worker_secret, root.manager_secret, root.cert_pem)
+                    self._live.recheck()
                     self.knows_cluster.set()
                 with contextlib.suppress(WatchOverflow):
                     await anext(watch)
@@ -197,6 +205,7 @@ class Manager:
         """Return the leader's loops, new in each term: none carries anything over but the store."""
         return {
             "roles": RoleLoop(self.store, self._clock, self.raft),
+            "rotation": RotationLoop(self.store),
             "liveness": self._dispatcher.leader_loop(),
             "orchestrator": OrchestratorLoop(self.store, self._clock),
             "allocator": AllocatorLoop(self.store, self._clock),
@@ -217,7 +226,9 @@ class Manager:
         add_ControlServicer_to_server(self.control, server)
         add_DispatcherServicer_to_server(self._dispatcher.servicer, server)
         add_LeaderServicer_to_server(self._dispatcher.leader_servicer, server)
-        ca = NodeCAServicer(self.store, self._clock, self.raft, self._credentials.channel)
+        ca = NodeCAServicer(
+            self.store, self._clock, self.raft, self._credentials.channel, lambda: self._credentials.bundle
+        )
         add_NodeCAServicer_to_server(ca, server)
         add_LogsServicer_to_server(LogsServicer(self._logs), server)
         add_ImagesServicer_to_server(self._images.servicer, server)
@@ -252,12 +263,13 @@ class _TimedProposer:
         return index
 
 
-def _raft_config(settings: Settings, cluster_id: str, seat: Seat) -> RaftConfig:
+def _raft_config(settings: Settings, cluster_id: str, seat: Seat, keyring: Keyring) -> RaftConfig:
     timeout_s = settings.raft_election_timeout_s
     return RaftConfig(
         directory=settings.raft_dir,
         cluster_id=cluster_id,
         self_member=seat.member,
+        keys=keyring,
         members=seat.members,
         election_timeout_s=(timeout_s, 2 * timeout_s),
         heartbeat_s=settings.raft_heartbeat_s,

@@ -11,7 +11,7 @@ import structlog
 from swarm.agent.main import Agent
 from swarm.api.v1.ca_pb2 import IssueCertificateResponse
 from swarm.api.v1.dispatcher_pb2 import NodeInfo
-from swarm.clock import Clock
+from swarm.clock import SECOND, Clock
 from swarm.config import Settings
 from swarm.errors import FailedPrecondition, SwarmError
 from swarm.node.machine import Machine, forget_seat, open_machine
@@ -97,6 +97,7 @@ class Membership:
 
     async def run(self) -> None:
         """Run agent, manager and renewal until cancelled."""
+        unsubscribe = self.credentials.subscribe(self._credentials_changed)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._run_agent(), name="node-agent")
@@ -104,6 +105,7 @@ class Membership:
                 group.create_task(self._renewal.run(), name="node-renewal")
                 group.create_task(CollectionLoop(self.images, self._clock).run(), name="node-images")
         finally:
+            unsubscribe()
             if self.machine is not None:
                 await self.machine.close()
                 self.machine = None
@@ -131,6 +133,7 @@ class Membership:
             self._take_node_info,
             self._on_removed,
             capabilities=self.machine.capabilities,
+            tls_info=lambda: self.credentials.tls_info,
         )
         try:
             await self.agent.run()
@@ -156,7 +159,11 @@ class Membership:
             failures += 1
 
     def _take_node_info(self, info: NodeInfo) -> None:
-        """Hear from a manager who the managers are and which role this node has."""
+        """Hear from a manager who the managers are, which role this node has, and whom to trust."""
+        if info.HasField("trust"):
+            trust = info.trust
+            if self.credentials.trust_roots(trust.roots_pem, trust.version):
+                self._renewal.want_issuer(trust.issuer_digest, trust.renew_within_ns / SECOND)
         if info.managers:
             self._change_state(managers=managers_of(info.managers))
         if certificate_role(info.role) is not self.credentials.identity.role:
@@ -169,6 +176,10 @@ class Membership:
             self._on_state(changed)
 
     # The certificate.
+
+    def _credentials_changed(self) -> None:
+        if self.agent is not None:
+            self.agent.describe_again()
 
     def _renewed(self, answer: IssueCertificateResponse) -> None:
         if answer.managers:
@@ -214,7 +225,7 @@ class Membership:
         from swarm.node.seat import find_seat
 
         founding = self._foundation is not None
-        keyring = await asyncio.to_thread(self._open_keyring)
+        keyring = await asyncio.to_thread(self.open_keyring)
         seat = await find_seat(
             self.settings, self.state, self.credentials, keyring, self._clock, founding=founding
         )
@@ -274,7 +285,7 @@ class Membership:
             await asyncio.wait((ended,), timeout=ADDRESS_PAUSE_S)
         return ended.result()
 
-    def _open_keyring(self) -> "Keyring":
+    def open_keyring(self) -> "Keyring":
         """Return the keys of this manager's files; a new log gets a new key."""
         from swarm.manager.raft.files import has_log
         from swarm.security.keyring import create_keyring, open_keyring

@@ -1,5 +1,7 @@
 """When is a snapshot due, and how much of the log may then go?"""
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,13 +11,15 @@ from swarm.errors import InvariantBroken
 from swarm.manager.raft.journal import Compaction, DurableJournal
 from swarm.manager.raft.membership import contacts_beside
 from swarm.manager.raft.replication import term_at
-from swarm.manager.raft.snapshots import Snapshot, SnapshotStore
+from swarm.manager.raft.snapshots import KEPT, Snapshot, SnapshotStore
 from swarm.manager.store.proposer import FrozenState
 
 if TYPE_CHECKING:
     from swarm.manager.raft.core import Core
 
 log = structlog.get_logger(__name__)
+
+Rekeyed = Callable[[Exception | None], None]
 
 RETRY_S = 10.0  # after a snapshot that could not be written
 
@@ -46,18 +50,39 @@ def recover(journal: DurableJournal, snapshots: SnapshotStore) -> None:
 
 
 class Compactor:
-    """Takes snapshots and shortens the log, with at most one of either under way."""
+    """Takes snapshots, shortens the log and encrypts both anew, with at most one of these under way."""
 
     def __init__(self, core: "Core") -> None:
         self._core = core
         self._busy = False
         self._not_before = 0.0
         self._bytes_before = 0  # appended up to the last snapshot
+        self._waiting: list[Rekeyed] = []  # for all files to need the current key only
+        self._rekeying: list[Rekeyed] = []
+
+    def set_policy(self, entries: int, extra_snapshots: int) -> None:
+        """Take a snapshot after so many entries from now on, and keep so many more than are needed."""
+        self._core.timing = replace(self._core.timing, snapshot_entries=entries)
+        self._core.snapshots.kept = KEPT + extra_snapshots
+
+    def rekey(self, done: Rekeyed) -> None:
+        """Encrypt log and snapshots anew, soon, if they need another key than the current one.
+
+        `done` hears on the raft thread what went wrong, or None.
+        """
+        self._waiting.append(done)
 
     def check(self, now: float) -> None:
-        """Start a snapshot if one is due."""
+        """Start what is due."""
         core = self._core
-        if self._busy or now < self._not_before:
+        if self._busy:
+            return
+        if self._waiting:
+            self._busy = True
+            self._rekeying, self._waiting = self._waiting, []
+            core.host.work(core.snapshots.rekey, self._snapshots_rekeyed)
+            return
+        if now < self._not_before:
             return
         entries = core.applied_index - (core.snapshots.latest.index if core.snapshots.latest else 1)
         size = core.journal.appended_bytes - self._bytes_before
@@ -95,13 +120,35 @@ class Compactor:
         core.host.work(compaction.write, partial(self._rewritten, compaction))
 
     def _rewritten(self, compaction: Compaction, result: Exception | None) -> None:
+        self._put_in_place(compaction, result)
+        self._finish()
+
+    def _put_in_place(self, compaction: Compaction, result: Exception | None) -> None:
         core = self._core
         if isinstance(result, Exception):
             log.error("raft.log_compaction_failed", reason=str(result))
             core.journal.abandon_compaction(compaction)
         elif core.journal.finish_compaction(compaction):
             core.history.compact(core.journal[0][1])
-        self._finish()
+
+    def _snapshots_rekeyed(self, result: Exception | None) -> None:
+        journal = self._core.journal
+        if result is not None or journal.key_id == self._core.snapshots.keys.current.id:
+            self._rekeyed(result)
+            return
+        first = journal[0][1]
+        compaction = journal.begin_compaction(first, self._core.history.at(first))
+        self._core.host.work(compaction.write, partial(self._log_rekeyed, compaction))
+
+    def _log_rekeyed(self, compaction: Compaction, result: Exception | None) -> None:
+        self._put_in_place(compaction, result)
+        self._rekeyed(result)
+
+    def _rekeyed(self, problem: Exception | None) -> None:
+        rekeying, self._rekeying = self._rekeying, []
+        self._busy = False
+        for done in rekeying:
+            done(problem)
 
     def _finish(self, pause_s: float = 0.0) -> None:
         self._busy = False

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.errors import InvalidArgument
+from swarm.security.keyring import DataKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class RaftConfig:
     directory: Path
     cluster_id: str
     self_member: RaftMember
+    keys: DataKeys = field(repr=False)  # that the files are encrypted with
     members: Sequence[RaftMember] = ()
     election_timeout_s: tuple[float, float] = (0.6, 1.2)
     heartbeat_s: float = 0.1

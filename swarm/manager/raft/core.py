@@ -85,7 +85,7 @@ class Core(SyncObj):
         self.election = Election(self)
         self.follower = Follower(self)
         self.leading = Leader(self)
-        self._compactor = Compactor(self)
+        self.compactor = Compactor(self)
         self.commands = Commands(self)
         self.is_announced = False  # that we lead: the first entry of the term is handed over
         self._told_committed = False  # the host knows that the current membership is committed
@@ -442,7 +442,7 @@ class Core(SyncObj):
         self.leading.send_all()
 
     def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802
-        self._compactor.check(self.now())
+        self.compactor.check(self.now())
 
     def _SyncObj__onNodeConnected(self, node: Node) -> None:  # noqa: N802
         super()._SyncObj__onNodeConnected(node)

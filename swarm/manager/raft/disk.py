@@ -102,3 +102,27 @@ class Disk:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+class ReadOnlyDisk(Disk):
+    """A directory that is only looked at: what opening the files would tidy up stays as it is."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def open(self, name: str) -> DiskFile:
+        """Return an existing file; raises FileNotFoundError."""
+        path = self.directory / name
+        return _ReadOnlyFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
+
+    def remove(self, name: str) -> None:
+        """Leave the file where it is."""
+
+    def names(self) -> list[str]:
+        """Return the names of all files; none when the directory does not exist."""
+        return super().names() if self.directory.is_dir() else []
+
+
+class _ReadOnlyFile(DiskFile):
+    def truncate(self, size: int) -> None:
+        """Leave the end as it is."""

@@ -1,15 +1,14 @@
 """The durable log: an append-only, checksummed file behind pysyncobj's journal interface.
 
-A file is a magic number and frames; a frame is what one fsync made durable: length, checksum, records.
-So a broken frame with a valid one after it cannot be the trace of a crash, because the later one was only
-written after the earlier one was synced: such a file is refused. A broken frame at the end is a crash
-during the write: nobody was told of its contents, and it is cut off.
+A file is encrypted frames (see `sealed.py`); a frame is what one fsync made durable: records. So a broken
+frame with a valid one after it cannot be the trace of a crash, because the later one was only written after
+the earlier one was synced: such a file is refused. A broken frame at the end is a crash during the write:
+nobody was told of its contents, and it is cut off.
 """
 
 import contextlib
 import struct
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -20,20 +19,19 @@ from pysyncobj.journal import Journal
 
 from swarm.api.v1.raft_pb2 import RaftLogBase, RaftMember
 from swarm.errors import InvariantBroken
-from swarm.manager.raft.disk import Disk, DiskFile
+from swarm.manager.raft.disk import Disk
 from swarm.manager.raft.entries import FIRST_INDEX, NOOP, Entry, change_of
 from swarm.manager.raft.membership import Membership, MembershipHistory, from_message, to_message
+from swarm.manager.raft.sealed import START, Kind, SealedFile
+from swarm.security.keyring import DataKeys
 
 log = structlog.get_logger(__name__)
 
 NAME = "log"
 _NEW_PREFIX = "log.new."
 
-MAGIC = b"swrmlog1"
-_FRAME = struct.Struct("<II")  # length of the body, its CRC-32
 _RECORD = struct.Struct("<BQQI")  # type, two numbers, length of the payload
 _BASE, _ENTRY, _TRUNCATE, _HARDSTATE, _COMMIT = 1, 2, 3, 4, 5
-_OWNER_AT = len(MAGIC) + _FRAME.size + _RECORD.size  # payload of the first record
 _COPY_BYTES = 1024 * 1024
 
 
@@ -41,29 +39,8 @@ def _record(kind: int, first: int = 0, second: int = 0, payload: bytes = b"") ->
     return _RECORD.pack(kind, first, second, len(payload)) + payload
 
 
-def _frame(body: bytes) -> bytes:
-    return _FRAME.pack(len(body), zlib.crc32(body)) + body
-
-
 def _hardstate(term: int, vote: str | None) -> bytes:
     return _record(_HARDSTATE, term, int(vote is not None), (vote or "").encode())
-
-
-def _body_at(data: bytes, offset: int) -> bytes | None:
-    """Return the body of the frame at `offset`, None if there is no valid one."""
-    start = offset + _FRAME.size
-    if start > len(data):
-        return None
-    length, checksum = _FRAME.unpack_from(data, offset)
-    if not _RECORD.size <= length <= len(data) - start or not _BASE <= data[start] <= _COMMIT:
-        return None
-    body = data[start : start + length]
-    return body if zlib.crc32(body) == checksum else None
-
-
-def _valid_frame_after(data: bytes, offset: int) -> int | None:
-    last = len(data) - _FRAME.size - _RECORD.size
-    return next((at for at in range(offset, last + 1) if _body_at(data, at) is not None), None)
 
 
 def _damage(path: Path, offset: int, reason: str) -> InvariantBroken:
@@ -73,25 +50,28 @@ def _damage(path: Path, offset: int, reason: str) -> InvariantBroken:
     )
 
 
+KIND = Kind(b"swrmlog2", b"swrmlog1", _damage)
+
+
 @dataclass(slots=True)
 class Compaction:
     """A shorter log, written next to the old one by a worker thread."""
 
     disk: Disk
+    keys: DataKeys
     name: str
     base: RaftLogBase
     entries: list[Entry]
     term: int
     vote: str | None
     commit: int
-    file: DiskFile | None = None
+    file: SealedFile | None = None
 
     def write(self) -> None:
         """Write and sync the new file; raises OSError."""
-        self.file = self.disk.create(self.name)
-        self.file.append(MAGIC)
+        self.file = SealedFile.create(self.disk, self.name, KIND, self.keys)
         for body in self._bodies():
-            self.file.append(_frame(body))
+            self.file.append(body)
         self.file.sync()
 
     def _bodies(self) -> Iterator[bytes]:
@@ -107,7 +87,7 @@ class Compaction:
         records.append(_record(_COMMIT, self.commit))
         yield b"".join(records)
 
-    def put_in_place(self) -> DiskFile:
+    def put_in_place(self) -> SealedFile:
         """Give the new file the name of the log."""
         assert self.file is not None
         self.disk.rename(self.name, NAME)
@@ -123,9 +103,10 @@ class Compaction:
 class DurableJournal(Journal):
     """The log of one member, in memory and on disk. One thread only, except for `Compaction.write`."""
 
-    def __init__(self, disk: Disk) -> None:
-        """Read the log; raises FileNotFoundError, and InvariantBroken if it is damaged."""
+    def __init__(self, disk: Disk, keys: DataKeys) -> None:
+        """Read the log; raises FileNotFoundError, MissingKey, and InvariantBroken if it is damaged."""
         self._disk = disk
+        self._keys = keys
         for name in disk.names():
             if name.startswith(_NEW_PREFIX):  # left by a crash during a compaction
                 disk.remove(name)
@@ -140,10 +121,10 @@ class DurableJournal(Journal):
         self._pending: list[bytes] = []
         self._compaction: Compaction | None = None
         self._compactions = 0
-        self._tail: list[bytes] = []  # frames since the compaction that is under way began
+        self._tail: list[bytes] = []  # what was synced since the compaction that is under way began
         self._broken: OSError | None = None
         self.appended_bytes = 0
-        self._file = disk.open(NAME)
+        self._file = SealedFile.open(disk, NAME, KIND, keys)
         try:
             self._load()
         except BaseException:
@@ -157,30 +138,31 @@ class DurableJournal(Journal):
         return NAME in disk.names()
 
     @staticmethod
-    def create(disk: Disk, cluster_id: str, raft_id: str, membership: Membership) -> None:
+    def create(disk: Disk, keys: DataKeys, cluster_id: str, raft_id: str, membership: Membership) -> None:
         """Create the log of a new member, atomically; `membership` as far as it is known."""
         base = RaftLogBase(cluster_id=cluster_id, raft_id=raft_id, membership=to_message(membership))
         first: Entry = (NOOP, FIRST_INDEX, 0)
-        created = Compaction(disk, f"{_NEW_PREFIX}0", base, [first], 0, None, FIRST_INDEX)
+        created = Compaction(disk, keys, f"{_NEW_PREFIX}0", base, [first], 0, None, FIRST_INDEX)
         created.write()
         created.put_in_place().close()
 
     @staticmethod
-    def owner(disk: Disk) -> RaftLogBase | None:
+    def owner(disk: Disk, keys: DataKeys) -> RaftLogBase | None:
         """Return whose log is in this directory, without reading it all; None if there is none.
 
-        Raises InvariantBroken if it cannot be told.
+        Raises InvariantBroken if it cannot be told, and MissingKey.
         """
         if not DurableJournal.exists(disk):
             return None
-        file = disk.open(NAME)
+        file = SealedFile.open(disk, NAME, KIND, keys)
         try:
-            start = file.read(0, _COPY_BYTES)
+            frame = file.frame_at(START)
         finally:
             file.close()
-        kind, _, _, length = _RECORD.unpack_from(start.ljust(_OWNER_AT, b"\0"), _OWNER_AT - _RECORD.size)
+        body = b"" if frame is None else frame.body
+        kind, _, _, length = _RECORD.unpack_from(body.ljust(_RECORD.size, b"\0"))
         with contextlib.suppress(DecodeError):
-            owner = RaftLogBase.FromString(start[_OWNER_AT : _OWNER_AT + length])
+            owner = RaftLogBase.FromString(body[_RECORD.size : _RECORD.size + length])
             if kind == _BASE and owner.raft_id:
                 return owner
         raise _damage(file.path, 0, "it does not say whose it is")
@@ -194,6 +176,11 @@ class DurableJournal(Journal):
     def raft_id(self) -> str:
         """The member whose log it is."""
         return self._base_message.raft_id
+
+    @property
+    def key_id(self) -> bytes:
+        """The data key that is needed to read the file."""
+        return self._file.key_id
 
     @property
     def base_membership(self) -> Membership:
@@ -217,26 +204,20 @@ class DurableJournal(Journal):
     # What is on disk, read back.
 
     def _load(self) -> None:
-        data = self._file.read(0, self._file.size())
-        if not data.startswith(MAGIC):
-            raise self._damaged(0, "it does not begin like a log of this version")
-        offset = len(MAGIC)
-        while offset < len(data):
-            body = _body_at(data, offset)
-            if body is None:
-                break
-            self._replay(body, offset)
-            offset += _FRAME.size + len(body)
+        offset = START
+        while (frame := self._file.frame_at(offset)) is not None:
+            self._replay(frame.body, offset)
+            offset = frame.end
         if not self._entries or self._highest < self._promised or self._commit > self._entries[-1][1]:
             raise self._damaged(offset, "entries that were synced are missing at its end")
-        if offset < len(data):
-            self._cut_tail(data, offset)
+        if offset < self._file.end:
+            self._cut_tail(offset)
 
-    def _cut_tail(self, data: bytes, offset: int) -> None:
-        later = _valid_frame_after(data, offset + 1)
+    def _cut_tail(self, offset: int) -> None:
+        later = self._file.whole_frame_after(offset)
         if later is not None:
             raise self._damaged(offset, f"a broken frame, with a valid one after it at offset {later}")
-        log.warning("raft.log_tail_cut", offset=offset, cut_bytes=len(data) - offset)
+        log.warning("raft.log_tail_cut", offset=offset, cut_bytes=self._file.end - offset)
         self._file.truncate(offset)
 
     def _damaged(self, offset: int, reason: str) -> InvariantBroken:
@@ -293,9 +274,9 @@ class DurableJournal(Journal):
             return
         if self._commit != self._written_commit:
             self._pending.append(_record(_COMMIT, self._commit))
-        frame = _frame(b"".join(self._pending))
+        body = b"".join(self._pending)
         try:
-            self._file.append(frame)
+            self._file.append(body)
             self._file.sync()
         except OSError as error:
             self._broken = error  # the kernel may have dropped the pages: a retry could lie
@@ -304,7 +285,7 @@ class DurableJournal(Journal):
         self._written_commit = self._commit
         self.synced_index = self._entries[-1][1]
         if self._compaction is not None:
-            self._tail.append(frame)
+            self._tail.append(body)
 
     def add(self, command: bytes, idx: int, term: int) -> None:
         """Append an entry; its index must follow the last one."""
@@ -386,7 +367,8 @@ class DurableJournal(Journal):
             self.abandon_compaction(compaction)
             return False
         try:
-            compaction.file.append(b"".join(self._tail))
+            for body in self._tail:
+                compaction.file.append(body)
             compaction.file.sync()
         except OSError as error:
             log.warning("raft.log_compaction_failed", reason=str(error))
@@ -416,6 +398,21 @@ class DurableJournal(Journal):
         self._pending.clear()
         self._commit = self._written_commit = self.synced_index = index
 
+    def hand_on(self, raft_id: str, term: int, added: Sequence[Entry]) -> None:
+        """Make this the log of the member `raft_id`, with `added` at its end and all of it committed.
+
+        It takes the place of the log in one step.
+        """
+        entries = [*self._entries, *added]
+        compaction = self._rewrite(self.base_membership, entries, entries[-1][1])
+        compaction.base.raft_id, compaction.term, compaction.vote = raft_id, term, None
+        del compaction.base.contacts[:]
+        compaction.write()
+        self._adopt(compaction)
+        self._entries, self._term, self._vote = entries, term, None
+        self._pending.clear()
+        self._commit = self._written_commit = self.synced_index = entries[-1][1]
+
     def _rewrite(self, membership: Membership, entries: list[Entry], commit: int) -> Compaction:
         base = RaftLogBase(
             cluster_id=self.cluster_id,
@@ -425,7 +422,7 @@ class DurableJournal(Journal):
         )
         self._compactions += 1
         name = f"{_NEW_PREFIX}{self._compactions}"
-        return Compaction(self._disk, name, base, entries, self._term, self._vote, commit)
+        return Compaction(self._disk, self._keys, name, base, entries, self._term, self._vote, commit)
 
     def _adopt(self, compaction: Compaction) -> None:
         file = compaction.put_in_place()

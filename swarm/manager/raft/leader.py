@@ -12,7 +12,8 @@ from swarm.manager.raft.entries import FIRST_INDEX
 from swarm.manager.raft.host import ReadRequest
 from swarm.manager.raft.membership import knows_of, may_vote
 from swarm.manager.raft.replication import term_at
-from swarm.manager.raft.snapshots import Snapshot
+from swarm.manager.raft.sealed import SealedFile
+from swarm.manager.raft.snapshots import DamagedSnapshot, Snapshot
 
 if TYPE_CHECKING:
     from swarm.manager.raft.core import Core
@@ -32,20 +33,22 @@ class SnapshotTransfer:
         self.snapshot = snapshot
         self.offset = 0
         self.retry_at = 0.0
-        self._file = snapshot.open()
-        self._size = self._file.size()
+        self._file: SealedFile | None = None
 
     def message(self, term: int) -> Message:
-        """Return the message with the piece at the current offset."""
+        """Return the message with the piece at the current offset, in clear; raises DamagedSnapshot."""
+        if self._file is None:
+            self._file = self.snapshot.open()
         chunk = self._file.read(self.offset, CHUNK_BYTES)
-        done = self.offset + len(chunk) >= self._size
+        done = self.offset + len(chunk) >= self._file.size()
         message: Message = {"type": "snapshot", "term": term, "index": self.snapshot.index}
         message |= {"snapshot_term": self.snapshot.term, "offset": self.offset, "chunk": chunk, "done": done}
         return message
 
     def close(self) -> None:
         """Let go of the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 class Leader:
@@ -149,7 +152,10 @@ class Leader:
 
     def _send_chunk(self, node: Node, transfer: SnapshotTransfer) -> None:
         transfer.retry_at = self._core.now() + CHUNK_RETRY_S
-        self._core.send(node, transfer.message(self._core.term))
+        try:
+            self._core.send(node, transfer.message(self._core.term))
+        except DamagedSnapshot as error:  # the next snapshot helps
+            log.error("raft.snapshot_not_sent", raft_id=node.id, reason=str(error))  # noqa: TRY400
 
     # Answers.
 
@@ -158,7 +164,8 @@ class Leader:
         core = self._core
         if not core.hear_follower(node, message["term"]):
             return
-        self._echoes[node.id] = max(self._echoes.get(node.id, 0), message["read_sequence"])
+        if message["read_sequence"] <= self._read_sequence:  # no correct member echoes what it never got
+            self._echoes[node.id] = max(self._echoes.get(node.id, 0), message["read_sequence"])
         following = message["next_node_idx"]
         if following > core.last_index + 1:
             log.warning("raft.answer_refused", raft_id=node.id, raft_index=following)

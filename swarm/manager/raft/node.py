@@ -26,10 +26,11 @@ from swarm.manager.raft.config import RaftConfig
 from swarm.manager.raft.core import Core
 from swarm.manager.raft.disk import Disk
 from swarm.manager.raft.entries import change_command, data_command
-from swarm.manager.raft.files import open_files, stored_raft_id
+from swarm.manager.raft.files import keys_in_use, open_files, stored_raft_id
 from swarm.manager.raft.handover import Handover
 from swarm.manager.raft.journal import DurableJournal
-from swarm.manager.raft.membership import Membership
+from swarm.manager.raft.membership import Membership, describe_change
+from swarm.manager.raft.reach import check_address, check_answers
 from swarm.manager.raft.requests import Requests
 from swarm.manager.raft.snapshots import SnapshotStore
 from swarm.manager.raft.thread import RaftThread
@@ -93,6 +94,7 @@ class RaftNode(Proposer):
         self._failed = False
         self._view = View()
         self._changing = asyncio.Lock()
+        self._change_under_way = ""
         self._parts: _Parts | None = None
 
     # Life.
@@ -128,7 +130,7 @@ class RaftNode(Proposer):
         )
         core = Core(journal, snapshots, transport, handover, self.config.timing)
         turn = Turn(core, journal, transport, handover.hand_over)
-        thread = RaftThread(core, journal, turn, self._thread_ended(asyncio.get_running_loop()))
+        thread = RaftThread(turn, self._thread_ended(asyncio.get_running_loop()))
         transport.attach(thread.put)
         handover.attach(thread.put)
         handover.hand_over()
@@ -299,6 +301,37 @@ class RaftNode(Proposer):
                 "to change anything"
             )
 
+    # The files.
+
+    def set_snapshot_policy(self, interval: int, extra_snapshots: int) -> None:
+        """Take a snapshot every `interval` entries from now on, and keep more old ones than are needed."""
+        parts = self._parts
+        if parts is not None:
+            parts.thread.put(parts.core.compactor.set_policy, interval, extra_snapshots)
+
+    async def rekey(self) -> frozenset[bytes]:
+        """Encrypt what needs another data key than the current one anew; returns which keys are needed then.
+
+        Raises OSError when the disk is full, InvariantBroken for a damaged snapshot; may be tried again.
+        """
+        parts = self._parts
+        if parts is None:
+            raise Unavailable("this manager is not ready")
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def finish(problem: Exception | None) -> None:
+            if not done.done():
+                done.set_result(None) if problem is None else done.set_exception(problem)
+
+        def finish_soon(problem: Exception | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed already
+                loop.call_soon_threadsafe(finish, problem)
+
+        parts.thread.put(parts.core.compactor.rekey, finish_soon)
+        await done
+        return await asyncio.to_thread(keys_in_use, parts.disk)
+
     # Changing the membership; on the leader.
 
     async def add_member(self, node_id: str, addr: str, timeout_s: float) -> RaftMember:
@@ -335,13 +368,21 @@ class RaftNode(Proposer):
             elif not self._view.current.is_removed(raft_id):
                 raise NotFound(f"there is no manager with the raft id {raft_id}")
 
-    async def update_member_addr(self, raft_id: str, addr: str, timeout_s: float) -> None:
-        """Note where a member is reached from now on."""
+    async def move_member(self, raft_id: str, addr: str, timeout_s: float) -> None:
+        """Note that a member is reached at `addr` (HOST:PORT) from now on.
+
+        Raises InvalidArgument for what is no address, and FailedPrecondition when another member has it or
+        when the member does not answer there.
+        """
+        self._leading()
+        member = self._view.current.members.get(raft_id)
+        if member is None:
+            raise NotFound(f"there is no manager with the raft id {raft_id}")
+        check_address(addr, member.node_id, self.members)
+        await check_answers(self.dial, addr, raft_id)
         async with self._change_of_members(timeout_s) as deadline:
             member = self._view.current.members.get(raft_id)
-            if member is None:
-                raise NotFound(f"there is no manager with the raft id {raft_id}")
-            if member.addr != addr:
+            if member is not None and member.addr != addr:
                 moved = RaftMember(raft_id=raft_id, addr=addr)
                 await self._change(MembershipChange.KIND_UPDATE_ADDR, moved, deadline)
 
@@ -370,13 +411,25 @@ class RaftNode(Proposer):
         self._leading()
         deadline = asyncio.get_running_loop().time() + timeout_s
         try:
-            async with asyncio.timeout_at(deadline), self._changing:
+            async with asyncio.timeout_at(deadline):
+                await self._changing.acquire()
+        except TimeoutError:
+            raise Unavailable(
+                f"another change of the managers is under way ({self._change_under_way}); "
+                "try again when it is done"
+            ) from None
+        try:
+            async with asyncio.timeout_at(deadline):
                 yield deadline
         except TimeoutError:
             raise NoQuorum(f"the managers could not be changed within {timeout_s:g} s") from None
+        finally:
+            self._changing.release()
 
     async def _change(self, kind: "MembershipChange.Kind", member: RaftMember, deadline: float) -> None:
-        command = change_command(MembershipChange(kind=kind, member=member))
+        change = MembershipChange(kind=kind, member=member)
+        self._change_under_way = describe_change(change, self._view.current)
+        command = change_command(change)
         loop = asyncio.get_running_loop()
         while True:
             try:

@@ -1,26 +1,31 @@
-"""Snapshots of the state machine as files: written once, checked whenever read, the last two kept.
+"""Snapshots of the state machine as files: written once, checked whenever read, the last few kept.
 
-A file is a magic number and frames of kind, length, checksum and payload: a header, the state machine's
-records, and an end that counts them and chains their checksums. It gets its name only when it is durable,
-so a file that has its name and fails the check was damaged afterwards.
+What a file says is a magic number and frames of kind, length, checksum and payload: a header, the state
+machine's records, and an end that counts them and chains their checksums. That is also what travels to
+other members, in pieces. On disk it is encrypted (see `sealed.py`) with a key of this manager. A file gets
+its name only when it is durable, so one that has its name and fails the check was damaged afterwards.
 """
 
+import contextlib
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 from google.protobuf.message import DecodeError
 
 from swarm.api.v1.raft_pb2 import RaftSnapshotHeader
 from swarm.errors import InvariantBroken
-from swarm.manager.raft.disk import Disk, DiskFile
+from swarm.manager.raft.disk import Disk
 from swarm.manager.raft.membership import Membership, from_message, to_message
+from swarm.manager.raft.sealed import Kind, SealedFile
+from swarm.security.keyring import DataKeys
 
 log = structlog.get_logger(__name__)
 
-KEPT = 2
+KEPT = 2  # the log reaches back to the older one: either may be damaged
 _PREFIX = "snapshot-"
 _TEMPORARY = ".tmp"
 
@@ -35,11 +40,19 @@ class DamagedSnapshot(InvariantBroken):
     """A snapshot file that does not pass its checks."""
 
 
+def _damage(path: Path, offset: int, reason: str) -> DamagedSnapshot:
+    return DamagedSnapshot(f"the snapshot {path.name} is damaged at offset {offset}: {reason}")
+
+
+_KIND = Kind(b"swrmsnp2", b"swrmsnp1", _damage)
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A complete snapshot file: the state as of the entry at `index`."""
 
     disk: Disk
+    keys: DataKeys = field(repr=False)
     name: str
     cluster_id: str
     index: int
@@ -48,23 +61,22 @@ class Snapshot:
 
     def records(self) -> Iterator[bytes]:
         """Yield the state machine's records; raises DamagedSnapshot."""
-        file = self.disk.open(self.name)
+        file = self.open()
         try:
-            yield from _records(_Reader(file, self.name))
+            yield from _records(_Reader(file))
         finally:
             file.close()
 
-    def open(self) -> DiskFile:
+    def open(self) -> SealedFile:
         """Return the file, to be sent elsewhere; it stays readable when the snapshot is removed."""
-        return self.disk.open(self.name)
+        return SealedFile.open(self.disk, self.name, _KIND, self.keys)
 
 
 class _Reader:
     """Frames of a file, read in large pieces."""
 
-    def __init__(self, file: DiskFile, name: str) -> None:
+    def __init__(self, file: SealedFile) -> None:
         self._file = file
-        self._name = name
         self._size = file.size()
         self._offset = 0
         self._buffer = b""
@@ -75,7 +87,7 @@ class _Reader:
     def damaged(self, reason: str) -> DamagedSnapshot:
         """Return the error that says what is wrong where."""
         position = self._offset - len(self._buffer) + self._at
-        return DamagedSnapshot(f"the snapshot {self._name} is damaged at offset {position}: {reason}")
+        return _damage(self._file.path, position, reason)
 
     def frame(self) -> tuple[int, int, bytes]:
         """Return kind, checksum and payload of the next frame."""
@@ -137,7 +149,7 @@ def _frame(kind: int, payload: bytes) -> bytes:
     return _FRAME.pack(kind, len(payload), zlib.crc32(payload)) + payload
 
 
-def _write(file: DiskFile, header: RaftSnapshotHeader, records: Iterable[bytes]) -> None:
+def _write(file: SealedFile, header: RaftSnapshotHeader, records: Iterable[bytes]) -> None:
     buffer = bytearray(_MAGIC)
     buffer += _frame(_HEADER, header.SerializeToString(deterministic=True))
     count = chain = 0
@@ -156,6 +168,14 @@ def _write(file: DiskFile, header: RaftSnapshotHeader, records: Iterable[bytes])
     file.sync()
 
 
+def _copy(source: SealedFile, target: SealedFile) -> None:
+    position = 0
+    while piece := source.read(position, _BUFFER_BYTES):
+        target.append(piece)
+        target.sync()
+        position += len(piece)
+
+
 class IncomingSnapshot:
     """A snapshot that arrives in pieces, in order."""
 
@@ -165,7 +185,7 @@ class IncomingSnapshot:
         self._store = store
         self._cluster_id = cluster_id
         self._name = f"incoming-{_name(index, term)}{_TEMPORARY}"
-        self._file = store.disk.create(self._name)
+        self._file = SealedFile.create(store.disk, self._name, _KIND, store.keys)
 
     def append(self, chunk: bytes) -> None:
         """Write the next piece durably; raises OSError."""
@@ -177,14 +197,16 @@ class IncomingSnapshot:
         """Check the whole and keep it; raises DamagedSnapshot if it is not what was announced."""
         self._file.close()
         try:
-            found = self._store.read(self._name)
+            header = self._announced(self._store.check(self._name))
         except DamagedSnapshot:
             self._store.disk.remove(self._name)
             raise
-        if (found.cluster_id, found.index, found.term) != (self._cluster_id, *self.key):
-            self._store.disk.remove(self._name)
-            raise DamagedSnapshot(f"a snapshot of entry {found.index} came for that of {self.key[0]}")
-        return self._store.keep(self._name, found.index, found.term)
+        return self._store.keep(self._name, header)
+
+    def _announced(self, header: RaftSnapshotHeader) -> RaftSnapshotHeader:
+        if (header.cluster_id, header.index, header.term) != (self._cluster_id, *self.key):
+            raise DamagedSnapshot(f"a snapshot of entry {header.index} came for that of {self.key[0]}")
+        return header
 
     def abort(self) -> None:
         """Drop what has arrived."""
@@ -195,9 +217,11 @@ class IncomingSnapshot:
 class SnapshotStore:
     """The snapshots in one directory."""
 
-    def __init__(self, disk: Disk) -> None:
-        """Find the newest snapshot that passes its checks; reads the whole file."""
+    def __init__(self, disk: Disk, keys: DataKeys) -> None:
+        """Find the newest snapshot that passes its checks; reads the whole file. Raises MissingKey."""
         self.disk = disk
+        self.keys = keys
+        self.kept = KEPT
         self.damaged: list[str] = []
         for name in disk.names():
             if name.endswith(_TEMPORARY):
@@ -219,19 +243,25 @@ class SnapshotStore:
     def log_needed_from(self) -> int:
         """Index up to which the log may be cut so that the older snapshot would do as well; 0: nothing."""
         names = self._complete()
-        return min(_index(name) for name in names) if len(names) >= KEPT else 0
+        return _index(names[-KEPT]) if len(names) >= KEPT else 0
 
     def read(self, name: str) -> Snapshot:
         """Check a whole file and return its description; raises DamagedSnapshot."""
-        file = self.disk.open(name)
+        header = self.check(name)
+        if name != f"{_PREFIX}{_name(header.index, header.term)}":
+            raise DamagedSnapshot(f"the snapshot {name} is that of entry {header.index}, term {header.term}")
+        return self._describe(name, header)
+
+    def check(self, name: str) -> RaftSnapshotHeader:
+        """Check a whole file, whatever its name, and return its header; raises DamagedSnapshot."""
+        file = SealedFile.open(self.disk, name, _KIND, self.keys)
         try:
-            header = _header(_Reader(file, name))
-            for _ in _records(_Reader(file, name)):
+            header = _header(_Reader(file))
+            for _ in _records(_Reader(file)):
                 pass
         finally:
             file.close()
-        membership = from_message(header.membership)
-        return Snapshot(self.disk, name, header.cluster_id, header.index, header.term, membership)
+        return header
 
     def write(
         self, cluster_id: str, index: int, term: int, membership: Membership, records: Iterable[bytes]
@@ -241,35 +271,58 @@ class SnapshotStore:
             cluster_id=cluster_id, index=index, term=term, membership=to_message(membership)
         )
         temporary = f"{_PREFIX}{_name(index, term)}{_TEMPORARY}"
-        file = self.disk.create(temporary)
+        self._fill(temporary, lambda file: _write(file, header, records))
+        return self.keep(temporary, header)
+
+    def _fill(self, temporary: str, write: Callable[[SealedFile], None]) -> None:
+        file = SealedFile.create(self.disk, temporary, _KIND, self.keys)
         try:
-            _write(file, header, records)
+            write(file)
         except BaseException:
             file.close()
             self.disk.remove(temporary)
             raise
         file.close()
-        return self.keep(temporary, index, term)
 
-    def keep(self, temporary: str, index: int, term: int) -> Snapshot:
+    def keep(self, temporary: str, header: RaftSnapshotHeader) -> Snapshot:
         """Give a complete file its name."""
-        name = f"{_PREFIX}{_name(index, term)}"
+        name = f"{_PREFIX}{_name(header.index, header.term)}"
         self.disk.rename(temporary, name)
-        file = self.disk.open(name)
-        try:
-            header = _header(_Reader(file, name))
-        finally:
-            file.close()
-        return Snapshot(self.disk, name, header.cluster_id, index, term, from_message(header.membership))
+        return self._describe(name, header)
+
+    def _describe(self, name: str, header: RaftSnapshotHeader) -> Snapshot:
+        membership = from_message(header.membership)
+        return Snapshot(self.disk, self.keys, name, header.cluster_id, header.index, header.term, membership)
 
     def adopt(self, snapshot: Snapshot) -> None:
-        """Make this the newest one unless there is a newer one, and remove all but the last two."""
+        """Make this the newest one unless there is a newer one, and remove all but the last few."""
         if self.latest is None or snapshot.index > self.latest.index:
             self.latest = snapshot
         names = self._complete()
-        for name in [*self.damaged, *names[:-KEPT]]:
+        for name in [*self.damaged, *names[: -self.kept]]:
             self.disk.remove(name)
         self.damaged.clear()
+
+    def rekey(self) -> None:
+        """Encrypt anew what needs another key than the current one; for a worker thread.
+
+        Raises OSError and DamagedSnapshot; what was done by then stays done.
+        """
+        for name in (*self.damaged,):
+            self.disk.remove(name)
+        for name in self._complete():
+            with contextlib.suppress(FileNotFoundError):  # a newer one came meanwhile
+                self._rekey(name)
+
+    def _rekey(self, name: str) -> None:
+        file = SealedFile.open(self.disk, name, _KIND, self.keys)
+        try:
+            if file.key_id != self.keys.current.id:
+                temporary = f"{_PREFIX}rekeyed{_TEMPORARY}"
+                self._fill(temporary, lambda copy: _copy(file, copy))
+                self.disk.rename(temporary, name)
+        finally:
+            file.close()
 
     def receive(self, cluster_id: str, index: int, term: int) -> IncomingSnapshot:
         """Return where to put the pieces of a snapshot that another member sends."""

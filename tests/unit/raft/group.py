@@ -19,6 +19,7 @@ from swarm.manager.raft.node import RaftNode, stored_raft_id
 from swarm.manager.raft.servicer import RaftServicer
 from swarm.manager.store.proposer import FrozenState
 from swarm.security.identity import Identity, Role
+from tests.unit.raft.keys import KEYS
 
 CLUSTER = "cluster-1"
 
@@ -90,9 +91,10 @@ class Manager:
     async def start(self, raft_id: str = "", members: Iterable[RaftMember] = ()) -> None:
         """Start from the directory; `raft_id` and `members` matter only when it is empty."""
         self.register = Register()
-        raft_id = stored_raft_id(self.directory) or raft_id or new_raft_id()
+        raft_id = stored_raft_id(self.directory, KEYS) or raft_id or new_raft_id()
         config = RaftConfig(
             directory=self.directory,
+            keys=KEYS,
             cluster_id=CLUSTER,
             self_member=RaftMember(raft_id=raft_id, node_id=self.node_id, addr=self.addr),
             members=tuple(members),

@@ -19,6 +19,7 @@ from swarm.manager.raft.disk import DiskFile
 from swarm.manager.raft.links import ADDR_KEY, RAFT_ID_KEY, STREAM
 from swarm.manager.raft.node import RaftNode, stored_raft_id
 from tests.unit.raft.group import CLUSTER, Group, Manager, Register, dial_as, eventually, group
+from tests.unit.raft.keys import KEYS
 
 
 async def test_a_full_disk_is_fatal_and_nothing_is_acknowledged(
@@ -71,7 +72,7 @@ async def test_the_files_of_another_member_are_refused(tmp_path: Path) -> None:
     async with group(tmp_path, 1) as managers:
         manager = managers.managers[0]
         raft_id = manager.node.raft_id
-        assert stored_raft_id(manager.directory) == raft_id
+        assert stored_raft_id(manager.directory, KEYS) == raft_id
         await manager.stop()
         with pytest.raises(InvariantBroken, match=f"belongs to member {raft_id} of cluster {CLUSTER}"):
             await start_as(manager, raft_id="other")
@@ -83,6 +84,7 @@ async def test_the_files_of_another_member_are_refused(tmp_path: Path) -> None:
 async def start_as(manager: Manager, *, raft_id: str, cluster_id: str = CLUSTER) -> None:
     config = RaftConfig(
         directory=manager.directory,
+        keys=KEYS,
         cluster_id=cluster_id,
         self_member=RaftMember(raft_id=raft_id, node_id=manager.node_id, addr=manager.addr),
     )
@@ -91,14 +93,19 @@ async def start_as(manager: Manager, *, raft_id: str, cluster_id: str = CLUSTER)
 
 
 def test_no_log_no_member(tmp_path: Path) -> None:
-    assert stored_raft_id(tmp_path / "nowhere") is None
-    assert stored_raft_id(tmp_path) is None
+    assert stored_raft_id(tmp_path / "nowhere", KEYS) is None
+    assert stored_raft_id(tmp_path, KEYS) is None
 
 
 async def test_timeouts_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     for low, high, heartbeat in ((0.6, 0.5, 0.1), (0.3, 0.6, 0.1), (0.0, 1.0, 0.0)):
         config = RaftConfig(
-            tmp_path, CLUSTER, RaftMember(raft_id="a"), election_timeout_s=(low, high), heartbeat_s=heartbeat
+            tmp_path,
+            CLUSTER,
+            RaftMember(raft_id="a"),
+            KEYS,
+            election_timeout_s=(low, high),
+            heartbeat_s=heartbeat,
         )
         with pytest.raises(InvalidArgument):
             config.timing  # noqa: B018

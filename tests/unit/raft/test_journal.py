@@ -13,19 +13,20 @@ from swarm.manager.raft.disk import Disk, DiskFile
 from swarm.manager.raft.entries import NOOP, change_command, data_command
 from swarm.manager.raft.journal import DurableJournal
 from swarm.manager.raft.membership import membership_of
+from tests.unit.raft.keys import KEYS
 
 MEMBERS = membership_of(RaftMember(raft_id="a", node_id="n1", addr="h:1"), RaftMember(raft_id="b"))
 
 
 def create(directory: Path) -> DurableJournal:
     disk = Disk(directory)
-    DurableJournal.create(disk, "cluster", "a", MEMBERS)
-    return DurableJournal(disk)
+    DurableJournal.create(disk, KEYS, "cluster", "a", MEMBERS)
+    return DurableJournal(disk, KEYS)
 
 
 def reopen(journal: DurableJournal) -> DurableJournal:
     journal._destroy()
-    return DurableJournal(journal._disk)
+    return DurableJournal(journal._disk, KEYS)
 
 
 def log_of(directory: Path) -> Path:
@@ -44,7 +45,7 @@ def test_a_new_log_holds_one_empty_entry_and_the_first_members(tmp_path: Path) -
     assert log_of(tmp_path).stat().st_mode & 0o777 == 0o600
     assert tmp_path.stat().st_mode & 0o777 == 0o700
     journal._destroy()
-    owner = DurableJournal.owner(Disk(tmp_path))
+    owner = DurableJournal.owner(Disk(tmp_path), KEYS)
     assert owner is not None
     assert (owner.raft_id, owner.cluster_id) == ("a", "cluster")
 
@@ -73,7 +74,7 @@ def test_what_was_not_synced_is_not_promised(tmp_path: Path) -> None:
     journal = create(tmp_path)
     journal.add(data_command(b"x"), 2, 1)
     assert journal.synced_index == 1
-    assert DurableJournal(Disk(tmp_path)).synced_index == 1
+    assert DurableJournal(Disk(tmp_path), KEYS).synced_index == 1
     journal.sync()
     assert journal.synced_index == 2
     journal._destroy()
@@ -119,9 +120,9 @@ def test_a_log_cut_at_any_byte_holds_what_was_synced_before(
         cut = equal_bytes(data, data[:length] + ending)  # the ending may be what was there
         if cut < first:  # written as a whole before it got its name: no crash leaves that
             with pytest.raises(InvariantBroken, match="is damaged at offset"):
-                DurableJournal(disk)
+                DurableJournal(disk, KEYS)
             continue
-        journal = DurableJournal(disk)
+        journal = DurableJournal(disk, KEYS)
         assert contents(journal) == states[max(size for size in states if size <= cut)]
         if length % 7:
             journal._destroy()
@@ -145,7 +146,7 @@ def test_a_flipped_bit_in_the_middle_is_refused_with_file_and_offset(tmp_path: P
             flipped[at] ^= 0x10
             log_of(directory).write_bytes(flipped)
             with pytest.raises(InvariantBroken) as refused:
-                DurableJournal(disk)
+                DurableJournal(disk, KEYS)
             assert f"{log_of(directory)} is damaged at offset {start}" in str(refused.value)
             assert "join again" in str(refused.value)
     assert log_of(directory).read_bytes() == bytes(flipped)  # nothing was cut off
@@ -155,11 +156,11 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     for data in (b"", b"swrmlog", b"\x00" * 100, b"swrmlog2" + bytes(50)):
         log_of(tmp_path).write_bytes(data)
         with pytest.raises(InvariantBroken, match="damaged at offset"):
-            DurableJournal(Disk(tmp_path))
+            DurableJournal(Disk(tmp_path), KEYS)
         with pytest.raises(InvariantBroken, match="damaged at offset"):
-            DurableJournal.owner(Disk(tmp_path))
+            DurableJournal.owner(Disk(tmp_path), KEYS)
     log_of(tmp_path).unlink()
-    assert DurableJournal.owner(Disk(tmp_path)) is None
+    assert DurableJournal.owner(Disk(tmp_path), KEYS) is None
 
 
 def test_the_membership_at_every_entry_survives_a_restart_and_a_cut(tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_a_crash_during_a_compaction_leaves_the_old_log(tmp_path: Path) -> None:
         journal.add(data_command(b"%d" % index), index, 1)
     compaction = journal.begin_compaction(40, MEMBERS)
     compaction.write()
-    again = DurableJournal(Disk(tmp_path))  # as if killed here
+    again = DurableJournal(Disk(tmp_path), KEYS)  # as if killed here
     assert (again[0][1], again[-1][1]) == (1, 49)
     assert Disk(tmp_path).names() == ["log"]
     again._destroy()
@@ -241,7 +242,7 @@ def test_a_compacted_log_that_lost_its_end_is_refused(tmp_path: Path) -> None:
     data = log_of(tmp_path).read_bytes()
     log_of(tmp_path).write_bytes(data[:-1])
     with pytest.raises(InvariantBroken, match="entries that were synced are missing"):
-        DurableJournal(Disk(tmp_path))
+        DurableJournal(Disk(tmp_path), KEYS)
 
 
 class FullDisk(Disk):
@@ -270,8 +271,8 @@ class _FullFile(DiskFile):
 
 def test_a_full_disk_fails_the_sync_for_good_and_loses_nothing_that_was_synced(tmp_path: Path) -> None:
     disk = FullDisk(tmp_path)
-    DurableJournal.create(disk, "cluster", "a", MEMBERS)
-    journal = DurableJournal(disk)
+    DurableJournal.create(disk, KEYS, "cluster", "a", MEMBERS)
+    journal = DurableJournal(disk, KEYS)
     journal.add(data_command(b"kept"), 2, 1)
     journal.sync()
     disk.left = 10
@@ -282,15 +283,15 @@ def test_a_full_disk_fails_the_sync_for_good_and_loses_nothing_that_was_synced(t
         disk.left = 10**9  # room again: a retry could still lie
     assert journal.synced_index == 2
     journal._destroy()
-    again = DurableJournal(Disk(tmp_path))
+    again = DurableJournal(Disk(tmp_path), KEYS)
     assert again[-1][0] == data_command(b"kept")
     again._destroy()
 
 
 def test_a_full_disk_during_a_compaction_leaves_the_log_as_it_is(tmp_path: Path) -> None:
     disk = FullDisk(tmp_path)
-    DurableJournal.create(disk, "cluster", "a", MEMBERS)
-    journal = DurableJournal(disk)
+    DurableJournal.create(disk, KEYS, "cluster", "a", MEMBERS)
+    journal = DurableJournal(disk, KEYS)
     for index in range(2, 50):
         journal.add(data_command(b"%d" % index), index, 1)
     compaction = journal.begin_compaction(10, MEMBERS)
