@@ -128,6 +128,7 @@ async def _serve(settings: Settings) -> None:
         stopped = asyncio.create_task(stopping.wait(), name="daemon-stopping")
         await asyncio.wait({broken, stopped}, return_when=asyncio.FIRST_COMPLETED)
         log.info("daemon.stopping")
+        node.end_streams()
         if broken.done():
             broken.result()
     log.info("daemon.stopped")

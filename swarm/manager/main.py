@@ -139,6 +139,7 @@ class Manager:
     async def stop(self) -> None:
         """Stop serving and leave Raft's log as it is."""
         self.control.end_streams()
+        self.control.end_streams()
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)

@@ -7,12 +7,20 @@ match. A filter that means nothing for a kind of object is refused, since ignori
 from collections.abc import Iterable, Mapping
 
 from swarm.api.v1.control_pb2 import Filters
-from swarm.api.v1.objects_pb2 import Image, Node, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Image, Node, Service, Task
 from swarm.errors import InvalidArgument
 from swarm.model.defaults import is_global
 from swarm.model.task import task_name
 
 _EVERY_KIND = frozenset(("ids", "id_prefixes", "names", "name_prefixes", "labels"))
+
+
+def cluster_selected(filters: Filters, cluster: Cluster) -> bool:
+    """Whether the cluster object is asked for."""
+    _refuse_others(filters, "the cluster")
+    return _identity(filters, cluster.id, cluster.spec.annotations.name) and _labels(
+        filters.labels, cluster.spec.annotations.labels
+    )
 
 
 def node_selected(filters: Filters, node: Node) -> bool:

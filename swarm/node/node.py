@@ -99,6 +99,12 @@ class Node:
         """Raise when a part of the node ended by a bug; returns never."""
         await self._broken
 
+    def end_streams(self) -> None:
+        """Tell those who follow something through this node that it is about to stop."""
+        member = self._membership
+        if member is not None and member.manager is not None:
+            member.manager.control.end_streams()
+
     async def stop(self) -> None:
         """Let go of everything, leaving containers and files as they are."""
         for operation in tuple(self._operations):

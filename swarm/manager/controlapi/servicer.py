@@ -18,6 +18,7 @@ from swarm.manager.controlapi.quorum import explain_no_quorum, has_quorum, with_
 from swarm.manager.controlapi.redact import shown_cluster, shown_service, shown_task
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.routing import Router
+from swarm.manager.controlapi.watching import Watches
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
 from swarm.model.validate import service_warnings, validate_service
@@ -52,6 +53,11 @@ class ControlServicer(ControlBase):
         self._self_node_id = self_node_id
         self._resolve_image = resolve_image
         self._router = router or Router(clock, raft, dial)
+        self._watches = Watches(store, raft)
+
+    def end_streams(self) -> None:
+        """End what would go on for ever, because this manager stops."""
+        self._watches.stop()
 
     async def close(self) -> None:
         """Close the connection to the leader."""
@@ -305,3 +311,9 @@ class ControlServicer(ControlBase):
         finally:  # the reader may have left while a line was on its way
             if isinstance(responses, AsyncGenerator):
                 await responses.aclose()
+
+    # Changes. Every manager tells them, from its own copy of the store.
+
+    async def Watch(self, request: control.WatchRequest, context: Context) -> None:  # type: ignore[override]
+        """Send what is committed, from now on or from a version on."""
+        await self._watches.serve(request, context)

@@ -42,7 +42,7 @@ class Watch:
         self._seen = 0  # version of the newest commit offered
         self._commits: deque[Commit] = deque()
         self._waiting_events = 0
-        self._overflow = ""  # why commits were missed
+        self.overflow_reason = ""  # why commits were missed, when they last were
         self._overflowed = asyncio.Event()
         self._wake = asyncio.Event()
 
@@ -67,7 +67,7 @@ class Watch:
 
     async def __anext__(self) -> Commit:
         """Wait for the next commit; raises WatchOverflow after falling behind."""
-        while not (self._commits or self._overflow):
+        while not (self._commits or self._overflowed.is_set()):
             self._wake.clear()
             await self._wake.wait()
         self._raise_overflow()
@@ -86,7 +86,11 @@ class Watch:
     @property
     def caught_up(self) -> int | None:
         """The version up to which everything was taken from the queue; None while commits wait in it."""
-        return None if self._commits or self._overflow else max(self._seen, self._hub.history.version)
+        return (
+            None
+            if self._commits or self._overflowed.is_set()
+            else max(self._seen, self._hub.history.version)
+        )
 
     async def wait_overflow(self) -> None:
         """Wait until the watcher falls behind."""
@@ -94,7 +98,7 @@ class Watch:
 
     def offer(self, commit: Commit) -> None:
         """Take a commit from the store."""
-        if commit.index <= self._seen or self._overflow:
+        if commit.index <= self._seen or self._overflowed.is_set():
             return
         waiting = self._waiting_events
         self._take(commit)
@@ -115,15 +119,16 @@ class Watch:
         """Drop everything and make the reader resync."""
         self._commits.clear()
         self._waiting_events = 0
-        self._overflow = reason
+        self.overflow_reason = reason
         self._overflowed.set()
         self._wake.set()
 
     def _raise_overflow(self) -> None:
-        if self._overflow:
-            reason, self._overflow = self._overflow, ""
+        if self._overflowed.is_set():
             self._overflowed.clear()
-            raise WatchOverflow(f"the watcher missed commits ({reason}) and must read the whole state again")
+            raise WatchOverflow(
+                f"the watcher missed commits ({self.overflow_reason}) and must read the whole state again"
+            )
 
 
 class WatchHub:
