@@ -16,7 +16,6 @@ from swarm.api.v1.images_pb2_grpc import add_ImagesServicer_to_server
 from swarm.api.v1.logs_pb2_grpc import add_LogsServicer_to_server
 from swarm.api.v1.objects_pb2 import Cluster
 from swarm.api.v1.raft_pb2 import RaftMember
-from swarm.api.v1.raft_pb2_grpc import add_RaftServicer_to_server
 from swarm.clock import Clock
 from swarm.config import Settings
 from swarm.errors import FailedPrecondition, Unavailable
@@ -40,6 +39,7 @@ from swarm.manager.orchestrator.loop import OrchestratorLoop
 from swarm.manager.raft.config import RaftConfig
 from swarm.manager.raft.node import RaftNode
 from swarm.manager.raft.servicer import RaftServicer
+from swarm.manager.raft.servicer import add_to_server as add_raft_to_server
 from swarm.manager.sample import sample_manager
 from swarm.manager.scheduler.loop import SchedulerLoop
 from swarm.manager.store.proposer import Proposer
@@ -139,7 +139,6 @@ class Manager:
     async def stop(self) -> None:
         """Stop serving and leave Raft's log as it is."""
         self.control.end_streams()
-        self.control.end_streams()
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
@@ -233,7 +232,7 @@ class Manager:
         add_NodeCAServicer_to_server(ca, server)
         add_LogsServicer_to_server(LogsServicer(self._logs), server)
         add_ImagesServicer_to_server(self._images.servicer, server)
-        add_RaftServicer_to_server(RaftServicer(self.raft), server)
+        add_raft_to_server(RaftServicer(self.raft), server)
         return server
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from swarm.api.status import ErrorInterceptor, from_rpc_error
 from swarm.api.v1.raft_pb2 import JoinRaftRequest, JoinRaftResponse, RaftMember
-from swarm.api.v1.raft_pb2_grpc import RaftStub, add_RaftServicer_to_server
+from swarm.api.v1.raft_pb2_grpc import RaftStub
 from swarm.clock import Clock
 from swarm.config import Settings
 from swarm.errors import NotLeader, SwarmError, Unavailable
@@ -17,6 +17,7 @@ from swarm.ids import new_raft_id
 from swarm.manager.main import Seat, listen
 from swarm.manager.raft.node import stored_raft_id
 from swarm.manager.raft.servicer import RaftServicer
+from swarm.manager.raft.servicer import add_to_server as add_raft_to_server
 from swarm.node.machine import forget_seat
 from swarm.node.state import NodeState
 from swarm.security.authorization import AuthorizationInterceptor, TlsCaller
@@ -66,7 +67,7 @@ async def _waiting_room(
     """Answer at this node's address: the leader calls back before it lets anybody in."""
     interceptors = [ErrorInterceptor(), AuthorizationInterceptor(TlsCaller(credentials, clock))]
     server = grpc.aio.server(interceptors=interceptors, options=SERVER_OPTIONS)
-    add_RaftServicer_to_server(RaftServicer(), server)
+    add_raft_to_server(RaftServicer(), server)
     listen(server, settings.listen_addr, credentials)
     await server.start()
     try:

@@ -241,8 +241,8 @@ def _check_lock(path: Path, lock: Mapping[str, Any], given: UnlockKey | None) ->
     if given.version > wanted:
         raise WrongUnlockKey(
             f"this is a later unlock key (number {given.version}) than the one that locks this manager"
-            f" (number {wanted}): this manager was away when the key was rotated. Unlock it with the key that"
-            " was valid before; it takes the later one by itself then"
+            f" (number {wanted}): this manager was away when the key was rotated. Unlock it with the key"
+            " that was valid before; it takes the later one by itself then"
         )
     if given.version < wanted:
         raise WrongUnlockKey(

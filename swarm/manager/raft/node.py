@@ -258,9 +258,9 @@ class RaftNode(Proposer):
             raise Unavailable("this manager is not ready")
         return self._parts.transport.refusal(member)
 
-    async def serve(self, member: RaftMember, batches: AsyncIterator[Any]) -> str:
+    async def serve(self, member: RaftMember, frames: AsyncIterator[bytes]) -> str:
         """Take what `member` sends until its stream ends; returns why it was ended here, if it was."""
-        return await self._parts.transport.serve(member, batches) if self._parts else ""
+        return await self._parts.transport.serve(member, frames) if self._parts else ""
 
     # Writing and reading.
 

@@ -12,11 +12,11 @@ import grpc
 
 from swarm.api.status import ErrorInterceptor
 from swarm.api.v1.raft_pb2 import JoinRaftRequest, RaftMember
-from swarm.api.v1.raft_pb2_grpc import RaftStub, add_RaftServicer_to_server
+from swarm.api.v1.raft_pb2_grpc import RaftStub
 from swarm.ids import new_raft_id
 from swarm.manager.raft.config import RaftConfig
 from swarm.manager.raft.node import RaftNode, stored_raft_id
-from swarm.manager.raft.servicer import RaftServicer
+from swarm.manager.raft.servicer import RaftServicer, add_to_server
 from swarm.manager.store.proposer import FrozenState
 from swarm.security.identity import Identity, Role
 from tests.unit.raft.keys import KEYS
@@ -140,7 +140,7 @@ class Group:
             interceptors=[ErrorInterceptor()], options=[("grpc.max_receive_message_length", 64 << 20)]
         )
         servicer = RaftServicer(find_caller=named_by_user_agent)
-        add_RaftServicer_to_server(servicer, server)
+        add_to_server(servicer, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         manager = Manager(
