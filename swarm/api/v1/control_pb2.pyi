@@ -51,6 +51,36 @@ class GetClusterResponse(_message.Message):
     cluster: _objects_pb2.Cluster
     def __init__(self, cluster: _Optional[_Union[_objects_pb2.Cluster, _Mapping]] = ...) -> None: ...
 
+class UpdateClusterRequest(_message.Message):
+    __slots__ = ("version", "spec")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    spec: _specs_pb2.ClusterSpec
+    def __init__(self, version: _Optional[int] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ...) -> None: ...
+
+class UpdateClusterResponse(_message.Message):
+    __slots__ = ("cluster", "unlock_key")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    UNLOCK_KEY_FIELD_NUMBER: _ClassVar[int]
+    cluster: _objects_pb2.Cluster
+    unlock_key: str
+    def __init__(self, cluster: _Optional[_Union[_objects_pb2.Cluster, _Mapping]] = ..., unlock_key: _Optional[str] = ...) -> None: ...
+
+class GetUnlockKeyRequest(_message.Message):
+    __slots__ = ("rotate",)
+    ROTATE_FIELD_NUMBER: _ClassVar[int]
+    rotate: bool
+    def __init__(self, rotate: _Optional[bool] = ...) -> None: ...
+
+class GetUnlockKeyResponse(_message.Message):
+    __slots__ = ("unlock_key", "away")
+    UNLOCK_KEY_FIELD_NUMBER: _ClassVar[int]
+    AWAY_FIELD_NUMBER: _ClassVar[int]
+    unlock_key: str
+    away: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, unlock_key: _Optional[str] = ..., away: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class GetJoinTokensRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -419,20 +449,22 @@ class InitRequest(_message.Message):
     def __init__(self, advertise_addr: _Optional[str] = ..., listen_addr: _Optional[str] = ..., availability: _Optional[_Union[_types_pb2.NodeAvailability, str]] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ..., force_new_cluster: _Optional[bool] = ..., ca_cert_pem: _Optional[bytes] = ..., ca_key_pem: _Optional[bytes] = ...) -> None: ...
 
 class InitResponse(_message.Message):
-    __slots__ = ("node_id", "cluster_id", "worker_token", "manager_token", "addr", "former_managers")
+    __slots__ = ("node_id", "cluster_id", "worker_token", "manager_token", "addr", "unlock_key", "former_managers")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     WORKER_TOKEN_FIELD_NUMBER: _ClassVar[int]
     MANAGER_TOKEN_FIELD_NUMBER: _ClassVar[int]
     ADDR_FIELD_NUMBER: _ClassVar[int]
+    UNLOCK_KEY_FIELD_NUMBER: _ClassVar[int]
     FORMER_MANAGERS_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     cluster_id: str
     worker_token: str
     manager_token: str
     addr: str
+    unlock_key: str
     former_managers: _containers.RepeatedCompositeFieldContainer[_types_pb2.Peer]
-    def __init__(self, node_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., worker_token: _Optional[str] = ..., manager_token: _Optional[str] = ..., addr: _Optional[str] = ..., former_managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ...) -> None: ...
+    def __init__(self, node_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., worker_token: _Optional[str] = ..., manager_token: _Optional[str] = ..., addr: _Optional[str] = ..., unlock_key: _Optional[str] = ..., former_managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ...) -> None: ...
 
 class JoinRequest(_message.Message):
     __slots__ = ("remote_addrs", "token", "advertise_addr", "listen_addr", "availability")
@@ -466,6 +498,16 @@ class LeaveResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class UnlockRequest(_message.Message):
+    __slots__ = ("unlock_key",)
+    UNLOCK_KEY_FIELD_NUMBER: _ClassVar[int]
+    unlock_key: str
+    def __init__(self, unlock_key: _Optional[str] = ...) -> None: ...
+
+class UnlockResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class InfoRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -478,10 +520,12 @@ class InfoResponse(_message.Message):
         STATE_PENDING: _ClassVar[InfoResponse.State]
         STATE_ACTIVE: _ClassVar[InfoResponse.State]
         STATE_ERROR: _ClassVar[InfoResponse.State]
+        STATE_LOCKED: _ClassVar[InfoResponse.State]
     STATE_INACTIVE: InfoResponse.State
     STATE_PENDING: InfoResponse.State
     STATE_ACTIVE: InfoResponse.State
     STATE_ERROR: InfoResponse.State
+    STATE_LOCKED: InfoResponse.State
     STATE_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]

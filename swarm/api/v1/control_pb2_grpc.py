@@ -39,6 +39,16 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetClusterResponse.FromString,
                 _registered_method=True)
+        self.UpdateCluster = channel.unary_unary(
+                '/swarm.api.v1.Control/UpdateCluster',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.UpdateClusterRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.UpdateClusterResponse.FromString,
+                _registered_method=True)
+        self.GetUnlockKey = channel.unary_unary(
+                '/swarm.api.v1.Control/GetUnlockKey',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetUnlockKeyRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetUnlockKeyResponse.FromString,
+                _registered_method=True)
         self.GetJoinTokens = channel.unary_unary(
                 '/swarm.api.v1.Control/GetJoinTokens',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetJoinTokensRequest.SerializeToString,
@@ -145,6 +155,18 @@ class ControlServicer:
     """Missing associated documentation comment in .proto file."""
 
     def GetCluster(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateCluster(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUnlockKey(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -278,6 +300,16 @@ def add_ControlServicer_to_server(servicer, server):
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetClusterResponse.SerializeToString,
             ),
+            'UpdateCluster': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCluster,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.UpdateClusterRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.UpdateClusterResponse.SerializeToString,
+            ),
+            'GetUnlockKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUnlockKey,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetUnlockKeyRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetUnlockKeyResponse.SerializeToString,
+            ),
             'GetJoinTokens': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJoinTokens,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetJoinTokensRequest.FromString,
@@ -406,6 +438,60 @@ class Control:
             '/swarm.api.v1.Control/GetCluster',
             swarm_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.GetClusterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/UpdateCluster',
+            swarm_dot_api_dot_v1_dot_control__pb2.UpdateClusterRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.UpdateClusterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUnlockKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/GetUnlockKey',
+            swarm_dot_api_dot_v1_dot_control__pb2.GetUnlockKeyRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.GetUnlockKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -982,6 +1068,11 @@ class LocalStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.LeaveRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.LeaveResponse.FromString,
                 _registered_method=True)
+        self.Unlock = channel.unary_unary(
+                '/swarm.api.v1.Local/Unlock',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.UnlockRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.UnlockResponse.FromString,
+                _registered_method=True)
         self.Info = channel.unary_unary(
                 '/swarm.api.v1.Local/Info',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.InfoRequest.SerializeToString,
@@ -1011,6 +1102,12 @@ class LocalServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Unlock(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Info(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1034,6 +1131,11 @@ def add_LocalServicer_to_server(servicer, server):
                     servicer.Leave,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.LeaveRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.LeaveResponse.SerializeToString,
+            ),
+            'Unlock': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unlock,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.UnlockRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.UnlockResponse.SerializeToString,
             ),
             'Info': grpc.unary_unary_rpc_method_handler(
                     servicer.Info,
@@ -1123,6 +1225,33 @@ class Local:
             '/swarm.api.v1.Local/Leave',
             swarm_dot_api_dot_v1_dot_control__pb2.LeaveRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.LeaveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unlock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Local/Unlock',
+            swarm_dot_api_dot_v1_dot_control__pb2.UnlockRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.UnlockResponse.FromString,
             options,
             channel_credentials,
             insecure,

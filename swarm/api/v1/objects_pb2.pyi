@@ -116,7 +116,7 @@ class RevokedCertificate(_message.Message):
     def __init__(self, expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Cluster(_message.Message):
-    __slots__ = ("id", "meta", "spec", "root_ca", "removed_nodes")
+    __slots__ = ("id", "meta", "spec", "root_ca", "removed_nodes", "unlock_key", "unlock_key_version")
     class RemovedNodesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -129,12 +129,16 @@ class Cluster(_message.Message):
     SPEC_FIELD_NUMBER: _ClassVar[int]
     ROOT_CA_FIELD_NUMBER: _ClassVar[int]
     REMOVED_NODES_FIELD_NUMBER: _ClassVar[int]
+    UNLOCK_KEY_FIELD_NUMBER: _ClassVar[int]
+    UNLOCK_KEY_VERSION_FIELD_NUMBER: _ClassVar[int]
     id: str
     meta: _types_pb2.Meta
     spec: _specs_pb2.ClusterSpec
     root_ca: RootCA
     removed_nodes: _containers.MessageMap[str, RevokedCertificate]
-    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ..., root_ca: _Optional[_Union[RootCA, _Mapping]] = ..., removed_nodes: _Optional[_Mapping[str, RevokedCertificate]] = ...) -> None: ...
+    unlock_key: str
+    unlock_key_version: int
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ..., root_ca: _Optional[_Union[RootCA, _Mapping]] = ..., removed_nodes: _Optional[_Mapping[str, RevokedCertificate]] = ..., unlock_key: _Optional[str] = ..., unlock_key_version: _Optional[int] = ...) -> None: ...
 
 class Image(_message.Message):
     __slots__ = ("id", "meta", "annotations", "digest", "size_bytes", "blobs", "holders")
