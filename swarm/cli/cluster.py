@@ -15,7 +15,10 @@ def _tell_join(addr: str, token: str) -> None:
     click.echo(f"\n    swarmctl join --token {token} {addr}\n")
 
 
-@click.command(epilog="\b\nExamples:\n  swarmctl init\n  swarmctl init --advertise-addr 10.0.0.1")
+@click.command(
+    epilog="\b\nExamples:\n  swarmctl init\n  swarmctl init --advertise-addr 10.0.0.1\n"
+    "  swarmctl init --force-new-cluster   (the other managers are lost for good)"
+)
 @click.option(
     "--advertise-addr", default="", help="Address (HOST[:PORT] or interface) that other nodes use."
 )
@@ -25,8 +28,14 @@ def _tell_join(addr: str, token: str) -> None:
 @click.option("--dispatcher-heartbeat", help="How often agents must be heard (default 2.5s).")
 @click.option("--cert-expiry", help="How long node certificates are valid, e.g. 2160h.")
 @click.option("--snapshot-interval", type=int, help="Log entries between Raft snapshots.")
+@click.option(
+    "--force-new-cluster",
+    is_flag=True,
+    help="Go on with the cluster of this manager, as its only one, when too many managers are lost for good."
+    " Services, tasks, nodes and tokens stay; the other managers become workers.",
+)
 @click.pass_obj
-def init(
+def init(  # noqa: PLR0913  # one parameter an option
     host: str,
     advertise_addr: str,
     listen_addr: str,
@@ -35,11 +44,14 @@ def init(
     dispatcher_heartbeat: str | None,
     cert_expiry: str | None,
     snapshot_interval: int | None,
+    *,
+    force_new_cluster: bool,
 ) -> None:
     """Start a cluster with this node as its first manager."""
     from swarm.model.units import parse_duration
 
     request = c.InitRequest(advertise_addr=advertise_addr, listen_addr=listen_addr)
+    request.force_new_cluster = force_new_cluster
     request.availability = names.AVAILABILITY[availability]
     spec = request.spec
     if task_history_limit is not None:
@@ -52,10 +64,25 @@ def init(
         spec.snapshot_interval = snapshot_interval
     with connect(host) as node:
         answer = node.local.Init(request, timeout=JOIN_TIMEOUT_S)
+    if force_new_cluster:
+        _tell_recovery(answer)
+        return
     click.echo(f"Cluster initialized: node {answer.node_id} is now a manager.")
     click.echo("\nTo add a worker, run this on the other machine:")
     _tell_join(answer.addr, answer.worker_token)
     click.echo("To add a manager, run `swarmctl join-token manager` here and follow its instructions.")
+
+
+def _tell_recovery(answer: c.InitResponse) -> None:
+    click.echo(f"Node {answer.node_id} is the only manager of cluster {answer.cluster_id} now.")
+    for peer in answer.former_managers:
+        click.echo(f"  no manager any more: node {peer.node_id} at {peer.addr}")
+    click.echo(
+        "Former managers that come back become workers; never start two of them where they cannot reach "
+        "this node.\nRemove those that are gone (swarmctl node rm --force NODE), and make others managers:"
+    )
+    click.echo("\n    swarmctl node promote NODE\n\nTo add a manager from elsewhere, run there:")
+    _tell_join(answer.addr, answer.manager_token)
 
 
 @click.command(epilog="\b\nExample:\n  swarmctl join --token SWMTKN-1-... 10.0.0.1:2377")

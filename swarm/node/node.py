@@ -10,6 +10,7 @@ import structlog
 
 from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.control_pb2_grpc import ControlServicer
+from swarm.api.v1.types_pb2 import Peer
 from swarm.clock import Clock
 from swarm.config import Settings
 from swarm.errors import FailedPrecondition, InvalidArgument, SwarmError, Unavailable
@@ -115,8 +116,10 @@ class Node:
     # What people ask.
 
     async def init(self, request: control.InitRequest) -> control.InitResponse:
-        """Start a cluster with this node as its first manager."""
-        return await self._alone(self._init(request))
+        """Start a cluster with this node as its first manager, or go on with its cluster as the only one."""
+        return await self._alone(
+            self._go_on_alone(request) if request.force_new_cluster else self._init(request)
+        )
 
     async def join(self, request: control.JoinRequest) -> control.JoinResponse:
         """Join a cluster as what the token says."""
@@ -260,6 +263,30 @@ class Node:
         log.info("node.joined", node_id=state.node_id, cluster_id=state.cluster_id, addr=addr)
         await self._wait_ready(member)
         return control.JoinResponse(node_id=state.node_id, role=node_role(credentials.identity.role))
+
+    async def _go_on_alone(self, request: control.InitRequest) -> control.InitResponse:
+        """Become the only manager of a cluster that has lost its majority. Containers run on."""
+        from swarm.node import recovery
+
+        member = self._membership
+        if member is None:
+            raise FailedPrecondition("this node is not part of a cluster: there is nothing to recover here")
+        if recovery.is_alone(member):
+            return recovery.answer(member, ())
+        await recovery.check_lost(member)
+        place = recovery.chosen_place(request, member.state)
+        state = member.state
+        await self._stop()
+        try:
+            done = await recovery.rewrite_log(self._settings, state, place, member.open_keyring, self._clock)
+            state = recovery.state_alone(state, place)
+            save_state(self._settings.node_file, state)
+        finally:  # also when it failed: then as what it was
+            alone = self._start(state, member.credentials)
+        await recovery.wait_leading(alone)
+        log.warning("node.goes_on_alone", node_id=state.node_id, cluster_id=state.cluster_id)
+        former = tuple(Peer(node_id=one.node_id, addr=one.addr) for one in done.former)
+        return recovery.answer(alone, former)
 
     async def _wait_machine(self, member: Membership) -> None:
         """Wait until the agent can run containers; raises FailedPrecondition with what is missing."""

@@ -309,7 +309,7 @@ async def test_an_address_can_change(tmp_path: Path) -> None:
         await mover.start()
         await propose(managers, b"y")  # it dials in, and is answered where it says it is
         leader = await managers.settled()
-        await leader.node.update_member_addr(mover.node.raft_id, mover.addr, 5.0)
+        await leader.node.move_member(mover.node.raft_id, mover.addr, 5.0)
         assert {member.addr for member in mover.node.members} == {m.addr for m in managers.running}
         await mover.stop()
         await mover.start()
