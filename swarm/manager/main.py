@@ -25,6 +25,7 @@ from swarm.manager.ca.issue import standing
 from swarm.manager.ca.loop import RoleLoop
 from swarm.manager.ca.rights import RightsLoop
 from swarm.manager.ca.rotation import RotationLoop
+from swarm.manager.ca.self_renewal import SelfRenewal
 from swarm.manager.ca.servicer import NodeCAServicer
 from swarm.manager.controlapi.servicer import ControlServicer
 from swarm.manager.dispatcher.main import Dispatcher
@@ -124,6 +125,7 @@ class Manager:
             bundle=lambda: credentials.bundle,
         )
         self._live = LiveCalls()
+        self._self_renewal = SelfRenewal(self.store, credentials, clock)
         self._server = self._make_server()
         self._running: asyncio.Task[None] | None = None
         self.knows_cluster = asyncio.Event()  # the store has the cluster object
@@ -176,6 +178,7 @@ class Manager:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_cluster(), name="manager-cluster")
             group.create_task(RightsLoop(self.store, self._live).run(), name="manager-rights")
+            group.create_task(self._self_renewal.run(), name="manager-self-renewal")
             group.create_task(self._dispatcher.run(), name="manager-dispatcher")
             group.create_task(self._images.replicator.run(), name="manager-images")
             group.create_task(self._leading.run(), name="manager-leading")

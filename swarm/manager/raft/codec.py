@@ -8,8 +8,7 @@ from swarm.manager.raft.entries import CHANGE, DATA, NOOP, Entry
 
 Message = dict[str, Any]  # pysyncobj's form; "type" says which
 
-FRAME_BYTES_MAX = 64 * 1024 * 1024
-_INDEX_MAX = 2**62
+_NUMBER_MAX = 2**62  # of terms, indices, offsets: nobody ever gets there
 
 # The core's names of a message's fields, and their names on the wire.
 _APPEND = {
@@ -51,7 +50,7 @@ def decode(wire: RaftMessage) -> Message:
     kind = wire.WhichOneof("message")
     if kind is None:
         raise WireError("a message of an unknown kind")
-    if wire.term > _INDEX_MAX:
+    if wire.term > _NUMBER_MAX:
         raise WireError(f"term {wire.term} is out of range")
     return {"term": wire.term, **_DECODERS[kind](wire)}
 
@@ -62,7 +61,11 @@ def _write(message: Message, part: Any, names: dict[str, str]) -> None:
 
 
 def _read(part: Any, names: dict[str, str]) -> Message:
-    return {name: getattr(part, wire_name) for name, wire_name in names.items()}
+    message = {name: getattr(part, wire_name) for name, wire_name in names.items()}
+    for name, value in message.items():
+        if isinstance(value, int) and value > _NUMBER_MAX:
+            raise WireError(f"{names[name]} {value} is out of range")
+    return message
 
 
 def _encode_append(message: Message, wire: RaftMessage) -> None:
@@ -88,7 +91,7 @@ def _decode_append(wire: RaftMessage) -> Message:
             raise WireError(f"entry {index} does not follow entry {append.prev_index + position - 1}")
         if term > wire.term:
             raise WireError(f"entry {index} is of term {term}, its sender only at {wire.term}")
-    if not 0 < append.prev_index < _INDEX_MAX:
+    if append.prev_index < 1:
         raise WireError(f"index {append.prev_index} is out of range")
     return {"type": "append_entries", **_read(append, _APPEND), "entries": entries}
 
@@ -99,7 +102,7 @@ def _decode_entry(entry: RaftEntry) -> Entry:
         return DATA + entry.data, entry.index, entry.term
     if body == "noop":
         return NOOP, entry.index, entry.term
-    if body == "change":
+    if body == "change" and entry.change.kind in MembershipChange.Kind.values():
         return CHANGE + entry.change.SerializeToString(deterministic=True), entry.index, entry.term
     # Sent by a newer version: it must not be skipped, so the whole message is refused.
     raise WireError(f"entry {entry.index} is of an unknown kind")
@@ -111,7 +114,7 @@ def _encode_append_reply(message: Message, wire: RaftMessage) -> None:
 
 def _decode_append_reply(wire: RaftMessage) -> Message:
     reply = wire.append_reply
-    if not 0 < reply.next_index < _INDEX_MAX:
+    if reply.next_index < 1:
         raise WireError(f"index {reply.next_index} is out of range")
     return {"type": "next_node_idx", **_read(reply, _APPEND_REPLY)}
 
@@ -154,7 +157,7 @@ def _encode_snapshot(message: Message, wire: RaftMessage) -> None:
 
 def _decode_snapshot(wire: RaftMessage) -> Message:
     chunk = wire.snapshot
-    if not 0 < chunk.last_index < _INDEX_MAX or chunk.last_term > wire.term:
+    if chunk.last_index < 1 or chunk.last_term > wire.term:
         raise WireError(f"a snapshot at index {chunk.last_index} and term {chunk.last_term}")
     return {"type": "snapshot", **_read(chunk, _SNAPSHOT)}
 

@@ -26,15 +26,31 @@ def change_command(change: MembershipChange) -> bytes:
 
 
 def data_of(command: bytes) -> bytes | None:
-    """Return what the state machine has to apply, None for entries that are not for it."""
-    return command[1:] if command[:1] == DATA else None
+    """Return what the state machine has to apply, None for entries that are not for it.
+
+    Raises InvariantBroken for an entry that this version does not know: it must not be skipped.
+    """
+    kind = command[:1]
+    if kind == DATA:
+        return command[1:]
+    if kind in {NOOP, CHANGE}:
+        return None
+    raise InvariantBroken(f"an entry of the unknown kind {kind.hex()}: it is from a newer version of swarm")
 
 
 def change_of(command: bytes) -> MembershipChange | None:
-    """Return the membership change that a command carries, None for other commands."""
+    """Return the membership change that a command carries, None for other commands.
+
+    Raises InvariantBroken for one that cannot be read, or is from a newer version.
+    """
     if command[:1] != CHANGE:
         return None
     try:
-        return MembershipChange.FromString(command[1:])
+        change = MembershipChange.FromString(command[1:])
     except DecodeError as error:
         raise InvariantBroken("a membership change in the log cannot be read") from error
+    if change.kind not in MembershipChange.Kind.values():
+        raise InvariantBroken(
+            f"a membership change of the unknown kind {change.kind}: it is from a newer version of swarm"
+        )
+    return change

@@ -74,14 +74,14 @@ class Follower:
         return 0 if self._incoming is None else self._incoming.received
 
     def _take(self, incoming: IncomingSnapshot, message: Message) -> bool:
-        """Write the piece; return whether the snapshot is complete and installed."""
+        """Write the piece; return whether the snapshot is complete and installed. Raises OSError."""
         try:
             incoming.append(message["chunk"])
             if not message["done"]:
                 return False
             self._incoming = None
             snapshot = incoming.finish()
-        except (OSError, DamagedSnapshot) as error:
+        except DamagedSnapshot as error:
             log.warning("raft.snapshot_refused", raft_index=message["index"], reason=str(error))
             self.drop_incoming()  # the leader starts again from the first piece
             return False

@@ -1,6 +1,5 @@
 """The Raft service: streams of other members, and managers that join or leave."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,28 +11,25 @@ from swarm.api.v1.raft_pb2 import (
     JoinRaftResponse,
     LeaveRaftRequest,
     LeaveRaftResponse,
-    RaftBatch,
     RaftHealthRequest,
     RaftHealthResponse,
     RaftMember,
     RaftStreamEnd,
 )
-from swarm.api.v1.raft_pb2_grpc import RaftServicer as RaftService
-from swarm.api.v1.raft_pb2_grpc import RaftStub
-from swarm.errors import FailedPrecondition, InvalidArgument, NotLeader, NotPermitted, Unavailable
+from swarm.errors import NotLeader, NotPermitted, Unavailable
 from swarm.manager.raft.links import ADDR_KEY, RAFT_ID_KEY
 from swarm.manager.raft.node import RaftNode
+from swarm.manager.raft.reach import check_address, check_answers
 from swarm.security.identity import Identity, Role, caller
 
 log = structlog.get_logger(__name__)
 
 JOIN_TIMEOUT_S = 10.0
-DIAL_BACK_TIMEOUT_S = 3.0
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class RaftServicer(RaftService):
+class RaftServicer:
     """Served from the moment that a node has a manager's certificate; `node` comes when it takes part.
 
     A joiner must answer before it is a member: whoever adds it calls back first.
@@ -46,8 +42,8 @@ class RaftServicer(RaftService):
         self.node = node
         self._find_caller = find_caller
 
-    async def Stream(self, request_iterator: AsyncIterator[RaftBatch], context: Context) -> RaftStreamEnd:
-        """Take what another member sends."""
+    async def Stream(self, request_iterator: AsyncIterator[bytes], context: Context) -> RaftStreamEnd:
+        """Take what another member sends: serialised RaftBatches, which the raft thread parses."""
         identity = self._manager(context)
         metadata = {
             key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)
@@ -70,13 +66,26 @@ class RaftServicer(RaftService):
         return RaftStreamEnd()
 
     async def Join(self, request: JoinRaftRequest, context: Context) -> JoinRaftResponse:
-        """Make the calling manager a member: a learner at first, a voter once it has caught up."""
+        """Make the calling manager a member: a learner at first, a voter once it has caught up.
+
+        A manager that names its seat has moved: only its address is noted.
+        """
         identity = self._manager(context)
         node = self._leader()
-        await self._check_addr(node, identity, request.addr)
+        if request.raft_id:
+            return await self._move(node, identity, request)
+        check_address(request.addr, identity.node_id, node.members)
+        await check_answers(node.dial, request.addr)
         member = await node.add_member(identity.node_id, request.addr, JOIN_TIMEOUT_S)
         voters = [other for other in node.members if not other.learner and other.raft_id != member.raft_id]
         return JoinRaftResponse(raft_id=member.raft_id, members=voters)
+
+    async def _move(self, node: RaftNode, identity: Identity, request: JoinRaftRequest) -> JoinRaftResponse:
+        member = next((member for member in node.members if member.raft_id == request.raft_id), None)
+        if member is None or member.node_id != identity.node_id:
+            raise NotPermitted(f"node {identity.node_id} is not the member {request.raft_id}")
+        await node.move_member(request.raft_id, request.addr, JOIN_TIMEOUT_S)
+        return JoinRaftResponse(raft_id=request.raft_id)
 
     async def Leave(self, request: LeaveRaftRequest, context: Context) -> LeaveRaftResponse:
         """Remove the calling manager from the group."""
@@ -116,23 +125,17 @@ class RaftServicer(RaftService):
             raise NotLeader(leader.addr if leader is not None and leader.raft_id != node.raft_id else "")
         return node
 
-    async def _check_addr(self, node: RaftNode, identity: Identity, addr: str) -> None:
-        """Raise InvalidArgument or FailedPrecondition unless the joiner answers at `addr`."""
-        host, _, port = addr.rpartition(":")
-        if not host or not port.isdigit():
-            raise InvalidArgument(f"{addr!r} is not an address of the form HOST:PORT")
-        for member in node.members:
-            if member.addr == addr and member.node_id != identity.node_id:
-                raise FailedPrecondition(f"the address {addr} belongs to manager {member.node_id}")
-        channel = node.dial(addr)
-        try:
-            async with asyncio.timeout(DIAL_BACK_TIMEOUT_S):
-                await RaftStub(channel).Health(RaftHealthRequest())
-        except (grpc.aio.AioRpcError, TimeoutError) as error:
-            why = error.details() if isinstance(error, grpc.aio.AioRpcError) else "no answer"
-            raise FailedPrecondition(
-                f"this manager cannot reach the new one at {addr} ({why}); check its advertised address and "
-                "that port 2377 is open in both directions"
-            ) from error
-        finally:
-            await channel.close()
+
+def add_to_server(servicer: RaftServicer, server: grpc.aio.Server) -> None:
+    """Register the service; what comes on a stream stays bytes."""
+    unary = grpc.unary_unary_rpc_method_handler
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        "Stream": grpc.stream_unary_rpc_method_handler(
+            servicer.Stream, None, RaftStreamEnd.SerializeToString
+        ),
+        "Join": unary(servicer.Join, JoinRaftRequest.FromString, JoinRaftResponse.SerializeToString),
+        "Leave": unary(servicer.Leave, LeaveRaftRequest.FromString, LeaveRaftResponse.SerializeToString),
+        "Health": unary(servicer.Health, RaftHealthRequest.FromString, RaftHealthResponse.SerializeToString),
+    }
+    handler = grpc.method_handlers_generic_handler("swarm.api.v1.Raft", handlers)
+    server.add_generic_rpc_handlers((handler,))

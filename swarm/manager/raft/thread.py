@@ -8,24 +8,16 @@ from typing import Any
 
 import structlog
 
-from swarm.manager.raft.core import Core
-from swarm.manager.raft.journal import DurableJournal
 from swarm.manager.raft.turn import Turn
 
 log = structlog.get_logger(__name__)
-
-WAIT_MAX_S = 0.25  # also without a deadline: the library has a timer of one second
 
 
 class RaftThread:
     """Runs turns until stopped, or until one fails: then nothing is ever promised again."""
 
-    def __init__(
-        self, core: Core, journal: DurableJournal, turn: Turn, on_failure: Callable[[BaseException], None]
-    ) -> None:
+    def __init__(self, turn: Turn, on_failure: Callable[[BaseException], None]) -> None:
         """`on_failure` is called on the thread, at its very end."""
-        self._core = core
-        self._journal = journal
         self._turn = turn
         self._on_failure = on_failure
         self._stopping = False
@@ -68,21 +60,13 @@ class RaftThread:
             poll = select.poll()
             poll.register(self._event, select.POLLIN)
             while not self._stopping:
-                self._wait(poll, self._take_turn())
+                self._turn.run()
+                self._wait(poll)
         except BaseException as error:  # noqa: BLE001  # a thread must not die in silence
             self._on_failure(error)
 
-    def _take_turn(self) -> float:
-        """Take a turn; return for how many seconds nothing is due."""
-        synced = self._journal.synced_index
-        self._turn.run()
-        if self._core.is_leader and self._journal.synced_index > synced:
-            return 0.0  # what is on disk here counts from the next turn on
-        return min(max(self._core.next_deadline() - self._core.now(), 0.0), WAIT_MAX_S)
-
-    def _wait(self, poll: select.poll, timeout_s: float) -> None:
-        if self._turn.has_work:
-            timeout_s = 0.0
+    def _wait(self, poll: select.poll) -> None:
+        timeout_s = self._turn.pause_s()
         # Rounded up: waking a moment too early would spin until the deadline.
         if poll.poll(timeout_s * 1000 + 1 if timeout_s else 0):
             try:

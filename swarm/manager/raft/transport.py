@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+from google.protobuf.message import DecodeError
 from pysyncobj.node import Node
 
 from swarm.api.v1.raft_pb2 import RaftBatch, RaftMember, RaftMessage
@@ -17,12 +19,16 @@ from swarm.manager.raft.links import Dial, PeerLink
 from swarm.manager.raft.membership import Membership, refusal
 from swarm.manager.raft.outbox import Outbox
 
+log = structlog.get_logger(__name__)
+
 FRAME_BYTES = 1024 * 1024  # a frame is closed once it holds this much
+FRAME_BYTES_MAX = 16 * 1024 * 1024  # of a frame that is read: one more message fits, with the largest entry
 CONGESTED_BYTES = 4 * 1024 * 1024  # waiting for one member: it gets no more entries for now
 INBOX_BYTES_MAX = 32 * 1024 * 1024  # waiting for the raft thread: streams are not read further
 _INBOX_PAUSE_S = 0.005
 
 Put = Callable[..., None]
+_UNREADABLE = "a frame that cannot be read"
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,21 @@ class View:
     def known(self) -> Mapping[str, RaftMember]:
         """Everybody to keep a stream to."""
         return {**self.contacts, **self.current.members}
+
+
+class _Incoming:
+    """A stream that another member opened, and the task that reads it."""
+
+    def __init__(self, member: RaftMember, task: asyncio.Task[Any]) -> None:
+        self.member = member
+        self.ended: str | None = None  # why it was ended here; empty: another one took its place
+        self._task = task
+
+    def end(self, reason: str) -> None:
+        """Read no further."""
+        if self.ended is None:
+            self.ended = reason
+            self._task.cancel()
 
 
 class PeerTransport(Outbox):
@@ -55,8 +76,7 @@ class PeerTransport(Outbox):
         self._links: dict[str, PeerLink] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._guests: dict[str, RaftMember] = {}  # connected, and not known from the log, or not there
-        self._streams: dict[str, object] = {}  # raft id → the incoming stream that counts
-        self._serving: set[asyncio.Task[Any]] = set()
+        self._streams: set[_Incoming] = set()
         self._turn_bytes: dict[str, int] = {}  # queued in this turn, by member
         self._outgoing: list[tuple[str, bytes]] = []
         self._taken_bytes = 0  # read from streams, ever; only the event loop writes it
@@ -111,9 +131,15 @@ class PeerTransport(Outbox):
             link.queued_bytes += len(frame)
             self._outgoing.append((recipient, frame))
 
-    def _handle(self, sender: str, batch: RaftBatch, size: int) -> None:
-        self._handled_bytes += size
-        self.received(sender, batch.messages)
+    def _handle(self, stream: _Incoming, frame: bytes) -> None:
+        self._handled_bytes += len(frame)
+        try:
+            batch = RaftBatch.FromString(frame)
+        except DecodeError:
+            log.warning("raft.frame_refused", raft_id=stream.member.raft_id, reason=_UNREADABLE)
+            self._loop.call_soon_threadsafe(stream.end, _UNREADABLE)
+        else:
+            self.received(stream.member.raft_id, batch.messages)
 
     # Event loop: outgoing.
 
@@ -170,8 +196,8 @@ class PeerTransport(Outbox):
         """Close all streams."""
         self._stopped = True
         self._reconcile()
-        for task in self._serving:
-            task.cancel()  # the others learn at once that this member is gone
+        for stream in self._streams:
+            stream.end("")  # the others learn at once that this member is gone
         while self._closing:
             await asyncio.wait(self._closing)
 
@@ -186,48 +212,54 @@ class PeerTransport(Outbox):
             raise Unavailable("this manager is stopping")
         return refusal(self.view.committed, self.view.known, member.raft_id, member.node_id)
 
-    async def serve(self, member: RaftMember, batches: AsyncIterator[Any]) -> str:
+    async def serve(self, member: RaftMember, frames: AsyncIterator[bytes]) -> str:
         """Take what `member` sends until its stream ends; returns why it was ended here, if it was.
 
         The caller has checked `refusal` and that `member.node_id` is what the peer's certificate says.
         """
-        stream = self._open(member)
         task = asyncio.current_task()
         assert task is not None
-        self._serving.add(task)
+        stream = _Incoming(member, task)
+        self._open(stream)
         try:
-            return await self._serve(member, stream, batches)
+            return await self._serve(stream, frames)
         except asyncio.CancelledError:
-            if not self._stopped:
+            if stream.ended is None:
                 raise
             task.uncancel()
-            raise Unavailable("this manager is stopping") from None
+            if self._stopped:
+                raise Unavailable("this manager is stopping") from None
+            return stream.ended
         finally:
-            self._serving.discard(task)
-            self._shut(member.raft_id, stream)
+            self._shut(stream)
 
-    async def _serve(self, member: RaftMember, stream: object, batches: AsyncIterator[Any]) -> str:
-        async for batch in batches:
-            if self._streams.get(member.raft_id) is not stream:
-                break  # the member has opened another one: what comes late here is out of order
-            reason = self.refusal(member)
+    async def _serve(self, stream: _Incoming, frames: AsyncIterator[bytes]) -> str:
+        async for frame in frames:
+            reason = self.refusal(stream.member)
+            if not reason and len(frame) > FRAME_BYTES_MAX:
+                reason = f"a frame of {len(frame)} bytes; at most {FRAME_BYTES_MAX} are allowed"
             if reason:
                 return reason
-            await self._take(member.raft_id, batch)
+            await self._take(stream, frame)
         return ""
 
-    async def _take(self, raft_id: str, batch: RaftBatch) -> None:
+    async def _take(self, stream: _Incoming, frame: bytes) -> None:
         while self._taken_bytes - self._handled_bytes > INBOX_BYTES_MAX:  # noqa: ASYNC110  # two threads
             await asyncio.sleep(_INBOX_PAUSE_S)  # the sender sees that its stream does not move
-        link = self._links.get(raft_id)
+        link = self._links.get(stream.member.raft_id)
         if link is not None:
             link.heard()
-        size = batch.ByteSize()
-        self._taken_bytes += size
-        self._put(self._handle, raft_id, batch, size)
+        self._taken_bytes += len(frame)
+        # Parsed over there, one at a time: small messages take far more memory than bytes on the wire.
+        self._put(self._handle, stream, frame)
 
-    def _open(self, member: RaftMember) -> object:
-        stream = self._streams[member.raft_id] = object()
+    def _open(self, stream: _Incoming) -> None:
+        member = stream.member
+        for other in self._streams:
+            # A node has one seat and one stream here. What comes late on an older one is out of order.
+            if member.raft_id == other.member.raft_id or member.node_id == other.member.node_id:
+                other.end("")
+        self._streams.add(stream)
         known = self.view.known.get(member.raft_id)
         if member.addr and (known is None or known.addr != member.addr):
             self._guests[member.raft_id] = member
@@ -235,10 +267,10 @@ class PeerTransport(Outbox):
         link = self._links.get(member.raft_id)
         if link is not None:
             link.kick()
-        return stream
 
-    def _shut(self, raft_id: str, stream: object) -> None:
-        if self._streams.get(raft_id) is stream:
-            del self._streams[raft_id]
+    def _shut(self, stream: _Incoming) -> None:
+        self._streams.discard(stream)
+        raft_id = stream.member.raft_id
+        if all(other.member.raft_id != raft_id for other in self._streams):
             self._guests.pop(raft_id, None)
             self._reconcile()

@@ -13,6 +13,8 @@ from swarm.manager.raft.core import Core
 from swarm.manager.raft.journal import DurableJournal
 from swarm.manager.raft.outbox import Outbox
 
+PAUSE_MAX_S = 0.25  # also without a deadline: the library has a timer of one second
+
 
 class Turn:
     """The steps of a turn; the simulator kills members between any two of them."""
@@ -25,6 +27,7 @@ class Turn:
         self._journal = journal
         self._transport = transport
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._synced_before = journal.synced_index
         self.steps: tuple[Callable[[], None], ...] = (
             self._handle_inbox,
             core.tick,
@@ -43,12 +46,21 @@ class Turn:
         """Whether something has arrived since the turn began."""
         return bool(self._inbox)
 
+    def pause_s(self) -> float:
+        """Return for how many seconds nothing is due, as long as nothing arrives."""
+        if self._inbox:
+            return 0.0
+        if self._core.is_leader and self._journal.synced_index > self._synced_before:
+            return 0.0  # what is on disk here counts from the next turn on
+        return min(max(self._core.next_deadline() - self._core.now(), 0.0), PAUSE_MAX_S)
+
     def run(self) -> None:
         """Take one turn; raises OSError when the disk fails, and then nothing more must be done."""
         for step in self.steps:
             step()
 
     def _handle_inbox(self) -> None:
+        self._synced_before = self._journal.synced_index
         for _ in range(len(self._inbox)):
             function, arguments = self._inbox.popleft()
             function(*arguments)

@@ -4,22 +4,27 @@ from dataclasses import dataclass
 
 from swarm.api.v1.raft_pb2 import MembershipChange, RaftMember
 from swarm.manager.raft.membership import Membership
-from tests.simulation.raft.simulator import STEP_S, Cluster, Member
+from tests.simulation.raft.invariants import unsettled
+from tests.simulation.raft.member import Member
+from tests.simulation.raft.simulator import STEP_S, Cluster
 
 VOTERS_MAX = 5
 
 
 @dataclass(frozen=True)
 class Faults:
-    """Chances per step of a hundredth of a second."""
+    """Chances per step of a hundredth of a second, unless it says otherwise."""
 
-    crash: float = 0.0008  # of each member, between any two steps of its turn
-    outage: float = 0.0  # of each member's power, right after it sent something
+    crash: float = 0.009  # of each member in each of its turns, between any two steps
+    outage: float = 0.0  # of a member's power, right after a reply, a vote, or an answer to a client
+    blackout: float = 0.0  # of the power of all members at once
     disk: float = 0.0  # of a member's power, before any operation of its disk
     cut: float = 0.008  # of some link, in one or both directions
     heal: float = 0.01  # of all links at once
     stall: float = 0.003  # of some member, up to half a second
     membership: float = 0.0
+    jumble: float = 0.0  # of each frame to come twice, or to overtake others
+    delay_s: float = 0.03  # of a frame, at most
     commands: float = 0.4
     reads: float = 0.1
 
@@ -35,6 +40,8 @@ class Chaos:
     def run(self, duration_s: float, settle_s: float = 15.0) -> None:
         """Do it; durations in virtual seconds."""
         cluster = self._cluster
+        cluster.network.delay_s = self._faults.delay_s
+        cluster.network.jumble = self._faults.jumble
         for _ in range(int(duration_s / STEP_S)):
             alive = self._quorum_lives()
             cluster.crash_chance = self._faults.crash if alive else 0.0
@@ -44,12 +51,20 @@ class Chaos:
             self._use()
             cluster.step()
             self._restart()
+        self._settle(settle_s)
+
+    def _settle(self, settle_s: float) -> None:
+        """Heal everything, and go on until the cluster works as one again, or the time is over."""
+        cluster = self._cluster
         cluster.heal()
+        asked_for = None
         for step in range(int(settle_s / STEP_S)):
-            if step == int(settle_s / STEP_S / 2):
-                for leader in cluster.leaders():
-                    cluster.submit(leader)
             cluster.step()
+            if step % 20 or unsettled(cluster):
+                continue
+            if asked_for in cluster.record.acknowledged:
+                return
+            asked_for = cluster.submit(cluster.leaders()[0])
 
     def _quorum_lives(self) -> bool:
         """Kill only while more than half of all run: the rest of the run is to see work, too."""
@@ -58,6 +73,8 @@ class Chaos:
     def _break_something(self) -> None:
         cluster, rng, faults = self._cluster, self._cluster.rng, self._faults
         draw = rng.random()
+        if faults.blackout and rng.random() < faults.blackout:
+            cluster.blackout()
         names = sorted(cluster.members)
         if len(names) < 2:
             return

@@ -24,5 +24,5 @@ def unsettled(cluster: Cluster) -> list[str]:
     return [
         f"{raft_id} has applied {member.core.applied_index} of {end}"
         for raft_id, member in sorted(cluster.members.items())
-        if member.core.applied_index < end and raft_id in leaders[0].core.history.current.members
+        if member.core.applied_index < end and raft_id in leaders[0].host.membership.members
     ]

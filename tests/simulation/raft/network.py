@@ -24,6 +24,7 @@ class Network:
 
     def __init__(self, seed: Hashable, now: Callable[[], float], delay_s: float = 0.03) -> None:
         self._seed = seed
+        self.jumble = 0.0  # chance of a frame to come twice, and to overtake others: no stream does that
         self._now = now
         self.delay_s = delay_s
         self.members: dict[str, Endpoint] = {}
@@ -33,8 +34,13 @@ class Network:
         self._random: dict[Link, random.Random] = {}  # per link: the order of sends does not matter
 
     def _delay(self, link: Link) -> float:
-        source = self._random.setdefault(link, random.Random(f"{self._seed}{link}"))
-        return source.random() * self.delay_s
+        return self._source(link).random() * self.delay_s
+
+    def _source(self, link: Link) -> random.Random:
+        source = self._random.get(link)
+        if source is None:
+            source = self._random[link] = random.Random(f"{self._seed}{link}")
+        return source
 
     def send(self, sender: str, recipient: str, frame: Any) -> None:
         link = (sender, recipient)
@@ -42,6 +48,15 @@ class Network:
             queue = self._queues[link]
             arrival = self._now() + self._delay(link)
             queue.append((max(arrival, queue[-1][0]) if queue else arrival, frame))
+            if self.jumble:
+                self._jumble(link, frame)
+
+    def _jumble(self, link: Link, frame: Any) -> None:
+        source, queue = self._source(link), self._queues[link]
+        if source.random() < self.jumble:
+            queue.append((queue[-1][0] + 5 * self._delay(link), frame))
+        if source.random() < self.jumble:
+            queue.rotate(1)  # the newest frame is the first to arrive
 
     def deliver(self, rng: random.Random) -> None:
         """Hand over what has arrived, stream by stream in random order."""
@@ -80,8 +95,10 @@ class Network:
                 self.disconnect(sender, recipient)
 
     def leave(self, name: str) -> None:
-        """A member died: all its streams end."""
+        """A member died: what it had put on the wire may still arrive, and all its streams end."""
         del self.members[name]
+        for other in sorted(self.members):
+            self._arrive_late((name, other))
         for other in sorted(self.members):
             self.disconnect(other, name)
             self.disconnect(name, other)
@@ -89,3 +106,9 @@ class Network:
         for link, queue in self._queues.items():
             if name in link:
                 queue.clear()
+
+    def _arrive_late(self, link: Link) -> None:
+        queue = self._queues[link]
+        if link in self._up and link not in self.cut and queue:
+            for _ in range(self._source(link).randint(0, len(queue))):
+                self.members[link[1]].receive(link[0], queue.popleft()[1])

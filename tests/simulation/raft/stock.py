@@ -5,6 +5,7 @@ Its disk is better than a real one (nothing is ever lost), so what fails here is
 
 import pickle
 import random
+from collections.abc import Callable
 from typing import Any
 
 from pysyncobj import SyncObj, SyncObjConf, replicated, syncobj
@@ -12,10 +13,12 @@ from pysyncobj.journal import MemoryJournal
 from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
+from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.manager.raft.host import Proposal
-from swarm.manager.raft.membership import Membership
+from swarm.manager.raft.membership import Membership, membership_of
+from tests.simulation.raft.member import Record, Step
 from tests.simulation.raft.network import Network
-from tests.simulation.raft.simulator import Cluster, Record
+from tests.simulation.raft.simulator import Cluster
 
 
 class PerfectDisk:
@@ -127,15 +130,25 @@ class StockMember:
         self.raft_id = raft_id
         self._record = record
         self.host = self
-        self.membership = self.committed_membership = Membership()
+        self.membership = membership_of(*(RaftMember(raft_id=one) for one in ids))
+        self.committed_membership = Membership()
         self.state_set: set[bytes] = set()
         self.transport = StockTransport(network, raft_id, [other for other in ids if other != raft_id])
         self.core = StockCore(self, PerfectJournal(disk), self.transport)
         self.steps = (self.core.doTick,)
-        self.send = None
+        self.turn = self
 
-    def work_off(self) -> None:
+    def put(self, function: Callable[..., None], *arguments: Any) -> None:
+        function(*arguments)
+
+    def wakes(self) -> bool:
+        return True
+
+    def turn_over(self) -> None:
         pass
+
+    def has_promised(self, step: Step) -> bool:
+        return True
 
     def apply(self, index: int, command: bytes) -> None:
         first, by = self._record.applied.setdefault(index, (command, self.raft_id))

@@ -243,8 +243,10 @@ async def test_garbage_on_a_stream_ends_it_and_nothing_else(tmp_path: Path) -> N
         channel = dial_as("n9")(manager.addr)
         stream: Any = channel.stream_unary(STREAM, None, None)
         for garbage in (b"\x80\x04\x95pickle", b"\xff" * 100):
-            with pytest.raises(grpc.aio.AioRpcError):
-                await send_all(stream(metadata=((RAFT_ID_KEY, "x"),)), garbage)
+            call = stream(metadata=((RAFT_ID_KEY, "x"),))
+            await call.write(garbage)
+            with pytest.raises(grpc.aio.AioRpcError, match="cannot be read"):
+                await call
         await channel.close()
         await manager.node.propose(b"x", 2.0)
 
