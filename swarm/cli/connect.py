@@ -15,6 +15,7 @@ from swarm.errors import InvalidArgument, Unavailable
 
 DEADLINE_S = 15.0  # more than the 5 s after which managers give up on a quorum
 MESSAGE_BYTES_MAX = 64 << 20
+STREAMS = frozenset({"ServiceLogs", "Watch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class _Stub:
 
         def call(request: Any, timeout: float | None = DEADLINE_S) -> Any:
             with _errors(self._address):
-                if name == "ServiceLogs":
+                if name in STREAMS:
                     return self._stream(method(request, timeout=timeout))
                 response, rpc = method.with_call(request, timeout=timeout)
                 if any(key == "swarm-stale" for key, _ in rpc.trailing_metadata() or ()):

@@ -10,8 +10,9 @@ from swarm.errors import SwarmError
 
 # Noun or verb -> where it is and what it does (shown by --help without importing anything).
 COMMANDS = {
+    "ca": ("swarm.cli.ca:ca", "Show or rotate the root certificate of the cluster"),
     "dev": ("swarm.cli.dev:dev", "A whole cluster on this machine"),
-    "events": ("", ""),
+    "events": ("swarm.cli.events:events", "Follow what happens in the cluster"),
     "image": ("swarm.cli.image:image", "Images loaded into the cluster"),
     "info": ("swarm.cli.cluster:info", "Show what this node is and knows"),
     "init": ("swarm.cli.cluster:init", "Start a cluster with this node as its first manager"),
@@ -22,7 +23,6 @@ COMMANDS = {
     "service": ("swarm.cli.service:service", "Services of the cluster"),
     "task": ("swarm.cli.task:task", "Tasks: what they are and what happened to them"),
 }
-COMMANDS.pop("events")
 
 EPILOG = """\b
 Examples:
