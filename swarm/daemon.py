@@ -15,6 +15,7 @@ import click
 
 from swarm.config import Settings, load_settings, settings_options, split_address
 from swarm.errors import FailedPrecondition, SwarmError
+from swarm.old_python import repair_timeouts
 
 if TYPE_CHECKING:
     import grpc
@@ -55,6 +56,7 @@ def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
 
 def _guarded(action: Callable[[], None]) -> None:
     """Do it; end the program with one line when it is refused."""
+    repair_timeouts()
     try:
         action()
     except SwarmError as error:
