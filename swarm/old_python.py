@@ -26,13 +26,13 @@ def repair_timeouts() -> None:
     async def left(
         self: asyncio.Timeout,
         exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
     ) -> None:
         before = counted.pop(self)
-        await leave(self, exc_type, exc, traceback)
+        await leave(self, exc_type, exc_val, exc_tb)
         if exc_type is asyncio.CancelledError and self.expired() and _cancellations() <= before:
-            raise TimeoutError from exc
+            raise TimeoutError from exc_val
 
     asyncio.Timeout.__aenter__ = entered  # type: ignore[method-assign]
     asyncio.Timeout.__aexit__ = left  # type: ignore[method-assign]
