@@ -45,10 +45,10 @@ ALLOWED: Mapping[str, frozenset[Role]] = {
     **_rpcs("Control", _OPERATORS, "GetJoinTokens", "RotateJoinToken"),  # secrets are not for viewers
     **_rpcs("Control", _OPERATORS, "RotateCA"),
     **_rpcs("Control", _READERS, "GetCA"),
-    **_rpcs("Control", _OPERATORS, "UpdateNode", "RemoveNode"),
+    **_rpcs("Control", _OPERATORS, "UpdateCluster", "GetUnlockKey", "UpdateNode", "RemoveNode"),
     **_rpcs("Control", _OPERATORS, "CreateService", "UpdateService", "RemoveService"),
     **_rpcs("Control", _OPERATORS, "LoadImage", "RemoveImage"),
-    **_rpcs("Local", _LOCAL, "Init", "Join", "Leave", "Info"),
+    **_rpcs("Local", _LOCAL, "Init", "Join", "Leave", "Unlock", "Info"),
     **_rpcs("NodeCA", _CERTIFIABLE, "IssueCertificate"),
     **_rpcs("Dispatcher", _NODES, "Session"),
     **_rpcs("Leader", _MANAGERS, "ReportSessions", "ReportTaskStatuses"),
