@@ -1,5 +1,7 @@
 """`swarmctl init`, `join`, `join-token`, `leave`, `info`: this node and its cluster."""
 
+from pathlib import Path
+
 import click
 
 from swarm.api.v1 import control_pb2 as c
@@ -27,6 +29,8 @@ def _tell_join(addr: str, token: str) -> None:
 @click.option("--task-history-limit", type=int, help="Finished tasks kept per slot (default 5).")
 @click.option("--dispatcher-heartbeat", help="How often agents must be heard (default 2.5s).")
 @click.option("--cert-expiry", help="How long node certificates are valid, e.g. 2160h.")
+@click.option("--ca-cert", type=click.Path(path_type=Path), help="Root certificate to use (PEM).")
+@click.option("--ca-key", type=click.Path(path_type=Path), help="Its key (PEM, no passphrase).")
 @click.option("--snapshot-interval", type=int, help="Log entries between Raft snapshots.")
 @click.option(
     "--force-new-cluster",
@@ -35,7 +39,7 @@ def _tell_join(addr: str, token: str) -> None:
     " Services, tasks, nodes and tokens stay; the other managers become workers.",
 )
 @click.pass_obj
-def init(  # noqa: PLR0913  # one parameter an option
+def init(  # noqa: PLR0913, PLR0917  # one parameter an option
     host: str,
     advertise_addr: str,
     listen_addr: str,
@@ -43,11 +47,14 @@ def init(  # noqa: PLR0913  # one parameter an option
     task_history_limit: int | None,
     dispatcher_heartbeat: str | None,
     cert_expiry: str | None,
+    ca_cert: Path | None,
+    ca_key: Path | None,
     snapshot_interval: int | None,
     *,
     force_new_cluster: bool,
 ) -> None:
     """Start a cluster with this node as its first manager."""
+    from swarm.cli.ca import expiry_ns, read_pem
     from swarm.model.units import parse_duration
 
     request = c.InitRequest(advertise_addr=advertise_addr, listen_addr=listen_addr)
@@ -59,7 +66,14 @@ def init(  # noqa: PLR0913  # one parameter an option
     if dispatcher_heartbeat is not None:
         spec.heartbeat_period_ns = parse_duration(dispatcher_heartbeat)
     if cert_expiry is not None:
-        spec.node_cert_expiry_ns = parse_duration(cert_expiry)
+        spec.node_cert_expiry_ns = expiry_ns(cert_expiry)
+    if (ca_cert is None) != (ca_key is None):
+        raise click.UsageError("--ca-cert and --ca-key belong together")
+    if ca_cert is not None and ca_key is not None:
+        request.ca_cert_pem, request.ca_key_pem = (
+            read_pem(ca_cert, "--ca-cert"),
+            read_pem(ca_key, "--ca-key"),
+        )
     if snapshot_interval is not None:
         spec.snapshot_interval = snapshot_interval
     with connect(host) as node:

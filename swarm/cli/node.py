@@ -7,6 +7,7 @@ import click
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
 from swarm.cli import names, objects, parse
+from swarm.cli.ca_view import tls_status
 from swarm.cli.connect import connect
 from swarm.cli.roles import pending, wait_for_role
 from swarm.cli.tasks import list_tasks, ps_options
@@ -27,7 +28,7 @@ def node() -> None:
     """Nodes of the cluster."""
 
 
-def _row(item: o.Node, self_id: str) -> dict[str, str]:
+def _row(item: o.Node, self_id: str, root: c.RootStatus) -> dict[str, str]:
     status = item.manager_status
     reach = names.REACHABILITY[status.reachability] if item.HasField("manager_status") else ""
     reach = "Joining" if status.learner else reach
@@ -41,6 +42,7 @@ def _row(item: o.Node, self_id: str) -> dict[str, str]:
         "ManagerStatus": "Leader" if status.leader else reach,
         "EngineVersion": item.description.engine_version,
         "Address": item.status.addr,
+        "TLSStatus": tls_status(item, root),
     }
 
 
@@ -70,7 +72,9 @@ def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None
 
     with connect(host) as conn:
         answer = conn.control.ListNodes(c.ListNodesRequest(filters=_filters(filters)))
-    rows = [_row(item, answer.self_id) for item in answer.nodes]
+        # The root is asked for only when somebody wants to see what depends on it.
+        root = conn.control.GetCA(c.GetCARequest()).status if "TLS" in layout or layout == "json" else None
+    rows = [_row(item, answer.self_id, root or c.RootStatus()) for item in answer.nodes]
     rows.sort(key=lambda row: (row["Hostname"], row["ID"]))
     if layout == "json":
         for row in rows:

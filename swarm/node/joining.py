@@ -38,10 +38,24 @@ async def obtain_certificate(
     The key is kept in `key_file`: asked again after a lost answer or a crash, the cluster recognises it and
     makes no second node. Raises what the last of `remote_addrs` was found to be wrong with.
     """
-    if not remote_addrs:
-        raise InvalidArgument("give the address of a manager: HOST:PORT")
     key_pem = pending_key(key_file)
     request = IssueCertificateRequest(csr_pem=create_csr(key_pem), availability=availability)
+    return await ask_managers(remote_addrs, token, request, key_pem, clock)
+
+
+async def ask_managers(
+    remote_addrs: Sequence[str],
+    token: JoinToken,
+    request: IssueCertificateRequest,
+    key_pem: bytes,
+    clock: Clock,
+) -> tuple[NodeBundle, IssueCertificateResponse]:
+    """Return the certificate that the first of some managers gives to the holder of `token`.
+
+    Raises what the last of `remote_addrs` was found to be wrong with.
+    """
+    if not remote_addrs:
+        raise InvalidArgument("give the address of a manager: HOST:PORT")
     problem: SwarmError | None = None
     for given in remote_addrs:
         addr = choose_listen(given, "")
@@ -52,9 +66,10 @@ async def obtain_certificate(
             log.warning("node.join_refused", addr=addr, reason=str(error))
             problem = error
             continue
-        if split_pem(answer.root_ca_pem, "CERTIFICATE") != split_pem(manager.root_ca_pem, "CERTIFICATE"):
+        # The manager proved to be one: it may name further roots, while its cluster changes to another one.
+        if manager.root_ca_pem not in split_pem(answer.root_ca_pem, "CERTIFICATE"):
             raise FailedPrecondition(f"{addr} answered with a root certificate that is not its own")
-        return NodeBundle(answer.cert_pem, manager.root_ca_pem, key_pem), answer
+        return NodeBundle(answer.cert_pem, answer.root_ca_pem, key_pem), answer
     assert problem is not None
     raise problem
 

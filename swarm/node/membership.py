@@ -72,7 +72,7 @@ class Membership:
         self.problems: dict[str, str] = {}  # part → what is wrong with it now
         self._clock = clock
         self._metrics = metrics
-        self._keyring = keyring
+        self.keyring = keyring
         self._foundation = foundation
         self._on_state = on_state
         self._on_removed = on_removed
@@ -181,6 +181,11 @@ class Membership:
         if self.agent is not None:
             self.agent.describe_again()
 
+    def certificate_replaced(self, answer: IssueCertificateResponse) -> None:
+        """Hear that the managers gave this node a certificate outside of the usual renewals."""
+        self.problems.pop("certificate", None)
+        self._renewed(answer)
+
     def _renewed(self, answer: IssueCertificateResponse) -> None:
         if answer.managers:
             self._change_state(managers=managers_of(answer.managers))
@@ -246,6 +251,7 @@ class Membership:
             foundation=self._foundation,
             on_fatal=end,
             on_removed=lambda: end(_REMOVED),
+            on_exposed=self._renewal.check_role,
         )
         try:
             await manager.start()
@@ -291,23 +297,25 @@ class Membership:
         from swarm.security.keyring import create_keyring, open_keyring
 
         path, is_new = self.settings.key_file, not has_log(self.settings.raft_dir)
-        if self._keyring is None:
+        if self.keyring is None:
             with contextlib.suppress(FileNotFoundError):
-                self._keyring = open_keyring(path)
-        if self._keyring is None:
+                self.keyring = open_keyring(path)
+        if self.keyring is None:
             if not is_new:
                 raise FailedPrecondition(
                     f"the key file {path} is missing, and the Raft log cannot be read without it: restore it"
                     " from a backup, or leave (swarmctl leave --force) and join again"
                 )
-            self._keyring = create_keyring(path)
+            self.keyring = create_keyring(path)
         elif is_new:
-            self._keyring.renew()
-        return self._keyring
+            self.keyring.renew()
+            self.keyring.keep_only(self.credentials.needed_keys)
+        return self.keyring
 
     def _forget_keys(self) -> None:
-        """Forget the keys of the files of a manager; a worker has none."""
-        self._keyring = None
+        """Forget the keys of the files of a manager; a worker has none, and needs none."""
+        self.keyring = None
+        self.credentials.protect(None)
         self.settings.key_file.unlink(missing_ok=True)
 
     def _forget_seat(self) -> None:

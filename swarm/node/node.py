@@ -23,14 +23,17 @@ from swarm.node.addresses import (
 )
 from swarm.node.joining import forget_pending_key, obtain_certificate, pending_key_file
 from swarm.node.leaving import check_leave, leave_raft
+from swarm.node.locked import LockedNode, Opened, open_node, unlocked
 from swarm.node.machine import has_leftovers, remove_everything, wipe_membership
 from swarm.node.membership import Membership
+from swarm.node.report import health_of, info_of
 from swarm.node.moving import after_restart, settings_noted
 from swarm.node.sample import agent_sample
 from swarm.node.state import NodeState, forget_state, load_state, managers_of, save_state
 from swarm.node.waiting import Patience, until
 from swarm.runtime.images.store import LocalImageStore
 from swarm.security.identity import node_role
+from swarm.security.keyring import Locked
 from swarm.security.tls import NodeCredentials
 from swarm.security.tokens import format_token, parse_token
 from swarm.telemetry.samples import NodeSample
@@ -57,6 +60,7 @@ class Node:
         self._clock = clock
         self._metrics = metrics
         self._membership: Membership | None = None
+        self._locked: LockedNode | None = None  # then there is no membership
         self._running: asyncio.Task[None] | None = None
         self._farewell = ""  # how the last membership ended, if this node did not leave by itself
         self._kept = False  # the state is on disk: from then on every change goes there
@@ -73,14 +77,23 @@ class Node:
         if state is None:
             await self._clear_leftovers()
             return
-        credentials = NodeCredentials.load(self._settings.certificate_file)
+        try:
+            opened = await asyncio.to_thread(open_node, self._settings)
+        except Locked as error:
+            self._locked = LockedNode(state, str(error))
+            log.warning("node.locked", node_id=state.node_id, cluster_id=state.cluster_id)
+        else:
+            self._resume_as(state, opened)
+
+    def _resume_as(self, state: NodeState, opened: Opened) -> None:
+        credentials = opened.credentials
         if credentials is None or credentials.identity.node_id != state.node_id:
             raise FailedPrecondition(
                 f"{self._settings.certificate_file} is missing or of another node than"
                 f" {self._settings.node_file} says: restore it, or remove both and join again"
             )
         state = self._at_present_address(state)
-        self._start(state, credentials)
+        self._start(state, credentials, keyring=opened.keyring)
         self._kept = True
         log.info("node.resumed", node_id=state.node_id, cluster_id=state.cluster_id)
 
@@ -129,29 +142,17 @@ class Node:
         """Stop every task here and forget the cluster; a manager needs `force`."""
         await self._alone(self._leave(force=force))
 
+    async def unlock(self, unlock_key: str) -> None:
+        """Open a manager that is locked since its restart."""
+        await self._alone(self._unlock(unlock_key))
+
     def info(self) -> control.InfoResponse:
         """Say what this node is and knows."""
-        answer = control.InfoResponse(version=swarm_version())
-        member = self._membership
-        if member is None:
-            answer.error = self._farewell
-            return answer
-        connected = member.agent is not None and member.agent.connected
-        answer.state = control.InfoResponse.STATE_ACTIVE if connected else control.InfoResponse.STATE_PENDING
-        if member.problems:
-            answer.state = control.InfoResponse.STATE_ERROR
-        answer.node_id = member.state.node_id
-        answer.cluster_id = member.state.cluster_id
-        answer.error = "; ".join(f"{part}: {reason}" for part, reason in member.problems.items())
-        answer.addr = member.state.addr
-        answer.managers.extend(member.state.peers)
-        answer.connected = connected
-        answer.runtime = member.machine.capabilities.driver if member.machine else ""
-        if member.manager is not None:
-            answer.is_manager = True
-            leader = member.manager.raft.leader
-            answer.leader_addr = leader.addr if leader else ""
-        return answer
+        if self._locked is not None:
+            return self._locked.info(swarm_version())
+        if self._membership is None:
+            return control.InfoResponse(version=swarm_version(), error=self._farewell)
+        return info_of(self._membership, swarm_version())
 
     # What the daemon's listeners ask.
 
@@ -162,6 +163,8 @@ class Node:
 
     def control_refusal(self) -> SwarmError:
         """Return why Control is not answered here, and where it is."""
+        if self._locked is not None:
+            return self._locked.refusal
         member = self._membership
         if member is None:
             said = f" ({self._farewell})" if self._farewell else ""
@@ -174,8 +177,10 @@ class Node:
         if member.is_manager:
             return Unavailable("the manager of this node is starting: try again in a moment")
         known = ", ".join(addr for _, addr in member.state.managers) or "none"
+        trouble = member.problems.get("certificate", "")
         return FailedPrecondition(
             f"this node is not a manager: run the command on one (known managers: {known})"
+            f"{trouble and f'. Besides, {trouble}'}"
         )
 
     async def sample(self) -> NodeSample:
@@ -191,17 +196,11 @@ class Node:
 
     def health(self) -> Mapping[str, Health]:
         """Say whether every part of this node does its work."""
-        member = self._membership
-        if member is None:
+        if self._locked is not None:
+            return {"node": Health(healthy=False, reason=self._locked.reason)}
+        if self._membership is None:
             return {"node": Health(healthy=True, reason="not part of a cluster")}
-        parts = {part: Health(healthy=False, reason=reason) for part, reason in member.problems.items()}
-        if "agent" not in parts:
-            connected = member.agent is not None and member.agent.connected
-            reason = "has a session with a manager" if connected else "has no session with any manager"
-            parts["agent"] = Health(healthy=connected, reason=reason)
-        if member.manager is not None:
-            parts["manager"] = member.manager.health()
-        return parts
+        return health_of(self._membership)
 
     # Becoming a member.
 
@@ -213,7 +212,7 @@ class Node:
         given = request.advertise_addr or self._settings.advertise_addr
         addr = choose_advertise(given, listen, interface_addresses())
         await self._clear_leftovers()
-        foundation, bundle = found(request.spec, request.availability, self._clock)
+        foundation, bundle = found(request, self._clock)
         state = NodeState(foundation.node_id, foundation.cluster_id, addr, listen)
         state = settings_noted(
             replace(state, managers=((foundation.node_id, addr),)), self._settings, interface_addresses()
@@ -240,9 +239,12 @@ class Node:
             worker_token=format_token(root, foundation.worker_secret),
             manager_token=format_token(root, foundation.manager_secret),
             addr=addr,
+            unlock_key=foundation.unlock_key,
         )
 
     async def _join(self, request: control.JoinRequest) -> control.JoinResponse:
+        if self._membership is not None:
+            return await self._rejoin(self._membership, request)
         self._require_outside()
         token = parse_token(request.token)
         listen = choose_listen(request.listen_addr, self._settings.listen_addr)
@@ -264,11 +266,21 @@ class Node:
         await self._wait_ready(member)
         return control.JoinResponse(node_id=state.node_id, role=node_role(credentials.identity.role))
 
+    async def _rejoin(self, member: Membership, request: control.JoinRequest) -> control.JoinResponse:
+        from swarm.node.rejoining import come_back
+
+        await come_back(member, request, self._clock)
+        await self._wait_ready(member)
+        role = node_role(member.credentials.identity.role)
+        return control.JoinResponse(node_id=member.state.node_id, role=role)
+
     async def _go_on_alone(self, request: control.InitRequest) -> control.InitResponse:
         """Become the only manager of a cluster that has lost its majority. Containers run on."""
         from swarm.node import recovery
 
         member = self._membership
+        if self._locked is not None:
+            raise self._locked.refusal
         if member is None:
             raise FailedPrecondition("this node is not part of a cluster: there is nothing to recover here")
         if recovery.is_alone(member):
@@ -282,7 +294,7 @@ class Node:
             state = recovery.state_alone(state, place)
             save_state(self._settings.node_file, state)
         finally:  # also when it failed: then as what it was
-            alone = self._start(state, member.credentials)
+            alone = self._start(state, member.credentials, keyring=member.keyring)
         await recovery.wait_leading(alone)
         log.warning("node.goes_on_alone", node_id=state.node_id, cluster_id=state.cluster_id)
         former = tuple(Peer(node_id=one.node_id, addr=one.addr) for one in done.former)
@@ -307,7 +319,7 @@ class Node:
                 await until(
                     lambda: (
                         trouble.exhausted("manager" in member.problems)
-                        or (member.manager is not None and member.manager.knows_cluster.is_set())
+                        or (member.manager is not None and member.manager.is_ready)
                     )
                 )
         except TimeoutError:
@@ -336,7 +348,18 @@ class Node:
                 " swarmctl leave takes it out"
             )
 
+        if self._locked is not None:
+            raise self._locked.refusal
+
     # Being one.
+
+    async def _unlock(self, unlock_key: str) -> None:
+        locked = self._locked
+        if locked is None:
+            raise FailedPrecondition("this node is not locked")
+        opened = await asyncio.to_thread(unlocked, self._settings, unlock_key)
+        self._resume_as(locked.state, opened)
+        self._locked = None
 
     def _start(self, state: NodeState, credentials: NodeCredentials, **founding: Any) -> Membership:
         member = Membership(
@@ -382,6 +405,11 @@ class Node:
     # Leaving.
 
     async def _leave(self, *, force: bool) -> None:
+        if self._locked is not None:
+            self._locked.check_leave(force=force)
+            self._locked = None
+            await self._forget_cluster()
+            return
         member = self._membership
         if member is None:
             raise FailedPrecondition("this node is not part of a cluster")

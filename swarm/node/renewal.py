@@ -15,6 +15,7 @@ from swarm.api.v1.ca_pb2_grpc import NodeCAStub
 from swarm.clock import SECOND, Clock
 from swarm.errors import NodeRemoved, SwarmError, Unavailable
 from swarm.security.certificates import create_csr, new_key_pem
+from swarm.security.identity import Role
 from swarm.security.keyfiles import NodeBundle
 from swarm.security.tls import NodeCredentials
 
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 EARLIEST, LATEST = 0.5, 0.8  # of the life of a certificate
 FIRST_RETRY_S = 5.0
 LAST_RETRY_S = 3600.0
+ROTATION_RETRY_S = 30.0
 REQUEST_TIMEOUT_S = 10.0
 FIRST_ROLE_PAUSE_S = 2.0
 LAST_ROLE_PAUSE_S = 60.0
@@ -81,13 +83,14 @@ async def renew(credentials: NodeCredentials, addrs: Iterable[str]) -> Renewed:
             if isinstance(problem, NodeRemoved):
                 raise problem from error
             continue
-        # The root stays the one that this node trusts already.
-        return Renewed(NodeBundle(answer.cert_pem, credentials.bundle.root_ca_pem, key_pem), answer)
+        # The manager was verified: it knows whom to trust. A node never goes back to older roots.
+        roots_pem = answer.root_ca_pem or credentials.bundle.root_ca_pem
+        return Renewed(NodeBundle(answer.cert_pem, roots_pem, key_pem), answer)
     raise Unavailable(f"no manager renewed the certificate: {problem}") from problem
 
 
 class RenewalLoop:
-    """Renews in time, and soon after `check_role` said that the role may have changed."""
+    """Renews in time, and soon after the managers said that role or root changed."""
 
     def __init__(
         self,
@@ -103,62 +106,101 @@ class RenewalLoop:
         self._clock = clock
         self._on_renewed = on_renewed
         self._on_problem = on_problem
-        self._check = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._role_doubtful = False
+        self._wanted_issuer = b""
+        self._due_ns = renewal_time_ns(credentials.validity_ns, _chance())
 
     def check_role(self) -> None:
         """Renew soon: the cluster may have given this node another role."""
-        self._check.set()
+        self._role_doubtful = True
+        self._changed.set()
+
+    def want_issuer(self, root_digest: bytes, within_s: float) -> None:
+        """Get a certificate of this root at a random moment of the next `within_s`, if it is not one."""
+        if root_digest == self._wanted_issuer:
+            return
+        self._wanted_issuer = root_digest
+        if self._outdated:
+            self._due_ns = min(self._due_ns, self._in(within_s * _chance()))
+            self._changed.set()
 
     async def run(self) -> None:
         """Run until cancelled."""
         failures = disappointments = 0
-        due_ns = renewal_time_ns(self._credentials.validity_ns, _chance())
         while True:
-            asked = await self._sleep_until(due_ns)
+            asked = await self._sleep_until_due()
             before = self._credentials.identity.role
             try:
                 await self._renew()
             except (SwarmError, OSError) as error:  # OSError: the disk is full
                 failures += 1
                 self._note_failure(error)
-                due_ns = self._clock.now_ns() + int(self._retry_pause_s(failures) * SECOND)
+                self._due_ns = self._in(self._retry_pause_s(failures))
             else:
                 failures = 0
-                due_ns = renewal_time_ns(self._credentials.validity_ns, _chance())
-            same = self._credentials.identity.role is before
-            disappointments = disappointments + 1 if asked and same else 0
+                self._due_ns = self._next_ns()
+            same = asked and self._credentials.identity.role is before
+            disappointed = same or (failures == 0 and self._outdated)
+            disappointments = disappointments + 1 if disappointed else 0
             await asyncio.sleep(role_pause_s(disappointments))
 
-    async def _sleep_until(self, due_ns: int) -> bool:
-        """Wait until `due_ns` or until asked to check the role; returns whether it was asked."""
-        while not self._check.is_set() and (left_s := (due_ns - self._clock.now_ns()) / SECOND) > 0:
+    @property
+    def _outdated(self) -> bool:
+        """Whether the certificate is from another root than the managers want."""
+        return self._wanted_issuer not in {b"", self._credentials.tls_info.issuer_digest}
+
+    def _in(self, seconds: float) -> int:
+        return self._clock.now_ns() + int(seconds * SECOND)
+
+    def _next_ns(self) -> int:
+        """Return when to renew a certificate that was just issued; it is dated back a little."""
+        now_ns = self._clock.now_ns()
+        return now_ns if self._outdated else renewal_time_ns((now_ns, self._end_ns), _chance())
+
+    @property
+    def _end_ns(self) -> int:
+        return self._credentials.validity_ns[1]
+
+    async def _sleep_until_due(self) -> bool:
+        """Wait until it is time or until asked to check the role; returns whether it was asked."""
+        while not self._role_doubtful and (left_s := (self._due_ns - self._clock.now_ns()) / SECOND) > 0:
             try:
                 async with asyncio.timeout(min(left_s, SLEEP_MAX_S)):
-                    await self._check.wait()
+                    await self._changed.wait()
             except TimeoutError:
                 continue
-        asked = self._check.is_set()
-        self._check.clear()
+            self._changed.clear()
+        asked, self._role_doubtful = self._role_doubtful, False
         return asked
 
     async def _renew(self) -> None:
         renewed = await renew(self._credentials, self._addrs())
-        self._credentials.renew(renewed.bundle)
+        self._credentials.renew(renewed.bundle, renewed.answer.trust_version)
         identity = self._credentials.identity
         log.info("node.certificate_renewed", node_id=identity.node_id, role=identity.role.value)
         self._on_problem("")
         self._on_renewed(renewed.answer)
 
     def _retry_pause_s(self, failures: int) -> float:
-        return retry_pause_s(failures, (self._credentials.validity_ns[1] - self._clock.now_ns()) / SECOND)
+        pause_s = retry_pause_s(failures, (self._end_ns - self._clock.now_ns()) / SECOND)
+        # All nodes wait for the last one before the root before is forgotten.
+        return min(pause_s, ROTATION_RETRY_S) if self._outdated else pause_s
 
     def _note_failure(self, error: SwarmError | OSError) -> None:
         log.warning("node.renewal_failed", node_id=self._credentials.identity.node_id, reason=str(error))
-        end_ns = self._credentials.validity_ns[1]
-        if self._clock.now_ns() > end_ns:
-            ended = dt.datetime.fromtimestamp(end_ns // SECOND, tz=dt.UTC).isoformat()
-            self._on_problem(
-                f"the certificate expired at {ended}: leave (swarmctl leave --force) and join again"
-            )
+        if self._clock.now_ns() > self._end_ns:
+            self._on_problem(expired_advice(self._credentials.identity.role, self._end_ns))
         elif not isinstance(error, NodeRemoved):  # then the agent's session ends, and with it this node
             self._on_problem(str(error))
+
+
+def expired_advice(role: Role, end_ns: int) -> str:
+    """Return what is wrong with a node whose certificate expired at `end_ns`, and which commands help."""
+    ended = dt.datetime.fromtimestamp(end_ns // SECOND, tz=dt.UTC)
+    kind = "manager" if role is Role.MANAGER else "worker"
+    return (
+        f"the certificate expired at {ended:%Y-%m-%d %H:%M:%S} UTC and managers refuse it (or a clock is"
+        f" wrong); containers run on. Run `swarmctl join-token {kind}` on a manager and then, here, the"
+        " command that it prints: this node stays the node it was"
+    )

@@ -154,9 +154,14 @@ class TlsCaller:
         """Raise NotPermitted or Unauthenticated if a call that `identity` makes should not go on.
 
         The stream of a node outlives its certificate: the node replaces both when it renews, and to cut it
-        off for a late renewal would stop what it runs. People are held to the date.
+        off for a late renewal would stop what it runs. A root that is no longer trusted ends it, too.
+        People are held to the date.
         """
-        now = self._standing(identity, method) if identity.role in NODES else self(context, method)
+        if identity.role in NODES:
+            self._credentials.identifier.check_issuer(_peer_certificate_pem(context))
+            now = self._standing(identity, method)
+        else:
+            now = self(context, method)
         check_allowed(method, now.role)
 
     def _identify(self, certificate_pem: bytes, method: str) -> Identity:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import grpc
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID
@@ -28,6 +27,7 @@ from swarm.config import split_address
 from swarm.errors import FailedPrecondition, InvalidArgument, Unauthenticated, Unavailable
 from swarm.security.certificates import KeyedCertificate, issue_join_certificate, join_ca
 from swarm.security.identity import Role, subject_attribute
+from swarm.security.roots import is_authority, is_issued_by
 from swarm.security.tls import CHANNEL_OPTIONS
 from swarm.security.tokens import JoinToken
 
@@ -72,14 +72,12 @@ def check_chain(addr: str, chain: list[x509.Certificate], token: JoinToken, now_
     digests = [hashlib.sha256(item.public_bytes(Encoding.DER)).digest() for item in chain]
     if token.root_digest not in digests:
         raise InvalidArgument(
-            f"the token is for another cluster than that of {addr}: print one there, with"
-            " swarmctl join-token worker|manager"
+            f"the token is for another cluster than that of {addr}, or from before its CA was rotated: print"
+            " one there, with swarmctl join-token worker|manager"
         )
     root, leaf = chain[digests.index(token.root_digest)], chain[0]
-    try:
-        leaf.verify_directly_issued_by(root)
-    except (InvalidSignature, ValueError, TypeError) as error:
-        raise FailedPrecondition(f"{addr} shows a certificate that its cluster did not issue") from error
+    if not _is_issued_below(leaf, root, chain):
+        raise FailedPrecondition(f"{addr} shows a certificate that its cluster did not issue")
     if subject_attribute(leaf, NameOID.ORGANIZATIONAL_UNIT_NAME) != Role.MANAGER.value:
         raise FailedPrecondition(f"{addr} is not a manager: give the address of one")
     now_s = now_ns / SECOND
@@ -88,6 +86,12 @@ def check_chain(addr: str, chain: list[x509.Certificate], token: JoinToken, now_
             f"the certificate of {addr} is not valid by this machine's clock: compare the clocks of both"
         )
     return root
+
+
+def _is_issued_below(leaf: x509.Certificate, root: x509.Certificate, chain: list[x509.Certificate]) -> bool:
+    """Tell whether `root` signed `leaf`, or signed the one that did: the root that a rotation goes to."""
+    between = [one for one in chain if is_issued_by(one, root) and is_authority(one)]
+    return is_issued_by(leaf, root) or any(is_issued_by(leaf, one) for one in between)
 
 
 async def _read_chain(addr: str) -> list[x509.Certificate]:

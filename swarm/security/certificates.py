@@ -1,6 +1,7 @@
 """What the certificates of a cluster look like. Pure but for fresh keys and serial numbers.
 
 root CA ──signs── node certificate (CN node id, OU role, O cluster id)
+root CA ──signs── the root that follows it, while the cluster changes from one to the other (`roots.py`)
 join key (derived from a token's secret) ──signs── join certificate, good for asking for a node certificate
 """
 
@@ -9,10 +10,11 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -33,7 +35,8 @@ HOUR_NS = 3600 * SECOND
 DAY_NS = 24 * HOUR_NS
 ROOT_LIFETIME_NS = 20 * 365 * DAY_NS
 NODE_LIFETIME_NS = 90 * DAY_NS
-MIN_NODE_LIFETIME_NS = HOUR_NS
+MIN_NODE_LIFETIME_NS = HOUR_NS  # that people may ask for
+NODE_LIFETIME_FLOOR_NS = 10 * SECOND  # below it no node could renew in time
 USER_LIFETIME_NS = 365 * DAY_NS
 BACKDATE_NS = HOUR_NS  # clocks of nodes differ
 
@@ -50,6 +53,9 @@ _ALWAYS = (
 )
 
 
+AuthorityKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
 @dataclass(frozen=True, slots=True)
 class KeyedCertificate:
     """A certificate with its private key, both PEM; the key stays out of `repr`."""
@@ -64,18 +70,25 @@ def new_key_pem() -> bytes:
 
 
 def create_root_ca(cluster_id: str, now_ns: int) -> KeyedCertificate:
-    """Return a new self-signed root for a cluster, valid for 20 years."""
+    """Return a new self-signed root for a cluster, valid for 20 years.
+
+    Roots of one cluster have different names, or a chain could be read in two ways.
+    """
     key = ec.generate_private_key(_CURVE)
-    name = _name("swarm-ca", "swarm-root", cluster_id)
+    name = _name(f"swarm-ca-{key_digest(key.public_key()).hex()[:12]}", "swarm-root", cluster_id)
     validity = (_moment(now_ns - BACKDATE_NS), _moment(now_ns + ROOT_LIFETIME_NS))
-    certificate = _authority(key, name, validity, x509.random_serial_number())
+    # One certificate may stand between: the root that follows this one.
+    certificate = _authority(key, name, validity, x509.random_serial_number(), path_length=1)
     return KeyedCertificate(_cert_pem(certificate), _key_pem(key))
 
 
-def create_csr(key_pem: bytes) -> bytes:
-    """Return a request for a certificate of this key; the issuer alone decides what the certificate says."""
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    return builder.sign(_load_key(key_pem), hashes.SHA256()).public_bytes(Encoding.PEM)
+def create_csr(key_pem: bytes, subject: x509.Name | None = None) -> bytes:
+    """Return a request for a certificate of this key.
+
+    For a node it names no subject: the issuer alone decides what the certificate says.
+    """
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject or x509.Name([]))
+    return builder.sign(load_authority_key(key_pem), hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 def node_id_of_csr(csr_pem: bytes) -> str:
@@ -84,7 +97,7 @@ def node_id_of_csr(csr_pem: bytes) -> str:
     It follows from the key, so a joiner that asks again (its answer was lost) becomes the same node instead
     of leaving a dead one behind. Raises InvalidArgument for a request that is not signed by its own key.
     """
-    key_der = _public_key(csr_pem).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    key_der = csr_public_key(csr_pem).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     digest = hashlib.sha256(b"swarm node id\0" + key_der).digest()
     return base36(int.from_bytes(digest, "big") >> (256 - _NODE_ID_BITS), ID_LENGTH)
 
@@ -101,20 +114,20 @@ def issue_node_certificate(
 ) -> bytes:
     """Return the certificate (PEM) of a node, signed by the root.
 
-    Only the key is taken from the request. The lifetime is at least an hour and ends with the root's.
+    Only the key is taken from the request. The lifetime ends with the root's.
     Raises InvalidArgument for a bad request.
     """
     if role not in NODES:
         raise InvariantBroken(f"no node certificate has the role {role.value}")
     issuer = x509.load_pem_x509_certificate(root.cert_pem)
-    end = min(_moment(now_ns + max(lifetime_ns, MIN_NODE_LIFETIME_NS)), issuer.not_valid_after_utc)
+    end = min(_moment(now_ns + lifetime_ns), issuer.not_valid_after_utc)
     names = [x509.DNSName(role.value), x509.DNSName(node_id)]
     certificate = (
-        _leaf(_public_key(csr_pem), _name(node_id, role.value, cluster_id), issuer)
+        _leaf(csr_public_key(csr_pem), _name(node_id, role.value, cluster_id), issuer)
         .not_valid_before(max(_moment(now_ns - BACKDATE_NS), issuer.not_valid_before_utc))
         .not_valid_after(end)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(_load_key(root.key_pem), hashes.SHA256())
+        .sign(load_authority_key(root.key_pem), hashes.SHA256())
     )
     return _cert_pem(certificate)
 
@@ -144,11 +157,11 @@ def issue_user_certificate(
     # With an alternative name, nobody takes the common name, which a user chose, for that of a server.
     names = [x509.DNSName(role.value)]
     certificate = (
-        _leaf(_public_key(csr_pem), _name(user, role.value, cluster_id), issuer, _CALL_ONLY)
+        _leaf(csr_public_key(csr_pem), _name(user, role.value, cluster_id), issuer, _CALL_ONLY)
         .not_valid_before(max(_moment(now_ns - BACKDATE_NS), issuer.not_valid_before_utc))
         .not_valid_after(min(_moment(now_ns + lifetime_ns), issuer.not_valid_after_utc))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(_load_key(root.key_pem), hashes.SHA256())
+        .sign(load_authority_key(root.key_pem), hashes.SHA256())
     )
     return _cert_pem(certificate)
 
@@ -160,8 +173,7 @@ def join_ca(secret: str, root_cert_pem: bytes) -> KeyedCertificate:
     server can trust several at a time. Which role it gives is known to the managers only.
     """
     key = _join_key(secret, root_cert_pem)
-    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    name = _name(f"swarm-join-{hashlib.sha256(spki).hexdigest()[:32]}", "swarm-join", "swarm")
+    name = _name(f"swarm-join-{key_digest(key.public_key()).hex()[:32]}", "swarm-join", "swarm")
     return KeyedCertificate(_cert_pem(_authority(key, name, _ALWAYS, serial=1)), _key_pem(key))
 
 
@@ -198,8 +210,10 @@ def _authority(
     name: x509.Name,
     validity: tuple[dt.datetime, dt.datetime],
     serial: int,
+    *,
+    path_length: int = 0,
 ) -> x509.Certificate:
-    """Return a self-signed authority that may sign end certificates only (path length 0)."""
+    """Return a self-signed authority; by default it may sign end certificates only."""
     key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     return (
         x509.CertificateBuilder()
@@ -209,8 +223,8 @@ def _authority(
         .serial_number(serial)
         .not_valid_before(validity[0])
         .not_valid_after(validity[1])
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(authority=True), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(authority_usage(), critical=True)
         .add_extension(key_id, critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -222,8 +236,6 @@ def _leaf(
     issuer: x509.Certificate,
     usages: Sequence[x509.ObjectIdentifier] = _CALL_AND_SERVE,
 ) -> x509.CertificateBuilder:
-    issuer_key = issuer.public_key()
-    assert isinstance(issuer_key, ec.EllipticCurvePublicKey)
     return (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -233,8 +245,29 @@ def _leaf(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
+        .add_extension(issuer_key_id(issuer), critical=False)
     )
+
+
+def issuer_key_id(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """Return how a certificate names the key of its issuer."""
+    try:
+        known = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        key = issuer.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey)
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(known)
+
+
+def authority_usage() -> x509.KeyUsage:
+    """Return what the key of an authority is for."""
+    return _key_usage(authority=True)
+
+
+def key_digest(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> bytes:
+    """Return the SHA-256 of a public key."""
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:
@@ -261,7 +294,7 @@ def _name(common_name: str, unit: str, organisation: str) -> x509.Name:
     )
 
 
-def _public_key(csr_pem: bytes) -> ec.EllipticCurvePublicKey:
+def csr_public_key(csr_pem: bytes) -> ec.EllipticCurvePublicKey:
     """Return the key of a request that is signed by that very key; raises InvalidArgument."""
     try:
         request = x509.load_pem_x509_csr(csr_pem)
@@ -280,6 +313,14 @@ def _load_key(key_pem: bytes) -> ec.EllipticCurvePrivateKey:
     key = load_pem_private_key(key_pem, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise InvariantBroken("the private key is not an elliptic curve key")
+    return key
+
+
+def load_authority_key(key_pem: bytes) -> AuthorityKey:
+    """Return the private key of a root; raises InvariantBroken for a kind that was never accepted."""
+    key = load_pem_private_key(key_pem, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise InvariantBroken("the private key of the root is neither an elliptic curve nor an RSA key")
     return key
 
 

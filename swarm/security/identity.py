@@ -57,10 +57,10 @@ PEOPLE = frozenset({Role.OPERATOR, Role.VIEWER})  # with a certificate of their 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whose signatures count: the cluster's root, and the keys of the join tokens that are valid now."""
+    """Whose signatures count: the cluster's roots, and the keys of the join tokens that are valid now."""
 
     cluster_id: str
-    root_ca_pem: bytes
+    root_ca_pem: bytes  # two or more while the cluster changes from one to another
     worker_join_ca_pem: bytes = b""
     manager_join_ca_pem: bytes = b""
 
@@ -100,14 +100,15 @@ def _check_validity(certificate: x509.Certificate, now_ns: int) -> None:
         raise Unauthenticated("the certificate has expired")
 
 
-def _signed_by(certificate: x509.Certificate, issuer_pem: bytes) -> bool:
-    if not issuer_pem:
+def _signed_by(certificate: x509.Certificate, issuers_pem: bytes) -> bool:
+    """Tell whether one of some authorities signed a certificate, directly."""
+    if not issuers_pem:
         return False
-    try:
-        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(issuer_pem))
-    except (InvalidSignature, ValueError, TypeError):
-        return False
-    return True
+    for issuer in x509.load_pem_x509_certificates(issuers_pem):
+        with contextlib.suppress(InvalidSignature, ValueError, TypeError):
+            certificate.verify_directly_issued_by(issuer)
+            return True
+    return False
 
 
 def _member_identity(certificate: x509.Certificate, cluster_id: str) -> Identity:
@@ -153,6 +154,19 @@ class PeerIdentifier:
         if trust != self._trust:
             self._trust = trust
             self._known.clear()
+
+    def check_issuer(self, certificate_pem: bytes) -> None:
+        """Raise Unauthenticated unless a root that is trusted now signed this node's certificate.
+
+        Dates are not looked at: for streams, which outlive the certificate that they began with.
+        """
+        known = self._known.get(certificate_pem)
+        if known is None and not _signed_by(
+            x509.load_pem_x509_certificate(certificate_pem), self._trust.root_ca_pem
+        ):
+            raise Unauthenticated(
+                "the certificate was issued by a root that the cluster no longer trusts: connect again"
+            )
 
     def identify_pem(self, certificate_pem: bytes, now_ns: int) -> Identity:
         """Return whose certificate this is; raises Unauthenticated with the reason."""

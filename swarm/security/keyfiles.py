@@ -1,9 +1,10 @@
-"""The node's key, certificate and root certificate on disk: one file, so that they always fit together.
+"""The node's key, certificate and trusted roots on disk: one file, so that they always fit together.
 
 The file is replaced by rename after an fsync. A crash or a full disk leaves the old file or the new one.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,15 +13,23 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from swarm.errors import FailedPrecondition
 from swarm.security.certificates import split_pem
+from swarm.security.roots import split_chain
 
 
 @dataclass(frozen=True, slots=True)
 class NodeBundle:
     """What a node needs to prove who it is and to check who others are, all PEM."""
 
-    cert_pem: bytes
-    root_ca_pem: bytes
+    cert_pem: bytes  # perhaps followed by an intermediate
+    root_ca_pem: bytes  # every root that this node trusts
     key_pem: bytes = field(repr=False)
+
+
+Recode = Callable[[bytes], bytes]
+
+
+def _as_it_is(text: bytes) -> bytes:
+    return text
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -49,22 +58,29 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def save_bundle(path: Path, bundle: NodeBundle) -> None:
-    """Write the bundle, replacing an earlier one in one step."""
+def save_bundle(path: Path, bundle: NodeBundle, seal: Recode = _as_it_is) -> None:
+    """Write the bundle, with what `seal` makes of the key, replacing an earlier one in one step."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(path, bundle.key_pem + bundle.cert_pem + bundle.root_ca_pem)
+    write_private(path, seal(bundle.key_pem) + bundle.cert_pem + bundle.root_ca_pem)
 
 
-def load_bundle(path: Path) -> NodeBundle | None:
-    """Return the saved bundle, None when there is none; raises FailedPrecondition for a damaged file."""
+def load_bundle(path: Path, unseal: Recode = _as_it_is) -> NodeBundle | None:
+    """Return the saved bundle, None when there is none; raises FailedPrecondition for a damaged file.
+
+    `unseal` turns the text of the file into one with the key in clear.
+    """
     try:
-        text = path.read_bytes()
+        text = unseal(path.read_bytes())
     except FileNotFoundError:
         return None
     keys, certificates = split_pem(text, "PRIVATE KEY"), split_pem(text, "CERTIFICATE")
-    if len(keys) != 1 or len(certificates) != 2:
-        raise FailedPrecondition(f"{path} is damaged: it must hold one key and two certificates")
-    bundle = NodeBundle(cert_pem=certificates[0], root_ca_pem=certificates[1], key_pem=keys[0])
+    if len(keys) != 1 or len(certificates) < 2:
+        raise FailedPrecondition(f"{path} is damaged: it must hold one key and two certificates or more")
+    try:
+        chain_pem, roots_pem = split_chain(certificates)
+    except ValueError as error:
+        raise FailedPrecondition(f"{path} is damaged: it cannot be read as key and certificates") from error
+    bundle = NodeBundle(cert_pem=chain_pem, root_ca_pem=roots_pem, key_pem=keys[0])
     _check_pair(path, bundle)
     return bundle
 

@@ -1,22 +1,30 @@
-"""This node's side of every connection: its key and certificate, the root it trusts, channels and listeners.
+"""This node's side of every connection: its key and certificate, the roots it trusts, its channels.
 
-Renewed certificates, and join tokens that come or go, apply to the next handshake without a restart.
+Renewed certificates, roots and join tokens that come or go apply to the next handshake without a restart.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import grpc
+import structlog
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from swarm.api.v1.types_pb2 import TlsInfo
 from swarm.clock import SECOND
 from swarm.errors import FailedPrecondition
 from swarm.security.certificates import join_ca
 from swarm.security.channel import RenewingChannel
 from swarm.security.identity import Identity, PeerIdentifier, Role, Trust, subject_attribute
 from swarm.security.keyfiles import NodeBundle, load_bundle, save_bundle
+from swarm.security.keyring import DataKey, Keyring
+from swarm.security.roots import issuer_among, tls_info
+from swarm.security.sealed_key import seal_key, sealed_with, unsealer
+
+log = structlog.get_logger(__name__)
 
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # a complete set of assignments or a Raft batch, with room
 
@@ -51,23 +59,33 @@ SERVER_OPTIONS: tuple[tuple[str, int | str], ...] = (
 
 
 class NodeCredentials:
-    """Key, certificate and root of this node, and whom its listener trusts."""
+    """Key, certificate and roots of this node, and whom its listener trusts."""
 
     def __init__(self, path: Path, bundle: NodeBundle) -> None:
         """Use `bundle`, to be found at `path`; raises FailedPrecondition if it is not a node's."""
         self._path = path
+        self._keyring: Keyring | None = None
+        self._sealed_with: bytes | None = None  # the data key that the private key on disk needs
         self._listeners: list[Callable[[], None]] = []
         self._generation = 0
+        self._trust_version = 0
         self._adopt(bundle)
         self._trust = Trust(cluster_id=self._identity.cluster_id, root_ca_pem=bundle.root_ca_pem)
         self._identifier = PeerIdentifier(self._trust)
         self._server_config = self._make_server_config()
 
     @classmethod
-    def load(cls, path: Path) -> "NodeCredentials | None":
-        """Return the saved credentials, None when this node has none."""
-        bundle = load_bundle(path)
-        return None if bundle is None else cls(path, bundle)
+    def load(cls, path: Path, keyring: Keyring | None = None) -> "NodeCredentials | None":
+        """Return the saved credentials, None when this node has none.
+
+        A private key that was sealed is opened with `keyring`, which decides about it from then on.
+        """
+        bundle = load_bundle(path, unsealer(keyring))
+        if bundle is None:
+            return None
+        credentials = cls(path, bundle)
+        credentials._keyring, credentials._sealed_with = keyring, sealed_with(path.read_bytes())
+        return credentials
 
     @classmethod
     def create(cls, path: Path, bundle: NodeBundle) -> "NodeCredentials":
@@ -83,8 +101,13 @@ class NodeCredentials:
 
     @property
     def bundle(self) -> NodeBundle:
-        """Key, certificate and root as they are now."""
+        """Key, certificate and roots as they are now."""
         return self._bundle
+
+    @property
+    def tls_info(self) -> TlsInfo:
+        """What the managers should know of certificate and roots."""
+        return self._tls_info
 
     @property
     def validity_ns(self) -> tuple[int, int]:
@@ -97,26 +120,84 @@ class NodeCredentials:
         return self._identifier
 
     def subscribe(self, on_change: Callable[[], None]) -> Callable[[], None]:
-        """Call `on_change` after every renewal; returns the function that ends this."""
+        """Call `on_change` when certificate or roots changed; returns the function that ends this."""
         self._listeners.append(on_change)
         return lambda: self._listeners.remove(on_change)
 
-    def renew(self, bundle: NodeBundle) -> None:
-        """Save and use a new certificate of the same node; open connections are not touched."""
+    def renew(self, bundle: NodeBundle, trust_version: int = 0) -> None:
+        """Save and use a new certificate of the same node; open connections are not touched.
+
+        Its roots count unless newer ones are known than those of `trust_version`. Raises FailedPrecondition
+        for a certificate that does not fit, OSError when it cannot be saved; then nothing changes.
+        """
+        if trust_version < self._trust_version:
+            bundle = replace(bundle, root_ca_pem=self._bundle.root_ca_pem)
         before = self._identity
         candidate = NodeCredentials(self._path, bundle).identity
         if (candidate.node_id, candidate.cluster_id) != (before.node_id, before.cluster_id):
             raise FailedPrecondition("the renewed certificate is that of another node")
-        save_bundle(self._path, bundle)
-        self._adopt(bundle)
-        self._set_trust(replace(self._trust, root_ca_pem=bundle.root_ca_pem))
-        self._generation += 1
-        for on_change in tuple(self._listeners):
-            on_change()
+        self._save(bundle, candidate.role)
+        self._trust_version = max(self._trust_version, trust_version)
+        self._use(bundle)
 
-    def trust_tokens(self, worker_secret: str, manager_secret: str) -> None:
-        """Accept joiners that hold these secrets, and no others; empty: none."""
-        root = self._bundle.root_ca_pem
+    def protect(self, keyring: Keyring | None) -> bool:
+        """Keep a manager's private key sealed on disk while `keyring` is; raises OSError.
+
+        Returns whether the key was in clear until now and is not any more.
+        """
+        self._keyring = keyring
+        before = self._sealed_with
+        wanted = self._data_key(self._identity.role)
+        if before != (wanted.id if wanted is not None else None):
+            self._save(self._bundle, self._identity.role)
+        return before is None and wanted is not None
+
+    @property
+    def needed_keys(self) -> frozenset[bytes]:
+        """The data keys without which the private key on disk cannot be read."""
+        return frozenset() if self._sealed_with is None else frozenset({self._sealed_with})
+
+    def _save(self, bundle: NodeBundle, role: Role) -> None:
+        key = self._data_key(role)
+        if key is None:
+            save_bundle(self._path, bundle)
+        else:
+            save_bundle(self._path, bundle, partial(seal_key, key=key))
+        self._sealed_with = key.id if key is not None else None
+
+    def _data_key(self, role: Role) -> DataKey | None:
+        """Return what the private key is sealed with on disk; a worker's never is."""
+        sealed = self._keyring is not None and self._keyring.is_sealed and role is Role.MANAGER
+        return self._keyring.current if self._keyring is not None and sealed else None
+
+    def trust_roots(self, roots_pem: bytes, version: int) -> bool:
+        """Trust these roots and no others from now on; False when newer ones than `version` are known.
+
+        A disk that is full does not keep a root trusted: the file follows with the next change.
+        """
+        if version < self._trust_version or not roots_pem:
+            return False
+        self._trust_version = version
+        if roots_pem == self._bundle.root_ca_pem:
+            return True
+        if issuer_among(x509.load_pem_x509_certificate(self._bundle.cert_pem), roots_pem) is None:
+            # The cluster went on without this node. Its certificate is of no use with these roots.
+            log.warning("security.certificate_outdated", node_id=self._identity.node_id)
+            return True
+        bundle = replace(self._bundle, root_ca_pem=roots_pem)
+        self._use(bundle)
+        try:
+            self._save(bundle, self._identity.role)
+        except OSError as error:
+            log.warning("security.roots_not_saved", node_id=self._identity.node_id, reason=str(error))
+        return True
+
+    def trust_tokens(self, worker_secret: str, manager_secret: str, root_pem: bytes = b"") -> None:
+        """Accept joiners that hold these secrets, and no others; empty: none.
+
+        `root_pem` is the root whose digest the tokens carry, this node's own if it is not said.
+        """
+        root = root_pem or self._bundle.root_ca_pem
         self._set_trust(
             replace(
                 self._trust,
@@ -134,7 +215,8 @@ class NodeCredentials:
         def make() -> grpc.aio.Channel:
             bundle = self._bundle
             credentials = grpc.ssl_channel_credentials(bundle.root_ca_pem, bundle.key_pem, bundle.cert_pem)
-            return grpc.aio.secure_channel(addr, credentials, options=(*CHANNEL_OPTIONS, *options))
+            # Of an option that is given twice gRPC takes the first.
+            return grpc.aio.secure_channel(addr, credentials, options=(*options, *CHANNEL_OPTIONS))
 
         return RenewingChannel(make, lambda: self._generation)
 
@@ -153,13 +235,21 @@ class NodeCredentials:
 
         return grpc.dynamic_ssl_server_credentials(served, fetch, require_client_authentication=True)  # type: ignore[arg-type]
 
+    def _use(self, bundle: NodeBundle) -> None:
+        self._adopt(bundle)
+        self._set_trust(replace(self._trust, root_ca_pem=bundle.root_ca_pem))
+        self._generation += 1
+        for on_change in tuple(self._listeners):
+            on_change()
+
     def _adopt(self, bundle: NodeBundle) -> None:
         certificate = x509.load_pem_x509_certificate(bundle.cert_pem)
-        root = x509.load_pem_x509_certificate(bundle.root_ca_pem)
         unit = subject_attribute(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME)
-        if unit not in {Role.MANAGER.value, Role.WORKER.value} or certificate.issuer != root.subject:
-            raise FailedPrecondition("the certificate is not that of a node, or not of this root")
+        info = tls_info(bundle.cert_pem, bundle.root_ca_pem)
+        if unit not in {Role.MANAGER.value, Role.WORKER.value} or not info.issuer_digest:
+            raise FailedPrecondition("the certificate is not that of a node, or not of these roots")
         self._bundle = bundle
+        self._tls_info = info
         self._validity_ns = (
             int(certificate.not_valid_before_utc.timestamp()) * SECOND,
             int(certificate.not_valid_after_utc.timestamp()) * SECOND,
@@ -177,7 +267,7 @@ class NodeCredentials:
 
     def _make_server_config(self) -> grpc.ServerCertificateConfiguration:
         bundle, trust = self._bundle, self._trust
-        # The root is part of the chain: a joiner compares it with the digest in its token.
+        # The roots are part of the chain: a joiner compares them with the digest in its token.
         chain = bundle.cert_pem + bundle.root_ca_pem
         roots = trust.root_ca_pem + trust.worker_join_ca_pem + trust.manager_join_ca_pem
         return grpc.ssl_server_certificate_configuration([(bundle.key_pem, chain)], root_certificates=roots)

@@ -6,24 +6,38 @@ from typing import Any, Protocol
 
 import grpc
 import structlog
+from cryptography import x509
 
 from swarm.api.status import from_rpc_error
 from swarm.api.v1.ca_pb2 import IssueCertificateRequest, IssueCertificateResponse
 from swarm.api.v1.ca_pb2_grpc import NodeCAServicer as NodeCABase
 from swarm.api.v1.ca_pb2_grpc import NodeCAStub
+from swarm.api.v1.objects_pb2 import Cluster
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.api.v1.types_pb2 import Peer
-from swarm.clock import Clock
-from swarm.errors import FailedPrecondition, NotLeader
-from swarm.manager.ca.issue import admit, certificate_lifetime_ns
+from swarm.clock import SECOND, Clock
+from swarm.errors import FailedPrecondition, NotLeader, Unavailable
+from swarm.manager.ca.issue import (
+    Admission,
+    Application,
+    admit,
+    certificate_lifetime_ns,
+    decide,
+    former_node_id,
+)
+from swarm.manager.ca.signing import Signed, sign
 from swarm.manager.store.store import Store
+from swarm.manager.store.transaction import Transaction
+from swarm.security.answers import Wanted
 from swarm.security.authorization import is_forwarded, on_behalf_of
-from swarm.security.certificates import KeyedCertificate, issue_node_certificate, node_id_of_csr
-from swarm.security.identity import caller, certificate_role
+from swarm.security.certificates import node_id_of_csr
+from swarm.security.identity import Identity, caller, certificate_role
+from swarm.security.keyfiles import NodeBundle
 
 log = structlog.get_logger(__name__)
 
 FORWARD_TIMEOUT_S = 10.0
+ATTEMPTS_MAX = 3  # roles and roots change rarely
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -48,9 +62,15 @@ class NodeCAServicer(NodeCABase):
     """Serves swarm.api.v1.NodeCA on every manager; only the leader signs."""
 
     def __init__(
-        self, store: Store, clock: Clock, leadership: Leadership, dial: Callable[[str], grpc.aio.Channel]
+        self,
+        store: Store,
+        clock: Clock,
+        leadership: Leadership,
+        dial: Callable[[str], grpc.aio.Channel],
+        bundle: Callable[[], NodeBundle],
     ) -> None:
-        """`dial` opens a channel to another manager."""
+        """`dial` opens a channel to another manager; `bundle` is what this one shows an external CA."""
+        self._bundle = bundle
         self._store = store
         self._clock = clock
         self._leadership = leadership
@@ -63,30 +83,52 @@ class NodeCAServicer(NodeCABase):
         if not self._leadership.is_leader:
             return await self._forward(request, context)
         who = caller(context)
-        key_node_id = node_id_of_csr(request.csr_pem)
-        cluster = self._store.view.cluster
-        if cluster is None:
-            raise FailedPrecondition("this manager does not know its cluster yet: try again in a moment")
-        now_ns = self._clock.now_ns()
-        lifetime_ns = certificate_lifetime_ns(cluster)
-        admission = await self._store.update(
-            lambda tx: admit(tx, who, key_node_id, request.availability, now_ns + lifetime_ns)
-        )
-        cert_pem = issue_node_certificate(
-            KeyedCertificate(cluster.root_ca.cert_pem, cluster.root_ca.key_pem),
-            request.csr_pem,
-            node_id=admission.node_id,
-            role=certificate_role(admission.role),
-            cluster_id=cluster.id,
-            now_ns=now_ns,
-            lifetime_ns=lifetime_ns,
-        )
-        log.info("ca.certificate_issued", node_id=admission.node_id, reason=who.role.value)
+        for _ in range(ATTEMPTS_MAX):
+            application = self._application(request, who)
+            signed, admission = await self._sign(request.csr_pem, application)
+            if await self._commit(application, admission, signed):
+                log.info("ca.certificate_issued", node_id=admission.node_id, reason=who.role.value)
+                return self._answer(admission, signed)
+        raise Unavailable("the cluster changes too quickly to issue a certificate: try again")
+
+    def _application(self, request: IssueCertificateRequest, who: Identity) -> Application:
+        former = ""
+        if request.previous_cert_pem:
+            former = former_node_id(request.previous_cert_pem, request.csr_pem, self._cluster())
+        return Application(who, node_id_of_csr(request.csr_pem), request.availability, former)
+
+    async def _sign(self, csr_pem: bytes, application: Application) -> tuple[Signed, Admission]:
+        """Sign first, so that nothing is written for a node that gets no certificate."""
+        cluster = self._cluster()
+        admission = decide(self._store.view, application)
+        wanted = Wanted(csr_pem, admission.node_id, certificate_role(admission.role), cluster.id)
+        now_ns, lifetime_ns = self._clock.now_ns(), certificate_lifetime_ns(cluster)
+        return await sign(cluster, wanted, self._bundle(), now_ns, lifetime_ns), admission
+
+    async def _commit(self, application: Application, admission: Admission, signed: Signed) -> bool:
+        """Write the certificate down; False when it is not what the cluster wants any more."""
+        certificate = x509.load_pem_x509_certificate(signed.cert_pem)
+        expires_at_ns = int(certificate.not_valid_after_utc.timestamp()) * SECOND
+
+        def change(transaction: Transaction) -> bool:
+            root = the_cluster(transaction.cluster).root_ca
+            if root.trust_version != signed.trust_version or decide(transaction, application) != admission:
+                return False
+            admit(transaction, application, expires_at_ns)
+            return True
+
+        return await self._store.update(change)
+
+    def _cluster(self) -> Cluster:
+        return the_cluster(self._store.view.cluster)
+
+    def _answer(self, admission: Admission, signed: Signed) -> IssueCertificateResponse:
         return IssueCertificateResponse(
             node_id=admission.node_id,
-            cluster_id=cluster.id,
-            cert_pem=cert_pem,
-            root_ca_pem=cluster.root_ca.cert_pem,
+            cluster_id=self._cluster().id,
+            cert_pem=signed.chain_pem,
+            root_ca_pem=signed.roots_pem,
+            trust_version=signed.trust_version,
             role=admission.role,
             managers=[Peer(node_id=item.node_id, addr=item.addr) for item in self._leadership.members],
         )
@@ -104,3 +146,10 @@ class NodeCAServicer(NodeCABase):
                 )
             except grpc.RpcError as error:
                 raise from_rpc_error(error) from error
+
+
+def the_cluster(cluster: Cluster | None) -> Cluster:
+    """Return the cluster object; raises FailedPrecondition while this manager does not have it."""
+    if cluster is None:
+        raise FailedPrecondition("this manager does not know its cluster yet: try again in a moment")
+    return cluster

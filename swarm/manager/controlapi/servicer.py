@@ -9,9 +9,9 @@ from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.control_pb2_grpc import ControlServicer as ControlBase
 from swarm.api.v1.objects_pb2 import Service
 from swarm.clock import Clock
-from swarm.errors import NoQuorum
+from swarm.errors import FailedPrecondition, NoQuorum
 from swarm.ids import new_id
-from swarm.manager.controlapi import cluster, nodes, services, tasks
+from swarm.manager.controlapi import ca, cluster, nodes, services, tasks
 from swarm.manager.controlapi.image_digest import pin_image
 from swarm.manager.controlapi.ports import Dial, ImageControl, LogControl, RaftStatus, ResolveImage
 from swarm.manager.controlapi.quorum import explain_no_quorum, has_quorum, with_manager_status
@@ -22,10 +22,17 @@ from swarm.manager.controlapi.watching import Watches
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
 from swarm.model.validate import service_warnings, validate_service
+from swarm.security.keyfiles import NodeBundle
 from swarm.security.tokens import new_secret
+
+COMMIT_RESERVE_S = 1.5  # of the time for a request: what an external CA must leave for the commit
 
 R = TypeVar("R")
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def _no_bundle() -> NodeBundle:
+    raise FailedPrecondition("this manager cannot ask an external CA")
 
 
 class ControlServicer(ControlBase):
@@ -43,8 +50,13 @@ class ControlServicer(ControlBase):
         *,
         resolve_image: ResolveImage | None = None,
         router: Router | None = None,
+        bundle: Callable[[], NodeBundle] | None = None,
     ) -> None:
-        """`dial` opens a connection to a manager; without `resolve_image` no registry is asked."""
+        """`dial` opens a connection to a manager; without `resolve_image` no registry is asked.
+
+        `bundle` returns what this manager shows an external CA, without which there is none to ask.
+        """
+        self._bundle = bundle or _no_bundle
         self._store = store
         self._clock = clock
         self._raft = raft
@@ -106,6 +118,27 @@ class ControlServicer(ControlBase):
 
         return await self._router.write("RotateJoinToken", request, context, commit)
 
+    async def GetCA(self, request: control.GetCARequest, context: Context) -> control.GetCAResponse:
+        """Return the root certificate, and how far a change to another one is."""
+
+        def answer() -> control.GetCAResponse:
+            return control.GetCAResponse(status=ca.status(self._store.view))
+
+        return await self._router.read("GetCA", request, context, answer)
+
+    async def RotateCA(self, request: control.RotateCARequest, context: Context) -> control.RotateCAResponse:
+        """Begin to change to another root; a rotation that is under way starts over."""
+        rotation = ca.Rotation(request, self._bundle)
+
+        async def commit(timeout_s: float) -> control.RotateCAResponse:
+            now_ns = self._clock.now_ns()
+            known = cluster.the_cluster(self._store.view)
+            await rotation.prepare(known, now_ns, timeout_s - COMMIT_RESERVE_S)
+            await self._update(rotation.begin, COMMIT_RESERVE_S)
+            return control.RotateCAResponse(status=ca.status(self._store.view))
+
+        return await self._router.write("RotateCA", request, context, commit)
+
     # Nodes.
 
     async def GetNode(self, request: control.GetNodeRequest, context: Context) -> control.GetNodeResponse:
@@ -134,9 +167,15 @@ class ControlServicer(ControlBase):
     async def UpdateNode(
         self, request: control.UpdateNodeRequest, context: Context
     ) -> control.UpdateNodeResponse:
-        """Change a node's role, availability or labels."""
+        """Change a node's role, availability or labels, or where others reach a manager."""
 
         async def commit(timeout_s: float) -> control.UpdateNodeResponse:
+            if request.addr:
+                moved = await nodes.move_manager(
+                    self._store.view, self._raft, request.id, request.addr, timeout_s
+                )
+                if not request.HasField("spec"):
+                    return control.UpdateNodeResponse(node=with_manager_status(moved, self._raft))
             changed = await self._update(
                 lambda transaction: nodes.update_node(transaction, self._raft, request), timeout_s
             )

@@ -11,7 +11,7 @@ from swarm.api.v1.types_pb2 import (
 )
 from swarm.clock import SECOND
 from swarm.errors import FailedPrecondition, NodeRemoved, NotPermitted
-from swarm.manager.ca.issue import Admission, admit, certificate_lifetime_ns, standing
+from swarm.manager.ca.issue import Admission, Application, admit, certificate_lifetime_ns, standing
 from swarm.manager.ca.loop import expired_removals, forget_removals, set_role
 from swarm.manager.store.store import Store
 from swarm.manager.store.testing import store_with
@@ -37,8 +37,9 @@ def node(node_id: str, role: int, desired: int | None = None) -> Node:
     return made
 
 
-async def admitted(store: Store, who: Identity, key: str = "k") -> Admission:
-    return await store.update(lambda tx: admit(tx, who, key, NODE_AVAILABILITY_DRAIN, EXPIRES))
+async def admitted(store: Store, who: Identity, key: str = "k", former: str = "") -> Admission:
+    application = Application(who, key, NODE_AVAILABILITY_DRAIN, former)
+    return await store.update(lambda tx: admit(tx, application, EXPIRES))
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,35 @@ async def test_a_removed_node_gets_no_certificate(who: Identity) -> None:
     assert len(store.view.nodes) == 0
 
 
+async def test_a_node_that_lost_its_certificate_comes_back_as_itself() -> None:
+    store = store_with(cluster(), node("n1", NODE_ROLE_WORKER))
+    for who in (JOIN_WORKER, JOIN_MANAGER):
+        assert await admitted(store, who, former="n1") == Admission("n1", NODE_ROLE_WORKER)
+    assert len(store.view.nodes) == 1
+
+
+async def test_a_manager_comes_back_with_the_token_of_managers_only() -> None:
+    store = store_with(cluster(), node("n1", NODE_ROLE_MANAGER))
+    assert await admitted(store, JOIN_MANAGER, former="n1") == Admission("n1", NODE_ROLE_MANAGER)
+    with pytest.raises(NotPermitted, match=r"needs the token of managers \(swarmctl join-token manager\)"):
+        await admitted(store, JOIN_WORKER, former="n1")
+
+
+async def test_a_node_that_was_removed_does_not_come_back() -> None:
+    with pytest.raises(NodeRemoved):
+        await admitted(store_with(cluster("n1")), JOIN_WORKER, former="n1")
+    store = store_with(cluster())  # removed so long ago that it is forgotten
+    with pytest.raises(NotPermitted, match="does not know node n1"):
+        await admitted(store, JOIN_WORKER, former="n1")
+    assert len(store.view.nodes) == 0
+
+
+async def test_a_node_does_not_become_another_one_with_its_own_certificate() -> None:
+    store = store_with(cluster(), node("n1", NODE_ROLE_WORKER), node("n2", NODE_ROLE_MANAGER))
+    who = Identity("n1", Role.WORKER, "c")
+    assert (await admitted(store, who, former="n2")).node_id == "n1"
+
+
 async def test_an_unknown_node_gets_no_certificate() -> None:
     with pytest.raises(NotPermitted, match="does not know node n9"):
         await admitted(store_with(cluster()), Identity("n9", Role.WORKER, "c"))
@@ -93,13 +123,13 @@ async def test_without_cluster_nobody_is_admitted() -> None:
         await admitted(store_with(), JOIN_WORKER)
 
 
-def test_a_certificate_lasts_as_long_as_the_cluster_says_and_an_hour_at_least() -> None:
+def test_a_certificate_lasts_as_long_as_the_cluster_says_and_no_shorter_than_a_renewal_takes() -> None:
     made = Cluster()
     assert certificate_lifetime_ns(made) == NODE_LIFETIME_NS
     made.spec.node_cert_expiry_ns = 7 * HOUR_NS
     assert certificate_lifetime_ns(made) == 7 * HOUR_NS
     made.spec.node_cert_expiry_ns = 1
-    assert certificate_lifetime_ns(made) == HOUR_NS
+    assert certificate_lifetime_ns(made) == 10 * SECOND
 
 
 CONTROL, STREAM = "/swarm.api.v1.Control/ListNodes", "/swarm.api.v1.Raft/Stream"

@@ -149,4 +149,4 @@ async def test_an_expired_certificate_is_told_with_the_way_out(
         authority.clock.advance(91 * 86_400)
         await until(lambda: bool(problems))
         assert "expired" in problems[-1]
-        assert "join again" in problems[-1]
+        assert "swarmctl join-token worker" in problems[-1]

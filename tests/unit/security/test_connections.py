@@ -231,9 +231,8 @@ async def test_a_stranger_that_shows_the_right_root_is_found_out() -> None:
     """The root certificate is public: showing it proves nothing."""
     impostor_root = create_root_ca(CLUSTER, NOW)
     stranger = bundle(Role.MANAGER, root=impostor_root)
-    fake = NodeCredentials(
-        Path("/nonexistent"), NodeBundle(stranger.cert_pem, ROOT.cert_pem, stranger.key_pem)
-    )
+    roots = impostor_root.cert_pem + ROOT.cert_pem
+    fake = NodeCredentials(Path("/nonexistent"), NodeBundle(stranger.cert_pem, roots, stranger.key_pem))
     async with serving(fake) as addr:
         with pytest.raises(FailedPrecondition, match="did not issue"):
             await find_manager(addr, parse_token(joinable()[1]), NOW)
@@ -294,8 +293,10 @@ async def test_a_silent_server_does_not_hang_the_joiner(monkeypatch: pytest.Monk
 
 
 async def test_a_certificate_of_a_foreign_root_completes_no_handshake() -> None:
-    foreign = bundle(Role.MANAGER, root=create_root_ca(CLUSTER, NOW))
-    stranger = NodeCredentials(Path("/x"), NodeBundle(foreign.cert_pem, ROOT.cert_pem, foreign.key_pem))
+    foreign_root = create_root_ca(CLUSTER, NOW)
+    foreign = bundle(Role.MANAGER, root=foreign_root)
+    roots = foreign_root.cert_pem + ROOT.cert_pem
+    stranger = NodeCredentials(Path("/x"), NodeBundle(foreign.cert_pem, roots, foreign.key_pem))
     async with serving(credentials()) as addr:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await who_am_i(stranger.channel(addr))
