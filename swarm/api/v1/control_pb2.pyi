@@ -60,12 +60,14 @@ class UpdateClusterRequest(_message.Message):
     def __init__(self, version: _Optional[int] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ...) -> None: ...
 
 class UpdateClusterResponse(_message.Message):
-    __slots__ = ("cluster", "unlock_key")
+    __slots__ = ("cluster", "unlock_key", "away")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     UNLOCK_KEY_FIELD_NUMBER: _ClassVar[int]
+    AWAY_FIELD_NUMBER: _ClassVar[int]
     cluster: _objects_pb2.Cluster
     unlock_key: str
-    def __init__(self, cluster: _Optional[_Union[_objects_pb2.Cluster, _Mapping]] = ..., unlock_key: _Optional[str] = ...) -> None: ...
+    away: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, cluster: _Optional[_Union[_objects_pb2.Cluster, _Mapping]] = ..., unlock_key: _Optional[str] = ..., away: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetUnlockKeyRequest(_message.Message):
     __slots__ = ("rotate",)
