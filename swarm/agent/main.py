@@ -1,6 +1,7 @@
 """The agent of one node, put together."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from swarm.agent.session import Session
 from swarm.agent.worker import Worker
 from swarm.api.v1.dispatcher_pb2 import Hello, NodeInfo, StatusReport
 from swarm.api.v1.logs_pb2 import LogSubscription
-from swarm.api.v1.types_pb2 import NodeDescription, Peer, TaskState, TaskStatus
+from swarm.api.v1.types_pb2 import NodeDescription, Peer, TaskState, TaskStatus, TlsInfo
 from swarm.clock import Clock
 from swarm.config import Settings
 from swarm.errors import NodeRemoved
@@ -66,8 +67,11 @@ class Agent:
         *,
         capabilities: Capabilities | None = None,
         dial: Dial | None = None,
+        tls_info: Callable[[], TlsInfo] | None = None,
     ) -> None:
         """`managers` returns those known at the moment; `dial` replaces mutual TLS in tests.
+
+        `tls_info` returns what the managers shall know of this node's certificate (`describe_again`).
 
         `on_node_info` hears who the managers are and which role the node has; `on_removed` is called
         once the node was removed from the cluster and everything it ran is gone.
@@ -81,6 +85,8 @@ class Agent:
         self._on_node_info = on_node_info
         self._on_removed = on_removed
         self._capabilities = capabilities
+        self._tls_info = tls_info
+        self._description_due = asyncio.Event()
         self._description = NodeDescription()
         self._applied_index = 0
         self._strangers_allowed = False
@@ -190,6 +196,10 @@ class Agent:
             self._on_removed()
         await asyncio.get_running_loop().create_future()
 
+    def describe_again(self) -> None:
+        """Tell the managers soon what this node is like: its certificate changed."""
+        self._description_due.set()
+
     # What a session does to its node.
 
     def held_ids(self) -> frozenset[str]:
@@ -251,12 +261,17 @@ class Agent:
         if self._capabilities is None:
             self._capabilities = await self._driver.probe()
         fresh = describe_node(self._settings.hostname, self._settings.engine_labels, self._capabilities)
+        if self._tls_info is not None:
+            fresh.tls_info.CopyFrom(self._tls_info())
         changed = fresh != self._description
         self._description = fresh
         return changed
 
     async def _describe_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(DESCRIBE_PERIOD_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DESCRIBE_PERIOD_S):
+                    await self._description_due.wait()
+            self._description_due.clear()
             if await self._describe():
                 self._connection.describe(self._description)
