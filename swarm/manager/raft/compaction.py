@@ -1,4 +1,8 @@
-"""When is a snapshot due, and how much of the log may then go?"""
+"""When is a snapshot due, and how much of the log may then go?
+
+A disk that fails or is full ends the member here, too, and not only in the log: going on without snapshots
+would fill the disk to the last byte, and what a failed fsync has lost would be taken for written.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 Rekeyed = Callable[[Exception | None], None]
 
-RETRY_S = 10.0  # after a snapshot that could not be written
+RETRY_S = 10.0  # after a snapshot that the state machine could not give
 
 
 def recover(journal: DurableJournal, snapshots: SnapshotStore) -> None:
@@ -105,6 +109,8 @@ class Compactor:
 
     def _written(self, result: Snapshot | Exception) -> None:
         core = self._core
+        if isinstance(result, OSError):
+            raise result
         if isinstance(result, Exception):
             log.error("raft.snapshot_failed", reason=str(result))
             self._finish(RETRY_S)
@@ -125,10 +131,10 @@ class Compactor:
 
     def _put_in_place(self, compaction: Compaction, result: Exception | None) -> None:
         core = self._core
-        if isinstance(result, Exception):
-            log.error("raft.log_compaction_failed", reason=str(result))
+        if result is not None:
             core.journal.abandon_compaction(compaction)
-        elif core.journal.finish_compaction(compaction):
+            raise result
+        if core.journal.finish_compaction(compaction):
             core.history.compact(core.journal[0][1])
 
     def _snapshots_rekeyed(self, result: Exception | None) -> None:
@@ -141,8 +147,12 @@ class Compactor:
         self._core.host.work(compaction.write, partial(self._log_rekeyed, compaction))
 
     def _log_rekeyed(self, compaction: Compaction, result: Exception | None) -> None:
-        self._put_in_place(compaction, result)
-        self._rekeyed(result)
+        try:
+            self._put_in_place(compaction, result)
+        except Exception as error:
+            self._rekeyed(error)
+            raise
+        self._rekeyed(None)
 
     def _rekeyed(self, problem: Exception | None) -> None:
         rekeying, self._rekeying = self._rekeying, []

@@ -359,21 +359,15 @@ class DurableJournal(Journal):
     def finish_compaction(self, compaction: Compaction) -> bool:
         """Put the rewritten log in place of this one, with everything that was synced meanwhile.
 
-        Returns False, and leaves the log as it is, when the rewritten one could not be completed or the log
-        was reset meanwhile.
+        Returns False, and leaves the log as it is, when the log was reset meanwhile. Raises OSError.
         """
         self.sync()
         if self._compaction is not compaction or compaction.file is None:
             self.abandon_compaction(compaction)
             return False
-        try:
-            for body in self._tail:
-                compaction.file.append(body)
-            compaction.file.sync()
-        except OSError as error:
-            log.warning("raft.log_compaction_failed", reason=str(error))
-            self.abandon_compaction(compaction)
-            return False
+        for body in self._tail:
+            compaction.file.append(body)
+        compaction.file.sync()
         self._adopt(compaction)
         del self._entries[: compaction.entries[0][1] - self._entries[0][1]]
         return True

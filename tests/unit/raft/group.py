@@ -1,10 +1,14 @@
-"""Managers in one process: real RaftNodes over real gRPC on loopback, with a list as state machine."""
+"""Managers in one process: real RaftNodes over real gRPC on loopback, with a list as state machine.
+
+With `secure=True` they hold certificates and talk mutual TLS; without, a user agent says who calls.
+"""
 
 import asyncio
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +17,29 @@ import grpc
 from swarm.api.status import ErrorInterceptor
 from swarm.api.v1.raft_pb2 import JoinRaftRequest, RaftMember
 from swarm.api.v1.raft_pb2_grpc import RaftStub
+from swarm.clock import SystemClock
 from swarm.ids import new_raft_id
 from swarm.manager.raft.config import RaftConfig
+from swarm.manager.raft.links import Dial
 from swarm.manager.raft.node import RaftNode, stored_raft_id
 from swarm.manager.raft.servicer import RaftServicer, add_to_server
 from swarm.manager.store.proposer import FrozenState
+from swarm.security.authorization import AuthorizationInterceptor, TlsCaller
+from swarm.security.certificates import (
+    KeyedCertificate,
+    create_csr,
+    create_root_ca,
+    issue_node_certificate,
+    new_key_pem,
+)
 from swarm.security.identity import Identity, Role
+from swarm.security.keyfiles import NodeBundle
+from swarm.security.tls import SERVER_OPTIONS, NodeCredentials
 from tests.unit.raft.keys import KEYS
 
 CLUSTER = "cluster-1"
+
+Listening = tuple[grpc.aio.Server, RaftServicer, int, Dial]
 
 
 class Register:
@@ -58,7 +76,7 @@ def named_by_user_agent(context: Any) -> Identity:
     return Identity(node_id, Role.MANAGER if role == "manager" else Role.WORKER, CLUSTER)
 
 
-def dial_as(node_id: str, role: str = "manager") -> Callable[[str], grpc.aio.Channel]:
+def dial_as(node_id: str, role: str = "manager") -> Dial:
     """Return a dial function whose channels belong to a node."""
     options = (
         ("grpc.primary_user_agent", f"{role}/{node_id}"),
@@ -66,6 +84,22 @@ def dial_as(node_id: str, role: str = "manager") -> Callable[[str], grpc.aio.Cha
         ("grpc.initial_reconnect_backoff_ms", 100),
     )
     return lambda addr: grpc.aio.insecure_channel(addr, options=options)
+
+
+@cache
+def _root() -> KeyedCertificate:
+    return create_root_ca(CLUSTER, SystemClock().now_ns())
+
+
+def certified(
+    node_id: str, role: Role = Role.MANAGER, root: KeyedCertificate | None = None
+) -> NodeCredentials:
+    """Return what a node of the cluster has; `root` is that of another one."""
+    key, root = new_key_pem(), root or _root()
+    certificate = issue_node_certificate(
+        root, create_csr(key), node_id=node_id, role=role, cluster_id=CLUSTER, now_ns=SystemClock().now_ns()
+    )
+    return NodeCredentials(Path("/nonexistent"), NodeBundle(certificate, root.cert_pem, key))
 
 
 @dataclass
@@ -77,6 +111,7 @@ class Manager:
     server: grpc.aio.Server
     servicer: RaftServicer
     addr: str
+    dial: Dial
     settings: dict[str, Any]
     register: Register = field(default_factory=Register)
     terms: list[int | None] = field(default_factory=list)
@@ -104,9 +139,7 @@ class Manager:
         def gone() -> None:
             self.removed = True
 
-        node = RaftNode(
-            config, self.register, dial_as(self.node_id), self.terms.append, self.fatal.append, gone
-        )
+        node = RaftNode(config, self.register, self.dial, self.terms.append, self.fatal.append, gone)
         await node.start()
         self.servicer.node = node
 
@@ -118,7 +151,7 @@ class Manager:
 
     async def join(self, leader: "Manager") -> None:
         """Join as a manager does."""
-        channel = dial_as(self.node_id)(leader.addr)
+        channel = self.dial(leader.addr)
         try:
             answer = await RaftStub(channel).Join(JoinRaftRequest(addr=self.addr))
         finally:
@@ -126,25 +159,42 @@ class Manager:
         await self.start(answer.raft_id, answer.members)
 
 
+def _listen(node_id: str) -> Listening:
+    server = grpc.aio.server(
+        interceptors=[ErrorInterceptor()], options=[("grpc.max_receive_message_length", 64 << 20)]
+    )
+    servicer = RaftServicer(find_caller=named_by_user_agent)
+    add_to_server(servicer, server)
+    return server, servicer, server.add_insecure_port("127.0.0.1:0"), dial_as(node_id)
+
+
 class Group:
     """The managers of a test."""
 
-    def __init__(self, directory: Path, **settings: Any) -> None:
+    def __init__(self, directory: Path, *, secure: bool = False, **settings: Any) -> None:
         self._directory = directory
+        self._secure = secure
         self._settings = settings
         self.managers: list[Manager] = []
 
+    def _listen_secure(self, node_id: str) -> Listening:
+        credentials = certified(node_id)
+        authorization = AuthorizationInterceptor(TlsCaller(credentials, SystemClock()))
+        server = grpc.aio.server(
+            interceptors=[ErrorInterceptor(), authorization],
+            options=SERVER_OPTIONS,
+        )
+        servicer = RaftServicer()
+        add_to_server(servicer, server)
+        port = server.add_secure_port("127.0.0.1:0", credentials.server_credentials())
+        return server, servicer, port, credentials.channel
+
     async def listen(self, node_id: str) -> Manager:
         """Return a manager that serves, but takes no part yet."""
-        server = grpc.aio.server(
-            interceptors=[ErrorInterceptor()], options=[("grpc.max_receive_message_length", 64 << 20)]
-        )
-        servicer = RaftServicer(find_caller=named_by_user_agent)
-        add_to_server(servicer, server)
-        port = server.add_insecure_port("127.0.0.1:0")
+        server, servicer, port, dial = (self._listen_secure if self._secure else _listen)(node_id)
         await server.start()
         manager = Manager(
-            node_id, self._directory / node_id, server, servicer, f"127.0.0.1:{port}", self._settings
+            node_id, self._directory / node_id, server, servicer, f"127.0.0.1:{port}", dial, self._settings
         )
         self.managers.append(manager)
         return manager
@@ -201,9 +251,11 @@ async def eventually(condition: Callable[[], bool], timeout_s: float = 10.0) -> 
 
 
 @asynccontextmanager
-async def group(directory: Path, size: int, **settings: Any) -> AsyncIterator[Group]:
+async def group(
+    directory: Path, size: int, *, secure: bool = False, **settings: Any
+) -> AsyncIterator[Group]:
     """Run a group of `size` managers."""
-    managers = Group(directory, **settings)
+    managers = Group(directory, secure=secure, **settings)
     try:
         await managers.grow(size)
         yield managers
