@@ -6,7 +6,7 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.objects_pb2 import Node
 from swarm.api.v1.types_pb2 import ManagerStatus, NodeRole, NodeState
 from swarm.cli.connect import Connection
-from swarm.errors import FailedPrecondition, NotFound, TransientError, Unavailable
+from swarm.errors import FailedPrecondition, NotFound, NotPermitted, TransientError, Unavailable
 
 POLL_S = 0.25
 PATIENCE_S = 60.0
@@ -53,8 +53,8 @@ def _reason(conn: Connection, node: Node) -> str:
         return pending(conn.control.GetNode(c.GetNodeRequest(ref=node.id)).node)
     except NotFound:
         return ""  # removed meanwhile: there is nothing to wait for
-    except FailedPrecondition as problem:
-        # The node asked is no manager: it is the one that was demoted, and knows it.
+    except (FailedPrecondition, NotPermitted) as problem:
+        # The node asked is no manager: it is the one that was demoted, and it or the leader knows it.
         itself = conn.local.Info(c.InfoRequest()).node_id == node.id
         return "" if itself and node.spec.desired_role != _MANAGER else str(problem)
     except TransientError as problem:
