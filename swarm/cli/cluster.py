@@ -1,11 +1,13 @@
 """`swarmctl init`, `join`, `join-token`, `leave`, `info`: this node and its cluster."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from swarm.api.v1 import control_pb2 as c
 from swarm.cli import names
+from swarm.cli.cluster_options import apply_options, cluster_options
 from swarm.cli.connect import connect
 
 AVAILABILITIES = click.Choice(list(names.AVAILABILITY))
@@ -26,12 +28,10 @@ def _tell_join(addr: str, token: str) -> None:
 )
 @click.option("--listen-addr", default="", help="Address to listen on (default 0.0.0.0:2377).")
 @click.option("--availability", type=AVAILABILITIES, default="active", show_default=True)
-@click.option("--task-history-limit", type=int, help="Finished tasks kept per slot (default 5).")
-@click.option("--dispatcher-heartbeat", help="How often agents must be heard (default 2.5s).")
-@click.option("--cert-expiry", help="How long node certificates are valid, e.g. 2160h.")
+@click.option("--autolock", is_flag=True, help="A manager that restarts must be given the unlock key.")
+@cluster_options
 @click.option("--ca-cert", type=click.Path(path_type=Path), help="Root certificate to use (PEM).")
 @click.option("--ca-key", type=click.Path(path_type=Path), help="Its key (PEM, no passphrase).")
-@click.option("--snapshot-interval", type=int, help="Log entries between Raft snapshots.")
 @click.option(
     "--force-new-cluster",
     is_flag=True,
@@ -39,34 +39,26 @@ def _tell_join(addr: str, token: str) -> None:
     " Services, tasks, nodes and tokens stay; the other managers become workers.",
 )
 @click.pass_obj
-def init(  # noqa: PLR0913, PLR0917  # one parameter an option
+def init(
     host: str,
+    /,
     advertise_addr: str,
     listen_addr: str,
     availability: str,
-    task_history_limit: int | None,
-    dispatcher_heartbeat: str | None,
-    cert_expiry: str | None,
     ca_cert: Path | None,
     ca_key: Path | None,
-    snapshot_interval: int | None,
     *,
     force_new_cluster: bool,
+    **given: Any,
 ) -> None:
     """Start a cluster with this node as its first manager."""
-    from swarm.cli.ca import expiry_ns, read_pem
-    from swarm.model.units import parse_duration
+    from swarm.cli.ca import read_pem
+    from swarm.cli.lock import tell_key
 
     request = c.InitRequest(advertise_addr=advertise_addr, listen_addr=listen_addr)
     request.force_new_cluster = force_new_cluster
     request.availability = names.AVAILABILITY[availability]
-    spec = request.spec
-    if task_history_limit is not None:
-        spec.task_history_limit = task_history_limit
-    if dispatcher_heartbeat is not None:
-        spec.heartbeat_period_ns = parse_duration(dispatcher_heartbeat)
-    if cert_expiry is not None:
-        spec.node_cert_expiry_ns = expiry_ns(cert_expiry)
+    apply_options(request.spec, given)
     if (ca_cert is None) != (ca_key is None):
         raise click.UsageError("--ca-cert and --ca-key belong together")
     if ca_cert is not None and ca_key is not None:
@@ -74,8 +66,6 @@ def init(  # noqa: PLR0913, PLR0917  # one parameter an option
             read_pem(ca_cert, "--ca-cert"),
             read_pem(ca_key, "--ca-key"),
         )
-    if snapshot_interval is not None:
-        spec.snapshot_interval = snapshot_interval
     with connect(host) as node:
         answer = node.local.Init(request, timeout=JOIN_TIMEOUT_S)
     if force_new_cluster:
@@ -85,6 +75,8 @@ def init(  # noqa: PLR0913, PLR0917  # one parameter an option
     click.echo("\nTo add a worker, run this on the other machine:")
     _tell_join(answer.addr, answer.worker_token)
     click.echo("To add a manager, run `swarmctl join-token manager` here and follow its instructions.")
+    if answer.unlock_key:
+        tell_key(answer.unlock_key)
 
 
 def _tell_recovery(answer: c.InitResponse) -> None:

@@ -22,6 +22,9 @@ COMMANDS = {
     "node": ("swarm.cli.node:node", "Nodes of the cluster"),
     "service": ("swarm.cli.service:service", "Services of the cluster"),
     "task": ("swarm.cli.task:task", "Tasks: what they are and what happened to them"),
+    "unlock": ("swarm.cli.lock:unlock", "Unlock this manager after a restart"),
+    "unlock-key": ("swarm.cli.lock:unlock_key", "Show or rotate the key that unlocks managers"),
+    "update": ("swarm.cli.update:update", "Change settings of the cluster"),
 }
 
 EPILOG = """\b

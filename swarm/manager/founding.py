@@ -10,6 +10,7 @@ from swarm.manager.store.transaction import Transaction
 from swarm.security.certificates import KeyedCertificate
 
 CLUSTER_NAME = "default"
+FIRST_LOCK = 1  # number of the first unlock key
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Foundation:
     certificate_expires_at_ns: int
     availability: NodeAvailability
     spec: ClusterSpec
+    unlock_key: str = field(default="", repr=False)  # when the cluster begins auto-locked
 
 
 def found_cluster(transaction: Transaction, foundation: Foundation) -> None:
@@ -36,6 +38,8 @@ def found_cluster(transaction: Transaction, foundation: Foundation) -> None:
     cluster.root_ca.key_pem = foundation.root.key_pem
     cluster.root_ca.worker_secret = foundation.worker_secret
     cluster.root_ca.manager_secret = foundation.manager_secret
+    if foundation.unlock_key:
+        cluster.unlock_key, cluster.unlock_key_version = foundation.unlock_key, FIRST_LOCK
     transaction.create(cluster)
     node = Node(id=foundation.node_id, role=NODE_ROLE_MANAGER)
     node.spec.desired_role = NODE_ROLE_MANAGER

@@ -16,6 +16,7 @@ from swarm.api.v1.images_pb2_grpc import add_ImagesServicer_to_server
 from swarm.api.v1.logs_pb2_grpc import add_LogsServicer_to_server
 from swarm.api.v1.objects_pb2 import Cluster
 from swarm.api.v1.raft_pb2 import RaftMember
+from swarm.api.v1.specs_pb2 import ClusterSpec
 from swarm.clock import Clock
 from swarm.config import Settings
 from swarm.errors import FailedPrecondition, Unavailable
@@ -33,6 +34,7 @@ from swarm.manager.founding import Foundation, found_cluster
 from swarm.manager.images.main import ManagerImages
 from swarm.manager.images.resolve import RegistryDigests
 from swarm.manager.leading import Leading, Loop
+from swarm.manager.lock import LockKeeper
 from swarm.manager.logs.broker import LogBroker
 from swarm.manager.logs.control import LogControl
 from swarm.manager.logs.servicer import LogsServicer
@@ -87,13 +89,16 @@ class Manager:
         foundation: Foundation | None = None,
         on_fatal: Callable[[str], None],
         on_removed: Callable[[], None],
+        on_exposed: Callable[[], None],
     ) -> None:
         """`foundation` is given by the node that starts a cluster.
 
-        `on_fatal(reason)` and `on_removed()` (from Raft) ask to be stopped.
+        `on_fatal(reason)` and `on_removed()` (from Raft) ask to be stopped, `on_exposed()` for a new private
+        key of the node.
         """
         self._credentials = credentials
         self._clock = clock
+        self._snapshot_interval = settings.raft_snapshot_interval
         self._listen_addr = settings.listen_addr
         self._foundation = foundation
         self._node_id = credentials.identity.node_id
@@ -126,6 +131,7 @@ class Manager:
         )
         self._live = LiveCalls()
         self._self_renewal = SelfRenewal(self.store, credentials, clock)
+        self.lock = LockKeeper(self.store, self.raft, keyring, credentials, on_exposed)
         self._server = self._make_server()
         self._running: asyncio.Task[None] | None = None
         self.knows_cluster = asyncio.Event()  # the store has the cluster object
@@ -162,6 +168,11 @@ class Manager:
         assert cluster is not None
         return cluster
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether this manager knows its cluster, and its files are sealed if the cluster wants that."""
+        return self.knows_cluster.is_set() and self.lock.settled.is_set()
+
     async def sample(self) -> ManagerSample:
         """Return the numbers for a scrape."""
         return await sample_manager(self.store.view, self.raft)
@@ -177,6 +188,7 @@ class Manager:
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_cluster(), name="manager-cluster")
+            group.create_task(self.lock.run(), name="manager-lock")
             group.create_task(RightsLoop(self.store, self._live).run(), name="manager-rights")
             group.create_task(self._self_renewal.run(), name="manager-self-renewal")
             group.create_task(self._dispatcher.run(), name="manager-dispatcher")
@@ -193,10 +205,16 @@ class Manager:
                     self._credentials.trust_roots(trusted_roots(root), root.trust_version)
                     self._credentials.trust_tokens(root.worker_secret, root.manager_secret, root.cert_pem)
                     self._live.recheck()
+                    self.raft.set_snapshot_policy(*self._snapshot_policy(cluster.spec))
                     self.knows_cluster.set()
                 with contextlib.suppress(WatchOverflow):
                     await anext(watch)
                     watch.drain()
+
+    def _snapshot_policy(self, spec: ClusterSpec) -> tuple[int, int]:
+        """Return after how many entries to take a snapshot, and how many old ones to keep for people."""
+        given = spec.HasField("snapshot_interval")
+        return spec.snapshot_interval if given else self._snapshot_interval, spec.keep_old_snapshots
 
     async def _prepare_term(self) -> None:
         foundation = self._foundation

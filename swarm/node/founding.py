@@ -1,10 +1,12 @@
 """How a machine becomes the first node of a new cluster."""
 
 from swarm.api.v1.control_pb2 import InitRequest
+from swarm.api.v1.specs_pb2 import ClusterSpec
 from swarm.clock import Clock
 from swarm.errors import InvalidArgument
 from swarm.ids import new_id
 from swarm.manager.founding import FIRST_LOCK, Foundation
+from swarm.model.validate import validate_cluster
 from swarm.security.certificates import (
     NODE_LIFETIME_FLOOR_NS,
     NODE_LIFETIME_NS,
@@ -28,6 +30,7 @@ def found(request: InitRequest, clock: Clock) -> tuple[Foundation, NodeBundle]:
     Raises InvalidArgument for a root that cannot be one, or an impossible lifetime.
     """
     spec = request.spec
+    _check(spec)
     now_ns = clock.now_ns()
     cluster_id = new_id()
     root = _root(request, cluster_id, now_ns)
@@ -60,6 +63,14 @@ def found(request: InitRequest, clock: Clock) -> tuple[Foundation, NodeBundle]:
         unlock_key=format_unlock_key(new_unlock_key(FIRST_LOCK)) if spec.autolock else "",
     )
     return foundation, NodeBundle(cert_pem, root.cert_pem, key_pem)
+
+
+def _check(spec: ClusterSpec) -> None:
+    """Raise InvalidArgument for what no cluster can have; `found` judges the lifetime itself."""
+    checked = ClusterSpec()
+    checked.CopyFrom(spec)
+    checked.ClearField("node_cert_expiry_ns")
+    validate_cluster(checked)
 
 
 def _root(request: InitRequest, cluster_id: str, now_ns: int) -> KeyedCertificate:

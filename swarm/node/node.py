@@ -26,8 +26,8 @@ from swarm.node.leaving import check_leave, leave_raft
 from swarm.node.locked import LockedNode, Opened, open_node, unlocked
 from swarm.node.machine import has_leftovers, remove_everything, wipe_membership
 from swarm.node.membership import Membership
-from swarm.node.report import health_of, info_of
 from swarm.node.moving import after_restart, settings_noted
+from swarm.node.report import health_of, info_of
 from swarm.node.sample import agent_sample
 from swarm.node.state import NodeState, forget_state, load_state, managers_of, save_state
 from swarm.node.waiting import Patience, until

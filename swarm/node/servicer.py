@@ -31,6 +31,11 @@ class LocalServicer(LocalBase):
         await self._node.leave(force=request.force)
         return control.LeaveResponse()
 
+    async def Unlock(self, request: control.UnlockRequest, context: Context) -> control.UnlockResponse:
+        """Open this node with the unlock key."""
+        await self._node.unlock(request.unlock_key)
+        return control.UnlockResponse()
+
     async def Info(self, request: control.InfoRequest, context: Context) -> control.InfoResponse:
         """Say what this node is and knows."""
         return self._node.info()

@@ -28,9 +28,14 @@ class UnlockKey:
     secret: bytes = field(repr=False)
 
 
+def new_key_bytes() -> bytes:
+    """Return the secret of a fresh key."""
+    return secrets.token_bytes(SECRET_BYTES)
+
+
 def new_unlock_key(version: int) -> UnlockKey:
-    """Return a fresh key: 256 random bits."""
-    return UnlockKey(version, secrets.token_bytes(SECRET_BYTES))
+    """Return a fresh key."""
+    return UnlockKey(version, new_key_bytes())
 
 
 def format_unlock_key(key: UnlockKey) -> str:

@@ -6,8 +6,9 @@ from swarm.manager.store.tables import copy_of
 
 
 def shown_cluster(cluster: Cluster) -> Cluster:
-    """Return the cluster without the root key and the secrets of the join tokens."""
+    """Return the cluster without the root key, the secrets of the join tokens and the unlock key."""
     shown = copy_of(cluster)
+    shown.ClearField("unlock_key")
     for field in ("key_pem", "worker_secret", "manager_secret"):
         shown.root_ca.ClearField(field)
     if shown.root_ca.HasField("rotation"):

@@ -11,7 +11,7 @@ from swarm.api.v1.objects_pb2 import Service
 from swarm.clock import Clock
 from swarm.errors import FailedPrecondition, NoQuorum
 from swarm.ids import new_id
-from swarm.manager.controlapi import ca, cluster, nodes, services, tasks
+from swarm.manager.controlapi import ca, cluster, lock, nodes, services, tasks
 from swarm.manager.controlapi.image_digest import pin_image
 from swarm.manager.controlapi.ports import Dial, ImageControl, LogControl, RaftStatus, ResolveImage
 from swarm.manager.controlapi.quorum import explain_no_quorum, has_quorum, with_manager_status
@@ -24,6 +24,7 @@ from swarm.manager.store.transaction import Transaction
 from swarm.model.validate import service_warnings, validate_service
 from swarm.security.keyfiles import NodeBundle
 from swarm.security.tokens import new_secret
+from swarm.security.unlock_key import new_key_bytes
 
 COMMIT_RESERVE_S = 1.5  # of the time for a request: what an external CA must leave for the commit
 
@@ -93,6 +94,48 @@ class ControlServicer(ControlBase):
             return control.GetClusterResponse(cluster=shown_cluster(cluster.the_cluster(self._store.view)))
 
         return await self._router.read("GetCluster", request, context, answer)
+
+    async def UpdateCluster(
+        self, request: control.UpdateClusterRequest, context: Context
+    ) -> control.UpdateClusterResponse:
+        """Give the cluster another spec; tells the unlock key when that made one."""
+        secret = new_key_bytes()
+
+        async def commit(timeout_s: float) -> control.UpdateClusterResponse:
+            before = cluster.the_cluster(self._store.view).unlock_key
+            changed = await self._update(
+                lambda transaction: lock.update_cluster(transaction, request.version, request.spec, secret),
+                timeout_s,
+            )
+            key = changed.unlock_key
+            return control.UpdateClusterResponse(
+                cluster=shown_cluster(self._store.view.cluster or changed),
+                unlock_key=key if key != before else "",
+                away=lock.managers_away(self._store.view, self._raft) if key != before else (),
+            )
+
+        return await self._router.write("UpdateCluster", request, context, commit)
+
+    async def GetUnlockKey(
+        self, request: control.GetUnlockKeyRequest, context: Context
+    ) -> control.GetUnlockKeyResponse:
+        """Return the unlock key, a new one if asked to rotate it; managers seal their files with it."""
+        if not request.rotate:
+            return await self._router.read("GetUnlockKey", request, context, self._unlock_key)
+        secret = new_key_bytes()
+
+        async def commit(timeout_s: float) -> control.GetUnlockKeyResponse:
+            key = await self._update(
+                lambda transaction: lock.rotate_unlock_key(transaction, secret), timeout_s
+            )
+            away = lock.managers_away(self._store.view, self._raft)
+            return control.GetUnlockKeyResponse(unlock_key=key, away=away)
+
+        return await self._router.write("GetUnlockKey", request, context, commit)
+
+    def _unlock_key(self) -> control.GetUnlockKeyResponse:
+        key = lock.unlock_key(cluster.the_cluster(self._store.view))
+        return control.GetUnlockKeyResponse(unlock_key=key)
 
     async def GetJoinTokens(
         self, request: control.GetJoinTokensRequest, context: Context

@@ -1,0 +1,53 @@
+"""Options that say how a cluster behaves: for `swarmctl init` and `swarmctl update`."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from swarm.api.v1.specs_pb2 import ClusterSpec
+from swarm.cli.ca import expiry_ns
+from swarm.errors import InvalidArgument
+from swarm.model.units import parse_duration
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--task-history-limit", type=int, help="Finished tasks kept per slot (default 5)."),
+    click.option("--dispatcher-heartbeat", help="How often agents must be heard (default 2.5s)."),
+    click.option("--cert-expiry", help="How long node certificates are valid, e.g. 2160h."),
+    click.option("--snapshot-interval", type=click.IntRange(1), help="Log entries between Raft snapshots."),
+    click.option(
+        "--max-snapshots", type=click.IntRange(0), help="Old Raft snapshots kept beside those needed."
+    ),
+)
+
+
+def cluster_options(command: Command) -> Command:
+    """Add the options to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def apply_options(spec: ClusterSpec, given: dict[str, Any]) -> None:
+    """Write what was given into `spec`; None was not. Raises InvalidArgument."""
+    if given.get("autolock") is not None:
+        spec.autolock = given["autolock"]
+    if given.get("task_history_limit") is not None:
+        spec.task_history_limit = given["task_history_limit"]
+    if given.get("dispatcher_heartbeat") is not None:
+        spec.heartbeat_period_ns = _heartbeat(given["dispatcher_heartbeat"])
+    if given.get("cert_expiry") is not None:
+        spec.node_cert_expiry_ns = expiry_ns(given["cert_expiry"])
+    if given.get("snapshot_interval") is not None:
+        spec.snapshot_interval = given["snapshot_interval"]
+    if given.get("max_snapshots") is not None:
+        spec.keep_old_snapshots = given["max_snapshots"]
+
+
+def _heartbeat(text: str) -> int:
+    value = parse_duration(text)
+    if value <= 0:
+        raise InvalidArgument(f'--dispatcher-heartbeat "{text}": it must be longer than 0')
+    return value
