@@ -119,16 +119,21 @@ class DevCluster:
             raise FailedPrecondition(f"{name} is not running")
         processes.send(pid, number, _STOP_TIMEOUT_S)
 
-    def start(self, name: str, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Start a node's daemon again and return when it answers."""
+    def start(self, *names: str, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Start the daemons of these nodes again, all at once, and return when they answer."""
         from swarm.dev import client
 
-        node = self.node(name)
-        if node.name in processes.find(self.plan):
-            raise FailedPrecondition(f"{name} is running")
+        nodes = [self.node(name) for name in names]
+        running = processes.find(self.plan)
+        for node in nodes:
+            if node.name in running:
+                raise FailedPrecondition(f"{node.name} is running")
         self._wire()
-        processes.start(self.plan, node)
-        client.wait_for_socket(node, time.monotonic() + timeout_s, self._check_alive)
+        for node in nodes:
+            processes.start(self.plan, node)
+        deadline = time.monotonic() + timeout_s
+        for node in nodes:
+            client.wait_for_socket(node, deadline, self._check_alive)
 
     def partition(self, names: Sequence[str]) -> None:
         """Cut nodes off from all others, and from the world; among themselves they stay connected."""

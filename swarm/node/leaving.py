@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 LEAVE_TIMEOUT_S = 10.0
 TRANSFER_TIMEOUT_S = 5.0
+RETRY_S = 0.1
 
 
 def explain_manager_leave(managers: int, reachable: int) -> str:
@@ -45,12 +46,20 @@ async def leave_raft(manager: "Manager", credentials: NodeCredentials) -> None:
     members = [item for item in manager.raft.members if item.raft_id != manager.raft.raft_id]
     if not members:
         return
+    reason = "no answer in time"
     try:
         async with asyncio.timeout(LEAVE_TIMEOUT_S):
-            await _leave(manager, credentials)
-    except (SwarmError, TimeoutError) as error:
+            while True:
+                try:
+                    await _leave(manager, credentials)
+                except SwarmError as error:  # leadership may be changing hands: then the next try does it
+                    reason = str(error)
+                else:
+                    return
+                await asyncio.sleep(RETRY_S)
+    except TimeoutError:
         # The others see a member that does not answer; an operator removes its node.
-        log.warning("node.raft_not_left", reason=str(error) or "no answer in time")
+        log.warning("node.raft_not_left", reason=reason)
 
 
 async def _leave(manager: "Manager", credentials: NodeCredentials) -> None:
