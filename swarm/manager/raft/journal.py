@@ -10,8 +10,9 @@ import contextlib
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
-from typing import overload
+from typing import NamedTuple, overload
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -31,8 +32,44 @@ NAME = "log"
 _NEW_PREFIX = "log.new."
 
 _RECORD = struct.Struct("<BQQI")  # type, two numbers, length of the payload
-_BASE, _ENTRY, _TRUNCATE, _HARDSTATE, _COMMIT = 1, 2, 3, 4, 5
 _COPY_BYTES = 1024 * 1024
+
+
+class Record(NamedTuple):
+    """One record of a frame; what the two numbers are depends on its kind."""
+
+    kind: "RecordKind"
+    first: int
+    second: int
+    payload: bytes
+
+
+class RecordKind(IntEnum):
+    """What a record says."""
+
+    BASE = 1  # whose log it is; first and last index of its first writing
+    ENTRY = 2  # index, term
+    TRUNCATE = 3  # the entries from this index on are cut off
+    HARDSTATE = 4  # term, whether there was a vote
+    COMMIT = 5  # index
+
+
+def records_of(body: bytes) -> Iterator[Record]:
+    """Yield the records of a frame; raises ValueError for what is none."""
+    position = 0
+    while position < len(body):
+        if position + _RECORD.size > len(body):
+            raise ValueError("a record is too short")
+        kind, first, second, length = _RECORD.unpack_from(body, position)
+        position += _RECORD.size + length
+        if position > len(body):
+            raise ValueError("a record is longer than its frame")
+        if kind not in _KINDS:
+            raise ValueError(f"a record of the unknown type {kind}")
+        yield Record(RecordKind(kind), first, second, body[position - length : position])
+
+
+_KINDS = frozenset(RecordKind)
 
 
 def _record(kind: int, first: int = 0, second: int = 0, payload: bytes = b"") -> bytes:
@@ -40,7 +77,7 @@ def _record(kind: int, first: int = 0, second: int = 0, payload: bytes = b"") ->
 
 
 def _hardstate(term: int, vote: str | None) -> bytes:
-    return _record(_HARDSTATE, term, int(vote is not None), (vote or "").encode())
+    return _record(RecordKind.HARDSTATE, term, int(vote is not None), (vote or "").encode())
 
 
 def _damage(path: Path, offset: int, reason: str) -> InvariantBroken:
@@ -75,16 +112,18 @@ class Compaction:
         self.file.sync()
 
     def _bodies(self) -> Iterator[bytes]:
-        first = _record(_BASE, self.entries[0][1], self.entries[-1][1], self.base.SerializeToString())
+        first = _record(
+            RecordKind.BASE, self.entries[0][1], self.entries[-1][1], self.base.SerializeToString()
+        )
         records = [first, _hardstate(self.term, self.vote)]
         size = 0
         for command, index, term in self.entries:
-            records.append(_record(_ENTRY, index, term, command))
+            records.append(_record(RecordKind.ENTRY, index, term, command))
             size += len(command)
             if size >= _COPY_BYTES:
                 yield b"".join(records)
                 records, size = [], 0
-        records.append(_record(_COMMIT, self.commit))
+        records.append(_record(RecordKind.COMMIT, self.commit))
         yield b"".join(records)
 
     def put_in_place(self) -> SealedFile:
@@ -163,7 +202,7 @@ class DurableJournal(Journal):
         kind, _, _, length = _RECORD.unpack_from(body.ljust(_RECORD.size, b"\0"))
         with contextlib.suppress(DecodeError):
             owner = RaftLogBase.FromString(body[_RECORD.size : _RECORD.size + length])
-            if kind == _BASE and owner.raft_id:
+            if kind == RecordKind.BASE and owner.raft_id:
                 return owner
         raise _damage(file.path, 0, "it does not say whose it is")
 
@@ -224,40 +263,33 @@ class DurableJournal(Journal):
         return _damage(self._file.path, offset, reason)
 
     def _replay(self, body: bytes, offset: int) -> None:
-        position = 0
-        while position < len(body):
-            if position + _RECORD.size > len(body):
-                raise self._damaged(offset, "a record is too short")
-            kind, first, second, length = _RECORD.unpack_from(body, position)
-            position += _RECORD.size
-            payload = body[position : position + length]
-            position += length
-            if position > len(body):
-                raise self._damaged(offset, "a record is longer than its frame")
-            self._replay_record(kind, first, second, payload, offset)
+        try:
+            for record in records_of(body):
+                self._replay_record(record, offset)
+        except ValueError as error:
+            raise self._damaged(offset, str(error)) from error
 
-    def _replay_record(self, kind: int, first: int, second: int, payload: bytes, offset: int) -> None:
-        if kind == _ENTRY:
+    def _replay_record(self, record: Record, offset: int) -> None:
+        kind, first, second, payload = record
+        if kind == RecordKind.ENTRY:
             if not self._base_message.raft_id or (self._entries and first != self._entries[-1][1] + 1):
                 raise self._damaged(offset, f"entry {first} does not follow the one before it")
             self._entries.append((payload, first, second))
             self._highest = max(self._highest, first)
-        elif kind == _TRUNCATE:
+        elif kind == RecordKind.TRUNCATE:
             if not self._entries or first <= self._entries[0][1]:
                 raise self._damaged(offset, "it cuts its own first entry")
             del self._entries[first - self._entries[0][1] :]
-        elif kind == _HARDSTATE:
+        elif kind == RecordKind.HARDSTATE:
             self._term, self._vote = first, payload.decode() if second else None
-        elif kind == _COMMIT:
+        elif kind == RecordKind.COMMIT:
             self._commit = self._written_commit = first
-        elif kind == _BASE:
+        else:
             try:
                 self._base_message = RaftLogBase.FromString(payload)
             except DecodeError as error:
                 raise self._damaged(offset, "its first record cannot be read") from error
             self._promised = second
-        else:
-            raise self._damaged(offset, f"a record of the unknown type {kind}")
 
     # Writing: records are collected, and one sync makes them durable together.
 
@@ -273,7 +305,7 @@ class DurableJournal(Journal):
         if not self._pending:
             return
         if self._commit != self._written_commit:
-            self._pending.append(_record(_COMMIT, self._commit))
+            self._pending.append(_record(RecordKind.COMMIT, self._commit))
         body = b"".join(self._pending)
         try:
             self._file.append(body)
@@ -292,7 +324,7 @@ class DurableJournal(Journal):
         if idx != self._entries[-1][1] + 1:
             raise InvariantBroken(f"entry {idx} was appended after {self._entries[-1][1]}")
         self._entries.append((command, idx, term))
-        self._pending.append(_record(_ENTRY, idx, term, command))
+        self._pending.append(_record(RecordKind.ENTRY, idx, term, command))
         self.appended_bytes += len(command)
 
     def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803  # pysyncobj's name
@@ -300,7 +332,7 @@ class DurableJournal(Journal):
         if entryFrom < 1:
             raise InvariantBroken("the first entry of the log cannot be cut")
         if entryFrom < len(self._entries):
-            self._pending.append(_record(_TRUNCATE, self._entries[entryFrom][1]))
+            self._pending.append(_record(RecordKind.TRUNCATE, self._entries[entryFrom][1]))
             del self._entries[entryFrom:]
             self.synced_index = min(self.synced_index, self._entries[-1][1])
 
@@ -317,7 +349,7 @@ class DurableJournal(Journal):
     def onOneSecondTimer(self) -> None:  # noqa: N802
         """Write the commit index if it has moved."""
         if self._commit != self._written_commit and not self._pending:
-            self._pending.append(_record(_COMMIT, self._commit))
+            self._pending.append(_record(RecordKind.COMMIT, self._commit))
 
     # Reading.
 
