@@ -35,6 +35,9 @@ WATCHERS_MAX = 128  # at one manager; each may hold a queue and one message
 QUEUE_EVENTS = (
     4096  # waiting for one reader, who is then cut off; less than the history that it may resume from
 )
+# Waiting for one reader, who is then cut off: less than the history, so that it may go on where it was.
+QUEUE_EVENTS = 4096
+QUEUE_BYTES = 4 * 1024 * 1024
 BOOKMARK_S = 5.0  # a quiet stream tells so often how far it is
 WAIT_VERSION_S = 10.0  # for this manager to reach the version that another one has sent
 PIECE_OBJECTS = 500  # of the initial state, in one message
@@ -146,7 +149,9 @@ class Watches:
 
     async def _stream(self, wanted: Wanted, stream: StreamContext) -> SwarmError:
         """Send until something ends it; return what."""
-        with self._store.watch(*wanted.kinds, limit=QUEUE_EVENTS, after=wanted.resume) as watch:
+        with self._store.watch(
+            *wanted.kinds, limit=QUEUE_EVENTS, limit_bytes=QUEUE_BYTES, after=wanted.resume
+        ) as watch:
             version = self._store.version if wanted.resume is None else wanted.resume
             objects = self._objects(wanted) if wanted.initial else ()
             ends = [

@@ -38,6 +38,7 @@ class Commit:
     index: int
     events: tuple[Event, ...]
     at_ns: int = 0  # the clock of the manager that proposed it, nanoseconds since the epoch
+    size_bytes: int = 0  # its share of the entry
 
 
 class History:
@@ -46,24 +47,24 @@ class History:
     def __init__(self, events_max: int = HISTORY_EVENTS, bytes_max: int = HISTORY_BYTES) -> None:
         self.version = 0  # of the newest entry, whether it changed anything or not
         self.floor = 0  # the oldest version to go on from: every commit after it is here
-        self._commits: deque[tuple[Commit, int]] = deque()
+        self._commits: deque[Commit] = deque()
         self._events = 0
         self._bytes = 0
         self._events_max = events_max
         self._bytes_max = bytes_max
 
-    def append(self, commit: Commit, size_bytes: int) -> None:
-        """Add the newest commit, `size_bytes` long in the log."""
+    def append(self, commit: Commit) -> None:
+        """Add the newest commit."""
         self.version = commit.index
         if not commit.events:
             return
-        self._commits.append((commit, size_bytes))
+        self._commits.append(commit)
         self._events += len(commit.events)
-        self._bytes += size_bytes
+        self._bytes += commit.size_bytes
         while self._events > self._events_max or self._bytes > self._bytes_max:
-            oldest, size = self._commits.popleft()
+            oldest = self._commits.popleft()
             self._events -= len(oldest.events)
-            self._bytes -= size
+            self._bytes -= oldest.size_bytes
             self.floor = oldest.index
 
     def restart(self, version: int) -> None:
@@ -80,4 +81,4 @@ class History:
                 f"is {self.floor}, the newest {self.version}. List the objects again, and watch from the "
                 "version of that list"
             )
-        return [commit for commit, _ in self._commits if commit.index > version]
+        return [commit for commit in self._commits if commit.index > version]

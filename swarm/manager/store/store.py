@@ -31,7 +31,7 @@ from swarm.manager.store.apply import Outcome, State, apply_entry
 from swarm.manager.store.proposer import FrozenState, Proposer, StateMachine
 from swarm.manager.store.tables import KINDS, Kind, Object, ReadView, unwrap, wrap
 from swarm.manager.store.transaction import PENDING_VERSION, Overlay, Transaction, encode
-from swarm.manager.store.watch import QUEUE_LIMIT, Commit, Watch, WatchHub
+from swarm.manager.store.watch import QUEUE_BYTES, QUEUE_LIMIT, Commit, Watch, WatchHub
 
 log = structlog.get_logger(__name__)
 
@@ -126,13 +126,19 @@ class Store(StateMachine):
         """Index of the newest entry applied: the same at the same state on every manager."""
         return self._hub.history.version
 
-    def watch(self, *kinds: Kind, limit: int = QUEUE_LIMIT, after: int | None = None) -> Watch:
+    def watch(
+        self,
+        *kinds: Kind,
+        limit: int = QUEUE_LIMIT,
+        limit_bytes: int = QUEUE_BYTES,
+        after: int | None = None,
+    ) -> Watch:
         """Return a subscription to commits that touch these kinds, without any: all of them.
 
         It begins now, or with the first commit after a version. The watcher is told to resync when more than
-        `limit` events wait.
+        `limit` events wait, or more than `limit_bytes`.
         """
-        return Watch(self._hub, frozenset(kinds), limit, after)
+        return Watch(self._hub, frozenset(kinds), limit, limit_bytes, after)
 
     async def wait_applied(self, index: int) -> None:
         """Wait until the entry at `index` is applied here."""
@@ -291,7 +297,7 @@ class Store(StateMachine):
         ):
             self._outcome = outcome
         if not outcome.repeated:
-            self._hub.publish(Commit(index, outcome.events, nanoseconds(parsed.at)), len(entry))
+            self._hub.publish(Commit(index, outcome.events, nanoseconds(parsed.at), len(entry)))
         self._wake_waiting()
 
     def freeze(self) -> FrozenState:

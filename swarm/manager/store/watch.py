@@ -14,6 +14,7 @@ __all__ = ["Action", "Commit", "Event", "Watch", "WatchHub", "WatchOverflow"]
 
 # A watcher this far behind reads the state anew sooner than it works off its queue.
 QUEUE_LIMIT = 20_000  # events
+QUEUE_BYTES = 64 * 1024 * 1024  # of entries as they were committed
 
 
 class WatchOverflow(TransientError):
@@ -33,15 +34,18 @@ class Watch:
         hub: "WatchHub",
         kinds: frozenset[Kind],
         limit: int = QUEUE_LIMIT,
+        limit_bytes: int = QUEUE_BYTES,
         after: int | None = None,
     ) -> None:
         self._hub = hub
         self._kinds = kinds
         self._limit = limit
+        self._limit_bytes = limit_bytes
         self._after = after
         self._seen = 0  # version of the newest commit offered
         self._commits: deque[Commit] = deque()
         self._waiting_events = 0
+        self._waiting_bytes = 0
         self.overflow_reason = ""  # why commits were missed, when they last were
         self._overflowed = asyncio.Event()
         self._wake = asyncio.Event()
@@ -73,6 +77,7 @@ class Watch:
         self._raise_overflow()
         commit = self._commits.popleft()
         self._waiting_events -= len(commit.events)
+        self._waiting_bytes -= commit.size_bytes
         return commit
 
     def drain(self) -> list[Commit]:
@@ -80,7 +85,7 @@ class Watch:
         self._raise_overflow()
         waiting = list(self._commits)
         self._commits.clear()
-        self._waiting_events = 0
+        self._waiting_events = self._waiting_bytes = 0
         return waiting
 
     @property
@@ -100,25 +105,31 @@ class Watch:
         """Take a commit from the store."""
         if commit.index <= self._seen or self._overflowed.is_set():
             return
-        waiting = self._waiting_events
+        waited = bool(self._commits)  # a reader that keeps up gets a commit of any size
         self._take(commit)
-        if waiting and self._waiting_events > self._limit:
+        if waited and self._waiting_events > self._limit:
             self.overflow(f"more than {self._limit} changes waited to be read")
+        elif waited and self._waiting_bytes > self._limit_bytes:
+            self.overflow(f"changes of more than {self._limit_bytes} bytes waited to be read")
 
     def _take(self, commit: Commit) -> None:
         self._seen = commit.index
         events = commit.events
         if self._kinds:
             events = tuple(event for event in events if type(event.object) in self._kinds)
-        if events:
-            self._commits.append(replace(commit, events=events))
-            self._waiting_events += len(events)
-            self._wake.set()
+        if not events:
+            return
+        size_bytes = commit.size_bytes * len(events) // len(commit.events)
+        self._commits.append(replace(commit, events=events, size_bytes=size_bytes))
+        self._waiting_events += len(events)
+        self._waiting_bytes += size_bytes
+        self._wake.set()
 
     def overflow(self, reason: str) -> None:
         """Drop everything and make the reader resync."""
         self._commits.clear()
         self._waiting_events = 0
+        self._waiting_bytes = 0
         self.overflow_reason = reason
         self._overflowed.set()
         self._wake.set()
@@ -146,9 +157,9 @@ class WatchHub:
         """Stop offering commits to `watch`."""
         self._watches.pop(watch, None)
 
-    def publish(self, commit: Commit, size_bytes: int) -> None:
-        """Keep a commit, `size_bytes` long in the log, and offer it to every watcher."""
-        self.history.append(commit, size_bytes)
+    def publish(self, commit: Commit) -> None:
+        """Keep a commit and offer it to every watcher."""
+        self.history.append(commit)
         if commit.events:
             for watch in self._watches:
                 watch.offer(commit)

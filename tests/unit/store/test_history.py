@@ -15,8 +15,9 @@ from swarm.manager.store.testing import LocalProposer, ManualClock, store_with
 from swarm.manager.store.watch import WatchOverflow
 
 
-def commit(index: int, events: int = 1) -> Commit:
-    return Commit(index, tuple(Event(Action.CREATE, Task(id=f"t{index}.{n}"), None) for n in range(events)))
+def commit(index: int, events: int = 1, size: int = 1) -> Commit:
+    told = tuple(Event(Action.CREATE, Task(id=f"t{index}.{n}"), None) for n in range(events))
+    return Commit(index, told, size_bytes=size)
 
 
 def indexes(commits: list[Commit]) -> list[int]:
@@ -26,7 +27,7 @@ def indexes(commits: list[Commit]) -> list[int]:
 def test_what_is_kept_can_be_gone_on_from():
     history = History()
     for index in (3, 5, 9):
-        history.append(commit(index), 10)
+        history.append(commit(index, size=10))
     assert indexes(history.after(0)) == [3, 5, 9]
     assert indexes(history.after(3)) == indexes(history.after(4)) == [5, 9]
     assert history.after(9) == history.after(10) == []
@@ -35,7 +36,7 @@ def test_what_is_kept_can_be_gone_on_from():
 def test_the_number_of_events_is_bounded():
     history = History(events_max=5)
     for index in (1, 2, 3):
-        history.append(commit(index, 2), 1)
+        history.append(commit(index, 2))
     assert history.floor == 1
     assert indexes(history.after(1)) == [2, 3]
     with pytest.raises(
@@ -47,18 +48,18 @@ def test_the_number_of_events_is_bounded():
 def test_the_bytes_are_bounded():
     history = History(bytes_max=100)
     for index in (1, 2, 3):
-        history.append(commit(index), 60)
+        history.append(commit(index, size=60))
     assert (history.floor, indexes(history.after(2))) == (2, [3])
-    history.append(commit(4), 101)
+    history.append(commit(4, size=101))
     assert history.floor == 4
     assert history.after(4) == []
 
 
 def test_entries_that_changed_nothing_move_the_version_and_cost_nothing():
     history = History(events_max=1)
-    history.append(commit(1), 1)
+    history.append(commit(1))
     for index in range(2, 50):
-        history.append(commit(index, 0), 1000)
+        history.append(commit(index, 0, 1000))
     assert (history.version, history.floor, indexes(history.after(0))) == (49, 0, [1])
 
 
@@ -71,7 +72,7 @@ def test_a_resumed_reader_hears_all_the_rest_or_is_refused(steps, events_max, by
     history, everything, index = History(events_max, bytes_max), [], 0
     for gap, events, size in steps:
         index += gap
-        history.append(commit(index, events), size)
+        history.append(commit(index, events, size))
         everything += [index] if events else []
     for version in range(index + 2):
         wanted = [at for at in everything if at > version]
@@ -194,6 +195,34 @@ async def test_falling_behind_is_noticed_by_those_who_wait_for_it_and_says_why()
         with pytest.raises(WatchOverflow, match="more than 2 changes waited"):
             await anext(slow)
         assert len(quick.drain()) == 4
+
+
+async def test_what_waits_is_bounded_in_bytes_too_and_counted_by_what_is_watched():
+    store = store_with()
+
+    def create_two(name: str):
+        def fn(tx):
+            for kind in (Service, Task):
+                obj = kind(id=name)
+                obj.spec.CopyFrom(kind.DESCRIPTOR.fields_by_name["spec"].message_type._concrete_class())
+                if kind is Service:
+                    obj.spec.annotations.name = name
+                    obj.spec.annotations.labels["pad"] = "x" * 1000
+                tx.create(obj)
+
+        return fn
+
+    with store.watch(limit_bytes=2600) as all_kinds, store.watch(Task, limit_bytes=2600) as tasks:
+        for name in "abc":
+            await store.update(create_two(name))
+        with pytest.raises(WatchOverflow, match="more than 2600 bytes"):
+            all_kinds.drain()
+        assert len(tasks.drain()) == 3
+    with store.watch(limit_bytes=10) as lone:
+        await store.update(create_two("d"))
+        assert len(lone.drain()) == 1
+        await store.update(create_two("e"))
+        assert len(lone.drain()) == 1
 
 
 async def test_a_repeated_entry_is_no_news():
