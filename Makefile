@@ -5,7 +5,7 @@ BOOTSTRAP := $(PYTHON) deploy/bootstrap.py
 PATHS := swarm tests tools deploy examples bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test check unit simulate integration proto bench clean
+.PHONY: help setup demo demo-down install test check unit simulate integration proto bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ demo: ## start a cluster on this machine and run a service on it
 
 demo-down: ## remove the cluster of `make demo`
 	@$(BIN)/swarmctl dev down
+
+install: ## install swarm on this machine, as a service (root)
+	@$(BOOTSTRAP) install
 
 test: check ## run every check and every test
 	@$(BIN)/python -m pytest

@@ -2,8 +2,8 @@
 """Install what is missing to run (`bootstrap.py run`) or to develop and test (`bootstrap.py test`).
 
 Makes the virtual environment .venv with this project in it, and as root installs programs of the operating
-system. Says what it does, does nothing twice, and takes no time when nothing is missing. Standard library
-only; Python 3.11 or newer.
+system. `bootstrap.py install` installs swarm on this machine for good, as a service. Says what it does, does
+nothing twice, and takes no time when nothing is missing. Standard library only; Python 3.11 or newer.
 """
 
 import hashlib
@@ -32,21 +32,27 @@ TEST_PROGRAMS = {
     "docker-registry": "docker-registry",
     "ip": "iproute2",
     "iptables": "iptables",
+    "systemd-analyze": "systemd",
+    "vagrant": "vagrant",
 }
+PROGRAMS = {"run": RUN_PROGRAMS, "test": TEST_PROGRAMS, "install": RUN_PROGRAMS}
 
 
 def main() -> int:
     """Install for the level named on the command line; return the exit code."""
     level = sys.argv[1] if len(sys.argv) > 1 else ""
-    if level not in ("run", "test"):
+    if level not in PROGRAMS:
         sys.stderr.write(__doc__)
         return 2
     if sys.version_info < OLDEST:
         say(f"Python {OLDEST[0]}.{OLDEST[1]} or newer is needed; this is {sys.version}")
         return 1
     try:
-        install_programs(RUN_PROGRAMS if level == "run" else TEST_PROGRAMS)
-        install_project(level)
+        install_programs(PROGRAMS[level])
+        if level == "install":
+            install_service()
+        else:
+            install_project(level)
     except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
         say(str(error))
         return 1
@@ -93,7 +99,7 @@ def install_project(level: str) -> None:
     stamps = [VENV / f".installed-{name}" for name in ("run", "test")[("run", "test").index(level) :]]
     if PYTHON.exists() and any(read(stamp) == fingerprint(stamp.name[11:]) for stamp in stamps):
         return
-    make_environment()
+    make_environment(VENV)
     say("installing Python packages")
     # pip knows dependency groups since 25.1; Debian 12 brings 23.0.
     run(PYTHON, "-m", "pip", "install", "-q", "--upgrade", "pip>=25.1")
@@ -108,33 +114,43 @@ def fingerprint(level: str) -> str:
     return hashlib.sha256(project + f"{level} {sys.version} {ROOT}".encode()).hexdigest()
 
 
-def make_environment() -> None:
-    """Make the virtual environment with pip in it; replaces one whose Python is gone."""
-    if PYTHON.exists() and run(PYTHON, "-m", "pip", "--version", check=False, quiet=True) == 0:
+def install_service() -> None:
+    """Install swarm on this machine."""
+    sys.path.insert(0, str(ROOT / "deploy"))
+    import install
+
+    install.install(run, say, make_environment)
+
+
+def make_environment(venv: Path) -> None:
+    """Make a virtual environment with pip in it; replaces one whose Python is gone."""
+    python = venv / "bin" / "python"
+    if python.exists() and run(python, "-m", "pip", "--version", check=False, quiet=True) == 0:
         return
-    say(f"making the virtual environment {VENV.name}")
-    shutil.rmtree(VENV, ignore_errors=True)
+    say(f"making the virtual environment {venv.name}")
+    shutil.rmtree(venv, ignore_errors=True)
     if importlib.util.find_spec("ensurepip") is None and os.geteuid() == 0:
         apt_install(["python3-venv"])
         importlib.invalidate_caches()
     if importlib.util.find_spec("ensurepip") is not None:
-        run(sys.executable, "-m", "venv", VENV)
+        run(sys.executable, "-m", "venv", venv)
         return
     # Debian keeps ensurepip in a package of its own, which only root can install.
-    run(sys.executable, "-m", "venv", "--without-pip", VENV)
-    fetch_pip()
+    run(sys.executable, "-m", "venv", "--without-pip", venv)
+    fetch_pip(venv)
 
 
-def fetch_pip() -> None:
-    """Put pip into the virtual environment: with the system's pip, else from the package index itself."""
+def fetch_pip(venv: Path) -> None:
+    """Put pip into a virtual environment: with the system's pip, else from the package index itself."""
+    python = venv / "bin" / "python"
     if run(sys.executable, "-m", "pip", "--version", check=False, quiet=True) == 0:
-        run(sys.executable, "-m", "pip", "--python", PYTHON, "install", "-q", "pip>=25.1")
+        run(sys.executable, "-m", "pip", "--python", python, "install", "-q", "pip>=25.1")
         return
     sys.path.insert(0, str(ROOT / "deploy"))
     import pip_download
 
-    wheel = pip_download.download(VENV)
-    run(PYTHON, f"{wheel}/pip", "install", "-q", "--no-index", wheel)
+    wheel = pip_download.download(venv)
+    run(python, f"{wheel}/pip", "install", "-q", "--no-index", wheel)
     wheel.unlink()
 
 

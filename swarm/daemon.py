@@ -111,11 +111,13 @@ async def _serve(settings: Settings) -> None:
 
     from swarm.clock import SystemClock
     from swarm.node.node import Node, swarm_version
+    from swarm.service_manager import ServiceManager
 
     log = structlog.get_logger("swarm.daemon")
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    service_manager = ServiceManager()
     metrics = functools.cache(_make_metrics)
     node = Node(settings, SystemClock(), metrics)
     async with contextlib.AsyncExitStack() as stack:
@@ -126,10 +128,12 @@ async def _serve(settings: Settings) -> None:
         log.info(
             "daemon.started", version=swarm_version(), pid=os.getpid(), state_dir=str(settings.state_dir)
         )
+        service_manager.tell("READY=1")
         broken = asyncio.create_task(node.wait_broken(), name="node-broken")
         stopped = asyncio.create_task(stopping.wait(), name="daemon-stopping")
         await asyncio.wait({broken, stopped}, return_when=asyncio.FIRST_COMPLETED)
         log.info("daemon.stopping")
+        service_manager.tell("STOPPING=1")
         node.end_streams()
         if broken.done():
             broken.result()
