@@ -64,8 +64,8 @@ class Forwarder:
             self._addr, self._channel = addr, self._dial(addr)
         channel = self._channel
         try:
-            await asyncio.wait_for(channel.channel_ready(), min(timeout_s, CONNECT_S))
-        except (TimeoutError, grpc.aio.UsageError) as error:
+            await asyncio.wait_for(_until_ready(channel), min(timeout_s, CONNECT_S))
+        except (TimeoutError, NotSent, grpc.aio.UsageError) as error:
             # Dial again next time: with new credentials, if they were the reason.
             if channel is self._channel:
                 self._drop()
@@ -96,3 +96,13 @@ class Forwarder:
             closing = asyncio.create_task(channel.close(grace=5.0))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
+
+
+async def _until_ready(channel: grpc.aio.Channel) -> None:
+    """Raise NotSent at the first refusal: a manager whose daemon is gone is not waited for."""
+    state = channel.get_state(try_to_connect=True)
+    while state is not grpc.ChannelConnectivity.READY:
+        if state in (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN):
+            raise NotSent
+        await channel.wait_for_state_change(state)
+        state = channel.get_state(try_to_connect=True)

@@ -132,11 +132,11 @@ class Client:
             service = (await call).service
         except grpc.aio.AioRpcError as error:
             failure = from_rpc_error(error)
-            if _is_explained(failure) or await _is_stale(call):
+            if _is_explained(failure) or await is_stale(call):
                 return False
             raise failure from error
         end = time.monotonic()
-        if await _is_stale(call):
+        if await is_stale(call):
             self._log.stale_reads += 1
             return False
         self._known[key] = service
@@ -200,5 +200,6 @@ def _is_explained(error: SwarmError) -> bool:
     return isinstance(error, TransientError) or type(error) is SwarmError
 
 
-async def _is_stale(call: Any) -> bool:
+async def is_stale(call: Any) -> bool:
+    """Whether the manager that answered could not ask a majority."""
     return any(pair[0] == STALE_KEY for pair in await call.trailing_metadata() or ())

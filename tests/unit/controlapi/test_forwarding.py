@@ -13,6 +13,7 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.control_pb2_grpc import ControlStub, add_ControlServicer_to_server
 from swarm.clock import SystemClock
 from swarm.errors import NameConflict, NoQuorum, NotFound, OutcomeUnknown, SwarmError
+from swarm.manager.controlapi import forward
 from swarm.manager.controlapi.forward import STALE_KEY
 from swarm.manager.controlapi.servicer import ControlServicer
 from swarm.manager.store.store import Store
@@ -148,6 +149,16 @@ async def test_a_dead_leader_is_waited_out():
         listed = await follower.stub.ListServices(c.ListServicesRequest())
         assert len(listed.services) == 2
         assert time.monotonic() - started < 4
+
+
+async def test_a_leader_that_refuses_connections_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(forward, "CONNECT_S", 60.0)
+    async with managers() as everybody:
+        leader, follower, _ = everybody
+        await leader.server.stop(None)
+        asyncio.get_running_loop().call_later(0.1, elect, everybody, "r3")
+        await create(follower, "one")
+        await create(follower, "two")
 
 
 async def test_a_write_cut_off_while_the_leader_works_on_it_is_of_unknown_outcome_and_not_repeated():

@@ -1,0 +1,39 @@
+"""All managers lose their power at one moment: what was acknowledged is there afterwards."""
+
+import random
+
+import pytest
+
+from tests.integration.chaos.disks import bad_disks, disks
+from tests.integration.chaos.power_cut import power_cuts
+from tests.integration.conftest import Clusters
+
+pytestmark = pytest.mark.integration
+
+
+async def test_no_acknowledged_write_is_lost_when_all_managers_lose_their_power(clusters: Clusters) -> None:
+    cluster = clusters.plan(3, 0)
+    with disks(cluster.plan) as made:
+        try:
+            cluster.up()
+            cuts = [cut async for cut in power_cuts(cluster, made, 3000, 2, random.Random(1))]
+        finally:
+            clusters.down()
+    assert len(cuts) == 2
+    assert sum(cut.acknowledged for cut in cuts) >= 3000
+    assert [cut.lost for cut in cuts] == [0, 0]
+    assert [cut.invented for cut in cuts] == [0, 0]
+
+
+async def test_a_cut_does_lose_what_was_not_synced(clusters: Clusters) -> None:
+    """The experiment works: without syncing, acknowledged writes are gone."""
+    cluster = clusters.plan(3, 0)
+    with bad_disks() as bad, disks(cluster.plan) as made:
+        try:
+            cluster.up()
+            for node in cluster.plan.nodes:
+                bad.order(node, "skip")
+            cuts = [cut async for cut in power_cuts(cluster, made, 500, 1, random.Random(1))]
+        finally:
+            clusters.down()
+    assert cuts[0].lost > 0
