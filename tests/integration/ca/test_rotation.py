@@ -1,4 +1,4 @@
-"""`swarmctl ca --rotate` while services run: nobody is cut off, no container touched, nothing old remains."""
+"""`swarmctl ca --rotate` while services run: nobody is cut off, no container touched, nothing old stays."""
 
 import datetime as dt
 import json
