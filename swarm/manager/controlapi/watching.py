@@ -32,9 +32,6 @@ from swarm.security.live_calls import StreamContext
 log = structlog.get_logger(__name__)
 
 WATCHERS_MAX = 128  # at one manager; each may hold a queue and one message
-QUEUE_EVENTS = (
-    4096  # waiting for one reader, who is then cut off; less than the history that it may resume from
-)
 # Waiting for one reader, who is then cut off: less than the history, so that it may go on where it was.
 QUEUE_EVENTS = 4096
 QUEUE_BYTES = 4 * 1024 * 1024
