@@ -75,6 +75,10 @@ class Daemon:
         return (self.directory / "r" / "swarmd.sock").exists() and bool(self.info())
 
     @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
