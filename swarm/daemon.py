@@ -28,7 +28,23 @@ STOP_GRACE_S = 1.0
 M_ARENA_MAX = -8  # malloc.h
 
 
-@click.group(invoke_without_command=True, context_settings={"auto_envvar_prefix": None})
+class _Late(click.Group):
+    """Loads `debug` when it is asked for: the daemon does without it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted([*super().list_commands(ctx), "debug"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command."""
+        if cmd_name != "debug":
+            return super().get_command(ctx, cmd_name)
+        from swarm.debug.cli import debug
+
+        return debug
+
+
+@click.group(cls=_Late, invoke_without_command=True, context_settings={"auto_envvar_prefix": None})
 @settings_options
 @click.pass_context
 def main(context: click.Context, /, config: Path | None, **flags: Any) -> None:

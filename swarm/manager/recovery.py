@@ -8,7 +8,7 @@ whatever interrupts this leaves either the old cluster or the new one.
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from swarm.manager.raft.entries import Entry, change_command, data_command, data
 from swarm.manager.raft.files import has_log
 from swarm.manager.raft.journal import DurableJournal
 from swarm.manager.raft.membership import Membership
-from swarm.manager.raft.snapshots import SnapshotStore
+from swarm.manager.raft.snapshots import Snapshot, SnapshotStore
 from swarm.manager.store.proposer import Proposer
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import copy_of
@@ -78,7 +78,7 @@ def _opened(directory: Path, keys: DataKeys) -> Iterator[tuple[DurableJournal, S
 async def _go_on(
     journal: DurableJournal, snapshots: SnapshotStore, node_id: str, addr: str, clock: Clock
 ) -> Recovered:
-    store = restored_store(journal, snapshots, clock)
+    store = restored_store(journal[0:], snapshots.latest, clock)
     before = journal.history().current
     end = _End(store, journal[-1][1], journal.getCurrentTerm() + 1)
     raft_id = new_raft_id()
@@ -94,13 +94,12 @@ async def _go_on(
     return Recovered(former, cluster)
 
 
-def restored_store(journal: DurableJournal, snapshots: SnapshotStore, clock: Clock) -> Store:
-    """Return the state at the very end of the log, committed or not; needs an event loop."""
+def restored_store(entries: Iterable[Entry], latest: Snapshot | None, clock: Clock) -> Store:
+    """Return the state after all these entries, committed or not."""
     store = Store(clock, f"recovery-{new_id()}")
-    latest = snapshots.latest
     if latest is not None:
         store.restore(latest.index, latest.records())
-    for command, index, _ in journal[0:]:
+    for command, index, _ in entries:
         data = data_of(command)
         if data is not None and (latest is None or index > latest.index):
             store.apply(index, data)

@@ -236,8 +236,7 @@ class SnapshotStore:
                 self.damaged.append(name)
 
     def _complete(self) -> list[str]:
-        names = [name for name in self.disk.names() if name.startswith(_PREFIX)]
-        return [name for name in names if not name.endswith(_TEMPORARY)]
+        return complete_snapshots(self.disk)
 
     @property
     def log_needed_from(self) -> int:
@@ -247,21 +246,11 @@ class SnapshotStore:
 
     def read(self, name: str) -> Snapshot:
         """Check a whole file and return its description; raises DamagedSnapshot."""
-        header = self.check(name)
-        if name != f"{_PREFIX}{_name(header.index, header.term)}":
-            raise DamagedSnapshot(f"the snapshot {name} is that of entry {header.index}, term {header.term}")
-        return self._describe(name, header)
+        return read_snapshot(self.disk, self.keys, name)
 
     def check(self, name: str) -> RaftSnapshotHeader:
         """Check a whole file, whatever its name, and return its header; raises DamagedSnapshot."""
-        file = SealedFile.open(self.disk, name, _KIND, self.keys)
-        try:
-            header = _header(_Reader(file))
-            for _ in _records(_Reader(file)):
-                pass
-        finally:
-            file.close()
-        return header
+        return _checked(self.disk, self.keys, name)
 
     def write(
         self, cluster_id: str, index: int, term: int, membership: Membership, records: Iterable[bytes]
@@ -288,11 +277,7 @@ class SnapshotStore:
         """Give a complete file its name."""
         name = f"{_PREFIX}{_name(header.index, header.term)}"
         self.disk.rename(temporary, name)
-        return self._describe(name, header)
-
-    def _describe(self, name: str, header: RaftSnapshotHeader) -> Snapshot:
-        membership = from_message(header.membership)
-        return Snapshot(self.disk, self.keys, name, header.cluster_id, header.index, header.term, membership)
+        return _described(self.disk, self.keys, name, header)
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Make this the newest one unless there is a newer one, and remove all but the last few."""
@@ -327,6 +312,39 @@ class SnapshotStore:
     def receive(self, cluster_id: str, index: int, term: int) -> IncomingSnapshot:
         """Return where to put the pieces of a snapshot that another member sends."""
         return IncomingSnapshot(self, cluster_id, index, term)
+
+
+def complete_snapshots(disk: Disk) -> list[str]:
+    """Return the names of the snapshots in a directory, oldest first."""
+    names = [name for name in disk.names() if name.startswith(_PREFIX)]
+    return [name for name in names if not name.endswith(_TEMPORARY)]
+
+
+def read_snapshot(disk: Disk, keys: DataKeys, name: str) -> Snapshot:
+    """Check a whole file and return its description.
+
+    Raises DamagedSnapshot, MissingKey, FileNotFoundError.
+    """
+    header = _checked(disk, keys, name)
+    if name != f"{_PREFIX}{_name(header.index, header.term)}":
+        raise DamagedSnapshot(f"the snapshot {name} is that of entry {header.index}, term {header.term}")
+    return _described(disk, keys, name, header)
+
+
+def _checked(disk: Disk, keys: DataKeys, name: str) -> RaftSnapshotHeader:
+    file = SealedFile.open(disk, name, _KIND, keys)
+    try:
+        header = _header(_Reader(file))
+        for _ in _records(_Reader(file)):
+            pass
+    finally:
+        file.close()
+    return header
+
+
+def _described(disk: Disk, keys: DataKeys, name: str, header: RaftSnapshotHeader) -> Snapshot:
+    membership = from_message(header.membership)
+    return Snapshot(disk, keys, name, header.cluster_id, header.index, header.term, membership)
 
 
 def _name(index: int, term: int) -> str:

@@ -1,6 +1,8 @@
 """Managers that die, lose their disk, or were let go while they were away."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -17,7 +19,7 @@ from tests.integration.membership.people import (
     typed,
     voters,
 )
-from tests.integration.swarmd import Daemon, daemons, wait_for
+from tests.integration.swarmd import ROOT, Daemon, daemons, wait_for
 
 ALL = {"m1", "m2", "m3"}
 
@@ -143,3 +145,29 @@ def test_a_dead_learner_blocks_nobody_and_can_be_removed(made: dict[str, Daemon]
     assert voters(made["m1"]) == ALL
     joiner.start()
     wait_for(lambda: joiner.info().state == control.InfoResponse.STATE_INACTIVE, PATIENCE_S)
+
+
+def test_the_inspector_looks_into_a_manager_that_runs_and_tells_no_secret(made: dict[str, Daemon]) -> None:
+    tokens = made["m1"].ask("GetJoinTokens", control.GetJoinTokensRequest())
+    said = "".join(_inspected(made["m1"], *what) for what in (["log"], ["state"], ["objects", "clusters"]))
+    said += _inspected(made["m1"], "log", "--format", "json")
+    assert made["m1"].info().cluster_id in said
+    assert all(node_id in said for node_id in (node.id for node in made["m1"].nodes().values()))
+    for token in (tokens.worker, tokens.manager):
+        assert token.rpartition("-")[2] not in said
+    assert "PRIVATE KEY" not in said
+    typed(made["m1"], "node", "update", "--label-add", "still=alive", "m1")
+
+
+def _inspected(daemon: Daemon, *what: str) -> str:
+    command = [sys.executable, "-m", "swarm.daemon", "debug", *what]
+    done = subprocess.run(
+        [*command, "--state-dir", str(daemon.directory / "s")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

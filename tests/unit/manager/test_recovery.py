@@ -94,7 +94,7 @@ async def test_everything_stays_but_the_other_managers(tmp_path: Path, *, snapsh
     assert journal.getRaftCommitIndex() == journal[-1][1]
     assert journal.getCurrentTerm() > 4
     assert journal.getVotedForNodeId() is None
-    view = restored_store(journal, snapshots, SystemClock()).view
+    view = restored_store(journal[0:], snapshots.latest, SystemClock()).view
     assert view.services.get("s1").spec.annotations.name == "late"
     assert view.cluster.root_ca.worker_secret == "secret-of-workers"
     roles = {node.id: (node.role, node.spec.desired_role) for node in view.nodes}

@@ -1,0 +1,1 @@
+"""Looking at what a manager has on disk, without changing anything."""
