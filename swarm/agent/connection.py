@@ -1,17 +1,18 @@
-"""Keeps this node connected to some manager.
+"""Keeps this node connected to some manager, and heard by a second one; `links` decides.
 
-A session is *suspect* when its manager did not answer for more than a heartbeat period, or says that it
-reaches no leader. Then others are tried while the suspect one goes on: it is given up only for a better
-one. So a lost packet costs nothing, and a manager that is cut off costs its agents no time.
+The session is opened elsewhere before it is given up. So a lost packet costs nothing, a manager that is
+cut off costs its agents no time, and moving to another manager interrupts nothing.
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 
 import grpc
 import structlog
 
+from swarm.agent.links import Link, Role, plan, suspect_after_s
 from swarm.agent.managers import ManagerChoice
 from swarm.agent.session import Node, Session
 from swarm.api.v1.dispatcher_pb2 import Hello
@@ -21,16 +22,20 @@ from swarm.errors import NodeRemoved, SwarmError
 
 log = structlog.get_logger(__name__)
 
-ATTEMPTS_AT_ONCE = 2
-STAGGER_S = 0.75  # an attempt that takes longer gets company: its manager's machine may be gone
 LOOK_S = 0.25
+PERIOD_S = 2.5  # until a manager says otherwise
+# Attempts under way, and the time between them, by how many healthy streams are missing: an attempt that
+# takes longer gets company, because its manager's machine may be gone or its packets lost.
+ATTEMPTS_AT_ONCE = (0, 2, 4)
+STAGGER_S = (0.0, 1.5, 0.5)
 SUSPECT_PERIODS = (1.0, 1.4)  # by chance, so that not all agents of a slow manager leave at once
-# Every attempt is to really try: by default gRPC lets channels to one address share the memory of
-# failures.
+STREAMS = 2  # the session and a standby
+MOVE_S = 10.0  # so long a manager's wish to have the session elsewhere is tried
 CHANNEL_OPTIONS = (
+    # Every attempt is to really try: by default gRPC lets channels to one address share the memory of
+    # failures.
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.min_reconnect_backoff_ms", 5000),  # how long a handshake may take; others go on beside it
 )
 
 _random = random.SystemRandom()
@@ -51,16 +56,19 @@ class Connection:
     ) -> None:
         """`on_session` hears of every change of the session; `channel(addr, options)` dials."""
         self._node = node
+        self._node_id = node_id
         self._managers = managers
         self._channel = channel
         self._hello = hello
         self._clock = clock
         self._on_session = on_session
+        self._incarnation = clock.now_ns()
         self._choice = ManagerChoice(node_id, _random.uniform)
-        self._period_s = 2.5  # until a manager says otherwise
         self._suspect_periods = _random.uniform(*SUSPECT_PERIODS)
-        self._serving: asyncio.Task[None] | None = None
-        self._found: Session | None = None
+        self._links: dict[asyncio.Task[None], Session] = {}
+        self._next_attempt_s = clock.monotonic_s()
+        self._missing = STREAMS
+        self._news = asyncio.Event()
         self.session: Session | None = None
 
     def describe(self, description: NodeDescription) -> None:
@@ -77,135 +85,147 @@ class Connection:
         """Stay connected; raises NodeRemoved."""
         try:
             while True:
-                if self._healthy():
-                    await self._watch()
-                else:
-                    await self._replace()
+                self._news.clear()
+                self._collect()
+                self._act()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await self._news.wait()
         finally:
-            await self._give_up()
+            self._lose_session()
+            for task in self._links:
+                task.cancel()
+            await asyncio.gather(*self._links, return_exceptions=True)
 
-    def _healthy(self) -> bool:
-        return self.session is not None and not self._suspect(self.session)
+    def _collect(self) -> None:
+        """Clear away streams that ended; raises NodeRemoved."""
+        for task in [task for task in self._links if task.done()]:
+            link = self._links.pop(task)
+            error = None if task.cancelled() else task.exception()
+            if link is self.session:
+                self._lose_session()
+            if error is None:
+                continue
+            if isinstance(error, NodeRemoved) or not isinstance(error, SwarmError):
+                raise error
+            self._note_failure(link, error)
 
-    def _suspect(self, session: Session) -> bool:
-        silent_s = self._clock.monotonic_s() - session.heard_s
-        return session.leaderless or silent_s > self._suspect_periods * session.period_s
+    def _note_failure(self, link: Session, error: SwarmError) -> None:
+        now_s = self._clock.monotonic_s()
+        self._choice.failed(link.peer.addr, now_s)
+        self._next_attempt_s = now_s + self._choice.pause_s(len(self._managers()), self._period_s())
+        if link.role is Role.OPENING:
+            log.info("agent.manager_not_reached", addr=link.peer.addr, reason=str(error))
+        else:
+            log.warning(
+                "agent.stream_lost",
+                session_id=link.session_id,
+                addr=link.peer.addr,
+                role=link.role.value,
+                reason=str(error),
+            )
 
-    async def _watch(self) -> None:
-        """Wait a moment, or until the session ends."""
-        assert self._serving is not None
-        await asyncio.wait({self._serving}, timeout=LOOK_S)
-        await self._collect()
+    def _lose_session(self) -> None:
+        if self.session is not None:
+            self.session = None
+            self._on_session(None)
 
-    async def _collect(self) -> None:
-        """Clear away a session that ended; raises NodeRemoved."""
-        if self._serving is None or not self._serving.done() or self.session is None:
-            return
-        session, error = self.session, self._serving.exception()
-        await self._give_up()
-        log.warning(
-            "agent.session_lost", session_id=session.session_id, addr=session.peer.addr, reason=str(error)
+    def _act(self) -> None:
+        now_s = self._clock.monotonic_s()
+        links = dict(enumerate(self._links.values()))
+        views = [self._view(number, link, now_s) for number, link in links.items()]
+        decided = plan(views, self._wanted(), self._move_to(now_s))
+        if decided.promote is not None:
+            links[decided.promote].ask(standby=False)
+        tasks = list(self._links)
+        for number in decided.drop:
+            tasks[number].cancel()
+        if decided.open_at and now_s >= self._next_attempt_s:
+            self._open([peer for peer in self._managers() if peer.node_id == decided.open_at], 1, now_s)
+        self._attempt(decided.missing, now_s)
+
+    def _move_to(self, now_s: float) -> str:
+        """Return the manager that should have the session; a wish that does not come true lapses."""
+        if self.session is None or now_s - self.session.move_asked_s > MOVE_S:
+            return ""
+        return self.session.move_to
+
+    def _view(self, number: int, link: Session, now_s: float) -> Link:
+        if self.session is not None:  # a standby hears nothing of a new period
+            link.period_s = self.session.period_s
+        return Link(
+            number=number,
+            manager_id=link.peer.node_id,
+            role=link.role,
+            silent_s=now_s - link.heard_s,
+            suspect_s=suspect_after_s(link.role is Role.STANDBY, link.period_s, self._suspect_periods),
+            leaderless=link.leaderless,
+            asked_s=None if link.asked_s is None else now_s - link.asked_s,
         )
-        if isinstance(error, NodeRemoved):
-            raise error
-        if error is not None and not isinstance(error, SwarmError):
-            raise error
-        self._choice.failed(session.peer.addr, self._clock.monotonic_s())
 
-    async def _give_up(self) -> None:
-        session, self.session = self.session, None
-        serving, self._serving = self._serving, None
-        if session is None:
-            return
-        if serving is not None:
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-        self._on_session(None)
-        await session.close()
+    def _period_s(self) -> float:
+        return max((link.period_s for link in self._links.values()), default=0.0) or PERIOD_S
 
-    async def _replace(self) -> None:
-        """Find a better session, or none when the present one recovers."""
-        found = await self._find()
-        if found is None:
-            return
-        await self._give_up()
-        self._choice.succeeded(found.peer.addr)
-        self._suspect_periods = _random.uniform(*SUSPECT_PERIODS)
-        self._period_s = found.period_s or self._period_s
-        self.session = found
-        self._on_session(found)
-        self._serving = asyncio.create_task(found.run(self._node, _random.uniform), name="agent-session")
-        log.info("agent.session_opened", session_id=found.session_id, addr=found.peer.addr)
-
-    async def _find(self) -> Session | None:
-        attempts: dict[asyncio.Task[Session], Peer] = {}
-        try:
-            return await self._try_managers(attempts)
-        finally:
-            for attempt in attempts:
-                attempt.cancel()
-            for result in await asyncio.gather(*attempts, return_exceptions=True):
-                if isinstance(result, Session) and result is not self._found:
-                    await result.close()
-
-    async def _try_managers(self, attempts: dict[asyncio.Task[Session], Peer]) -> Session | None:
-        self._found = None
-        next_s = self._clock.monotonic_s() + self._pause_s()
-        while not self._healthy():
-            now_s = self._clock.monotonic_s()
-            if now_s >= next_s and len(attempts) < ATTEMPTS_AT_ONCE:
-                self._begin_attempt(attempts, now_s)
-                next_s = now_s + STAGGER_S
-            waiting: set[asyncio.Task[Session] | asyncio.Task[None]] = {*attempts}
-            if self._serving is not None:
-                waiting.add(self._serving)
-            pause_s = min(LOOK_S, max(0.01, next_s - now_s))
-            if waiting:
-                await asyncio.wait(waiting, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
-            else:
-                await asyncio.sleep(pause_s)
-            await self._collect()
-            for attempt in [one for one in attempts if one.done()]:
-                peer = attempts.pop(attempt)
-                if await self._accept(attempt, peer):
-                    return self._found
-                next_s = self._clock.monotonic_s() + self._pause_s()
-        return None
-
-    def _pause_s(self) -> float:
-        return self._choice.pause_s(len(self._managers()), self._period_s)
-
-    def _begin_attempt(self, attempts: dict[asyncio.Task[Session], Peer], now_s: float) -> None:
+    def _wanted(self) -> int:
+        """Return how many streams to have: the manager on this very machine is as alive as this agent."""
         managers = self._managers()
-        busy = {peer.addr for peer in attempts.values()}
-        others = busy | ({self.session.peer.addr} if self.session is not None else set())
-        # A cluster with one manager has no other to turn to.
-        excluded = others if any(peer.addr not in others for peer in managers) else busy
-        peer = self._choice.pick(managers, excluded, now_s)
-        if peer is not None:
-            attempts[asyncio.create_task(self._attempt(peer), name="agent-connect")] = peer
+        alone = len(managers) == 1 and managers[0].node_id == self._node_id
+        return 1 if alone else STREAMS
 
-    async def _attempt(self, peer: Peer) -> Session:
-        session = Session(peer, self._channel(peer.addr, CHANNEL_OPTIONS), self._clock)
-        try:
-            await session.connect(self._hello())
-        except BaseException:
-            await session.close()
-            raise
-        return session
+    def _attempt(self, missing: int, now_s: float) -> None:
+        """Open another stream when it is time to."""
+        if missing > self._missing == 0 and self.session is not None:
+            # A manager may have died that had streams of every node.
+            self._next_attempt_s = now_s + _random.uniform(0.0, self._period_s() / 2)
+        self._missing = missing
+        opening = [link for link in self._links.values() if link.role is Role.OPENING]
+        if now_s < self._next_attempt_s or len(opening) >= ATTEMPTS_AT_ONCE[missing]:
+            return
+        self._open(self._pick(opening, now_s), missing, now_s)
 
-    async def _accept(self, attempt: "asyncio.Task[Session]", peer: Peer) -> bool:
-        """Whether an attempt that ended gave a session better than the present one; raises NodeRemoved."""
-        try:
-            found = attempt.result()
-        except NodeRemoved:
-            raise
-        except SwarmError as error:
-            log.info("agent.manager_not_reached", addr=peer.addr, reason=str(error))
-            self._choice.failed(peer.addr, self._clock.monotonic_s())
-            return False
-        if found.leaderless and self.session is not None:
-            await found.close()
-            return False
-        self._found = found
-        return True
+    def _open(self, peers: Sequence[Peer], missing: int, now_s: float) -> None:
+        """Open a stream with the first of `peers`."""
+        for peer in peers[:1]:
+            self._next_attempt_s = now_s + STAGGER_S[missing]
+            channel = self._channel(peer.addr, CHANNEL_OPTIONS)
+            link = Session(peer, channel, self._clock, self._greeting, self._welcomed)
+            link.ask(standby=self.session is not None)
+            task = asyncio.create_task(link.run(self._node, _random.uniform), name="agent-stream")
+            task.add_done_callback(lambda _: self._news.set())
+            self._links[task] = link
+
+    def _pick(self, opening: Sequence[Session], now_s: float) -> Sequence[Peer]:
+        """Return the manager to try, if any: one without a stream; else one that is silent; else any."""
+        managers = self._managers()
+        tried = {link.peer.addr for link in opening}
+        linked = {link.peer.addr for link in self._links.values()}
+        answering = {
+            link.peer.addr
+            for number, link in enumerate(self._links.values())
+            if (view := self._view(number, link, now_s)).silent_s <= view.suspect_s
+        }
+        for excluded in (linked, tried | answering, tried):
+            peer = self._choice.pick(managers, excluded, now_s)
+            if peer is not None:
+                return [peer]
+        return ()
+
+    def _greeting(self, standby: bool) -> Hello:
+        hello = Hello() if standby else self._hello()
+        hello.standby = standby
+        hello.incarnation = self._incarnation
+        return hello
+
+    def _welcomed(self, link: Session) -> None:
+        """Take a stream for what its manager takes it for."""
+        self._news.set()
+        if not link.leaderless:
+            self._choice.succeeded(link.peer.addr)
+        if link.role is not Role.SESSION or link is self.session:
+            return
+        if self.session is not None:
+            self.session.ask(standby=True)
+        self.session = link
+        self._suspect_periods = _random.uniform(*SUSPECT_PERIODS)
+        log.info("agent.session_opened", session_id=link.session_id, addr=link.peer.addr)
+        self._on_session(link)

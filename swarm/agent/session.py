@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import grpc
 import structlog
 
 from swarm.agent.assignments import AssignmentStream, Changes
+from swarm.agent.links import HEARTBEATS_PER_PERIOD, Role
 from swarm.api.status import from_rpc_error
 from swarm.api.v1.dispatcher_pb2 import (
     AgentMessage,
@@ -17,6 +18,7 @@ from swarm.api.v1.dispatcher_pb2 import (
     Hello,
     NodeInfo,
     StatusReport,
+    Welcome,
 )
 from swarm.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from swarm.api.v1.logs_pb2 import LogSubscription
@@ -27,7 +29,6 @@ from swarm.errors import SessionExpired, SwarmError, Unavailable
 log = structlog.get_logger(__name__)
 
 WELCOME_TIMEOUT_S = 5.0
-HEARTBEATS_PER_PERIOD = 2
 
 
 class Node(Protocol):
@@ -53,56 +54,57 @@ class Node(Protocol):
 
 
 class Session:
-    """`connect`, then `run`; `close` in any case. Raises SwarmErrors."""
+    """`run` it; it is a standby or the session as soon as its manager says so. Raises SwarmErrors."""
 
-    def __init__(self, peer: Peer, channel: grpc.aio.Channel, clock: Clock) -> None:
-        """Own `channel` from now on."""
+    def __init__(
+        self,
+        peer: Peer,
+        channel: grpc.aio.Channel,
+        clock: Clock,
+        hello: Callable[[bool], Hello],
+        on_welcome: Callable[["Session"], None],
+    ) -> None:
+        """Own `channel` from now on. `hello(standby)` makes the greeting."""
         self.peer = peer
         self.channel = channel
+        self.role = Role.OPENING
         self.session_id = ""
         self.period_s = 0.0
         self.leaderless = False  # the manager reaches no leader
-        self.heard_s = clock.monotonic_s()
+        self.move_to = ""  # node id of the manager that should have the session
+        self.move_asked_s = 0.0
+        self.began_s = self.heard_s = clock.monotonic_s()
+        self.asked_s: float | None = None  # since when it should be the session
         self._clock = clock
+        self._hello = hello
+        self._on_welcome = on_welcome
         self._call: Any = None
         self._outgoing = asyncio.Event()
+        self._wanted_standby: bool | None = None
+        self._greeting_due = False
         self._description: NodeDescription | None = None
+        self._assignments = AssignmentStream()
 
-    async def connect(self, hello: Hello) -> None:
-        """Open the stream and wait for the manager's welcome."""
-        try:
-            async with asyncio.timeout(WELCOME_TIMEOUT_S):
-                self._call = DispatcherStub(self.channel).Session()
-                await self._call.write(AgentMessage(hello=hello))
-                message = await self._read()
-        except TimeoutError:
-            raise Unavailable(f"the manager said nothing for {WELCOME_TIMEOUT_S:g} s") from None
-        except asyncio.InvalidStateError:
-            raise await _error_of(self._call) from None
-        except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
-        if message.WhichOneof("message") != "welcome":
-            raise Unavailable("the manager did not welcome this node")
-        self.session_id = message.welcome.session_id
-        self.period_s = message.welcome.heartbeat_period_ns / SECOND
-        self.leaderless = message.welcome.leaderless
-        self._heard()
+    def ask(self, *, standby: bool) -> None:
+        """Ask the manager to take this stream for a standby, or for the session of this node."""
+        self.asked_s = None if standby else self._clock.monotonic_s()
+        self._wanted_standby = standby
+        self._greeting_due = True
+        if self.role is Role.SESSION:
+            self.role = Role.STANDBY  # what its manager still says of assignments counts no more
+        self._outgoing.set()
 
     async def run(self, node: Node, uniform: Callable[[float, float], float]) -> None:
-        """Serve the stream; returns never, raises when it ended."""
-        reading = asyncio.ensure_future(self._receive(node))
-        writing = asyncio.ensure_future(self._send(node, uniform))
+        """Open the stream and serve it; returns never, raises when it ended."""
         try:
-            done, _ = await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
+            self._call = DispatcherStub(self.channel).Session()
+            works = (self._receive(node), self._send(node, uniform), self._welcomed())
+            await _first(*works)
         finally:
-            for one in (reading, writing):
-                one.cancel()
-            await asyncio.gather(reading, writing, return_exceptions=True)
-        # The reader's error is the manager's reason; a failing write only says that there is one.
-        for one in (reading, writing):
-            if one in done and not one.cancelled():
-                one.result()
-        raise Unavailable("the session ended")
+            if self._call is not None:
+                self._call.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.channel.close()
 
     def wake(self) -> None:
         """There is something to send."""
@@ -113,15 +115,12 @@ class Session:
         self._description = description
         self._outgoing.set()
 
-    async def close(self) -> None:
-        """End the stream."""
-        if self._call is not None:
-            self._call.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self.channel.close()
-
-    def _heard(self) -> None:
-        self.heard_s = self._clock.monotonic_s()
+    async def _welcomed(self) -> None:
+        """Raise when nobody welcomes this node in time."""
+        await asyncio.sleep(WELCOME_TIMEOUT_S)
+        if self.role is Role.OPENING:
+            raise Unavailable(f"the manager said nothing for {WELCOME_TIMEOUT_S:g} s")
+        await asyncio.get_running_loop().create_future()
 
     async def _read(self) -> DispatcherMessage:
         message = await self._call.read()
@@ -135,23 +134,45 @@ class Session:
         return message
 
     async def _receive(self, node: Node) -> None:
-        stream = AssignmentStream()
         try:
             while True:
                 message = await self._read()
-                self._heard()
-                self._take(message, node, stream)
+                self.heard_s = self._clock.monotonic_s()
+                self._take(message, node)
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
+        except asyncio.InvalidStateError:
+            raise await _error_of(self._call) from None
 
-    def _take(self, message: DispatcherMessage, node: Node, stream: AssignmentStream) -> None:
+    def _take(self, message: DispatcherMessage, node: Node) -> None:
+        kind = message.WhichOneof("message")
+        if kind == "welcome":
+            self._take_welcome(message.welcome)
+        elif kind == "status_ack":
+            self.leaderless = message.status_ack.leaderless
+        if self.role is Role.SESSION:
+            self._take_news(message, node)
+
+    def _take_welcome(self, welcome: Welcome) -> None:
+        if welcome.standby != self._wanted_standby:
+            return  # another greeting is on its way
+        self.session_id = welcome.session_id
+        self.period_s = welcome.heartbeat_period_ns / SECOND
+        self.leaderless = welcome.leaderless
+        self.asked_s = None
+        self.move_to = ""
+        self.role = Role.STANDBY if welcome.standby else Role.SESSION
+        self._assignments = AssignmentStream()
+        self._outgoing.set()
+        self._on_welcome(self)
+
+    def _take_news(self, message: DispatcherMessage, node: Node) -> None:
         match message.WhichOneof("message"):
             case "assignments":
-                changes = stream.take(message.assignments, node.held_ids())
+                changes = self._assignments.take(message.assignments, node.held_ids())
                 if changes is not None:
                     node.apply(changes, message.assignments.index, message.assignments.complete)
             case "status_ack":
-                self.leaderless = message.status_ack.leaderless
                 node.acknowledge(message.status_ack.sequence)
             case "node_info":
                 if message.node_info.heartbeat_period_ns:
@@ -159,13 +180,16 @@ class Session:
                 node.take_node_info(message.node_info)
             case "log_subscription":
                 node.subscribe_logs(message.log_subscription)
+            case "move":
+                self.move_to, self.move_asked_s = message.move.manager_id, self._clock.monotonic_s()
 
     async def _send(self, node: Node, uniform: Callable[[float, float], float]) -> None:
         try:
             while True:
                 for message in self._messages(node):
                     await self._call.write(message)
-                pause_s = uniform(0.9, 1.0) * self.period_s / HEARTBEATS_PER_PERIOD
+                heartbeats = HEARTBEATS_PER_PERIOD[self.role is Role.STANDBY]
+                pause_s = uniform(0.9, 1.0) * self.period_s / heartbeats if self.period_s else None
                 if not await _woken(self._outgoing, pause_s):
                     await self._call.write(AgentMessage(heartbeat=Heartbeat()))
         except grpc.RpcError as error:
@@ -175,6 +199,11 @@ class Session:
 
     def _messages(self, node: Node) -> list[AgentMessage]:
         messages: list[AgentMessage] = []
+        if self._greeting_due:
+            self._greeting_due = False
+            messages.append(AgentMessage(hello=self._hello(bool(self._wanted_standby))))
+        if self.role is not Role.SESSION:
+            return messages
         if self._description is not None:
             messages.append(AgentMessage(description=self._description))
             self._description = None
@@ -184,7 +213,22 @@ class Session:
         return messages
 
 
-async def _woken(event: asyncio.Event, timeout_s: float) -> bool:
+async def _first(*works: Coroutine[Any, Any, None]) -> None:
+    """Run until one of them ends and raise its error; of several the first one's."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    # The reader's error is the manager's reason; a failing write only says that there is one.
+    for task in tasks:
+        if task in done and not task.cancelled():
+            task.result()
+
+
+async def _woken(event: asyncio.Event, timeout_s: float | None) -> bool:
     try:
         async with asyncio.timeout(timeout_s):
             await event.wait()

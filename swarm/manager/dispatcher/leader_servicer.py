@@ -36,17 +36,17 @@ class LeaderServicer(LeaderServicerBase):
         self._store = store
         self._clock = clock
         self._caller = caller
-        self._table: LivenessTable | None = None
+        self.table: LivenessTable | None = None  # while this manager leads
         self.reported = asyncio.Event()  # there is news in the table
 
     @contextlib.contextmanager
     def leading(self, table: LivenessTable) -> Iterator[None]:
         """Take session reports into `table` within the block."""
-        self._table = table
+        self.table = table
         try:
             yield
         finally:
-            self._table = None
+            self.table = None
 
     async def ReportSessions(  # noqa: N802 -- gRPC names its methods in CamelCase
         self, request: ReportSessionsRequest, context: Context
@@ -64,9 +64,9 @@ class LeaderServicer(LeaderServicerBase):
 
     def take_sessions(self, manager_id: str, request: ReportSessionsRequest) -> None:
         """Do what `ReportSessions` does, for the manager with this node id."""
-        if self._table is None:
+        if self.table is None:
             raise NotLeader
-        self._table.report(manager_id, request.complete, request.sessions, self._clock.monotonic_s())
+        self.table.report(manager_id, request.complete, request.sessions, self._clock.monotonic_s())
         self.reported.set()
 
     async def take_statuses(self, request: ReportTaskStatusesRequest) -> None:

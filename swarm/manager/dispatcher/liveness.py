@@ -128,6 +128,14 @@ class LivenessTable:
         record.by_manager[manager_id] = _Held(session.connected, heard_s, session.addr, description)
         _note_connection(record, now_s)
 
+    def silences(self, now_s: float) -> dict[str, float]:
+        """Return for how many seconds each node that was heard has been silent."""
+        return {
+            node_id: now_s - record.heard_s
+            for node_id, record in self._records.items()
+            if record.heard_s > float("-inf")
+        }
+
     def plan(self, nodes: Iterable[Node], period_s: float, now_s: float) -> tuple[NodeChange, ...]:
         """Return what must be written about `nodes`, which are all nodes there are.
 

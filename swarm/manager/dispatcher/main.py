@@ -73,8 +73,8 @@ class Dispatcher:
                 group.create_task(self._reporter.run())
                 group.create_task(self._forwarder.run())
         finally:
-            for session in self.sessions:
-                session.end(Unavailable("this manager stops"))
+            for stream in self.sessions.streams():
+                stream.end(Unavailable("this manager stops"))
             await self._link.close()
 
     async def _feed(self) -> None:
@@ -99,19 +99,19 @@ class Dispatcher:
             if session is not None:
                 session.task_changed(changed.id)
         elif isinstance(changed, Node):
-            session = self.sessions.get(changed.id)
-            if session is not None and event.action is Action.REMOVE:
-                session.end(NodeRemoved("this node was removed from the cluster"))
-            elif session is not None:
-                session.info_changed()
+            for stream in self.sessions.streams(changed.id):
+                if event.action is Action.REMOVE:
+                    stream.end(NodeRemoved("this node was removed from the cluster"))
+                else:
+                    stream.info_changed()
         else:
             for session in self.sessions:
                 session.info_changed()
 
     def _resync(self) -> None:
         nodes = self._store.view.nodes
+        for stream in self.sessions.streams():
+            if nodes.get(stream.node_id) is None:
+                stream.end(NodeRemoved("this node was removed from the cluster"))
         for session in self.sessions:
-            if nodes.get(session.node_id) is None:
-                session.end(NodeRemoved("this node was removed from the cluster"))
-            else:
-                session.everything_changed()
+            session.everything_changed()

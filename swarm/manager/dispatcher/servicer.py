@@ -8,10 +8,10 @@ from typing import Any
 import grpc
 import structlog
 
-from swarm.api.v1.dispatcher_pb2 import AgentMessage, DispatcherMessage, Hello, NodeInfo, Welcome
+from swarm.api.v1.dispatcher_pb2 import AgentMessage, DispatcherMessage, Hello, NodeInfo
 from swarm.api.v1.dispatcher_pb2_grpc import DispatcherServicer as DispatcherServicerBase
 from swarm.api.v1.types_pb2 import Peer
-from swarm.clock import Clock
+from swarm.clock import SECOND, Clock
 from swarm.errors import InvalidArgument, NodeRemoved, SwarmError, Unavailable
 from swarm.ids import new_id
 from swarm.manager.dispatcher.forwarder import StatusForwarder
@@ -19,6 +19,7 @@ from swarm.manager.dispatcher.leadership import Leadership
 from swarm.manager.dispatcher.liveness import heartbeat_period_ns
 from swarm.manager.dispatcher.sessions import AgentSession, RegistrationLimit, Sessions
 from swarm.manager.dispatcher.statuses import worth_forwarding
+from swarm.manager.dispatcher.trust import trust_of
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import ReadView
 from swarm.security.identity import Identity
@@ -62,26 +63,44 @@ class DispatcherServicer(DispatcherServicerBase):
         node_id = self._caller(context).node_id
         hello = await self._hello(request_iterator)
         admit(self._store.view, node_id)
-        now_s = self._clock.monotonic_s()
-        if not self._limit.allows(node_id, now_s):
+        if not self._limit.allows(node_id, self._clock.monotonic_s()):
             raise Unavailable("this node registers too often; wait a few seconds")
-        await self._catch_up(hello.applied_index)
-        session = AgentSession(node_id, new_id(), peer_host(context.peer()), self._clock.monotonic_s())
-        session.description = hello.description if hello.HasField("description") else None
-        self._sessions.open(session)
-        log.info("dispatcher.session_opened", node_id=node_id, session_id=session.session_id)
+        stream = _Stream(node_id, peer_host(context.peer()))
         reason = "cancelled"
         try:
-            await context.write(DispatcherMessage(welcome=self._welcome(session)))
-            await self._serve(session, request_iterator, context)
+            await self._begin(stream, hello)
+            await self._serve(stream, request_iterator, context)
             reason = "closed by the agent"
         except SwarmError as error:
             reason = str(error)
             raise
         finally:
-            self._sessions.close(session)
+            self._finish(stream, reason)
+
+    async def _begin(self, stream: "_Stream", hello: Hello) -> None:
+        """Let the stream be what the agent says: the session, or a standby."""
+        if not hello.standby:
+            await self._catch_up(hello.applied_index)
+        self._finish(stream, "standby from now on" if hello.standby else "")
+        stream.session = session = AgentSession(
+            stream.node_id, new_id(), stream.addr, self._clock.monotonic_s(), hello, stream.wake
+        )
+        self._sessions.open(session)
+        if not session.standby:
+            log.info("dispatcher.session_opened", node_id=session.node_id, session_id=session.session_id)
+
+    def _finish(self, stream: "_Stream", reason: str) -> None:
+        session, stream.session = stream.session, None
+        if session is None:
+            return
+        session.end(None)
+        self._sessions.close(session)
+        if not session.standby:
             log.info(
-                "dispatcher.session_closed", node_id=node_id, session_id=session.session_id, reason=reason
+                "dispatcher.session_closed",
+                node_id=session.node_id,
+                session_id=session.session_id,
+                reason=reason,
             )
 
     async def _hello(self, messages: AsyncIterator[AgentMessage]) -> Hello:
@@ -111,41 +130,37 @@ class DispatcherServicer(DispatcherServicerBase):
         except (TimeoutError, SwarmError) as error:
             raise Unavailable("this manager is behind what the node already knows") from error
 
-    def _welcome(self, session: AgentSession) -> Welcome:
-        return Welcome(
-            session_id=session.session_id,
-            heartbeat_period_ns=self._period_ns(),
-            leaderless=self._leaderless(),
-        )
-
     def _period_ns(self) -> int:
         view = self._store.view
         return heartbeat_period_ns(view.cluster, len(view.nodes))
 
     async def _serve(
-        self, session: AgentSession, messages: AsyncIterator[AgentMessage], context: Context
+        self, stream: "_Stream", messages: AsyncIterator[AgentMessage], context: Context
     ) -> None:
         """Read and write until one of them ends or the session is over."""
-        reading = asyncio.ensure_future(self._read(session, messages))
-        writing = asyncio.ensure_future(self._write(session, context))
+        reading = asyncio.ensure_future(self._read(stream, messages))
+        writing = asyncio.ensure_future(self._write(stream, context))
         try:
-            endings: set[asyncio.Future[Any]] = {reading, writing, session.over}
-            await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
+            while not (reading.done() or writing.done()):
+                session = stream.session
+                assert session is not None
+                endings: set[asyncio.Future[Any]] = {reading, writing, session.over}
+                await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
+                if session.over.done() and (error := session.over.result()) is not None:
+                    raise error
         finally:
             for one in (reading, writing):
                 one.cancel()
             await asyncio.gather(reading, writing, return_exceptions=True)
-        if session.over.done():
-            error = session.over.result()
-            if error is not None:
-                raise error
         for one in (reading, writing):
             if not one.cancelled():
                 one.result()
 
-    async def _read(self, session: AgentSession, messages: AsyncIterator[AgentMessage]) -> None:
+    async def _read(self, stream: "_Stream", messages: AsyncIterator[AgentMessage]) -> None:
         async for message in messages:
-            session.heard_s = self._clock.monotonic_s()
+            session = stream.session
+            assert session is not None
+            self._hear(session)
             kind = message.WhichOneof("message")
             if kind == "heartbeat":
                 session.info_changed()  # the members of Raft change without a commit to the store
@@ -155,6 +170,14 @@ class DispatcherServicer(DispatcherServicerBase):
             elif kind == "description":
                 session.description = message.description
                 self._sessions.note_change(session.node_id)
+            elif kind == "hello":
+                await self._begin(stream, message.hello)
+
+    def _hear(self, session: AgentSession) -> None:
+        silent_s = self._clock.monotonic_s() - session.heard_s
+        session.heard_s += silent_s
+        if silent_s * SECOND > self._period_ns():
+            self._sessions.note_change(session.node_id)  # the leader may be about to give the node up
 
     def _take_statuses(self, session: AgentSession, message: AgentMessage) -> None:
         report = message.statuses
@@ -165,12 +188,14 @@ class DispatcherServicer(DispatcherServicerBase):
         committed = functools.partial(session.acknowledge, report.sequence)
         self._forwarder.add(session.node_id, updates, committed)
 
-    async def _write(self, session: AgentSession, context: Context) -> None:
+    async def _write(self, stream: "_Stream", context: Context) -> None:
         while True:
-            await session.wake.wait()
-            session.wake.clear()
+            await stream.wake.wait()
+            stream.wake.clear()
+            session = stream.session
+            assert session is not None
             for message in session.take(
-                self._store.view, lambda: self._node_info(session.node_id), self._leaderless()
+                self._store.view, functools.partial(self._node_info, session.node_id), self._leaderless()
             ):
                 await context.write(message)
 
@@ -181,7 +206,18 @@ class DispatcherServicer(DispatcherServicerBase):
             role=node.role if node is not None else None,
             managers=[Peer(node_id=member.node_id, addr=member.addr) for member in managers],
             heartbeat_period_ns=self._period_ns(),
+            trust=trust_of(self._store.view),
         )
+
+
+class _Stream:
+    """What stays the same while an agent says hello again and again."""
+
+    def __init__(self, node_id: str, addr: str) -> None:
+        self.node_id = node_id
+        self.addr = addr
+        self.wake = asyncio.Event()
+        self.session: AgentSession | None = None
 
 
 def admit(view: ReadView, node_id: str) -> None:

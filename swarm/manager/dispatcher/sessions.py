@@ -9,15 +9,22 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
-from swarm.api.v1.dispatcher_pb2 import Assignments, DispatcherMessage, NodeInfo, SessionState, StatusAck
+from swarm.api.v1.dispatcher_pb2 import (
+    Assignments,
+    DispatcherMessage,
+    Hello,
+    NodeInfo,
+    SessionState,
+    StatusAck,
+    Welcome,
+)
 from swarm.api.v1.logs_pb2 import LogSubscription
-from swarm.api.v1.types_pb2 import NodeDescription
 from swarm.clock import SECOND
 from swarm.errors import SessionExpired, SwarmError
 from swarm.manager.dispatcher.assignments import AssignmentSet
 from swarm.manager.store.tables import ReadView
 
-REGISTRATIONS_MAX = 3
+REGISTRATIONS_MAX = 6
 REGISTRATIONS_WINDOW_S = 8.0
 
 
@@ -28,7 +35,7 @@ class RegistrationLimit:
         self._recent: dict[str, deque[float]] = {}
 
     def allows(self, node_id: str, now_s: float) -> bool:
-        """Count a registration; whether the node may register now (at most 3 in 8 s)."""
+        """Count a registration; whether the node may register now (at most 6 in 8 s)."""
         recent = self._recent.setdefault(node_id, deque(maxlen=REGISTRATIONS_MAX))
         while recent and now_s - recent[0] >= REGISTRATIONS_WINDOW_S:
             recent.popleft()
@@ -47,21 +54,29 @@ class RegistrationLimit:
 
 
 class AgentSession:
-    """One agent's stream to this manager."""
+    """One agent's stream to this manager, from one hello to the next.
 
-    def __init__(self, node_id: str, session_id: str, addr: str, now_s: float) -> None:
-        """`addr` is the agent's address as this manager sees it, without port."""
+    A standby is told nothing but that its heartbeats arrive.
+    """
+
+    def __init__(
+        self, node_id: str, session_id: str, addr: str, now_s: float, hello: Hello, wake: asyncio.Event
+    ) -> None:
+        """`addr` is the agent's address as this manager sees it, without port; `wake` is the stream's."""
         self.node_id = node_id
         self.session_id = session_id
         self.addr = addr
-        self.description: NodeDescription | None = None
+        self.standby = hello.standby
+        self.incarnation = hello.incarnation
+        self.description = hello.description if hello.HasField("description") else None
         self.heard_s = now_s
         self.over: asyncio.Future[SwarmError | None] = asyncio.get_running_loop().create_future()
-        self.wake = asyncio.Event()
+        self.wake = wake
+        self._welcome_due = True
         self._assignments = AssignmentSet(node_id)
-        self._complete_due = True
+        self._complete_due = not hello.standby
         self._changed_ids: dict[str, None] = {}  # in order of change
-        self._info_due = True
+        self._info_due = not hello.standby
         self._info: NodeInfo | None = None
         self._acked = 0
         self._ack_due = False
@@ -69,7 +84,7 @@ class AgentSession:
         self.wake.set()
 
     def end(self, error: SwarmError | None) -> None:
-        """End the stream, with `error` as its status."""
+        """End the stream, with `error` as its status; without, the next hello goes on from here."""
         if not self.over.done():
             self.over.set_result(error)
 
@@ -85,7 +100,7 @@ class AgentSession:
 
     def info_changed(self) -> None:
         """Look at the node info again, and send it if it differs."""
-        self._info_due = True
+        self._info_due = not self.standby
         self.wake.set()
 
     def acknowledge(self, sequence: int) -> None:
@@ -104,6 +119,9 @@ class AgentSession:
     ) -> list[DispatcherMessage]:
         """Return everything the agent has to be told now; the caller sends it."""
         messages: list[DispatcherMessage] = []
+        if self._welcome_due:
+            self._welcome_due = False
+            messages.append(DispatcherMessage(welcome=self._welcome(info().heartbeat_period_ns, leaderless)))
         if self._ack_due:
             self._ack_due = False
             ack = StatusAck(sequence=self._acked, leaderless=leaderless)
@@ -119,6 +137,14 @@ class AgentSession:
             messages.append(DispatcherMessage(log_subscription=self._subscriptions.popleft()))
         return messages
 
+    def _welcome(self, period_ns: int, leaderless: bool) -> Welcome:
+        return Welcome(
+            session_id=self.session_id,
+            heartbeat_period_ns=period_ns,
+            leaderless=leaderless,
+            standby=self.standby,
+        )
+
     def _take_assignments(self, view: ReadView) -> list[Assignments]:
         changed, self._changed_ids = self._changed_ids, {}
         if self._complete_due:
@@ -128,10 +154,11 @@ class AgentSession:
 
 
 class Sessions:
-    """All sessions of this manager, and for a while those that ended: somebody has to say when."""
+    """All streams of agents to this manager, and for a while ended sessions: somebody has to say when."""
 
     def __init__(self) -> None:
         self._open: dict[str, AgentSession] = {}
+        self._standby: dict[str, set[AgentSession]] = {}
         self._ended: dict[str, AgentSession] = {}
         self._changed: dict[str, None] = {}
         self.changed = asyncio.Event()  # a session was opened or closed, or described its node anew
@@ -149,6 +176,13 @@ class Sessions:
         """Return the open session of a node."""
         return self._open.get(node_id)
 
+    def streams(self, node_id: str | None = None) -> tuple[AgentSession, ...]:
+        """Return everything that is open, standbys included: of one node, or of all."""
+        if node_id is not None:
+            session = self._open.get(node_id)
+            return (*((session,) if session else ()), *self._standby.get(node_id, ()))
+        return (*self._open.values(), *(one for several in self._standby.values() for one in several))
+
     def on_open(self, callback: Callable[[str], None]) -> None:
         """Call `callback(node id)` for every session opened from now on."""
         self._on_open.append(callback)
@@ -162,9 +196,15 @@ class Sessions:
         return True
 
     def open(self, session: AgentSession) -> None:
-        """Add a session; the node's earlier one, if any, ends."""
+        """Add a stream; an earlier session of the node becomes a standby, that of an earlier agent ends."""
+        if session.standby:
+            self._standby.setdefault(session.node_id, set()).add(session)
+            return
         earlier = self._open.get(session.node_id)
-        if earlier is not None:
+        if earlier is not None and earlier.incarnation == session.incarnation:
+            earlier.standby = True
+            self._standby.setdefault(session.node_id, set()).add(earlier)
+        elif earlier is not None:
             earlier.end(SessionExpired("replaced by a newer session of the same node"))
         self._open[session.node_id] = session
         self._ended.pop(session.node_id, None)
@@ -173,11 +213,15 @@ class Sessions:
             callback(session.node_id)
 
     def close(self, session: AgentSession) -> None:
-        """Take a session away that has ended."""
+        """Take a stream away that has ended, or goes on as another session."""
         if self._open.get(session.node_id) is session:
             del self._open[session.node_id]
             self._ended[session.node_id] = session
             self.note_change(session.node_id)
+        standbys = self._standby.get(session.node_id, set())
+        standbys.discard(session)
+        if not standbys:
+            self._standby.pop(session.node_id, None)
 
     def note_change(self, node_id: str) -> None:
         """Have the leader told about a node soon."""
@@ -185,8 +229,8 @@ class Sessions:
         self.changed.set()
 
     def expire(self, limit_s: float, now_s: float) -> None:
-        """End sessions that were silent for `limit_s`; forget ended ones after another while."""
-        for session in self:
+        """End streams that were silent for `limit_s`; forget ended sessions after another while."""
+        for session in self.streams():
             if now_s - session.heard_s >= limit_s:
                 session.end(SessionExpired(f"nothing was heard of the node for {limit_s:g} s"))
         # Until then the leader has judged by itself.
@@ -200,20 +244,24 @@ class Sessions:
         """Return what the leader should know: all sessions, or those that changed since the last call."""
         changed, self._changed = self._changed, {}
         self.changed.clear()
-        known: Iterable[str] = (*self._open, *self._ended) if complete else changed
+        known: Iterable[str] = {**self._open, **self._standby, **self._ended} if complete else changed
         return [state for node_id in known if (state := self._state(view, node_id, now_s)) is not None]
 
     def _state(self, view: ReadView, node_id: str, now_s: float) -> SessionState | None:
-        session = self._open.get(node_id) or self._ended.get(node_id)
+        ended = self._ended.get(node_id)
+        streams = (*self.streams(node_id), *((ended,) if ended else ()))
         node = view.nodes.get(node_id)
-        if session is None or node is None:
+        if not streams or node is None:
             return None
+        session = streams[0]  # the open one, if there is one
+        heard_s = max(one.heard_s for one in streams)
         state = SessionState(
             node_id=node_id,
             session_id=session.session_id,
             connected=node_id in self._open,
             addr=session.addr,
-            silent_ns=max(0, int((now_s - session.heard_s) * SECOND)),
+            silent_ns=max(0, int((now_s - heard_s) * SECOND)),
+            incarnation=session.incarnation,
         )
         # Descriptions are long and change rarely: sent as long as the store here has another one.
         if session.description is not None and node.description != session.description:

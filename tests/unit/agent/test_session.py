@@ -17,6 +17,8 @@ from swarm.api.v1.dispatcher_pb2 import (
     AgentMessage,
     Assignments,
     DispatcherMessage,
+    Hello,
+    Move,
     StatusAck,
     StatusReport,
     Welcome,
@@ -39,6 +41,7 @@ class Stream:
         self.context = context
         self.messages: list[AgentMessage] = []
         self.ended = False
+        self.standby = False
         self.closing = asyncio.Event()
 
     def reports(self) -> list[StatusReport]:
@@ -80,9 +83,13 @@ class ScriptedManager(DispatcherServicer):
         async for message in messages:
             stream.messages.append(message)
             if message.WhichOneof("message") == "hello":
-                welcome = Welcome(heartbeat_period_ns=PERIOD_NS, leaderless=self.leaderless)
+                stream.standby = message.hello.standby
+                welcome = Welcome(
+                    heartbeat_period_ns=PERIOD_NS, leaderless=self.leaderless, standby=stream.standby
+                )
                 await stream.send(welcome=welcome)
-                self.streams.append(stream)
+                if stream not in self.streams:
+                    self.streams.append(stream)
             elif not self.silent:
                 await stream.send(status_ack=StatusAck(leaderless=self.leaderless))
 
@@ -124,6 +131,16 @@ async def connected(folder: Path, count: int = 1) -> AsyncIterator[tuple[Node, l
             await manager.server.stop(0)
 
 
+def sessions(*managers: ScriptedManager) -> list[Stream]:
+    """The streams that are the node's session, as the managers see it."""
+    return [stream for one in managers for stream in one.streams if not stream.ended and not stream.standby]
+
+
+def hello(stream: Stream) -> Hello:
+    """What the agent said of itself last."""
+    return [one.hello for one in stream.messages if one.WhichOneof("message") == "hello"][-1]
+
+
 def holder(managers: list[ScriptedManager], node: Node) -> ScriptedManager:
     return next(one for one in managers if node.agent.manager and one.addr == node.agent.manager.addr)
 
@@ -135,8 +152,8 @@ async def test_a_gap_in_the_assignments_opens_a_new_session_and_stops_nothing(tm
         await first.send(assignments=Assignments(complete=True, sequence=1, tasks=[task], index=7))
         await until(lambda: node.driver.ids(ContainerState.RUNNING) == {task.id})
         await first.send(assignments=Assignments(sequence=3, removed_task_ids=[task.id], index=9))
-        await until(lambda: len(manager.streams) == 2)
-        assert manager.streams[1].messages[0].hello.applied_index == 7
+        await until(lambda: first.ended and sessions(manager))
+        assert hello(sessions(manager)[0]).applied_index == 7
         assert node.driver.ids(ContainerState.RUNNING) == {task.id}
 
 
@@ -151,7 +168,7 @@ async def test_repeated_assignments_are_carried_out_once(tmp_path: Path) -> None
         await until(lambda: node.driver.calls["remove"] >= 1 and not node.driver.ids())
         await asyncio.sleep(0.1)
         assert not node.agent.containers()
-        assert len(manager.streams) == 1
+        assert sessions(manager) == [stream]
 
 
 async def test_statuses_are_said_again_to_the_next_manager_until_one_acknowledges(tmp_path: Path) -> None:
@@ -161,9 +178,10 @@ async def test_statuses_are_said_again_to_the_next_manager_until_one_acknowledge
         await manager.streams[0].send(assignments=Assignments(complete=True, sequence=1, tasks=[task]))
         await until(manager.streams[0].reports)
         assert len(manager.streams[0].reports()) == 1  # one under way at a time
-        await until(lambda: len(manager.streams) >= 2 and manager.streams[-1].reports())
+        await until(lambda: any(stream.reports() for stream in manager.streams[1:]))
         manager.silent = False
-        stream = manager.streams[-1]
+        await until(lambda: len(sessions(manager)) == 1 and sessions(manager)[0].reports())
+        (stream,) = sessions(manager)
         report = stream.reports()[-1]
         assert report.updates[0].task_id == task.id
         await stream.send(status_ack=StatusAck(sequence=report.sequence))
@@ -179,7 +197,45 @@ async def test_a_manager_that_falls_silent_is_left_for_another_within_two_period
         began = time.monotonic()
         await until(lambda: node.agent.connected and holder(managers, node) is not first)
         assert time.monotonic() - began < 2 * 0.3 + 0.4
-        await until(lambda: first.streams[0].ended)
+        await until(lambda: first.streams[0].standby or first.streams[0].ended)
+        await until(lambda: sessions(*managers) == sessions(holder(managers, node)))
+
+
+async def test_a_second_manager_hears_the_node_too_and_is_told_nothing_of_its_tasks(tmp_path: Path) -> None:
+    async with connected(tmp_path, 3) as (node, managers):
+        await until(lambda: sum(len(one.streams) for one in managers) == 2)
+        (standby,) = [stream for one in managers for stream in one.streams if stream.standby]
+        task, session = a_task("n1"), sessions(*managers)[0]
+        await standby.send(assignments=Assignments(complete=True, sequence=1, tasks=[a_task("n1")]))
+        await session.send(assignments=Assignments(complete=True, sequence=1, tasks=[task]))
+        await until(lambda: node.driver.ids(ContainerState.RUNNING) == {task.id})
+        await until(lambda: len(standby.messages) >= 3)
+        assert {one.WhichOneof("message") for one in standby.messages[1:]} == {"heartbeat"}
+        assert not standby.reports()
+
+
+async def test_when_the_manager_of_the_session_dies_the_standby_becomes_the_session(tmp_path: Path) -> None:
+    async with connected(tmp_path, 2) as (node, managers):
+        await until(lambda: all(one.streams for one in managers))
+        first = holder(managers, node)
+        other = next(one for one in managers if one is not first)
+        (standby,) = other.streams
+        await first.server.stop(0)
+        await until(lambda: not standby.standby)
+        await until(lambda: node.agent.manager is not None and holder(managers, node) is other)
+        assert other.streams == [standby]
+        assert hello(standby).HasField("description")
+        assert hello(standby).incarnation
+
+
+async def test_a_session_moves_where_its_manager_wants_it_and_is_never_missing(tmp_path: Path) -> None:
+    async with connected(tmp_path, 3) as (node, managers):
+        first = holder(managers, node)
+        for target in [one for one in managers if one is not first]:
+            await sessions(*managers)[0].send(move=Move(manager_id=target.addr))
+            await until(lambda: not node.agent.connected or holder(managers, node) is target)  # noqa: B023
+            assert node.agent.connected
+        await until(lambda: len(sessions(*managers)) == 1)
 
 
 async def test_a_silent_manager_is_kept_while_no_other_welcomes(tmp_path: Path) -> None:
@@ -191,9 +247,7 @@ async def test_a_silent_manager_is_kept_while_no_other_welcomes(tmp_path: Path) 
         await asyncio.sleep(4 * 0.3)
         assert node.agent.connected
         assert not first.streams[0].ended
-        first.silent = False
-        await asyncio.sleep(2 * 0.3)
-        assert len(first.streams) == 1
+        assert holder(managers, node) is first
 
 
 async def test_a_manager_without_leader_is_better_than_none_and_worse_than_one_with(tmp_path: Path) -> None:

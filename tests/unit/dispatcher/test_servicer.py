@@ -18,7 +18,7 @@ from swarm.api.v1.dispatcher_pb2 import (
 )
 from swarm.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from swarm.api.v1.objects_pb2 import Node, Task
-from swarm.api.v1.types_pb2 import NODE_ROLE_MANAGER, NODE_STATE_READY, TaskStatus
+from swarm.api.v1.types_pb2 import NODE_ROLE_MANAGER, NODE_STATE_DOWN, NODE_STATE_READY, TaskStatus
 from swarm.errors import InvalidArgument, NodeRemoved, SessionExpired, SwarmError, Unavailable
 from swarm.manager.dispatcher.servicer import peer_host
 from swarm.model.task_state import FAILED, RUNNING, SHUTDOWN
@@ -39,8 +39,8 @@ class RawAgent:
         self.call.cancel()
         await self.channel.close()
 
-    async def hello(self, applied_index: int = 0) -> DispatcherMessage:
-        await self.call.write(AgentMessage(hello=Hello(applied_index=applied_index)))
+    async def hello(self, applied_index: int = 0, **fields: Any) -> DispatcherMessage:
+        await self.call.write(AgentMessage(hello=Hello(applied_index=applied_index, **fields)))
         return await self.read("welcome")
 
     async def report(self, sequence: int, **states: int) -> None:
@@ -155,19 +155,84 @@ async def test_reports_through_a_follower_reach_the_store(tmp_path: Path) -> Non
         await until(lambda: lab.node("n1").status.state == NODE_STATE_READY)
 
 
-async def test_a_second_session_of_a_node_replaces_the_first(tmp_path: Path) -> None:
+async def test_a_node_that_was_started_again_has_one_session(tmp_path: Path) -> None:
     async with a_lab(tmp_path) as lab, RawAgent(lab) as first, RawAgent(lab) as second:
-        await first.hello()
-        await second.hello()
+        await first.hello(incarnation=1)
+        await second.hello(incarnation=2)
         assert isinstance(await first.ending(), SessionExpired)
         await second.call.write(AgentMessage(heartbeat=Heartbeat()))
         await second.read("status_ack")
         assert len(lab.managers[0].dispatcher.sessions) == 1
 
 
-async def test_more_than_three_registrations_in_eight_seconds_are_told_to_slow_down(tmp_path: Path) -> None:
-    async with a_lab(tmp_path, nodes=("n1", "n2")) as lab:
+async def test_a_standby_is_welcomed_heard_and_told_nothing_else(tmp_path: Path) -> None:
+    async with a_lab(tmp_path, managers=2) as lab, RawAgent(lab, manager=1) as agent:
+        await lab.write(a_task("n1"))
+        assert (await agent.hello(standby=True)).welcome.standby
         for _ in range(3):
+            await agent.call.write(AgentMessage(heartbeat=Heartbeat()))
+            message = await agent.call.read()
+            assert message.WhichOneof("message") == "status_ack"
+        assert not len(lab.managers[1].dispatcher.sessions)
+        table = lab.leader.dispatcher.leader_servicer.table
+        assert table is not None
+        await until(lambda: "n1" in table.silences(lab.clock.monotonic_s()))
+        assert lab.node("n1").status.state != NODE_STATE_READY
+
+
+async def test_a_standby_becomes_the_session_and_a_standby_again(tmp_path: Path) -> None:
+    async with a_lab(tmp_path) as lab, RawAgent(lab) as agent:
+        await lab.write(a_task("n1"))
+        ids = {(await agent.hello(standby=True)).welcome.session_id}
+        for _ in range(2):
+            welcome = (await agent.hello()).welcome
+            assert not welcome.standby
+            complete = (await agent.read("assignments")).assignments
+            assert (complete.complete, complete.sequence, len(complete.tasks)) == (True, 1, 1)
+            assert len(lab.managers[0].dispatcher.sessions) == 1
+            again = (await agent.hello(standby=True)).welcome
+            assert not len(lab.managers[0].dispatcher.sessions)
+            ids |= {welcome.session_id, again.session_id}
+        assert len(ids) == 5
+
+
+async def test_the_earlier_session_of_an_agent_goes_on_as_its_standby(tmp_path: Path) -> None:
+    async with a_lab(tmp_path) as lab, RawAgent(lab) as first, RawAgent(lab) as second:
+        await first.hello(incarnation=1)
+        await second.hello(incarnation=1)
+        for agent in (first, second):
+            await agent.call.write(AgentMessage(heartbeat=Heartbeat()))
+            await agent.read("status_ack")
+        sessions = lab.managers[0].dispatcher.sessions
+        assert [one.standby for one in sessions.streams("n1")] == [False, True]
+
+
+async def test_a_silent_session_of_a_node_that_another_stream_hears_keeps_it_alive(tmp_path: Path) -> None:
+    async with (
+        a_lab(tmp_path, managers=2) as lab,
+        RawAgent(lab) as silent,
+        RawAgent(lab, manager=1) as heard,
+    ):
+        await silent.hello(incarnation=1)
+        await heard.hello(incarnation=1, standby=True)
+        await until(lambda: lab.node("n1").status.state == NODE_STATE_READY)
+        for _ in range(20):
+            await heard.call.write(AgentMessage(heartbeat=Heartbeat()))
+            await asyncio.sleep(0.1)
+            assert lab.node("n1").status.state != NODE_STATE_DOWN
+        assert isinstance(await silent.ending(), SessionExpired)
+
+
+async def test_a_removed_node_loses_its_standbys_as_well(tmp_path: Path) -> None:
+    async with a_lab(tmp_path, managers=2) as lab, RawAgent(lab, manager=1) as agent:
+        await agent.hello(standby=True)
+        await lab.remove(Node, "n1")
+        assert isinstance(await agent.ending(), NodeRemoved)
+
+
+async def test_more_than_six_registrations_in_eight_seconds_are_told_to_slow_down(tmp_path: Path) -> None:
+    async with a_lab(tmp_path, nodes=("n1", "n2")) as lab:
+        for _ in range(6):
             async with RawAgent(lab) as agent:
                 await agent.hello()
         async with RawAgent(lab) as agent:
