@@ -1,10 +1,12 @@
 """The key with which people unlock managers after a restart, in the form that they keep it.
 
-`SWMKEY-1-<32 random bytes and the number of the key, 56 digits of base 36>`. The number counts the keys of a
-cluster: a locked manager, which can ask nobody, thus knows whether it was given an earlier or a later one.
-No error of this module repeats any part of the text it was given: it may be a key with a typo in it.
+`SWMKEY-1-<59 digits of base 36>`: 32 random bytes, the number of the key, and two bytes to check, so that
+a slip of the hand is called one. The number counts the keys of a cluster: a locked manager, which can ask
+nobody, thus knows whether it was given an earlier or a later one.
+No error of this module repeats any part of the text it was given.
 """
 
+import hashlib
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -14,10 +16,12 @@ from swarm.ids import base36
 
 PREFIX = "SWMKEY-1"
 SECRET_BYTES = 32
-VERSION_BITS = 32
-DIGITS = 56
+VERSION_BYTES = 4
+CHECK_BYTES = 2
+DIGITS = 59
 
-_SHAPE = re.compile(r"SWMKEY-1-([0-9a-z]{56})")
+_SHAPE = re.compile(r"SWMKEY-1-([0-9a-z]{59})")
+_BYTES = SECRET_BYTES + VERSION_BYTES + CHECK_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,8 @@ def new_unlock_key(version: int) -> UnlockKey:
 
 def format_unlock_key(key: UnlockKey) -> str:
     """Return the text that `parse_unlock_key` reads."""
-    return f"{PREFIX}-{base36(int.from_bytes(key.secret, 'big') << VERSION_BITS | key.version, DIGITS)}"
+    data = key.secret + key.version.to_bytes(VERSION_BYTES, "big")
+    return f"{PREFIX}-{base36(int.from_bytes(data + _check(data), 'big'), DIGITS)}"
 
 
 def parse_unlock_key(text: str) -> UnlockKey:
@@ -49,10 +54,15 @@ def parse_unlock_key(text: str) -> UnlockKey:
     if match is None:
         raise InvalidArgument(_what_is_wrong(text.strip()))
     number = int(match[1], 36)
-    if number >> VERSION_BITS >= 1 << SECRET_BYTES * 8:
-        raise InvalidArgument("the unlock key is damaged: it holds a number that is too large")
-    secret = (number >> VERSION_BITS).to_bytes(SECRET_BYTES, "big")
-    return UnlockKey(number & (1 << VERSION_BITS) - 1, secret)
+    data = number.to_bytes(_BYTES + 1, "big")
+    data, check = data[1:-CHECK_BYTES], data[-CHECK_BYTES:]
+    if number >> 8 * _BYTES or check != _check(data):
+        raise InvalidArgument("the unlock key is mistyped: one or more of its characters are wrong")
+    return UnlockKey(int.from_bytes(data[SECRET_BYTES:], "big"), data[:SECRET_BYTES])
+
+
+def _check(data: bytes) -> bytes:
+    return hashlib.sha256(b"swarm unlock key check" + data).digest()[:CHECK_BYTES]
 
 
 def _what_is_wrong(text: str) -> str:
