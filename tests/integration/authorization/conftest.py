@@ -1,6 +1,6 @@
 """Three managers on this machine, whose root the tests hold, so that they can issue any certificate."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -46,10 +46,10 @@ class Cluster:
             cert = issue_user_certificate(root, create_csr(key), user=name, **about)
         return NodeBundle(cert, self.root.cert_pem, key)
 
-    def channel(self, at: str, who: NodeBundle) -> grpc.Channel:
+    def channel(self, at: str, who: NodeBundle, options: Sequence[tuple[str, int]] = ()) -> grpc.Channel:
         """A connection to a manager's port as somebody."""
         credentials = grpc.ssl_channel_credentials(who.root_ca_pem, who.key_pem, who.cert_pem)
-        return grpc.secure_channel(self.managers[at].addr, credentials, options=CHANNEL_OPTIONS)
+        return grpc.secure_channel(self.managers[at].addr, credentials, options=(*CHANNEL_OPTIONS, *options))
 
     def leader(self) -> str:
         """The name of the manager that leads now."""

@@ -1,11 +1,15 @@
 """Changes as three real managers tell them, while one of them is killed and readers are slow."""
 
 import itertools
+import json
 import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -17,7 +21,7 @@ from swarm.errors import Compacted, SwarmError, TransientError, Unavailable, Use
 from swarm.security.identity import Role
 from tests.integration.authorization.conftest import Cluster
 from tests.integration.authorization.test_listener import create
-from tests.integration.swarmd import wait_for
+from tests.integration.swarmd import ROOT, wait_for
 
 DEADLINE_S = 120.0
 SERVICES = ("a", "b", "c")
@@ -67,7 +71,9 @@ class Reader:
         if self.version is not None:
             request.resume_version = self.version
         self.starts.append((manager, self.version))
-        with self.cluster.channel(manager, self.cluster.certificate(Role.VIEWER)) as channel:
+        # A fixed window: a reader that does not read must not be given more and more room.
+        window = (("grpc.http2.bdp_probe", 0),)
+        with self.cluster.channel(manager, self.cluster.certificate(Role.VIEWER), window) as channel:
             answers = ControlStub(channel).Watch(request, timeout=DEADLINE_S)
             try:
                 yield answers
@@ -184,8 +190,8 @@ def test_a_reader_that_stops_reading_is_cut_off_and_delays_nobody(cluster: Clust
         for reader, answers in ((slow, slow_answers), (quick, quick_answers)):
             reader.take(next(answers))
         # Far more than gRPC, the kernel and the manager's queue for one reader hold.
-        for number in range(300):
-            wait_for(lambda number=number: writer.write(f"pad{number}", pad=50_000))
+        for number in range(80):
+            wait_for(lambda number=number: writer.write(f"pad{number}", pad=60_000))
             while not quick.seen or quick.seen[-1][2] != writer.acknowledged[-1]:
                 quick.take(next(quick_answers))
         with pytest.raises(grpc.RpcError) as caught:  # noqa: PT012
@@ -202,6 +208,54 @@ def test_a_reader_that_stops_reading_is_cut_off_and_delays_nobody(cluster: Clust
     except Compacted as error:
         gone = str(error)
     assert slow.seen == quick.seen or f"after version {behind}" in (gone or "")
+
+
+def test_swarmctl_events_goes_on_after_a_restart_and_ends_on_ctrl_c(cluster: Cluster) -> None:
+    daemon = cluster.managers["m3"]
+    writer = Writer(cluster, "c", ("m1", "m2"))
+    command = [
+        sys.executable,
+        "-m",
+        "swarm.cli.main",
+        "-H",
+        f"unix://{daemon.directory}/r/swarmd.sock",
+        "events",
+    ]
+    events = subprocess.Popen(
+        [*command, "--filter", "service=c", "--filter", "type=service", "--format", "json"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    told: list[dict[str, Any]] = []
+    assert events.stdout is not None
+    reading = threading.Thread(target=lambda: told.extend(json.loads(line) for line in events.stdout or ()))
+    reading.start()
+    try:
+        # It has begun once it tells something; what it told is not told again after the restart.
+        wait_for(lambda: writer.write(f"first{len(writer.attempted)}") and bool(told), 60)
+        daemon.stop()
+        wait_for(lambda: writer.write(f"away{len(writer.attempted)}"))
+        daemon.start()
+        wait_for(lambda: writer.write(f"back{len(writer.attempted)}"))
+        version = daemon.ask("GetService", c.GetServiceRequest(ref="c")).service.meta.version.index
+        wait_for(lambda: told[-1]["Version"] >= version, 60)
+    finally:
+        events.send_signal(signal.SIGINT)
+        code, problems = events.wait(30), events.stderr.read() if events.stderr else ""
+        reading.join(30)
+        events.stdout.close()
+        assert events.stderr is not None
+        events.stderr.close()
+        if not daemon.is_running:
+            daemon.start()
+    assert code == 130
+    assert "Traceback" not in problems
+    assert problems.count("going on after version") >= 1
+    versions = [event["Version"] for event in told]
+    assert versions == sorted(set(versions))
+    assert len(versions) >= 3
+    assert {(event["Type"], event["Action"], event["Actor"]["Attributes"]["name"]) for event in told} == {
+        ("service", "update", "c")
+    }
 
 
 def test_a_manager_that_stops_sends_its_readers_elsewhere(cluster: Cluster) -> None:
