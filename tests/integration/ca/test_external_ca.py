@@ -1,0 +1,79 @@
+"""A cluster whose nodes get their certificates from an external CA, with real TLS and real signatures."""
+
+from pathlib import Path
+
+from cryptography import x509
+
+from swarm.clock import SystemClock
+from swarm.security.certificates import create_root_ca
+from swarm.security.roots import is_issued_by
+from tests.integration.ca.conftest import certificate, wait_settled
+from tests.integration.conftest import Clusters
+from tests.integration.operator import Operator, wait_until
+from tests.unit.security.cfssl import external_ca
+
+
+def names(operator: Operator) -> set[str]:
+    return {row["Hostname"] for row in operator.rows("node", "ls")}
+
+
+def test_nodes_join_and_renew_through_an_external_ca(clusters: Clusters, tmp_path: Path) -> None:
+    cluster = clusters.up(2, 1)
+    operator, worker = Operator(cluster), Operator(cluster, "worker-1")
+    first = operator("ca")
+    corp = create_root_ca("corp", SystemClock().now_ns())
+    root_file = tmp_path / "corp.pem"
+    root_file.write_bytes(corp.cert_pem)
+    address = str(cluster.plan.host_address)
+    with external_ca(tmp_path, corp, first.encode() + b"\n", address) as authority:
+        given = f"protocol=cfssl,url={authority.url},cacert={root_file}"
+        rotate = ("ca", "--rotate", "--ca-cert", str(root_file), "--external-ca", given)
+
+        authority.fault = "cluster"
+        refused = operator.try_(*rotate)
+        assert refused.returncode == 1
+        assert "cannot be used: its cluster id (O) is not" in refused.stderr
+        assert operator("ca") == first
+        assert "trust no other" in operator("ca", "--status")
+
+        authority.fault = ""
+        assert operator(*rotate) == corp.cert_pem.decode().strip()
+        assert all(
+            is_issued_by(certificate(node), x509.load_pem_x509_certificate(corp.cert_pem))
+            for node in cluster.plan.nodes
+        )
+        assert any("swarm-manager" in client for client in authority.clients)
+
+        worker("leave", "--force", timeout_s=120)
+        wait_until(lambda: _gone(operator, "worker-1"), 30, "the worker to be missed")
+        operator("node", "rm", "--force", "worker-1")
+        join = (
+            "join",
+            "--token",
+            operator("join-token", "-q", "worker"),
+            cluster.node("manager-2").peer_addr,
+        )
+        for fault, why in [
+            ("role", "its role (OU) is not swarm-worker"),
+            ("refused", "policy says no"),
+            ("html", "status 502"),
+        ]:
+            authority.fault = fault
+            refused = worker.try_(*join)
+            assert refused.returncode == 1
+            assert why in refused.stderr
+            assert names(operator) == {"manager-1", "manager-2"}
+        authority.fault = ""
+        worker(*join, timeout_s=90)
+        assert names(operator) == {"manager-1", "manager-2", "worker-1"}
+
+        # Back to a root of the cluster's own, which the external CA has to sign once.
+        own = operator("ca", "--rotate")
+        assert own not in {first, corp.cert_pem.decode().strip()}
+    wait_settled(operator)
+    operator("ca", "--rotate", "-q")  # nobody needs the external CA any more
+
+
+def _gone(operator: Operator, name: str) -> bool:
+    rows = operator.rows("node", "ls")
+    return any(row["Hostname"] == name and row["Status"] != "Ready" for row in rows)
