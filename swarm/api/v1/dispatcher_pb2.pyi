@@ -66,16 +66,25 @@ class Welcome(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., heartbeat_period_ns: _Optional[int] = ..., leaderless: _Optional[bool] = ..., standby: _Optional[bool] = ...) -> None: ...
 
 class NodeInfo(_message.Message):
-    __slots__ = ("role", "managers", "heartbeat_period_ns", "trust")
+    __slots__ = ("role", "managers", "heartbeat_period_ns", "manager_weights", "trust")
+    class ManagerWeightsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     ROLE_FIELD_NUMBER: _ClassVar[int]
     MANAGERS_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_PERIOD_NS_FIELD_NUMBER: _ClassVar[int]
+    MANAGER_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     TRUST_FIELD_NUMBER: _ClassVar[int]
     role: _types_pb2.NodeRole
     managers: _containers.RepeatedCompositeFieldContainer[_types_pb2.Peer]
     heartbeat_period_ns: int
+    manager_weights: _containers.ScalarMap[str, int]
     trust: Trust
-    def __init__(self, role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., heartbeat_period_ns: _Optional[int] = ..., trust: _Optional[_Union[Trust, _Mapping]] = ...) -> None: ...
+    def __init__(self, role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., heartbeat_period_ns: _Optional[int] = ..., manager_weights: _Optional[_Mapping[str, int]] = ..., trust: _Optional[_Union[Trust, _Mapping]] = ...) -> None: ...
 
 class Trust(_message.Message):
     __slots__ = ("roots_pem", "version", "issuer_digest", "renew_within_ns")
