@@ -114,7 +114,7 @@ def test_a_log_cut_at_any_byte_holds_what_was_synced_before(
     first = min(states)
     directory = tmp_path / "cut"
     disk = Disk(directory)
-    for length in range(len(data)):
+    for length in range(0, len(data), 1 if tail == "nothing" else 5):
         ending = {"nothing": b"", "zeros": bytes(40), "garbage": os.urandom(40)}[tail]
         log_of(directory).write_bytes(data[:length] + ending)
         cut = equal_bytes(data, data[:length] + ending)  # the ending may be what was there

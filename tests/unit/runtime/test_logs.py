@@ -115,12 +115,24 @@ class Follower:
 
     def __init__(self, log: Path, **query: object) -> None:
         self.ended = False
+        self.looks = 0
         self.lines: list[str] = []
         self._task = asyncio.create_task(self._follow(log, LogQuery(follow=True, **query)))  # type: ignore[arg-type]
 
     async def _follow(self, log: Path, query: LogQuery) -> None:
-        async for line in read_log(log, query, lambda: self.ended):
+        async for line in read_log(log, query, self._is_over):
             self.lines.append(line.data.decode())
+
+    def _is_over(self) -> bool:
+        self.looks += 1
+        return self.ended
+
+    async def has_looked(self) -> None:
+        """Wait until everything there was is read."""
+        seen = self.looks
+        async with asyncio.timeout(5):
+            while self.looks < seen + 2:
+                await asyncio.sleep(0.005)
 
     async def has_read(self, last: str) -> None:
         async with asyncio.timeout(5):
@@ -147,7 +159,7 @@ def _append(log: Path, *records: bytes) -> None:
 async def test_following_goes_on_where_reading_stopped(log: Path, tail: int | None, first: int) -> None:
     log.write_bytes(_record(1) + _record(2) + _record(3)[:10])
     follower = Follower(log, tail=tail)
-    await asyncio.sleep(0.02)
+    await follower.has_looked()
     _append(log, _record(3)[10:], _record(4))
     await follower.has_read("line 4")
     assert await follower.end() == [f"line {number}" for number in range(first, 5)]
