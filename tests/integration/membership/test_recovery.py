@@ -117,7 +117,7 @@ def _worker(operator: Operator) -> dict[str, object] | None:
 
 
 def _interrupt(cluster: DevCluster, alone: Operator) -> None:
-    """Kill the daemon in the middle of the command, again and again: it comes up as the old or the new one."""
+    """Kill the daemon in the middle of the command, again and again: it comes up as old or new."""
     chance = random.Random(7)
     node = cluster.node("manager-1")
     for _ in range(4):
