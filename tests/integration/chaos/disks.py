@@ -1,4 +1,4 @@
-"""Disks of managers: file systems on block devices that can lose their power, and disks that are slow or bad.
+"""Disks of managers: file systems on block devices that lose their power, and disks that are slow or bad.
 
     state of a manager (ext4) ── loop device ── its image, a file ── file system of all images ── loop device
 
@@ -90,7 +90,7 @@ class Disks:
 @contextlib.contextmanager
 def disks(plan: Plan) -> Iterator[Disks]:
     """Give every node of a cluster a disk of its own; its daemons must have ended at the end."""
-    with tempfile.TemporaryDirectory(prefix="swarm-disks-", dir="/var/tmp") as folder:  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="swarm-disks-", dir="/var/tmp") as folder:
         made = Disks(plan, Path(folder))
         try:
             made.attach()
@@ -114,7 +114,7 @@ class BadDisks:
 
 @contextlib.contextmanager
 def bad_disks() -> Iterator[BadDisks]:
-    """Daemons started meanwhile, and by whatever is started meanwhile, do as they are told with their disk."""
+    """Daemons started meanwhile do with their disk as they are told."""
     before = {name: os.environ.get(name) for name in ("PYTHONPATH", FOLDER)}
     with tempfile.TemporaryDirectory(prefix="swarm-bad-disks-") as folder:
         path = [str(_HERE / "disk_faults"), *filter(None, [before["PYTHONPATH"]])]
