@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 
-import structlog
 from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
 from swarm.api.v1.raft_pb2 import RaftMessage
 from swarm.manager.raft.codec import Message, WireError, decode, encode
-
-log = structlog.get_logger(__name__)
 
 
 class Outbox(Transport):
@@ -69,14 +66,12 @@ class Outbox(Transport):
             self.deliver(recipient, messages)
 
     def received(self, sender: str, messages: Sequence[RaftMessage]) -> None:
-        """Pass messages from a member to the core; what no correct member sends is dropped."""
+        """Pass messages from a member to the core, up to the first that no correct member sends.
+
+        Raises WireError for that one.
+        """
         for wire in messages:
-            try:
-                message = self._checked(sender, wire)
-            except WireError as error:
-                log.warning("raft.message_refused", raft_id=sender, reason=str(error))
-                continue
-            self._onMessageReceived(Node(sender), message)
+            self._onMessageReceived(Node(sender), self._checked(sender, wire))
 
     def _checked(self, sender: str, wire: RaftMessage) -> Message:
         if (wire.cluster_id, wire.sender, wire.recipient) != (self._cluster_id, sender, self._raft_id):

@@ -9,26 +9,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from google.protobuf.message import DecodeError
 from pysyncobj.node import Node
 
 from swarm.api.v1.raft_pb2 import RaftBatch, RaftMember, RaftMessage
 from swarm.errors import Unavailable
-from swarm.manager.raft.codec import Message
+from swarm.manager.raft.codec import Message, WireError
+from swarm.manager.raft.frames import FRAME_BYTES, parse
 from swarm.manager.raft.links import Dial, PeerLink
 from swarm.manager.raft.membership import Membership, refusal
 from swarm.manager.raft.outbox import Outbox
 
 log = structlog.get_logger(__name__)
 
-FRAME_BYTES = 1024 * 1024  # a frame is closed once it holds this much
-FRAME_BYTES_MAX = 16 * 1024 * 1024  # of a frame that is read: one more message fits, with the largest entry
 CONGESTED_BYTES = 4 * 1024 * 1024  # waiting for one member: it gets no more entries for now
 INBOX_BYTES_MAX = 32 * 1024 * 1024  # waiting for the raft thread: streams are not read further
 _INBOX_PAUSE_S = 0.005
 
 Put = Callable[..., None]
-_UNREADABLE = "a frame that cannot be read"
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,7 @@ class _Incoming:
     def __init__(self, member: RaftMember, task: asyncio.Task[Any]) -> None:
         self.member = member
         self.ended: str | None = None  # why it was ended here; empty: another one took its place
+        self.refused = False  # for what came on it; only the raft thread writes it
         self._task = task
 
     def end(self, reason: str) -> None:
@@ -133,13 +131,16 @@ class PeerTransport(Outbox):
 
     def _handle(self, stream: _Incoming, frame: bytes) -> None:
         self._handled_bytes += len(frame)
+        if stream.refused:
+            return
+        member = stream.member
         try:
-            batch = RaftBatch.FromString(frame)
-        except DecodeError:
-            log.warning("raft.frame_refused", raft_id=stream.member.raft_id, reason=_UNREADABLE)
-            self._loop.call_soon_threadsafe(stream.end, _UNREADABLE)
-        else:
-            self.received(stream.member.raft_id, batch.messages)
+            self.received(member.raft_id, parse(frame).messages)
+        except WireError as error:  # perhaps from a newer version: nothing of it may be skipped
+            reason = str(error)
+            log.warning("raft.frame_refused", node_id=member.node_id, raft_id=member.raft_id, reason=reason)
+            stream.refused = True
+            self._loop.call_soon_threadsafe(stream.end, reason)
 
     # Event loop: outgoing.
 
@@ -236,8 +237,6 @@ class PeerTransport(Outbox):
     async def _serve(self, stream: _Incoming, frames: AsyncIterator[bytes]) -> str:
         async for frame in frames:
             reason = self.refusal(stream.member)
-            if not reason and len(frame) > FRAME_BYTES_MAX:
-                reason = f"a frame of {len(frame)} bytes; at most {FRAME_BYTES_MAX} are allowed"
             if reason:
                 return reason
             await self._take(stream, frame)
@@ -250,7 +249,7 @@ class PeerTransport(Outbox):
         if link is not None:
             link.heard()
         self._taken_bytes += len(frame)
-        # Parsed over there, one at a time: small messages take far more memory than bytes on the wire.
+        # Parsed over there, one at a time.
         self._put(self._handle, stream, frame)
 
     def _open(self, stream: _Incoming) -> None:

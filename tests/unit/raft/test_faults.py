@@ -16,6 +16,7 @@ from swarm.errors import InvalidArgument, InvariantBroken, NoQuorum, NotLeader, 
 from swarm.manager.raft import pinned
 from swarm.manager.raft.config import RaftConfig
 from swarm.manager.raft.disk import DiskFile
+from swarm.manager.raft.frames import FRAME_BYTES_MAX, PARTS_MAX
 from swarm.manager.raft.links import ADDR_KEY, RAFT_ID_KEY, STREAM
 from swarm.manager.raft.node import RaftNode, stored_raft_id
 from tests.unit.raft.group import CLUSTER, Group, Manager, Register, dial_as, eventually, group
@@ -219,36 +220,76 @@ async def test_a_certificate_of_one_member_is_no_good_for_another(tmp_path: Path
         assert leader.node.term == term
 
 
-async def test_messages_that_lie_about_sender_recipient_or_cluster_are_dropped(tmp_path: Path) -> None:
+async def refused(target: Manager, frame: bytes) -> str:
+    """Send a frame as a manager that is no member; return why the stream was ended."""
+    channel = dial_as("n9")(target.addr)
+    try:
+        stream: Any = channel.stream_unary(STREAM, None, None)
+        call = stream(metadata=((RAFT_ID_KEY, "x"),))
+        await call.write(frame)
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await asyncio.wait_for(call, 10)
+        assert ended.value.code() == grpc.StatusCode.PERMISSION_DENIED
+        return ended.value.details() or ""
+    finally:
+        await channel.close()
+
+
+async def test_messages_that_lie_about_sender_recipient_or_cluster_end_the_stream(tmp_path: Path) -> None:
     async with group(tmp_path, 2) as managers:
         leader = await managers.settled()
         follower = next(m for m in managers.managers if m is not leader)
         me, other = leader.node.raft_id, follower.node.raft_id
-        lies = [
-            vote_for(other, me),
-            vote_for("x", other),
-            vote_for("x", me, cluster_id="elsewhere"),
-            RaftMessage(cluster_id=CLUSTER, sender="x", recipient=me, term=99),
-            RaftMessage(cluster_id=CLUSTER, sender="x", recipient=me, term=99, append={"prev_index": 0}),
-        ]
         term = leader.node.term
-        assert await stream_error(leader, "x", node_id="n9", messages=lies) is None
+        nothing = RaftMessage(cluster_id=CLUSTER, sender="x", recipient=me, term=99)
+        from_nowhere = RaftMessage(append={"prev_index": 0})
+        from_nowhere.MergeFrom(nothing)
+        for lie, reason in (
+            (vote_for(other, me), "a message from"),
+            (vote_for("x", other), "a message from"),
+            (vote_for("x", me, cluster_id="elsewhere"), "in cluster elsewhere"),
+            (nothing, "unknown kind"),
+            (from_nowhere, "out of range"),
+        ):
+            assert reason in await refused(leader, RaftBatch(messages=[lie]).SerializeToString())
         await leader.node.propose(b"x", 2.0)
         assert leader.node.term == term
 
 
-async def test_garbage_on_a_stream_ends_it_and_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (b"\x80\x04\x95pickle", "cannot be read"),
+        (b"\xff" * 100, "cannot be read"),
+        (b"\x0a\x00" * (PARTS_MAX + 1), "more than 100000 parts"),
+        (b"\x0a\x7f" + bytes(100_000), "cannot be read"),
+        (bytes(FRAME_BYTES_MAX + 1), "at most 16777216 are allowed"),
+    ],
+    ids=["pickle", "noise", "too many parts", "nonsense", "huge"],
+)
+async def test_garbage_on_a_stream_ends_it_and_nothing_else(
+    tmp_path: Path, frame: bytes, reason: str
+) -> None:
+    async with group(tmp_path, 1) as managers:
+        manager = managers.managers[0]
+        assert reason in await refused(manager, frame)
+        await manager.node.propose(b"x", 2.0)
+
+
+async def test_a_node_has_one_stream_the_newest(tmp_path: Path) -> None:
     async with group(tmp_path, 1) as managers:
         manager = managers.managers[0]
         channel = dial_as("n9")(manager.addr)
         stream: Any = channel.stream_unary(STREAM, None, None)
-        for garbage in (b"\x80\x04\x95pickle", b"\xff" * 100):
-            call = stream(metadata=((RAFT_ID_KEY, "x"),))
-            await call.write(garbage)
-            with pytest.raises(grpc.aio.AioRpcError, match="cannot be read"):
-                await call
+        calls = []
+        for number in range(5):
+            calls.append(stream(metadata=((RAFT_ID_KEY, f"x{number}"),)))
+            await calls[-1].initial_metadata()
+        ended = [asyncio.ensure_future(call) for call in calls]
+        await eventually(lambda: sum(one.done() for one in ended) == 4)
+        assert not ended[-1].done()
         await channel.close()
-        await manager.node.propose(b"x", 2.0)
+        await asyncio.gather(*ended, return_exceptions=True)
 
 
 async def test_a_node_that_is_no_manager_yet_answers_health_and_refuses_streams(tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ async def test_joining_needs_an_address_that_can_be_reached(tmp_path: Path) -> N
         joiner = await managers.listen("n3")
         nowhere = await join_error(joiner, leader, "127.0.0.1:1")
         assert isinstance(nowhere, FailedPrecondition)
-        assert "cannot reach the new one at 127.0.0.1:1" in str(nowhere)
+        assert "no manager can be reached at 127.0.0.1:1" in str(nowhere)
         assert isinstance(await join_error(joiner, leader, "nonsense"), InvalidArgument)
         assert isinstance(await join_error(joiner, leader, follower.addr), FailedPrecondition)
         elsewhere = await join_error(joiner, follower, joiner.addr)
@@ -304,7 +304,7 @@ async def test_an_address_can_change(tmp_path: Path) -> None:
         leader = await managers.settled()
         follower = next(m for m in managers.managers if m is not leader)
         mover = await managers.listen("moved")
-        mover.node_id, mover.directory = follower.node_id, follower.directory
+        mover.node_id, mover.directory, mover.dial = follower.node_id, follower.directory, follower.dial
         await follower.stop()
         await mover.start()
         await propose(managers, b"y")  # it dials in, and is answered where it says it is
