@@ -1,7 +1,8 @@
 """Python imports this at start in daemons whose disk is to be bad: a file says what syncing does.
 
 `sleep SECONDS` makes it slow, `skip` makes it do nothing, `fail ERRNO` makes it fail; without a file, or
-with an empty one, the disk is good. The file has the name of the node, in the folder that the environment names.
+with an empty one, the disk is good. The file has the name of the node, in the folder that the
+environment names.
 """
 
 import os
