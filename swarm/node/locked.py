@@ -11,7 +11,7 @@ from swarm.config import Settings
 from swarm.errors import FailedPrecondition
 from swarm.node.state import NodeState
 from swarm.security.identity import Role
-from swarm.security.keyring import Keyring, Locked, is_sealed, open_keyring
+from swarm.security.keyring import Keyring, Locked, WrongUnlockKey, is_sealed, open_keyring
 from swarm.security.sealed_key import sealed_with
 from swarm.security.tls import NodeCredentials
 from swarm.security.unlock_key import UnlockKey, parse_unlock_key
@@ -68,8 +68,8 @@ class Opened:
 def open_node(settings: Settings, unlock_key: UnlockKey | None = None) -> Opened:
     """Read certificate and keys. Blocks.
 
-    Raises Locked without the key that is needed, WrongUnlockKey for another one, and FailedPrecondition for
-    damaged files.
+    Raises Locked without the key that is needed or without a usable key file, WrongUnlockKey for another
+    key, and FailedPrecondition for a damaged certificate.
     """
     if not _needs_keys(settings):
         return Opened(NodeCredentials.load(settings.certificate_file), None)
@@ -80,8 +80,12 @@ def open_node(settings: Settings, unlock_key: UnlockKey | None = None) -> Opened
             f"the private key of this node is sealed, and the key file {settings.key_file} is missing:"
             " restore it from a backup, or leave (swarmctl leave --force) and join again"
         ) from None
+    except WrongUnlockKey:
+        raise
     except Locked as error:
         raise Locked(LOCKED) from error
+    except FailedPrecondition as error:  # damaged: locked for good, but it can still leave
+        raise Locked(str(error)) from error
     return Opened(NodeCredentials.load(settings.certificate_file, keyring), keyring)
 
 
