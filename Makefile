@@ -5,7 +5,7 @@ BOOTSTRAP := $(PYTHON) deploy/bootstrap.py
 PATHS := swarm tests tools deploy examples bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down install test check unit simulate integration proto bench clean
+.PHONY: help setup demo demo-down install test check unit simulate fuzz integration proto bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ unit: setup ## run the tests that need nothing but Python
 
 simulate: setup ## run the simulations
 	@$(BIN)/python -m pytest tests/simulation
+
+fuzz: setup ## feed damaged messages and files to Raft for ten minutes
+	@SWARM_FUZZ_SECONDS=600 $(BIN)/python -m pytest --timeout=1200 tests/unit/raft/test_fuzz.py
 
 integration: setup ## run the tests with real daemons, containers and networks (root)
 	@$(BIN)/python -m pytest tests/integration
