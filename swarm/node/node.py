@@ -283,11 +283,13 @@ class Node:
             raise self._locked.refusal
         if member is None:
             raise FailedPrecondition("this node is not part of a cluster: there is nothing to recover here")
-        if recovery.is_alone(member):
-            return recovery.answer(member, ())
-        await recovery.check_lost(member)
-        place = recovery.chosen_place(request, member.state)
         state = member.state
+        place = recovery.chosen_place(request, state)
+        if not recovery.is_alone(member):
+            await recovery.check_lost(member)
+        elif place == recovery.Place(state.addr, state.listen_addr):
+            await recovery.wait_leading(member)
+            return recovery.answer(member, ())
         await self._stop()
         try:
             done = await recovery.rewrite_log(self._settings, state, place, member.open_keyring, self._clock)

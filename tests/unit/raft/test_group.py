@@ -23,6 +23,7 @@ from swarm.errors import (
     NotLeader,
     OutcomeUnknown,
     SwarmError,
+    Unavailable,
 )
 from tests.unit.raft.group import Group, Manager, dial_as, eventually, group, voters
 
@@ -238,6 +239,19 @@ async def test_a_removal_that_would_cost_the_majority_is_refused_with_the_number
             await leader.node.remove_member(raft_id, 5.0)
         with pytest.raises(NotFound):
             await leader.node.remove_member("unheard-of", 5.0)
+
+
+async def test_a_second_change_is_refused_and_told_which_one_is_under_way(tmp_path: Path) -> None:
+    async with group(tmp_path, 3) as managers:
+        leader = await managers.settled()
+        for other in [m for m in managers.managers if m is not leader]:
+            await other.stop()
+        first = asyncio.create_task(leader.node.add_member("n8", "127.0.0.1:1", 5.0))
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable, match=r"another change .* under way \(manager n8 is joining\)"):
+            await leader.node.add_member("n9", "127.0.0.1:2", 0.05)
+        with pytest.raises(SwarmError):
+            await first  # two of three are away
 
 
 async def test_the_last_manager_cannot_be_removed(tmp_path: Path) -> None:
