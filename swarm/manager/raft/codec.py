@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from swarm.api.v1.raft_pb2 import MembershipChange, RaftEntry, RaftMessage
+from swarm.errors import InvariantBroken
 from swarm.manager.raft.entries import CHANGE, DATA, NOOP, Entry
 
 Message = dict[str, Any]  # pysyncobj's form; "type" says which
@@ -80,7 +81,9 @@ def _encode_entry(entry: Entry) -> RaftEntry:
         return RaftEntry(index=index, term=term, data=command[1:])
     if kind == CHANGE:
         return RaftEntry(index=index, term=term, change=MembershipChange.FromString(command[1:]))
-    return RaftEntry(index=index, term=term, noop=True)
+    if kind == NOOP:
+        return RaftEntry(index=index, term=term, noop=True)
+    raise InvariantBroken(f"an entry of the unknown kind {kind.hex()}: it is from a newer version of swarm")
 
 
 def _decode_append(wire: RaftMessage) -> Message:

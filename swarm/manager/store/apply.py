@@ -7,12 +7,17 @@ Versions and names are checked all the same: they hold even if a proposer is wro
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from google.protobuf.message import DecodeError
+
 from swarm.api.v1.store_pb2 import ProposerRecord, StoreAction, StoreEntry, StoreTransaction
+from swarm.errors import InvariantBroken
 from swarm.manager.store.history import Action, Event
 from swarm.manager.store.tables import UNIQUE_NAMES, Kind, Object, Tables, kind_name, object_name, unwrap
 
 # Proposers remembered: one per start of a manager. No entry stays in a log past so many starts.
 PROPOSERS_LIMIT = 256
+
+_KNOWN_ACTIONS = {StoreAction.KIND_CREATE, StoreAction.KIND_UPDATE, StoreAction.KIND_REMOVE}
 
 
 @dataclass(slots=True)
@@ -51,8 +56,28 @@ class _Change:
     base_version: int
 
 
+def parse_entry(data: bytes) -> StoreEntry:
+    """Return what the bytes of a committed entry mean.
+
+    Raises InvariantBroken for what this version does not know. It must not be skipped: other managers, of a
+    newer version, apply it, and the states would differ from then on.
+    """
+    try:
+        entry = StoreEntry.FromString(data)
+    except DecodeError as error:
+        raise InvariantBroken("an entry of the log cannot be read") from error
+    for transaction in entry.transactions:
+        for action in transaction.actions:
+            if action.kind not in _KNOWN_ACTIONS or action.object.WhichOneof("object") is None:
+                raise InvariantBroken(
+                    "an entry of the log changes something in a way, or of a kind, that this version does "
+                    "not know: it is from a newer version of swarm"
+                )
+    return entry
+
+
 def apply_entry(state: State, index: int, entry: StoreEntry) -> Outcome:
-    """Apply one committed entry to `state` and say what became of it. Never raises."""
+    """Apply one committed entry, as `parse_entry` returned it, and say what became of it. Never raises."""
     state.tables.index = index
     record = state.proposers.get(entry.proposer)
     if record is not None and entry.sequence <= record.sequence:
@@ -89,8 +114,7 @@ def _apply_transaction(
     changes: list[_Change] = []
     for action in transaction.actions:
         obj = unwrap(action.object)
-        if obj is None:
-            return "it holds an object of a kind that this version does not know"
+        assert obj is not None, "parse_entry lets none of these through"
         changes.append(_Change(action.kind, obj, action.base_version))
     refused = _refusal(tables, changes, versions)
     if refused:

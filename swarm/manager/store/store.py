@@ -27,7 +27,7 @@ from swarm.errors import (
     StaleVersion,
     SwarmError,
 )
-from swarm.manager.store.apply import Outcome, State, apply_entry
+from swarm.manager.store.apply import Outcome, State, apply_entry, parse_entry
 from swarm.manager.store.proposer import FrozenState, Proposer, StateMachine
 from swarm.manager.store.tables import KINDS, Kind, Object, ReadView, unwrap, wrap
 from swarm.manager.store.transaction import PENDING_VERSION, Overlay, Transaction, encode
@@ -280,15 +280,8 @@ class Store(StateMachine):
     # The state machine under Raft.
 
     def apply(self, index: int, entry: bytes) -> None:
-        """Apply one committed entry."""
-        try:
-            parsed = StoreEntry.FromString(entry)
-        except DecodeError:
-            # The journal's checksums held, so every manager has the same bytes and skips them alike.
-            log.exception("store.entry_unreadable", raft_index=index)
-            self._state.tables.index = index
-            self._wake_waiting()
-            return
+        """Apply one committed entry; raises InvariantBroken, with nothing changed, for an unknown one."""
+        parsed = parse_entry(entry)
         outcome = apply_entry(self._state, index, parsed)
         if (
             parsed.proposer == self._proposer_id

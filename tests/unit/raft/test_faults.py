@@ -69,6 +69,24 @@ async def test_a_state_machine_that_fails_is_fatal_and_gets_nothing_more(tmp_pat
         assert "a bug" in manager.fatal[0]
 
 
+async def test_an_entry_of_a_newer_version_stops_the_member_that_has_it(tmp_path: Path) -> None:
+    """As after going back to an older version; to skip it would be to have another state than the others."""
+    async with group(tmp_path, 3) as managers:
+        leader = await managers.settled()
+        await leader.node.propose(b"known", 2.0)
+        assert leader.node._parts is not None
+        with pytest.raises(SwarmError):
+            await leader.node._parts.requests.propose(b"\x2anew", 5.0)
+        await eventually(lambda: bool(leader.fatal))
+        assert "newer version" in leader.fatal[0]
+        await leader.stop()
+        others = [manager for manager in managers.managers if manager is not leader]
+        await eventually(lambda: any(manager.node.is_leader for manager in others))
+        await managers.leader().node.propose(b"later", 5.0)
+        await eventually(lambda: all(m.register.values == [b"known", b"later"] for m in others))
+        assert not any(manager.fatal for manager in others)
+
+
 async def test_the_files_of_another_member_are_refused(tmp_path: Path) -> None:
     async with group(tmp_path, 1) as managers:
         manager = managers.managers[0]

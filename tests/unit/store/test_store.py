@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from swarm.api.v1.objects_pb2 import Node, Service, Task
-from swarm.api.v1.store_pb2 import StoreEntry
+from swarm.api.v1.store_pb2 import StoreAction, StoreEntry, StoreObject, StoreTransaction
 from swarm.clock import SystemClock
 from swarm.errors import (
     InvalidArgument,
@@ -15,7 +15,7 @@ from swarm.errors import (
     StaleVersion,
 )
 from swarm.manager.store.store import ATTEMPTS_MAX, Store
-from swarm.manager.store.tables import copy_of
+from swarm.manager.store.tables import copy_of, wrap
 from swarm.manager.store.testing import LocalProposer, ManualClock, store_with
 from swarm.manager.store.watch import Action, WatchOverflow
 
@@ -180,7 +180,7 @@ async def test_an_entry_that_is_delivered_twice_is_applied_once():
 
 
 async def test_two_managers_that_both_write_do_not_undo_each_other():
-    one, other = Store(SystemClock(), "one"), Store(SystemClock(), "other")
+    one, other = Store(ManualClock(), "one"), Store(ManualClock(), "other")
     proposer = LocalProposer(one, other)
     one.attach(proposer)
     other.attach(proposer)
@@ -259,11 +259,28 @@ async def test_an_unexpected_error_of_consensus_reaches_the_caller_and_stops_nob
     assert await store.update(bump) == 1
 
 
-async def test_an_unreadable_entry_is_skipped():
+def of_another_kind() -> StoreEntry:
+    unknown = StoreObject.FromString(b"\xaa\x06\x00")  # field 101, empty: a kind that is yet to come
+    action = StoreAction(kind=StoreAction.KIND_CREATE, object=unknown)
+    return StoreEntry(transactions=[StoreTransaction(actions=[action])])
+
+
+def changed_in_another_way() -> StoreEntry:
+    action = StoreAction(kind=77, object=wrap(a_service("s2", "later")))  # type: ignore[arg-type]
+    return StoreEntry(transactions=[StoreTransaction(actions=[action])])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\xff\xff\xff", of_another_kind().SerializeToString(), changed_in_another_way().SerializeToString()],
+)
+async def test_what_this_version_does_not_know_stops_it_and_is_not_skipped(data: bytes):
     store, _ = scripted(a_service("s1", "web"))
-    store.apply(9, b"\xff\xff\xff")
-    assert store.view.index == 9
-    assert await store.update(bump) == 1
+    index = store.view.index
+    with pytest.raises(InvariantBroken):
+        store.apply(index + 1, data)
+    assert store.view.index == index
+    assert len(store.view.services) == 1
 
 
 async def test_a_snapshot_restores_equal_tables_and_the_memory_of_entries():
