@@ -3,6 +3,7 @@
 from swarm.agent.network.base import Sandbox
 from swarm.api.v1.types_pb2 import PortConfig, TaskState, TaskStatus
 from swarm.clock import timestamp
+from swarm.model.exit_code import exit_reason
 from swarm.model.task_state import COMPLETE, FAILED, REJECTED, STARTING, is_terminal
 from swarm.runtime.base import ContainerInfo
 
@@ -74,9 +75,8 @@ def ended(old: TaskStatus, info: ContainerInfo, now_ns: int) -> TaskStatus:
     """Return the end of a task whose container ended by itself."""
     if info.exit_code == 0 and not info.error and not info.oom_killed:
         return final(old, COMPLETE, "finished", now_ns, info=info)
-    error = info.error or f"the container ended with exit code {info.exit_code}"
-    if info.oom_killed:
-        error += ": it was killed for using too much memory"
+    how = exit_reason(info.exit_code, oom_killed=info.oom_killed)
+    error = info.error or f"the container ended with {how}"
     return final(old, FAILED, "failed", now_ns, err=error, info=info)
 
 

@@ -117,7 +117,7 @@ def first_unmet(constraints: Iterable[Constraint], node: Node) -> Constraint | N
 
 def _holds(constraint: Constraint, name: str, node: Node) -> bool:
     key, values = constraint.key, constraint.values
-    actual = _actual(key, node)
+    actual = actual_value(key, node)
     match name:
         case "present":
             return bool(actual)
@@ -205,7 +205,8 @@ def _check_known(expression: str, key: str, values: Iterable[str]) -> None:
             raise _invalid(expression, f'"{value}" is neither an address nor a network such as 10.0.0.0/8')
 
 
-def _actual(key: str, node: Node) -> str:
+def actual_value(key: str, node: Node) -> str:
+    """Return what `node` has under a constraint's key; empty when it has it not."""
     if key.startswith(_NODE_LABEL):
         return node.spec.annotations.labels.get(key.removeprefix(_NODE_LABEL), "")
     if key.startswith(_ENGINE_LABEL):
