@@ -77,11 +77,8 @@ def test_history_tells_the_lives_of_all_tasks_of_the_slot() -> None:
 
 def test_the_error_column_has_the_reason_of_what_should_run_and_no_word_for_a_good_end() -> None:
     tasks = [a_task(1, ts.PENDING), a_task(2, ts.SHUTDOWN, desired=ts.SHUTDOWN), a_task(3, ts.FAILED, "bad")]
-    reasons = {
-        "t1": "no suitable node",
-        "t2": "it was stopped: its service was scaled down",
-        "t3": "very bad",
-    }
+    scaled = "it was stopped: its service was scaled down"
+    reasons = {"t1": "no suitable node", "t2": scaled, "t3": "very bad"}
     rows = task_rows(tasks, {}, NOW_NS, truncate=False, reasons=reasons)
     assert [row["Error"] for row in rows] == ['"no suitable node"', "", '"very bad"']
     assert rows[1]["Why"] == scaled
