@@ -4,6 +4,7 @@ import pytest
 
 from swarm.api.v1.control_pb2 import UpdateServiceRequest
 from swarm.api.v1.objects_pb2 import Image, Node, Service
+from swarm.api.v1.types_pb2 import PortConfig
 from swarm.clock import timestamp
 from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.manager.controlapi.services import create_service, update_service
@@ -11,6 +12,7 @@ from swarm.manager.store.tables import Tables, table_of
 from swarm.manager.store.testing import LocalProposer, ManualClock, store_with
 from swarm.manager.store.transaction import Transaction, encode
 from swarm.model import limits
+from swarm.model.validate import validate_service
 from tests.unit.controlapi.fakes import a_spec
 
 NOW = timestamp(1)
@@ -107,3 +109,15 @@ async def test_a_transaction_has_only_so_many_bytes() -> None:
     assert len(store.view.images) == 0
     await store.update(lambda transaction: transaction.create(an_image_of(limit)))
     assert len(store.view.images) == 1
+
+
+def test_two_services_may_publish_one_port_in_host_mode() -> None:
+    transaction = Transaction(Tables(), NOW)
+    for name in ("one", "two"):
+        spec = a_spec(name)
+        spec.endpoint.ports.add(
+            target_port=80, published_port=8080, publish_mode=PortConfig.PUBLISH_MODE_HOST
+        )
+        validate_service(spec)
+        create_service(transaction, spec, name)
+    assert len(transaction.services) == 2
