@@ -4,6 +4,7 @@ The filters say whether and count nodes; this says what and how much. A filter w
 for itself.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -29,7 +30,12 @@ _VOLATILE = re.compile(r", (?:the most free is [^;]*|[^;,]* free)")
 
 def same_reason(one: str, other: str) -> bool:
     """Whether two reasons differ in figures at most that change with every placement elsewhere."""
-    return _VOLATILE.sub("", one) == _VOLATILE.sub("", other)
+    return one == other or _lasting(one) == _lasting(other)
+
+
+@functools.lru_cache(maxsize=256)  # asked of every task of a group, which all say the same
+def _lasting(reason: str) -> str:
+    return _VOLATILE.sub("", reason)
 
 
 # For one node: everything that stands against it.
