@@ -49,7 +49,8 @@ def against(view: ClusterView, node: NodeView, demand: Demand) -> tuple[str, ...
 
 def _about_node(view: ClusterView, node: NodeView, demand: Demand, failure: Filter) -> Iterable[str]:
     describe = _ABOUT_NODE.get(failure)
-    return describe(view, node, demand) if describe is not None else (failure.one,)
+    texts = tuple(describe(view, node, demand)) if describe is not None else ()
+    return texts or (failure.one,)
 
 
 def _not_ready(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[str]:
