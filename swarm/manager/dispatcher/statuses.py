@@ -61,7 +61,8 @@ def write_statuses(
 ) -> int:
     """Write every update of `batch` ((node id, update)) that counts; return how many did."""
     written = 0
-    for node_id, update in batch:
+    for node_id, reported in batch:
+        update = _bounded(reported)
         task = transaction.tasks.get(update.task_id)
         if task is not None and counts(task, node_id, update.status):
             transaction.update(with_status(task, update.status, now_ns))
