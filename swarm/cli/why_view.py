@@ -36,9 +36,16 @@ def why_lines(found: ExplainTaskResponse, now_ns: int) -> Iterator[str]:
     if found.earlier:
         yield ""
         yield f"Before it in this slot (all of it: swarmctl task history {task.id}):"
-        pairs = zip(found.earlier, found.earlier_reasons, strict=True)
-        for earlier, reason in list(pairs)[:EARLIER_SHOWN]:
-            yield f"  {when(earlier.status.timestamp)[:19]}Z  {earlier.id}  {_state(earlier)}: {reason}"
+        yield from _earlier_lines(found)
+
+
+def _earlier_lines(found: ExplainTaskResponse) -> Iterator[str]:
+    said = found.reason
+    pairs = list(zip(found.earlier, found.earlier_reasons, strict=True))
+    for earlier, reason in pairs[:EARLIER_SHOWN]:
+        shown = "the same" if reason == said else reason
+        said = reason
+        yield f"  {when(earlier.status.timestamp)[:19]}Z  {earlier.id}  {_state(earlier)}: {shown}"
 
 
 def _node_lines(found: ExplainTaskResponse) -> Iterator[str]:

@@ -52,6 +52,13 @@ def test_people_read_what_it_is_why_not_and_what_to_do() -> None:
     ]
 
 
+def test_a_reason_that_repeats_itself_is_told_once() -> None:
+    found = an_answer()
+    found.earlier.append(a_task(1, ts.FAILED))
+    found.earlier_reasons.append("the container ended with exit code 3")
+    assert list(why_lines(found, NOW_NS))[-1].endswith("t1  failed: the same")
+
+
 def test_many_nodes_are_cut_for_people_and_whole_for_scripts() -> None:
     found = an_answer()
     found.nodes.extend(NodeVerdict(node_id=f"x{number}", reasons=["a", "b", "c"]) for number in range(30))
