@@ -60,14 +60,7 @@ _STOPPED = frozenset((task_state.SHUTDOWN, *(one for one in task_state.OWNERS if
 
 def reason_in(view: ReadView, task: Task, now_ns: int) -> str:
     """Return why `task` does not run; empty when it runs and is meant to."""
-    if task_state.is_running(task) and not _may_be_lost(view, task):
-        return ""  # almost every task: spare the look around
     return reason_of(task, around(view, task), now_ns)
-
-
-def _may_be_lost(view: ReadView, task: Task) -> bool:
-    node = view.nodes.get(task.node_id)
-    return node is None or node.status.state != NodeState.NODE_STATE_READY
 
 
 def reason_of(task: Task, about: Around, now_ns: int) -> str:
