@@ -3,10 +3,13 @@
 from swarm.agent.network.base import Sandbox
 from swarm.api.v1.types_pb2 import PortConfig, TaskState, TaskStatus
 from swarm.clock import timestamp
+from swarm.model.exit_code import exit_reason
+from swarm.model.limits import STATUS_CHARACTERS
 from swarm.model.task_state import COMPLETE, FAILED, REJECTED, STARTING, is_terminal
+from swarm.model.truncate import cut
 from swarm.runtime.base import ContainerInfo
 
-TEXT_LIMIT = 2000  # characters; the store keeps every status, and people read the first line
+TEXT_LIMIT = STATUS_CHARACTERS.value
 
 PROTOCOLS = {
     "tcp": PortConfig.PROTOCOL_TCP,
@@ -74,9 +77,8 @@ def ended(old: TaskStatus, info: ContainerInfo, now_ns: int) -> TaskStatus:
     """Return the end of a task whose container ended by itself."""
     if info.exit_code == 0 and not info.error and not info.oom_killed:
         return final(old, COMPLETE, "finished", now_ns, info=info)
-    error = info.error or f"the container ended with exit code {info.exit_code}"
-    if info.oom_killed:
-        error += ": it was killed for using too much memory"
+    how = exit_reason(info.exit_code, oom_killed=info.oom_killed)
+    error = info.error or f"the container ended with {how}"
     return final(old, FAILED, "failed", now_ns, err=error, info=info)
 
 
@@ -101,4 +103,4 @@ def _set_container(status: TaskStatus, info: ContainerInfo) -> None:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= TEXT_LIMIT else f"{text[:TEXT_LIMIT]}…"
+    return cut(text, TEXT_LIMIT)

@@ -265,6 +265,18 @@ def ps(host: str, /, refs: tuple[str, ...], filters: tuple[str, ...], layout: st
         list_tasks(conn, c.Filters(service_ids=ids), filters, layout, flags)
 
 
+@service.command(epilog="\b\nExample:\n  swarmctl service why web")
+@click.argument("ref", metavar="SERVICE")
+@click.option("--format", "layout", default="", help="json or TEMPLATE.")
+@click.pass_obj
+def why(host: str, ref: str, layout: str) -> None:
+    """Tell why a service is not (yet) what its spec says, and what its tasks wait for."""
+    from swarm.cli.service_why import explain_service
+
+    with connect(host) as conn:
+        explain_service(conn, ref, layout)
+
+
 @service.command()
 @objects.inspect_options("SERVICE...")
 @click.pass_context

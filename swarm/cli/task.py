@@ -30,14 +30,47 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
         ctx.exit(objects.inspect(refs, get, layout))
 
 
-@task.command("history")
+@task.command(
+    "history",
+    epilog="\b\nExamples:\n  swarmctl task history web.1\n  swarmctl task history --format json 4x8k",
+)
 @click.argument("ref", metavar="TASK")
+@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
 @click.pass_obj
-def history(host: str, ref: str) -> None:
-    """Tell what happened to a task, step by step."""
-    from swarm.model.history import story
+def history(host: str, ref: str, layout: str) -> None:
+    """Tell what happened to a task, step by step, and to those before it in its slot."""
+    from swarm.cli.render import show_objects
+    from swarm.cli.why_view import history_lines, history_view
 
     with connect(host) as conn:
-        found = conn.control.GetTask(c.GetTaskRequest(ref=ref)).task
-    for line in story(found):
+        found = conn.control.ExplainTask(c.ExplainTaskRequest(ref=ref))
+    if layout:
+        show_objects([history_view(found)], layout)
+        return
+    for line in history_lines(found):
+        click.echo(line)
+
+
+@task.command(
+    "why",
+    epilog="\b\nExamples:\n"
+    "  swarmctl task why web.1         # the newest task of slot 1 of service web\n"
+    "  swarmctl task why 4x8k          # the beginning of an id\n"
+    "  swarmctl task why --format json web.1",
+)
+@click.argument("ref", metavar="TASK")
+@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
+@click.pass_obj
+def why(host: str, ref: str, layout: str) -> None:
+    """Tell why a task does not run, node by node where it waits for one, and what to do about it."""
+    from swarm.cli.render import show_objects
+    from swarm.cli.why_view import why_lines, why_view
+    from swarm.clock import SystemClock
+
+    with connect(host) as conn:
+        found = conn.control.ExplainTask(c.ExplainTaskRequest(ref=ref))
+    if layout:
+        show_objects([why_view(found)], layout)
+        return
+    for line in why_lines(found, SystemClock().now_ns()):
         click.echo(line)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.types_pb2 import TaskState
 from swarm.cli import names
 from swarm.cli.render import Row, shorten
 from swarm.clock import nanoseconds
@@ -37,9 +38,18 @@ def ordered(tasks: Sequence[Task]) -> list[Task]:
 
 
 def task_rows(
-    tasks: Sequence[Task], node_names: Mapping[str, str], now_ns: int, *, truncate: bool
+    tasks: Sequence[Task],
+    node_names: Mapping[str, str],
+    now_ns: int,
+    *,
+    truncate: bool,
+    reasons: Mapping[str, str] | None = None,
 ) -> list[Row]:
-    """Return one row a task; older tasks of a slot are marked as its history."""
+    """Return one row a task; older tasks of a slot are marked as its history.
+
+    `reasons` say, by task id, why a task does not run; they are the column ERROR, unless all went well.
+    """
+    reasons = reasons or {}
     rows: list[Row] = []
     previous: tuple[str, int, str] | None = None
     for task in ordered(tasks):
@@ -53,7 +63,8 @@ def task_rows(
                 "Node": node_names.get(task.node_id, task.node_id),
                 "DesiredState": names.word(names.TASK_STATE, task.desired_state).capitalize(),
                 "CurrentState": current_state(task, now_ns),
-                "Error": error_text(task, truncate=truncate),
+                "Error": error_text(task, truncate=truncate, reason=reasons.get(task.id, "")),
+                "Why": reasons.get(task.id, ""),
                 "Ports": ", ".join(port_texts(task)),
             }
         )
@@ -74,11 +85,13 @@ def current_state(task: Task, now_ns: int) -> str:
     return f"{state} {age[0].lower()}{age[1:]} ago"
 
 
-def error_text(task: Task, *, truncate: bool) -> str:
-    """Return why the task is not running, in quotes, cut for the table."""
-    if not task.status.err:
+def error_text(task: Task, *, truncate: bool, reason: str = "") -> str:
+    """Return why the task is not running, in quotes, cut for the table; nothing for a good end."""
+    good_end = task.status.state in (TaskState.TASK_STATE_COMPLETE, TaskState.TASK_STATE_SHUTDOWN)
+    text = task.status.err if good_end or not reason else reason
+    if not text:
         return ""
-    return f'"{shorten(task.status.err, ERROR_WIDTH) if truncate else task.status.err}"'
+    return f'"{shorten(text, ERROR_WIDTH) if truncate else text}"'
 
 
 def port_texts(task: Task) -> list[str]:

@@ -57,7 +57,10 @@ def list_tasks(
 ) -> None:
     """Print the tasks that match; flags are no_resolve, no_trunc, quiet."""
     apply_filters(base, conn, texts)
-    tasks = conn.control.ListTasks(c.ListTasksRequest(filters=base)).tasks
+    answer = conn.control.ListTasks(c.ListTasksRequest(filters=base))
+    # A manager of an older version gives no reasons.
+    reasons = {task.id: reason for task, reason in zip(answer.tasks, answer.reasons, strict=False)}
     resolved = {} if flags["no_resolve"] else node_names(conn)
-    rows = task_rows(tasks, resolved, SystemClock().now_ns(), truncate=not flags["no_trunc"])
+    now_ns, truncate = SystemClock().now_ns(), not flags["no_trunc"]
+    rows = task_rows(answer.tasks, resolved, now_ns, truncate=truncate, reasons=reasons)
     show(rows, COLUMNS, layout, "ID" if flags["quiet"] else "")

@@ -45,6 +45,7 @@ from swarm.manager.raft.servicer import RaftServicer
 from swarm.manager.raft.servicer import add_to_server as add_raft_to_server
 from swarm.manager.sample import sample_manager
 from swarm.manager.scheduler.loop import SchedulerLoop
+from swarm.manager.scheduler.why import judge_nodes
 from swarm.manager.store.proposer import Proposer
 from swarm.manager.store.store import Store
 from swarm.manager.store.watch import WatchOverflow
@@ -128,6 +129,7 @@ class Manager:
             dial,
             resolve_image=RegistryDigests(self._registry),
             bundle=lambda: credentials.bundle,
+            judge_nodes=judge_nodes,
         )
         self._live = LiveCalls()
         self._self_renewal = SelfRenewal(self.store, credentials, clock)

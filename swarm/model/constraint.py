@@ -18,6 +18,7 @@ from typing import Any
 from swarm.api.v1.objects_pb2 import Node
 from swarm.api.v1.types_pb2 import NodeRole
 from swarm.errors import InvalidArgument
+from swarm.model import limits
 from swarm.model.platform import normal_architecture
 
 ALLOWED = (
@@ -26,8 +27,8 @@ ALLOWED = (
     "node.platform.os, node.platform.arch, node.labels.LABEL, engine.labels.LABEL"
 )
 
-PATTERN_CHARACTERS_MAX = 256
-VALUES_MAX = 64  # in one list
+PATTERN_CHARACTERS_MAX = limits.PATTERN_CHARACTERS.value
+VALUES_MAX = limits.CONSTRAINT_VALUES.value  # in one list
 
 _BINARY = re.compile(r"\s*([^=!<>~\s]+)\s*(==|!=|=~|!~|>=|<=|>|<)\s*(.*?)\s*", re.DOTALL)
 _SET = re.compile(r"\s*([^=!<>~\s]+)\s+(in|not\s*in)\s*\((.*)\)\s*", re.DOTALL | re.IGNORECASE)
@@ -117,7 +118,7 @@ def first_unmet(constraints: Iterable[Constraint], node: Node) -> Constraint | N
 
 def _holds(constraint: Constraint, name: str, node: Node) -> bool:
     key, values = constraint.key, constraint.values
-    actual = _actual(key, node)
+    actual = actual_value(key, node)
     match name:
         case "present":
             return bool(actual)
@@ -167,7 +168,9 @@ def _check_values(expression: str, constraint: Constraint) -> None:
     if not all(values):
         raise _invalid(expression, "the value is empty" if len(values) == 1 else "a value is empty")
     if len(values) > VALUES_MAX:
-        raise _invalid(expression, f"it lists more than {VALUES_MAX} values")
+        raise _invalid(
+            expression, f"it lists more than {VALUES_MAX} values ({limits.CONSTRAINT_VALUES.name})"
+        )
     if name in {"in", "not in"} and any(set(value) & set("()") for value in values):
         raise _invalid(expression, "a value in a list has no parentheses")
     if name in {"=~", "!~"}:
@@ -180,7 +183,8 @@ def _check_values(expression: str, constraint: Constraint) -> None:
 
 def _check_pattern(expression: str, pattern: str) -> None:
     if len(pattern) > PATTERN_CHARACTERS_MAX:
-        raise _invalid(expression, f"the pattern is longer than {PATTERN_CHARACTERS_MAX} characters")
+        limit = f"{PATTERN_CHARACTERS_MAX} characters ({limits.PATTERN_CHARACTERS.name})"
+        raise _invalid(expression, f"the pattern is longer than {limit}")
     import re2
 
     try:
@@ -205,7 +209,8 @@ def _check_known(expression: str, key: str, values: Iterable[str]) -> None:
             raise _invalid(expression, f'"{value}" is neither an address nor a network such as 10.0.0.0/8')
 
 
-def _actual(key: str, node: Node) -> str:
+def actual_value(key: str, node: Node) -> str:
+    """Return what `node` has under a constraint's key; empty when it has it not."""
     if key.startswith(_NODE_LABEL):
         return node.spec.annotations.labels.get(key.removeprefix(_NODE_LABEL), "")
     if key.startswith(_ENGINE_LABEL):

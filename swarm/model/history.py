@@ -6,11 +6,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskStatus
+from swarm.model.limits import TASK_STATES
 from swarm.model.task_state import is_terminal, state_name
 from swarm.timestamps import SECOND, nanoseconds
 
-# A life has at most 10 states; the rest is room for states that come later.
-HISTORY_LIMIT = 16
+HISTORY_LIMIT = TASK_STATES.value
 
 
 def record_status(task: Task, status: TaskStatus) -> None:

@@ -4,11 +4,12 @@ import re
 from dataclasses import dataclass, replace
 
 from swarm.errors import InvalidArgument
+from swarm.model.limits import IMAGE_CHARACTERS
 
 DEFAULT_REGISTRY = "docker.io"
 DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
-NAME_LIMIT = 255  # characters of registry and repository together, as registries have it
+NAME_LIMIT = IMAGE_CHARACTERS.value
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
@@ -72,7 +73,9 @@ def parse_reference(text: str) -> Reference:
     if _IMAGE_ID.fullmatch(rest):
         raise _invalid(text, "64 hexadecimal digits are an image id, not a name")
     if len(f"{registry}/{repository}") > NAME_LIMIT:
-        raise _invalid(text[:NAME_LIMIT], f"the name is longer than {NAME_LIMIT} characters")
+        raise _invalid(
+            text[:NAME_LIMIT], f"the name is longer than {NAME_LIMIT} characters ({IMAGE_CHARACTERS.name})"
+        )
     return Reference(registry, repository, tag or ("" if digest else DEFAULT_TAG), digest)
 
 

@@ -64,6 +64,22 @@ def format_size(count: int) -> str:
     return f"{size:.3g}{unit}"
 
 
+def format_memory(count: int) -> str:
+    """Return an amount of memory for people, in powers of 1024, e.g. `1.2 GiB`."""
+    size, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):  # noqa: B007 -- the unit reached is the answer
+        if abs(size) < 1024:
+            break
+        size /= 1024
+    return f"{size:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def format_cpus(nano_cpus: int) -> str:
+    """Return a number of CPUs for people, e.g. `0.5 CPUs`."""
+    number = f"{nano_cpus / 1e9:.3f}".rstrip("0").rstrip(".")
+    return f"{number} CPU" if number == "1" else f"{number} CPUs"
+
+
 def parse_cpus(text: str) -> int:
     """Return billionths of a CPU for a decimal number such as `0.5`."""
     if _CPUS.fullmatch(text) is None:

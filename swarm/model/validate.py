@@ -3,8 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from google.protobuf.message import Message
-
 from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ServiceSpec, TaskSpec
 from swarm.api.v1.types_pb2 import (
     Annotations,
@@ -17,14 +15,12 @@ from swarm.api.v1.types_pb2 import (
     UpdateConfig,
 )
 from swarm.errors import InvalidArgument
+from swarm.model import limits
 from swarm.model.constraint import parse_constraint
+from swarm.model.sizes import size_problems
 from swarm.model.validate_container import container_problems, negative
 from swarm.timestamps import SECOND
 
-NAME_LIMIT = 63  # a service's name becomes a DNS label
-LABELS_LIMIT = 64 * 1024  # bytes of all keys and values of one object
-SPEC_LIMIT = 1024 * 1024  # bytes; each task carries a copy of its spec
-REPLICAS_LIMIT = 100_000  # of one service; a slip of the keyboard must not fill the managers' memory
 CPU_MIN = 1_000_000  # nano CPUs: what a kernel's quota can express
 MEMORY_MIN = 4 * 1024 * 1024  # below it no container starts
 HEARTBEAT_MIN_NS = SECOND // 10
@@ -69,16 +65,8 @@ def _service_problems(spec: ServiceSpec) -> Iterator[str]:
     name = spec.annotations.name
     if not name:
         yield "it has no name"
-    elif len(name) > NAME_LIMIT or not _NAME.fullmatch(name):
-        shown = name if len(name) <= NAME_LIMIT else f"{name[:NAME_LIMIT]}…"
-        yield (
-            f'the name "{shown}" is not 1 to {NAME_LIMIT} letters, digits, "-" and "_" '
-            "that begin and end with a letter or digit"
-        )
-    yield from _size_problems(spec)
-    yield from _label_problems(spec.annotations.labels)
-    if spec.replicated.replicas > REPLICAS_LIMIT:
-        yield f"{spec.replicated.replicas} replicas are more than the limit of {REPLICAS_LIMIT}"
+    yield from _annotation_problems(spec.annotations)
+    yield from size_problems(spec)
     yield from _task_problems(spec.task)
     yield from _update_problems("update", spec.update)
     yield from _update_problems("rollback", spec.rollback)
@@ -86,7 +74,7 @@ def _service_problems(spec: ServiceSpec) -> Iterator[str]:
 
 
 def _node_problems(spec: NodeSpec) -> Iterator[str]:
-    yield from _size_problems(spec)
+    yield from size_problems(spec)
     yield from _annotation_problems(spec.annotations)
     if spec.desired_role not in NodeRole.values():
         yield f"{spec.desired_role} is not a role"
@@ -95,7 +83,7 @@ def _node_problems(spec: NodeSpec) -> Iterator[str]:
 
 
 def _cluster_problems(spec: ClusterSpec) -> Iterator[str]:
-    yield from _size_problems(spec)
+    yield from size_problems(spec)
     yield from _annotation_problems(spec.annotations)
     if spec.HasField("heartbeat_period_ns") and spec.heartbeat_period_ns < HEARTBEAT_MIN_NS:
         yield "the heartbeat period is shorter than 100 ms"
@@ -106,20 +94,17 @@ def _cluster_problems(spec: ClusterSpec) -> Iterator[str]:
 
 
 def _annotation_problems(annotations: Annotations) -> Iterator[str]:
-    if annotations.name and not _NAME.fullmatch(annotations.name):
-        yield f'the name "{annotations.name[:NAME_LIMIT]}" is not letters, digits, "-" and "_"'
+    name = annotations.name
+    yield from limits.NAME_CHARACTERS.exceeded(f"the name {limits.shown(name)}", len(name))
+    if name and not _NAME.fullmatch(name):
+        yield (
+            f'the name "{limits.shown(name)}" is not 1 to {limits.NAME_CHARACTERS.value} letters, digits, '
+            '"-" and "_" that begin and end with a letter or digit'
+        )
     yield from _label_problems(annotations.labels)
 
 
-def _size_problems(spec: Message) -> Iterator[str]:
-    if spec.ByteSize() > SPEC_LIMIT:
-        yield f"the spec has {spec.ByteSize()} bytes, and the limit is {SPEC_LIMIT} (1 MiB)"
-
-
 def _label_problems(labels: Mapping[str, str], what: str = "labels") -> Iterator[str]:
-    size = sum(len(key.encode()) + len(value.encode()) for key, value in labels.items())
-    if size > LABELS_LIMIT:
-        yield f"the {what} have {size} bytes in all, and the limit is {LABELS_LIMIT} (64 KiB)"
     if "" in labels:
         yield f"one of the {what} has no key"
 

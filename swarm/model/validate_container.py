@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import InvalidArgument
+from swarm.model.limits import HOSTNAME_CHARACTERS, shown
 from swarm.model.reference import parse_reference
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
-HOSTNAME_LIMIT = 63  # the kernel takes 64 bytes, DNS 63
+HOSTNAME_LIMIT = HOSTNAME_CHARACTERS.value
 
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -29,7 +30,10 @@ def container_problems(spec: ContainerSpec) -> Iterator[str]:
     # The agent fills in templates such as {{.Task.Slot}}; only what stands around them can be judged here.
     hostname = _TEMPLATE.sub("x", spec.hostname)
     if hostname and (len(hostname) > HOSTNAME_LIMIT or not _HOSTNAME.fullmatch(hostname)):
-        yield f'the hostname "{spec.hostname[:HOSTNAME_LIMIT]}" is not 1 to 63 letters, digits, "-" and "."'
+        yield (
+            f'the hostname "{shown(spec.hostname)}" is not 1 to {HOSTNAME_LIMIT} letters, digits, "-" '
+            f'and "." ({HOSTNAME_CHARACTERS.name})'
+        )
     if spec.dir and not spec.dir.startswith("/"):
         yield f'the working directory "{spec.dir}" is not an absolute path'
     if spec.stop_signal and not _is_signal(spec.stop_signal):

@@ -42,6 +42,7 @@ def _rpcs(service: str, roles: frozenset[Role], *methods: str) -> dict[str, froz
 ALLOWED: Mapping[str, frozenset[Role]] = {
     **_rpcs("Control", _READERS, "GetCluster", "GetNode", "ListNodes", "GetService", "ListServices"),
     **_rpcs("Control", _READERS, "GetTask", "ListTasks", "ListImages", "ServiceLogs", "Watch"),
+    **_rpcs("Control", _READERS, "ExplainTask"),
     **_rpcs("Control", _OPERATORS, "GetJoinTokens", "RotateJoinToken"),  # secrets are not for viewers
     **_rpcs("Control", _OPERATORS, "RotateCA"),
     **_rpcs("Control", _READERS, "GetCA"),

@@ -327,10 +327,46 @@ class ListTasksRequest(_message.Message):
     def __init__(self, filters: _Optional[_Union[Filters, _Mapping]] = ...) -> None: ...
 
 class ListTasksResponse(_message.Message):
-    __slots__ = ("tasks",)
+    __slots__ = ("tasks", "reasons")
     TASKS_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
     tasks: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Task]
-    def __init__(self, tasks: _Optional[_Iterable[_Union[_objects_pb2.Task, _Mapping]]] = ...) -> None: ...
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tasks: _Optional[_Iterable[_Union[_objects_pb2.Task, _Mapping]]] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ExplainTaskRequest(_message.Message):
+    __slots__ = ("ref",)
+    REF_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    def __init__(self, ref: _Optional[str] = ...) -> None: ...
+
+class NodeVerdict(_message.Message):
+    __slots__ = ("node_id", "hostname", "reasons")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    hostname: str
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, node_id: _Optional[str] = ..., hostname: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ExplainTaskResponse(_message.Message):
+    __slots__ = ("task", "hostname", "reason", "nodes", "advice", "earlier", "earlier_reasons")
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    EARLIER_FIELD_NUMBER: _ClassVar[int]
+    EARLIER_REASONS_FIELD_NUMBER: _ClassVar[int]
+    task: _objects_pb2.Task
+    hostname: str
+    reason: str
+    nodes: _containers.RepeatedCompositeFieldContainer[NodeVerdict]
+    advice: _containers.RepeatedScalarFieldContainer[str]
+    earlier: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Task]
+    earlier_reasons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, task: _Optional[_Union[_objects_pb2.Task, _Mapping]] = ..., hostname: _Optional[str] = ..., reason: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[NodeVerdict, _Mapping]]] = ..., advice: _Optional[_Iterable[str]] = ..., earlier: _Optional[_Iterable[_Union[_objects_pb2.Task, _Mapping]]] = ..., earlier_reasons: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class LoadImageRequest(_message.Message):
     __slots__ = ("chunk", "reference")

@@ -124,6 +124,11 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListTasksRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListTasksResponse.FromString,
                 _registered_method=True)
+        self.ExplainTask = channel.unary_unary(
+                '/swarm.api.v1.Control/ExplainTask',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ExplainTaskRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ExplainTaskResponse.FromString,
+                _registered_method=True)
         self.LoadImage = channel.stream_unary(
                 '/swarm.api.v1.Control/LoadImage',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.LoadImageRequest.SerializeToString,
@@ -262,6 +267,12 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainTask(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def LoadImage(self, request_iterator, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -384,6 +395,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.ListTasks,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListTasksRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'ExplainTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainTask,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ExplainTaskRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ExplainTaskResponse.SerializeToString,
             ),
             'LoadImage': grpc.stream_unary_rpc_method_handler(
                     servicer.LoadImage,
@@ -897,6 +913,33 @@ class Control:
             '/swarm.api.v1.Control/ListTasks',
             swarm_dot_api_dot_v1_dot_control__pb2.ListTasksRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/ExplainTask',
+            swarm_dot_api_dot_v1_dot_control__pb2.ExplainTaskRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.ExplainTaskResponse.FromString,
             options,
             channel_credentials,
             insecure,

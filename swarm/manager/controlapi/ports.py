@@ -5,17 +5,22 @@ from typing import Protocol
 
 import grpc
 
-from swarm.api.v1.control_pb2 import Filters, LoadImageRequest, ServiceLogsResponse
+from swarm.api.v1.control_pb2 import Filters, LoadImageRequest, NodeVerdict, ServiceLogsResponse
 from swarm.api.v1.logs_pb2 import LogOptions, LogSelector
-from swarm.api.v1.objects_pb2 import Image
+from swarm.api.v1.objects_pb2 import Image, Task
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.api.v1.types_pb2 import RegistryAuth
+from swarm.manager.store.tables import ReadView
+from swarm.steps import Steps
 
 Dial = Callable[[str], grpc.aio.Channel]
 
 # Returns the digest of an image in its registry. Raises NotFound when there is no such image, and
 # Unavailable or NotPermitted when the registry does not say.
 ResolveImage = Callable[[str, RegistryAuth | None], Awaitable[str]]
+
+# Returns what each node says to a task that waits for one, at a time in nanoseconds since the epoch.
+JudgeNodes = Callable[[ReadView, Task, int], Steps[list[NodeVerdict]]]
 
 
 class RaftStatus(Protocol):

@@ -7,13 +7,20 @@ import grpc
 
 from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.control_pb2_grpc import ControlServicer as ControlBase
-from swarm.api.v1.objects_pb2 import Service
+from swarm.api.v1.objects_pb2 import Service, Task
 from swarm.clock import Clock
 from swarm.errors import FailedPrecondition, NoQuorum
 from swarm.ids import new_id
 from swarm.manager.controlapi import ca, cluster, lock, nodes, services, tasks
 from swarm.manager.controlapi.image_digest import pin_image
-from swarm.manager.controlapi.ports import Dial, ImageControl, LogControl, RaftStatus, ResolveImage
+from swarm.manager.controlapi.ports import (
+    Dial,
+    ImageControl,
+    JudgeNodes,
+    LogControl,
+    RaftStatus,
+    ResolveImage,
+)
 from swarm.manager.controlapi.quorum import explain_no_quorum, has_quorum, with_manager_status
 from swarm.manager.controlapi.redact import shown_cluster, shown_service, shown_task
 from swarm.manager.controlapi.resolve import resolve
@@ -22,6 +29,7 @@ from swarm.manager.controlapi.watching import Watches
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
 from swarm.model.validate import service_warnings, validate_service
+from swarm.pacing import Pacer
 from swarm.security.keyfiles import NodeBundle
 from swarm.security.tokens import new_secret
 from swarm.security.unlock_key import new_key_bytes
@@ -52,12 +60,14 @@ class ControlServicer(ControlBase):
         resolve_image: ResolveImage | None = None,
         router: Router | None = None,
         bundle: Callable[[], NodeBundle] | None = None,
+        judge_nodes: JudgeNodes | None = None,
     ) -> None:
         """`dial` opens a connection to a manager; without `resolve_image` no registry is asked.
 
         `bundle` returns what this manager shows an external CA, without which there is none to ask.
         """
         self._bundle = bundle or _no_bundle
+        self._judge_nodes = judge_nodes
         self._store = store
         self._clock = clock
         self._raft = raft
@@ -335,14 +345,32 @@ class ControlServicer(ControlBase):
     # Tasks.
 
     async def GetTask(self, request: control.GetTaskRequest, context: Context) -> control.GetTaskResponse:
-        """Return a task by id, name (service.slot.id) or unique id prefix."""
+        """Return a task by id, name (service.slot, service.slot.id) or unique id prefix."""
 
         def answer() -> control.GetTaskResponse:
             return control.GetTaskResponse(
-                task=shown_task(resolve(self._store.view.tasks, "task", request.ref))
+                task=shown_task(tasks.resolve_task(self._store.view, request.ref))
             )
 
         return await self._router.read("GetTask", request, context, answer)
+
+    async def ExplainTask(
+        self, request: control.ExplainTaskRequest, context: Context
+    ) -> control.ExplainTaskResponse:
+        """Return why a task does not run, and what to do about it."""
+        view, now_ns = self._store.view, self._clock.now_ns()
+        found: list[Task] = []  # when it is answered here, and not by the leader
+
+        def answer() -> control.ExplainTaskResponse:
+            found[:] = [tasks.resolve_task(view, request.ref)]
+            return tasks.explain_task(view, found[0], (), now_ns)
+
+        response = await self._router.read("ExplainTask", request, context, answer)
+        if found and tasks.waits_for_node(found[0]) and self._judge_nodes is not None:
+            # A look at every task of the cluster: others have their turn meanwhile.
+            nodes = await Pacer(self._clock).run(self._judge_nodes(view, found[0], now_ns))
+            return tasks.explain_task(view, found[0], nodes, now_ns)
+        return response
 
     async def ListTasks(
         self, request: control.ListTasksRequest, context: Context
@@ -350,7 +378,7 @@ class ControlServicer(ControlBase):
         """Return the tasks asked for."""
 
         def answer() -> control.ListTasksResponse:
-            return control.ListTasksResponse(tasks=tasks.list_tasks(self._store.view, request.filters))
+            return tasks.tasks_with_reasons(self._store.view, request.filters, self._clock.now_ns())
 
         return await self._router.read("ListTasks", request, context, answer)
 

@@ -13,6 +13,7 @@ from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model.defaults import is_global, replicas
+from swarm.model.limits import TASKS
 from swarm.model.selectors import service_selected
 from swarm.model.service import new_service, replace_spec, roll_back
 from swarm.model.task_state import RUNNING, is_running
@@ -25,6 +26,7 @@ def create_service(transaction: Transaction, spec: ServiceSpec, service_id: str)
     """Add a service; raises NameConflict. The spec must be valid."""
     wanted = copy_of_spec(spec)
     keep_auth(wanted.task.container, None)
+    check_tasks(transaction, service_id, wanted)
     return transaction.create(new_service(service_id, wanted))
 
 
@@ -50,12 +52,32 @@ def update_service(transaction: Transaction, request: UpdateServiceRequest, now_
     if request.skip_image_resolution:
         _drop_stale_digest(spec.task.container, current.spec.task.container)
     if spec != current.spec:
+        check_tasks(transaction, current.id, spec)
         replace_spec(service, spec)
     elif current.update_status.state in _PAUSED:
         service.ClearField("update_status")
     else:
         return current
     return transaction.update(service)
+
+
+def check_tasks(view: ReadView, service_id: str, spec: ServiceSpec) -> None:
+    """Raise FailedPrecondition if all services together would want more tasks than the cluster may have.
+
+    Wanting fewer than before is always allowed.
+    """
+    specs = {service.id: service.spec for service in view.services}
+    before = _tasks_wanted(specs[service_id], view) if service_id in specs else 0
+    wanted = _tasks_wanted(spec, view)
+    if wanted <= before:
+        return
+    total = sum(_tasks_wanted(one, view) for one in specs.values()) - before + wanted
+    for problem in TASKS.exceeded("all services together", total):
+        raise FailedPrecondition(f"the cluster has no room for {wanted} tasks of this service: {problem}")
+
+
+def _tasks_wanted(spec: ServiceSpec, view: ReadView) -> int:
+    return len(view.nodes) if is_global(spec) else replicas(spec)
 
 
 def remove_service(transaction: Transaction, ref: str) -> str:

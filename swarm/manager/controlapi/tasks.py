@@ -1,12 +1,85 @@
 """What a request about tasks returns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from swarm.api.v1.control_pb2 import Filters
+from swarm.api.v1.control_pb2 import ExplainTaskResponse, Filters, ListTasksResponse, NodeVerdict
 from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.types_pb2 import NodeState
+from swarm.errors import NotFound
+from swarm.manager.controlapi.advice import advice
 from swarm.manager.controlapi.redact import shown_task
+from swarm.manager.controlapi.resolve import resolve
+from swarm.manager.controlapi.why import reason_in, slot_mates
 from swarm.manager.store.tables import ReadView
+from swarm.model import task_state
 from swarm.model.selectors import task_selected
+
+
+def resolve_task(view: ReadView, ref: str) -> Task:
+    """Return a task by id, `service.slot.id`, the beginning of an id, or `service.slot`: the newest there.
+
+    A task of a global service is `service.node`, with the hostname or id of its node. Raises NotFound and
+    Ambiguous.
+    """
+    try:
+        return resolve(view.tasks, "task", ref)
+    except NotFound:
+        found = _newest_in_place(view, ref)
+        if found is None:
+            raise
+        return found
+
+
+def _newest_in_place(view: ReadView, ref: str) -> Task | None:
+    """Return the newest task of a place, one that is meant to run before others."""
+    tasks: list[Task] = []
+    for dot in (at for at, letter in enumerate(ref) if letter == "."):  # a hostname may have dots itself
+        for service in view.services.named(ref[:dot]):
+            tasks += [one for one in view.tasks.by_service(service.id) if _is_at(view, one, ref[dot + 1 :])]
+    return max(tasks, key=lambda one: (task_state.wants_to_run(one), _newest_first(one)), default=None)
+
+
+def _is_at(view: ReadView, task: Task, place: str) -> bool:
+    if task.slot:
+        return place == str(task.slot)
+    node = view.nodes.get(task.node_id)
+    return place in (task.node_id, node.description.hostname if node is not None else "")
+
+
+def waits_for_node(task: Task) -> bool:
+    """Whether it matters what the nodes say to `task`."""
+    return task.status.state < task_state.ASSIGNED and task_state.wants_to_run(task)
+
+
+def explain_task(
+    view: ReadView, task: Task, nodes: Sequence[NodeVerdict], now_ns: int
+) -> ExplainTaskResponse:
+    """Return why `task` does not run; `nodes` are what each says to it while it waits for one."""
+    reason = reason_in(view, task, now_ns)
+    node = view.nodes.get(task.node_id)
+    earlier = [one for one in slot_mates(view, task) if _newest_first(one) < _newest_first(task)]
+    refusals = [text for verdict in nodes for text in verdict.reasons]
+    return ExplainTaskResponse(
+        task=shown_task(task),
+        hostname=node.description.hostname if node is not None else "",
+        reason=reason,
+        nodes=nodes,
+        advice=advice(task, reason, more=refusals),
+        earlier=[shown_task(one) for one in earlier],
+        earlier_reasons=[reason_in(view, one, now_ns) for one in earlier],
+    )
+
+
+def tasks_with_reasons(view: ReadView, filters: Filters, now_ns: int) -> ListTasksResponse:
+    """Return the tasks asked for, each with why it does not run."""
+    tasks = list_tasks(view, filters)
+    ready = {node.id for node in view.nodes if node.status.state == NodeState.NODE_STATE_READY}
+    # Almost all tasks of a long list run on nodes that are well: for those one look is enough.
+    reasons = [
+        "" if task_state.is_running(task) and task.node_id in ready else reason_in(view, task, now_ns)
+        for task in tasks
+    ]
+    return ListTasksResponse(tasks=tasks, reasons=reasons)
 
 
 def list_tasks(view: ReadView, filters: Filters) -> list[Task]:

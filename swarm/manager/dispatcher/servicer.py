@@ -22,6 +22,7 @@ from swarm.manager.dispatcher.statuses import worth_forwarding
 from swarm.manager.dispatcher.trust import trust_of
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import ReadView
+from swarm.model.truncate import bounded_description
 from swarm.security.identity import Identity
 from swarm.security.identity import caller as caller_of
 
@@ -168,7 +169,7 @@ class DispatcherServicer(DispatcherServicerBase):
             elif kind == "statuses":
                 self._take_statuses(session, message)
             elif kind == "description":
-                session.description = message.description
+                session.description = bounded_description(message.description)
                 self._sessions.note_change(session.node_id)
             elif kind == "hello":
                 await self._begin(stream, message.hello)

@@ -23,6 +23,7 @@ from swarm.clock import SECOND
 from swarm.errors import SessionExpired, SwarmError
 from swarm.manager.dispatcher.assignments import AssignmentSet
 from swarm.manager.store.tables import ReadView
+from swarm.model.truncate import bounded_description
 
 REGISTRATIONS_MAX = 6
 REGISTRATIONS_WINDOW_S = 8.0
@@ -68,7 +69,7 @@ class AgentSession:
         self.addr = addr
         self.standby = hello.standby
         self.incarnation = hello.incarnation
-        self.description = hello.description if hello.HasField("description") else None
+        self.description = bounded_description(hello.description) if hello.HasField("description") else None
         self.heard_s = now_s
         self.over: asyncio.Future[SwarmError | None] = asyncio.get_running_loop().create_future()
         self.wake = wake

@@ -16,6 +16,7 @@ from swarm.manager.store.tables import ReadView
 from swarm.manager.store.transaction import Transaction
 from swarm.model.history import record_status
 from swarm.model.task_state import ACCEPTED, OWNERS, Owner, may_follow
+from swarm.model.truncate import bounded_status
 
 BATCH_UPDATES = 200  # per transaction: as many as the store puts into one log entry
 
@@ -46,7 +47,13 @@ def worth_forwarding(
     view: ReadView, node_id: str, updates: Iterable[TaskStatusUpdate]
 ) -> list[TaskStatusUpdate]:
     """Return the updates that count, as far as this manager knows."""
-    return [update for update in updates if counts(view.tasks.get(update.task_id), node_id, update.status)]
+    bounded = (_bounded(update) for update in updates)
+    return [update for update in bounded if counts(view.tasks.get(update.task_id), node_id, update.status)]
+
+
+def _bounded(update: TaskStatusUpdate) -> TaskStatusUpdate:
+    status = bounded_status(update.status)
+    return update if status is update.status else TaskStatusUpdate(task_id=update.task_id, status=status)
 
 
 def write_statuses(
@@ -54,7 +61,8 @@ def write_statuses(
 ) -> int:
     """Write every update of `batch` ((node id, update)) that counts; return how many did."""
     written = 0
-    for node_id, update in batch:
+    for node_id, reported in batch:
+        update = _bounded(reported)
         task = transaction.tasks.get(update.task_id)
         if task is not None and counts(task, node_id, update.status):
             transaction.update(with_status(task, update.status, now_ns))

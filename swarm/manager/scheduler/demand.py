@@ -22,6 +22,7 @@ class Demand:
     """The needs of a task; equal for every task of a group, so it is compared by identity."""
 
     group: Group
+    service_name: str
     nano_cpus: int
     memory_bytes: int
     ports: tuple[HostPort, ...]
@@ -48,6 +49,7 @@ def demand_of(task: Task) -> Demand:
     preferences = tuple(one.spread for one in placement.preferences if one.spread)
     return Demand(
         group=group_of(task),
+        service_name=task.service_annotations.name,
         nano_cpus=reservations.nano_cpus,
         memory_bytes=reservations.memory_bytes,
         ports=_host_ports(task),

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable
 
 from swarm.manager.scheduler.demand import Demand
+from swarm.manager.scheduler.detail import Details
 from swarm.manager.scheduler.filters import FILTERS, Filter, first_failure
 from swarm.manager.scheduler.node_view import NodeView
 
@@ -13,13 +14,20 @@ NODES_PER_STEP = 1000
 NO_NODE = "no suitable node"
 
 
-def explain(nodes: Iterable[NodeView], demand: Demand) -> Generator[None, None, str]:
-    """Return why none of `nodes` takes a task of this demand, the most frequent reason first."""
+def explain(
+    nodes: Iterable[NodeView], demand: Demand, details: Details | None = None
+) -> Generator[None, None, str]:
+    """Return why none of `nodes` takes a task of this demand, the most frequent reason first.
+
+    `details` hears of every node and what it fails at.
+    """
     failures: Counter[Filter] = Counter()
     for looks, node in enumerate(tuple(nodes)):
         failure = first_failure(node, demand)
         if failure is not None:
             failures[failure] += 1
+            if details is not None:
+                details.note(node, failure)
         if looks % NODES_PER_STEP == NODES_PER_STEP - 1:
             yield
     return sentence(failures)

@@ -12,6 +12,7 @@ from swarm.errors import NoQuorum, OutcomeUnknown, StaleVersion
 from swarm.manager.scheduler.backlog import Backlog
 from swarm.manager.scheduler.commit import commit_assignments, commit_reasons
 from swarm.manager.scheduler.demand import Group, group_of
+from swarm.manager.scheduler.detail import same_reason
 from swarm.manager.scheduler.node_view import ClusterView
 from swarm.manager.scheduler.plan import Assignment, Plan, Refusal, plan_bound, plan_group
 from swarm.manager.scheduler.spread import Pools
@@ -172,12 +173,12 @@ class SchedulerLoop:
         else:
             tasks = self._backlog.waiting_in(group)
             self._backlog.give_up(group)
-        changed = [task for task in tasks if task.status.err != refusal.reason]
+        changed = [task for task in tasks if not same_reason(task.status.err, refusal.text)]
         if group in self._explain_at_s:  # one was written a moment ago: it will be looked at again
             changed = [task for task in changed if not task.status.err or task.node_id]
         elif changed:
             self._explain_at_s[group] = self._clock.monotonic_s() + self._settings.reason_period_s
-        self._reasons += [(task.id, refusal.reason) for task in changed]
+        self._reasons += [(task.id, refusal.text) for task in changed]
 
     async def _commit(self) -> None:
         """Commit a bounded part of what is planned; what changed in between goes back to the backlog."""

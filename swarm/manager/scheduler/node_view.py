@@ -139,6 +139,13 @@ class ClusterView:
         """Return how many active tasks of a service each node has, nodes without any left out."""
         return self._hosts.get(service_id, {})
 
+    def port_holder(self, node_id: str, port: HostPort) -> str:
+        """Return the name of a service with an active task on a node that publishes `port` there, or ""."""
+        for demand in tuple(self._demands.values()):
+            if port in demand.ports and node_id in self.hosts(demand.service_id):
+                return demand.service_name
+        return ""
+
     def put_node(self, node: Node) -> NodeView:
         """Add a node, or take over its new state."""
         view = self._nodes.get(node.id)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from swarm.api.v1.objects_pb2 import Task
 from swarm.manager.scheduler.demand import Demand
+from swarm.manager.scheduler.detail import Details, against
 from swarm.manager.scheduler.explain import explain
 from swarm.manager.scheduler.filters import first_failure
 from swarm.manager.scheduler.node_view import ClusterView, NodeView
@@ -35,7 +36,13 @@ class Refusal:
     """Tasks that no node takes now, and why."""
 
     tasks: tuple[Task, ...]
-    reason: str
+    reason: str  # which filters refuse how many nodes
+    detail: str = ""  # what exactly is missing
+
+    @property
+    def text(self) -> str:
+        """What the task says of itself."""
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +68,9 @@ def plan_group(view: ClusterView, pools: Pools, tasks: Sequence[Task], now_ns: i
     left = tuple(tasks[len(nodes) :])
     if not left:
         return Plan(assignments)
-    reason = yield from explain(view, demand)
-    return Plan(assignments, (Refusal(left, reason),))
+    details = Details(view, demand)
+    reason = yield from explain(view, demand, details)
+    return Plan(assignments, (Refusal(left, reason, details.text()),))
 
 
 def plan_bound(view: ClusterView, tasks: Sequence[Task]) -> Steps[Plan]:
@@ -80,7 +88,8 @@ def plan_bound(view: ClusterView, tasks: Sequence[Task]) -> Steps[Plan]:
             view.bind(task, node)
             assignments.append(Assignment(task.id, node.id, node.version))
         else:
-            refusals.append(Refusal((task,), complete(explain((node,), demand))))
+            reason = complete(explain((node,), demand))
+            refusals.append(Refusal((task,), reason, "; ".join(against(view, node, demand))))
     return Plan(tuple(assignments), tuple(refusals))
 
 

@@ -32,6 +32,7 @@ from swarm.manager.store.proposer import FrozenState, Proposer, StateMachine
 from swarm.manager.store.tables import KINDS, Kind, Object, ReadView, unwrap, wrap
 from swarm.manager.store.transaction import PENDING_VERSION, Overlay, Transaction, encode
 from swarm.manager.store.watch import QUEUE_BYTES, QUEUE_LIMIT, Commit, Watch, WatchHub
+from swarm.model.limits import TRANSACTION_BYTES
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +44,7 @@ BATCH_ACTIONS = 200
 BATCH_WRITERS = 200
 BATCH_BYTES = 512 * 1024
 BATCH_MS = 10.0  # of running their functions
-TRANSACTION_BYTES_MAX = 4 * 1024 * 1024  # Raft sends an entry in one message
+TRANSACTION_BYTES_MAX = TRANSACTION_BYTES.value
 ATTEMPTS_MAX = 5  # runs of one function; each needs another entry of unknown outcome to come true
 
 
@@ -229,10 +230,8 @@ class Store(StateMachine):
     def _encode(self, transaction: Transaction) -> StoreTransaction:
         encoded = encode(transaction, self._state.tables)
         size = encoded.ByteSize()
-        if size > TRANSACTION_BYTES_MAX:
-            raise InvalidArgument(
-                f"the change is too large: {size} bytes, and one change may have {TRANSACTION_BYTES_MAX}"
-            )
+        for problem in TRANSACTION_BYTES.exceeded("the whole change", size):
+            raise InvalidArgument(f"the change is too large: {problem}")
         return encoded
 
     async def _commit(self, batch: _Batch) -> Outcome:

@@ -4,7 +4,7 @@ Overlays stack: the live tables, over them the batch that waits to be proposed, 
 transaction that runs. So a transaction sees those before it in its batch, and nobody else sees either.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from swarm.api.v1.objects_pb2 import Cluster, Image, Node, Service, Task
 from swarm.api.v1.store_pb2 import StoreAction, StoreTransaction
-from swarm.errors import InvalidArgument, NameConflict, NotFound, StaleVersion
+from swarm.errors import FailedPrecondition, InvalidArgument, NameConflict, NotFound, StaleVersion
 from swarm.manager.store.tables import (
     UNIQUE_NAMES,
     Kind,
@@ -29,9 +29,14 @@ from swarm.manager.store.tables import (
     table_of,
     wrap,
 )
+from swarm.model import limits
+from swarm.model.limits import Limit
 
 # Versions of objects written but not committed: real ones are indexes of the log and never get here.
 PENDING_VERSION = 1 << 63
+
+# How many objects there may be. Tasks are counted by what services want, before any is made.
+_COUNTS: Mapping[Kind, Limit] = {Node: limits.NODES, Service: limits.SERVICES, Image: limits.IMAGES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,7 @@ class Transaction(Overlay):
             raise NameConflict(f"{kind_name(kind)} {obj.id} exists already")
         if kind is Cluster and len(self.clusters):
             raise NameConflict("the cluster object exists already")
+        self._check_room(kind)
         stored = self._stamped(obj)
         stored.meta.created_at.CopyFrom(self._now)
         erased = self._writes.get((kind, obj.id))
@@ -175,6 +181,11 @@ class Transaction(Overlay):
         self.of(type(obj)).delete(obj.id)
         if earlier is None or earlier.kind != StoreAction.KIND_CREATE:
             self._writes[key] = Write(StoreAction.KIND_REMOVE, current)
+
+    def _check_room(self, kind: Kind) -> None:
+        limit = _COUNTS.get(kind)
+        for problem in limit.exceeded("with this one", len(self.of(kind)) + 1) if limit else ():
+            raise FailedPrecondition(f"the cluster has no room for another {kind_name(kind)}: {problem}")
 
     def _current(self, obj: T) -> Object:
         current = self.of(type(obj)).get(obj.id)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from swarm.errors import InvalidArgument, NotFound, Unavailable
@@ -10,6 +10,7 @@ from swarm.runtime.images.digests import short
 from swarm.runtime.images.holds import Hold
 from swarm.runtime.images.local import LocalImage
 from swarm.runtime.images.manifest import Descriptor, Index, choose_manifest, parse_manifest
+from swarm.runtime.images.meter import Meter
 from swarm.runtime.images.records import Layer
 from swarm.runtime.images.single_flight import SingleFlight
 from swarm.runtime.images.storage import Storage
@@ -67,10 +68,27 @@ class Puller:
         await self._blob(manifest.config, origin, progress)
         image = self._images.image(top)
         hold.add(*image.digests)
-        pairs = zip(manifest.layers, image.configuration.diff_ids, strict=True)
-        await together(self._layer(layer, diff_id, origin, progress) for layer, diff_id in pairs)
+        pairs = list(zip(manifest.layers, image.configuration.diff_ids, strict=True))
+        metered = self._metered(origin, pairs, progress)
+        await together(self._layer(layer, diff_id, metered, progress) for layer, diff_id in pairs)
         await self._records.save()
         return image
+
+    def _metered(
+        self, origin: Origin, pairs: Iterable[tuple[Descriptor, str]], progress: Progress
+    ) -> Origin:
+        """Return `origin`, which from now on says how much of what is missing has come."""
+        missing = {
+            layer.digest: layer.size_bytes
+            for layer, diff_id in pairs
+            if diff_id not in self._records.layers and not self._blobs.has(layer.digest)
+        }
+        meter = Meter(f"pulling from {origin.name}", sum(missing.values()), progress)
+
+        def blob(digest: str, offset: int) -> AsyncIterator[bytes]:
+            return meter.count(digest, offset, origin.blob(digest, offset))
+
+        return replace(origin, blob=blob)
 
     async def _document(self, digest: str, origin: Origin) -> None:
         await self._blobs.receive(digest, None, lambda offset: origin.document(digest, offset))

@@ -308,3 +308,46 @@ async def test_a_forwarded_request_is_not_sent_on():
         with pytest.raises(NotLeader) as caught:
             await call
         assert caught.value.leader_addr == "10.0.0.2:2377"
+
+
+async def test_why_asks_the_nodes_only_for_a_task_that_waits_for_one():
+    asked = []
+
+    def judge(view, task, now_ns):
+        asked.append(task.id)
+        yield
+        return [c.NodeVerdict(node_id="n1", reasons=["it is paused"])]
+
+    waiting = a_task("t1", "s1", "", 64, TASK_STATE_RUNNING)
+    running = a_task("t2", "s1", "n1", TASK_STATE_RUNNING, TASK_STATE_RUNNING, slot=2)
+    servicer, _, _ = a_servicer(
+        a_service("s1", "web"), a_node("n1"), waiting, running, judge_nodes=judge, raft=FakeRaft(1)
+    )
+    found = await servicer.ExplainTask(c.ExplainTaskRequest(ref="web.1"), FakeContext())
+    assert [list(node.reasons) for node in found.nodes] == [["it is paused"]]
+    assert any("availability active" in text for text in found.advice)
+    found = await servicer.ExplainTask(c.ExplainTaskRequest(ref="web.2"), FakeContext())
+    assert (found.reason, list(found.nodes), asked) == ("", [], ["t1"])
+
+
+async def test_a_list_of_tasks_says_of_each_why_it_does_not_run():
+    waiting = a_task("t1", "s1", "", 64, TASK_STATE_RUNNING)
+    waiting.status.err = "no suitable node"
+    running = a_task("t2", "s1", "n1", TASK_STATE_RUNNING, TASK_STATE_RUNNING, slot=2)
+    servicer, _, _ = a_servicer(a_service("s1", "web"), a_node("n1"), waiting, running, raft=FakeRaft(1))
+    found = await servicer.ListTasks(c.ListTasksRequest(), FakeContext())
+    assert dict(zip([task.id for task in found.tasks], found.reasons, strict=True)) == {
+        "t1": "no suitable node",
+        "t2": "",
+    }
+
+
+async def test_a_refused_limit_stores_nothing():
+    servicer, store, _ = a_servicer(raft=FakeRaft(1))
+    spec = a_spec("web")
+    spec.annotations.labels["k" * 300] = "v"
+    with pytest.raises(InvalidArgument, match="LABEL_KEY_BYTES"):
+        await servicer.CreateService(
+            c.CreateServiceRequest(spec=spec, skip_image_resolution=True), FakeContext()
+        )
+    assert len(store.view.services) == 0

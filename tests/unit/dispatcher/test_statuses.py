@@ -16,6 +16,7 @@ from swarm.manager.dispatcher.statuses import (
 )
 from swarm.manager.store.tables import Tables
 from swarm.manager.store.testing import store_with
+from swarm.model.limits import STATUS_CHARACTERS
 from swarm.model.task_state import (
     ACCEPTED,
     ASSIGNED,
@@ -133,3 +134,23 @@ def test_a_large_request_is_written_in_pieces_and_loses_nothing() -> None:
     assert max(map(len, pieces)) == BATCH_UPDATES
     assert sum(map(len, pieces)) == 3 * BATCH_UPDATES - 3
     assert all(update.task_id.startswith(node_id[1:]) for piece in pieces for node_id, update in piece)
+
+
+def test_a_long_error_is_cut_and_reporting_it_again_changes_nothing() -> None:
+    view = Tables()
+    view.tasks.put(a_task())
+    said = a_status(FAILED, err="x" * 1_000_000)
+    (update,) = worth_forwarding(view, "n1", [TaskStatusUpdate(task_id="t1", status=said)])
+    assert len(update.status.err) == STATUS_CHARACTERS.value
+    view.tasks.put(with_status(a_task(), update.status, NOW))
+    assert worth_forwarding(view, "n1", [TaskStatusUpdate(task_id="t1", status=said)]) == []
+
+
+async def test_the_leader_cuts_what_another_manager_let_through() -> None:
+    store = store_with(a_task())
+    report = TaskStatusUpdate(task_id="t1", status=a_status(RUNNING, message="x" * 1_000_000))
+    for written in (1, 0):
+        assert await store.update(lambda tx: write_statuses(tx, [("n1", report)], NOW)) == written
+    task = store.view.tasks.get("t1")
+    assert task is not None
+    assert len(task.status.message) == STATUS_CHARACTERS.value

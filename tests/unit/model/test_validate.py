@@ -94,17 +94,19 @@ def test_a_reservation_above_the_limit_is_refused():
 
 def test_labels_and_specs_have_a_size_that_the_error_names():
     text = problem(lambda spec: spec.annotations.labels.update({"k": "v" * 65536}))
-    assert "65537 bytes" in text
-    assert "65536 (64 KiB)" in text
+    assert "all labels together: 65537 bytes" in text
+    assert "65536 (LABELS_BYTES)" in text
     text = problem(lambda spec: spec.task.container.labels.update({"k": "v" * 65536}))
-    assert "container labels" in text
+    assert "container labels together" in text
     text = problem(lambda spec: spec.task.container.env.append("A=" + "b" * (1 << 20)))
-    assert "1 MiB" in text
+    assert "(SPEC_BYTES)" in text
     assert "no key" in problem(lambda spec: spec.annotations.labels.update({"": "v"}))
 
 
 def test_an_absurd_number_of_replicas_is_refused():
-    assert "limit of 100000" in problem(lambda spec: setattr(spec.replicated, "replicas", 10**9))
+    assert "the limit is 100000 (REPLICAS)" in problem(
+        lambda spec: setattr(spec.replicated, "replicas", 10**9)
+    )
 
 
 def test_a_variable_without_a_name_is_refused_and_its_value_not_shown():

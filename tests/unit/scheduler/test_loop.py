@@ -89,7 +89,9 @@ async def test_a_task_that_fits_nowhere_says_why_and_since_when_it_waits() -> No
     async with scheduling(store):
         await until(lambda: bool(task_of(store, before.id).status.err))
         task = task_of(store, before.id)
-        assert task.status.err == "no suitable node (insufficient resources on 1 node)"
+        assert task.status.err == (
+            "no suitable node (insufficient resources on 1 node): needs 2 CPUs, the most free is 1 CPU on n1"
+        )
         assert task.status.state == task_state.PENDING
         assert task.status.timestamp == before.status.timestamp
         index = store.view.index

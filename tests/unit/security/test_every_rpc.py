@@ -62,6 +62,7 @@ EXPECTED: Mapping[str, str] = {
     "Control/RemoveService": "LO",
     "Control/GetTask": "LOV",
     "Control/ListTasks": "LOV",
+    "Control/ExplainTask": "LOV",
     "Control/LoadImage": "LO",
     "Control/ListImages": "LOV",
     "Control/RemoveImage": "LO",

@@ -386,9 +386,8 @@ async def test_a_change_at_the_limit_passes_and_one_byte_more_is_one_clear_error
     assert {"small.0", "last.0"} <= {service.id for service in store.view.services}
     if over:
         assert type(answers[1]) is InvalidArgument
-        assert f"{TRANSACTION_BYTES_MAX + 1} bytes, and one change may have {TRANSACTION_BYTES_MAX}" in str(
-            answers[1]
-        )
+        said = f"{TRANSACTION_BYTES_MAX + 1} bytes; the limit is {TRANSACTION_BYTES_MAX} (TRANSACTION_BYTES)"
+        assert said in str(answers[1])
         assert "max.0" not in store.view.services
     else:
         assert answers[1] is None

@@ -1,0 +1,77 @@
+"""Every limit of what the cluster keeps: its name, its value, and why it is what it is.
+
+sizes.py checks specs against them, the store counts its objects, and what agents say is cut to them
+(truncate.py). A refusal names the limit. docs/limits.md has the same table.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+SHOWN_CHARACTERS = 40  # of a name or value that is too long, in an error
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most that is accepted of something."""
+
+    name: str
+    value: int
+    unit: str
+    reason: str
+
+    def exceeded(self, what: str, amount: int) -> Iterator[str]:
+        """Yield the problem when `amount` is over the limit, e.g. `label x: 300 bytes; the limit is …`."""
+        if amount > self.value:
+            yield f"{what}: {amount} {self.unit}; the limit is {self.value} ({self.name})"
+
+
+def shown(text: str) -> str:
+    """Return the beginning of a text that may be too long for an error."""
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+# Names and labels.
+NAME_CHARACTERS = Limit("NAME_CHARACTERS", 63, "characters", "a service's name becomes a DNS label")
+LABELS = Limit("LABELS", 256, "labels", "each is looked at by every filter and constraint")
+LABEL_KEY_BYTES = Limit("LABEL_KEY_BYTES", 256, "bytes", "a key is a name, not a document")
+LABEL_VALUE_BYTES = Limit("LABEL_VALUE_BYTES", 16 * 1024, "bytes", "room for a proxy's rule, not a file")
+LABELS_BYTES = Limit("LABELS_BYTES", 64 * 1024, "bytes", "every task carries the labels of its service")
+
+# Specs.
+SPEC_BYTES = Limit("SPEC_BYTES", 1024 * 1024, "bytes", "every task carries a copy of its spec")
+IMAGE_CHARACTERS = Limit("IMAGE_CHARACTERS", 255, "characters", "with its registry, as registries have it")
+HOSTNAME_CHARACTERS = Limit("HOSTNAME_CHARACTERS", 63, "characters", "the kernel takes 64 bytes, DNS 63")
+TEXT_BYTES = Limit("TEXT_BYTES", 4095, "bytes", "the longest path that the kernel takes")
+ENV_VARIABLES = Limit("ENV_VARIABLES", 1024, "variables", "more is a file, to be mounted")
+ENV_VARIABLE_BYTES = Limit(
+    "ENV_VARIABLE_BYTES", 131_071, "bytes", "the kernel starts no program with a longer one"
+)
+ARGUMENTS = Limit("ARGUMENTS", 1024, "arguments", "command and arguments together; more is a file")
+ARGUMENT_BYTES = Limit("ARGUMENT_BYTES", 131_071, "bytes", "no program starts with a longer one")
+MOUNTS = Limit("MOUNTS", 128, "mounts", "each is made again at every start of the container")
+PORTS = Limit("PORTS", 1024, "ports", "each is a packet filter rule on every node with a task")
+CONSTRAINTS = Limit("CONSTRAINTS", 64, "constraints", "each is asked of every node")
+CONSTRAINT_BYTES = Limit("CONSTRAINT_BYTES", 4096, "bytes", "room for a list of values")
+CONSTRAINT_VALUES = Limit("CONSTRAINT_VALUES", 64, "values", "each is compared with every node")
+PATTERN_CHARACTERS = Limit("PATTERN_CHARACTERS", 256, "characters", "compiled it is far larger")
+PREFERENCES = Limit("PREFERENCES", 8, "levels", "the tasks are spread once for each level and branch")
+PLATFORMS = Limit("PLATFORMS", 64, "platforms", "no image is built for more")
+EXTERNAL_CAS = Limit("EXTERNAL_CAS", 8, "external CAs", "they are asked one after the other")
+
+# The cluster as a whole.
+REPLICAS = Limit("REPLICAS", 100_000, "replicas", "a slip of the keyboard must do no harm")
+TASKS = Limit("TASKS", 200_000, "tasks", "of all services: what fits into memory with their history")
+SERVICES = Limit("SERVICES", 10_000, "services", "a new leader looks at each at once")
+NODES = Limit("NODES", 10_000, "nodes", "the most that the scheduler is measured with")
+IMAGES = Limit("IMAGES", 10_000, "images", "every manager keeps all of them on its disk")
+TRANSACTION_BYTES = Limit("TRANSACTION_BYTES", 4 * 1024 * 1024, "bytes", "Raft sends it in one message")
+
+# What agents say: cut, never refused, for the task or node it is about exists anyway.
+STATUS_CHARACTERS = Limit("STATUS_CHARACTERS", 2000, "characters", "people read the first line of an error")
+TASK_STATES = Limit("TASK_STATES", 16, "states", "kept as the history of a task; a life has at most 10")
+DESCRIPTION_TEXT_CHARACTERS = Limit(
+    "DESCRIPTION_TEXT_CHARACTERS", 256, "characters", "names, versions and labels of a node's machine"
+)
+DESCRIPTION_ENTRIES = Limit("DESCRIPTION_ENTRIES", 256, "entries", "engine labels, runtime facts")
+
+ALL = tuple(one for one in tuple(globals().values()) if isinstance(one, Limit))

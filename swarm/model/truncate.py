@@ -1,0 +1,56 @@
+"""What agents say, cut to what the store keeps: a long error must not cost the task its status."""
+
+from collections.abc import Mapping
+
+from swarm.api.v1.types_pb2 import NodeDescription, TaskStatus
+from swarm.model.limits import DESCRIPTION_ENTRIES, DESCRIPTION_TEXT_CHARACTERS, PORTS, STATUS_CHARACTERS
+
+
+def cut(text: str, characters: int) -> str:
+    """Return at most so many characters of `text`; the last is an ellipsis where something is missing."""
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
+
+
+def bounded_status(status: TaskStatus) -> TaskStatus:
+    """Return `status` within the limits: itself when it is, else a copy."""
+    most = STATUS_CHARACTERS.value
+    fits = len(status.message) <= most and len(status.err) <= most and len(status.ports) <= PORTS.value
+    short = DESCRIPTION_TEXT_CHARACTERS.value
+    container_id = status.container.container_id
+    if fits and len(status.address) <= short and len(container_id) <= short:
+        return status
+    bounded = TaskStatus()
+    bounded.CopyFrom(status)
+    bounded.message, bounded.err = cut(status.message, most), cut(status.err, most)
+    bounded.address = cut(status.address, short)
+    if status.HasField("container"):
+        bounded.container.container_id = cut(container_id, short)
+    del bounded.ports[PORTS.value :]
+    return bounded
+
+
+def bounded_description(description: NodeDescription) -> NodeDescription:
+    """Return a copy of `description` within the limits."""
+    bounded = NodeDescription()
+    bounded.CopyFrom(description)
+    most = DESCRIPTION_TEXT_CHARACTERS.value
+    bounded.hostname = cut(description.hostname, most)
+    bounded.engine_version = cut(description.engine_version, most)
+    bounded.runtime = cut(description.runtime, most)
+    bounded.platform.os = cut(description.platform.os, most)
+    bounded.platform.architecture = cut(description.platform.architecture, most)
+    for target, entries in (
+        (bounded.engine_labels, description.engine_labels),
+        (bounded.runtime_info, description.runtime_info),
+    ):
+        target.clear()
+        target.update(_bounded_entries(entries))
+    if description.HasField("tls_info"):
+        bounded.tls_info.issuer_subject = cut(description.tls_info.issuer_subject, most)
+    return bounded
+
+
+def _bounded_entries(entries: Mapping[str, str]) -> dict[str, str]:
+    most = DESCRIPTION_TEXT_CHARACTERS.value
+    kept = sorted(entries.items())[: DESCRIPTION_ENTRIES.value]
+    return {cut(key, most): cut(value, STATUS_CHARACTERS.value) for key, value in kept}

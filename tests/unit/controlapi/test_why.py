@@ -1,0 +1,212 @@
+"""Every state of a task is explained, each for the right cause."""
+
+import pytest
+
+from swarm.api.v1.control_pb2 import NodeVerdict
+from swarm.api.v1.objects_pb2 import Node, Service, Task
+from swarm.api.v1.types_pb2 import (
+    NODE_AVAILABILITY_DRAIN,
+    NODE_STATE_DOWN,
+    NODE_STATE_UNKNOWN,
+    TaskState,
+)
+from swarm.clock import SECOND, timestamp
+from swarm.errors import NotFound
+from swarm.manager.controlapi.advice import advice
+from swarm.manager.controlapi.tasks import explain_task, resolve_task
+from swarm.manager.controlapi.why import Around, reason_in, reason_of
+from swarm.manager.store.tables import Tables
+from swarm.model import task_state as ts
+from tests.unit.controlapi.fakes import a_node, a_service, a_task
+
+NOW_NS = 1_700_000_000 * SECOND
+
+
+def a_world(
+    *tasks: Task, nodes: tuple[Node, ...] | None = None, services: tuple[Service, ...] | None = None
+):
+    view = Tables()
+    for node in nodes if nodes is not None else (a_node("n1"),):
+        view.nodes.put(node)
+    for service in services if services is not None else (a_service("s1", "web"),):
+        view.services.put(service)
+    for number, task in enumerate(tasks):
+        task.spec_version = task.spec_version or 1
+        task.meta.created_at.CopyFrom(timestamp(NOW_NS - (100 - number) * SECOND))
+        if not task.status.HasField("timestamp"):
+            task.status.timestamp.CopyFrom(timestamp(NOW_NS - SECOND))
+        view.tasks.put(task)
+    return view
+
+
+def reason(task: Task, *others: Task, **world: object) -> str:
+    return reason_in(a_world(task, *others, **world), task, NOW_NS)  # type: ignore[arg-type]
+
+
+def test_a_running_task_needs_no_reason() -> None:
+    assert reason(a_task("t1", "s1", "n1", ts.RUNNING, ts.RUNNING)) == ""
+
+
+@pytest.mark.parametrize("state", sorted(set(TaskState.values()) - {ts.RUNNING, ts.REMOVE}))
+@pytest.mark.parametrize("desired", [ts.READY, ts.RUNNING, ts.SHUTDOWN, ts.REMOVE])
+@pytest.mark.parametrize("slot", [0, 1])
+@pytest.mark.parametrize("node", ["here", "down", "gone"])
+def test_every_task_that_does_not_run_has_a_reason(state: int, desired: int, slot: int, node: str) -> None:
+    node_id = "n1" if state >= ts.ASSIGNED or not slot else ""
+    task = a_task("t1", "s1", node_id, state, desired, slot)
+    nodes = () if node == "gone" else (a_node("n1", state=NODE_STATE_DOWN if node == "down" else 2),)
+    assert len(reason(task, nodes=nodes)) > 10
+
+
+def test_a_task_without_node_says_what_the_scheduler_found() -> None:
+    task = a_task("t1", "s1", "", ts.PENDING, ts.RUNNING)
+    assert reason(task) == "it waits for a node to be chosen"
+    task.status.err = "no suitable node (insufficient resources on 1 node)"
+    assert reason(task) == task.status.err
+
+
+def test_a_task_that_waits_long_points_at_the_managers() -> None:
+    task = a_task("t1", "s1", "", ts.NEW, ts.RUNNING)
+    assert "leader" not in reason(task)
+    task.status.timestamp.CopyFrom(timestamp(NOW_NS - 60 * SECOND))
+    found = reason(task)
+    assert "without a leader" in found
+    assert any("node ls" in text for text in advice(task, found))
+
+
+def test_the_restart_delay_says_until_when_and_after_what() -> None:
+    failed = a_task("t0", "s1", "n1", ts.FAILED, ts.SHUTDOWN)
+    failed.status.err = "the container ended with exit code 3"
+    task = a_task("t1", "s1", "n1", ts.READY, ts.READY)
+    task.previous_task_id = "t0"
+    task.start_not_before.CopyFrom(timestamp(NOW_NS + 5 * SECOND))
+    assert reason(task, failed) == (
+        "it waits for its restart delay until 2023-11-14 22:13:25 UTC (5 seconds more) because the task "
+        "before it ended (the container ended with exit code 3)"
+    )
+    early = a_task("t1", "s1", "", ts.PENDING, ts.READY)
+    early.previous_task_id = "t0"
+    early.start_not_before.CopyFrom(task.start_not_before)
+    assert "node to be chosen; then it waits for its restart delay" in reason(early, failed)
+
+
+def test_a_successor_waits_for_the_task_before_it_to_stop() -> None:
+    before = a_task("t0", "s1", "n1", ts.RUNNING, ts.SHUTDOWN)
+    task = a_task("t1", "s1", "n1", ts.READY, ts.READY)
+    task.previous_task_id = "t0"
+    assert reason(task, before) == "it waits until the task before it (t0) has stopped on node n1"
+
+
+def test_a_pull_tells_how_far_it_is_and_what_failed_last() -> None:
+    task = a_task("t1", "s1", "n1", ts.PREPARING, ts.RUNNING)
+    task.status.message = "pulling web:1: 12MB of 40MB"
+    assert reason(task) == "node host-n1 prepares it: pulling web:1: 12MB of 40MB"
+    task.status.message, task.status.err = "trying again", "no route to registry"
+    assert "trying again: no route to registry" in reason(task)
+
+
+def test_a_node_that_is_down_is_the_reason_in_every_state() -> None:
+    node = a_node("n1", state=NODE_STATE_DOWN)
+    node.meta.updated_at.CopyFrom(timestamp(NOW_NS))
+    node.status.message = "heartbeat failure"
+    for state in (ts.ASSIGNED, ts.PREPARING, ts.STARTING, ts.RUNNING):
+        found = reason(a_task("t1", "s1", "n1", state, ts.RUNNING), nodes=(node,))
+        assert found.startswith(
+            "node host-n1 is down (heartbeat failure), at least since 2023-11-14 22:13:20"
+        )
+
+
+def test_a_node_that_is_only_unheard_of_does_not_speak_against_a_running_task() -> None:
+    node = a_node("n1", state=NODE_STATE_UNKNOWN)
+    assert reason(a_task("t1", "s1", "n1", ts.RUNNING, ts.RUNNING), nodes=(node,)) == ""
+    found = reason(a_task("t1", "s1", "n1", ts.STARTING, ts.RUNNING), nodes=(node,))
+    assert "expected back" in found
+
+
+def a_failure(exit_code: int, err: str = "", *, oom: bool = False) -> Task:
+    task = a_task("t1", "s1", "n1", ts.FAILED, ts.SHUTDOWN)
+    task.status.err = err
+    task.status.container.exit_code = exit_code
+    task.status.container.oom_killed = oom
+    task.spec.resources.limits.memory_bytes = 64 << 20
+    return task
+
+
+def test_exit_codes_are_explained() -> None:
+    assert "SIGKILL" in reason(a_failure(137))
+    assert "(OOM), its limit is 64 MiB" in reason(a_failure(137, oom=True))
+    assert "not found in the image" in reason(a_failure(127, "the container ended with exit code 127"))
+    assert reason(a_failure(1, "the container ended with exit code 1")) == (
+        "the container ended with exit code 1"
+    )
+
+
+def test_what_the_agent_said_of_the_end_is_not_said_twice() -> None:
+    said = "the container ended with exit code 137: it was killed for using too much memory (OOM)"
+    assert reason(a_failure(137, said, oom=True)) == f"{said}, its limit is 64 MiB"
+
+
+def test_a_stopped_task_says_who_wanted_that() -> None:
+    old = a_task("t1", "s1", "n1", ts.SHUTDOWN, ts.SHUTDOWN)
+    new = a_task("t2", "s1", "n1", ts.RUNNING, ts.RUNNING)
+    new.previous_task_id, new.spec_version = "t1", 2
+    assert reason(old, new) == "it was stopped: an update replaced it by version 2 of the service"
+    assert reason(old, services=()) == "it was stopped: its service was removed"
+    drained = a_node("n1")
+    drained.spec.availability = NODE_AVAILABILITY_DRAIN
+    assert reason(old, nodes=(drained,)) == "it was stopped: node host-n1 was drained"
+    leaving = a_task("t1", "s1", "n1", ts.RUNNING, ts.REMOVE)
+    assert reason(leaving) == (
+        "it was told to stop: its service was scaled down; it has not stopped yet on node host-n1"
+    )
+
+
+def test_a_rejection_is_the_word_of_the_node() -> None:
+    task = a_task("t1", "s1", "n1", ts.REJECTED, ts.SHUTDOWN)
+    task.status.err = 'cannot get image "web:1": registry.example: not found'
+    about = Around(a_node("n1"), a_service("s1", "web"), None, None)
+    assert reason_of(task, about, NOW_NS) == task.status.err
+    assert any("with-registry-auth" in text for text in advice(task, task.status.err))
+
+
+def test_a_place_names_its_newest_task_that_is_meant_to_run() -> None:
+    old = a_task("abc1", "s1", "n1", ts.FAILED, ts.SHUTDOWN)
+    live = a_task("abd2", "s1", "n1", ts.RUNNING, ts.RUNNING)
+    later = a_task("abe3", "s1", "", ts.SHUTDOWN, ts.SHUTDOWN)
+    other = a_task("xyz4", "s1", "n1", ts.RUNNING, ts.RUNNING, slot=11)
+    view = a_world(old, live, later, other)
+    assert resolve_task(view, "web.1").id == "abd2"
+    assert resolve_task(view, "web.11").id == "xyz4"
+    assert resolve_task(view, "abc").id == "abc1"
+    assert resolve_task(view, "web.1.abc1").id == "abc1"
+    for unknown in ("web.2", "web", "web.", "nothing.1"):
+        with pytest.raises(NotFound):
+            resolve_task(view, unknown)
+
+
+def test_a_task_of_a_global_service_is_named_by_its_node() -> None:
+    task = a_task("t1", "s1", "n1", ts.RUNNING, ts.RUNNING, slot=0)
+    node = a_node("n1")
+    node.description.hostname = "worker-1.example"
+    view = a_world(task, nodes=(node,))
+    assert resolve_task(view, "web.worker-1.example").id == "t1"
+    assert resolve_task(view, "web.n1").id == "t1"
+
+
+def test_an_explanation_has_the_tasks_before_it_and_advice_for_what_nodes_say() -> None:
+    first = a_task("t0", "s1", "n1", ts.FAILED, ts.SHUTDOWN)
+    first.status.container.exit_code = 137
+    second = a_task("t1", "s1", "", ts.PENDING, ts.RUNNING)
+    view = a_world(first, second)
+    verdict = NodeVerdict(node_id="n1", reasons=["constraint node.labels.disk==ssd is not met: it has none"])
+    found = explain_task(view, second, [verdict], NOW_NS)
+    assert [task.id for task in found.earlier] == ["t0"]
+    assert "SIGKILL" in found.earlier_reasons[0]
+    assert any("--label-add" in text for text in found.advice)
+    assert explain_task(view, first, (), NOW_NS).earlier == []
+
+
+def test_advice_is_given_only_where_something_is_wrong() -> None:
+    task = a_task("t1", "s1", "n1", ts.SHUTDOWN, ts.SHUTDOWN)
+    assert advice(task, "it was stopped: node host-n1 was drained") == []
+    assert advice(a_task("t1", "s1", "n1", ts.RUNNING, ts.RUNNING), "") == []

@@ -1,0 +1,229 @@
+"""Every limit of limits.py: reached it is accepted, one over it is refused by name."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ServiceSpec
+from swarm.api.v1.types_pb2 import Mount, NodeDescription, PortConfig, TaskStatus
+from swarm.errors import InvalidArgument
+from swarm.model import limits, task_state
+from swarm.model.history import record_status
+from swarm.model.limits import Limit
+from swarm.model.truncate import bounded_description, bounded_status
+from swarm.model.validate import validate_cluster, validate_node, validate_service
+
+TABLE = Path(__file__).resolve().parents[3] / "docs" / "limits.md"
+
+
+def a_service() -> ServiceSpec:
+    spec = ServiceSpec()
+    spec.annotations.name = "web"
+    spec.task.container.image = "web:1"
+    return spec
+
+
+def labels(spec: ServiceSpec, sizes: list[tuple[int, int]]) -> None:
+    for number, (key, value) in enumerate(sizes):
+        spec.annotations.labels[f"{number:0>{key}}"] = "v" * value
+
+
+def spec_bytes(spec: ServiceSpec, amount: int) -> None:
+    container = spec.task.container
+    while spec.ByteSize() < amount - 100_000:
+        container.args.append("a" * 90_000)
+    container.args.append("a" * (amount - spec.ByteSize() - 20))
+    container.args[-1] += "a" * (amount - spec.ByteSize())
+    assert spec.ByteSize() == amount
+
+
+def labels_bytes(spec: ServiceSpec, amount: int) -> None:
+    labels(spec, [(10, 10_000)] * 6)
+    left = amount - 6 * 10_010
+    labels(spec, [])
+    spec.annotations.labels["rest"] = "v" * (left - 4)
+
+
+def mount(spec: ServiceSpec, target: str, source: str = "/s") -> None:
+    spec.task.container.mounts.add(type=Mount.TYPE_BIND, source=source, target=target)
+
+
+def port(spec: ServiceSpec, number: int, name: str = "") -> None:
+    spec.endpoint.ports.add(target_port=number, publish_mode=PortConfig.PUBLISH_MODE_HOST, name=name)
+
+
+def image(spec: ServiceSpec, amount: int) -> None:
+    spec.task.container.image = "registry.example/" + "a" * (amount - len("registry.example/"))
+
+
+Grow = Callable[[ServiceSpec, int], None]
+
+# Limit, and how to make a service that has so much of it.
+SERVICE: list[tuple[Limit, Grow]] = [
+    (limits.NAME_CHARACTERS, lambda spec, n: setattr(spec.annotations, "name", "a" * n)),
+    (limits.NAME_CHARACTERS, lambda spec, n: port(spec, 80, "p" * n)),
+    (limits.LABELS, lambda spec, n: labels(spec, [(5, 1)] * n)),
+    (limits.LABELS, lambda spec, n: spec.task.container.labels.update({f"k{i}": "" for i in range(n)})),
+    (limits.LABEL_KEY_BYTES, lambda spec, n: labels(spec, [(n, 1)])),
+    (limits.LABEL_KEY_BYTES, lambda spec, n: spec.task.container.labels.update({"k" * n: ""})),
+    (limits.LABEL_VALUE_BYTES, lambda spec, n: labels(spec, [(1, n)])),
+    (limits.LABELS_BYTES, labels_bytes),
+    (limits.SPEC_BYTES, spec_bytes),
+    (limits.IMAGE_CHARACTERS, image),
+    (limits.HOSTNAME_CHARACTERS, lambda spec, n: setattr(spec.task.container, "hostname", "h" * n)),
+    (limits.TEXT_BYTES, lambda spec, n: setattr(spec.task.container, "dir", "/" * n)),
+    (limits.TEXT_BYTES, lambda spec, n: setattr(spec.task.container, "user", "u" * n)),
+    (limits.TEXT_BYTES, lambda spec, n: mount(spec, "/" + "t" * (n - 1))),
+    (limits.TEXT_BYTES, lambda spec, n: mount(spec, "/t", "/" + "s" * (n - 1))),
+    (limits.ENV_VARIABLES, lambda spec, n: spec.task.container.env.extend([f"A{i}=b" for i in range(n)])),
+    (limits.ENV_VARIABLE_BYTES, lambda spec, n: spec.task.container.env.append("KEY=" + "x" * (n - 4))),
+    (limits.ARGUMENTS, lambda spec, n: spec.task.container.args.extend(["a"] * n)),
+    (limits.ARGUMENT_BYTES, lambda spec, n: spec.task.container.command.append("a" * n)),
+    (limits.MOUNTS, lambda spec, n: [mount(spec, f"/m{i}") for i in range(n)] and None),
+    (limits.PORTS, lambda spec, n: [port(spec, i + 1) for i in range(n)] and None),
+    (limits.CONSTRAINTS, lambda spec, n: spec.task.placement.constraints.extend(["node.role==worker"] * n)),
+    (
+        limits.CONSTRAINT_BYTES,
+        lambda spec, n: spec.task.placement.constraints.append(f"node.labels.a=={'b' * (n - 15)}"),
+    ),
+    (
+        limits.CONSTRAINT_VALUES,
+        lambda spec, n: spec.task.placement.constraints.append(f"node.id in ({','.join(['a'] * n)})"),
+    ),
+    (
+        limits.PATTERN_CHARACTERS,
+        lambda spec, n: spec.task.placement.constraints.append(f"node.labels.a=~{'b' * n}"),
+    ),
+    (
+        limits.PREFERENCES,
+        lambda spec, n: (
+            [spec.task.placement.preferences.add(spread=f"node.labels.l{i}") for i in range(n)] and None
+        ),
+    ),
+    (
+        limits.PLATFORMS,
+        lambda spec, n: [spec.task.placement.platforms.add(os="linux") for _ in range(n)] and None,
+    ),
+    (limits.REPLICAS, lambda spec, n: setattr(spec.replicated, "replicas", n)),
+]
+
+# Tested elsewhere, or below: in the store, at the control API, of the cluster's spec, of what agents say.
+ELSEWHERE = {"TASKS", "SERVICES", "NODES", "IMAGES", "TRANSACTION_BYTES"}  # test_store_limits.py
+BELOW = {
+    "EXTERNAL_CAS",
+    "STATUS_CHARACTERS",
+    "TASK_STATES",
+    "DESCRIPTION_TEXT_CHARACTERS",
+    "DESCRIPTION_ENTRIES",
+}
+
+
+@pytest.mark.parametrize(("limit", "grow"), SERVICE, ids=[limit.name for limit, _ in SERVICE])
+def test_a_service_at_the_limit_is_accepted_and_one_over_it_refused(limit: Limit, grow: Grow) -> None:
+    fits, too_large = a_service(), a_service()
+    grow(fits, limit.value)
+    validate_service(fits)
+    grow(too_large, limit.value + 1)
+    with pytest.raises(InvalidArgument) as caught:
+        validate_service(too_large)
+    assert f"({limit.name})" in str(caught.value)
+    assert str(limit.value) in str(caught.value)
+
+
+def test_the_refusal_says_what_how_much_and_which_limit() -> None:
+    spec = a_service()
+    spec.annotations.labels["x" * 300] = "secret-value"
+    with pytest.raises(InvalidArgument) as caught:
+        validate_service(spec)
+    assert f"label {'x' * 40}…: 300 bytes; the limit is 256 (LABEL_KEY_BYTES)" in str(caught.value)
+    assert "secret-value" not in str(caught.value)
+
+
+def test_the_value_of_a_variable_is_not_in_the_refusal() -> None:
+    spec = a_service()
+    spec.task.container.env.append("PASSWORD=" + "s3cret" * 30_000)
+    with pytest.raises(InvalidArgument) as caught:
+        validate_service(spec)
+    assert "environment variable PASSWORD: " in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "validate"), [(NodeSpec, validate_node), (ClusterSpec, validate_cluster)])
+def test_nodes_and_the_cluster_have_the_same_limits_for_names_and_labels(kind, validate) -> None:
+    spec = kind()
+    spec.annotations.name = "n" * limits.NAME_CHARACTERS.value
+    spec.annotations.labels["k" * limits.LABEL_KEY_BYTES.value] = "v" * limits.LABEL_VALUE_BYTES.value
+    validate(spec)
+    spec.annotations.labels["k" * (limits.LABEL_KEY_BYTES.value + 1)] = ""
+    spec.annotations.name += "n"
+    with pytest.raises(InvalidArgument) as caught:
+        validate(spec)
+    assert "(LABEL_KEY_BYTES)" in str(caught.value)
+    assert "(NAME_CHARACTERS)" in str(caught.value)
+
+
+def test_a_cluster_has_only_so_many_external_cas() -> None:
+    spec = ClusterSpec()
+    for _ in range(limits.EXTERNAL_CAS.value):
+        spec.external_cas.add(url="https://ca.example")
+    validate_cluster(spec)
+    spec.external_cas.add(url="https://ca.example")
+    with pytest.raises(InvalidArgument, match=r"\(EXTERNAL_CAS\)"):
+        validate_cluster(spec)
+
+
+def test_a_status_is_cut_and_one_within_the_limits_left_alone() -> None:
+    most = limits.STATUS_CHARACTERS.value
+    status = TaskStatus(state=task_state.FAILED, message="m" * most, err="e" * most)
+    assert bounded_status(status) is status
+    status.err += "!"
+    status.container.container_id = "c" * 1000
+    status.ports.extend([PortConfig(target_port=1)] * (limits.PORTS.value + 1))
+    bounded = bounded_status(status)
+    assert bounded.err == "e" * (most - 1) + "…"
+    assert (bounded.message, len(bounded.ports)) == (status.message, limits.PORTS.value)
+    assert len(bounded.container.container_id) == limits.DESCRIPTION_TEXT_CHARACTERS.value
+    assert bounded_status(bounded) is bounded
+    assert len(status.err) == most + 1
+
+
+def test_a_description_is_cut() -> None:
+    most, entries = limits.DESCRIPTION_TEXT_CHARACTERS.value, limits.DESCRIPTION_ENTRIES.value
+    fits = NodeDescription(hostname="h" * most, engine_version="1", runtime="oci")
+    fits.platform.os = "linux"
+    fits.resources.memory_bytes = 5
+    fits.engine_labels.update({f"{number:03}": "v" for number in range(entries)})
+    assert bounded_description(fits) == fits
+    fits.hostname += "h"
+    fits.engine_labels["zzz"] = "one too many"
+    fits.runtime_info["error"] = "x" * 1_000_000
+    bounded = bounded_description(fits)
+    assert bounded.hostname == "h" * (most - 1) + "…"
+    assert "zzz" not in bounded.engine_labels
+    assert len(bounded.runtime_info["error"]) == limits.STATUS_CHARACTERS.value
+    assert bounded.resources.memory_bytes == 5
+    assert bounded_description(bounded) == bounded
+
+
+def test_the_history_of_a_task_is_cut_at_its_beginning() -> None:
+    task = Task()
+    for number in range(limits.TASK_STATES.value + 5):
+        record_status(task, TaskStatus(state=number + 1, message=str(number)))
+    assert len(task.history) == limits.TASK_STATES.value
+    assert task.history[-1].message == str(limits.TASK_STATES.value + 3)
+
+
+def test_every_limit_has_its_own_name_a_reason_and_a_test() -> None:
+    assert {limit.name for limit in limits.ALL} == {
+        name for name, value in vars(limits).items() if isinstance(value, Limit)
+    }
+    assert all(limit.reason and limit.unit and limit.value > 0 for limit in limits.ALL)
+    assert {limit.name for limit in limits.ALL} == {limit.name for limit, _ in SERVICE} | ELSEWHERE | BELOW
+
+
+def test_the_table_in_the_documentation_is_that_of_the_code() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| ([\d,]+) ([^|]+) \| ([^|]+) \|$", TABLE.read_text(), re.MULTILINE)
+    assert rows == [(one.name, f"{one.value:,}", one.unit, one.reason) for one in limits.ALL]
