@@ -60,7 +60,12 @@ class Compactor:
         self._core = core
         self._busy = False
         self._not_before = 0.0
+        latest = core.snapshots.latest
         self._bytes_before = 0  # appended up to the last snapshot
+        if latest is not None:
+            self._bytes_before = sum(
+                len(command) for command, index, _ in core.journal[:] if index <= latest.index
+            )
         self._waiting: list[Rekeyed] = []  # for all files to need the current key only
         self._rekeying: list[Rekeyed] = []
 

@@ -1,0 +1,65 @@
+"""The log stays short: by the number of its entries and by their bytes, also across restarts."""
+
+from pathlib import Path
+
+from tests.unit.raft.group import Group, Manager, eventually, group
+
+NEVER = 10**6
+
+
+def first_index(manager: Manager) -> int:
+    assert manager.node._parts is not None
+    return manager.node._parts.journal[0][1]
+
+
+def snapshot_index(manager: Manager) -> int:
+    assert manager.node._parts is not None
+    latest = manager.node._parts.core.snapshots.latest
+    return latest.index if latest is not None else 0
+
+
+async def restart(manager: Manager) -> None:
+    await manager.stop()
+    await manager.start()
+    await eventually(lambda: manager.node.is_leader)
+
+
+async def write(managers: Group, count: int, size: int) -> None:
+    for number in range(count):
+        await managers.leader().node.propose(bytes([number % 256]) * size, 5.0)
+
+
+async def test_many_small_entries_are_replaced_by_a_snapshot_but_for_the_last_few(tmp_path: Path) -> None:
+    async with group(tmp_path, 1, snapshot_interval=50, trailing_entries=20) as managers:
+        (manager,) = managers.managers
+        await write(managers, 160, 10)
+        await eventually(lambda: first_index(manager) > 1)
+        assert first_index(manager) <= snapshot_index(manager) - 20
+        assert len(manager.register.values) == 160
+
+
+async def test_few_large_entries_are_as_well(tmp_path: Path) -> None:
+    settings = {"snapshot_interval": NEVER, "snapshot_bytes": 200_000, "trailing_entries": 1}
+    async with group(tmp_path, 1, **settings) as managers:
+        (manager,) = managers.managers
+        await write(managers, 30, 20_000)
+        await eventually(lambda: first_index(manager) > 1)
+        size = sum(len(command) for command, _, _ in manager.node._parts.journal[:])  # type: ignore[union-attr]
+        assert size < 30 * 20_000
+
+
+async def test_bytes_count_that_were_written_before_a_restart(tmp_path: Path) -> None:
+    settings = {"snapshot_interval": NEVER, "snapshot_bytes": 100_000, "trailing_entries": 1}
+    async with group(tmp_path, 1, **settings) as managers:
+        (manager,) = managers.managers
+        for _ in range(2):
+            await write(managers, 4, 10_000)
+            assert snapshot_index(manager) == 0
+            await restart(manager)
+        await write(managers, 3, 10_000)
+        await eventually(lambda: snapshot_index(manager) > 0)
+        # What is in the snapshot does not count for the next one.
+        at = snapshot_index(manager)
+        await restart(manager)
+        await write(managers, 3, 10_000)
+        assert snapshot_index(manager) == at
