@@ -97,6 +97,10 @@ class SimDisk:
     def names(self) -> list[str]:
         return sorted(self._names)
 
+    def process_died(self) -> None:
+        """Make an operation that was cut off the end of the process only: all that was written is there."""
+        self._dark = False
+
     def cut_power(self, rng: random.Random) -> None:
         """Lose what was not synced; of the end of each file, any part may have made it, or be zeros."""
         self._dark = False

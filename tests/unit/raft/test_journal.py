@@ -284,7 +284,8 @@ def test_what_a_restarted_process_finds_is_there_after_a_power_cut_as_well(at: i
     with contextlib.suppress(PowerCut):
         write_and_compact(disk)
         assert at == 19, "it died too late, or there are more operations to die before"
-    disk.cut_now, disk._dark = Dying(10**6), False
+    disk.cut_now = Dying(10**6)
+    disk.process_died()
     again = DurableJournal(disk, KEYS)
     if writes:
         again.add(data_command(b"more"), again[-1][1] + 1, 7)
