@@ -4,7 +4,7 @@ A disk that fails or is full ends the member here, too, and not only in the log:
 would fill the disk to the last byte, and what a failed fsync has lost would be taken for written.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from swarm.errors import InvariantBroken
+from swarm.manager.raft.entries import Entry
 from swarm.manager.raft.journal import Compaction, DurableJournal
 from swarm.manager.raft.membership import contacts_beside
 from swarm.manager.raft.replication import term_at
@@ -51,6 +52,21 @@ def recover(journal: DurableJournal, snapshots: SnapshotStore) -> None:
         known = (*journal.history().current.members.values(), *journal.contacts)
         contacts = contacts_beside(snapshot.membership, known)
         journal.reset(snapshot.index, snapshot.term, snapshot.membership, contacts)
+
+
+def cut_behind(entries: Sequence[Entry], index: int, trailing_entries: int, trailing_bytes: int) -> int:
+    """Return which entry may be the first one of the log when there is a snapshot of `index`. Pure.
+
+    `entries` are those of the log. Behind the snapshot stay at most so many of them, and so many bytes.
+    """
+    first = entries[0][1]
+    cut, size = index, 0
+    while cut > max(first, index - trailing_entries):
+        size += len(entries[cut - first][0])
+        if size > trailing_bytes:
+            break
+        cut -= 1
+    return cut
 
 
 class Compactor:
@@ -123,7 +139,9 @@ class Compactor:
         core.snapshots.adopt(result)
         log.info("raft.snapshot_written", raft_index=result.index)
         # The log reaches back to the older snapshot, so that a start can do without the newer one.
-        cut = min(result.index - core.timing.trailing_entries, core.snapshots.log_needed_from)
+        timing = core.timing
+        cut = cut_behind(core.journal[:], result.index, timing.trailing_entries, timing.trailing_bytes)
+        cut = min(cut, core.snapshots.log_needed_from)
         if cut <= core.journal[0][1]:
             self._finish()
             return

@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarm.manager.raft.compaction import cut_behind
 from tests.unit.raft.group import Group, Manager, eventually, group
 
 NEVER = 10**6
@@ -39,13 +43,36 @@ async def test_many_small_entries_are_replaced_by_a_snapshot_but_for_the_last_fe
 
 
 async def test_few_large_entries_are_as_well(tmp_path: Path) -> None:
-    settings = {"snapshot_interval": NEVER, "snapshot_bytes": 200_000, "trailing_entries": 1}
+    settings = {"snapshot_interval": NEVER, "snapshot_bytes": 200_000, "trailing_bytes": 50_000}
     async with group(tmp_path, 1, **settings) as managers:
         (manager,) = managers.managers
-        await write(managers, 30, 20_000)
-        await eventually(lambda: first_index(manager) > 1)
-        size = sum(len(command) for command, _, _ in manager.node._parts.journal[:])  # type: ignore[union-attr]
-        assert size < 30 * 20_000
+        for _ in range(6):
+            await write(managers, 15, 20_000)
+            await eventually(lambda: log_bytes(manager) < 600_000)
+        assert snapshot_index(manager) > 50
+
+
+def log_bytes(manager: Manager) -> int:
+    assert manager.node._parts is not None
+    return sum(len(command) for command, _, _ in manager.node._parts.journal[:])
+
+
+entry_sizes = st.lists(st.integers(0, 50), min_size=1, max_size=40)
+
+
+@given(entry_sizes, st.integers(1, 20), st.integers(0, 1000), st.integers(0, 30), st.integers(0, 300))
+def test_what_stays_behind_a_snapshot_is_bounded_by_number_and_bytes(
+    sizes: list[int], first: int, at: int, count: int, size: int
+) -> None:
+    log = [(b"x" * length, first + number, 1) for number, length in enumerate(sizes)]
+    index = first + at % len(log)
+    cut = cut_behind(log, index, count, size)
+    assert first <= cut <= index
+    kept = [len(command) for command, number, _ in log if cut < number <= index]
+    assert len(kept) <= count
+    assert sum(kept) <= size
+    if cut > first and len(kept) < count:  # one more would be too much
+        assert sum(kept) + len(log[cut - first][0]) > size
 
 
 async def test_bytes_count_that_were_written_before_a_restart(tmp_path: Path) -> None:
