@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 Rekeyed = Callable[[Exception | None], None]
 
+ENTRY_OVERHEAD_BYTES = 100  # of an entry in memory, beside what is in it
+HELD_SNAPSHOTS = 2  # times the bytes between two snapshots: kept at most for members that are catching up
 RETRY_S = 10.0  # after a snapshot that the state machine could not give
 
 
@@ -62,7 +64,7 @@ def cut_behind(entries: Sequence[Entry], index: int, trailing_entries: int, trai
     first = entries[0][1]
     cut, size = index, 0
     while cut > max(first, index - trailing_entries):
-        size += len(entries[cut - first][0])
+        size += len(entries[cut - first][0]) + ENTRY_OVERHEAD_BYTES
         if size > trailing_bytes:
             break
         cut -= 1
@@ -139,14 +141,23 @@ class Compactor:
         core.snapshots.adopt(result)
         log.info("raft.snapshot_written", raft_index=result.index)
         # The log reaches back to the older snapshot, so that a start can do without the newer one.
-        timing = core.timing
-        cut = cut_behind(core.journal[:], result.index, timing.trailing_entries, timing.trailing_bytes)
-        cut = min(cut, core.snapshots.log_needed_from)
+        entries, timing = core.journal[:], core.timing
+        cut = cut_behind(entries, result.index, timing.trailing_entries, timing.trailing_bytes)
+        cut = min(cut, core.snapshots.log_needed_from, self._held(entries))
         if cut <= core.journal[0][1]:
             self._finish()
             return
         compaction = core.journal.begin_compaction(cut, core.history.at(cut))
         core.host.work(compaction.write, partial(self._rewritten, compaction))
+
+    def _held(self, entries: Sequence[Entry]) -> int:
+        """Return which entry must be the first one for the sake of members that are catching up.
+
+        Else one whose link is slower than snapshots are taken would get one snapshot after another.
+        """
+        held_bytes = HELD_SNAPSHOTS * self._core.timing.snapshot_bytes
+        affordable = cut_behind(entries, entries[-1][1], len(entries), held_bytes)
+        return max(self._core.leading.log_wanted_from, affordable)
 
     def _rewritten(self, compaction: Compaction, result: Exception | None) -> None:
         self._put_in_place(compaction, result)

@@ -1,11 +1,14 @@
 """The log stays short: by the number of its entries and by their bytes, also across restarts."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm.manager.raft.compaction import cut_behind
+from swarm.manager.raft.compaction import ENTRY_OVERHEAD_BYTES, Compactor, cut_behind
+from swarm.manager.raft.config import Timing
 from tests.unit.raft.group import Group, Manager, eventually, group
 
 NEVER = 10**6
@@ -60,7 +63,7 @@ def log_bytes(manager: Manager) -> int:
 entry_sizes = st.lists(st.integers(0, 50), min_size=1, max_size=40)
 
 
-@given(entry_sizes, st.integers(1, 20), st.integers(0, 1000), st.integers(0, 30), st.integers(0, 300))
+@given(entry_sizes, st.integers(1, 20), st.integers(0, 1000), st.integers(0, 30), st.integers(0, 3000))
 def test_what_stays_behind_a_snapshot_is_bounded_by_number_and_bytes(
     sizes: list[int], first: int, at: int, count: int, size: int
 ) -> None:
@@ -68,11 +71,20 @@ def test_what_stays_behind_a_snapshot_is_bounded_by_number_and_bytes(
     index = first + at % len(log)
     cut = cut_behind(log, index, count, size)
     assert first <= cut <= index
-    kept = [len(command) for command, number, _ in log if cut < number <= index]
+    kept = [len(command) + ENTRY_OVERHEAD_BYTES for command, number, _ in log if cut < number <= index]
     assert len(kept) <= count
     assert sum(kept) <= size
     if cut > first and len(kept) < count:  # one more would be too much
-        assert sum(kept) + len(log[cut - first][0]) > size
+        assert sum(kept) + len(log[cut - first][0]) + ENTRY_OVERHEAD_BYTES > size
+
+
+def test_the_log_is_kept_for_members_that_catch_up_but_not_without_bound() -> None:
+    timing = Timing(snapshot_bytes=1000)
+    log = [(b"x" * 400, index, 1) for index in range(10, 40)]
+    for wanted, first in ((39, 39), (37, 37), (12, 35)):
+        leading = SimpleNamespace(log_wanted_from=wanted)
+        core: Any = SimpleNamespace(leading=leading, timing=timing, snapshots=SimpleNamespace(latest=None))
+        assert Compactor(core)._held(log) == first
 
 
 async def test_bytes_count_that_were_written_before_a_restart(tmp_path: Path) -> None:

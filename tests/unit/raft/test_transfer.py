@@ -1,5 +1,6 @@
 """A snapshot travels piece by acknowledged piece: whatever is lost on the way is sent again, and no more."""
 
+import asyncio
 import itertools
 import random
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from swarm.manager.raft.follower import Follower
 from swarm.manager.raft.leader import CHUNK_RETRY_S, Leader
 from swarm.manager.raft.membership import membership_of
 from swarm.manager.raft.snapshots import Snapshot, SnapshotStore
+from tests.unit.raft.group import eventually, group
 from tests.unit.raft.keys import KEYS
 
 TERM, INDEX = 7, 500
@@ -154,3 +156,35 @@ def test_a_follower_that_starts_anew_gets_it_from_the_beginning(link: Link, tmp_
     while link.sent:
         link.deliver(lambda: True)
     assert list(link.installed[0].records()) == RECORDS
+
+
+async def test_a_member_catches_up_over_a_slow_link_while_others_write_without_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several snapshots are taken while one travels: the log behind that one is kept for the member."""
+    monkeypatch.setattr(leader_module, "CHUNK_BYTES", 150)
+    async with group(tmp_path, 3, snapshot_interval=10, trailing_entries=0) as managers:
+        leader = await managers.settled()
+        behind = next(manager for manager in managers.managers if manager is not leader)
+        await behind.stop()
+        done = asyncio.Event()
+
+        async def write() -> None:
+            while not done.is_set():
+                await leader.node.propose(b"x" * 50, 5.0)
+
+        writing = asyncio.create_task(write())
+        await eventually(lambda: len(leader.register.entries) > 200)
+        await behind.start()
+        try:
+            await eventually(
+                lambda: (
+                    behind.register.restored > 0
+                    and len(behind.register.entries) > len(leader.register.entries) - 20
+                ),
+                timeout_s=20.0,
+            )
+        finally:
+            done.set()
+            await writing
+        assert behind.register.restored == 1
