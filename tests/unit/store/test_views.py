@@ -47,7 +47,7 @@ def follow(picture: Picture, commits: list[Commit]) -> None:
                 assert event.object.meta.version.index == commit.index
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.floats(0, 1), some_kinds)
 def test_watching_from_a_version_tells_the_difference_of_the_views(seed, where, kinds):
     """Entries are lost, late, refused and repeated; the list is read at one manager, the rest at another."""
@@ -82,7 +82,7 @@ class Reader:
         return self.picture == picture_of(self._store, self._kinds)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.lists(st.tuples(some_kinds, st.integers(0, 6)), min_size=1, max_size=5))
 def test_readers_of_any_pace_are_right_whenever_they_have_read_and_disturb_nobody(seed, paces):
     """Each has its own bound: who keeps up is never cut off, whatever the others do."""
@@ -106,7 +106,7 @@ def test_readers_of_any_pace_are_right_whenever_they_have_read_and_disturb_nobod
         assert reader.is_right
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.sets(st.integers(0, 20), max_size=5))
 def test_snapshots_at_any_places_one_after_another_change_nothing(seed, cuts):
     """A manager that is restored again and again is as one that saw every entry."""
