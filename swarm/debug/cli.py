@@ -66,7 +66,9 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    epilog="\b\nNothing is ever changed, so swarmd may run meanwhile; then files may be replaced while they"
+    epilog="\b\nExamples:\n  swarmd debug state\n  swarmd debug log --from 100 --to 120\n"
+    "  swarmd debug objects services --state-dir /backup/swarm\n"
+    "\b\nNothing is ever changed, so swarmd may run meanwhile; then files may be replaced while they"
     " are read.\n\b\nExit code: 0: all was readable, 1: refused, 3: something is damaged and was left out.",
 )
 def debug() -> None:
