@@ -7,7 +7,7 @@ cut off costs its agents no time, and moving to another manager interrupts nothi
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import grpc
 import structlog
@@ -18,7 +18,7 @@ from swarm.agent.session import Node, Session
 from swarm.api.v1.dispatcher_pb2 import Hello
 from swarm.api.v1.types_pb2 import NodeDescription, Peer
 from swarm.clock import Clock
-from swarm.errors import NodeRemoved, SwarmError
+from swarm.errors import IdentityInUse, NodeRemoved, SwarmError
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +28,11 @@ PERIOD_S = 2.5  # until a manager says otherwise
 # takes longer gets company, because its manager's machine may be gone or its packets lost.
 ATTEMPTS_AT_ONCE = (0, 2, 4)
 STAGGER_S = (0.0, 1.5, 0.5)
+# After a leader's death managers notice at different times that there is none: that is no reason to move.
+LEADERLESS_PERIODS = 0.6
 SUSPECT_PERIODS = (1.0, 1.4)  # by chance, so that not all agents of a slow manager leave at once
 STREAMS = 2  # the session and a standby
+IDENTITY_PAUSE_S = 15.0  # before this machine tries again to be a node that another one is
 MOVE_S = 10.0  # so long a manager's wish to have the session elsewhere is tried
 CHANNEL_OPTIONS = (
     # Every attempt is to really try: by default gRPC lets channels to one address share the memory of
@@ -76,6 +79,10 @@ class Connection:
         if self.session is not None:
             self.session.describe(description)
 
+    def weigh_managers(self, weights: Mapping[str, int]) -> None:
+        """Hear how many agents each manager (by node id) should have, relative to the others."""
+        self._choice.weigh(weights)
+
     def wake(self) -> None:
         """There is something to report."""
         if self.session is not None:
@@ -114,7 +121,12 @@ class Connection:
         now_s = self._clock.monotonic_s()
         self._choice.failed(link.peer.addr, now_s)
         self._next_attempt_s = now_s + self._choice.pause_s(len(self._managers()), self._period_s())
-        if link.role is Role.OPENING:
+        if isinstance(error, IdentityInUse):
+            log.error("agent.identity_in_use", node_id=self._node_id, reason=str(error))
+            self._next_attempt_s = now_s + _random.uniform(0.7, 1.0) * IDENTITY_PAUSE_S
+            for task in self._links:
+                task.cancel()
+        elif link.role is Role.OPENING:
             log.info("agent.manager_not_reached", addr=link.peer.addr, reason=str(error))
         else:
             log.warning(
@@ -159,7 +171,8 @@ class Connection:
             role=link.role,
             silent_s=now_s - link.heard_s,
             suspect_s=suspect_after_s(link.role is Role.STANDBY, link.period_s, self._suspect_periods),
-            leaderless=link.leaderless,
+            leaderless=link.leaderless_s is not None
+            and now_s - link.leaderless_s > LEADERLESS_PERIODS * link.period_s,
             asked_s=None if link.asked_s is None else now_s - link.asked_s,
         )
 
@@ -219,7 +232,7 @@ class Connection:
     def _welcomed(self, link: Session) -> None:
         """Take a stream for what its manager takes it for."""
         self._news.set()
-        if not link.leaderless:
+        if link.leaderless_s is None:
             self._choice.succeeded(link.peer.addr)
         if link.role is not Role.SESSION or link is self.session:
             return

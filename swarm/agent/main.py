@@ -217,6 +217,7 @@ class Agent:
 
     def take_node_info(self, info: NodeInfo) -> None:
         """Hear who the managers are."""
+        self._connection.weigh_managers(info.manager_weights)
         self._on_node_info(info)
 
     def subscribe_logs(self, subscription: LogSubscription) -> None:

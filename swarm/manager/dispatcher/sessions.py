@@ -13,14 +13,16 @@ from swarm.api.v1.dispatcher_pb2 import (
     Assignments,
     DispatcherMessage,
     Hello,
+    Move,
     NodeInfo,
+    SessionOrder,
     SessionState,
     StatusAck,
     Welcome,
 )
 from swarm.api.v1.logs_pb2 import LogSubscription
 from swarm.clock import SECOND
-from swarm.errors import SessionExpired, SwarmError
+from swarm.errors import IdentityInUse, SessionExpired, SwarmError
 from swarm.manager.dispatcher.assignments import AssignmentSet
 from swarm.manager.store.tables import ReadView
 
@@ -53,6 +55,14 @@ class RegistrationLimit:
         }
 
 
+def identity_in_use(node_id: str) -> str:
+    """Return what to tell a machine that has the identity of another one."""
+    return (
+        f"another machine that was started later is connected as node {node_id}; if this one is its copy, "
+        "run `swarmctl leave --force` here and join again"
+    )
+
+
 class AgentSession:
     """One agent's stream to this manager, from one hello to the next.
 
@@ -80,6 +90,7 @@ class AgentSession:
         self._info: NodeInfo | None = None
         self._acked = 0
         self._ack_due = False
+        self._move_to = ""
         self._subscriptions: deque[LogSubscription] = deque()
         self.wake.set()
 
@@ -109,6 +120,11 @@ class AgentSession:
         self._ack_due = True
         self.wake.set()
 
+    def move(self, manager_id: str) -> None:
+        """Ask the agent to have its session with another manager."""
+        self._move_to = manager_id
+        self.wake.set()
+
     def subscribe_logs(self, subscription: LogSubscription) -> None:
         """Pass a log subscription (or its end) on to the agent."""
         self._subscriptions.append(subscription)
@@ -133,6 +149,9 @@ class AgentSession:
                 self._info = fresh
                 messages.append(DispatcherMessage(node_info=fresh))
         messages.extend(DispatcherMessage(assignments=part) for part in self._take_assignments(view))
+        if self._move_to:
+            messages.append(DispatcherMessage(move=Move(manager_id=self._move_to)))
+            self._move_to = ""
         while self._subscriptions:
             messages.append(DispatcherMessage(log_subscription=self._subscriptions.popleft()))
         return messages
@@ -222,6 +241,25 @@ class Sessions:
         standbys.discard(session)
         if not standbys:
             self._standby.pop(session.node_id, None)
+
+    def obey(self, order: SessionOrder) -> None:
+        """Do what the leader wants to become of a session, unless that session is no more."""
+        session = self._open.get(order.node_id)
+        if session is None or session.session_id != order.session_id:
+            return
+        if order.move_to:
+            session.move(order.move_to)
+            return
+        for stream in self.streams(order.node_id):
+            if stream.incarnation == session.incarnation:
+                stream.end(IdentityInUse(identity_in_use(order.node_id)))
+
+    def has_newer(self, session: AgentSession, limit_s: float, now_s: float) -> bool:
+        """Whether an agent of the same identity that started later was heard within `limit_s`."""
+        return any(
+            other.incarnation > session.incarnation and now_s - other.heard_s <= limit_s
+            for other in self.streams(session.node_id)
+        )
 
     def note_change(self, node_id: str) -> None:
         """Have the leader told about a node soon."""
