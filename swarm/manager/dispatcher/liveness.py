@@ -30,13 +30,17 @@ from swarm.api.v1.types_pb2 import (
     NodeState,
 )
 from swarm.clock import SECOND
-from swarm.manager.dispatcher.balance import SETTLE_S, Held
+from swarm.manager.dispatcher.balance import Held
 from swarm.model import defaults
 
 STRETCH_NS_PER_NODE = 5_000_000  # 1,000 nodes: 5 s
 MINIMUM_PERIOD_NS = 100_000_000  # below it heartbeats are most of what a cluster does
 
 GRACE_PERIODS = 3.0
+SETTLE_PERIODS = 3.0  # a manager must have been there for so long before agents are sent to it
+REPORT_PERIODS = (
+    1.5  # managers report twice a period: from one that was silent for longer news may be missing
+)
 FRESH_GRACE_PERIODS = 2.2
 # An agent moves to another manager within about a second: until then nobody need know.
 RECONNECT_S = 1.0
@@ -136,24 +140,24 @@ class LivenessTable:
         _note_connection(record, now_s)
 
     def _note_manager(self, manager_id: str, now_s: float) -> None:
-        since_s, last_s = self._managers.get(manager_id, (now_s, now_s))
-        self._managers[manager_id] = (now_s if now_s - last_s > SETTLE_S else since_s, now_s)
+        since_s, _ = self._managers.get(manager_id, (now_s, now_s))
+        self._managers[manager_id] = (since_s, now_s)
 
-    def settled_managers(self, now_s: float) -> frozenset[str]:
-        """Return the managers that have been reporting for a while."""
+    def settled_managers(self, period_s: float, now_s: float) -> frozenset[str]:
+        """Return the managers that have been reporting for a while without a break."""
         return frozenset(
             manager_id
-            for manager_id, (since_s, last_s) in self._managers.items()
-            if now_s - since_s >= SETTLE_S and now_s - last_s < SETTLE_S
+            for manager_id, (since_s, _) in self._managers.items()
+            if now_s - since_s >= SETTLE_PERIODS * period_s
         )
 
     def sessions(self) -> list[Held]:
-        """Return all sessions there are, by manager and node."""
+        """Return what managers that are still there have with nodes."""
         return [
-            Held(manager_id, node_id, held.session_id, held.incarnation, held.heard_s)
+            Held(manager_id, node_id, held.session_id, held.incarnation, held.heard_s, held.connected)
             for node_id, record in self._records.items()
             for manager_id, held in record.by_manager.items()
-            if held.connected
+            if manager_id in self._managers
         ]
 
     def silences(self, now_s: float) -> dict[str, float]:
@@ -171,6 +175,9 @@ class LivenessTable:
         then the silence was our own: all deadlines move by the gap.
         """
         self._forgive(period_s, now_s)
+        for manager_id, (_, last_s) in tuple(self._managers.items()):
+            if now_s - last_s > REPORT_PERIODS * period_s:
+                del self._managers[manager_id]
         known: dict[str, _Record] = {}
         changes: list[NodeChange] = []
         for node in nodes:

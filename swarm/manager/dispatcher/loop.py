@@ -56,19 +56,11 @@ class LivenessLoop:
 
     def _balance(self, table: LivenessTable, balancer: Balancer) -> None:
         """Have managers told what is to become of their sessions."""
-        now_s = self._clock.monotonic_s()
-        settled = table.settled_managers(now_s)
+        now_s, period_s = self._clock.monotonic_s(), self._period_s()
+        settled = table.settled_managers(period_s, now_s)
         shares = {manager: share for manager, share in self._shares().items() if manager in settled}
-        for manager_id, orders in balancer.orders(table.sessions(), shares, self._period_s(), now_s).items():
-            self._leader.orders[manager_id] = orders
-            for order in orders:
-                log.info(
-                    "dispatcher.session_ordered_away",
-                    node_id=order.node_id,
-                    session_id=order.session_id,
-                    manager_id=manager_id,
-                    move_to=order.move_to,
-                )
+        for manager_id, orders in balancer.orders(table.sessions(), shares, period_s, now_s).items():
+            self._leader.orders.setdefault(manager_id, []).extend(orders)
 
     def _period_s(self) -> float:
         view = self._store.view

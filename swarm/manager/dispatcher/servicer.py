@@ -64,6 +64,7 @@ class DispatcherServicer(DispatcherServicerBase):
         node_id = self._caller(context).node_id
         hello = await self._hello(request_iterator)
         admit(self._store.view, node_id)
+        self._refuse_older(node_id, hello)
         if not self._limit.allows(node_id, self._clock.monotonic_s()):
             raise Unavailable("this node registers too often; wait a few seconds")
         stream = _Stream(node_id, peer_host(context.peer()))
@@ -82,16 +83,20 @@ class DispatcherServicer(DispatcherServicerBase):
         """Let the stream be what the agent says: the session, or a standby."""
         if not hello.standby:
             await self._catch_up(hello.applied_index)
+        self._refuse_older(stream.node_id, hello)
         now_s = self._clock.monotonic_s()
         session = AgentSession(stream.node_id, new_id(), stream.addr, now_s, hello, stream.wake)
-        if self._sessions.has_newer(session, self._period_ns() / SECOND, now_s):
-            log.error("dispatcher.identity_in_use", node_id=session.node_id, addr=session.addr)
-            raise IdentityInUse(identity_in_use(session.node_id))
         self._finish(stream, "a new hello")
         stream.session = session
         self._sessions.open(session)
         if not session.standby:
             log.info("dispatcher.session_opened", node_id=session.node_id, session_id=session.session_id)
+
+    def _refuse_older(self, node_id: str, hello: Hello) -> None:
+        """Raise IdentityInUse when a newer agent of this node is alive: it was copied."""
+        period_s, now_s = self._period_ns() / SECOND, self._clock.monotonic_s()
+        if self._sessions.has_newer(node_id, hello.incarnation, period_s, now_s):
+            raise IdentityInUse(identity_in_use(node_id))
 
     def _finish(self, stream: "_Stream", reason: str) -> None:
         session, stream.session = stream.session, None

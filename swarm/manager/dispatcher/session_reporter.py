@@ -75,5 +75,11 @@ class SessionReporter:
             self._told, self._complete_s = target, now_s
         self._reached_s = self._clock.monotonic_s()
         for order in orders:
-            self._sessions.obey(order)
+            if self._sessions.obey(order):
+                log.info(
+                    "dispatcher.session_ordered_away",
+                    node_id=order.node_id,
+                    session_id=order.session_id,
+                    move_to=order.move_to,
+                )
         return True

@@ -58,8 +58,8 @@ class RegistrationLimit:
 def identity_in_use(node_id: str) -> str:
     """Return what to tell a machine that has the identity of another one."""
     return (
-        f"another machine that was started later is connected as node {node_id}; if this one is its copy, "
-        "run `swarmctl leave --force` here and join again"
+        f"an agent that was started later is connected as node {node_id}; if it is another machine, one is "
+        "a copy of the other: run `swarmctl leave --force` on the copy and join again"
     )
 
 
@@ -77,6 +77,7 @@ class AgentSession:
         self.session_id = session_id
         self.addr = addr
         self.standby = hello.standby
+        self.displaced = False  # another stream of this agent became the session; it has not said so here
         self.incarnation = hello.incarnation
         self.description = hello.description if hello.HasField("description") else None
         self.heard_s = now_s
@@ -215,15 +216,16 @@ class Sessions:
         return True
 
     def open(self, session: AgentSession) -> None:
-        """Add a stream; an earlier session of the node becomes a standby, that of an earlier agent ends."""
+        """Add a stream; an earlier session of the agent becomes a standby, those of earlier agents end."""
+        self._end_older(session.node_id, session.incarnation)
         if session.standby:
             self._standby.setdefault(session.node_id, set()).add(session)
             return
         earlier = self._open.get(session.node_id)
         if earlier is not None and earlier.incarnation == session.incarnation:
-            earlier.standby = True
+            earlier.standby = earlier.displaced = True
             self._standby.setdefault(session.node_id, set()).add(earlier)
-        elif earlier is not None:
+        elif earlier is not None:  # of an agent that is silent, otherwise this one had been refused
             earlier.end(SessionExpired("replaced by a newer session of the same node"))
         self._open[session.node_id] = session
         self._ended.pop(session.node_id, None)
@@ -237,29 +239,41 @@ class Sessions:
             del self._open[session.node_id]
             self._ended[session.node_id] = session
             self.note_change(session.node_id)
+            self._end_displaced(session)
         standbys = self._standby.get(session.node_id, set())
         standbys.discard(session)
         if not standbys:
             self._standby.pop(session.node_id, None)
 
-    def obey(self, order: SessionOrder) -> None:
-        """Do what the leader wants to become of a session, unless that session is no more."""
-        session = self._open.get(order.node_id)
-        if session is None or session.session_id != order.session_id:
-            return
-        if order.move_to:
-            session.move(order.move_to)
-            return
-        for stream in self.streams(order.node_id):
-            if stream.incarnation == session.incarnation:
-                stream.end(IdentityInUse(identity_in_use(order.node_id)))
+    def obey(self, order: SessionOrder) -> bool:
+        """Do what the leader wants to become of a session; False when that session is no more."""
+        streams = self.streams(order.node_id)
+        stream = next((one for one in streams if one.session_id == order.session_id), None)
+        if stream is None:
+            return False
+        if not order.move_to:
+            self._end_older(order.node_id, stream.incarnation + 1)
+        elif not stream.standby:
+            stream.move(order.move_to)
+        return True
 
-    def has_newer(self, session: AgentSession, limit_s: float, now_s: float) -> bool:
-        """Whether an agent of the same identity that started later was heard within `limit_s`."""
+    def has_newer(self, node_id: str, incarnation: int, limit_s: float, now_s: float) -> bool:
+        """Whether an agent of the same node that was started later was heard here within `limit_s`."""
         return any(
-            other.incarnation > session.incarnation and now_s - other.heard_s <= limit_s
-            for other in self.streams(session.node_id)
+            stream.incarnation > incarnation and now_s - stream.heard_s <= limit_s
+            for stream in self.streams(node_id)
         )
+
+    def _end_older(self, node_id: str, incarnation: int) -> None:
+        for stream in self.streams(node_id):
+            if stream.incarnation < incarnation:
+                stream.end(IdentityInUse(identity_in_use(node_id)))
+
+    def _end_displaced(self, session: AgentSession) -> None:
+        """Have the agent begin anew when what it takes for its session was displaced by one that ended."""
+        for stream in self._standby.get(session.node_id, ()):
+            if stream.displaced:
+                stream.end(SessionExpired("another session of the same node took over and ended"))
 
     def note_change(self, node_id: str) -> None:
         """Have the leader told about a node soon."""

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swarm.manager.dispatcher.balance import ASKED_S, Balancer, Held, moves, superseded, weights
+from swarm.manager.dispatcher.balance import TOLD_S, Balancer, Held, moves, superseded, weights
 
 P = 2.5
 
@@ -50,11 +50,11 @@ def test_small_differences_are_left_alone() -> None:
 def test_who_was_asked_counts_as_moved_and_is_not_asked_again() -> None:
     held = sessions(m1=0, m2=10, m3=0)
     first = moves(held, SHARES, {})
-    asked = {move.session.node_id: move.to for move in first}
+    asked = {move.session.session_id: move.to for move in first}
     again = moves(held, SHARES, asked)
-    assert not asked.keys() & {move.session.node_id for move in again}
-    assert moves(held, SHARES, {f"m2-n{number}": "m3" for number in range(4)}) != []
-    assert moves(held, SHARES, {f"m2-n{number}": "m3" for number in range(5)}) == []
+    assert not asked.keys() & {move.session.session_id for move in again}
+    assert moves(held, SHARES, {f"s-m2-{number}": "m3" for number in range(4)}) != []
+    assert moves(held, SHARES, {f"s-m2-{number}": "m3" for number in range(5)}) == []
 
 
 def test_the_agent_of_a_manager_goes_home_and_stays_there() -> None:
@@ -130,5 +130,18 @@ def test_the_copy_is_ended_at_once_and_moves_wait_for_the_next_round() -> None:
     copies = [Held("m1", "n1", "a", 1, 1.0), Held("m2", "n1", "b", 2, 1.0)]
     (order,) = balancer.orders(copies, SHARES, P, 1.0)["m1"]
     assert (order.session_id, order.move_to) == ("a", "")
-    asked = balancer.orders(held, SHARES, P, P)["m1"]
-    assert balancer.orders(held, SHARES, P, ASKED_S + 3 * P)["m1"][0].node_id <= asked[0].node_id
+    assert balancer.orders(copies, SHARES, P, 2.0) == {}  # it was told
+
+
+def test_a_standby_of_an_earlier_agent_ends_as_well_and_nobody_moves_a_standby() -> None:
+    standby = Held("m1", "n1", "a", 1, 9.0, connected=False)
+    (order,) = Balancer().orders([standby, Held("m2", "n1", "b", 2, 9.0)], {}, P, 10.0)["m1"]
+    assert (order.session_id, order.move_to) == ("a", "")
+    standbys = [Held("m1", f"n{number}", f"s{number}", 1, 9.0, connected=False) for number in range(9)]
+    assert Balancer().orders(standbys, SHARES, P, 10.0) == {}
+
+
+def test_a_wish_that_did_not_come_true_is_said_again_after_a_while() -> None:
+    balancer, held = Balancer(), [Held("m1", "m2", "s", 1, 0.0)]
+    told = [bool(balancer.orders(held, SHARES, P, number * P)) for number in range(int(TOLD_S / P) + 1)]
+    assert told == [True] + [False] * (len(told) - 2) + [True]

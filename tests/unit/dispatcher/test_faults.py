@@ -1,12 +1,15 @@
 """Real agents on several real managers, when leaders die, managers are cut off and machines are copied."""
 
 import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from swarm.api.v1.types_pb2 import NODE_STATE_DOWN, NODE_STATE_READY
+from swarm.clock import SECOND, SystemClock
 from swarm.model.task_state import FAILED, RUNNING
 from tests.unit.agent.lab import AgentHandle, Lab, Manager, a_lab, a_task, until
 
@@ -94,7 +97,7 @@ async def test_agents_keep_their_sessions_while_nobody_leads(tmp_path: Path) -> 
 async def test_a_manager_that_joins_gets_its_share_of_the_agents_without_a_moment_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("swarm.manager.dispatcher.liveness.SETTLE_S", 0.5)
+    monkeypatch.setattr("swarm.manager.dispatcher.liveness.SETTLE_PERIODS", 1.0)
     async with a_lab(tmp_path, managers=3, nodes=NODES) as lab:
         late = lab.managers[2]
         port = late.port
@@ -114,39 +117,78 @@ async def test_a_manager_that_joins_gets_its_share_of_the_agents_without_a_momen
         assert moved.driver.calls["create"] == 1
 
 
+@contextlib.asynccontextmanager
+async def a_copy_of(handle: AgentHandle) -> AsyncIterator[AgentHandle]:
+    """A second machine with the certificate of the first, started later."""
+    copy = AgentHandle(handle.lab, handle.node_id)
+    copy.settings.agent_dir = handle.lab.folder / "copy"
+    await copy.start()
+    try:
+        yield copy
+    finally:
+        await copy.stop()
+        await copy.driver.close()
+
+
 async def test_a_copied_machine_yields_to_the_one_started_later_and_disturbs_it_no_more(
-    tmp_path: Path, caplog: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with a_lab(tmp_path, managers=3, nodes=["n1"]) as lab:
+    monkeypatch.setattr("swarm.agent.connection.IDENTITY_PAUSE_S", 0.2)
+    # On a slow machine shorter periods end by themselves.
+    monkeypatch.setattr("tests.unit.agent.lab.PERIOD_NS", 1_000_000_000)
+    async with a_lab(tmp_path, managers=4, nodes=["n1"]) as lab:
         (first,) = await agents(lab, "n1")
-        copy = AgentHandle(lab, "n1")
-        copy.settings.agent_dir = tmp_path / "copy"
-        await copy.start()
-        try:
-            await until(lambda: copy.agent.connected and not first.agent.connected)
-            held = session_ids(lab)
-            await asyncio.sleep(2.0)
-            assert not first.agent.connected
-            assert copy.agent.connected
-            assert session_ids(lab) == held
+        async with a_copy_of(first) as copy:
+            await until(lambda: copy.agent.connected and first.agent.refusal, 15)
+            assert "swarmctl leave --force" in first.agent.refusal
+            # Long enough to try every manager, also those with which the other one has no stream.
+            for _ in range(300):
+                await asyncio.sleep(0.01)
+                assert not first.agent.connected
+                assert copy.agent.connected
+            assert first.agent.refusal
+            assert not copy.agent.refusal
             assert lab.node("n1").status.state == NODE_STATE_READY
-        finally:
-            await copy.stop()
-            await copy.driver.close()
 
 
 async def test_the_earlier_machine_is_taken_back_when_the_other_has_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("swarm.agent.connection.IDENTITY_PAUSE_S", 0.5)
+    monkeypatch.setattr("swarm.agent.connection.IDENTITY_PAUSE_S", 0.2)
     async with a_lab(tmp_path, managers=2, nodes=["n1"]) as lab:
         (first,) = await agents(lab, "n1")
-        copy = AgentHandle(lab, "n1")
-        copy.settings.agent_dir = tmp_path / "copy"
-        await copy.start()
-        await until(lambda: copy.agent.connected and not first.agent.connected)
-        await copy.stop()
-        await copy.driver.close()
-        await until(lambda: first.agent.connected)
-        await asyncio.sleep(0.5)
-        assert first.agent.connected
+        async with a_copy_of(first) as copy:
+            await until(lambda: copy.agent.connected and first.agent.refusal, 15)
+        await until(lambda: first.agent.connected, 15)
+        assert not first.agent.refusal
+        await until(lambda: lab.node("n1").status.state == NODE_STATE_READY)
+
+
+class LateClock(SystemClock):
+    """Tells the time of an hour ago."""
+
+    def now_ns(self) -> int:
+        return super().now_ns() - 3600 * SECOND
+
+
+async def test_an_agent_that_starts_again_is_no_copy_although_its_streams_are_not_missed_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_lab(tmp_path, managers=3, nodes=["n1"]) as lab:
+        (before,) = await agents(lab, "n1")
+        await until(lambda: len(before.agent._connection._links) >= 2)
+        # The machine is reset: nobody closes its streams, and its clock is an hour late when it is back.
+        monkeypatch.setattr(lab, "clock", LateClock())
+        shutil.copytree(before.settings.agent_dir, tmp_path / "after")
+        after = AgentHandle(lab, "n1")
+        after.settings.agent_dir = tmp_path / "after"
+        await after.start()
+        try:
+            await until(lambda: after.agent.connected, 15)
+            for _ in range(100):
+                await asyncio.sleep(0.01)
+                assert after.agent.connected
+                assert not after.agent.refusal
+        finally:
+            await after.stop()
+            await after.driver.close()
