@@ -80,6 +80,7 @@ async def test_a_session_begins_with_welcome_node_info_and_the_complete_set(tmp_
         assert welcome.heartbeat_period_ns == 400_000_000
         info = (await agent.read("node_info")).node_info
         assert [peer.node_id for peer in info.managers] == ["manager1", "manager2"]
+        assert dict(info.manager_weights) == {"manager1": 1, "manager2": 2}  # the first one leads
         complete = (await agent.read("assignments")).assignments
         assert (complete.complete, complete.sequence, len(complete.tasks)) == (True, 1, 2)
         assert 2 <= complete.index <= lab.leader.store.view.index
