@@ -76,6 +76,7 @@ class Connection:
         self.session: Session | None = None
         self.incarnation = clock.now_ns()  # of two machines with one identity the greater one counts
         self.refusal = ""  # why this machine may not be this node
+        self._refused_s = 0.0
 
     def describe(self, description: NodeDescription) -> None:
         """Tell the manager what the node is like now."""
@@ -140,7 +141,7 @@ class Connection:
     def _yield_to_newer(self, error: IdentityInUse, now_s: float) -> None:
         """Leave the other machine alone; should it go, this one is the node again."""
         log.error("agent.identity_in_use", node_id=self._node_id, reason=str(error))
-        self.refusal = str(error)
+        self.refusal, self._refused_s = str(error), now_s
         self._next_attempt_s = now_s + _random.uniform(0.7, 1.0) * IDENTITY_PAUSE_S
         for task in self._links:
             task.cancel()
@@ -148,7 +149,9 @@ class Connection:
     def _in_doubt(self, now_s: float) -> bool:
         """Whether another machine may still be this node: no manager has had a standby for long enough."""
         return bool(self.refusal) and not any(
-            link.role is Role.STANDBY and now_s - link.began_s > PROBE_PERIODS * link.period_s
+            link.role is Role.STANDBY
+            and link.began_s > self._refused_s
+            and now_s - link.began_s > PROBE_PERIODS * link.period_s
             for link in self._links.values()
         )
 

@@ -27,7 +27,7 @@ from swarm.api.v1.dispatcher_pb2 import (
 from swarm.api.v1.dispatcher_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
 from swarm.api.v1.types_pb2 import Peer
 from swarm.clock import SystemClock
-from swarm.errors import NotPermitted
+from swarm.errors import NotPermitted, Unavailable
 from swarm.runtime.base import Capabilities, ContainerState
 from swarm.runtime.fake import FakeDriver, FakeImages
 from tests.unit.agent.lab import a_task, until
@@ -59,6 +59,7 @@ class ScriptedManager(DispatcherServicer):
         self.streams: list[Stream] = []
         self.silent = False
         self.refusal: Exception | None = None
+        self.refused = 0
         self.leaderless = False
         self.server = grpc.aio.server(interceptors=[ErrorInterceptor()])
         add_DispatcherServicer_to_server(self, self.server)
@@ -66,6 +67,7 @@ class ScriptedManager(DispatcherServicer):
 
     async def Session(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]
         if self.refusal is not None:
+            self.refused += 1
             raise self.refusal
         stream = Stream(context)
         works = [
@@ -245,6 +247,18 @@ async def test_a_session_moves_where_its_manager_wants_it_and_is_never_missing(t
             await until(lambda: not node.agent.connected or holder(managers, node) is target, 15)  # noqa: B023
             assert node.agent.connected
             await until(lambda: settled(node, managers))
+
+
+async def test_a_wish_to_move_to_a_manager_that_refuses_changes_nothing(tmp_path: Path) -> None:
+    async with connected(tmp_path, 3) as (node, managers):
+        await until(lambda: len([one for one in managers if one.streams]) == 2)
+        (target,) = [one for one in managers if not one.streams]
+        target.refusal = Unavailable("this manager stops")
+        (session,) = sessions(*managers)
+        await session.send(move=Move(manager_id=target.addr))
+        await until(lambda: target.refused, 15)
+        assert sessions(*managers) == [session]
+        assert node.agent.connected
 
 
 async def test_a_silent_manager_is_kept_while_no_other_welcomes(tmp_path: Path) -> None:
