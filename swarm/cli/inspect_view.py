@@ -9,6 +9,7 @@ from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
 from swarm.cli import names
+from swarm.model.job import shown_desired
 
 View = dict[str, Any]
 
@@ -228,7 +229,7 @@ def task(item: o.Task) -> View:
         "Slot": item.slot,
         "NodeID": item.node_id,
         "Status": status,
-        "DesiredState": names.word(names.TASK_STATE, item.desired_state),
+        "DesiredState": names.word(names.TASK_STATE, shown_desired(item)),
     }
 
 

@@ -6,6 +6,8 @@ from swarm.api.v1.objects_pb2 import Task
 from swarm.cli import names
 from swarm.cli.render import Row, shorten
 from swarm.clock import nanoseconds
+from swarm.model.job import shown_desired
+from swarm.model.task import hold_reason
 from swarm.model.units import format_age
 
 COLUMNS = (
@@ -51,9 +53,9 @@ def task_rows(
                 "Name": f"\\_ {name}" if place == previous else name,
                 "Image": task.spec.container.image,
                 "Node": node_names.get(task.node_id, task.node_id),
-                "DesiredState": names.word(names.TASK_STATE, task.desired_state).capitalize(),
+                "DesiredState": names.word(names.TASK_STATE, shown_desired(task)).capitalize(),
                 "CurrentState": current_state(task, now_ns),
-                "Error": error_text(task, truncate=truncate),
+                "Error": error_text(task, now_ns, truncate=truncate),
                 "Ports": ", ".join(port_texts(task)),
             }
         )
@@ -74,11 +76,12 @@ def current_state(task: Task, now_ns: int) -> str:
     return f"{state} {age[0].lower()}{age[1:]} ago"
 
 
-def error_text(task: Task, *, truncate: bool) -> str:
+def error_text(task: Task, now_ns: int, *, truncate: bool) -> str:
     """Return why the task is not running, in quotes, cut for the table."""
-    if not task.status.err:
+    why = task.status.err or hold_reason(task, now_ns)
+    if not why:
         return ""
-    return f'"{shorten(task.status.err, ERROR_WIDTH) if truncate else task.status.err}"'
+    return f'"{shorten(why, ERROR_WIDTH) if truncate else why}"'
 
 
 def port_texts(task: Task) -> list[str]:

@@ -19,6 +19,7 @@ from swarm.api.v1.types_pb2 import (
 from swarm.errors import InvalidArgument
 from swarm.model.constraint import parse_constraint
 from swarm.model.validate_container import container_problems, negative
+from swarm.model.validate_job import job_problems
 from swarm.timestamps import SECOND
 
 NAME_LIMIT = 63  # a service's name becomes a DNS label
@@ -80,6 +81,7 @@ def _service_problems(spec: ServiceSpec) -> Iterator[str]:
     if spec.replicated.replicas > REPLICAS_LIMIT:
         yield f"{spec.replicated.replicas} replicas are more than the limit of {REPLICAS_LIMIT}"
     yield from _task_problems(spec.task)
+    yield from job_problems(spec)
     yield from _update_problems("update", spec.update)
     yield from _update_problems("rollback", spec.rollback)
     yield from _port_problems(spec)
@@ -92,6 +94,7 @@ def _node_problems(spec: NodeSpec) -> Iterator[str]:
         yield f"{spec.desired_role} is not a role"
     if spec.availability not in NodeAvailability.values():
         yield f"{spec.availability} is not an availability (active, pause, drain)"
+    yield from negative(("the drain timeout", spec.drain_timeout_ns))
 
 
 def _cluster_problems(spec: ClusterSpec) -> Iterator[str]:
@@ -131,7 +134,9 @@ def _task_problems(spec: TaskSpec) -> Iterator[str]:
     if spec.restart.condition not in RestartPolicy.Condition.values():
         yield f"{spec.restart.condition} is not a restart condition (any, on-failure, none)"
     yield from negative(
-        ("the restart delay", spec.restart.delay_ns), ("the restart window", spec.restart.window_ns)
+        ("the restart delay", spec.restart.delay_ns),
+        ("the restart window", spec.restart.window_ns),
+        ("the restart max delay", spec.restart.max_delay_ns),
     )
     yield from _placement_problems(spec.placement)
 
