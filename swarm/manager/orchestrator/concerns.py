@@ -7,6 +7,7 @@ nothing to the orchestrator.
 from collections.abc import Iterator
 
 from swarm.api.v1.objects_pb2 import Cluster, Node, Service, Task
+from swarm.manager.orchestrator.drain import drained_until_ns
 from swarm.manager.orchestrator.enforcer import facts_of
 from swarm.manager.orchestrator.slots import condition_of, is_ready
 from swarm.manager.store.tables import ReadView
@@ -43,7 +44,11 @@ def node_concerned(event: Event) -> bool:
     node, before = event.object, event.previous
     if event.action is not Action.UPDATE or not isinstance(node, Node) or not isinstance(before, Node):
         return True
-    return facts_of(before) != facts_of(node) or condition_of(before) is not condition_of(node)
+    return (
+        facts_of(before) != facts_of(node)
+        or condition_of(before) is not condition_of(node)
+        or drained_until_ns(before) != drained_until_ns(node)
+    )
 
 
 def _task_matters(event: Event, task: Task) -> bool:
