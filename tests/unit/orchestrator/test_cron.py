@@ -142,6 +142,7 @@ def test_forbid_counts_a_run_as_going_on_while_a_retry_waits_and_not_once_it_fai
     assert runs(bench) == [1]
     at(bench, "12:14:00")
     bench.report(running(bench)[0], task_state.FAILED)
+    bench.run()
     at(bench, "12:15:00")
     assert runs(bench) == [1, 2]
 
