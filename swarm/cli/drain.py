@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.objects_pb2 import Node, Task
+from swarm.api.v1.specs_pb2 import NodeSpec
 from swarm.api.v1.types_pb2 import NodeAvailability
 from swarm.cli.connect import Connection
 from swarm.errors import FailedPrecondition, TransientError, Unavailable
@@ -65,16 +66,12 @@ def _living(node_id: str, tasks: Iterable[Task]) -> list[Task]:
     ]
 
 
-def start_drain(conn: Connection, ref: str, timeout_ns: int | None) -> tuple[Node, frozenset[Place]]:
-    """Ask for a node to be drained; return it and what it gives up."""
-    node = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
-    places = places_on(node.id, _tasks(conn))
-    request = c.UpdateNodeRequest(id=node.id, version=node.meta.version.index, spec=node.spec)
-    request.spec.availability = NodeAvailability.NODE_AVAILABILITY_DRAIN
-    request.spec.ClearField("drain_timeout_ns")
+def ask_to_drain(spec: NodeSpec, timeout_ns: int | None) -> None:
+    """Make `spec` that of a node to drain, waiting for replacements for `timeout_ns` (None: the default)."""
+    spec.availability = NodeAvailability.NODE_AVAILABILITY_DRAIN
+    spec.ClearField("drain_timeout_ns")
     if timeout_ns is not None:
-        request.spec.drain_timeout_ns = timeout_ns
-    return conn.control.UpdateNode(request).node, places
+        spec.drain_timeout_ns = timeout_ns
 
 
 def wait_drained(conn: Connection, node: Node, places: frozenset[Place], called: str, now_ns: int) -> str:
@@ -88,7 +85,7 @@ def wait_drained(conn: Connection, node: Node, places: frozenset[Place], called:
     while True:
         passed_s = time.monotonic() - began
         try:
-            now = standing(node.id, places, _tasks(conn), now_ns + int(passed_s * SECOND))
+            now = standing(node.id, places, all_tasks(conn), now_ns + int(passed_s * SECOND))
         except TransientError:
             now = None
         if now is not None and now.is_done:
@@ -102,5 +99,6 @@ def wait_drained(conn: Connection, node: Node, places: frozenset[Place], called:
         time.sleep(POLL_S)
 
 
-def _tasks(conn: Connection) -> Sequence[Task]:
+def all_tasks(conn: Connection) -> Sequence[Task]:
+    """Return every task of the cluster."""
     return list(conn.control.ListTasks(c.ListTasksRequest()).tasks)

@@ -1,17 +1,21 @@
 """`swarmctl node`: the machines of the cluster."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
+from swarm.api.v1.specs_pb2 import NodeSpec
 from swarm.cli import names, objects, parse
 from swarm.cli.ca_view import tls_status
 from swarm.cli.connect import connect
 from swarm.cli.roles import pending, wait_for_role
 from swarm.cli.tasks import list_tasks, ps_options
+from swarm.errors import OutcomeUnknown, StaleVersion
 
+ATTEMPTS_MAX = 5  # of a change, when the node is written by others at the same time
 COLUMNS = (
     ("ID", "IDMark"),
     ("HOSTNAME", "Hostname"),
@@ -113,13 +117,24 @@ def ps(host: str, /, refs: tuple[str, ...], filters: tuple[str, ...], layout: st
         list_tasks(conn, c.Filters(node_ids=ids), filters, layout, flags)
 
 
-def _update(conn: Any, ref: str, change: Any) -> o.Node:
-    """Read a node, let `change` edit a copy of its spec, write it back."""
-    found = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
-    change(found.spec)
-    request = c.UpdateNodeRequest(id=found.id, version=found.meta.version.index, spec=found.spec)
-    updated: o.Node = conn.control.UpdateNode(request).node
-    return updated
+def update_node(conn: Any, ref: str, change: Callable[[NodeSpec], None]) -> o.Node:
+    """Read a node, let `change` edit a copy of its spec, write it back.
+
+    Managers write to nodes as well, e.g. what a new leader hears of them: then it is read and changed again.
+    """
+    attempts = 0
+    while True:
+        attempts += 1
+        found = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
+        change(found.spec)
+        request = c.UpdateNodeRequest(id=found.id, version=found.meta.version.index, spec=found.spec)
+        try:
+            updated: o.Node = conn.control.UpdateNode(request).node
+        except StaleVersion:
+            if attempts == ATTEMPTS_MAX:
+                raise
+        else:
+            return updated
 
 
 @node.command(
@@ -168,7 +183,7 @@ def update(
             found = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
             conn.control.UpdateNode(c.UpdateNodeRequest(id=found.id, addr=addr))
         if availability is not None or role is not None or label_add or label_rm:
-            _update(conn, ref, change)
+            update_node(conn, ref, change)
     click.echo(ref)
 
 
@@ -189,7 +204,7 @@ def drain(ctx: click.Context, refs: tuple[str, ...], timeout: str | None, *, wai
     A replacement that finds no node, or does not run in time, is waited for no longer than --timeout. Tasks
     of jobs and global services, and of services with --update-order stop-first, are stopped at once.
     """
-    from swarm.cli.drain import start_drain, wait_drained
+    from swarm.cli.drain import all_tasks, ask_to_drain, places_on, wait_drained
     from swarm.clock import SystemClock
     from swarm.model.units import parse_duration
 
@@ -198,7 +213,9 @@ def drain(ctx: click.Context, refs: tuple[str, ...], timeout: str | None, *, wai
         started = {}
 
         def begin(ref: str) -> str:
-            started[ref] = start_drain(conn, ref, timeout_ns)
+            node_id = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node.id
+            places = places_on(node_id, all_tasks(conn))
+            started[ref] = _set(conn, node_id, lambda spec: ask_to_drain(spec, timeout_ns)), places
             return ref
 
         code = objects.each(refs, begin)
@@ -206,6 +223,14 @@ def drain(ctx: click.Context, refs: tuple[str, ...], timeout: str | None, *, wai
             now_ns = SystemClock().now_ns()
             code |= objects.each(started, lambda ref: wait_drained(conn, *started[ref], ref, now_ns))
         ctx.exit(code)
+
+
+def _set(conn: Any, node_id: str, change: Callable[[NodeSpec], None]) -> o.Node:
+    """Change a node in a way that may be repeated: a leader that is demoted may take its answer along."""
+    try:
+        return update_node(conn, node_id, change)
+    except OutcomeUnknown:
+        return update_node(conn, node_id, change)
 
 
 def _set_role(ctx: click.Context, refs: tuple[str, ...], role: str, *, detach: bool) -> None:
@@ -219,7 +244,7 @@ def _set_role(ctx: click.Context, refs: tuple[str, ...], role: str, *, detach: b
             def change(spec: Any) -> None:
                 spec.desired_role = names.ROLE[role]
 
-            changed = _update(conn, found.id, change)
+            changed = _set(conn, found.id, change)
             if detach:
                 return f"Node {ref} is to become a {role}; swarmctl node ls shows when it is done."
             wait_for_role(conn, changed, ref)
