@@ -255,6 +255,9 @@ def task(item: o.Task) -> View:
             "ExitCode": container.exit_code,
             "OOMKilled": container.oom_killed,
         }
+    run: View = {"JobIteration": {"Index": item.job_iteration - 1}} if item.job_iteration else {}
+    if item.HasField("run_for"):
+        run["RunFor"] = when(item.run_for)
     return _meta(item) | {
         "Spec": task_spec(item.spec),
         "SpecVersion": item.spec_version,
@@ -263,6 +266,7 @@ def task(item: o.Task) -> View:
         "NodeID": item.node_id,
         "Status": status,
         "DesiredState": names.word(names.TASK_STATE, shown_desired(item)),
+        **run,
     }
 
 

@@ -8,6 +8,7 @@ from swarm.api.v1.specs_pb2 import CronJob
 from swarm.cli.convergence import Verdict, look
 from swarm.cli.drain import places_on, standing
 from swarm.cli.inspect_view import service as inspected
+from swarm.cli.inspect_view import task as inspected_task
 from swarm.cli.job_view import moment, replicas_text, shown_mode
 from swarm.cli.pretty import pretty_service
 from swarm.cli.task_table import task_rows
@@ -134,6 +135,8 @@ def test_what_completed_in_the_run_before_does_not_count():
 def test_the_tasks_of_a_job_are_meant_to_complete():
     rows = task_rows([a_task(1, task_state.RUNNING), done(2), failed(3)], {}, 0, truncate=True)
     assert [row["DesiredState"] for row in rows] == ["Complete", "Complete", "Shutdown"]
+    view = inspected_task(done(2))
+    assert (view["DesiredState"], view["JobIteration"]) == ("complete", {"Index": 1})
 
 
 def test_a_cron_job_shows_its_times_in_its_own_zone():
