@@ -7,10 +7,13 @@ from enum import Enum
 from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.types_pb2 import RestartPolicy, TaskState, UpdateStatus
 from swarm.cli import names
+from swarm.cli.job_view import JobProgress
 from swarm.cli.render import shorten
+from swarm.model.job import job_of, mode_of
 from swarm.model.task import is_dirty
 
 DEFAULT_MONITOR_NS = 5_000_000_000
+JOB_MONITOR_NS = 1_000_000_000
 PAUSED = {UpdateStatus.STATE_PAUSED, UpdateStatus.STATE_ROLLBACK_PAUSED}
 UNDER_WAY = {UpdateStatus.STATE_UPDATING, UpdateStatus.STATE_ROLLBACK_STARTED}
 REASON_WIDTH = 90
@@ -33,11 +36,12 @@ class Picture:
     running: int
     wanted: int
     lines: Sequence[str]
+    done: str = "tasks run"  # what is counted
 
 
 def expected_tasks(service: Service) -> int | None:
-    """Return the number of replicas asked for, None for a global service."""
-    if service.spec.HasField("global"):
+    """Return the number of replicas asked for, None for a service that has none: a global one, a job."""
+    if mode_of(service.spec) != "replicated":
         return None
     replicated = service.spec.replicated
     return replicated.replicas if replicated.HasField("replicas") else 1
@@ -45,6 +49,9 @@ def expected_tasks(service: Service) -> int | None:
 
 def monitor_ns(service: Service) -> int:
     """Return how long a service must stay converged to be believed."""
+    if job_of(service.spec) is not None:
+        # Nodes get their tasks one after another; nothing else of a job that is over changes.
+        return JOB_MONITOR_NS if service.spec.HasField("global_job") else 0
     update = service.spec.update
     return update.monitor_ns if update.HasField("monitor_ns") else DEFAULT_MONITOR_NS
 
@@ -56,6 +63,8 @@ def look(
 
     `nodes` (by id) are needed for tasks of an older spec: on a node that fits the new one they may stay.
     """
+    if job_of(service.spec) is not None:
+        return _look_at_job(service, tasks)
     live = [task for task in tasks if task.desired_state <= TaskState.TASK_STATE_RUNNING]
     current = [task for task in tasks if not is_dirty(service, task, nodes.get(task.node_id))]
     running = [
@@ -69,6 +78,19 @@ def look(
     verdict, reason = _judge(service, tasks, current, live, len(running), wanted, rollback_wanted)
     lines = [_line(task) for task in sorted(live, key=lambda task: (task.slot, task.node_id))]
     return Picture(verdict, reason, len(running), wanted, lines)
+
+
+def _look_at_job(service: Service, tasks: Sequence[Task]) -> Picture:
+    """Judge a job by its last run: it has converged when that is over; then nothing will change any more."""
+    job, done = JobProgress(service, tasks), "tasks completed"
+    lines = [_line(task) for task in sorted(job.live, key=lambda task: (task.slot, task.node_id))]
+    if service.spec.HasField("cron"):
+        return Picture(Verdict.CONVERGED, "", job.completed, job.total, lines, done)
+    if job.is_over:
+        verdict = Verdict.FAILED if job.failure else Verdict.CONVERGED
+        return Picture(verdict, job.failure, job.completed, job.total, lines, done)
+    why = next((task.status.err for task in reversed(job.tasks) if task.status.err), "")
+    return Picture(Verdict.WAITING, why, job.completed, job.total, lines, done)
 
 
 def _judge(

@@ -9,6 +9,7 @@ from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
 from swarm.cli import names
+from swarm.model.job import shown_desired
 
 View = dict[str, Any]
 
@@ -73,6 +74,8 @@ def service(item: o.Service) -> View:
     if item.HasField("previous_spec"):
         view["PreviousSpec"] = service_spec(item.previous_spec)
     view["Endpoint"] = {"Spec": endpoint(item.spec.endpoint), "Ports": endpoint(item.spec.endpoint)["Ports"]}
+    if item.HasField("job_status"):
+        view["JobStatus"] = _job_status(item)
     if item.HasField("update_status"):
         status = item.update_status
         view["UpdateStatus"] = {
@@ -82,6 +85,20 @@ def service(item: o.Service) -> View:
         }
         if status.HasField("completed_at"):
             view["UpdateStatus"]["CompletedAt"] = when(status.completed_at)
+    return view
+
+
+def _job_status(item: o.Service) -> View:
+    status = item.job_status
+    # Docker counts the runs from 0.
+    view: View = {"JobIteration": {"Index": max(0, status.iteration - 1)}}
+    if status.HasField("last_execution"):
+        view["LastExecution"] = when(status.last_execution)
+    for key in ("next_run", "last_run", "last_skipped"):
+        if status.HasField(key):
+            view[key.title().replace("_", "")] = when(getattr(status, key))
+    if status.skipped:
+        view |= {"Skipped": status.skipped, "SkipReason": status.skip_reason}
     return view
 
 
@@ -104,8 +121,25 @@ def service_spec(spec: s.ServiceSpec) -> View:
 def _mode(spec: s.ServiceSpec) -> View:
     if spec.HasField("global"):
         return {"Global": {}}
+    if spec.HasField("global_job"):
+        return {"GlobalJob": {}}
+    if spec.HasField("replicated_job"):
+        return {"ReplicatedJob": _completions(spec.replicated_job)}
+    if spec.HasField("cron"):
+        return {"Cron": _cron(spec.cron)}
     replicated = spec.replicated
     return {"Replicated": {"Replicas": replicated.replicas} if replicated.HasField("replicas") else {}}
+
+
+def _completions(job: s.ReplicatedJob | s.CronJob) -> View:
+    return _present(job, MaxConcurrent="max_concurrent", TotalCompletions="total_completions")
+
+
+def _cron(job: s.CronJob) -> View:
+    view: View = {"Schedule": job.schedule, "Timezone": job.timezone or "UTC"}
+    view["ConcurrencyPolicy"] = names.word(names.CONCURRENCY_POLICY, job.concurrency_policy)
+    optional = _present(job, History="history", StartingDeadline="starting_deadline_ns")
+    return view | optional | _completions(job)
 
 
 def _present(message: Any, **fields: Any) -> View:
@@ -129,7 +163,7 @@ def task_spec(spec: s.TaskSpec) -> View:
     if spec.HasField("restart"):
         policy = spec.restart
         view["RestartPolicy"] = _present(
-            policy, Delay="delay_ns", MaxAttempts="max_attempts", Window="window_ns"
+            policy, Delay="delay_ns", MaxAttempts="max_attempts", Window="window_ns", MaxDelay="max_delay_ns"
         )
         if policy.HasField("condition"):
             view["RestartPolicy"]["Condition"] = names.word(names.RESTART_CONDITION, policy.condition)
@@ -221,6 +255,9 @@ def task(item: o.Task) -> View:
             "ExitCode": container.exit_code,
             "OOMKilled": container.oom_killed,
         }
+    run: View = {"JobIteration": {"Index": item.job_iteration - 1}} if item.job_iteration else {}
+    if item.HasField("run_for"):
+        run["RunFor"] = when(item.run_for)
     return _meta(item) | {
         "Spec": task_spec(item.spec),
         "SpecVersion": item.spec_version,
@@ -228,7 +265,8 @@ def task(item: o.Task) -> View:
         "Slot": item.slot,
         "NodeID": item.node_id,
         "Status": status,
-        "DesiredState": names.word(names.TASK_STATE, item.desired_state),
+        "DesiredState": names.word(names.TASK_STATE, shown_desired(item)),
+        **run,
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from swarm.api.v1 import types_pb2 as t
+from swarm.api.v1.specs_pb2 import CronJob
 
 AVAILABILITY = {
     "active": t.NODE_AVAILABILITY_ACTIVE,
@@ -14,6 +15,11 @@ RESTART_CONDITION = {
     "any": t.RestartPolicy.CONDITION_ANY,
     "on-failure": t.RestartPolicy.CONDITION_ON_FAILURE,
     "none": t.RestartPolicy.CONDITION_NONE,
+}
+CONCURRENCY_POLICY = {
+    "allow": CronJob.CONCURRENCY_POLICY_ALLOW,
+    "forbid": CronJob.CONCURRENCY_POLICY_FORBID,
+    "replace": CronJob.CONCURRENCY_POLICY_REPLACE,
 }
 FAILURE_ACTION = {
     "pause": t.UpdateConfig.FAILURE_ACTION_PAUSE,

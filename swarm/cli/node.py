@@ -187,6 +187,44 @@ def update(
     click.echo(ref)
 
 
+@node.command(
+    epilog="\b\nExamples:\n"
+    "  swarmctl node drain --wait w1 && reboot-machine w1\n"
+    "  swarmctl node drain --timeout 10m w1   (wait long for replacements)\n"
+    "  swarmctl node drain --timeout 0 w1     (stop everything now)\n"
+    "  swarmctl node update --availability active w1   (take tasks again)"
+)
+@click.argument("refs", metavar="NODE...", nargs=-1, required=True)
+@click.option("--wait", is_flag=True, help="Return when the nodes are empty; exit 1 if a task runs nowhere.")
+@click.option("--timeout", help="Stop tasks without a running replacement after so long (default 1m).")
+@click.pass_context
+def drain(ctx: click.Context, refs: tuple[str, ...], timeout: str | None, *, wait: bool) -> None:
+    """Empty nodes: every task is replaced elsewhere first, then stopped.
+
+    A replacement that finds no node, or does not run in time, is waited for no longer than --timeout. Tasks
+    of jobs and global services, and of services with --update-order stop-first, are stopped at once.
+    """
+    from swarm.cli.drain import all_tasks, ask_to_drain, places_on, wait_drained
+    from swarm.clock import SystemClock
+    from swarm.model.units import parse_duration
+
+    timeout_ns = parse_duration(timeout) if timeout is not None else None
+    with connect(ctx.obj) as conn:
+        started = {}
+
+        def begin(ref: str) -> str:
+            node_id = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node.id
+            places = places_on(node_id, all_tasks(conn))
+            started[ref] = _set(conn, node_id, lambda spec: ask_to_drain(spec, timeout_ns)), places
+            return ref
+
+        code = objects.each(refs, begin)
+        if wait:
+            now_ns = SystemClock().now_ns()
+            code |= objects.each(started, lambda ref: wait_drained(conn, *started[ref], ref, now_ns))
+        ctx.exit(code)
+
+
 def _set(conn: Any, node_id: str, change: Callable[[NodeSpec], None]) -> o.Node:
     """Change a node in a way that may be repeated: a leader that is demoted may take its answer along."""
     try:

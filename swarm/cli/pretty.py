@@ -9,9 +9,11 @@ from swarm.cli.convergence import expected_tasks
 from swarm.cli.inspect_view import node as node_view
 from swarm.cli.inspect_view import service as service_view
 from swarm.cli.inspect_view import when
+from swarm.cli.job_view import moment, shown_mode
+from swarm.model.job import job_of
 from swarm.model.units import format_duration, format_size
 
-DURATIONS = {"Delay", "Window", "Monitor", "StopGracePeriod"}
+DURATIONS = {"Delay", "Window", "Monitor", "StopGracePeriod", "MaxDelay", "StartingDeadline"}
 
 
 def _value(key: str, value: Any) -> str:
@@ -56,13 +58,27 @@ def pretty_node(item: o.Node) -> str:
     return "\n".join(lines_of(head | {key: view[key] for key in shown if key in view}))
 
 
+def _job_head(item: o.Service) -> dict[str, str]:
+    status, mode = item.job_status, service_view(item)["Spec"]["Mode"]
+    head = {key: _value(key, value) for part in mode.values() for key, value in part.items()}
+    if status.HasField("last_execution"):
+        head["Last execution"] = when(status.last_execution)
+    head["Last run"] = moment(item, status.last_run)
+    head["Next run"] = moment(item, status.next_run)
+    if status.skipped:
+        head["Skipped"] = f"{status.skipped}, last {moment(item, status.last_skipped)}: {status.skip_reason}"
+    return head
+
+
 def pretty_service(item: o.Service) -> str:
     """Return a service for people."""
     expected = expected_tasks(item)
     head = {"ID": item.id, "Name": item.spec.annotations.name}
-    head["Mode"] = "Global" if expected is None else "Replicated"
+    head["Mode"] = shown_mode(item).capitalize()
     if expected is not None:
         head["Replicas"] = str(expected)
+    if job_of(item.spec) is not None:
+        head |= _job_head(item)
     if item.HasField("update_status"):
         head["Update state"] = names.word(names.UPDATE_STATE, item.update_status.state)
         head["Update message"] = item.update_status.message

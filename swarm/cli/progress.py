@@ -10,6 +10,7 @@ from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.cli.connect import Connection
 from swarm.cli.convergence import Picture, Verdict, look, monitor_ns
 from swarm.errors import NotFound, TransientError
+from swarm.model.job import job_of
 
 POLL_S = 0.2
 LINES_MAX = 20  # one line a task up to so many, one line for all beyond
@@ -105,14 +106,14 @@ class _Waiting:
             return 1
         if picture.verdict is Verdict.WAITING:
             self._stable_since = None
-            why = f"{picture.running} of {picture.wanted} tasks run" + (
+            why = f"{picture.running} of {picture.wanted} {picture.done}" + (
                 f": {picture.reason}" if picture.reason else ""
             )
             return self._late(name, why, now)
         self._stable_since = self._stable_since or now
         if now - self._stable_since < monitor_ns(service) / 1e9:
             return None
-        self._display.note("verify: service converged")
+        self._display.note("verify: service converged" if job_of(service.spec) is None else "job complete")
         return 0
 
     def _late(self, name: str, why: str, now: float) -> int | None:

@@ -10,6 +10,8 @@ from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.cli import names, objects, parse
 from swarm.cli.connect import Connection, connect
+from swarm.cli.job_options import MODES, change_mode, job_options, set_mode, set_replicas
+from swarm.cli.job_view import moment, replicas_text, shown_mode
 from swarm.cli.service_lists import ADDS, LISTS, REMOVES, add_lists, many, remove_lists
 from swarm.cli.service_options import apply_single, spec_options, words
 from swarm.cli.tasks import list_tasks, ps_options
@@ -23,6 +25,7 @@ COLUMNS = (
     ("IMAGE", "Image"),
     ("PORTS", "Ports"),
 )
+CRON_COLUMNS = (("LAST RUN", "LastRun"), ("NEXT RUN", "NextRun"))  # when there is a cron job to show
 FILTERS = ("id", "name", "label", "mode")
 
 
@@ -36,13 +39,17 @@ def service() -> None:
     epilog="\b\nExamples:\n"
     "  swarmctl service create --name web --replicas 3 web:1\n"
     "  swarmctl service create --name agent --mode global agent:2\n"
+    "  swarmctl service create --name fill --mode replicated-job --replicas 100 --max-concurrent 5 fill:1\n"
+    "  swarmctl service create --name backup --mode cron --schedule '30 2 * * *' \\\n"
+    "      --timezone Europe/Berlin --concurrency-policy forbid backup:1\n"
     "  swarmctl service create --name db --constraint node.labels.disk==ssd --limit-memory 512m db:1",
 )
 @click.argument("image")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 @click.option("--name", default="", help="Name of the service (default: made up).")
-@click.option("--mode", type=click.Choice(["replicated", "global"]), default="replicated", show_default=True)
-@click.option("--replicas", type=int, help="Number of tasks (default 1).")
+@click.option("--mode", type=click.Choice(MODES), default="replicated", show_default=True)
+@click.option("--replicas", type=int, help="Number of tasks, or of completions of a job (default 1).")
+@job_options
 @many(*LISTS)
 @spec_options
 @click.pass_context
@@ -65,24 +72,11 @@ def new_spec(image: str, args: tuple[str, ...], given: dict[str, Any]) -> Servic
     spec.annotations.name = given["name"] or made_up_name()
     spec.task.container.image = image
     spec.task.container.args.extend(args)
-    if given["mode"] == "global":
-        if given["replicas"] is not None:
-            raise InvalidArgument("--replicas cannot be used with --mode global: every node runs one task")
-        getattr(spec, "global").SetInParent()
-    else:
-        spec.replicated.SetInParent()
-        if given["replicas"] is not None:
-            spec.replicated.replicas = _count(given["replicas"])
+    set_mode(spec, given)
     apply_single(spec, given)
     add_lists(spec, given, "")
     _registry_auth(spec, given)
     return spec
-
-
-def _count(replicas: int) -> int:
-    if replicas < 0:
-        raise InvalidArgument(f"replicas {replicas}: the number of replicas cannot be negative")
-    return replicas
 
 
 def _warn(warnings: Any) -> None:
@@ -117,9 +111,10 @@ def _settle(conn: Connection, service_id: str, given: dict[str, Any], *, rollbac
 @click.argument("ref", metavar="SERVICE")
 @click.option("--image", help="New image.")
 @click.option("--args", help="New arguments in place of the image's command.")
-@click.option("--replicas", type=int, help="New number of tasks.")
-@click.option("--force", is_flag=True, help="Replace every task although nothing changed.")
+@click.option("--replicas", type=int, help="New number of tasks, or of completions of a job.")
+@click.option("--force", is_flag=True, help="Replace every task although nothing changed; run a job again.")
 @click.option("--rollback", is_flag=True, help="Go back to the previous spec.")
+@job_options
 @many(*ADDS, *REMOVES)
 @spec_options
 @click.pass_context
@@ -145,10 +140,7 @@ def _change(spec: ServiceSpec, given: dict[str, Any]) -> None:
     if given["args"] is not None:
         del spec.task.container.args[:]
         spec.task.container.args.extend(words(given["args"], "--args"))
-    if given["replicas"] is not None:
-        if not spec.HasField("replicated"):
-            raise InvalidArgument("--replicas: only a replicated service has a number of replicas")
-        spec.replicated.replicas = _count(given["replicas"])
+    change_mode(spec, given)
     if given["force"]:
         spec.task.force_update += 1
     apply_single(spec, given)
@@ -192,12 +184,10 @@ def scale(ctx: click.Context, /, pairs: tuple[str, ...], **given: Any) -> None:
         def act(pair: str) -> str:
             ref, replicas = wanted[pair]
             found = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
-            if not found.spec.HasField("replicated"):
-                raise InvalidArgument(f"service {ref} is global: it has no number of replicas to change")
             request = c.UpdateServiceRequest(id=found.id, version=found.meta.version.index)
             request.skip_image_resolution = True
             request.spec.CopyFrom(found.spec)
-            request.spec.replicated.replicas = replicas
+            set_replicas(request.spec, replicas)
             conn.control.UpdateService(request)
             ids.append(found.id)
             return f"{ref} scaled to {replicas}"
@@ -210,12 +200,10 @@ def _scale_pair(pair: str) -> tuple[str, int]:
     ref, _, number = pair.partition("=")
     if not ref or not number.removeprefix("-").isdigit():
         raise InvalidArgument(f'scale "{pair}": write SERVICE=REPLICAS, e.g. web=5')
-    return ref, _count(int(number))
+    return ref, int(number)
 
 
 def _row(item: o.Service, status: c.ServiceStatus) -> dict[str, str]:
-    replicas = f"{status.running_tasks}/{status.desired_tasks}"
-    limit = item.spec.task.placement.max_replicas_per_node
     ports = [
         f"*:{port.published_port or 'auto'}->{port.target_port}/{names.PROTOCOL[port.protocol]}"
         for port in item.spec.endpoint.ports
@@ -223,10 +211,12 @@ def _row(item: o.Service, status: c.ServiceStatus) -> dict[str, str]:
     return {
         "ID": item.id[:12],
         "Name": item.spec.annotations.name,
-        "Mode": "global" if item.spec.HasField("global") else "replicated",
-        "Replicas": f"{replicas} (max {limit} per node)" if limit else replicas,
+        "Mode": shown_mode(item),
+        "Replicas": replicas_text(item, status),
         "Image": item.spec.task.container.image,
         "Ports": ", ".join(ports),
+        "LastRun": moment(item, item.job_status.last_run),
+        "NextRun": moment(item, item.job_status.next_run),
     }
 
 
@@ -251,7 +241,9 @@ def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None
     with connect(host) as conn:
         answer = conn.control.ListServices(request)
     rows = [_row(item, status) for item, status in zip(answer.services, answer.statuses, strict=True)]
-    show(sorted(rows, key=lambda row: row["Name"]), COLUMNS, layout, "ID" if quiet else "")
+    has_cron = any(item.spec.HasField("cron") for item in answer.services)
+    columns = COLUMNS + CRON_COLUMNS if has_cron else COLUMNS
+    show(sorted(rows, key=lambda row: row["Name"]), columns, layout, "ID" if quiet else "")
 
 
 @service.command()

@@ -34,6 +34,9 @@ SINGLE = (
     click.option(
         "--restart-max-attempts", type=click.IntRange(min=0), help="Give up after so many (0: never)."
     ),
+    click.option(
+        "--restart-max-delay", help="Most that the delay grows to while tasks crash, e.g. 1m (0: constant)."
+    ),
     click.option("--restart-window", help="Count only restarts within this time, e.g. 1m."),
     click.option("--stop-grace-period", help="Time between the stop signal and the kill, e.g. 10s."),
     click.option("--stop-signal", help="Signal that asks the process to stop."),
@@ -124,6 +127,8 @@ def _apply_restart(spec: ServiceSpec, given: Given) -> None:
         policy.delay_ns = parse_duration(given["restart_delay"])
     if given.get("restart_max_attempts") is not None:
         policy.max_attempts = given["restart_max_attempts"]
+    if given.get("restart_max_delay") is not None:
+        policy.max_delay_ns = parse_duration(given["restart_max_delay"])
     if given.get("restart_window") is not None:
         policy.window_ns = parse_duration(given["restart_window"])
 

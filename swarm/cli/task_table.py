@@ -7,6 +7,7 @@ from swarm.api.v1.types_pb2 import TaskState
 from swarm.cli import names
 from swarm.cli.render import Row, shorten
 from swarm.clock import nanoseconds
+from swarm.model.job import shown_desired
 from swarm.model.units import format_age
 
 COLUMNS = (
@@ -61,7 +62,7 @@ def task_rows(
                 "Name": f"\\_ {name}" if place == previous else name,
                 "Image": task.spec.container.image,
                 "Node": node_names.get(task.node_id, task.node_id),
-                "DesiredState": names.word(names.TASK_STATE, task.desired_state).capitalize(),
+                "DesiredState": names.word(names.TASK_STATE, shown_desired(task)).capitalize(),
                 "CurrentState": current_state(task, now_ns),
                 "Error": error_text(task, truncate=truncate, reason=reasons.get(task.id, "")),
                 "Why": reasons.get(task.id, ""),

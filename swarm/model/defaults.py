@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
-from swarm.api.v1.specs_pb2 import ClusterSpec, ContainerSpec, ServiceSpec, TaskSpec
+from swarm.api.v1.specs_pb2 import ClusterSpec, ContainerSpec, NodeSpec, ServiceSpec, TaskSpec
 from swarm.api.v1.types_pb2 import RestartPolicy, UpdateConfig
 from swarm.timestamps import SECOND
 
 REPLICAS = 1
 STOP_GRACE_PERIOD_NS = 10 * SECOND
 RESTART_DELAY_NS = 5 * SECOND
+RESTART_MAX_DELAY_NS = 300 * SECOND
+DRAIN_TIMEOUT_NS = 60 * SECOND
 UPDATE_PARALLELISM = 1
 UPDATE_MONITOR_NS = 5 * SECOND
 TASK_HISTORY_LIMIT = 5
@@ -25,6 +27,7 @@ class Restart:
     delay_ns: int = RESTART_DELAY_NS
     max_attempts: int = 0  # 0: no limit
     window_ns: int = 0  # 0: the whole history counts
+    max_delay_ns: int = RESTART_MAX_DELAY_NS  # most that the delay grows to when tasks keep crashing
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,15 @@ def restart(spec: TaskSpec) -> Restart:
         delay_ns=policy.delay_ns if policy.HasField("delay_ns") else default.delay_ns,
         max_attempts=policy.max_attempts,
         window_ns=policy.window_ns,
+        max_delay_ns=_max_delay_ns(policy),
     )
+
+
+def _max_delay_ns(policy: RestartPolicy) -> int:
+    """Limited attempts come as fast as the user said: within a window, slow ones would never run out."""
+    if policy.HasField("max_delay_ns"):
+        return policy.max_delay_ns
+    return 0 if policy.max_attempts else RESTART_MAX_DELAY_NS
 
 
 def update(spec: ServiceSpec) -> Update:
@@ -82,6 +93,11 @@ def _update(config: UpdateConfig) -> Update:
         max_failure_ratio=config.max_failure_ratio,
         order=config.order,
     )
+
+
+def drain_timeout_ns(spec: NodeSpec) -> int:
+    """Return how long a drain waits for replacements before it stops tasks anyway."""
+    return spec.drain_timeout_ns if spec.HasField("drain_timeout_ns") else DRAIN_TIMEOUT_NS
 
 
 def stop_grace_period_ns(spec: ContainerSpec) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from swarm.api.v1.control_pb2 import Filters
 from swarm.api.v1.objects_pb2 import Cluster, Image, Node, Service, Task
 from swarm.errors import InvalidArgument
-from swarm.model.defaults import is_global
+from swarm.model.job import mode_of
 from swarm.model.task import task_name
 
 _EVERY_KIND = frozenset(("ids", "id_prefixes", "names", "name_prefixes", "labels"))
@@ -41,7 +41,7 @@ def service_selected(filters: Filters, service: Service) -> bool:
         _identity(filters, service.id, service.spec.annotations.name)
         and _any(filters.service_ids, service.id)
         and _labels(filters.labels, service.spec.annotations.labels)
-        and _any(filters.modes, "global" if is_global(service.spec) else "replicated")
+        and _any(filters.modes, mode_of(service.spec))
     )
 
 

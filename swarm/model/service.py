@@ -6,6 +6,7 @@ from swarm.api.v1.objects_pb2 import Service
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.errors import FailedPrecondition
+from swarm.model.job import job_of
 
 
 def new_service(service_id: str, spec: ServiceSpec) -> Service:
@@ -46,6 +47,8 @@ def roll_back(service: Service, now: Timestamp, reason: str, *, keep_previous: b
     if not keep_previous:
         service.ClearField("previous_spec")
         service.previous_spec_version = 0
+    if job_of(spec) is not None:
+        return  # a job runs again; nothing is replaced slot by slot
     service.update_status.state = UpdateStatus.STATE_ROLLBACK_STARTED
     service.update_status.started_at.CopyFrom(now)
     service.update_status.message = reason

@@ -7,10 +7,10 @@ from swarm.errors import InvalidArgument
 from swarm.model import task_state
 from swarm.model.constraint import node_matches, parse_constraints
 from swarm.model.platform import platform_matches
-from swarm.timestamps import timestamp
+from swarm.timestamps import SECOND, nanoseconds, timestamp
 
 
-def new_task(
+def new_task(  # noqa: PLR0913  # one for each fact of a task
     service: Service,
     task_id: str,
     now_ns: int,
@@ -20,11 +20,14 @@ def new_task(
     desired_state: "TaskState" = task_state.RUNNING,
     previous: Task | None = None,
     start_not_before_ns: int = 0,
+    job_iteration: int = 0,
+    run_for_ns: int = 0,
+    crashes: int = 0,
 ) -> Task:
     """Return a NEW task of `service`: for a slot (replicated) or for a node (global).
 
     `previous` is the task it replaces. With desired READY it is prepared, and starts no earlier than
-    `start_not_before_ns` (nanoseconds since the epoch).
+    `start_not_before_ns` (nanoseconds since the epoch). Of a job: which run, and for which time.
     """
     task = Task(
         id=task_id,
@@ -36,6 +39,8 @@ def new_task(
         service_annotations=service.spec.annotations,
         desired_state=desired_state,
         previous_task_id=previous.id if previous else "",
+        job_iteration=job_iteration,
+        crashes=crashes,
     )
     task.status.state = task_state.NEW
     task.status.timestamp.CopyFrom(timestamp(now_ns))
@@ -44,7 +49,20 @@ def new_task(
         task.endpoint.CopyFrom(service.spec.endpoint)
     if start_not_before_ns:
         task.start_not_before.CopyFrom(timestamp(start_not_before_ns))
+    if run_for_ns:
+        task.run_for.CopyFrom(timestamp(run_for_ns))
     return task
+
+
+def hold_reason(task: Task, now_ns: int) -> str:
+    """Return why `task` is prepared and held back: `restarts in 40 s: 5 crashes in a row`; or nothing."""
+    if task.desired_state != task_state.READY or task_state.is_done(task):
+        return ""
+    left_ns = nanoseconds(task.start_not_before) - now_ns
+    if left_ns <= 0:
+        return "starts when the task before it has stopped"
+    why = f": {task.crashes} crashes in a row" if task.crashes > 1 else ""
+    return f"restarts in {-(-left_ns // SECOND)} s{why}"
 
 
 def task_name(task: Task) -> str:

@@ -19,6 +19,7 @@ from swarm.model import limits
 from swarm.model.constraint import parse_constraint
 from swarm.model.sizes import size_problems
 from swarm.model.validate_container import container_problems, negative
+from swarm.model.validate_job import job_problems
 from swarm.timestamps import SECOND
 
 CPU_MIN = 1_000_000  # nano CPUs: what a kernel's quota can express
@@ -68,6 +69,7 @@ def _service_problems(spec: ServiceSpec) -> Iterator[str]:
     yield from _annotation_problems(spec.annotations)
     yield from size_problems(spec)
     yield from _task_problems(spec.task)
+    yield from job_problems(spec)
     yield from _update_problems("update", spec.update)
     yield from _update_problems("rollback", spec.rollback)
     yield from _port_problems(spec)
@@ -80,6 +82,7 @@ def _node_problems(spec: NodeSpec) -> Iterator[str]:
         yield f"{spec.desired_role} is not a role"
     if spec.availability not in NodeAvailability.values():
         yield f"{spec.availability} is not an availability (active, pause, drain)"
+    yield from negative(("the drain timeout", spec.drain_timeout_ns))
 
 
 def _cluster_problems(spec: ClusterSpec) -> Iterator[str]:
@@ -116,7 +119,9 @@ def _task_problems(spec: TaskSpec) -> Iterator[str]:
     if spec.restart.condition not in RestartPolicy.Condition.values():
         yield f"{spec.restart.condition} is not a restart condition (any, on-failure, none)"
     yield from negative(
-        ("the restart delay", spec.restart.delay_ns), ("the restart window", spec.restart.window_ns)
+        ("the restart delay", spec.restart.delay_ns),
+        ("the restart window", spec.restart.window_ns),
+        ("the restart max delay", spec.restart.max_delay_ns),
     )
     yield from _placement_problems(spec.placement)
 

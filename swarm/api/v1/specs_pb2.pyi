@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from swarm.api.v1 import types_pb2 as _types_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -75,32 +78,80 @@ class GlobalService(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class ReplicatedJob(_message.Message):
+    __slots__ = ("max_concurrent", "total_completions")
+    MAX_CONCURRENT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COMPLETIONS_FIELD_NUMBER: _ClassVar[int]
+    max_concurrent: int
+    total_completions: int
+    def __init__(self, max_concurrent: _Optional[int] = ..., total_completions: _Optional[int] = ...) -> None: ...
+
+class GlobalJob(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CronJob(_message.Message):
+    __slots__ = ("schedule", "timezone", "concurrency_policy", "history", "starting_deadline_ns", "max_concurrent", "total_completions")
+    class ConcurrencyPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        CONCURRENCY_POLICY_ALLOW: _ClassVar[CronJob.ConcurrencyPolicy]
+        CONCURRENCY_POLICY_FORBID: _ClassVar[CronJob.ConcurrencyPolicy]
+        CONCURRENCY_POLICY_REPLACE: _ClassVar[CronJob.ConcurrencyPolicy]
+    CONCURRENCY_POLICY_ALLOW: CronJob.ConcurrencyPolicy
+    CONCURRENCY_POLICY_FORBID: CronJob.ConcurrencyPolicy
+    CONCURRENCY_POLICY_REPLACE: CronJob.ConcurrencyPolicy
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    TIMEZONE_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENCY_POLICY_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    STARTING_DEADLINE_NS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONCURRENT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COMPLETIONS_FIELD_NUMBER: _ClassVar[int]
+    schedule: str
+    timezone: str
+    concurrency_policy: CronJob.ConcurrencyPolicy
+    history: int
+    starting_deadline_ns: int
+    max_concurrent: int
+    total_completions: int
+    def __init__(self, schedule: _Optional[str] = ..., timezone: _Optional[str] = ..., concurrency_policy: _Optional[_Union[CronJob.ConcurrencyPolicy, str]] = ..., history: _Optional[int] = ..., starting_deadline_ns: _Optional[int] = ..., max_concurrent: _Optional[int] = ..., total_completions: _Optional[int] = ...) -> None: ...
+
 class ServiceSpec(_message.Message):
-    __slots__ = ("annotations", "task", "replicated", "update", "rollback", "endpoint")
+    __slots__ = ("annotations", "task", "replicated", "replicated_job", "global_job", "cron", "update", "rollback", "endpoint")
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     REPLICATED_FIELD_NUMBER: _ClassVar[int]
     GLOBAL_FIELD_NUMBER: _ClassVar[int]
+    REPLICATED_JOB_FIELD_NUMBER: _ClassVar[int]
+    GLOBAL_JOB_FIELD_NUMBER: _ClassVar[int]
+    CRON_FIELD_NUMBER: _ClassVar[int]
     UPDATE_FIELD_NUMBER: _ClassVar[int]
     ROLLBACK_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     annotations: _types_pb2.Annotations
     task: TaskSpec
     replicated: ReplicatedService
+    replicated_job: ReplicatedJob
+    global_job: GlobalJob
+    cron: CronJob
     update: _types_pb2.UpdateConfig
     rollback: _types_pb2.UpdateConfig
     endpoint: _types_pb2.EndpointSpec
-    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., replicated: _Optional[_Union[ReplicatedService, _Mapping]] = ..., update: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., rollback: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., **kwargs) -> None: ...
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., replicated: _Optional[_Union[ReplicatedService, _Mapping]] = ..., replicated_job: _Optional[_Union[ReplicatedJob, _Mapping]] = ..., global_job: _Optional[_Union[GlobalJob, _Mapping]] = ..., cron: _Optional[_Union[CronJob, _Mapping]] = ..., update: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., rollback: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., **kwargs) -> None: ...
 
 class NodeSpec(_message.Message):
-    __slots__ = ("annotations", "desired_role", "availability")
+    __slots__ = ("annotations", "desired_role", "availability", "drain_timeout_ns", "drain_started_at")
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     DESIRED_ROLE_FIELD_NUMBER: _ClassVar[int]
     AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_TIMEOUT_NS_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_STARTED_AT_FIELD_NUMBER: _ClassVar[int]
     annotations: _types_pb2.Annotations
     desired_role: _types_pb2.NodeRole
     availability: _types_pb2.NodeAvailability
-    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., desired_role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., availability: _Optional[_Union[_types_pb2.NodeAvailability, str]] = ...) -> None: ...
+    drain_timeout_ns: int
+    drain_started_at: _timestamp_pb2.Timestamp
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., desired_role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., availability: _Optional[_Union[_types_pb2.NodeAvailability, str]] = ..., drain_timeout_ns: _Optional[int] = ..., drain_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ExternalCA(_message.Message):
     __slots__ = ("protocol", "url", "ca_cert_pem")

@@ -134,7 +134,7 @@ class ResourceRequirements(_message.Message):
     def __init__(self, limits: _Optional[_Union[ResourceLimits, _Mapping]] = ..., reservations: _Optional[_Union[Resources, _Mapping]] = ...) -> None: ...
 
 class RestartPolicy(_message.Message):
-    __slots__ = ("condition", "delay_ns", "max_attempts", "window_ns")
+    __slots__ = ("condition", "delay_ns", "max_attempts", "window_ns", "max_delay_ns")
     class Condition(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         CONDITION_ANY: _ClassVar[RestartPolicy.Condition]
@@ -147,11 +147,13 @@ class RestartPolicy(_message.Message):
     DELAY_NS_FIELD_NUMBER: _ClassVar[int]
     MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     WINDOW_NS_FIELD_NUMBER: _ClassVar[int]
+    MAX_DELAY_NS_FIELD_NUMBER: _ClassVar[int]
     condition: RestartPolicy.Condition
     delay_ns: int
     max_attempts: int
     window_ns: int
-    def __init__(self, condition: _Optional[_Union[RestartPolicy.Condition, str]] = ..., delay_ns: _Optional[int] = ..., max_attempts: _Optional[int] = ..., window_ns: _Optional[int] = ...) -> None: ...
+    max_delay_ns: int
+    def __init__(self, condition: _Optional[_Union[RestartPolicy.Condition, str]] = ..., delay_ns: _Optional[int] = ..., max_attempts: _Optional[int] = ..., window_ns: _Optional[int] = ..., max_delay_ns: _Optional[int] = ...) -> None: ...
 
 class UpdateConfig(_message.Message):
     __slots__ = ("parallelism", "delay_ns", "failure_action", "monitor_ns", "max_failure_ratio", "order")

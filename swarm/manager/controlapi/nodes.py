@@ -4,7 +4,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from swarm.api.v1.control_pb2 import Filters, UpdateNodeRequest
 from swarm.api.v1.objects_pb2 import Cluster, Node
-from swarm.api.v1.types_pb2 import NodeRole, NodeState, TaskStatus
+from swarm.api.v1.specs_pb2 import NodeSpec
+from swarm.api.v1.types_pb2 import NodeAvailability, NodeRole, NodeState, TaskStatus
 from swarm.clock import SECOND, nanoseconds, timestamp
 from swarm.errors import FailedPrecondition, StaleVersion
 from swarm.manager.controlapi.ports import RaftStatus
@@ -30,7 +31,7 @@ def list_nodes(view: ReadView, raft: RaftStatus, filters: Filters) -> list[Node]
     return [with_manager_status(node, raft) for node in nodes]
 
 
-def update_node(transaction: Transaction, raft: RaftStatus, request: UpdateNodeRequest) -> Node:
+def update_node(transaction: Transaction, raft: RaftStatus, request: UpdateNodeRequest, now_ns: int) -> Node:
     """Give a node another spec: role, availability, labels.
 
     Raises NotFound, StaleVersion, InvalidArgument, and FailedPrecondition for a demotion that would leave
@@ -43,14 +44,29 @@ def update_node(transaction: Transaction, raft: RaftStatus, request: UpdateNodeR
             "read it again and repeat the change"
         )
     validate_node(request.spec)
-    if request.spec == current.spec:
+    spec = _with_drain_start(request.spec, current.spec, now_ns)
+    if spec == current.spec:
         return current
     manager = NodeRole.NODE_ROLE_MANAGER
     if current.spec.desired_role == manager and request.spec.desired_role != manager:
         check_demotion(transaction, raft, current)
     node = copy_of(current)
-    node.spec.CopyFrom(request.spec)
+    node.spec.CopyFrom(spec)
     return transaction.update(node)
+
+
+def _with_drain_start(wanted: NodeSpec, before: NodeSpec, now_ns: int) -> NodeSpec:
+    """Return `wanted`, saying since when the node is drained; one that is not drained waits for nothing."""
+    spec = NodeSpec()
+    spec.CopyFrom(wanted)
+    spec.ClearField("drain_started_at")
+    if spec.availability != NodeAvailability.NODE_AVAILABILITY_DRAIN:
+        spec.ClearField("drain_timeout_ns")
+    elif before.availability != spec.availability:
+        spec.drain_started_at.CopyFrom(timestamp(now_ns))
+    elif before.HasField("drain_started_at"):
+        spec.drain_started_at.CopyFrom(before.drain_started_at)
+    return spec
 
 
 async def move_manager(view: ReadView, raft: RaftStatus, ref: str, addr: str, timeout_s: float) -> Node:

@@ -229,8 +229,9 @@ class ControlServicer(ControlBase):
                 )
                 if not request.HasField("spec"):
                     return control.UpdateNodeResponse(node=with_manager_status(moved, self._raft))
+            now_ns = self._clock.now_ns()
             changed = await self._update(
-                lambda transaction: nodes.update_node(transaction, self._raft, request), timeout_s
+                lambda transaction: nodes.update_node(transaction, self._raft, request, now_ns), timeout_s
             )
             node = self._store.view.nodes.get(changed.id) or changed
             return control.UpdateNodeResponse(node=with_manager_status(node, self._raft))

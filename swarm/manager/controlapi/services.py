@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from swarm.api.v1.control_pb2 import Filters, ListServicesResponse, ServiceStatus, UpdateServiceRequest
-from swarm.api.v1.objects_pb2 import Service
+from swarm.api.v1.objects_pb2 import Service, Task
 from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
 from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.clock import timestamp
@@ -12,7 +12,8 @@ from swarm.manager.controlapi.redact import shown_service
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
-from swarm.model.defaults import is_global, replicas
+from swarm.model.defaults import replicas
+from swarm.model.job import is_completed, job_of, mode_of, of_last_run, runs_everywhere
 from swarm.model.limits import TASKS
 from swarm.model.selectors import service_selected
 from swarm.model.service import new_service, replace_spec, roll_back
@@ -77,7 +78,10 @@ def check_tasks(view: ReadView, service_id: str, spec: ServiceSpec) -> None:
 
 
 def _tasks_wanted(spec: ServiceSpec, view: ReadView) -> int:
-    return len(view.nodes) if is_global(spec) else replicas(spec)
+    if runs_everywhere(spec):
+        return len(view.nodes)
+    job = job_of(spec)
+    return job.max_concurrent if job else replicas(spec)
 
 
 def remove_service(transaction: Transaction, ref: str) -> str:
@@ -112,13 +116,25 @@ def copy_of_spec(spec: ServiceSpec) -> ServiceSpec:
 
 def _service_status(view: ReadView, service: Service) -> ServiceStatus:
     tasks = view.tasks.by_service(service.id)
-    if is_global(service.spec):
-        desired = sum(task.desired_state == RUNNING for task in tasks)
+    job = job_of(service.spec)
+    if runs_everywhere(service.spec):
+        desired = sum(task.desired_state == RUNNING and not is_completed(task) for task in tasks)
+    elif job is not None:
+        desired = job.max_concurrent
     else:
         desired = replicas(service.spec)
     return ServiceStatus(
-        service_id=service.id, running_tasks=sum(map(is_running, tasks)), desired_tasks=desired
+        service_id=service.id,
+        running_tasks=sum(map(is_running, tasks)),
+        desired_tasks=desired,
+        completed_tasks=_completed(service, tasks) if job is not None else 0,
     )
+
+
+def _completed(service: Service, tasks: Iterable[Task]) -> int:
+    """Return how many places of the last run of a job did their work, each counted once."""
+    done = (task for task in tasks if is_completed(task) and of_last_run(service, task))
+    return len({(task.slot, "" if task.slot else task.node_id) for task in done})
 
 
 def _checked_spec(current: Service, wanted: ServiceSpec) -> ServiceSpec:
@@ -129,8 +145,8 @@ def _checked_spec(current: Service, wanted: ServiceSpec) -> ServiceSpec:
             f"service {name} cannot be renamed to {wanted.annotations.name}: "
             "create a new one and remove the old"
         )
-    if is_global(wanted) != is_global(current.spec):
-        now, then = ("global", "replicated") if is_global(current.spec) else ("replicated", "global")
+    now, then = mode_of(current.spec), mode_of(wanted)
+    if now != then:
         raise FailedPrecondition(
             f"service {name} cannot change from {now} to {then}: remove it and create it anew"
         )

@@ -100,7 +100,8 @@ def _held_back(task: Task, about: Around, now_ns: int) -> str:
         after = f" because the task before it ended ({before.status.err or ended})"
     if start_ns > now_ns:
         left = format_age(start_ns - now_ns)
-        return f"it waits for its restart delay until {_clock(start_ns)} ({left} more){after}"
+        crashes = f", {task.crashes} crashes in a row" if task.crashes > 1 else ""
+        return f"it waits for its restart delay until {_clock(start_ns)} ({left} more){crashes}{after}"
     if before is not None and not task_state.is_done(before):
         where = f" on node {before.node_id}" if before.node_id else ""
         return f"it waits until the task before it ({before.id}) has stopped{where}"

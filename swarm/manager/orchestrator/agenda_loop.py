@@ -12,6 +12,9 @@ from swarm.manager.store.tables import Kind
 from swarm.manager.store.watch import Commit, Watch, WatchOverflow
 from swarm.pacing import Pacer
 
+# Alarms are times of day: when somebody sets the clock, a sleeper notices after so long.
+CLOCK_CHECK_S = 30.0
+
 
 class AgendaLoop(ABC):
     """Looks at everything once, then at what changes concern, while this manager leads."""
@@ -61,7 +64,7 @@ class AgendaLoop(ABC):
         alarm_ns = self._agenda.next_alarm_ns()
         rest_s = None
         if alarm_ns is not None:
-            rest_s = max(0.0, (alarm_ns - self._clock.now_ns()) / SECOND)
+            rest_s = min(CLOCK_CHECK_S, max(0.0, (alarm_ns - self._clock.now_ns()) / SECOND))
         with suppress(TimeoutError):
             async with asyncio.timeout(rest_s):
                 self._note(await anext(watch))

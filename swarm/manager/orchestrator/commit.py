@@ -25,7 +25,9 @@ def commit_service_change(
     if current is None or current.meta.version.index != version:
         return False
     service = copy_of(current)
-    if change.roll_back:
+    if change.job_status is not None:
+        service.job_status.CopyFrom(change.job_status)
+    elif change.roll_back:
         reason = change.update_status.message
         roll_back(service, change.update_status.completed_at, reason, keep_previous=False)
     else:
@@ -72,6 +74,9 @@ def task_of(service: Service, wanted: NewTask, task_id: str, now_ns: int) -> Tas
         desired_state=wanted.desired_state,
         previous=wanted.previous,
         start_not_before_ns=wanted.start_not_before_ns,
+        job_iteration=wanted.job_iteration,
+        run_for_ns=wanted.run_for_ns,
+        crashes=wanted.crashes,
     )
     if wanted.as_previous and wanted.previous is not None:
         task.spec.CopyFrom(wanted.previous.spec)
@@ -111,6 +116,11 @@ def _is_free(transaction: Transaction, service_id: str, step: Step) -> bool:
 
 def _slot_mates(transaction: Transaction, service_id: str, wanted: NewTask) -> Iterable[Task]:
     if wanted.slot:
-        return transaction.tasks.by_slot(service_id, wanted.slot)
-    on_node = transaction.tasks.by_node(wanted.node_id)
-    return (task for task in on_node if task.service_id == service_id)
+        found = transaction.tasks.by_slot(service_id, wanted.slot)
+    else:
+        found = transaction.tasks.by_node(wanted.node_id)
+    return (
+        task
+        for task in found
+        if task.service_id == service_id and task.job_iteration == wanted.job_iteration
+    )

@@ -7,11 +7,13 @@ nothing to the orchestrator.
 from collections.abc import Iterator
 
 from swarm.api.v1.objects_pb2 import Cluster, Node, Service, Task
+from swarm.manager.orchestrator.drain import drained_until_ns
 from swarm.manager.orchestrator.enforcer import facts_of
-from swarm.manager.orchestrator.slots import condition_of
+from swarm.manager.orchestrator.slots import condition_of, is_ready
 from swarm.manager.store.tables import ReadView
 from swarm.manager.store.watch import Action, Event
 from swarm.model import defaults, task_state
+from swarm.model.job import runs_everywhere
 
 
 def services_concerned(event: Event, view: ReadView) -> Iterator[str]:
@@ -25,6 +27,8 @@ def services_concerned(event: Event, view: ReadView) -> Iterator[str]:
     elif isinstance(changed, Node):
         if node_concerned(event):
             yield from services_on(changed.id, view)
+        elif is_ready(changed) and isinstance(event.previous, Node) and not is_ready(event.previous):
+            yield from (one.id for one in view.services if one.spec.HasField("global_job"))
     elif isinstance(changed, Cluster) and _history_limit_changed(event, changed):
         yield from (service.id for service in view.services)
 
@@ -32,7 +36,7 @@ def services_concerned(event: Event, view: ReadView) -> Iterator[str]:
 def services_on(node_id: str, view: ReadView) -> Iterator[str]:
     """Return the ids of the services with tasks on a node, and of those that want one on every node."""
     yield from {task.service_id: None for task in view.tasks.by_node(node_id)}
-    yield from (service.id for service in view.services if defaults.is_global(service.spec))
+    yield from (service.id for service in view.services if runs_everywhere(service.spec))
 
 
 def node_concerned(event: Event) -> bool:
@@ -40,7 +44,11 @@ def node_concerned(event: Event) -> bool:
     node, before = event.object, event.previous
     if event.action is not Action.UPDATE or not isinstance(node, Node) or not isinstance(before, Node):
         return True
-    return facts_of(before) != facts_of(node) or condition_of(before) is not condition_of(node)
+    return (
+        facts_of(before) != facts_of(node)
+        or condition_of(before) is not condition_of(node)
+        or drained_until_ns(before) != drained_until_ns(node)
+    )
 
 
 def _task_matters(event: Event, task: Task) -> bool:

@@ -8,7 +8,8 @@ from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.clock import nanoseconds
 from swarm.manager.orchestrator.slots import Condition, condition_of
 from swarm.manager.store.tables import ReadView
-from swarm.model import defaults, task_state
+from swarm.model import task_state
+from swarm.model.job import runs_everywhere
 from swarm.model.resources import NOTHING, Amount, capacity_of, reserved_by
 from swarm.model.task import still_fits
 
@@ -66,7 +67,7 @@ def _is_live(task: Task) -> bool:
 
 def _may_stay(task: Task, node: Node, view: ReadView) -> bool:
     service = view.services.get(task.service_id)
-    if service is None or defaults.is_global(service.spec):
+    if service is None or runs_everywhere(service.spec):
         return True  # the orchestrator stops these, without calling it a rejection
     if not _has_constraints(task, service):
         return True

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.objects_pb2 import JobStatus, Task
 from swarm.api.v1.types_pb2 import TaskState, UpdateStatus
 
 
@@ -16,6 +16,9 @@ class NewTask:
     previous: Task | None = None  # the task it replaces
     start_not_before_ns: int = 0
     as_previous: bool = False  # of the version of `previous`, for only an update brings a new version
+    job_iteration: int = 0  # which run of a job
+    run_for_ns: int = 0  # of a cron job: for which time
+    crashes: int = 0  # tasks before it that crashed in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,16 @@ class Step:
 class ServiceChange:
     """What becomes of the service itself."""
 
-    update_status: UpdateStatus
+    update_status: UpdateStatus = field(default_factory=UpdateStatus)
     roll_back: bool = False  # the previous spec becomes the present one
+    job_status: JobStatus | None = None  # in place of `update_status`: a run of a job begins, or is skipped
+
+    @property
+    def reason(self) -> str:
+        """What happens, for the log."""
+        if self.job_status is not None:
+            return f"job iteration {self.job_status.iteration}"
+        return self.update_status.message
 
 
 @dataclass(frozen=True, slots=True)

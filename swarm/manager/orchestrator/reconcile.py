@@ -7,7 +7,9 @@ then the update. A pass over a state in which nothing has to change returns an e
 from collections.abc import Iterable, Sequence
 
 from swarm.api.v1.objects_pb2 import Node, Task
+from swarm.manager.orchestrator.drain import plan_move, stays_for_now
 from swarm.manager.orchestrator.global_services import plan_coverage
+from swarm.manager.orchestrator.jobs import plan_job
 from swarm.manager.orchestrator.plan import Plan, PlanBuilder, Step
 from swarm.manager.orchestrator.reaper import history_limit_of, plan_reap, plan_removed_service
 from swarm.manager.orchestrator.replicated import plan_scale
@@ -24,12 +26,17 @@ from swarm.manager.orchestrator.updater import Updater
 from swarm.manager.store.tables import Table
 from swarm.model import task_state
 from swarm.model.defaults import is_global
+from swarm.model.job import job_of
 from swarm.steps import Steps
 
 
 def plan_service(view: ServiceView) -> Steps[Plan]:
     """Return what to do for a service that exists."""
     plan = PlanBuilder()
+    job = job_of(view.service.spec)
+    if job is not None:
+        yield from plan_job(plan, view, job, _plan_slot)
+        return plan.build()
     slots = yield from slots_of(view.tasks)
     if is_global(view.service.spec):
         kept = yield from plan_coverage(plan, view, slots)
@@ -71,6 +78,8 @@ def _plan_slot(plan: PlanBuilder, view: ServiceView, slot: Slot) -> bool:
         if cause is Cause.ENDED and held_ns > view.now_ns:
             # It failed while it was prepared: the delay goes on, or a bad image would be tried in a rush.
             plan.wake(held_ns)
+        elif cause is Cause.MOVED and stays_for_now(view, task):
+            plan_move(plan, view, slot, task, well)
         elif task is newest_live and all(map(view.is_dirty, well)):
             as_previous = view.is_dirty(task)
             plan_replacement(

@@ -10,7 +10,7 @@ from swarm.api.v1.objects_pb2 import Node, Task
 from swarm.api.v1.types_pb2 import RestartPolicy, TaskState
 from swarm.clock import SECOND, nanoseconds
 from swarm.manager.orchestrator.plan import NewTask, PlanBuilder, Step
-from swarm.manager.orchestrator.slots import Condition, Slot, condition_of, ended_at_ns, stopping
+from swarm.manager.orchestrator.slots import Condition, Slot, condition_of, ended_at_ns, ran_for_ns, stopping
 from swarm.manager.store.tables import Table
 from swarm.model import defaults, task_state
 
@@ -20,6 +20,14 @@ NO_LONGER_FITS = "assigned node no longer meets constraints"
 # A task that does not stop holds up its successor no longer than this, and no less than its grace period.
 STOP_TIMEOUT_NS = 60 * SECOND
 STOP_MARGIN_NS = 10 * SECOND
+
+# A task that ran for so long was well: what comes after it is no crash loop.
+HEALTHY_NS = 60 * SECOND
+# So many crashes in a row may be bad luck, and cost the delay that the user asked for; then it doubles.
+PLAIN_CRASHES = 2
+# What doubles when the user asked for none.
+BACKOFF_MIN_NS = SECOND // 10
+_DOUBLINGS_MAX = 32
 
 
 class Cause(Enum):
@@ -73,6 +81,22 @@ def should_restart(task: Task, earlier: Sequence[Task], policy: defaults.Restart
     return attempts < policy.max_attempts
 
 
+def crashes_in_a_row(failed: Task) -> int:
+    """Return how many tasks of a slot crashed one after another, `failed` the last; 0 when it did not."""
+    if failed.status.state not in (task_state.FAILED, task_state.REJECTED) or not ended_by_itself(failed):
+        return 0
+    return 1 if (ran_for_ns(failed) or 0) >= HEALTHY_NS else failed.crashes + 1
+
+
+def restart_delay_ns(policy: defaults.Restart, crashes: int) -> int:
+    """Return how long the task after so many crashes in a row waits."""
+    if crashes <= PLAIN_CRASHES:
+        return policy.delay_ns
+    doublings = min(crashes - PLAIN_CRASHES, _DOUBLINGS_MAX)
+    grown_ns = max(policy.delay_ns, BACKOFF_MIN_NS) << doublings
+    return max(policy.delay_ns, min(grown_ns, policy.max_delay_ns))
+
+
 def is_finished(slot: Slot, policy: defaults.Restart) -> bool:
     """Whether the slot has done its work for good: nothing is meant to run in it, and nothing will be."""
     newest = slot.newest
@@ -98,7 +122,8 @@ def plan_replacement(
         plan.steps.append(Step(desire=stop))
         return
     # The delay is against crash loops; a task that lost its node did nothing wrong.
-    delay_ns = policy.delay_ns if cause is Cause.ENDED else 0
+    crashes = crashes_in_a_row(failed)
+    delay_ns = restart_delay_ns(policy, crashes) if cause is Cause.ENDED else 0
     blocked = cause is Cause.MOVED and not task_state.is_done(failed)
     plan.steps.append(
         Step(
@@ -110,6 +135,9 @@ def plan_replacement(
                 previous=failed,
                 start_not_before_ns=now_ns + delay_ns if delay_ns else 0,
                 as_previous=as_previous,
+                job_iteration=failed.job_iteration,
+                run_for_ns=nanoseconds(failed.run_for),
+                crashes=crashes,
             ),
             live=frozenset(task.id for task in slot.live),
         )
@@ -137,12 +165,13 @@ def plan_start(plan: PlanBuilder, slot: Slot, task: Task, nodes: Table[Node], no
         return
     blockers = stopping(slot, nodes)
     if blockers:
-        give_up_ns = nanoseconds(task.meta.created_at) + max(map(_stop_timeout_ns, blockers))
+        give_up_ns = nanoseconds(task.meta.created_at) + max(map(stop_timeout_ns, blockers))
         if give_up_ns > now_ns:
             plan.wake(give_up_ns)
             return
     plan.steps.append(Step(desire=((task.id, task_state.RUNNING),)))
 
 
-def _stop_timeout_ns(task: Task) -> int:
+def stop_timeout_ns(task: Task) -> int:
+    """Return how long others wait for `task` to stop."""
     return max(STOP_TIMEOUT_NS, defaults.stop_grace_period_ns(task.spec.container) + STOP_MARGIN_NS)

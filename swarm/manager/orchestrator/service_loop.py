@@ -148,4 +148,4 @@ def _log_commit(service_id: str, steps: Sequence[Step], change: ServiceChange | 
             forgotten=forgotten,
         )
     if change is not None:
-        log.info("orchestrator.update_changed", service_id=service_id, reason=change.update_status.message)
+        log.info("orchestrator.update_changed", service_id=service_id, reason=change.reason)

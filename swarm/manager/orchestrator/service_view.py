@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.manager.orchestrator.slots import Condition, Slot, condition_of
 from swarm.manager.store.tables import Table
-from swarm.model import defaults, task, task_state
+from swarm.model import defaults, job, task, task_state
 
 _KEEPING = (Condition.ACTIVE, Condition.PAUSED)
 
@@ -25,7 +25,7 @@ class ServiceView:
     _outdated: dict[int | tuple[int, str], bool] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "restart", defaults.restart(self.service.spec.task))
+        object.__setattr__(self, "restart", job.restart_of(self.service.spec))
 
     def condition(self, node_id: str) -> Condition:
         """Return what a node is to the tasks it has."""

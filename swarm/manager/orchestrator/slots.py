@@ -47,6 +47,11 @@ def condition_of(node: Node | None) -> Condition:
     return _CONDITIONS.get(node.spec.availability, Condition.ACTIVE)
 
 
+def is_ready(node: Node) -> bool:
+    """Whether `node` is up, as far as the managers know now."""
+    return node.status.state == NodeState.NODE_STATE_READY
+
+
 class Slot:
     """One slot and its tasks, oldest first; never changed once made."""
 

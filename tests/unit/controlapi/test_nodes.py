@@ -3,6 +3,7 @@ import pytest
 from swarm.api.v1.control_pb2 import Filters, UpdateNodeRequest
 from swarm.api.v1.objects_pb2 import Node
 from swarm.api.v1.types_pb2 import (
+    NODE_AVAILABILITY_ACTIVE,
     NODE_AVAILABILITY_DRAIN,
     NODE_ROLE_MANAGER,
     NODE_ROLE_WORKER,
@@ -41,7 +42,7 @@ async def update(
     request = UpdateNodeRequest(id=node_id, version=version or current.meta.version.index, spec=current.spec)
     for name, value in fields.items():
         setattr(request.spec, name, value)
-    await store.update(lambda tx: update_node(tx, raft, request))
+    await store.update(lambda tx: update_node(tx, raft, request, NOW_NS))
     return store.view.nodes.get(node_id)
 
 
@@ -185,7 +186,7 @@ def test_hosts_with_the_same_name_must_be_told_apart():
         twin.description.hostname = "box"
         store.view.nodes.put(twin)
     with pytest.raises(Ambiguous, match="n1"):
-        update_node(store.view, FakeRaft(), UpdateNodeRequest(id="box"))
+        update_node(store.view, FakeRaft(), UpdateNodeRequest(id="box"), 0)
     assert with_manager_status(store.view.nodes.get("n1"), FakeRaft()) is store.view.nodes.get("n1")
 
 
@@ -219,3 +220,21 @@ async def test_only_managers_have_an_address_to_change():
     assert with_manager_status(store.view.nodes.get("m2"), raft).manager_status.addr == "10.9.9.9:2377"
     with pytest.raises(FailedPrecondition, match="w1 is not a manager"):
         await move_manager(store.view, raft, "w1", "10.9.9.9:2377", 5.0)
+
+
+async def test_a_drain_says_since_when_whatever_the_caller_says():
+    store, raft = a_store(), FakeRaft()
+    early = (await update(store, raft, "w1", drain_timeout_ns=5)).spec
+    assert not early.HasField("drain_timeout_ns"), "not drained: nothing to wait for"
+    drained = (await update(store, raft, "w1", availability=NODE_AVAILABILITY_DRAIN)).spec
+    assert nanoseconds(drained.drain_started_at) == NOW_NS
+    forged = store.view.nodes.get("w1")
+    request = UpdateNodeRequest(id="w1", version=forged.meta.version.index, spec=forged.spec)
+    request.spec.drain_started_at.FromSeconds(1)
+    request.spec.drain_timeout_ns = 7
+    await store.update(lambda tx: update_node(tx, raft, request, NOW_NS + 99))
+    spec = store.view.nodes.get("w1").spec
+    assert (nanoseconds(spec.drain_started_at), spec.drain_timeout_ns) == (NOW_NS, 7)
+    active = (await update(store, raft, "w1", availability=NODE_AVAILABILITY_ACTIVE)).spec
+    assert not active.HasField("drain_started_at")
+    assert not active.HasField("drain_timeout_ns")

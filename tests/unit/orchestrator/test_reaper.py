@@ -9,6 +9,7 @@ def crashed(times: int, history_limit: int, **policy: int) -> Bench:
     """Return a service of one task that has crashed so often, and runs."""
     spec = a_spec(1)
     spec.task.restart.delay_ns = 0
+    spec.task.restart.max_delay_ns = 0  # no back-off
     for name, value in policy.items():
         setattr(spec.task.restart, name, value)
     bench = Bench(spec, history_limit=history_limit)

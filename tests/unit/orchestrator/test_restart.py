@@ -5,6 +5,7 @@ from swarm.api.v1.types_pb2 import RestartPolicy
 from swarm.clock import SECOND, nanoseconds
 from swarm.manager.orchestrator.restart import NO_LONGER_FITS
 from swarm.model import task_state
+from swarm.model.task import hold_reason
 from tests.unit.orchestrator.bench import Bench, a_spec, running
 
 ANY, ON_FAILURE, NONE = (
@@ -85,7 +86,7 @@ def test_a_replacement_that_cannot_even_be_prepared_is_not_replaced_before_the_d
         bench.settle()
         bench.clock.advance(0.1)
     created = bench.tasks[-1].id
-    assert created == "t5", "one every five seconds"
+    assert created == "t4", "after five seconds, five, and ten: it crashes again and again"
 
 
 def test_the_delay_is_five_seconds_unless_said_otherwise() -> None:
@@ -289,3 +290,86 @@ def test_two_tasks_in_one_slot_are_one_too_many() -> None:
     bench.write(lambda tx: tx.create(double))
     bench.settle()
     assert [task.id for task in bench.live] == ["t1"]
+
+
+def delays_of_crashes(bench: Bench, crashes: int, ran_s: float = 1.0) -> list[float]:
+    """Let the task of slot 1 crash so often, and return how long each successor was held back."""
+    delays = []
+    for _ in range(crashes):
+        bench.clock.advance(ran_s)
+        bench.report(running(bench)[0], task_state.FAILED, "exit code 1")
+        bench.settle()
+        delays.append((nanoseconds(bench.live[0].start_not_before) - bench.clock.now_ns()) / SECOND)
+        bench.clock.advance(delays[-1])
+        bench.run()
+    return delays
+
+
+def test_crashes_in_a_row_wait_twice_as_long_each_time_up_to_a_limit() -> None:
+    bench = Bench(a_spec(1), history_limit=2)  # how often it crashed is known though its history is not
+    bench.run()
+    assert delays_of_crashes(bench, 10) == [5, 5, 10, 20, 40, 80, 160, 300, 300, 300]
+
+
+def test_a_task_that_ran_well_for_a_minute_ends_the_row() -> None:
+    bench = Bench(a_spec(1))
+    bench.run()
+    assert delays_of_crashes(bench, 4) == [5, 5, 10, 20]
+    assert delays_of_crashes(bench, 1, ran_s=60.0) == [5]
+    assert delays_of_crashes(bench, 2) == [5, 10]
+
+
+def test_a_task_that_ends_well_is_no_crash_however_often_it_does() -> None:
+    bench = Bench(restarting(delay_ns=SECOND))
+    bench.run()
+    for _ in range(5):
+        end_once(bench, task_state.COMPLETE)
+    assert bench.live[0].crashes == 0
+
+
+def test_a_new_spec_starts_without_the_crashes_of_the_old_one() -> None:
+    bench = Bench(a_spec(1))
+    bench.run()
+    delays_of_crashes(bench, 4)
+    bench.update(image="v2")
+    bench.run(1)
+    assert delays_of_crashes(bench, 3) == [5, 5, 10]
+
+
+def test_limited_attempts_come_as_fast_as_the_user_said() -> None:
+    bench = Bench(restarting(max_attempts=20, window_ns=60 * SECOND, delay_ns=SECOND))
+    bench.run()
+    assert delays_of_crashes(bench, 8) == [1] * 8
+
+
+def test_the_limit_of_the_delay_can_be_chosen_and_be_none() -> None:
+    bench = Bench(restarting(delay_ns=2 * SECOND, max_delay_ns=5 * SECOND))
+    bench.run()
+    assert delays_of_crashes(bench, 5) == [2, 2, 4, 5, 5]
+    bench = Bench(restarting(delay_ns=2 * SECOND, max_delay_ns=0))
+    bench.run()
+    assert delays_of_crashes(bench, 5) == [2] * 5
+
+
+def test_a_task_that_lost_its_node_waits_for_nothing_and_ends_the_row() -> None:
+    bench = Bench(a_spec(1))
+    bench.run()
+    delays_of_crashes(bench, 4)
+    bench.lose(running(bench)[0].node_id)
+    bench.run()
+    assert running(bench)[0].crashes == 0
+    assert not running(bench)[0].HasField("start_not_before")
+
+
+def test_a_task_that_is_held_back_says_for_how_long_and_why() -> None:
+    bench = Bench(a_spec(1))
+    bench.run()
+    delays_of_crashes(bench, 4)
+    bench.report(running(bench)[0], task_state.FAILED)
+    bench.settle()
+    assert hold_reason(bench.live[0], bench.clock.now_ns()) == "restarts in 40 s: 5 crashes in a row"
+    bench.clock.advance(38.5)
+    assert hold_reason(bench.live[0], bench.clock.now_ns()) == "restarts in 2 s: 5 crashes in a row"
+    bench.clock.advance(2)
+    bench.run()
+    assert hold_reason(running(bench)[0], bench.clock.now_ns()) == ""
