@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
-from swarm.cli import names
+from swarm.cli import names, placement_view
 
 View = dict[str, Any]
 
@@ -61,7 +61,8 @@ def _description(item: t.NodeDescription) -> View:
     return {
         "Hostname": item.hostname,
         "Platform": {"Architecture": item.platform.architecture, "OS": item.platform.os},
-        "Resources": {"NanoCPUs": item.resources.nano_cpus, "MemoryBytes": item.resources.memory_bytes},
+        "Resources": {"NanoCPUs": item.resources.nano_cpus, "MemoryBytes": item.resources.memory_bytes}
+        | placement_view.generic_resources(item.resources.generic),
         "Engine": {"EngineVersion": item.engine_version, "Labels": dict(item.engine_labels)},
         "Runtime": {"Name": item.runtime, **dict(item.runtime_info)},
     }
@@ -124,7 +125,8 @@ def task_spec(spec: s.TaskSpec) -> View:
                 "MemoryBytes": limits.memory_bytes,
                 "Pids": limits.pids,
             },
-            "Reservations": {"NanoCPUs": reserved.nano_cpus, "MemoryBytes": reserved.memory_bytes},
+            "Reservations": {"NanoCPUs": reserved.nano_cpus, "MemoryBytes": reserved.memory_bytes}
+            | placement_view.generic_resources(reserved.generic),
         }
     if spec.HasField("restart"):
         policy = spec.restart
@@ -138,7 +140,7 @@ def task_spec(spec: s.TaskSpec) -> View:
             "Constraints": list(spec.placement.constraints),
             "Preferences": [{"Spread": {"SpreadDescriptor": p.spread}} for p in spec.placement.preferences],
             "MaxReplicas": spec.placement.max_replicas_per_node,
-        }
+        } | placement_view.more_placement(spec.placement)
     view["ForceUpdate"] = spec.force_update
     return view
 
@@ -221,15 +223,19 @@ def task(item: o.Task) -> View:
             "ExitCode": container.exit_code,
             "OOMKilled": container.oom_killed,
         }
-    return _meta(item) | {
-        "Spec": task_spec(item.spec),
-        "SpecVersion": item.spec_version,
-        "ServiceID": item.service_id,
-        "Slot": item.slot,
-        "NodeID": item.node_id,
-        "Status": status,
-        "DesiredState": names.word(names.TASK_STATE, item.desired_state),
-    }
+    return (
+        _meta(item)
+        | {
+            "Spec": task_spec(item.spec),
+            "SpecVersion": item.spec_version,
+            "ServiceID": item.service_id,
+            "Slot": item.slot,
+            "NodeID": item.node_id,
+            "Status": status,
+            "DesiredState": names.word(names.TASK_STATE, item.desired_state),
+        }
+        | placement_view.generic_resources(item.assigned_generic, "AssignedGenericResources")
+    )
 
 
 def image(item: o.Image) -> View:

@@ -3,6 +3,7 @@
 A group that found no node is looked at again only after something changed that may help it.
 """
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import TypeVar
 
@@ -31,6 +32,7 @@ class Backlog:
         self._fresh_groups: dict[Group, None] = {}
         self._fresh_nodes: dict[str, None] = {}
         self._stale_groups: dict[Group, None] = {}
+        self._choosy: dict[Group, None] = {}  # groups that care where other services are
         self._room = False  # every group is stale; said once, however many tasks just ended
 
     def __len__(self) -> int:
@@ -62,6 +64,8 @@ class Backlog:
             self._groups.setdefault(group_of(task), {})[task.id] = task
             if fresh:
                 self._fresh_groups[group_of(task)] = None
+                if task.spec.placement.affinities:
+                    self._choosy[group_of(task)] = None
 
     def drop(self, task_id: str) -> None:
         """Forget a task."""
@@ -78,6 +82,17 @@ class Backlog:
         self._room = True
         if node_id in self._bound:
             self._fresh_nodes[node_id] = None
+
+    def note_company(self, node_ids: Iterable[str]) -> None:
+        """Note that services came to these nodes that others wait for."""
+        for group in tuple(self._choosy):
+            if group in self._groups:
+                self._stale_groups[group] = None
+            else:
+                del self._choosy[group]
+        for node_id in node_ids:
+            if any(task.spec.placement.affinities for task in self._bound.get(node_id, {}).values()):
+                self._fresh_nodes[node_id] = None
 
     def note_stale(self, group: Group) -> None:
         """Have another look at a group."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from swarm.api.v1.objects_pb2 import Node, Task
+from swarm.api.v1.objects_pb2 import Cluster, Node, Task
 from swarm.clock import Clock
 from swarm.errors import NoQuorum, OutcomeUnknown, StaleVersion
 from swarm.manager.scheduler.backlog import Backlog
@@ -18,6 +18,7 @@ from swarm.manager.scheduler.spread import Pools
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
 from swarm.manager.store.watch import Action, Commit, Event, Watch, WatchOverflow
+from swarm.model import defaults
 from swarm.pacing import Pacer
 from swarm.steps import Steps
 
@@ -54,7 +55,7 @@ class SchedulerLoop:
 
     async def run(self) -> None:
         """Run until cancelled; raises NotLeader when leadership is lost."""
-        with self._store.watch(Node, Task) as watch:
+        with self._store.watch(Cluster, Node, Task) as watch:
             await self._rebuild()
             while True:
                 try:
@@ -75,6 +76,8 @@ class SchedulerLoop:
         self._view, self._backlog = ClusterView(), Backlog()
         self._pools = Pools(self._view)
         self._assignments, self._reasons = [], []
+        for cluster in self._store.view.clusters:
+            self._view.default_strategy = defaults.placement_strategy(cluster.spec)
         nodes, tasks = tuple(self._store.view.nodes), tuple(self._store.view.tasks)
         for node in nodes:
             self._view.put_node(node)
@@ -107,6 +110,8 @@ class SchedulerLoop:
                 self._take_in_node(event, event.object)
             elif isinstance(event.object, Task):
                 self._take_in_task(event, event.object, now_ns)
+            elif isinstance(event.object, Cluster):
+                self._view.default_strategy = defaults.placement_strategy(event.object.spec)
         await self._pacer.breathe()
 
     def _take_in_node(self, event: Event, node: Node) -> None:
@@ -159,6 +164,7 @@ class SchedulerLoop:
         plan = await self._pacer.run(steps)
         for assignment in plan.assignments:
             self._backlog.drop(assignment.task_id)
+        self._backlog.note_company({assignment.node_id: None for assignment in plan.assignments})
         self._assignments += plan.assignments
         for refusal in plan.refusals:
             self._note_reason(refusal)
