@@ -29,8 +29,10 @@ def test_what_people_write_is_understood(text, facet, together, weight):
 @pytest.mark.parametrize(
     "text",
     [
-        "db", "service=db", "service==", "==db", "service===db", "node==db", "service.labels.==x", "service==db,",
-        "service==db,weight=0", "service==db,weight=101", "service==db,weight=x", "service==db,strong=1", "",
+        "db", "service=db", "service==", "==db", "service===db", "node==db", "service.labels.==x",
+        "service==db,",
+        "service==db,weight=0", "service==db,weight=101",
+        "service==db,weight=x", "service==db,strong=1", "",
     ],
 )  # fmt: skip
 def test_what_nobody_understands_is_refused_with_what_is_allowed(text):
