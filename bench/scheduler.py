@@ -19,7 +19,8 @@ import structlog
 from swarm.api.v1.objects_pb2 import Node, Task
 from swarm.api.v1.types_pb2 import NodeState
 from swarm.clock import SystemClock
-from swarm.manager.scheduler.backlog import Backlog
+from swarm.manager.scheduler.backlog import TASKS_PER_PLAN, Backlog
+from swarm.manager.scheduler.demand import Group
 from swarm.manager.scheduler.loop import SchedulerLoop
 from swarm.manager.scheduler.node_view import ClusterView
 from swarm.manager.scheduler.plan import plan_group
@@ -109,7 +110,11 @@ def plan_all(nodes: Sequence[Node], tasks: Sequence[Task]) -> float:
     for task in tasks:
         backlog.put(task)
     began = time.process_time()
-    while waiting := backlog.take_fresh():
+
+    def at_once(group: Group) -> int:  # as the loop does it
+        return max(TASKS_PER_PLAN, len(view.hosts(group[0])))
+
+    while waiting := backlog.take_fresh(at_once):
         plan = complete(plan_group(view, pools, waiting, time.time_ns()))
         if len(plan.assignments) < len(waiting):
             raise SystemExit(f"not placed: {plan.refusals[0].reason}")

@@ -3,7 +3,7 @@
 A group that found no node is looked at again only after something changed that may help it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TypeVar
 
@@ -15,6 +15,11 @@ from swarm.model import task_state
 TASKS_PER_PLAN = 1000
 
 K = TypeVar("K")
+
+
+def tasks_at_once(group: Group) -> int:
+    """Return how many tasks of a group are placed in one go unless somebody knows better."""
+    return TASKS_PER_PLAN
 
 
 def waits(task: Task) -> bool:
@@ -108,25 +113,25 @@ class Backlog:
                 return tuple(self._bound[node_id].values())
         return ()
 
-    def take_fresh(self) -> tuple[Task, ...]:
+    def take_fresh(self, limit: Callable[[Group], int] = tasks_at_once) -> tuple[Task, ...]:
         """Return tasks of one group that were not looked at yet."""
-        return self._take(self._fresh_groups)
+        return self._take(self._fresh_groups, limit)
 
-    def take_stale(self) -> tuple[Task, ...]:
+    def take_stale(self, limit: Callable[[Group], int] = tasks_at_once) -> tuple[Task, ...]:
         """Return tasks of one group that found no node and are worth another look."""
         if self._room:
             self._room = False
             self._stale_groups = dict.fromkeys(self._groups)
-        return self._take(self._stale_groups)
+        return self._take(self._stale_groups, limit)
 
-    def _take(self, queue: dict[Group, None]) -> tuple[Task, ...]:
+    def _take(self, queue: dict[Group, None], limit: Callable[[Group], int]) -> tuple[Task, ...]:
         while queue:
             group = next(iter(queue))
-            tasks = self._groups.get(group, {})
-            if len(tasks) <= TASKS_PER_PLAN:
+            tasks, tasks_max = self._groups.get(group, {}), limit(group)
+            if len(tasks) <= tasks_max:
                 del queue[group]
             if tasks:
-                return tuple(islice(tasks.values(), TASKS_PER_PLAN))
+                return tuple(islice(tasks.values(), tasks_max))
         return ()
 
     def give_up(self, group: Group) -> None:

@@ -9,7 +9,7 @@ import structlog
 from swarm.api.v1.objects_pb2 import Cluster, Node, Task
 from swarm.clock import Clock
 from swarm.errors import NoQuorum, OutcomeUnknown, StaleVersion
-from swarm.manager.scheduler.backlog import Backlog
+from swarm.manager.scheduler.backlog import TASKS_PER_PLAN, Backlog
 from swarm.manager.scheduler.commit import commit_assignments, commit_reasons
 from swarm.manager.scheduler.demand import Group, group_of
 from swarm.manager.scheduler.node_view import ClusterView
@@ -140,7 +140,7 @@ class SchedulerLoop:
         view, pools, backlog, now_ns = self._view, self._pools, self._backlog, self._clock.now_ns()
         if tasks := backlog.take_bound():
             await self._carry_out(plan_bound(view, tasks))
-        elif tasks := backlog.take_fresh():
+        elif tasks := backlog.take_fresh(self._tasks_at_once):
             await self._carry_out(plan_group(view, pools, tasks, now_ns))
         elif self._assignments or self._reasons:
             await self._commit()
@@ -158,7 +158,11 @@ class SchedulerLoop:
         for group in [group for group, at_s in self._explain_at_s.items() if at_s <= now_s]:
             del self._explain_at_s[group]
             self._backlog.note_stale(group)
-        return self._backlog.take_stale() if now_s >= self._retry_at_s else ()
+        return self._backlog.take_stale(self._tasks_at_once) if now_s >= self._retry_at_s else ()
+
+    def _tasks_at_once(self, group: Group) -> int:
+        # The nodes that have tasks of the service are ranked anew by every plan: one for each task, at most.
+        return max(TASKS_PER_PLAN, len(self._view.hosts(group[0])))
 
     async def _carry_out(self, steps: Steps[Plan]) -> None:
         plan = await self._pacer.run(steps)
