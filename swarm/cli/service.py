@@ -36,7 +36,8 @@ def service() -> None:
     epilog="\b\nExamples:\n"
     "  swarmctl service create --name web --replicas 3 web:1\n"
     "  swarmctl service create --name agent --mode global agent:2\n"
-    "  swarmctl service create --name db --constraint node.labels.disk==ssd --limit-memory 512m db:1",
+    "  swarmctl service create --name db --constraint node.labels.disk==ssd --limit-memory 512m db:1\n"
+    "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1",
 )
 @click.argument("image")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)

@@ -38,6 +38,7 @@ class Backlog:
         self._fresh_nodes: dict[str, None] = {}
         self._stale_groups: dict[Group, None] = {}
         self._choosy: dict[Group, None] = {}  # groups that care where other services are
+        self._company = False  # those are stale
         self._room = False  # every group is stale; said once, however many tasks just ended
 
     def __len__(self) -> int:
@@ -52,7 +53,7 @@ class Backlog:
     @property
     def has_stale(self) -> bool:
         """Whether some tasks that found no node may find one now."""
-        return bool(self._stale_groups or (self._room and self._groups))
+        return bool(self._stale_groups or (self._room and self._groups) or (self._company and self._choosy))
 
     def put(self, task: Task) -> None:
         """Take over the state of a task; one that is new here is fresh."""
@@ -90,11 +91,7 @@ class Backlog:
 
     def note_company(self, node_ids: Iterable[str]) -> None:
         """Note that services came to these nodes that others wait for."""
-        for group in tuple(self._choosy):
-            if group in self._groups:
-                self._stale_groups[group] = None
-            else:
-                del self._choosy[group]
+        self._company = True
         for node_id in node_ids:
             if any(task.spec.placement.affinities for task in self._bound.get(node_id, {}).values()):
                 self._fresh_nodes[node_id] = None
@@ -122,6 +119,10 @@ class Backlog:
         if self._room:
             self._room = False
             self._stale_groups = dict.fromkeys(self._groups)
+        if self._company:
+            self._company = False
+            self._choosy = {group: None for group in self._choosy if group in self._groups}
+            self._stale_groups |= self._choosy
         return self._take(self._stale_groups, limit)
 
     def _take(self, queue: dict[Group, None], limit: Callable[[Group], int]) -> tuple[Task, ...]:
