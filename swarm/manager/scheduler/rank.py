@@ -29,6 +29,11 @@ LOOKS_MAX = 1000
 Key = tuple[int, ...]
 
 
+# Read once: looking a name up in an enumeration of protobuf takes longer than ranking a node.
+_BINPACK = PlacementStrategy.PLACEMENT_STRATEGY_BINPACK
+_LEAST_RESERVED = PlacementStrategy.PLACEMENT_STRATEGY_LEAST_RESERVED
+
+
 class Ranked(Enum):
     """What a ranking answers when it has no node to give."""
 
@@ -38,11 +43,10 @@ class Ranked(Enum):
 
 def standing_key(node: NodeView, strategy: "PlacementStrategy") -> Key:
     """Return what nodes without a task of the service are compared by."""
-    match strategy:
-        case PlacementStrategy.PLACEMENT_STRATEGY_BINPACK:
-            return -node.reserved_permille(), -node.active
-        case PlacementStrategy.PLACEMENT_STRATEGY_LEAST_RESERVED:
-            return node.reserved_permille(), node.active
+    if strategy == _BINPACK:
+        return -node.reserved_permille(), -node.active
+    if strategy == _LEAST_RESERVED:
+        return node.reserved_permille(), node.active
     return (node.active,)
 
 
@@ -80,8 +84,8 @@ class Leaf:
 
     def changed(self, node: NodeView) -> None:
         """Put `node` where it belongs now."""
-        key, seen = standing_key(node, self.strategy), self._seen[node.id]
-        if (key, node.active) != seen:
+        key, (before, active) = standing_key(node, self.strategy), self._seen[node.id]
+        if key != before or node.active != active:
             self._take_out(node)
             self._put(node, key)
 
@@ -137,15 +141,12 @@ class _Candidate:
     def key(self, demand: Demand, strategy: "PlacementStrategy") -> Key:
         """Return what it is compared by."""
         node, given = self.node, self.given
-        first = self.failures, -self.attraction
-        match strategy:
-            case PlacementStrategy.PLACEMENT_STRATEGY_BINPACK:
-                share = node.reserved_permille(given * demand.nano_cpus, given * demand.memory_bytes)
-                return *first, -share, -node.active - given
-            case PlacementStrategy.PLACEMENT_STRATEGY_LEAST_RESERVED:
-                share = node.reserved_permille(given * demand.nano_cpus, given * demand.memory_bytes)
-                return *first, share, self.replicas + given, node.active + given
-        return *first, self.replicas + given, node.active + given
+        if strategy not in {_BINPACK, _LEAST_RESERVED}:
+            return self.failures, -self.attraction, self.replicas + given, node.active + given
+        share = node.reserved_permille(given * demand.nano_cpus, given * demand.memory_bytes)
+        if strategy == _BINPACK:
+            return self.failures, -self.attraction, -share, -node.active - given
+        return self.failures, -self.attraction, share, self.replicas + given, node.active + given
 
 
 class LeafRanking:
