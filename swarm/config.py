@@ -25,7 +25,11 @@ DEFAULT_PORT = 2377
 SOCKET_PATH_BYTES_MAX = 107  # sun_path less its terminating zero byte
 
 
-_REPEATABLE = {"engine_labels": "--engine-label", "insecure_registries": "--insecure-registry"}
+_REPEATABLE = {
+    "engine_labels": "--engine-label",
+    "insecure_registries": "--insecure-registry",
+    "node_generic_resource": "--node-generic-resource",
+}
 
 
 def _about(text: str, *choices: str) -> Mapping[str, Any]:
@@ -66,6 +70,10 @@ class Settings:
     hostname: str = field(default="", metadata=_about("name of this node; default: the machine's"))
     engine_labels: Mapping[str, str] = field(
         default_factory=dict, metadata=_about("labels of this node, KEY=VALUE, repeatable")
+    )
+    node_generic_resource: tuple[str, ...] = field(
+        default=(),
+        metadata=_about("what tasks can reserve here besides cpu and memory: ssd=3, gpu=UUID1; repeatable"),
     )
     insecure_registries: tuple[str, ...] = field(
         default=(), metadata=_about("registries (HOST[:PORT]) to ask without TLS, repeatable")
@@ -199,6 +207,7 @@ def _read_file(file: Path | None) -> dict[str, Any]:
         raise InvalidArgument(f"there is no settings file {path}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidArgument(f"the settings file {path} cannot be read: {error}") from error
+    given = {name.replace("-", "_"): value for name, value in given.items()}  # as the flags are written
     known = {item.name for item in fields(Settings)}
     unknown = sorted(set(given) - known)
     if unknown:
@@ -271,6 +280,10 @@ def split_address(address: str) -> tuple[str, int]:
 
 def _check(settings: Settings) -> None:
     """Raise InvalidArgument for values that cannot work."""
+    if settings.node_generic_resource:
+        from swarm.model.generic_resources import parse_owned
+
+        parse_owned(settings.node_generic_resource)
     for item in fields(settings):
         choices, value = item.metadata["choices"], getattr(settings, item.name)
         if choices and value not in choices:

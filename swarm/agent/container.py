@@ -8,6 +8,7 @@ from swarm.agent.templates import TemplateContext, expand
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import Mount, PortConfig, ResourceRequirements
 from swarm.errors import TaskRejected
+from swarm.model.generic_resources import environment
 from swarm.model.task import task_name
 from swarm.model.validate_container import HOSTNAME_LIMIT
 from swarm.runtime.base import BindMount, ContainerConfig, Limits, TmpfsMount
@@ -52,7 +53,7 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         image_digest=image_digest,
         command=tuple(spec.command),
         args=tuple(spec.args),
-        env=tuple(expand(one, context) for one in spec.env),
+        env=(*(expand(one, context) for one in spec.env), *environment(task.assigned_generic)),
         labels=_labels(task, context),
         # As with containers of other engines: without a name of their own they have a short id.
         hostname=expand(spec.hostname, context)[:HOSTNAME_LIMIT] or task.id[:12],

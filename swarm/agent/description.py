@@ -2,11 +2,12 @@
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from swarm.api.v1.types_pb2 import NodeDescription, Platform, Resources
+from swarm.model.generic_resources import parse_owned
 from swarm.model.platform import normal_architecture
 from swarm.runtime.base import Capabilities
 
@@ -19,14 +20,19 @@ def describe_node(
     engine_labels: Mapping[str, str],
     capabilities: Capabilities,
     memory_file: Path = MEMORY_FILE,
+    generic_resources: Iterable[str] = (),
 ) -> NodeDescription:
-    """Return the description of the machine this process runs on."""
+    """Return the description of the machine this process runs on.
+
+    `generic_resources`: what the node has besides, as `parse_owned` reads it.
+    """
     return NodeDescription(
         hostname=hostname,
         platform=this_platform(),
         resources=Resources(
             nano_cpus=len(os.sched_getaffinity(0)) * CPU_NANOS,
             memory_bytes=total_memory_bytes(memory_file),
+            generic=parse_owned(generic_resources),
         ),
         engine_version=engine_version(),
         engine_labels=engine_labels,

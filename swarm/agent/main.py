@@ -267,7 +267,12 @@ class Agent:
     async def _describe(self) -> bool:
         if self._capabilities is None:
             self._capabilities = await self._driver.probe()
-        fresh = describe_node(self._settings.hostname, self._settings.engine_labels, self._capabilities)
+        fresh = describe_node(
+            self._settings.hostname,
+            self._settings.engine_labels,
+            self._capabilities,
+            generic_resources=self._settings.node_generic_resource,
+        )
         if self._tls_info is not None:
             fresh.tls_info.CopyFrom(self._tls_info())
         changed = fresh != self._description

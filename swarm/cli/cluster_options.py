@@ -7,6 +7,7 @@ import click
 
 from swarm.api.v1.specs_pb2 import ClusterSpec
 from swarm.cli.ca import expiry_ns
+from swarm.cli.placement_options import CLUSTER_STRATEGY, apply_cluster_strategy
 from swarm.errors import InvalidArgument
 from swarm.model.units import parse_duration
 
@@ -17,6 +18,7 @@ _OPTIONS = (
     click.option("--dispatcher-heartbeat", help="How often agents must be heard (default 2.5s)."),
     click.option("--cert-expiry", help="How long node certificates are valid, e.g. 2160h."),
     click.option("--snapshot-interval", type=click.IntRange(1), help="Log entries between Raft snapshots."),
+    CLUSTER_STRATEGY,
     click.option(
         "--max-snapshots", type=click.IntRange(0), help="Old Raft snapshots kept beside those needed."
     ),
@@ -42,6 +44,7 @@ def apply_options(spec: ClusterSpec, given: dict[str, Any]) -> None:
         spec.node_cert_expiry_ns = expiry_ns(given["cert_expiry"])
     if given.get("snapshot_interval") is not None:
         spec.snapshot_interval = given["snapshot_interval"]
+    apply_cluster_strategy(spec, given)
     if given.get("max_snapshots") is not None:
         spec.keep_old_snapshots = given["max_snapshots"]
 

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
-from swarm.cli import names
+from swarm.cli import names, placement_view
 from swarm.model.job import shown_desired
 
 View = dict[str, Any]
@@ -62,7 +62,8 @@ def _description(item: t.NodeDescription) -> View:
     return {
         "Hostname": item.hostname,
         "Platform": {"Architecture": item.platform.architecture, "OS": item.platform.os},
-        "Resources": {"NanoCPUs": item.resources.nano_cpus, "MemoryBytes": item.resources.memory_bytes},
+        "Resources": {"NanoCPUs": item.resources.nano_cpus, "MemoryBytes": item.resources.memory_bytes}
+        | placement_view.generic_resources(item.resources.generic),
         "Engine": {"EngineVersion": item.engine_version, "Labels": dict(item.engine_labels)},
         "Runtime": {"Name": item.runtime, **dict(item.runtime_info)},
     }
@@ -158,7 +159,8 @@ def task_spec(spec: s.TaskSpec) -> View:
                 "MemoryBytes": limits.memory_bytes,
                 "Pids": limits.pids,
             },
-            "Reservations": {"NanoCPUs": reserved.nano_cpus, "MemoryBytes": reserved.memory_bytes},
+            "Reservations": {"NanoCPUs": reserved.nano_cpus, "MemoryBytes": reserved.memory_bytes}
+            | placement_view.generic_resources(reserved.generic),
         }
     if spec.HasField("restart"):
         policy = spec.restart
@@ -172,7 +174,7 @@ def task_spec(spec: s.TaskSpec) -> View:
             "Constraints": list(spec.placement.constraints),
             "Preferences": [{"Spread": {"SpreadDescriptor": p.spread}} for p in spec.placement.preferences],
             "MaxReplicas": spec.placement.max_replicas_per_node,
-        }
+        } | placement_view.more_placement(spec.placement)
     view["ForceUpdate"] = spec.force_update
     return view
 
@@ -267,6 +269,7 @@ def task(item: o.Task) -> View:
         "Status": status,
         "DesiredState": names.word(names.TASK_STATE, shown_desired(item)),
         **run,
+        **placement_view.generic_resources(item.assigned_generic, "AssignedGenericResources"),
     }
 
 

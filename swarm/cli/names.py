@@ -30,6 +30,11 @@ ORDER = {
     "stop-first": t.UpdateConfig.ORDER_STOP_FIRST,
     "start-first": t.UpdateConfig.ORDER_START_FIRST,
 }
+PLACEMENT_STRATEGY = {
+    "spread": t.PLACEMENT_STRATEGY_SPREAD,
+    "binpack": t.PLACEMENT_STRATEGY_BINPACK,
+    "least-reserved": t.PLACEMENT_STRATEGY_LEAST_RESERVED,
+}
 UPDATE_STATE = {
     "updating": t.UpdateStatus.STATE_UPDATING,
     "paused": t.UpdateStatus.STATE_PAUSED,

@@ -8,7 +8,7 @@ import click
 
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import PlacementPreference, PortConfig
-from swarm.cli import parse
+from swarm.cli import parse, placement_options
 from swarm.errors import InvalidArgument
 
 Given = dict[str, Any]
@@ -21,6 +21,7 @@ LISTS = (
     ("--placement-pref", "Spread tasks, e.g. spread=node.labels.zone."),
     ("--mount", "type=bind|tmpfs,src=PATH,dst=PATH[,readonly]."),
     ("-p|--publish", "Publish a port: published=8080,target=80,mode=host."),
+    *placement_options.LISTS,
 )
 ADDS = tuple((f"--{flag.split('--')[-1]}-add", text) for flag, text in LISTS)
 REMOVES = (
@@ -31,6 +32,7 @@ REMOVES = (
     ("--placement-pref-rm", "Placement preference to remove."),
     ("--mount-rm", "Mount to remove, by its target."),
     ("--publish-rm", "Port to remove, by its target port."),
+    *placement_options.REMOVES,
 )
 
 
@@ -63,6 +65,7 @@ def add_lists(spec: ServiceSpec, given: Given, suffix: str) -> None:
             placement.constraints.append(text)
     for text in given[f"placement_pref{suffix}"]:
         placement.preferences.append(PlacementPreference(spread=_spread(text)))
+    placement_options.add_placement(spec, given, suffix)
     for text in given[f"publish{suffix}"]:
         for port in parse.publish(text):
             if suffix:
@@ -84,6 +87,7 @@ def remove_lists(spec: ServiceSpec, given: Given) -> None:
         lambda old: f"spread={old.spread}",
         "--placement-pref-rm",
     )
+    placement_options.remove_placement(spec, given)
     for text in given["publish_rm"]:
         _remove_port(spec, text)
 

@@ -17,6 +17,7 @@ EPILOG = """\b
 Examples:
   swarmctl update --autolock=true
   swarmctl update --task-history-limit 10 --dispatcher-heartbeat 5s
+  swarmctl update --placement-strategy binpack
   swarmctl update --snapshot-interval 5000 --max-snapshots 2
 """
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from swarm.api.v1.specs_pb2 import ClusterSpec, ContainerSpec, NodeSpec, ServiceSpec, TaskSpec
-from swarm.api.v1.types_pb2 import RestartPolicy, UpdateConfig
+from swarm.api.v1.types_pb2 import PlacementStrategy, RestartPolicy, UpdateConfig
 from swarm.timestamps import SECOND
 
 REPLICAS = 1
@@ -123,3 +123,8 @@ def node_cert_expiry_ns(spec: ClusterSpec) -> int:
 def snapshot_interval(spec: ClusterSpec) -> int:
     """Return after how many log entries a snapshot is taken."""
     return spec.snapshot_interval if spec.HasField("snapshot_interval") else SNAPSHOT_INTERVAL
+
+
+def placement_strategy(spec: ClusterSpec) -> "PlacementStrategy":
+    """Return how nodes are ranked for services that name no strategy."""
+    return spec.placement_strategy or PlacementStrategy.PLACEMENT_STRATEGY_SPREAD

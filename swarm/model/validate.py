@@ -9,6 +9,7 @@ from swarm.api.v1.types_pb2 import (
     NodeAvailability,
     NodeRole,
     Placement,
+    PlacementStrategy,
     PortConfig,
     ResourceRequirements,
     RestartPolicy,
@@ -16,7 +17,9 @@ from swarm.api.v1.types_pb2 import (
 )
 from swarm.errors import InvalidArgument
 from swarm.model import limits
+from swarm.model.affinity import affinity_problems
 from swarm.model.constraint import parse_constraint
+from swarm.model.generic_resources import wanted_problems
 from swarm.model.sizes import size_problems
 from swarm.model.validate_container import container_problems, negative
 from swarm.model.validate_job import job_problems
@@ -70,6 +73,7 @@ def _service_problems(spec: ServiceSpec) -> Iterator[str]:
     yield from size_problems(spec)
     yield from _task_problems(spec.task)
     yield from job_problems(spec)
+    yield from affinity_problems(spec.task.placement.affinities, name)
     yield from _update_problems("update", spec.update)
     yield from _update_problems("rollback", spec.rollback)
     yield from _port_problems(spec)
@@ -94,6 +98,7 @@ def _cluster_problems(spec: ClusterSpec) -> Iterator[str]:
         yield "certificates must be good for at least 1 hour"
     if spec.HasField("snapshot_interval") and not spec.snapshot_interval:
         yield "the snapshot interval is 0; at least 1 log entry is needed"
+    yield from _strategy_problems(spec.placement_strategy)
 
 
 def _annotation_problems(annotations: Annotations) -> Iterator[str]:
@@ -140,6 +145,7 @@ def _resource_problems(resources: ResourceRequirements) -> Iterator[str]:
             f"is larger than the limit of {limits.memory_bytes}"
         )
     yield from negative(("the limit of processes", limits.pids))
+    yield from wanted_problems(reservations.generic)
 
 
 def _placement_problems(placement: Placement) -> Iterator[str]:
@@ -154,6 +160,12 @@ def _placement_problems(placement: Placement) -> Iterator[str]:
             key.startswith(prefix) and key != prefix for prefix in ("node.labels.", "engine.labels.")
         ):
             yield f'cannot spread over "{key}": only over node.labels.LABEL or engine.labels.LABEL'
+    yield from _strategy_problems(placement.strategy)
+
+
+def _strategy_problems(strategy: int) -> Iterator[str]:
+    if strategy not in PlacementStrategy.values():
+        yield f"{strategy} is not a placement strategy (spread, binpack, least-reserved)"
 
 
 def _update_problems(what: str, config: UpdateConfig) -> Iterator[str]:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -140,11 +140,16 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def daemons(directory: Path, *names: str) -> Iterator[dict[str, Daemon]]:
-    """Start one daemon a name on addresses of this test alone; leave nothing behind."""
+def daemons(
+    directory: Path, *names: str, flags: Mapping[str, Sequence[str]] | None = None
+) -> Iterator[dict[str, Daemon]]:
+    """Start one daemon a name on addresses of this test alone, some with `flags`; leave nothing behind."""
     # The process id makes the addresses differ from those of tests that run at the same time.
     net = f"127.{100 + os.getpid() % 100}.{os.getpid() // 100 % 250}"
-    made = {name: Daemon(directory / name, f"{net}.{next(_hosts)}:2377") for name in names}
+    more = flags or {}
+    made = {
+        name: Daemon(directory / name, f"{net}.{next(_hosts)}:2377", *more.get(name, ())) for name in names
+    }
     try:
         for one in made.values():
             one.start()

@@ -168,7 +168,7 @@ class ExternalCA(_message.Message):
     def __init__(self, protocol: _Optional[_Union[ExternalCA.Protocol, str]] = ..., url: _Optional[str] = ..., ca_cert_pem: _Optional[bytes] = ...) -> None: ...
 
 class ClusterSpec(_message.Message):
-    __slots__ = ("annotations", "task_history_limit", "heartbeat_period_ns", "node_cert_expiry_ns", "snapshot_interval", "autolock", "keep_old_snapshots", "external_cas")
+    __slots__ = ("annotations", "task_history_limit", "heartbeat_period_ns", "node_cert_expiry_ns", "snapshot_interval", "autolock", "keep_old_snapshots", "external_cas", "placement_strategy")
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     TASK_HISTORY_LIMIT_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_PERIOD_NS_FIELD_NUMBER: _ClassVar[int]
@@ -177,6 +177,7 @@ class ClusterSpec(_message.Message):
     AUTOLOCK_FIELD_NUMBER: _ClassVar[int]
     KEEP_OLD_SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
     EXTERNAL_CAS_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_STRATEGY_FIELD_NUMBER: _ClassVar[int]
     annotations: _types_pb2.Annotations
     task_history_limit: int
     heartbeat_period_ns: int
@@ -185,4 +186,5 @@ class ClusterSpec(_message.Message):
     autolock: bool
     keep_old_snapshots: int
     external_cas: _containers.RepeatedCompositeFieldContainer[ExternalCA]
-    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task_history_limit: _Optional[int] = ..., heartbeat_period_ns: _Optional[int] = ..., node_cert_expiry_ns: _Optional[int] = ..., snapshot_interval: _Optional[int] = ..., autolock: _Optional[bool] = ..., keep_old_snapshots: _Optional[int] = ..., external_cas: _Optional[_Iterable[_Union[ExternalCA, _Mapping]]] = ...) -> None: ...
+    placement_strategy: _types_pb2.PlacementStrategy
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task_history_limit: _Optional[int] = ..., heartbeat_period_ns: _Optional[int] = ..., node_cert_expiry_ns: _Optional[int] = ..., snapshot_interval: _Optional[int] = ..., autolock: _Optional[bool] = ..., keep_old_snapshots: _Optional[int] = ..., external_cas: _Optional[_Iterable[_Union[ExternalCA, _Mapping]]] = ..., placement_strategy: _Optional[_Union[_types_pb2.PlacementStrategy, str]] = ...) -> None: ...

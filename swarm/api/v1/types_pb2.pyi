@@ -44,6 +44,13 @@ class NodeState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NODE_STATE_DOWN: _ClassVar[NodeState]
     NODE_STATE_READY: _ClassVar[NodeState]
     NODE_STATE_DISCONNECTED: _ClassVar[NodeState]
+
+class PlacementStrategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PLACEMENT_STRATEGY_UNSPECIFIED: _ClassVar[PlacementStrategy]
+    PLACEMENT_STRATEGY_SPREAD: _ClassVar[PlacementStrategy]
+    PLACEMENT_STRATEGY_BINPACK: _ClassVar[PlacementStrategy]
+    PLACEMENT_STRATEGY_LEAST_RESERVED: _ClassVar[PlacementStrategy]
 TASK_STATE_NEW: TaskState
 TASK_STATE_PENDING: TaskState
 TASK_STATE_ASSIGNED: TaskState
@@ -67,6 +74,10 @@ NODE_STATE_UNKNOWN: NodeState
 NODE_STATE_DOWN: NodeState
 NODE_STATE_READY: NodeState
 NODE_STATE_DISCONNECTED: NodeState
+PLACEMENT_STRATEGY_UNSPECIFIED: PlacementStrategy
+PLACEMENT_STRATEGY_SPREAD: PlacementStrategy
+PLACEMENT_STRATEGY_BINPACK: PlacementStrategy
+PLACEMENT_STRATEGY_LEAST_RESERVED: PlacementStrategy
 
 class Version(_message.Message):
     __slots__ = ("index",)
@@ -108,12 +119,24 @@ class Platform(_message.Message):
     def __init__(self, architecture: _Optional[str] = ..., os: _Optional[str] = ...) -> None: ...
 
 class Resources(_message.Message):
-    __slots__ = ("nano_cpus", "memory_bytes")
+    __slots__ = ("nano_cpus", "memory_bytes", "generic")
     NANO_CPUS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    GENERIC_FIELD_NUMBER: _ClassVar[int]
     nano_cpus: int
     memory_bytes: int
-    def __init__(self, nano_cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+    generic: _containers.RepeatedCompositeFieldContainer[GenericResource]
+    def __init__(self, nano_cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., generic: _Optional[_Iterable[_Union[GenericResource, _Mapping]]] = ...) -> None: ...
+
+class GenericResource(_message.Message):
+    __slots__ = ("kind", "named", "count")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAMED_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    named: str
+    count: int
+    def __init__(self, kind: _Optional[str] = ..., named: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
 
 class ResourceLimits(_message.Message):
     __slots__ = ("nano_cpus", "memory_bytes", "pids")
@@ -191,17 +214,29 @@ class PlacementPreference(_message.Message):
     spread: str
     def __init__(self, spread: _Optional[str] = ...) -> None: ...
 
+class Affinity(_message.Message):
+    __slots__ = ("expression", "weight")
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    expression: str
+    weight: int
+    def __init__(self, expression: _Optional[str] = ..., weight: _Optional[int] = ...) -> None: ...
+
 class Placement(_message.Message):
-    __slots__ = ("constraints", "preferences", "max_replicas_per_node", "platforms")
+    __slots__ = ("constraints", "preferences", "max_replicas_per_node", "platforms", "strategy", "affinities")
     CONSTRAINTS_FIELD_NUMBER: _ClassVar[int]
     PREFERENCES_FIELD_NUMBER: _ClassVar[int]
     MAX_REPLICAS_PER_NODE_FIELD_NUMBER: _ClassVar[int]
     PLATFORMS_FIELD_NUMBER: _ClassVar[int]
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    AFFINITIES_FIELD_NUMBER: _ClassVar[int]
     constraints: _containers.RepeatedScalarFieldContainer[str]
     preferences: _containers.RepeatedCompositeFieldContainer[PlacementPreference]
     max_replicas_per_node: int
     platforms: _containers.RepeatedCompositeFieldContainer[Platform]
-    def __init__(self, constraints: _Optional[_Iterable[str]] = ..., preferences: _Optional[_Iterable[_Union[PlacementPreference, _Mapping]]] = ..., max_replicas_per_node: _Optional[int] = ..., platforms: _Optional[_Iterable[_Union[Platform, _Mapping]]] = ...) -> None: ...
+    strategy: PlacementStrategy
+    affinities: _containers.RepeatedCompositeFieldContainer[Affinity]
+    def __init__(self, constraints: _Optional[_Iterable[str]] = ..., preferences: _Optional[_Iterable[_Union[PlacementPreference, _Mapping]]] = ..., max_replicas_per_node: _Optional[int] = ..., platforms: _Optional[_Iterable[_Union[Platform, _Mapping]]] = ..., strategy: _Optional[_Union[PlacementStrategy, str]] = ..., affinities: _Optional[_Iterable[_Union[Affinity, _Mapping]]] = ...) -> None: ...
 
 class Mount(_message.Message):
     __slots__ = ("type", "source", "target", "read_only", "bind", "tmpfs")

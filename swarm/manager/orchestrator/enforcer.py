@@ -9,6 +9,7 @@ from swarm.clock import nanoseconds
 from swarm.manager.orchestrator.slots import Condition, condition_of
 from swarm.manager.store.tables import ReadView
 from swarm.model import task_state
+from swarm.model.generic_resources import claims_of, lost_claims
 from swarm.model.job import runs_everywhere
 from swarm.model.resources import NOTHING, Amount, capacity_of, reserved_by
 from swarm.model.task import still_fits
@@ -24,6 +25,7 @@ class NodeFacts:
     engine_labels: tuple[tuple[str, str], ...]
     fixed: tuple[object, ...]
     capacity: Amount
+    generic: tuple[bytes, ...]
     enforced: bool
 
 
@@ -41,6 +43,7 @@ def facts_of(node: Node) -> NodeFacts:
             platform.architecture,
         ),
         capacity=capacity_of(node),
+        generic=tuple(one.SerializeToString() for one in node.description.resources.generic),
         enforced=is_enforced(node),
     )
 
@@ -57,7 +60,7 @@ def plan_evictions(node: Node, tasks: Iterable[Task], view: ReadView) -> tuple[s
     bound = [task for task in tasks if task.status.state >= task_state.ASSIGNED and _is_live(task)]
     misplaced = {task.id for task in bound if not _may_stay(task, node, view)}
     kept = [task for task in bound if task.id not in misplaced]
-    crowded = _too_many(kept, capacity_of(node))
+    crowded = _too_many(kept, capacity_of(node)) | _without_generic(kept, node)
     return tuple(task.id for task in bound if task.id in misplaced or task.id in crowded)
 
 
@@ -82,6 +85,13 @@ def _has_constraints(task: Task, service: Service) -> bool:
         placement.constraints or placement.platforms
         for placement in (task.spec.placement, service.spec.task.placement)
     )
+
+
+def _without_generic(tasks: Sequence[Task], node: Node) -> frozenset[str]:
+    """Return the tasks whose generic resources the node has no more; where they are counted, the newest."""
+    by_age = sorted(tasks, key=lambda task: (nanoseconds(task.meta.created_at), task.id))
+    claims = {task.id: claims_of(task.assigned_generic) for task in by_age if task.assigned_generic}
+    return lost_claims(node.description.resources.generic, claims) if claims else frozenset()
 
 
 def _too_many(tasks: Sequence[Task], capacity: Amount) -> frozenset[str]:

@@ -3,6 +3,7 @@
 A group that found no node is looked at again only after something changed that may help it.
 """
 
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TypeVar
 
@@ -14,6 +15,11 @@ from swarm.model import task_state
 TASKS_PER_PLAN = 1000
 
 K = TypeVar("K")
+
+
+def tasks_at_once(group: Group) -> int:
+    """Return how many tasks of a group are placed in one go unless somebody knows better."""
+    return TASKS_PER_PLAN
 
 
 def waits(task: Task) -> bool:
@@ -31,6 +37,8 @@ class Backlog:
         self._fresh_groups: dict[Group, None] = {}
         self._fresh_nodes: dict[str, None] = {}
         self._stale_groups: dict[Group, None] = {}
+        self._choosy: dict[Group, None] = {}  # groups that care where other services are
+        self._company = False  # those are stale
         self._room = False  # every group is stale; said once, however many tasks just ended
 
     def __len__(self) -> int:
@@ -45,7 +53,7 @@ class Backlog:
     @property
     def has_stale(self) -> bool:
         """Whether some tasks that found no node may find one now."""
-        return bool(self._stale_groups or (self._room and self._groups))
+        return bool(self._stale_groups or (self._room and self._groups) or (self._company and self._choosy))
 
     def put(self, task: Task) -> None:
         """Take over the state of a task; one that is new here is fresh."""
@@ -62,6 +70,8 @@ class Backlog:
             self._groups.setdefault(group_of(task), {})[task.id] = task
             if fresh:
                 self._fresh_groups[group_of(task)] = None
+                if task.spec.placement.affinities:
+                    self._choosy[group_of(task)] = None
 
     def drop(self, task_id: str) -> None:
         """Forget a task."""
@@ -79,6 +89,13 @@ class Backlog:
         if node_id in self._bound:
             self._fresh_nodes[node_id] = None
 
+    def note_company(self, node_ids: Iterable[str]) -> None:
+        """Note that services came to these nodes that others wait for."""
+        self._company = True
+        for node_id in node_ids:
+            if any(task.spec.placement.affinities for task in self._bound.get(node_id, {}).values()):
+                self._fresh_nodes[node_id] = None
+
     def note_stale(self, group: Group) -> None:
         """Have another look at a group."""
         if group in self._groups:
@@ -93,25 +110,29 @@ class Backlog:
                 return tuple(self._bound[node_id].values())
         return ()
 
-    def take_fresh(self) -> tuple[Task, ...]:
+    def take_fresh(self, limit: Callable[[Group], int] = tasks_at_once) -> tuple[Task, ...]:
         """Return tasks of one group that were not looked at yet."""
-        return self._take(self._fresh_groups)
+        return self._take(self._fresh_groups, limit)
 
-    def take_stale(self) -> tuple[Task, ...]:
+    def take_stale(self, limit: Callable[[Group], int] = tasks_at_once) -> tuple[Task, ...]:
         """Return tasks of one group that found no node and are worth another look."""
         if self._room:
             self._room = False
             self._stale_groups = dict.fromkeys(self._groups)
-        return self._take(self._stale_groups)
+        if self._company:
+            self._company = False
+            self._choosy = {group: None for group in self._choosy if group in self._groups}
+            self._stale_groups |= self._choosy
+        return self._take(self._stale_groups, limit)
 
-    def _take(self, queue: dict[Group, None]) -> tuple[Task, ...]:
+    def _take(self, queue: dict[Group, None], limit: Callable[[Group], int]) -> tuple[Task, ...]:
         while queue:
             group = next(iter(queue))
-            tasks = self._groups.get(group, {})
-            if len(tasks) <= TASKS_PER_PLAN:
+            tasks, tasks_max = self._groups.get(group, {}), limit(group)
+            if len(tasks) <= tasks_max:
                 del queue[group]
             if tasks:
-                return tuple(islice(tasks.values(), TASKS_PER_PLAN))
+                return tuple(islice(tasks.values(), tasks_max))
         return ()
 
     def give_up(self, group: Group) -> None:

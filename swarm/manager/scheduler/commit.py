@@ -10,6 +10,7 @@ from swarm.manager.scheduler.plan import Assignment
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model import task_state
+from swarm.model.generic_resources import assigned_by
 from swarm.model.history import record_status
 
 ASSIGNED_MESSAGE = "scheduler assigned task to node"
@@ -25,6 +26,7 @@ def commit_assignments(
         if task is not None and _still_right(transaction, task, assignment):
             task = copy_of(task)
             task.node_id = assignment.node_id
+            task.assigned_generic.extend(assigned_by(assignment.claims))
             record_status(
                 task,
                 TaskStatus(timestamp=timestamp(now_ns), state=task_state.ASSIGNED, message=ASSIGNED_MESSAGE),

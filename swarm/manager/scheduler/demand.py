@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.types_pb2 import Placement, PortConfig
+from swarm.api.v1.types_pb2 import Placement, PlacementStrategy, PortConfig
 from swarm.errors import InvalidArgument
+from swarm.model.affinity import Affinity, Facet, facets_of, parse_affinities
 from swarm.model.constraint import Constraint, parse_constraints
+from swarm.model.generic_resources import Wants, wanted
 
 # A service and the version of its spec: tasks that share it are alike, and are placed together.
 Group = tuple[str, int]
@@ -25,17 +27,27 @@ class Demand:
     service_name: str
     nano_cpus: int
     memory_bytes: int
+    generic: Wants
     ports: tuple[HostPort, ...]
     placement: Placement
     constraints: tuple[Constraint, ...] | None  # None: nobody can read them, so no node meets them
     preferences: tuple[str, ...]  # labels to spread over, most important first
     replicas_max_per_node: int  # 0: no limit
+    strategy: "PlacementStrategy"  # as the service says; unspecified: the cluster's
+    affinities: tuple[Affinity, ...] | None  # None: nobody can read them, so no node satisfies them
+    facets: tuple[Facet, ...]  # what affinities of other services know this one by
+    guards: tuple[Facet, ...]  # which services may not come where a task of this one is
     pool_key: PoolKey
 
     @property
     def service_id(self) -> str:
         """The service whose tasks these are."""
         return self.group[0]
+
+    @property
+    def needs_company(self) -> bool:
+        """Whether only nodes that run certain other services will do."""
+        return any(one.together and not one.weight for one in self.affinities or ())
 
 
 def group_of(task: Task) -> Group:
@@ -47,16 +59,22 @@ def demand_of(task: Task) -> Demand:
     """Return what `task`, and every other task of its group, asks of a node."""
     reservations, placement = task.spec.resources.reservations, task.spec.placement
     preferences = tuple(one.spread for one in placement.preferences if one.spread)
+    service, affinities = task.service_annotations, _affinities(placement)
     return Demand(
         group=group_of(task),
         service_name=task.service_annotations.name,
         nano_cpus=reservations.nano_cpus,
         memory_bytes=reservations.memory_bytes,
+        generic=wanted(reservations.generic),
         ports=_host_ports(task),
         placement=placement,
         constraints=_constraints(placement),
         preferences=preferences,
         replicas_max_per_node=placement.max_replicas_per_node,
+        strategy=placement.strategy,
+        affinities=affinities,
+        facets=facets_of(task.service_id, service.name, sorted(service.labels.items())),
+        guards=tuple(one.facet for one in affinities or () if not one.together and not one.weight),
         pool_key=(
             tuple(placement.constraints),
             tuple((one.os, one.architecture) for one in placement.platforms),
@@ -76,5 +94,12 @@ def _host_ports(task: Task) -> tuple[HostPort, ...]:
 def _constraints(placement: Placement) -> tuple[Constraint, ...] | None:
     try:
         return parse_constraints(placement.constraints)
+    except InvalidArgument:
+        return None
+
+
+def _affinities(placement: Placement) -> tuple[Affinity, ...] | None:
+    try:
+        return parse_affinities(placement.affinities)
     except InvalidArgument:
         return None

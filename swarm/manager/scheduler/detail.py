@@ -50,7 +50,7 @@ def against(view: ClusterView, node: NodeView, demand: Demand) -> tuple[str, ...
 def _about_node(view: ClusterView, node: NodeView, demand: Demand, failure: Filter) -> Iterable[str]:
     describe = _ABOUT_NODE.get(failure)
     texts = tuple(describe(view, node, demand)) if describe is not None else ()
-    return texts or (failure.one,)
+    return texts or (failure.explain(1, failure.detail(node, demand) if failure.detail else ""),)
 
 
 def _not_ready(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[str]:
@@ -76,6 +76,9 @@ def _too_little(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[s
         total = f" of {format_memory(resources.memory_bytes)}" if resources else ""
         free = format_memory(max(0, node.memory_bytes_free))
         yield f"needs {format_memory(demand.memory_bytes)} of memory, {free}{total} free"
+    for kind, count in demand.generic:
+        if count > node.generic.free(kind):
+            yield f"needs {count} of {kind}, {max(0, node.generic.free(kind))} free"
 
 
 def _unmet(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[str]:
@@ -142,6 +145,7 @@ class Details:
         self._view = view
         self._demand = demand
         self._cpus: tuple[int, str] | None = None  # the most that is free, and where
+        self._generic: dict[str, tuple[int, str]] = {}
         self._memory: tuple[int, str] | None = None
         self._constraints: dict[str, int] = {}
         self._port: tuple[HostPort, NodeView] | None = None
@@ -162,6 +166,10 @@ class Details:
             self._cpus = max(self._cpus or (0, name), (node.nano_cpus_free, name), key=_amount)
         if self._demand.memory_bytes > node.memory_bytes_free:
             self._memory = max(self._memory or (0, name), (node.memory_bytes_free, name), key=_amount)
+        for kind, count in self._demand.generic:
+            free = node.generic.free(kind)
+            if count > free:
+                self._generic[kind] = max(self._generic.get(kind, (0, name)), (free, name), key=_amount)
 
     def text(self) -> str:
         """Return what is missing, empty when there is nothing to add to the counts."""
@@ -176,6 +184,10 @@ class Details:
             most, where = self._memory
             wanted = format_memory(self._demand.memory_bytes)
             yield f"needs {wanted} of memory, the most free is {format_memory(most)} on {where}"
+        for kind, count in self._demand.generic:
+            if kind in self._generic:
+                most, where = self._generic[kind]
+                yield f"needs {count} of {kind}, the most free is {most} on {where}"
         for unmet, nodes in sorted(self._constraints.items())[:CONSTRAINTS_SHOWN]:
             yield f"{unmet} is not met by {nodes} node{'s' if nodes > 1 else ''}"
         if self._port is not None:

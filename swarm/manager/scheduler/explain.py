@@ -11,6 +11,9 @@ from swarm.manager.scheduler.node_view import NodeView
 # Nodes looked at between two yields: a millisecond or two.
 NODES_PER_STEP = 1000
 
+# Why a node is refused: the filter, and what exactly where the filter says so.
+Failure = tuple[Filter, str]
+
 NO_NODE = "no suitable node"
 
 
@@ -21,11 +24,11 @@ def explain(
 
     `details` hears of every node and what it fails at.
     """
-    failures: Counter[Filter] = Counter()
+    failures: Counter[Failure] = Counter()
     for looks, node in enumerate(tuple(nodes)):
         failure = first_failure(node, demand)
         if failure is not None:
-            failures[failure] += 1
+            failures[failure, failure.detail(node, demand) if failure.detail else ""] += 1
             if details is not None:
                 details.note(node, failure)
         if looks % NODES_PER_STEP == NODES_PER_STEP - 1:
@@ -33,8 +36,8 @@ def explain(
     return sentence(failures)
 
 
-def sentence(failures: Counter[Filter]) -> str:
+def sentence(failures: Counter[Failure]) -> str:
     """Return the reasons, with the number of nodes each holds for, as people read them."""
-    ordered = sorted((one for one in FILTERS if failures[one]), key=lambda one: -failures[one])
-    reasons = "; ".join(one.explain(failures[one]) for one in ordered)
+    ordered = sorted(failures, key=lambda one: (-failures[one], FILTERS.index(one[0]), one[1]))
+    reasons = "; ".join(one.explain(failures[one, detail], detail) for one, detail in ordered)
     return f"{NO_NODE} ({reasons})" if reasons else NO_NODE

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from swarm.manager.scheduler.demand import Demand
 from swarm.manager.scheduler.node_view import NodeView
+from swarm.model.affinity import Affinity
 from swarm.model.constraint import node_matches
 from swarm.model.platform import platform_matches
 
@@ -22,11 +23,15 @@ class Filter:
 
     passes: Callable[[NodeView, Demand], bool]
     one: str  # how it reads for one node
-    many: str  # and for several: `{}` is their number
+    many: str  # and for several: the last `{}` is their number
+    detail: Callable[[NodeView, Demand], str] | None = (
+        None  # what the first `{}` of both is, if there is one
+    )
 
-    def explain(self, nodes: int) -> str:
+    def explain(self, nodes: int, detail: str = "") -> str:
         """Return the reason as people read it."""
-        return self.one if nodes == 1 else self.many.format(nodes)
+        text = self.one if nodes == 1 else self.many
+        return text.format(detail, nodes) if self.detail else text.format(nodes)
 
 
 def is_ready(node: NodeView, demand: Demand) -> bool:
@@ -35,8 +40,12 @@ def is_ready(node: NodeView, demand: Demand) -> bool:
 
 
 def has_resources(node: NodeView, demand: Demand) -> bool:
-    """Whether the node has the reserved cpu and memory free."""
-    return demand.nano_cpus <= node.nano_cpus_free and demand.memory_bytes <= node.memory_bytes_free
+    """Whether the node has the reserved cpu, memory and generic resources free."""
+    return (
+        demand.nano_cpus <= node.nano_cpus_free
+        and demand.memory_bytes <= node.memory_bytes_free
+        and (not demand.generic or node.generic.room(demand.generic, 1) > 0)
+    )
 
 
 def meets_constraints(node: NodeView, demand: Demand) -> bool:
@@ -65,6 +74,40 @@ def has_replicas_left(node: NodeView, demand: Demand) -> bool:
     return not limit or node.replicas(demand.service_id) < limit
 
 
+def satisfies_affinities(node: NodeView, demand: Demand) -> bool:
+    """Whether the services that must be there are, those that must not are not, and none there objects."""
+    return not objection(node, demand)
+
+
+def objection(node: NodeView, demand: Demand) -> str:
+    """Return which affinity forbids the node; empty when none does."""
+    if demand.affinities is None:
+        return "affinity that this version cannot read"
+    for one in demand.affinities:
+        if not one.weight and one.together != has_company(node, demand, one):
+            return f"affinity {one} not satisfied"
+    if node.guards and any(facet in node.guards for facet in demand.facets):
+        return "kept away by the affinity of another service"
+    return ""
+
+
+def has_company(node: NodeView, demand: Demand, affinity: Affinity) -> bool:
+    """Whether a task that `affinity` speaks of is there; its own tasks a service may avoid, never seek."""
+    tasks = node.facets.get(affinity.facet, 0)
+    if tasks and affinity.together and affinity.facet in demand.facets:
+        tasks -= node.replicas(demand.service_id)
+    return tasks > 0
+
+
+def attraction(node: NodeView, demand: Demand) -> int:
+    """Return how much the wishes of the service speak for the node; negative: against it."""
+    return sum(
+        one.weight if one.together else -one.weight
+        for one in demand.affinities or ()
+        if one.weight and has_company(node, demand, one)
+    )
+
+
 READY = Filter(is_ready, "1 node not available for new tasks", "{} nodes not available for new tasks")
 RESOURCE = Filter(has_resources, "insufficient resources on 1 node", "insufficient resources on {} nodes")
 CONSTRAINT = Filter(
@@ -79,8 +122,9 @@ HOST_PORT = Filter(
 MAX_REPLICAS = Filter(
     has_replicas_left, "max replicas per node limit exceed", "max replicas per node limit exceed"
 )
+AFFINITY = Filter(satisfies_affinities, "{} on 1 node", "{} on {} nodes", detail=objection)
 
-FILTERS = (READY, RESOURCE, CONSTRAINT, PLATFORM, HOST_PORT, MAX_REPLICAS)
+FILTERS = (READY, RESOURCE, CONSTRAINT, PLATFORM, HOST_PORT, MAX_REPLICAS, AFFINITY)
 STATIC_FILTERS = (READY, CONSTRAINT, PLATFORM)
 
 
@@ -101,8 +145,18 @@ def room(node: NodeView, demand: Demand) -> int:
         count = min(count, node.nano_cpus_free // demand.nano_cpus)
     if demand.memory_bytes > 0:
         count = min(count, node.memory_bytes_free // demand.memory_bytes)
+    if demand.generic:
+        count = node.generic.room(demand.generic, count)
     if demand.ports:
         count = min(count, int(has_host_ports(node, demand)))
     if demand.replicas_max_per_node:
         count = min(count, demand.replicas_max_per_node - node.replicas(demand.service_id))
+    if demand.affinities is None or demand.affinities or node.guards:
+        count = min(count, _room_beside_others(node, demand))
     return max(count, 0)
+
+
+def _room_beside_others(node: NodeView, demand: Demand) -> int:
+    if not satisfies_affinities(node, demand):
+        return 0
+    return 1 if any(facet in demand.facets for facet in demand.guards) else UNLIMITED

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from swarm.api.v1.objects_pb2 import Node, Task
+from swarm.api.v1.objects_pb2 import Cluster, Node, Task
 from swarm.clock import Clock
 from swarm.errors import NoQuorum, OutcomeUnknown, StaleVersion
-from swarm.manager.scheduler.backlog import Backlog
+from swarm.manager.scheduler.backlog import TASKS_PER_PLAN, Backlog
 from swarm.manager.scheduler.commit import commit_assignments, commit_reasons
 from swarm.manager.scheduler.demand import Group, group_of
 from swarm.manager.scheduler.detail import same_reason
@@ -19,6 +19,7 @@ from swarm.manager.scheduler.spread import Pools
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
 from swarm.manager.store.watch import Action, Commit, Event, Watch, WatchOverflow
+from swarm.model import defaults
 from swarm.pacing import Pacer
 from swarm.steps import Steps
 
@@ -55,7 +56,7 @@ class SchedulerLoop:
 
     async def run(self) -> None:
         """Run until cancelled; raises NotLeader when leadership is lost."""
-        with self._store.watch(Node, Task) as watch:
+        with self._store.watch(Cluster, Node, Task) as watch:
             await self._rebuild()
             while True:
                 try:
@@ -76,6 +77,8 @@ class SchedulerLoop:
         self._view, self._backlog = ClusterView(), Backlog()
         self._pools = Pools(self._view)
         self._assignments, self._reasons = [], []
+        for cluster in self._store.view.clusters:
+            self._view.default_strategy = defaults.placement_strategy(cluster.spec)
         nodes, tasks = tuple(self._store.view.nodes), tuple(self._store.view.tasks)
         for node in nodes:
             self._view.put_node(node)
@@ -108,6 +111,8 @@ class SchedulerLoop:
                 self._take_in_node(event, event.object)
             elif isinstance(event.object, Task):
                 self._take_in_task(event, event.object, now_ns)
+            elif isinstance(event.object, Cluster):
+                self._view.default_strategy = defaults.placement_strategy(event.object.spec)
         await self._pacer.breathe()
 
     def _take_in_node(self, event: Event, node: Node) -> None:
@@ -136,7 +141,7 @@ class SchedulerLoop:
         view, pools, backlog, now_ns = self._view, self._pools, self._backlog, self._clock.now_ns()
         if tasks := backlog.take_bound():
             await self._carry_out(plan_bound(view, tasks))
-        elif tasks := backlog.take_fresh():
+        elif tasks := backlog.take_fresh(self._tasks_at_once):
             await self._carry_out(plan_group(view, pools, tasks, now_ns))
         elif self._assignments or self._reasons:
             await self._commit()
@@ -154,12 +159,17 @@ class SchedulerLoop:
         for group in [group for group, at_s in self._explain_at_s.items() if at_s <= now_s]:
             del self._explain_at_s[group]
             self._backlog.note_stale(group)
-        return self._backlog.take_stale() if now_s >= self._retry_at_s else ()
+        return self._backlog.take_stale(self._tasks_at_once) if now_s >= self._retry_at_s else ()
+
+    def _tasks_at_once(self, group: Group) -> int:
+        # The nodes that have tasks of the service are ranked anew by every plan: one for each task, at most.
+        return max(TASKS_PER_PLAN, len(self._view.hosts(group[0])))
 
     async def _carry_out(self, steps: Steps[Plan]) -> None:
         plan = await self._pacer.run(steps)
         for assignment in plan.assignments:
             self._backlog.drop(assignment.task_id)
+        self._backlog.note_company({assignment.node_id: None for assignment in plan.assignments})
         self._assignments += plan.assignments
         for refusal in plan.refusals:
             self._note_reason(refusal)

@@ -8,14 +8,20 @@ commit comes back as an event. Knows nothing of filters and ranking.
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from swarm.api.v1.objects_pb2 import Node, Task
-from swarm.api.v1.types_pb2 import NodeAvailability, NodeState
+from swarm.api.v1.types_pb2 import NodeAvailability, NodeState, PlacementStrategy
 from swarm.clock import SECOND, nanoseconds
 from swarm.manager.scheduler.demand import Demand, Group, HostPort, demand_of, group_of
 from swarm.model import task_state
+from swarm.model.affinity import Facet
+from swarm.model.generic_resources import Claim, Ledger, claims_of
+
+K = TypeVar("K")
+
+_NOWHERE = Node()  # has nothing
 
 # A node where one version of a service failed this often in this time is asked last (values of SwarmKit).
 FAILURES_MANY = 5
@@ -23,10 +29,10 @@ FAILURES_WINDOW_NS = 300 * SECOND
 
 
 class NodeListener(Protocol):
-    """Who must know when the number of active tasks of a node changes."""
+    """Who must know when what a node runs or has left changes."""
 
-    def active_changed(self, node: "NodeView", before: int) -> None:
-        """Take note that `node` had `before` active tasks until now."""
+    def changed(self, node: "NodeView") -> None:
+        """Take note that `node` has other tasks, or more or less of something, than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +42,22 @@ class _Bound:
     node_id: str
     demand: Demand
     active: bool  # it is meant to run; otherwise it only holds resources until it has stopped
+    claims: tuple[Claim, ...]  # generic resources it was given
 
 
 class NodeView:
     """One node as the scheduler sees it."""
 
     __slots__ = (
-        "_replicas",
         "active",
+        "facets",
+        "generic",
+        "guards",
         "id",
         "listeners",
+        "memory_bytes",
         "memory_bytes_free",
+        "nano_cpus",
         "nano_cpus_free",
         "node",
         "ports",
@@ -58,13 +69,15 @@ class NodeView:
         self.id = node_id
         self.node: Node | None = None  # None: tasks are bound to it, but it does not exist (any more)
         self.ready = False
-        self.nano_cpus_free = 0
-        self.memory_bytes_free = 0
+        self.nano_cpus = self.nano_cpus_free = 0
+        self.memory_bytes = self.memory_bytes_free = 0
+        self.generic = Ledger()
         self.active = 0
         self.tasks = 0
         self.ports: Counter[HostPort] = Counter()
         self.listeners: list[NodeListener] = []
-        self._replicas: dict[str, int] = {}
+        self.facets: dict[Facet, int] = {}  # active tasks by what affinities know them by
+        self.guards: dict[Facet, int] = {}  # active tasks that keep others away, by whom they keep away
 
     @property
     def version(self) -> int:
@@ -73,15 +86,25 @@ class NodeView:
 
     def replicas(self, service_id: str) -> int:
         """Return the number of active tasks of a service here."""
-        return self._replicas.get(service_id, 0)
+        return self.facets.get(("service", service_id), 0)
+
+    def reserved_permille(self, nano_cpus: int = 0, memory_bytes: int = 0) -> int:
+        """Return how much of the scarcer of cpu and memory is reserved, with so much more added."""
+        cpus = _permille(self.nano_cpus - self.nano_cpus_free + nano_cpus, self.nano_cpus)
+        return max(
+            cpus, _permille(self.memory_bytes - self.memory_bytes_free + memory_bytes, self.memory_bytes)
+        )
 
     def show(self, node: Node | None) -> None:
         """Take over what the node's object says."""
-        old, new = _capacity(self.node), _capacity(node)
-        self.nano_cpus_free += new[0] - old[0]
-        self.memory_bytes_free += new[1] - old[1]
+        resources = (node or _NOWHERE).description.resources
+        self.nano_cpus_free += resources.nano_cpus - self.nano_cpus
+        self.memory_bytes_free += resources.memory_bytes - self.memory_bytes
+        self.nano_cpus, self.memory_bytes = resources.nano_cpus, resources.memory_bytes
+        self.generic.show(resources.generic)
         self.node = node
         self.ready = node is not None and is_available(node)
+        self._tell()
 
     def count(self, bound: _Bound, sign: int) -> None:
         """Add (1) or take away (-1) a task."""
@@ -93,19 +116,19 @@ class NodeView:
             self.ports[port] += sign
             if not self.ports[port]:
                 del self.ports[port]
+        if bound.claims:
+            self.generic.count(bound.claims, sign)
         if bound.active:
-            self._count_active(demand.service_id, sign)
+            self.active += sign
+            for facet in demand.facets:
+                _add(self.facets, facet, sign)
+            for facet in demand.guards:
+                _add(self.guards, facet, sign)
+        self._tell()
 
-    def _count_active(self, service_id: str, sign: int) -> None:
-        before = self.active
-        self.active += sign
-        replicas = self._replicas.get(service_id, 0) + sign
-        if replicas:
-            self._replicas[service_id] = replicas
-        else:
-            del self._replicas[service_id]
+    def _tell(self) -> None:
         for listener in self.listeners:
-            listener.active_changed(self, before)
+            listener.changed(self)
 
 
 class ClusterView:
@@ -115,7 +138,9 @@ class ClusterView:
         self._nodes: dict[str, NodeView] = {}
         self._bound: dict[str, _Bound] = {}
         self._demands: WeakValueDictionary[Group, Demand] = WeakValueDictionary()
-        self._hosts: dict[str, dict[str, int]] = {}  # service → node → active tasks
+        self._facets: dict[Facet, dict[str, int]] = {}  # what services are known by → node → active tasks
+        self._guards: dict[Facet, dict[str, int]] = {}  # whom services keep away → node → active tasks
+        self.default_strategy = PlacementStrategy.PLACEMENT_STRATEGY_SPREAD
         self._failures: dict[Group, dict[str, dict[str, int]]] = {}  # group → node → task → when
 
     def __iter__(self) -> Iterator[NodeView]:
@@ -137,7 +162,19 @@ class ClusterView:
 
     def hosts(self, service_id: str) -> dict[str, int]:
         """Return how many active tasks of a service each node has, nodes without any left out."""
-        return self._hosts.get(service_id, {})
+        return self.hosts_of(("service", service_id))
+
+    def hosts_of(self, facet: Facet) -> dict[str, int]:
+        """Return how many active tasks known by `facet` each node has, nodes without any left out."""
+        return self._facets.get(facet, {})
+
+    def guarded_from(self, facet: Facet) -> dict[str, int]:
+        """Return on which nodes tasks keep those known by `facet` away."""
+        return self._guards.get(facet, {})
+
+    def strategy(self, demand: Demand) -> "PlacementStrategy":
+        """Return how the nodes for `demand` are ranked."""
+        return demand.strategy or self.default_strategy
 
     def port_holder(self, node_id: str, port: HostPort) -> str:
         """Return the name of a service with an active task on a node that publishes `port` there, or ""."""
@@ -178,10 +215,13 @@ class ClusterView:
         self._replace(task_id, before, None)
         return before is not None
 
-    def bind(self, task: Task, node: NodeView) -> None:
-        """Count `task` on `node` ahead of the commit that binds it."""
+    def bind(self, task: Task, node: NodeView) -> tuple[Claim, ...]:
+        """Count `task` on `node` ahead of the commit that binds it; return what it is given there."""
+        demand = self.demand(task)
         active = task.desired_state <= task_state.RUNNING
-        self._replace(task.id, self._bound.get(task.id), _Bound(node.id, self.demand(task), active))
+        claims = node.generic.pick(demand.generic) if demand.generic else ()
+        self._replace(task.id, self._bound.get(task.id), _Bound(node.id, demand, active, claims))
+        return claims
 
     def many_failures(self, group: Group, now_ns: int) -> dict[str, int]:
         """Return the nodes where tasks of `group` failed often lately, and how often."""
@@ -205,7 +245,8 @@ class ClusterView:
         # A task of a global service has a node from its creation, and is bound there once it is assigned.
         if not task.node_id or task.status.state < task_state.ASSIGNED or task_state.is_done(task):
             return None
-        return _Bound(task.node_id, self.demand(task), task_state.wants_to_run(task))
+        claims = claims_of(task.assigned_generic) if task.assigned_generic else ()
+        return _Bound(task.node_id, self.demand(task), task_state.wants_to_run(task), claims)
 
     def _replace(self, task_id: str, before: _Bound | None, after: _Bound | None) -> None:
         if before is not None:
@@ -220,14 +261,11 @@ class ClusterView:
         if view is None:
             view = self._nodes[bound.node_id] = NodeView(bound.node_id)
         view.count(bound, sign)
-        service_id = bound.demand.service_id
         if bound.active:
-            hosts = self._hosts.setdefault(service_id, {})
-            hosts[bound.node_id] = hosts.get(bound.node_id, 0) + sign
-            if not hosts[bound.node_id]:
-                del hosts[bound.node_id]
-            if not hosts:
-                del self._hosts[service_id]
+            for facet in bound.demand.facets:
+                _add_on(self._facets, facet, bound.node_id, sign)
+            for facet in bound.demand.guards:
+                _add_on(self._guards, facet, bound.node_id, sign)
         self._forget_empty(view)
 
     def _forget_empty(self, view: NodeView) -> None:
@@ -253,12 +291,29 @@ def is_available(node: Node) -> bool:
     )
 
 
-def _capacity(node: Node | None) -> tuple[int, int]:
-    if node is None:
-        return 0, 0
-    resources = node.description.resources
-    return resources.nano_cpus, resources.memory_bytes
-
-
 def _same(one: _Bound, other: _Bound) -> bool:
-    return one.node_id == other.node_id and one.active == other.active and one.demand is other.demand
+    return (
+        one.node_id == other.node_id
+        and one.active == other.active
+        and one.demand is other.demand
+        and one.claims == other.claims
+    )
+
+
+def _permille(part: int, whole: int) -> int:
+    return part * 1000 // whole if whole else 0
+
+
+def _add(totals: dict[K, int], key: K, number: int) -> None:
+    left = totals.get(key, 0) + number
+    if left:
+        totals[key] = left
+    else:
+        totals.pop(key, None)
+
+
+def _add_on(places: dict[Facet, dict[str, int]], facet: Facet, node_id: str, number: int) -> None:
+    nodes = places.setdefault(facet, {})
+    _add(nodes, node_id, number)
+    if not nodes:
+        del places[facet]

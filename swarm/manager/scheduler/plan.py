@@ -16,6 +16,7 @@ from swarm.manager.scheduler.filters import first_failure
 from swarm.manager.scheduler.node_view import ClusterView, NodeView
 from swarm.manager.scheduler.rank import Ranked
 from swarm.manager.scheduler.spread import Pools, ranking
+from swarm.model.generic_resources import Claim
 from swarm.steps import Steps, complete
 
 # Tasks placed between two yields: about a millisecond.
@@ -29,6 +30,7 @@ class Assignment:
     task_id: str
     node_id: str
     node_version: int
+    claims: tuple[Claim, ...] = ()  # generic resources of the node that the task is given
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +61,17 @@ def plan_group(view: ClusterView, pools: Pools, tasks: Sequence[Task], now_ns: i
         return Plan()
     demand = view.demand(tasks[0])
     nodes = yield from _choose(view, pools, demand, len(tasks), now_ns)
-    placed = tuple(zip(tasks, nodes, strict=False))
-    for place, (task, node) in enumerate(placed, 1):
-        view.bind(task, node)
-        if place % TASKS_PER_STEP == 0:
+    assignments: list[Assignment] = []
+    for task, node in zip(tasks, nodes, strict=False):
+        assignments.append(Assignment(task.id, node.id, node.version, view.bind(task, node)))
+        if len(assignments) % TASKS_PER_STEP == 0:
             yield
-    assignments = tuple(Assignment(task.id, node.id, node.version) for task, node in placed)
     left = tuple(tasks[len(nodes) :])
     if not left:
-        return Plan(assignments)
+        return Plan(tuple(assignments))
     details = Details(view, demand)
     reason = yield from explain(view, demand, details)
-    return Plan(assignments, (Refusal(left, reason, details.text()),))
+    return Plan(tuple(assignments), (Refusal(left, reason, details.text()),))
 
 
 def plan_bound(view: ClusterView, tasks: Sequence[Task]) -> Steps[Plan]:
@@ -85,8 +86,7 @@ def plan_bound(view: ClusterView, tasks: Sequence[Task]) -> Steps[Plan]:
             continue  # the orchestrator removes the tasks of a node that is gone
         demand = view.demand(task)
         if first_failure(node, demand) is None:
-            view.bind(task, node)
-            assignments.append(Assignment(task.id, node.id, node.version))
+            assignments.append(Assignment(task.id, node.id, node.version, view.bind(task, node)))
         else:
             reason = complete(explain((node,), demand))
             refusals.append(Refusal((task,), reason, "; ".join(against(view, node, demand))))
@@ -96,9 +96,8 @@ def plan_bound(view: ClusterView, tasks: Sequence[Task]) -> Steps[Plan]:
 def _choose(
     view: ClusterView, pools: Pools, demand: Demand, count: int, now_ns: int
 ) -> Steps[list[NodeView]]:
-    failures = view.many_failures(demand.group, now_ns)
     pool = yield from pools.get(demand)
-    best = ranking(pool, demand, view.hosts(demand.service_id), failures)
+    best = ranking(pool, demand, view, view.many_failures(demand.group, now_ns))
     chosen: list[NodeView] = []
     while len(chosen) < count:
         taken = best.take()

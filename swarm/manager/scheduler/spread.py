@@ -4,10 +4,11 @@ Each preference is a level of a tree; nodes without the label form one branch. A
 with the fewest tasks of the service that still has room, so the share of a full branch goes to the others.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from heapq import heapify, heappop, heappush
 
 from swarm.api.v1.objects_pb2 import Node
+from swarm.api.v1.types_pb2 import PlacementStrategy
 from swarm.manager.scheduler.demand import Demand
 from swarm.manager.scheduler.filters import passes_static
 from swarm.manager.scheduler.node_view import ClusterView, NodeView
@@ -22,8 +23,9 @@ POOLS_MAX = 64
 class Pool:
     """The nodes that can be asked for one placement, as leaves of the tree of its preferences."""
 
-    def __init__(self, demand: Demand) -> None:
+    def __init__(self, demand: Demand, strategy: "PlacementStrategy") -> None:
         self._demand = demand
+        self._strategy = strategy
         self.leaves: dict[Path, Leaf] = {}
         self._paths: dict[str, Path] = {}  # by node
 
@@ -36,8 +38,17 @@ class Pool:
         if before is not None:
             self._leave(node, before)
         if path is not None:
-            self.leaves.setdefault(path, Leaf("/".join(path))).add(node)
+            self.leaves.setdefault(path, Leaf("/".join(path), self._strategy)).add(node)
             self._paths[node.id] = path
+
+    def by_leaf(self, node_ids: Iterable[str]) -> dict[Path, list[NodeView]]:
+        """Return those of the nodes that are in the pool, by leaf."""
+        found: dict[Path, list[NodeView]] = {}
+        for node_id in node_ids:
+            path = self._paths.get(node_id)
+            if path is not None:
+                found.setdefault(path, []).append(self.leaves[path].nodes[node_id])
+        return found
 
     def close(self) -> None:
         """Let every node go."""
@@ -67,16 +78,18 @@ class Pools:
 
     def get(self, demand: Demand) -> Generator[None, None, Pool]:
         """Return the pool for `demand`, made, in steps, when it is asked for the first time."""
-        pool = self._pools.pop(demand.pool_key, None)
+        strategy = self._cluster.strategy(demand)
+        key = demand.pool_key, strategy
+        pool = self._pools.pop(key, None)
         if pool is None:
-            pool = Pool(demand)
+            pool = Pool(demand, strategy)
             for looks, node in enumerate(tuple(self._cluster), 1):
                 pool.refresh(node)
                 if looks % LOOKS_MAX == 0:
                     yield
             while len(self._pools) >= POOLS_MAX:
                 self._pools.pop(next(iter(self._pools))).close()
-        self._pools[demand.pool_key] = pool
+        self._pools[key] = pool
         return pool
 
     def refresh(self, node: NodeView) -> None:
@@ -112,14 +125,28 @@ class Branch:
 
 
 def ranking(
-    pool: Pool, demand: Demand, hosts: dict[str, int], failures: dict[str, int]
+    pool: Pool, demand: Demand, view: ClusterView, failures: dict[str, int]
 ) -> "Branch | LeafRanking":
-    """Return the nodes of `pool` for the tasks of one group, best first, spread as they should be."""
+    """Return the nodes of `pool` for the tasks of one group, best first, spread as they should be.
 
-    def ranked(leaf: Leaf) -> LeafRanking:
-        return LeafRanking(leaf, demand, hosts, failures)
+    `failures`: the nodes where the group failed often, and how often.
+    """
+    special = pool.by_leaf(_special(demand, view) | failures)
+
+    def ranked(path: Path, leaf: Leaf) -> LeafRanking:
+        return LeafRanking(leaf, demand, special.get(path, ()), failures)
 
     return _tree("", dict(pool.leaves), 0, len(demand.preferences), ranked)
+
+
+def _special(demand: Demand, view: ClusterView) -> dict[str, int]:
+    """Return, as keys, the nodes with tasks of the service, of those it speaks of, or that object to it."""
+    found = dict(view.hosts(demand.service_id))
+    for one in demand.affinities or ():
+        found.update(view.hosts_of(one.facet))
+    for facet in demand.facets:
+        found.update(view.guarded_from(facet))
+    return found
 
 
 def _tree(
@@ -127,15 +154,15 @@ def _tree(
     leaves: dict[Path, Leaf],
     level: int,
     depth: int,
-    ranked: Callable[[Leaf], LeafRanking],
+    ranked: Callable[[Path, Leaf], LeafRanking],
 ) -> "Branch | LeafRanking":
     if level == depth:
-        return ranked(next(iter(leaves.values()), Leaf()))
+        return ranked(*next(iter(leaves.items()), ((), Leaf())))
     values: dict[str, dict[Path, Leaf]] = {}
     for path, leaf in leaves.items():
         values.setdefault(path[level], {})[path] = leaf
     children = [_tree(value, below, level + 1, depth, ranked) for value, below in values.items()]
-    return Branch(name, children or [ranked(Leaf())])
+    return Branch(name, children or [ranked((), Leaf())])
 
 
 def label_of(node: Node, key: str) -> str:

@@ -268,7 +268,10 @@ class AgentHandle:
         self.removed = False
         self.running: asyncio.Task[None] | None = None
         self.settings: Any = SimpleNamespace(
-            agent_dir=lab.folder / node_id, hostname=f"host-{node_id}", engine_labels={"disk": "ssd"}
+            agent_dir=lab.folder / node_id,
+            hostname=f"host-{node_id}",
+            engine_labels={"disk": "ssd"},
+            node_generic_resource=(),
         )
 
     def _on_removed(self) -> None:

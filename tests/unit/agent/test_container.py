@@ -7,6 +7,7 @@ from swarm.agent.network.base import PublishedPort, Sandbox
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import Mount, PortConfig
 from swarm.errors import TaskRejected
+from swarm.model.generic_resources import parse_owned
 from swarm.runtime.base import BindMount, Limits, TmpfsMount
 
 FACTS = NodeFacts("n1", "worker-1", "linux", "amd64")
@@ -109,3 +110,11 @@ def test_registry_credentials_come_from_the_spec_or_not_at_all() -> None:
     found = registry_credentials(task)
     assert found is not None
     assert found.username == "anna"
+
+
+def test_a_container_is_told_which_generic_resources_it_was_given() -> None:
+    task = a_task()
+    task.spec.container.env.extend(["A=1"])
+    task.assigned_generic.extend(parse_owned(["gpu=UUID2,gpu=UUID1", "ssd=3"]))
+    config = container_config(task, "sha256:1", SANDBOX, FACTS)
+    assert config.env == ("A=1", "DOCKER_RESOURCE_GPU=UUID1,UUID2", "DOCKER_RESOURCE_SSD=3")

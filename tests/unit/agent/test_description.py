@@ -29,3 +29,8 @@ def test_memory_that_cannot_be_read_is_zero(tmp_path: Path) -> None:
     assert total_memory_bytes(tmp_path / "none") == 0
     (tmp_path / "odd").write_text("MemTotal:\n")
     assert total_memory_bytes(tmp_path / "odd") == 0
+
+
+def test_a_node_says_what_else_it_has() -> None:
+    description = describe_node("h", {}, Capabilities("fake", isolated=False), generic_resources=("ssd=3",))
+    assert [(one.kind, one.count) for one in description.resources.generic] == [("ssd", 3)]

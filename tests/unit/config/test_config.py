@@ -112,3 +112,14 @@ def test_addresses_are_split(text: str, host: str, port: int) -> None:
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match="HOST:PORT"):
         split_address(text)
+
+
+def test_generic_resources_come_from_flags_environment_or_file(tmp_path: Path) -> None:
+    file = write(tmp_path, 'node-generic-resource = ["gpu=UUID1", "ssd=3"]')
+    assert load_settings({}, {}, file).node_generic_resource == ("gpu=UUID1", "ssd=3")
+    environment = {"SWARM_NODE_GENERIC_RESOURCE": "gpu=a,gpu=b"}
+    assert load_settings({}, environment, file).node_generic_resource == ("gpu=a", "gpu=b")
+    flags = {"node_generic_resource": ("ssd=1",)}
+    assert load_settings(flags, environment, file).node_generic_resource == ("ssd=1",)
+    with pytest.raises(InvalidArgument, match="a number and by names"):
+        load_settings({"node_generic_resource": ("gpu=1", "gpu=a")}, {}, file)

@@ -164,12 +164,14 @@ class Bench:
         self.report(copy, task_state.ASSIGNED)
 
     def place(self) -> None:
-        """Assign every task without a node, to the node with the fewest tasks."""
+        """Assign every task without a node, to the node with the fewest tasks; without any, to none."""
         for task in self.live:
             if task.status.state < task_state.ASSIGNED:
                 ready = [node for node in self.tables.nodes if node.status.state == 2]
                 load = {node.id: len(self.tables.tasks.by_node(node.id)) for node in ready}
-                self.assign(task, task.node_id or min(load, key=lambda node_id: (load[node_id], node_id)))
+                chosen = task.node_id or min(load, key=lambda one: (load[one], one), default="")
+                if chosen:
+                    self.assign(task, chosen)
 
     def obey_one(self) -> None:
         """Let one task take one step."""

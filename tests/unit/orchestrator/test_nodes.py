@@ -5,7 +5,9 @@ from swarm.api.v1.types_pb2 import NodeAvailability, NodeRole, UpdateStatus
 from swarm.clock import SECOND
 from swarm.manager.orchestrator.enforcer import facts_of, plan_evictions
 from swarm.manager.orchestrator.orphans import plan_orphans
+from swarm.manager.store.tables import copy_of
 from swarm.model import task_state
+from swarm.model.generic_resources import parse_owned
 from swarm.model.resources import capacity_of
 from tests.unit.orchestrator.bench import Bench, a_node, a_spec
 
@@ -71,6 +73,42 @@ def test_a_node_that_shrinks_evicts_just_enough_newest_first() -> None:
     bench = placed(replicas=4, cpus=2)
     bench.change_node("n1", shrink)
     assert evictions(bench) == ("t3", "t4")
+
+
+def test_a_node_that_loses_a_named_resource_evicts_the_task_that_has_it() -> None:
+    bench = placed(replicas=3)
+    bench.change_node("n1", lambda node: own(node, "gpu=a,gpu=b,gpu=c"))
+    for slot, name in ((1, "a"), (2, "b"), (3, "c")):
+        give(bench, slot, f"gpu={name}")
+    assert evictions(bench) == ()
+    before = facts_of(bench.tables.nodes.get("n1"))
+    bench.change_node("n1", lambda node: own(node, "gpu=a,gpu=c"))
+    assert facts_of(bench.tables.nodes.get("n1")) != before
+    assert evictions(bench) == ("t2",)
+
+
+def test_of_a_counted_resource_the_newest_tasks_lose_what_is_gone() -> None:
+    bench = placed(replicas=3)
+    bench.change_node("n1", lambda node: own(node, "ssd=6"))
+    for slot in (1, 2, 3):
+        give(bench, slot, "ssd=2")
+    assert evictions(bench) == ()
+    bench.change_node("n1", lambda node: own(node, "ssd=3"))
+    assert evictions(bench) == ("t2", "t3")
+
+
+def own(node: Node, text: str) -> None:
+    del node.description.resources.generic[:]
+    node.description.resources.generic.extend(parse_owned([text]))
+
+
+def give(bench: Bench, slot: int, text: str) -> None:
+    def change(tx) -> None:
+        task = copy_of(bench.in_slot(slot)[0])
+        task.assigned_generic.extend(parse_owned([text]))
+        tx.update(task)
+
+    bench.write(change)
 
 
 def test_finished_tasks_do_not_count_and_are_not_evicted() -> None:

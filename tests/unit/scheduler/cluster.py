@@ -4,18 +4,21 @@ from itertools import count
 
 from swarm.api.v1.objects_pb2 import Node, Task
 from swarm.api.v1.types_pb2 import NodeState, PortConfig
+from swarm.cli.names import PLACEMENT_STRATEGY
 from swarm.clock import SECOND, timestamp
 from swarm.manager.scheduler.node_view import ClusterView
 from swarm.manager.scheduler.plan import Plan, plan_bound, plan_group
 from swarm.manager.scheduler.spread import Pools
 from swarm.model import task_state
+from swarm.model.affinity import read_affinity
+from swarm.model.generic_resources import assigned_by, parse_owned, parse_wanted
 from swarm.steps import complete
 
 NOW_NS = 1_700_000_000 * SECOND
 
 
-def a_node(node_id: str, cpus: float = 8, memory_gb: float = 8, **labels: str) -> Node:
-    """Return a ready node."""
+def a_node(node_id: str, cpus: float = 8, memory_gb: float = 8, generic: str = "", **labels: str) -> Node:
+    """Return a ready node; `generic` as the daemon reads it."""
     node = Node(id=node_id)
     node.meta.version.index = 1
     node.status.state = NodeState.NODE_STATE_READY
@@ -24,6 +27,8 @@ def a_node(node_id: str, cpus: float = 8, memory_gb: float = 8, **labels: str) -
     node.description.platform.architecture = "amd64"
     node.description.resources.nano_cpus = int(cpus * 10**9)
     node.description.resources.memory_bytes = int(memory_gb * (1 << 30))
+    if generic:
+        node.description.resources.generic.extend(parse_owned([generic]))
     for key, value in labels.items():
         node.spec.annotations.labels[key] = value
     return node
@@ -51,7 +56,8 @@ class Cluster:
         self.pools.refresh(node)
 
     def new_tasks(self, number: int, service: str = "s", version: int = 1, **needs: object) -> list[Task]:
-        """Return waiting tasks; `needs`: cpus, constraints, platforms, spread, ports, per_node, node_id."""
+        """Return waiting tasks; `needs`: cpus, constraints, platforms, spread, ports, per_node, node_id,
+        generic, affinity, strategy, labels (of the service)."""
         tasks = []
         for _ in range(number):
             task = Task(id=f"t{next(self._ids)}", service_id=service, spec_version=version)
@@ -78,6 +84,8 @@ class Cluster:
         for assignment in plan.assignments:
             task = known[assignment.task_id]
             task.node_id = assignment.node_id
+            del task.assigned_generic[:]
+            task.assigned_generic.extend(assigned_by(assignment.claims))
             self.report(task, task_state.ASSIGNED)
 
     def report(self, task: Task, state: int, at_ns: int = NOW_NS) -> None:
@@ -108,6 +116,14 @@ def _require(task: Task, needs: dict[str, object]) -> None:
         task.spec.resources.reservations.nano_cpus = int(float(str(needs["cpus"])) * 10**9)
     if "memory_gb" in needs:
         task.spec.resources.reservations.memory_bytes = int(float(str(needs["memory_gb"])) * (1 << 30))
+    task.service_annotations.name = str(needs.get("name", task.service_id))
+    for text in _texts(needs, "labels"):
+        key, _, value = text.partition("=")
+        task.service_annotations.labels[key] = value
+    task.spec.resources.reservations.generic.extend(map(parse_wanted, _texts(needs, "generic")))
+    placement.affinities.extend(map(read_affinity, _texts(needs, "affinity")))
+    if "strategy" in needs:
+        placement.strategy = PLACEMENT_STRATEGY[str(needs["strategy"])]
     placement.constraints.extend(_texts(needs, "constraints"))
     for label in _texts(needs, "spread"):
         placement.preferences.add(spread=label)

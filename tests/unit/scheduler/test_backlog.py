@@ -90,3 +90,27 @@ def test_tasks_bound_to_a_node_come_out_by_node_and_again_when_it_has_room() -> 
     backlog.note_room("n2")
     assert ids(backlog.take_bound()) == ["t3"]
     assert backlog.take_bound() == ()
+
+
+def test_only_who_cares_for_company_is_looked_at_again_when_some_came() -> None:
+    make = Cluster()
+    choosy, plain = make.new_tasks(1, "a", affinity="service==db"), make.new_tasks(1, "b")
+    (bound,) = make.new_tasks(1, "c", affinity="service==db", node_id="n1")
+    backlog = backlog_of(*choosy, *plain, bound)
+    backlog.take_bound()
+    for _ in range(2):
+        backlog.give_up(group_of(backlog.take_fresh()[0]))
+    backlog.note_company(["n2"])
+    assert backlog.take_bound() == ()
+    assert ids(backlog.take_stale()) == [choosy[0].id]
+    assert not backlog.has_stale
+    backlog.note_company(["n1"])
+    assert ids(backlog.take_bound()) == [bound.id]
+    backlog.drop(choosy[0].id)
+    assert backlog.take_stale() == ()
+
+
+def test_who_takes_tasks_may_ask_for_more_at_once() -> None:
+    backlog = backlog_of(*Cluster().new_tasks(TASKS_PER_PLAN + 5))
+    assert len(backlog.take_fresh(lambda _group: TASKS_PER_PLAN + 5)) == TASKS_PER_PLAN + 5
+    assert not backlog.has_fresh

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from swarm.api.v1.objects_pb2 import Cluster as StoredCluster
 from swarm.api.v1.objects_pb2 import Node, Task
-from swarm.api.v1.types_pb2 import NodeAvailability
+from swarm.api.v1.types_pb2 import NodeAvailability, PlacementStrategy
 from swarm.clock import SystemClock
 from swarm.errors import NoQuorum, NotLeader, OutcomeUnknown
 from swarm.manager.scheduler.commit import commit_assignments, commit_reasons
@@ -239,3 +240,49 @@ async def test_a_reason_comes_too_late_for_a_task_that_has_a_node() -> None:
     assert await store.update(lambda tx: commit_assignments(tx, right, 0)) == ()
     await store.update(lambda tx: commit_reasons(tx, [(task.id, "too late"), ("nobody", "")]))
     assert task_of(store, task.id).status.err == ""
+
+
+async def test_a_service_that_waits_for_another_goes_after_it() -> None:
+    store = store_with(a_node("n1"), a_node("n2"), *waiting(2, "web", affinity="service==db"))
+    async with scheduling(store):
+        await until(lambda: all(task.status.err for task in store.view.tasks))
+        reason = "no suitable node (affinity service==db not satisfied on 2 nodes)"
+        assert {task.status.err for task in store.view.tasks} == {reason}
+        await store.update(lambda tx: tx.create(*waiting(1, "db")))
+        await until(lambda: len(set(assigned(store))) == 1 and len(assigned(store)) == 3)
+
+
+async def test_a_global_service_that_waits_for_another_is_confirmed_after_it() -> None:
+    bound = waiting(1, "agent", affinity="service==db", node_id="n2")
+    store = store_with(a_node("n1", cpus=1), a_node("n2"), *bound)
+    async with scheduling(store):
+        await until(lambda: all(task.status.err for task in store.view.tasks))
+        await store.update(lambda tx: tx.create(*waiting(1, "db", cpus=2)))
+        await until(lambda: assigned(store) == ["n2", "n2"])
+
+
+async def test_what_a_task_was_given_is_written_with_its_node() -> None:
+    store = store_with(a_node("n1", generic="gpu=a,gpu=b"), *waiting(2, generic="gpu=1"))
+    async with scheduling(store):
+        await until(lambda: len(assigned(store)) == 2)
+    given = [[one.named for one in task.assigned_generic] for task in store.view.tasks]
+    assert sorted(given) == [["a"], ["b"]]
+
+
+async def test_the_strategy_of_the_cluster_counts_from_the_moment_it_changes() -> None:
+    cluster = StoredCluster(id="c1")
+    cluster.spec.placement_strategy = PlacementStrategy.PLACEMENT_STRATEGY_BINPACK
+    store = store_with(cluster, a_node("n1"), a_node("n2"), *waiting(4, cpus=1))
+
+    def spread(tx) -> None:
+        changed = copy_of(tx.clusters.get("c1"))
+        changed.spec.placement_strategy = PlacementStrategy.PLACEMENT_STRATEGY_SPREAD
+        tx.update(changed)
+
+    async with scheduling(store):
+        await until(lambda: assigned(store) == ["n1"] * 4)
+        await store.update(spread)
+        await store.update(lambda tx: [tx.create(task) for task in waiting(4, "other", cpus=1)])
+        await until(lambda: len(assigned(store)) == 8)
+    others = [task.node_id for task in store.view.tasks if task.service_id == "other"]
+    assert sorted(others) == ["n1", "n1", "n2", "n2"]

@@ -1,0 +1,84 @@
+"""Options that say which nodes take the tasks of a service."""
+
+import pytest
+
+from swarm.api.v1 import objects_pb2 as o
+from swarm.api.v1.specs_pb2 import ClusterSpec
+from swarm.api.v1.types_pb2 import PlacementStrategy
+from swarm.cli.cluster_options import apply_options
+from swarm.cli.inspect_view import node, service_spec, task
+from swarm.errors import InvalidArgument
+from swarm.model.generic_resources import parse_owned
+from swarm.model.validate import validate_service
+from tests.unit.cli.test_service_spec import created, updated
+
+
+def test_generic_resources_are_added_replaced_and_removed_by_kind():
+    spec = created("--name", "web", "--generic-resource", "gpu=2", "--generic-resource", "ssd=1", "web:1")
+    validate_service(spec)
+    view = service_spec(spec)["TaskTemplate"]["Resources"]["Reservations"]
+    assert view["GenericResources"] == [
+        {"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}},
+        {"DiscreteResourceSpec": {"Kind": "ssd", "Value": 1}},
+    ]
+    new = updated(spec, "--generic-resource-add", "gpu=4", "--generic-resource-rm", "ssd")
+    assert [(one.kind, one.count) for one in new.task.resources.reservations.generic] == [("gpu", 4)]
+    with pytest.raises(InvalidArgument, match="--generic-resource-rm tpu"):
+        updated(spec, "--generic-resource-rm", "tpu")
+
+
+def test_affinities_are_added_replaced_and_removed():
+    spec = created(
+        "--name", "web", "--affinity", "service==db", "--affinity", "service!=web,weight=5", "web:1"
+    )
+    validate_service(spec)
+    assert service_spec(spec)["TaskTemplate"]["Placement"]["Affinities"] == [
+        {"Expression": "service==db"},
+        {"Expression": "service!=web", "Weight": 5},
+    ]
+    new = updated(spec, "--affinity-add", "service!=web", "--affinity-rm", "service==db")
+    assert [(one.expression, one.weight) for one in new.task.placement.affinities] == [("service!=web", 0)]
+    assert not updated(
+        spec, "--affinity-rm", "service!=web,weight=5", "--affinity-rm", "service==db"
+    ).task.placement.affinities
+    with pytest.raises(InvalidArgument, match="--affinity-rm service==x"):
+        updated(spec, "--affinity-rm", "service==x")
+
+
+def test_a_strategy_is_the_services_own_until_it_is_given_back():
+    spec = created("--name", "web", "--placement-strategy", "binpack", "web:1")
+    assert spec.task.placement.strategy == PlacementStrategy.PLACEMENT_STRATEGY_BINPACK
+    assert service_spec(spec)["TaskTemplate"]["Placement"]["Strategy"] == "binpack"
+    back = updated(spec, "--placement-strategy", "default")
+    assert not back.task.placement.strategy
+    assert "Strategy" not in service_spec(back)["TaskTemplate"]["Placement"]
+    plain = created("--name", "web", "web:1")
+    assert updated(plain, "--placement-strategy", "default") == plain
+
+
+def test_the_cluster_has_a_strategy_for_services_without():
+    spec = ClusterSpec()
+    apply_options(spec, {"placement_strategy": "least-reserved"})
+    assert spec.placement_strategy == PlacementStrategy.PLACEMENT_STRATEGY_LEAST_RESERVED
+    apply_options(spec, {"placement_strategy": None})
+    assert spec.placement_strategy == PlacementStrategy.PLACEMENT_STRATEGY_LEAST_RESERVED
+
+
+def test_a_strategy_that_does_not_exist_is_refused():
+    spec = created("--name", "web", "web:1")
+    spec.task.placement.strategy = 9
+    with pytest.raises(InvalidArgument, match="placement strategy"):
+        validate_service(spec)
+
+
+def test_inspect_shows_what_nodes_have_and_tasks_were_given():
+    one = o.Node()
+    one.description.resources.generic.extend(parse_owned(["gpu=UUID1", "ssd=3"]))
+    shown = [
+        {"NamedResourceSpec": {"Kind": "gpu", "Value": "UUID1"}},
+        {"DiscreteResourceSpec": {"Kind": "ssd", "Value": 3}},
+    ]
+    assert node(one)["Description"]["Resources"]["GenericResources"] == shown
+    given = o.Task(assigned_generic=one.description.resources.generic)
+    assert task(given)["AssignedGenericResources"] == shown
+    assert "AssignedGenericResources" not in task(o.Task())
