@@ -9,6 +9,7 @@ from swarm.cli.convergence import expected_tasks
 from swarm.cli.inspect_view import node as node_view
 from swarm.cli.inspect_view import service as service_view
 from swarm.cli.inspect_view import when
+from swarm.model.revisions import number_of
 from swarm.model.units import format_duration, format_size
 
 DURATIONS = {"Delay", "Window", "Monitor", "StopGracePeriod"}
@@ -63,6 +64,7 @@ def pretty_service(item: o.Service) -> str:
     head["Mode"] = "Global" if expected is None else "Replicated"
     if expected is not None:
         head["Replicas"] = str(expected)
+    head["Revision"] = str(number_of(item))
     if item.HasField("update_status"):
         head["Update state"] = names.word(names.UPDATE_STATE, item.update_status.state)
         head["Update message"] = item.update_status.message

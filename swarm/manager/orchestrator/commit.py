@@ -27,7 +27,7 @@ def commit_service_change(
     service = copy_of(current)
     if change.roll_back:
         reason = change.update_status.message
-        roll_back(service, change.update_status.completed_at, reason, keep_previous=False)
+        roll_back(service, change.update_status.started_at, reason, keep_previous=False)
     else:
         service.update_status.CopyFrom(change.update_status)
     transaction.update(service)

@@ -121,7 +121,7 @@ class Bench:
                 spec.task.force_update += 1
             if "constraint" in fields:
                 spec.task.placement.constraints[:] = [str(fields["constraint"])]
-            replace_spec(service, spec)
+            replace_spec(service, spec, timestamp(self.clock.now_ns()))
 
         self.change_service(change)
 
