@@ -125,6 +125,14 @@ class Bench:
 
         self.change_service(change)
 
+    def reconfigure(self, edit: Callable[[ServiceSpec], None]) -> None:
+        """Give the service a spec that `edit` has changed."""
+        spec = ServiceSpec()
+        spec.CopyFrom(self.service.spec)
+        edit(spec)
+        now = timestamp(self.clock.now_ns())
+        self.change_service(lambda service: replace_spec(service, spec, now))
+
     def roll_back(self) -> None:
         now = timestamp(self.clock.now_ns())
         self.change_service(lambda service: roll_back(service, now, "asked for", keep_previous=True))
