@@ -25,7 +25,7 @@ from tests.simulation.virtual_time import VirtualLoop, run_virtually
 SEEDS = (
     [int(os.environ["SWARM_SEED"])]
     if "SWARM_SEED" in os.environ
-    else range(12 + int(os.environ.get("SWARM_SEEDS", "0")))
+    else range(16 + int(os.environ.get("SWARM_SEEDS", "0")))
 )
 NODES = 4
 KILLS_MAX = 4
@@ -54,7 +54,7 @@ def spec_of(world: World) -> ServiceSpec:
     if rng.random() < 0.25:
         getattr(spec, "global").SetInParent()
     else:
-        spec.replicated.replicas = rng.randrange(1, 7)
+        spec.replicated.replicas = rng.randrange(2, 7)
     for config in (spec.update, spec.rollback):
         config.parallelism = rng.choice((0, 1, 2))
         config.delay_ns = rng.choice((0, 0, 1)) * SECOND
@@ -132,7 +132,7 @@ async def operate(world: World, story: Story) -> None:
             resumed += 1
             rolls_back = state == UpdateStatus.STATE_ROLLBACK_PAUSED
             act = resume if rolls_back or resumed <= PATIENCE else go_back
-        elif state == UpdateStatus.STATE_UPDATING and story.wanted == "v2" and world.random.random() < 0.1:
+        elif state == UpdateStatus.STATE_UPDATING and story.wanted == "v2" and world.random.random() < 0.05:
             act = pause
         else:
             continue
@@ -212,9 +212,9 @@ async def one_update(world: World) -> None:
     spec = spec_of(world)
     await world.insist(lambda tx: None if "s" in tx.services else tx.create(new_service("s", spec)))
     assert await world.until(lambda: all_run(world), 120)
-    crashes = rng.random() < 0.3
+    crashes = rng.random() < 0.2
     story = Story(
-        wanted=rng.choice(("v2", "v2", "bad")),
+        wanted=rng.choice(("v2", "v2", "v2", "bad")),
         crashes=crashes,
         kills={rng.randrange(1, KILL_WITHIN) for _ in range(rng.randrange(1, KILLS_MAX + 1))},
         steady=not crashes,
