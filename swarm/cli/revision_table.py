@@ -63,6 +63,8 @@ def status_of(one: ServiceRevision, *, is_present: bool) -> str:
 
 
 def _changed(before: ServiceRevision | None, one: ServiceRevision) -> str:
-    if before is None:
-        return "created" if one.revision == 1 else "-"  # the one before it is not kept
+    if one.revision == 1:
+        return "created"
+    if before is None or not before.HasField("spec") or not one.HasField("spec"):
+        return "-"  # not all of it was kept
     return ", ".join(changes(before.spec, one.spec)) or "-"

@@ -31,11 +31,16 @@ def all_of(service: Service) -> Sequence[ServiceRevision]:
 
 
 def remember(service: Service) -> None:
-    """Keep the present spec of `service`, a copy that the caller owns, among the earlier ones."""
-    service.revisions.append(present(service))
+    """Keep the present spec of `service`, a copy that the caller owns, among the earlier ones.
+
+    Of one that is larger than all of them may be, only that it was there: a transaction has its limit.
+    """
+    revision = present(service)
+    if revision.ByteSize() > REVISIONS_BYTES_LIMIT:
+        revision.ClearField("spec")
+    service.revisions.append(revision)
     sizes = [one.ByteSize() for one in service.revisions]
-    # The last one stays, however large: it is what somebody most likely wants back.
-    while len(sizes) > REVISIONS_LIMIT or (len(sizes) > 1 and sum(sizes) > REVISIONS_BYTES_LIMIT):
+    while len(sizes) > REVISIONS_LIMIT or sum(sizes) > REVISIONS_BYTES_LIMIT:
         del sizes[0], service.revisions[0]
 
 
@@ -45,9 +50,10 @@ def spec_of_revision(service: Service, wanted: int) -> ServiceSpec:
     Raises FailedPrecondition when it is the present one, NotFound when it is not kept.
     """
     name = service.spec.annotations.name
-    found = next((one for one in all_of(service) if one.revision == wanted), None)
+    known = [one for one in all_of(service) if one.HasField("spec")]
+    found = next((one for one in known if one.revision == wanted), None)
     if found is None:
-        kept = ", ".join(str(one.revision) for one in service.revisions) or "none"
+        kept = ", ".join(str(one.revision) for one in known[:-1]) or "none"
         raise NotFound(f"service {name} has no revision {wanted} to go back to; kept are: {kept}")
     if found.spec == present(service).spec:
         raise FailedPrecondition(f"service {name} already has the spec of revision {wanted}")

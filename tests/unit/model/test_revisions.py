@@ -61,15 +61,28 @@ def test_no_more_revisions_are_kept_than_the_limit_and_the_newest_of_them():
     assert images(service)[0] == (39 - REVISIONS_LIMIT, f"web:{39 - REVISIONS_LIMIT}")
 
 
-def test_large_specs_leave_room_for_fewer_revisions_but_always_for_one():
+def labelled(text: str):
+    return lambda spec: spec.task.container.labels.update({"k": text})
+
+
+def test_large_specs_leave_room_for_fewer_revisions():
     service = new_service("s", a_spec())
-    large = "x" * (REVISIONS_BYTES_LIMIT // 3)
     for number in range(2, 8):
-        change(service, lambda spec, n=number: spec.task.container.labels.update({"k": f"{large}{n}"}))
-    assert len(service.revisions) == 2
-    change(service, lambda spec: spec.task.container.labels.update({"k": 4 * large}))
+        change(service, labelled("x" * (REVISIONS_BYTES_LIMIT // 3) + str(number)))
+    assert [one.revision for one in service.revisions] == [5, 6]
+
+
+def test_of_a_spec_that_is_larger_than_the_limit_only_the_number_is_kept():
+    service = new_service("s", a_spec())
+    change(service, labelled("x" * (REVISIONS_BYTES_LIMIT + 1)))
+    large = service.spec.task.container.labels["k"]
     change(service, image("web:2"))
-    assert len(service.revisions) == 1
+    assert [(one.revision, one.HasField("spec")) for one in service.revisions] == [(1, True), (2, False)]
+    with pytest.raises(NotFound, match="no revision 2 to go back to; kept are: 1"):
+        roll_back(service, timestamp(NOW_NS), "asked", keep_previous=True, revision=2)
+    roll_back(service, timestamp(NOW_NS), "asked", keep_previous=True)
+    assert service.spec.task.container.labels["k"] == large, "the spec before is always there"
+    assert service.revisions[-1].rolled_back
 
 
 def test_revisions_hold_no_credentials_and_going_back_uses_the_present_ones():
