@@ -59,7 +59,10 @@ def progress_of(view: ServiceView, slot: Slot) -> SlotProgress:
     own = tuple(task for task in slot.tasks if task.spec_version == version)
     if own and not own[0].previous_task_id:
         own = ()  # they fill a slot that was empty: scaled up, not updated
-    reached = ((task, _reached_ns(task)) for task in own)
+    # Where the old task still waits for a good successor, one that failed before the update was resumed says
+    # nothing any more: the next one does.
+    trials = [task for task in own if not (old and _is_forgiven(view, task))]
+    reached = ((task, _reached_ns(task)) for task in trials)
     judged, reached_ns = next(((task, at_ns) for task, at_ns in reached if at_ns is not None), (None, None))
     # An update that was resumed tries again what failed before.
     tried = judged is not None and not new and ended_at_ns(judged) >= _forgiven_until_ns(view)
@@ -70,6 +73,10 @@ def _forgiven_until_ns(view: ServiceView) -> int:
     """Return since when failures count: since the update began, or was resumed after a pause."""
     status = view.service.update_status
     return max(nanoseconds(status.started_at), nanoseconds(status.resumed_at))
+
+
+def _is_forgiven(view: ServiceView, task: Task) -> bool:
+    return ended_by_itself(task) and ended_at_ns(task) < _forgiven_until_ns(view)
 
 
 def _reached_ns(task: Task) -> int | None:

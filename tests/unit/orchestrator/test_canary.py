@@ -226,3 +226,15 @@ def test_another_failure_action_for_a_paused_update_lets_it_go_on_by_that() -> N
     bench.run(7)
     assert state_of(bench) == "ROLLBACK_COMPLETED"
     assert bench.images() == ["v1"] * 4
+
+
+def test_a_start_first_update_that_was_resumed_and_fails_again_pauses_again() -> None:
+    bench = with_canaries(0, image="bad", failure_action=PAUSE, order=START_FIRST)
+    fail_new_tasks(bench, seconds=2)
+    for _ in range(3):
+        assert state_of(bench) == "PAUSED"
+        bench.clock.advance(1)
+        resume(bench)
+        fail_new_tasks(bench, seconds=12)
+        assert len(running(bench)) == 4
+    assert state_of(bench) == "PAUSED"
