@@ -231,7 +231,7 @@ def test_another_failure_action_for_a_paused_update_lets_it_go_on_by_that() -> N
 def test_a_start_first_update_that_was_resumed_and_fails_again_pauses_again() -> None:
     bench = with_canaries(0, image="bad", failure_action=PAUSE, order=START_FIRST)
     fail_new_tasks(bench, seconds=2)
-    for _ in range(3):
+    for _ in range(6):  # more often than there are slots
         assert state_of(bench) == "PAUSED"
         bench.clock.advance(1)
         resume(bench)
