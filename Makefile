@@ -24,7 +24,8 @@ install: ## install swarm on this machine, as a service (root)
 	@$(BOOTSTRAP) install
 
 test: check ## run every check and every test
-	@$(BIN)/python -m pytest
+	@code=0; $(BIN)/python -m pytest -n auto tests/unit tests/simulation || code=1; \
+	$(BIN)/python -m pytest tests/integration || code=1; exit $$code
 
 check: setup ## lint, formatting, types, import rules, generated code, size of files and functions
 	$(BIN)/python -m ruff check $(PATHS)
@@ -35,10 +36,10 @@ check: setup ## lint, formatting, types, import rules, generated code, size of f
 	$(BIN)/python -m pytest -q tests/unit/test_tidy.py
 
 unit: setup ## run the tests that need nothing but Python
-	@$(BIN)/python -m pytest tests/unit
+	@$(BIN)/python -m pytest -n auto tests/unit
 
 simulate: setup ## run the simulations
-	@$(BIN)/python -m pytest tests/simulation
+	@$(BIN)/python -m pytest -n auto tests/simulation
 
 fuzz: setup ## feed damaged messages and files to Raft for ten minutes
 	@SWARM_FUZZ_SECONDS=600 $(BIN)/python -m pytest --timeout=1200 tests/unit/raft/test_fuzz.py

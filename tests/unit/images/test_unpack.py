@@ -248,7 +248,7 @@ async def test_images_cannot_write_the_marks_of_overlayfs(tmp_path: Path) -> Non
         (gzip.compress(b"x" * 100_000)[:60], Limits(), "damaged gzip"),
         (b"\x28\xb5\x2f\xfd" + b"nonsense" * 100, Limits(), "damaged zstd"),
     ],
-    ids=lambda value: value if isinstance(value, str) else None,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_bombs_and_damaged_layers_are_refused(
     tmp_path: Path, layer: bytes, limits: Limits, reason: str

@@ -326,7 +326,8 @@ async def test_an_address_can_change(tmp_path: Path) -> None:
         await propose(managers, b"y")  # it dials in, and is answered where it says it is
         leader = await managers.settled()
         await leader.node.move_member(mover.node.raft_id, mover.addr, 5.0)
-        assert {member.addr for member in mover.node.members} == {m.addr for m in managers.running}
+        addresses = {m.addr for m in managers.running}
+        await eventually(lambda: {member.addr for member in mover.node.members} == addresses)
         await mover.stop()
         await mover.start()
         await propose(managers, b"z")

@@ -88,7 +88,9 @@ def test_a_certificate_of_the_root_gives_the_role_it_names(role: Role) -> None:
 
 
 @pytest.mark.parametrize(
-    ("secret", "role"), [(WORKER_SECRET, Role.JOIN_WORKER), (MANAGER_SECRET, Role.JOIN_MANAGER)]
+    ("secret", "role"),
+    [(WORKER_SECRET, Role.JOIN_WORKER), (MANAGER_SECRET, Role.JOIN_MANAGER)],
+    ids=["worker", "manager"],
 )
 def test_a_token_holder_is_a_joiner_of_the_tokens_kind(secret: str, role: Role) -> None:
     leaf = issue_join_certificate(join_ca(secret, ROOT.cert_pem))

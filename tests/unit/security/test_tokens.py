@@ -45,6 +45,7 @@ def test_a_parsed_token_does_not_show_its_secret() -> None:
         ("SWMTKN-1-" + "z" * 50 + "-" + SECRET, "too large"),
         ("SWMTKN-1-" + "0" * 50 + "-" + "z" * 25, "too large"),
     ],
+    ids=["none", "word", "version", "shorter", "longer", "capitals", "digest", "secret"],
 )
 def test_a_bad_token_gets_a_hint(text: str, hint: str) -> None:
     with pytest.raises(InvalidArgument, match=hint):
