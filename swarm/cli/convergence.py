@@ -25,6 +25,9 @@ class Verdict(Enum):
     WAITING = "waiting"
     CONVERGED = "converged"
     FAILED = "failed"
+    PAUSED = "paused"
+    ROLLED_BACK = "rolled back"
+    CANARY = "canaries run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +108,11 @@ def _judge(
     status = service.update_status
     if status.state in PAUSED:
         state = names.word(names.UPDATE_STATE, status.state).replace("_", " ")
-        return Verdict.FAILED, f"{state}: {status.message}"
+        return Verdict.PAUSED, f"{state}: {status.message}"
     if status.state == UpdateStatus.STATE_ROLLBACK_COMPLETED and not rollback_wanted:
-        return Verdict.FAILED, f"was rolled back: {status.message}"
+        return Verdict.ROLLED_BACK, f"was rolled back: {status.message}"
+    if status.state == UpdateStatus.STATE_CANARY and _all_run(live, wanted):
+        return Verdict.CANARY, status.message
     gone = [task for task in tasks if task.desired_state > TaskState.TASK_STATE_RUNNING]
     stopping = any(task.status.state < TaskState.TASK_STATE_COMPLETE and task.node_id for task in gone)
     if running >= wanted == len(live) and status.state not in UNDER_WAY and not (wanted == 0 and stopping):
@@ -116,6 +121,11 @@ def _judge(
     if ended:
         return Verdict.FAILED, ended
     return Verdict.WAITING, next((task.status.err for task in live if task.status.err), "")
+
+
+def _all_run(live: Sequence[Task], wanted: int) -> bool:
+    """Whether as many tasks run as are wanted, of whatever spec: canaries live beside others."""
+    return sum(task.status.state == TaskState.TASK_STATE_RUNNING for task in live) >= wanted
 
 
 def _given_up(service: Service, current: Sequence[Task], live: Sequence[Task]) -> str:

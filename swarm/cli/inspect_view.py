@@ -10,6 +10,7 @@ from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
 from swarm.cli import names, placement_view
 from swarm.model.job import shown_desired
+from swarm.model.revisions import number_of
 
 View = dict[str, Any]
 
@@ -71,7 +72,7 @@ def _description(item: t.NodeDescription) -> View:
 
 def service(item: o.Service) -> View:
     """Return a service as `service inspect` prints it."""
-    view = _meta(item) | {"Spec": service_spec(item.spec)}
+    view = _meta(item) | {"Revision": number_of(item), "Spec": service_spec(item.spec)}
     if item.HasField("previous_spec"):
         view["PreviousSpec"] = service_spec(item.previous_spec)
     view["Endpoint"] = {"Spec": endpoint(item.spec.endpoint), "Ports": endpoint(item.spec.endpoint)["Ports"]}
@@ -86,6 +87,10 @@ def service(item: o.Service) -> View:
         }
         if status.HasField("completed_at"):
             view["UpdateStatus"]["CompletedAt"] = when(status.completed_at)
+        if status.HasField("resumed_at"):
+            view["UpdateStatus"]["ResumedAt"] = when(status.resumed_at)
+        if item.spec.update.canary:
+            view["UpdateStatus"]["Promoted"] = status.promoted
     return view
 
 
@@ -216,6 +221,7 @@ def _update_config(config: t.UpdateConfig) -> View:
         Delay="delay_ns",
         Monitor="monitor_ns",
         MaxFailureRatio="max_failure_ratio",
+        Canary="canary",
     )
     if config.HasField("failure_action"):
         view["FailureAction"] = names.word(names.FAILURE_ACTION, config.failure_action)

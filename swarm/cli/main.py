@@ -75,7 +75,10 @@ def cli(ctx: click.Context, host: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run `swarmctl`; exit code 0: done, 1: refused or failed, 2: wrong usage, 130: interrupted."""
+    """Run `swarmctl`; exit code 0: done, 1: refused or failed, 2: wrong usage, 130: interrupted.
+
+    Commands that wait for the update of a service exit with 3 when it paused and 4 when it was rolled back.
+    """
     try:
         outcome: Any = cli.main(args=argv, prog_name="swarmctl", standalone_mode=False)
     except click.ClickException as problem:

@@ -42,6 +42,7 @@ UPDATE_STATE = {
     "rollback_started": t.UpdateStatus.STATE_ROLLBACK_STARTED,
     "rollback_paused": t.UpdateStatus.STATE_ROLLBACK_PAUSED,
     "rollback_completed": t.UpdateStatus.STATE_ROLLBACK_COMPLETED,
+    "canary": t.UpdateStatus.STATE_CANARY,
 }
 TASK_STATE = {name.removeprefix("TASK_STATE_").lower(): number for name, number in t.TaskState.items()}
 NODE_STATE = {name.removeprefix("NODE_STATE_").lower(): number for name, number in t.NodeState.items()}

@@ -11,6 +11,7 @@ from swarm.cli.inspect_view import service as service_view
 from swarm.cli.inspect_view import when
 from swarm.cli.job_view import moment, shown_mode
 from swarm.model.job import job_of
+from swarm.model.revisions import number_of
 from swarm.model.units import format_duration, format_size
 
 DURATIONS = {"Delay", "Window", "Monitor", "StopGracePeriod", "MaxDelay", "StartingDeadline"}
@@ -79,6 +80,7 @@ def pretty_service(item: o.Service) -> str:
         head["Replicas"] = str(expected)
     if job_of(item.spec) is not None:
         head |= _job_head(item)
+    head["Revision"] = str(number_of(item))
     if item.HasField("update_status"):
         head["Update state"] = names.word(names.UPDATE_STATE, item.update_status.state)
         head["Update message"] = item.update_status.message

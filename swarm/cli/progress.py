@@ -13,6 +13,15 @@ from swarm.errors import NotFound, TransientError
 from swarm.model.job import job_of
 
 POLL_S = 0.2
+EXIT_FAILED = 1  # also: not in time, or removed
+EXIT_PAUSED = 3
+EXIT_ROLLED_BACK = 4
+EXIT_DETACHED = 130  # Ctrl-C: what came of it is not known
+_EXITS = {
+    Verdict.FAILED: EXIT_FAILED,
+    Verdict.PAUSED: EXIT_PAUSED,
+    Verdict.ROLLED_BACK: EXIT_ROLLED_BACK,
+}
 LINES_MAX = 20  # one line a task up to so many, one line for all beyond
 
 
@@ -66,13 +75,14 @@ def wait(
             time.sleep(POLL_S)
     except KeyboardInterrupt:
         click.echo(
-            f"\nThe service goes on in the background; `swarmctl service ps {service_id}` shows it.",
+            "\nDetached: the service goes on in the background; "
+            f"`swarmctl service ps {service_id}` shows it.",
             err=True,
         )
-        return 130
+        return EXIT_DETACHED
     except NotFound:
         click.echo(f"Error: service {service_id} was removed", err=True)
-        return 1
+        return EXIT_FAILED
     return code
 
 
@@ -101,9 +111,14 @@ class _Waiting:
         picture = look(service, tasks, nodes, rollback_wanted=self._rollback)
         self._display.draw(picture)
         name = service.spec.annotations.name
-        if picture.verdict is Verdict.FAILED:
-            click.echo(f"Error: service {name} {picture.reason}", err=True)
-            return 1
+        if picture.verdict in _EXITS:
+            click.echo(
+                f"Error: service {name} {picture.reason}{_next_step(picture.verdict, name)}", err=True
+            )
+            return _EXITS[picture.verdict]
+        if picture.verdict is Verdict.CANARY:
+            click.echo(f"service {name}: {picture.reason}", err=True)
+            return 0
         if picture.verdict is Verdict.WAITING:
             self._stable_since = None
             why = f"{picture.running} of {picture.wanted} {picture.done}" + (
@@ -124,4 +139,15 @@ class _Waiting:
             f"It goes on in the background; `swarmctl service ps {name}` shows it.",
             err=True,
         )
-        return 1
+        return EXIT_FAILED
+
+
+def _next_step(verdict: Verdict, name: str) -> str:
+    if verdict is Verdict.PAUSED:
+        return (
+            f". `swarmctl service ps {name}` shows its tasks; then `service resume {name}`, "
+            f"`service rollback {name}` or another update"
+        )
+    return (
+        f". `swarmctl service history {name}` shows what was tried" if verdict is Verdict.ROLLED_BACK else ""
+    )

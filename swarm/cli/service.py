@@ -10,8 +10,11 @@ from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.cli import names, objects, parse
 from swarm.cli.connect import Connection, connect
+from swarm.cli.flags import FlagGroup
 from swarm.cli.job_options import MODES, change_mode, job_options, set_mode, set_replicas
 from swarm.cli.job_view import moment, replicas_text, shown_mode
+from swarm.cli.rollout import COMMANDS, EXIT_CODES, change_service, is_rolled_back, roll_back
+from swarm.cli.rollout import settle as _settle
 from swarm.cli.service_lists import ADDS, LISTS, REMOVES, add_lists, many, remove_lists
 from swarm.cli.service_options import apply_single, spec_options, words
 from swarm.cli.tasks import list_tasks, ps_options
@@ -29,7 +32,7 @@ CRON_COLUMNS = (("LAST RUN", "LastRun"), ("NEXT RUN", "NextRun"))  # when there 
 FILTERS = ("id", "name", "label", "mode")
 
 
-@click.group()
+@click.group(cls=FlagGroup)
 def service() -> None:
     """Services of the cluster."""
 
@@ -92,29 +95,20 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
         spec.task.container.registry_auth.CopyFrom(credentials(spec.task.container.image))
 
 
-def _settle(conn: Connection, service_id: str, given: dict[str, Any], *, rollback: bool = False) -> int:
-    """Wait for convergence unless asked not to; return the exit code."""
-    if given["detach"]:
-        return 0
-    from swarm.cli.progress import wait
-    from swarm.model.units import parse_duration
-
-    timeout_s = parse_duration(given["timeout"]) / 1e9 if given.get("timeout") else None
-    return wait(conn, service_id, quiet=given["quiet"], timeout_s=timeout_s, rollback=rollback)
-
-
 @service.command(
     epilog="\b\nExamples:\n"
     "  swarmctl service update --image web:2 --update-order start-first web\n"
     "  swarmctl service update --env-add DEBUG=1 --env-rm OLD web\n"
-    "  swarmctl service update --force web      # replace every task"
+    "  swarmctl service update --force web      # replace every task\n"
+    "  swarmctl service update --update-canary 1 --image web:3 web   # then promote or rollback\n\n"
+    + EXIT_CODES
 )
 @click.argument("ref", metavar="SERVICE")
 @click.option("--image", help="New image.")
 @click.option("--args", help="New arguments in place of the image's command.")
 @click.option("--replicas", type=int, help="New number of tasks, or of completions of a job.")
 @click.option("--force", is_flag=True, help="Replace every task although nothing changed; run a job again.")
-@click.option("--rollback", is_flag=True, help="Go back to the previous spec.")
+@click.option("--rollback", is_flag=True, help="Go back to the previous spec; other options do not count.")
 @job_options
 @many(*ADDS, *REMOVES)
 @spec_options
@@ -123,15 +117,21 @@ def update(ctx: click.Context, /, ref: str, **given: Any) -> None:
     """Change a service; running tasks are replaced as its update policy says."""
     with connect(ctx.obj) as conn:
         if given["rollback"]:
-            ctx.exit(_roll_back(conn, ref, given))
-        found = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
-        request = c.UpdateServiceRequest(id=found.id, version=found.meta.version.index)
-        request.skip_image_resolution = given["no_resolve_image"] or given["image"] is None
-        request.spec.CopyFrom(found.spec)
-        _change(request.spec, given)
-        _warn(conn.control.UpdateService(request).warnings)
+            ctx.exit(roll_back(conn, ref, given))
+        changed = change_service(conn, ref, lambda found: _send_update(conn, found, given))
         click.echo(ref)
-        ctx.exit(_settle(conn, found.id, given))
+        ctx.exit(_settle(conn, changed.id, given, rollback=is_rolled_back(changed)))
+
+
+def _send_update(conn: Connection, found: o.Service, given: dict[str, Any]) -> o.Service:
+    request = c.UpdateServiceRequest(id=found.id, version=found.meta.version.index)
+    request.skip_image_resolution = given["no_resolve_image"] or given["image"] is None
+    request.spec.CopyFrom(found.spec)
+    _change(request.spec, given)
+    answer = conn.control.UpdateService(request)
+    _warn(answer.warnings)
+    changed: o.Service = answer.service
+    return changed
 
 
 def _change(spec: ServiceSpec, given: dict[str, Any]) -> None:
@@ -150,26 +150,6 @@ def _change(spec: ServiceSpec, given: dict[str, Any]) -> None:
     _registry_auth(spec, given)
 
 
-def _roll_back(conn: Connection, ref: str, given: dict[str, Any]) -> int:
-    found = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
-    request = c.UpdateServiceRequest(id=found.id, version=found.meta.version.index, rollback=True)
-    conn.control.UpdateService(request)
-    click.echo(ref)
-    return _settle(conn, found.id, given, rollback=True)
-
-
-@service.command()
-@click.argument("ref", metavar="SERVICE")
-@click.option("-d", "--detach", is_flag=True, help="Return at once instead of waiting for convergence.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-@click.option("--timeout", help="Exit 1 if the service has not converged by then, e.g. 2m.")
-@click.pass_context
-def rollback(ctx: click.Context, /, ref: str, **given: Any) -> None:
-    """Go back to the spec before the last update."""
-    with connect(ctx.obj) as conn:
-        ctx.exit(_roll_back(conn, ref, given))
-
-
 @service.command(epilog="\b\nExample:\n  swarmctl service scale web=50 worker=5")
 @click.argument("pairs", metavar="SERVICE=REPLICAS...", nargs=-1, required=True)
 @click.option("-d", "--detach", is_flag=True, help="Return at once instead of waiting for convergence.")
@@ -180,21 +160,25 @@ def scale(ctx: click.Context, /, pairs: tuple[str, ...], **given: Any) -> None:
     """Change the number of replicas of services."""
     wanted = {pair: _scale_pair(pair) for pair in pairs}
     with connect(ctx.obj) as conn:
-        ids: list[str] = []
+        scaled: list[o.Service] = []
 
         def act(pair: str) -> str:
             ref, replicas = wanted[pair]
-            found = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
-            request = c.UpdateServiceRequest(id=found.id, version=found.meta.version.index)
-            request.skip_image_resolution = True
-            request.spec.CopyFrom(found.spec)
-            set_replicas(request.spec, replicas)
-            conn.control.UpdateService(request)
-            ids.append(found.id)
+            scaled.append(change_service(conn, ref, lambda found: _send_scale(conn, found, ref, replicas)))
             return f"{ref} scaled to {replicas}"
 
         code = objects.each(pairs, act)
-        ctx.exit(max([code, *(_settle(conn, service_id, given) for service_id in ids)]))
+        codes = [_settle(conn, one.id, given, rollback=is_rolled_back(one)) for one in scaled]
+        ctx.exit(max([code, *codes]))
+
+
+def _send_scale(conn: Connection, found: o.Service, ref: str, replicas: int) -> o.Service:
+    request = c.UpdateServiceRequest(id=found.id, version=found.meta.version.index)
+    request.skip_image_resolution = True
+    request.spec.CopyFrom(found.spec)
+    set_replicas(request.spec, replicas)
+    changed: o.Service = conn.control.UpdateService(request).service
+    return changed
 
 
 def _scale_pair(pair: str) -> tuple[str, int]:
@@ -323,3 +307,7 @@ def logs(ctx: click.Context, /, ref: str, **given: Any) -> None:
 
     with connect(ctx.obj) as conn:
         ctx.exit(show_logs(conn, ref, given, sys.stdout.buffer, sys.stderr.buffer))
+
+
+for _command in COMMANDS:
+    service.add_command(_command)

@@ -57,15 +57,34 @@ def _update_options(kind: str) -> tuple[Callable[[Any], Any], ...]:
         click.option(f"--{kind}-parallelism", type=click.IntRange(min=0), help="Tasks at a time (0: all)."),
         click.option(f"--{kind}-delay", help="Pause between tasks, e.g. 10s."),
         click.option(f"--{kind}-monitor", help="How long a new task is watched for failure, e.g. 5s."),
-        click.option(f"--{kind}-max-failure-ratio", type=click.FloatRange(0, 1)),
-        click.option(f"--{kind}-failure-action", type=click.Choice(list(names.FAILURE_ACTION))),
-        click.option(f"--{kind}-order", type=click.Choice(list(names.ORDER))),
+        click.option(
+            f"--{kind}-max-failure-ratio",
+            type=click.FloatRange(0, 1),
+            help="Failed tasks to bear with, 0 to 1.",
+        ),
+        click.option(
+            f"--{kind}-failure-action",
+            type=click.Choice([word for word in names.FAILURE_ACTION if kind == "update" or word != kind]),
+            help="What to do when more fail (default pause).",
+        ),
+        click.option(
+            f"--{kind}-order",
+            type=click.Choice(list(names.ORDER)),
+            help="Which of the two tasks of a slot comes first (default stop-first).",
+        ),
     )
+
+
+CANARY = click.option(
+    "--update-canary",
+    type=click.IntRange(min=0),
+    help="Update so many tasks, then wait for `service promote` or `service rollback` (0: do not wait).",
+)
 
 
 def spec_options(command: Any) -> Any:
     """Add the options that both commands share."""
-    for option in reversed((*SINGLE, *_update_options("update"), *_update_options("rollback"))):
+    for option in reversed((*SINGLE, *_update_options("update"), CANARY, *_update_options("rollback"))):
         command = option(command)
     return command
 
@@ -144,6 +163,7 @@ def _apply_update_config(spec: ServiceSpec, kind: str, given: Given) -> None:
         ("max_failure_ratio", "max_failure_ratio", float),
         ("failure_action", "failure_action", names.FAILURE_ACTION.__getitem__),
         ("order", "order", names.ORDER.__getitem__),
+        ("canary", "canary", int),
     )
     for option, field, read in readers:
         if given.get(f"{kind}_{option}") is not None:

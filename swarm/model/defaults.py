@@ -40,6 +40,7 @@ class Update:
     monitor_ns: int = UPDATE_MONITOR_NS
     max_failure_ratio: float = 0.0
     order: "UpdateConfig.Order" = UpdateConfig.ORDER_STOP_FIRST
+    canary: int = 0  # slots to begin with, until somebody promotes the update; 0: all
 
 
 def is_global(spec: ServiceSpec) -> bool:
@@ -92,6 +93,7 @@ def _update(config: UpdateConfig) -> Update:
         monitor_ns=config.monitor_ns if config.HasField("monitor_ns") else default.monitor_ns,
         max_failure_ratio=config.max_failure_ratio,
         order=config.order,
+        canary=config.canary,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a new spec, or going back to the previous one, does to a service."""
+"""What a new spec, or going back to an earlier one, does to a service."""
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -6,49 +6,103 @@ from swarm.api.v1.objects_pb2 import Service
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.errors import FailedPrecondition
+from swarm.model import rollout
 from swarm.model.job import job_of
+from swarm.model.revisions import number_of, remember, spec_of_revision
 
 
 def new_service(service_id: str, spec: ServiceSpec) -> Service:
     """Return a service as it is created.
 
-    `spec_version` counts the specs of a service, 1 and up: tasks say by it which one they were made of.
-    It is not a version of the store, which is known only once the change is committed.
+    `spec_version` counts what its tasks are made of, 1 and up: they say by it of which they are. `revision`
+    counts every spec. Neither is a version of the store, known only once the change is committed.
     """
-    return Service(id=service_id, spec=spec, spec_version=1)
+    return Service(id=service_id, spec=spec, spec_version=1, revision=1)
 
 
-def replace_spec(service: Service, spec: ServiceSpec) -> None:
+def replace_spec(service: Service, spec: ServiceSpec, now: Timestamp) -> None:
     """Give `service`, a copy that the caller owns, a new spec; the one before can be gone back to.
 
-    Whatever an update of the old spec came to says nothing about the new one, so it is cleared.
+    A spec that asks for other tasks begins an update, whatever became of the last one. Any other leaves an
+    update under way as it is, and changes what that one may go back to in the same way: whoever scales a
+    service in the middle of its update means the service, not one of the two specs.
     """
-    service.previous_spec.CopyFrom(service.spec)
-    service.previous_spec_version = service.spec_version
+    remember(service)
+    before = ServiceSpec()
+    before.CopyFrom(service.spec)
     service.spec.CopyFrom(spec)
-    service.spec_version += 1
-    service.ClearField("update_status")
+    service.revision = number_of(service) + 1
+    service.revised_at.CopyFrom(now)
+    if job_of(spec) is not None or _asks_for_other_tasks(before, spec):  # a changed job runs again
+        service.previous_spec.CopyFrom(before)
+        service.previous_spec_version = service.spec_version
+        service.spec_version += 1
+        service.ClearField("update_status")
+        if spec.WhichOneof("mode") in {None, "replicated", "global"}:
+            service.update_status.CopyFrom(rollout.begun(now))
+    elif rollout.is_unfinished(service.update_status):
+        _carry_over(service)
+        if (before.update, before.rollback) != (spec.update, spec.rollback):
+            rollout.reconsider(service, now)
+    else:
+        service.previous_spec.CopyFrom(before)
+        service.previous_spec_version = service.spec_version
+        service.ClearField("update_status")
 
 
-def roll_back(service: Service, now: Timestamp, reason: str, *, keep_previous: bool) -> None:
-    """Make the previous spec of `service`, a copy that the caller owns, the current one.
+def roll_back(
+    service: Service, now: Timestamp, reason: str, *, keep_previous: bool, revision: int = 0
+) -> None:
+    """Make the previous spec of `service`, a copy that the caller owns, or that of `revision` its spec.
 
     With `keep_previous` (asked for by a person) the two are swapped, so that doing it twice changes
     nothing; without (an update failed) there is nothing to go back to afterwards. Raises
-    FailedPrecondition when there is no previous spec.
+    FailedPrecondition when there is no previous spec, and NotFound for a revision that is not kept.
     """
-    if not service.HasField("previous_spec"):
+    spec, before = ServiceSpec(), ServiceSpec()
+    before.CopyFrom(service.spec)
+    version = service.spec_version
+    if revision:
+        spec.CopyFrom(spec_of_revision(service, revision))
+    elif service.HasField("previous_spec"):
+        spec.CopyFrom(service.previous_spec)
+    else:
+        name = service.spec.annotations.name
         raise FailedPrecondition(
-            f"service {service.spec.annotations.name} has no previous spec to go back to"
+            f"service {name} has no previous spec to go back to; "
+            f"`service history {name}` shows which revisions are kept"
         )
-    spec = ServiceSpec()
-    spec.CopyFrom(service.previous_spec)
-    replace_spec(service, spec)
+    replace_spec(service, spec, now)
+    service.revisions[-1].rolled_back = True
+    service.revisions[-1].update_status.message = reason
+    service.previous_spec.CopyFrom(before)
+    service.previous_spec_version = version
     if not keep_previous:
         service.ClearField("previous_spec")
         service.previous_spec_version = 0
     if job_of(spec) is not None:
         return  # a job runs again; nothing is replaced slot by slot
-    service.update_status.state = UpdateStatus.STATE_ROLLBACK_STARTED
-    service.update_status.started_at.CopyFrom(now)
-    service.update_status.message = reason
+    service.update_status.CopyFrom(
+        UpdateStatus(state=UpdateStatus.STATE_ROLLBACK_STARTED, started_at=now, message=reason)
+    )
+
+
+def _asks_for_other_tasks(before: ServiceSpec, after: ServiceSpec) -> bool:
+    return (
+        before.task != after.task
+        or before.endpoint != after.endpoint
+        or before.HasField("endpoint") != after.HasField("endpoint")
+    )
+
+
+def _carry_over(service: Service) -> None:
+    """Change the previous spec of a service as its present one was changed, but for its tasks."""
+    if not service.HasField("previous_spec"):
+        return
+    spec = ServiceSpec()
+    spec.CopyFrom(service.spec)
+    spec.task.CopyFrom(service.previous_spec.task)
+    spec.ClearField("endpoint")
+    if service.previous_spec.HasField("endpoint"):
+        spec.endpoint.CopyFrom(service.previous_spec.endpoint)
+    service.previous_spec.CopyFrom(spec)

@@ -179,6 +179,8 @@ def _update_problems(what: str, config: UpdateConfig) -> Iterator[str]:
         yield f"{config.failure_action} is not a failure action (pause, continue, rollback)"
     elif what == "rollback" and config.failure_action == UpdateConfig.FAILURE_ACTION_ROLLBACK:
         yield "the failure action of a rollback cannot be rollback again; it is pause or continue"
+    if what == "rollback" and config.canary:
+        yield "a rollback has no canaries: --update-canary is for updates only"
     if config.order not in UpdateConfig.Order.values():
         yield f"{config.order} is not an {what} order (stop-first, start-first)"
 

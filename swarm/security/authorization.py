@@ -48,6 +48,8 @@ ALLOWED: Mapping[str, frozenset[Role]] = {
     **_rpcs("Control", _READERS, "GetCA"),
     **_rpcs("Control", _OPERATORS, "UpdateCluster", "GetUnlockKey", "UpdateNode", "RemoveNode"),
     **_rpcs("Control", _OPERATORS, "CreateService", "UpdateService", "RemoveService"),
+    **_rpcs("Control", _OPERATORS, "SteerUpdate"),
+    **_rpcs("Control", _READERS, "ListRevisions"),
     **_rpcs("Control", _OPERATORS, "LoadImage", "RemoveImage"),
     **_rpcs("Local", _LOCAL, "Init", "Join", "Leave", "Unlock", "Info"),
     **_rpcs("NodeCA", _CERTIFIABLE, "IssueCertificate"),

@@ -9,6 +9,7 @@ import os
 from collections import Counter
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.specs_pb2 import ServiceSpec
@@ -189,33 +190,37 @@ async def user(world: World) -> None:
                 lambda tx, i=service_id: tx.remove(tx.services.get(i)) if i in tx.services else None
             )
         elif action < 0.55:
-            await change_service(world, service_id, lambda s: rescale(s, rng.randrange(0, 9)))
+            await change_service(world, service_id, lambda s: rescale(s, rng.randrange(0, 9), now_of(world)))
         elif action < 0.85:
             await change_service(
-                world, service_id, lambda s: reimage(s, rng.choice(("v1", "v2", "v3", "bad")))
+                world, service_id, lambda s: reimage(s, rng.choice(("v1", "v2", "v3", "bad")), now_of(world))
             )
         else:
             await change_service(world, service_id, lambda s: go_back(world, s))
 
 
-def rescale(service: Service, replicas: int) -> None:
+def now_of(world: World) -> Timestamp:
+    return timestamp(world.clock.now_ns())
+
+
+def rescale(service: Service, replicas: int, now: Timestamp) -> None:
     spec = ServiceSpec()
     spec.CopyFrom(service.spec)
     if not defaults.is_global(spec):
         spec.replicated.replicas = replicas
-        replace_spec(service, spec)
+        replace_spec(service, spec, now)
 
 
-def reimage(service: Service, image: str) -> None:
+def reimage(service: Service, image: str, now: Timestamp) -> None:
     spec = ServiceSpec()
     spec.CopyFrom(service.spec)
     spec.task.container.image = image
-    replace_spec(service, spec)
+    replace_spec(service, spec, now)
 
 
 def go_back(world: World, service: Service) -> None:
     if service.HasField("previous_spec"):
-        roll_back(service, timestamp(world.clock.now_ns()), "asked for", keep_previous=True)
+        roll_back(service, now_of(world), "asked for", keep_previous=True)
 
 
 async def nature(world: World) -> None:
@@ -257,7 +262,7 @@ async def calm_down(world: World) -> None:
             world.cut_off(node_id)
         await world.change_node(node_id, make_roomy)
     for service in tuple(world.view.services):
-        await change_service(world, service.id, lambda s: reimage(s, "good"))
+        await change_service(world, service.id, lambda s: reimage(s, "good", now_of(world)))
 
 
 def make_roomy(node: Node) -> None:

@@ -298,6 +298,50 @@ class UpdateServiceResponse(_message.Message):
     warnings: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, service: _Optional[_Union[_objects_pb2.Service, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class SteerUpdateRequest(_message.Message):
+    __slots__ = ("ref", "action", "version", "revision")
+    class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ACTION_UNSPECIFIED: _ClassVar[SteerUpdateRequest.Action]
+        ACTION_PAUSE: _ClassVar[SteerUpdateRequest.Action]
+        ACTION_RESUME: _ClassVar[SteerUpdateRequest.Action]
+        ACTION_PROMOTE: _ClassVar[SteerUpdateRequest.Action]
+        ACTION_ROLLBACK: _ClassVar[SteerUpdateRequest.Action]
+    ACTION_UNSPECIFIED: SteerUpdateRequest.Action
+    ACTION_PAUSE: SteerUpdateRequest.Action
+    ACTION_RESUME: SteerUpdateRequest.Action
+    ACTION_PROMOTE: SteerUpdateRequest.Action
+    ACTION_ROLLBACK: SteerUpdateRequest.Action
+    REF_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    action: SteerUpdateRequest.Action
+    version: int
+    revision: int
+    def __init__(self, ref: _Optional[str] = ..., action: _Optional[_Union[SteerUpdateRequest.Action, str]] = ..., version: _Optional[int] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class SteerUpdateResponse(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: _objects_pb2.Service
+    def __init__(self, service: _Optional[_Union[_objects_pb2.Service, _Mapping]] = ...) -> None: ...
+
+class ListRevisionsRequest(_message.Message):
+    __slots__ = ("ref",)
+    REF_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    def __init__(self, ref: _Optional[str] = ...) -> None: ...
+
+class ListRevisionsResponse(_message.Message):
+    __slots__ = ("service_id", "revisions")
+    SERVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    REVISIONS_FIELD_NUMBER: _ClassVar[int]
+    service_id: str
+    revisions: _containers.RepeatedCompositeFieldContainer[_objects_pb2.ServiceRevision]
+    def __init__(self, service_id: _Optional[str] = ..., revisions: _Optional[_Iterable[_Union[_objects_pb2.ServiceRevision, _Mapping]]] = ...) -> None: ...
+
 class RemoveServiceRequest(_message.Message):
     __slots__ = ("ref",)
     REF_FIELD_NUMBER: _ClassVar[int]

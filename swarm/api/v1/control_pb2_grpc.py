@@ -109,6 +109,16 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.UpdateServiceRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.FromString,
                 _registered_method=True)
+        self.SteerUpdate = channel.unary_unary(
+                '/swarm.api.v1.Control/SteerUpdate',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.SteerUpdateRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.SteerUpdateResponse.FromString,
+                _registered_method=True)
+        self.ListRevisions = channel.unary_unary(
+                '/swarm.api.v1.Control/ListRevisions',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListRevisionsRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListRevisionsResponse.FromString,
+                _registered_method=True)
         self.RemoveService = channel.unary_unary(
                 '/swarm.api.v1.Control/RemoveService',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveServiceRequest.SerializeToString,
@@ -249,6 +259,18 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SteerUpdate(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRevisions(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RemoveService(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -380,6 +402,16 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.UpdateService,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.UpdateServiceRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.SerializeToString,
+            ),
+            'SteerUpdate': grpc.unary_unary_rpc_method_handler(
+                    servicer.SteerUpdate,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.SteerUpdateRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.SteerUpdateResponse.SerializeToString,
+            ),
+            'ListRevisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRevisions,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListRevisionsRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListRevisionsResponse.SerializeToString,
             ),
             'RemoveService': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveService,
@@ -832,6 +864,60 @@ class Control:
             '/swarm.api.v1.Control/UpdateService',
             swarm_dot_api_dot_v1_dot_control__pb2.UpdateServiceRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SteerUpdate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/SteerUpdate',
+            swarm_dot_api_dot_v1_dot_control__pb2.SteerUpdateRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.SteerUpdateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRevisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/ListRevisions',
+            swarm_dot_api_dot_v1_dot_control__pb2.ListRevisionsRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.ListRevisionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,8 @@ class ControlStub:
     GetService: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetServiceRequest, _control_pb2.GetServiceResponse]
     ListServices: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListServicesRequest, _control_pb2.ListServicesResponse]
     UpdateService: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateServiceRequest, _control_pb2.UpdateServiceResponse]
+    SteerUpdate: _grpc.UnaryUnaryMultiCallable[_control_pb2.SteerUpdateRequest, _control_pb2.SteerUpdateResponse]
+    ListRevisions: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]
     RemoveService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]
     GetTask: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetTaskRequest, _control_pb2.GetTaskResponse]
     ListTasks: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]
@@ -74,6 +76,8 @@ class ControlAsyncStub(ControlStub):
     GetService: _aio.UnaryUnaryMultiCallable[_control_pb2.GetServiceRequest, _control_pb2.GetServiceResponse]  # type: ignore[assignment]
     ListServices: _aio.UnaryUnaryMultiCallable[_control_pb2.ListServicesRequest, _control_pb2.ListServicesResponse]  # type: ignore[assignment]
     UpdateService: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateServiceRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
+    SteerUpdate: _aio.UnaryUnaryMultiCallable[_control_pb2.SteerUpdateRequest, _control_pb2.SteerUpdateResponse]  # type: ignore[assignment]
+    ListRevisions: _aio.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]  # type: ignore[assignment]
     RemoveService: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]  # type: ignore[assignment]
     GetTask: _aio.UnaryUnaryMultiCallable[_control_pb2.GetTaskRequest, _control_pb2.GetTaskResponse]  # type: ignore[assignment]
     ListTasks: _aio.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]  # type: ignore[assignment]
@@ -189,6 +193,20 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.UpdateServiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.UpdateServiceResponse, _abc.Awaitable[_control_pb2.UpdateServiceResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SteerUpdate(
+        self,
+        request: _control_pb2.SteerUpdateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.SteerUpdateResponse, _abc.Awaitable[_control_pb2.SteerUpdateResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListRevisions(
+        self,
+        request: _control_pb2.ListRevisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListRevisionsResponse, _abc.Awaitable[_control_pb2.ListRevisionsResponse]]: ...
 
     @_abc_1.abstractmethod
     def RemoveService(

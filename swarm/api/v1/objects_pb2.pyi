@@ -32,7 +32,7 @@ class Node(_message.Message):
     def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.NodeSpec, _Mapping]] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.NodeStatus, _Mapping]] = ..., role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., manager_status: _Optional[_Union[_types_pb2.ManagerStatus, _Mapping]] = ..., certificate_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Service(_message.Message):
-    __slots__ = ("id", "meta", "spec", "spec_version", "previous_spec", "previous_spec_version", "update_status", "job_status")
+    __slots__ = ("id", "meta", "spec", "spec_version", "previous_spec", "previous_spec_version", "update_status", "revision", "revisions", "revised_at", "job_status")
     ID_FIELD_NUMBER: _ClassVar[int]
     META_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,9 @@ class Service(_message.Message):
     PREVIOUS_SPEC_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_SPEC_VERSION_FIELD_NUMBER: _ClassVar[int]
     UPDATE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    REVISIONS_FIELD_NUMBER: _ClassVar[int]
+    REVISED_AT_FIELD_NUMBER: _ClassVar[int]
     JOB_STATUS_FIELD_NUMBER: _ClassVar[int]
     id: str
     meta: _types_pb2.Meta
@@ -48,8 +51,11 @@ class Service(_message.Message):
     previous_spec: _specs_pb2.ServiceSpec
     previous_spec_version: int
     update_status: _types_pb2.UpdateStatus
+    revision: int
+    revisions: _containers.RepeatedCompositeFieldContainer[ServiceRevision]
+    revised_at: _timestamp_pb2.Timestamp
     job_status: JobStatus
-    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., previous_spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., previous_spec_version: _Optional[int] = ..., update_status: _Optional[_Union[_types_pb2.UpdateStatus, _Mapping]] = ..., job_status: _Optional[_Union[JobStatus, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., previous_spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., previous_spec_version: _Optional[int] = ..., update_status: _Optional[_Union[_types_pb2.UpdateStatus, _Mapping]] = ..., revision: _Optional[int] = ..., revisions: _Optional[_Iterable[_Union[ServiceRevision, _Mapping]]] = ..., revised_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job_status: _Optional[_Union[JobStatus, _Mapping]] = ...) -> None: ...
 
 class JobStatus(_message.Message):
     __slots__ = ("iteration", "spec_version", "last_execution", "force_update", "next_run", "last_run", "last_skipped", "skip_reason", "skipped")
@@ -72,6 +78,20 @@ class JobStatus(_message.Message):
     skip_reason: str
     skipped: int
     def __init__(self, iteration: _Optional[int] = ..., spec_version: _Optional[int] = ..., last_execution: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., force_update: _Optional[int] = ..., next_run: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_run: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_skipped: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., skip_reason: _Optional[str] = ..., skipped: _Optional[int] = ...) -> None: ...
+
+class ServiceRevision(_message.Message):
+    __slots__ = ("revision", "spec", "created_at", "update_status", "rolled_back")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    ROLLED_BACK_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    spec: _specs_pb2.ServiceSpec
+    created_at: _timestamp_pb2.Timestamp
+    update_status: _types_pb2.UpdateStatus
+    rolled_back: bool
+    def __init__(self, revision: _Optional[int] = ..., spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_status: _Optional[_Union[_types_pb2.UpdateStatus, _Mapping]] = ..., rolled_back: _Optional[bool] = ...) -> None: ...
 
 class Task(_message.Message):
     __slots__ = ("id", "meta", "spec", "spec_version", "service_id", "slot", "node_id", "service_annotations", "status", "desired_state", "endpoint", "previous_task_id", "start_not_before", "history", "job_iteration", "run_for", "crashes", "assigned_generic")

@@ -179,7 +179,7 @@ class RestartPolicy(_message.Message):
     def __init__(self, condition: _Optional[_Union[RestartPolicy.Condition, str]] = ..., delay_ns: _Optional[int] = ..., max_attempts: _Optional[int] = ..., window_ns: _Optional[int] = ..., max_delay_ns: _Optional[int] = ...) -> None: ...
 
 class UpdateConfig(_message.Message):
-    __slots__ = ("parallelism", "delay_ns", "failure_action", "monitor_ns", "max_failure_ratio", "order")
+    __slots__ = ("parallelism", "delay_ns", "failure_action", "monitor_ns", "max_failure_ratio", "order", "canary")
     class FailureAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         FAILURE_ACTION_PAUSE: _ClassVar[UpdateConfig.FailureAction]
@@ -200,13 +200,15 @@ class UpdateConfig(_message.Message):
     MONITOR_NS_FIELD_NUMBER: _ClassVar[int]
     MAX_FAILURE_RATIO_FIELD_NUMBER: _ClassVar[int]
     ORDER_FIELD_NUMBER: _ClassVar[int]
+    CANARY_FIELD_NUMBER: _ClassVar[int]
     parallelism: int
     delay_ns: int
     failure_action: UpdateConfig.FailureAction
     monitor_ns: int
     max_failure_ratio: float
     order: UpdateConfig.Order
-    def __init__(self, parallelism: _Optional[int] = ..., delay_ns: _Optional[int] = ..., failure_action: _Optional[_Union[UpdateConfig.FailureAction, str]] = ..., monitor_ns: _Optional[int] = ..., max_failure_ratio: _Optional[float] = ..., order: _Optional[_Union[UpdateConfig.Order, str]] = ...) -> None: ...
+    canary: int
+    def __init__(self, parallelism: _Optional[int] = ..., delay_ns: _Optional[int] = ..., failure_action: _Optional[_Union[UpdateConfig.FailureAction, str]] = ..., monitor_ns: _Optional[int] = ..., max_failure_ratio: _Optional[float] = ..., order: _Optional[_Union[UpdateConfig.Order, str]] = ..., canary: _Optional[int] = ...) -> None: ...
 
 class PlacementPreference(_message.Message):
     __slots__ = ("spread",)
@@ -351,7 +353,7 @@ class TaskStatus(_message.Message):
     def __init__(self, timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., message: _Optional[str] = ..., err: _Optional[str] = ..., container: _Optional[_Union[ContainerStatus, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., address: _Optional[str] = ...) -> None: ...
 
 class UpdateStatus(_message.Message):
-    __slots__ = ("state", "started_at", "completed_at", "message")
+    __slots__ = ("state", "started_at", "completed_at", "message", "promoted", "resumed_at")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_NONE: _ClassVar[UpdateStatus.State]
@@ -361,6 +363,7 @@ class UpdateStatus(_message.Message):
         STATE_ROLLBACK_STARTED: _ClassVar[UpdateStatus.State]
         STATE_ROLLBACK_PAUSED: _ClassVar[UpdateStatus.State]
         STATE_ROLLBACK_COMPLETED: _ClassVar[UpdateStatus.State]
+        STATE_CANARY: _ClassVar[UpdateStatus.State]
     STATE_NONE: UpdateStatus.State
     STATE_UPDATING: UpdateStatus.State
     STATE_PAUSED: UpdateStatus.State
@@ -368,15 +371,20 @@ class UpdateStatus(_message.Message):
     STATE_ROLLBACK_STARTED: UpdateStatus.State
     STATE_ROLLBACK_PAUSED: UpdateStatus.State
     STATE_ROLLBACK_COMPLETED: UpdateStatus.State
+    STATE_CANARY: UpdateStatus.State
     STATE_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_AT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    PROMOTED_FIELD_NUMBER: _ClassVar[int]
+    RESUMED_AT_FIELD_NUMBER: _ClassVar[int]
     state: UpdateStatus.State
     started_at: _timestamp_pb2.Timestamp
     completed_at: _timestamp_pb2.Timestamp
     message: str
-    def __init__(self, state: _Optional[_Union[UpdateStatus.State, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ...) -> None: ...
+    promoted: bool
+    resumed_at: _timestamp_pb2.Timestamp
+    def __init__(self, state: _Optional[_Union[UpdateStatus.State, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ..., promoted: _Optional[bool] = ..., resumed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeDescription(_message.Message):
     __slots__ = ("hostname", "platform", "resources", "engine_version", "engine_labels", "runtime", "runtime_info", "tls_info")

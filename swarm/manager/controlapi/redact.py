@@ -17,10 +17,14 @@ def shown_cluster(cluster: Cluster) -> Cluster:
 
 
 def shown_service(service: Service) -> Service:
-    """Return the service without registry passwords, in its current and its previous spec."""
-    if not _has_auth(service.spec.task) and not _has_auth(service.previous_spec.task):
+    """Return the service without registry passwords, in its current and its previous spec.
+
+    Earlier revisions are left out: they would make every list and every event many times as long.
+    """
+    if not (service.revisions or _has_auth(service.spec.task) or _has_auth(service.previous_spec.task)):
         return service
     shown = copy_of(service)
+    shown.ClearField("revisions")
     _strip(shown.spec.task)
     if shown.HasField("previous_spec"):
         _strip(shown.previous_spec.task)

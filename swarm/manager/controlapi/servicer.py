@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 import grpc
 
 from swarm.api.v1 import control_pb2 as control
-from swarm.api.v1.control_pb2_grpc import ControlServicer as ControlBase
 from swarm.api.v1.objects_pb2 import Service, Task
 from swarm.clock import Clock
 from swarm.errors import FailedPrecondition, NoQuorum
@@ -25,6 +24,7 @@ from swarm.manager.controlapi.quorum import explain_no_quorum, has_quorum, with_
 from swarm.manager.controlapi.redact import shown_cluster, shown_service, shown_task
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.routing import Router
+from swarm.manager.controlapi.steering import SteeringServicer
 from swarm.manager.controlapi.watching import Watches
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
@@ -44,7 +44,7 @@ def _no_bundle() -> NodeBundle:
     raise FailedPrecondition("this manager cannot ask an external CA")
 
 
-class ControlServicer(ControlBase):
+class ControlServicer(SteeringServicer):
     """Service Control; raises SwarmErrors, which the error interceptor turns into statuses."""
 
     def __init__(  # noqa: PLR0913  # one port each

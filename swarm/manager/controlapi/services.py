@@ -5,22 +5,21 @@ from collections.abc import Iterable, Sequence
 from swarm.api.v1.control_pb2 import Filters, ListServicesResponse, ServiceStatus, UpdateServiceRequest
 from swarm.api.v1.objects_pb2 import Service, Task
 from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
-from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.clock import timestamp
-from swarm.errors import FailedPrecondition, NotFound, StaleVersion
+from swarm.errors import FailedPrecondition, NotFound
 from swarm.manager.controlapi.redact import shown_service
 from swarm.manager.controlapi.resolve import resolve
+from swarm.manager.controlapi.steering import BY_HAND, check_version
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model.defaults import replicas
 from swarm.model.job import is_completed, job_of, mode_of, of_last_run, runs_everywhere
 from swarm.model.limits import TASKS
+from swarm.model.rollout import PAUSED, resume
 from swarm.model.selectors import service_selected
 from swarm.model.service import new_service, replace_spec, roll_back
 from swarm.model.task_state import RUNNING, is_running
 from swarm.model.validate import validate_service
-
-_PAUSED = (UpdateStatus.STATE_PAUSED, UpdateStatus.STATE_ROLLBACK_PAUSED)
 
 
 def create_service(transaction: Transaction, spec: ServiceSpec, service_id: str) -> Service:
@@ -40,23 +39,19 @@ def update_service(transaction: Transaction, request: UpdateServiceRequest, now_
     current = transaction.services.get(request.id)
     if current is None:
         raise NotFound(f"there is no service {request.id}")
-    if request.version != current.meta.version.index:
-        raise StaleVersion(
-            f"update out of sequence: service {current.spec.annotations.name} changed since version "
-            f"{request.version} was read; read it again and repeat the change"
-        )
+    check_version(current, request.version)
     service = copy_of(current)
     if request.rollback:
-        roll_back(service, timestamp(now_ns), "manually requested rollback", keep_previous=True)
+        roll_back(service, timestamp(now_ns), BY_HAND, keep_previous=True)
         return transaction.update(service)
     spec = _checked_spec(current, request.spec)
     if request.skip_image_resolution:
         _drop_stale_digest(spec.task.container, current.spec.task.container)
     if spec != current.spec:
         check_tasks(transaction, current.id, spec)
-        replace_spec(service, spec)
-    elif current.update_status.state in _PAUSED:
-        service.ClearField("update_status")
+        replace_spec(service, spec, timestamp(now_ns))
+    elif current.update_status.state in PAUSED:
+        resume(service, timestamp(now_ns))
     else:
         return current
     return transaction.update(service)

@@ -29,7 +29,7 @@ def commit_service_change(
         service.job_status.CopyFrom(change.job_status)
     elif change.roll_back:
         reason = change.update_status.message
-        roll_back(service, change.update_status.completed_at, reason, keep_previous=False)
+        roll_back(service, change.update_status.started_at, reason, keep_previous=False)
     else:
         service.update_status.CopyFrom(change.update_status)
     transaction.update(service)

@@ -4,17 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from swarm.api.v1.objects_pb2 import Node, Service, Task
-from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.clock import nanoseconds
 from swarm.manager.orchestrator.slots import Condition, condition_of
 from swarm.manager.store.tables import ReadView
-from swarm.model import task_state
+from swarm.model import rollout, task_state
 from swarm.model.generic_resources import claims_of, lost_claims
 from swarm.model.job import runs_everywhere
 from swarm.model.resources import NOTHING, Amount, capacity_of, reserved_by
 from swarm.model.task import still_fits
-
-_UPDATING = (UpdateStatus.STATE_UPDATING, UpdateStatus.STATE_ROLLBACK_STARTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,7 @@ def _may_stay(task: Task, node: Node, view: ReadView) -> bool:
         return True
     # Placement changes without new tasks, so the service's present word counts; during an update the
     # tasks still to be replaced keep to their own, or the update's parallelism would mean nothing.
-    spec = task.spec if service.update_status.state in _UPDATING else service.spec.task
+    spec = task.spec if rollout.is_unfinished(service.update_status) else service.spec.task
     return still_fits(spec, node)
 
 

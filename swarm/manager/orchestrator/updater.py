@@ -22,10 +22,7 @@ from swarm.manager.orchestrator.slots import (
     running_since_ns,
     stopping,
 )
-from swarm.model import defaults, task_state
-
-_PAUSED = (UpdateStatus.STATE_PAUSED, UpdateStatus.STATE_ROLLBACK_PAUSED)
-_ACTIVE = (UpdateStatus.STATE_UPDATING, UpdateStatus.STATE_ROLLBACK_STARTED)
+from swarm.model import defaults, rollout, task_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +59,24 @@ def progress_of(view: ServiceView, slot: Slot) -> SlotProgress:
     own = tuple(task for task in slot.tasks if task.spec_version == version)
     if own and not own[0].previous_task_id:
         own = ()  # they fill a slot that was empty: scaled up, not updated
-    reached = ((task, _reached_ns(task)) for task in own)
+    # Where the old task still waits for a good successor, one that failed before the update was resumed says
+    # nothing any more: the next one does.
+    trials = [task for task in own if not (old and _is_forgiven(view, task))]
+    reached = ((task, _reached_ns(task)) for task in trials)
     judged, reached_ns = next(((task, at_ns) for task, at_ns in reached if at_ns is not None), (None, None))
     # An update that was resumed tries again what failed before.
-    tried = judged is not None and not new and ended_at_ns(judged) >= _started_ns(view)
+    tried = judged is not None and not new and ended_at_ns(judged) >= _forgiven_until_ns(view)
     return SlotProgress(slot, old, new, dirty, own, judged, reached_ns, tried)
 
 
-def _started_ns(view: ServiceView) -> int:
-    return nanoseconds(view.service.update_status.started_at)
+def _forgiven_until_ns(view: ServiceView) -> int:
+    """Return since when failures count: since the update began, or was resumed after a pause."""
+    status = view.service.update_status
+    return max(nanoseconds(status.started_at), nanoseconds(status.resumed_at))
+
+
+def _is_forgiven(view: ServiceView, task: Task) -> bool:
+    return ended_by_itself(task) and ended_at_ns(task) < _forgiven_until_ns(view)
 
 
 def _reached_ns(task: Task) -> int | None:
@@ -87,10 +93,13 @@ class Updater:
     def __init__(self, view: ServiceView) -> None:
         self._view = view
         self._state = view.service.update_status.state
-        rolling_back = self._state == UpdateStatus.STATE_ROLLBACK_STARTED
+        self._rolling_back = self._state in rollout.ROLLING_BACK
         spec = view.service.spec
-        self._config = defaults.rollback(spec) if rolling_back else defaults.update(spec)
+        self._config = defaults.rollback(spec) if self._rolling_back else defaults.update(spec)
+        # So many slots and no more; 0: all.
+        self._canaries = 0 if view.service.update_status.promoted else self._config.canary
         self._dirty = 0
+        self._begun = 0
         self._total = 0  # slots the update has begun on, or has to
         self._waiting = 0  # slots it waits for before it takes others
         self._wake_ns: int | None = None
@@ -105,17 +114,18 @@ class Updater:
     @property
     def learns_from(self) -> frozenset[str]:
         """Ids of tasks not to be forgotten while the update goes on, or is paused because of one of them."""
-        return frozenset(self._judged) if self._state in (*_ACTIVE, *_PAUSED) else frozenset()
+        return frozenset(self._judged) if self.is_active else frozenset()
 
     @property
     def is_active(self) -> bool:
         """Whether an update has begun, and is neither over nor given up."""
-        return self._state in (*_ACTIVE, *_PAUSED)
+        return rollout.is_unfinished(self._view.service.update_status)
 
     def add(self, slot: Slot, *, busy: bool) -> None:
         """Take a slot into account; with `busy` something else changes in it now."""
         one = progress_of(self._view, slot)
         self._dirty += one.dirty
+        self._begun += bool(one.own)
         self._total += bool(one.own) or one.is_todo
         if one.is_todo:
             running = any(map(task_state.is_running, one.old))
@@ -134,45 +144,74 @@ class Updater:
 
     def plan(self, plan: PlanBuilder, busy: Collection[SlotKey]) -> None:
         """Take the update one step further; nothing is begun in slots that are `busy`."""
-        if self._state in _PAUSED:
+        stop_left = [Step(desire=((task.id, task_state.SHUTDOWN),)) for task in self._left]
+        if self._state in rollout.PAUSED:
+            plan.steps += stop_left
             return
-        if self._state not in _ACTIVE:
+        if self._state not in rollout.ACTIVE:
             if not self._dirty:
                 return
             self._begin(plan)
         elif self._has_failed(plan):
             return
-        plan.steps += [Step(desire=((task.id, task_state.SHUTDOWN),)) for task in self._left]
+        plan.steps += stop_left
         if self._wake_ns is not None:
             plan.wake(self._wake_ns)
         todo = self._todo_idle + self._todo_running
-        free = self._config.parallelism - self._waiting if self._config.parallelism else len(todo)
-        for slot in todo[: max(0, free)]:
+        for slot in todo[: self._room(len(todo))]:
             if slot.key not in busy:
                 self._replace(plan, slot)
-        if self._state in _ACTIVE and not self._waiting and not self._dirty:
-            self._complete(plan)
+        if self._state in rollout.ACTIVE and not self._waiting:
+            if not self._dirty:
+                self._complete(plan)
+            elif self._canaries and self._begun >= self._canaries:
+                self._await_promotion(plan)
+
+    def _room(self, todo: int) -> int:
+        """Return how many of `todo` slots may be begun on now."""
+        room = self._config.parallelism - self._waiting if self._config.parallelism else todo
+        if self._canaries:
+            room = min(room, self._canaries - self._begun)
+        return max(0, room)
 
     # Beginning and ending.
 
     def _begin(self, plan: PlanBuilder) -> None:
-        status = UpdateStatus(
-            state=UpdateStatus.STATE_UPDATING,
-            started_at=timestamp(self._view.now_ns),
-            message="update in progress",
-        )
-        plan.service_change = ServiceChange(status)
+        plan.service_change = ServiceChange(rollout.begun(timestamp(self._view.now_ns)))
 
     def _complete(self, plan: PlanBuilder) -> None:
         """End the update once the last tasks were watched for long enough."""
-        if self._config.failure_action != UpdateConfig.FAILURE_ACTION_CONTINUE:
-            watched_ns = self._reached_ns + self._watch_ns()
-            if self._reached_ns and watched_ns > self._view.now_ns:
-                plan.wake(watched_ns)
-                return
-        rolling_back = self._state == UpdateStatus.STATE_ROLLBACK_STARTED
-        state = UpdateStatus.STATE_ROLLBACK_COMPLETED if rolling_back else UpdateStatus.STATE_COMPLETED
-        self._change(plan, state, "rollback completed" if rolling_back else "update completed")
+        if not self._is_watched(plan):
+            return
+        state, word = UpdateStatus.STATE_COMPLETED, "update"
+        if self._rolling_back:
+            state, word = UpdateStatus.STATE_ROLLBACK_COMPLETED, "rollback"
+        self._change(plan, state, f"{word} completed{self._why_given_up()}")
+
+    def _why_given_up(self) -> str:
+        """Return why there was a rollback, as it stands with the revision that was given up."""
+        earlier = self._view.service.revisions
+        if not self._rolling_back or not earlier or not earlier[-1].rolled_back:
+            return ""
+        return f": {earlier[-1].update_status.message}"
+
+    def _await_promotion(self, plan: PlanBuilder) -> None:
+        """Wait for a word of somebody, once the canaries were watched for long enough."""
+        if self._state == UpdateStatus.STATE_CANARY or not self._is_watched(plan):
+            return
+        word = "task is" if self._begun == 1 else "tasks are"
+        message = f"{self._begun} {word} updated and waiting: `service promote` or `service rollback`"
+        self._change(plan, UpdateStatus.STATE_CANARY, message)
+
+    def _is_watched(self, plan: PlanBuilder) -> bool:
+        """Whether the last tasks were watched for long enough; if not, look again when they were."""
+        if self._config.failure_action == UpdateConfig.FAILURE_ACTION_CONTINUE or not self._reached_ns:
+            return True
+        watched_ns = self._reached_ns + self._watch_ns()
+        if watched_ns > self._view.now_ns:
+            plan.wake(watched_ns)
+            return False
+        return True
 
     def _watch_ns(self) -> int:
         monitor_ns, delay_ns = self._config.monitor_ns, self._config.delay_ns
@@ -182,24 +221,28 @@ class Updater:
         """Pause or roll back when too many tasks failed; return whether that is so."""
         if self._config.failure_action == UpdateConfig.FAILURE_ACTION_CONTINUE or not self._failed:
             return False
-        if len(self._failed) / self._total <= self._config.max_failure_ratio:
+        # Canaries are judged among themselves: of a thousand tasks, one would never be one too many.
+        judged = min(self._total, max(self._canaries, self._begun)) if self._canaries else self._total
+        if len(self._failed) / judged <= self._config.max_failure_ratio:
             return False
         failed = self._failed[-1]
         why = failed.status.err or failed.status.message
         reason = f"because task {failed.id} failed or ended early" + (f": {why}" if why else "")
-        if self._state == UpdateStatus.STATE_ROLLBACK_STARTED:
+        if self._rolling_back:
             # Whatever a rollback should do when it fails: going back once more would never end.
             self._change(plan, UpdateStatus.STATE_ROLLBACK_PAUSED, f"rollback paused {reason}")
         elif self._config.failure_action == UpdateConfig.FAILURE_ACTION_PAUSE:
             self._change(plan, UpdateStatus.STATE_PAUSED, f"update paused {reason}")
         elif not self._view.service.HasField("previous_spec"):
-            self._change(
-                plan, UpdateStatus.STATE_PAUSED, f"update paused, there is no previous spec, {reason}"
-            )
+            message = f"update paused, there is no previous spec, {reason}"
+            self._change(plan, UpdateStatus.STATE_PAUSED, message)
         else:
-            self._change(
-                plan, UpdateStatus.STATE_ROLLBACK_STARTED, f"update rolled back {reason}", roll_back=True
+            status = UpdateStatus(
+                state=UpdateStatus.STATE_ROLLBACK_STARTED,
+                started_at=timestamp(self._view.now_ns),
+                message=f"update rolled back {reason}",
             )
+            plan.service_change = ServiceChange(status, roll_back=True)
         return True
 
     def _is_failure(self, task: Task) -> bool:
@@ -207,20 +250,21 @@ class Updater:
         if not ended_by_itself(task):
             return False
         # What failed before the update was resumed was forgiven by resuming it.
-        if ended_at_ns(task) < _started_ns(self._view):
+        if ended_at_ns(task) < _forgiven_until_ns(self._view):
             return False
         ran_ns = ran_for_ns(task)
-        return ran_ns is None or ran_ns <= self._config.monitor_ns
+        # A canary is watched for as long as somebody thinks about it.
+        waits = self._state == UpdateStatus.STATE_CANARY
+        return waits or ran_ns is None or ran_ns <= self._config.monitor_ns
 
-    def _change(
-        self, plan: PlanBuilder, state: "UpdateStatus.State", message: str, *, roll_back: bool = False
-    ) -> None:
+    def _change(self, plan: PlanBuilder, state: "UpdateStatus.State", message: str) -> None:
         status = UpdateStatus()
         status.CopyFrom(self._view.service.update_status)
         status.state = state
         status.message = message
-        status.completed_at.CopyFrom(timestamp(self._view.now_ns))
-        plan.service_change = ServiceChange(status, roll_back)
+        if state in (UpdateStatus.STATE_COMPLETED, UpdateStatus.STATE_ROLLBACK_COMPLETED):
+            status.completed_at.CopyFrom(timestamp(self._view.now_ns))
+        plan.service_change = ServiceChange(status)
 
     # Slots.
 
@@ -235,6 +279,9 @@ class Updater:
 
     def _may_stop_old(self, one: SlotProgress) -> bool:
         """Whether the new task of a slot is there, or will never be and that does not matter."""
+        if self._state in rollout.PAUSED:
+            # What was begun is brought to its end, but nobody looks for failures now.
+            return one.judged in one.new and task_state.is_running(one.judged)
         if one.tried:
             return True  # it failed; had that been one failure too many, the update would have stopped
         if not one.new:

@@ -64,3 +64,17 @@ class Sight:
 def sight(cluster: DevCluster, operator: Operator) -> Sight:
     """Look at the machine."""
     return Sight(cluster, operator)
+
+
+def values(operator: Operator, service: str) -> list[str]:
+    """The value of V in the tasks that run, by their specs."""
+    ids = [row["ID"] for row in operator.running(service)]
+    tasks = json.loads(operator("task", "inspect", *ids))
+    return sorted(task["Spec"]["ContainerSpec"]["Env"][0] for task in tasks)
+
+
+def state_of(operator: Operator, service: str) -> str:
+    (found,) = json.loads(operator("service", "inspect", service))
+    state = found.get("UpdateStatus", {}).get("State", "")
+    assert isinstance(state, str)
+    return state

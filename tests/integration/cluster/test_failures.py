@@ -4,7 +4,7 @@ import os
 import signal
 
 from swarm.dev.cluster import DevCluster
-from tests.integration.cluster.conftest import Sight
+from tests.integration.cluster.conftest import Sight, state_of, values
 from tests.integration.operator import Operator, wait_until
 
 
@@ -95,3 +95,37 @@ def test_all_daemons_killed_at_once_come_back_with_the_same_containers(
     assert sight.alive(list(pids.values()))
     assert len(operator.rows("service", "ps", "steady")) == 8  # adopted, not replaced
     operator("service", "rm", "steady")
+
+
+def test_an_update_goes_on_under_a_new_leader_and_can_be_paused_there(
+    operator: Operator, cluster: DevCluster, sight: Sight
+) -> None:
+    # The delay: so that it is not over before it is paused.
+    slow = ("--update-delay", "10s", "--update-monitor", "300ms", "--stop-grace-period", "1s")
+    operator(
+        "service",
+        "create",
+        "-d",
+        "--name",
+        "relay",
+        "--replicas",
+        "4",
+        "-e",
+        "V=1",
+        *slow,
+        "hello:1",
+    )
+    operator.wait_running("relay", 4)
+    operator("service", "update", "-d", "--env-add", "V=2", "relay")
+    wait_until(lambda: "V=2" in values(operator, "relay"), 30, "the update to begin")
+    leader = sight.leader()
+    cluster.kill(leader.name)
+    wait_until(lambda: operator.try_("service", "pause", "relay").returncode == 0, 30, "a new leader")
+    assert state_of(operator, "relay") == "paused"
+    assert len(operator.rows("service", "history", "relay")) == 2
+    cluster.start(leader.name)
+    operator("service", "resume", "-d", "relay")
+    operator("service", "update", "--update-delay", "0s", "--timeout", "60s", "relay", timeout_s=90)
+    assert state_of(operator, "relay") == "completed"
+    assert values(operator, "relay") == ["V=2"] * 4
+    operator("service", "rm", "relay")

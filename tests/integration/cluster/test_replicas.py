@@ -5,8 +5,11 @@ import signal
 import urllib.request
 
 from swarm.dev.cluster import DevCluster
-from tests.integration.cluster.conftest import Sight
+from tests.integration.cluster.conftest import Sight, state_of, values
 from tests.integration.operator import Operator, wait_until
+
+QUICK = ("--update-monitor", "300ms", "--rollback-monitor", "300ms", "--stop-grace-period", "1s")
+UNKNOWN_IMAGE = ("--no-resolve-image", "--image", "nobody.invalid/has:this")
 
 
 def test_six_replicas_on_five_nodes_become_running(operator: Operator, cluster: DevCluster) -> None:
@@ -77,18 +80,38 @@ def test_a_published_port_answers_at_the_node_of_the_task(operator: Operator, cl
     operator("service", "rm", "web")
 
 
-def test_an_update_replaces_every_task_and_rollback_brings_the_first_spec_back(operator: Operator) -> None:
-    operator("service", "create", "-d", "--name", "turn", "--replicas", "3", "-e", "V=1", "hello:1")
-    first = {row["ID"] for row in operator.wait_running("turn", 3)}
-    update = ("--env-add", "V=2", "--update-parallelism", "3", "--update-monitor", "500ms")
-    operator("service", "update", *update, "turn")
-    second = {row["ID"] for row in operator.running("turn")}
-    assert not first & second
-    operator("service", "rollback", "turn")
-    env = operator("service", "inspect", "-f", "{{json .Spec.TaskTemplate.ContainerSpec.Env}}", "turn")
-    assert env == '["V=1"]'
-    assert len(operator.running("turn")) == 3
-    operator("service", "rm", "turn")
+def test_canaries_wait_and_exit_codes_tell_pause_and_rollback_apart(operator: Operator) -> None:
+    operator("service", "create", "-d", "--name", "bird", "--replicas", "3", "-e", "V=1", *QUICK, "hello:1")
+    operator.wait_running("bird", 3)
+    canary = operator.try_(
+        "service", "update", "--detach=false", "--update-canary", "1", "--env-add", "V=2", "bird"
+    )
+    assert canary.returncode == 0, canary.stderr
+    assert "service promote" in canary.stderr
+    assert state_of(operator, "bird") == "canary"
+    assert values(operator, "bird") == ["V=1", "V=1", "V=2"]
+    operator("service", "promote", "bird")
+    assert values(operator, "bird") == ["V=2"] * 3
+
+    paused = operator.try_("service", "update", *UNKNOWN_IMAGE, "bird")
+    assert paused.returncode == 3, paused.stderr
+    assert "because task" in paused.stderr
+    operator("service", "rollback", "bird")
+    assert values(operator, "bird") == ["V=2"] * 3
+
+    rolled_back = operator.try_(
+        "service", "update", "--update-failure-action", "rollback", *UNKNOWN_IMAGE, "bird"
+    )
+    assert rolled_back.returncode == 4, rolled_back.stderr
+    assert values(operator, "bird") == ["V=2"] * 3
+
+    history = operator.rows("service", "history", "bird")
+    assert [row["Status"] for row in history if row["Status"] == "rolled back"] == ["rolled back"] * 2
+    assert history[0]["Current"] == "true"
+    assert history[-1]["Changed"] == "created"
+    operator("service", "rollback", "--to", "1", "bird")
+    assert values(operator, "bird") == ["V=1"] * 3
+    operator("service", "rm", "bird")
 
 
 def test_a_drained_node_gives_its_tasks_up_and_a_paused_one_keeps_them(operator: Operator) -> None:

@@ -48,17 +48,17 @@ def test_a_task_that_cannot_be_placed_gives_the_reason():
     assert look(a_service(), [a_task(1), pending]).reason == "no suitable node (…)"
 
 
-def test_a_paused_update_has_failed():
+def test_a_paused_update_is_told_apart_from_a_failure():
     picture = look(
         a_service(state=UpdateStatus.STATE_PAUSED, message="task t failed"), [a_task(1), a_task(2)]
     )
-    assert picture.verdict is Verdict.FAILED
+    assert picture.verdict is Verdict.PAUSED
     assert "task t failed" in picture.reason
 
 
-def test_a_rollback_by_itself_has_failed_but_one_by_hand_has_not():
+def test_a_rollback_by_itself_is_told_but_one_by_hand_is_what_was_wanted():
     service, tasks = a_service(state=UpdateStatus.STATE_ROLLBACK_COMPLETED), [a_task(1), a_task(2)]
-    assert look(service, tasks).verdict is Verdict.FAILED
+    assert look(service, tasks).verdict is Verdict.ROLLED_BACK
     assert look(service, tasks, rollback_wanted=True).verdict is Verdict.CONVERGED
 
 

@@ -76,6 +76,8 @@ def test_a_service_and_a_task_lose_their_passwords_and_nothing_else():
         fill(obj)
     specs = ("spec.task.container.", "previous_spec.task.container.")
     lost = set(texts(service)) - set(texts(shown_service(service)))
+    # Revisions are not shown as part of a service, and have no passwords where they are.
+    lost = {path for path in lost if not path.startswith("revisions.")}
     assert lost == {spec + secret for spec in specs for secret in SECRET_OF_CONTAINER}
     lost = set(texts(task)) - set(texts(shown_task(task)))
     assert lost == {f"spec.container.{secret}" for secret in SECRET_OF_CONTAINER}

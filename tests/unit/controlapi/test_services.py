@@ -62,7 +62,8 @@ async def test_a_new_spec_keeps_the_one_before_and_forgets_how_its_update_went()
     assert changed.spec_version == 2
     assert changed.previous_spec == service.spec
     assert changed.previous_spec_version == 1
-    assert not changed.HasField("update_status")
+    assert changed.update_status.state == UpdateStatus.STATE_UPDATING
+    assert not changed.update_status.HasField("completed_at")
     again = await update(store, image("web:3"))
     assert (again.spec_version, again.previous_spec_version) == (3, 2)
     assert again.previous_spec.task.container.image == "web:2"
@@ -80,7 +81,8 @@ async def test_the_same_spec_lets_a_paused_update_go_on():
     service.previous_spec.CopyFrom(a_spec(image="web:0"))
     store = store_with(service)
     changed = await update(store)
-    assert not changed.HasField("update_status")
+    assert changed.update_status.state == UpdateStatus.STATE_UPDATING
+    assert changed.update_status.resumed_at == timestamp(NOW_NS)
     assert changed.spec_version == 1
     assert changed.previous_spec.task.container.image == "web:0"
 

@@ -26,7 +26,7 @@ def changed(service: Service, change) -> Service:
     copy.CopyFrom(service)
     spec.CopyFrom(service.spec)
     change(spec)
-    replace_spec(copy, spec)
+    replace_spec(copy, spec, timestamp(NOW_NS))
     return copy
 
 

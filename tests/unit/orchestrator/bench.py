@@ -121,9 +121,17 @@ class Bench:
                 spec.task.force_update += 1
             if "constraint" in fields:
                 spec.task.placement.constraints[:] = [str(fields["constraint"])]
-            replace_spec(service, spec)
+            replace_spec(service, spec, timestamp(self.clock.now_ns()))
 
         self.change_service(change)
+
+    def reconfigure(self, edit: Callable[[ServiceSpec], None]) -> None:
+        """Give the service a spec that `edit` has changed."""
+        spec = ServiceSpec()
+        spec.CopyFrom(self.service.spec)
+        edit(spec)
+        now = timestamp(self.clock.now_ns())
+        self.change_service(lambda service: replace_spec(service, spec, now))
 
     def roll_back(self) -> None:
         now = timestamp(self.clock.now_ns())

@@ -65,8 +65,10 @@ def test_a_change_of_a_service_that_changed_is_refused() -> None:
     bench = Bench(a_spec(1))
     bench.run()
     bench.update(image="v2")
+    bench.run()
+    bench.clock.advance(60)
     change = bench.plan().service_change
-    assert change is not None
+    assert change is not None, "the update is about to complete"
     version = bench.service.meta.version.index
     bench.update(image="v3")
     assert not bench.write(lambda tx: commit_service_change(tx, "s", version, change))

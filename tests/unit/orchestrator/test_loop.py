@@ -9,7 +9,7 @@ import pytest
 from swarm.api.v1.objects_pb2 import Cluster, Service, Task
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import TaskStatus
-from swarm.clock import SECOND, SystemClock
+from swarm.clock import SECOND, SystemClock, timestamp
 from swarm.errors import NoQuorum, NotLeader
 from swarm.manager.allocator.loop import AllocatorLoop
 from swarm.manager.orchestrator.loop import OrchestratorLoop
@@ -200,7 +200,7 @@ async def test_an_update_goes_on_by_itself_to_its_end() -> None:
             spec = ServiceSpec()
             spec.CopyFrom(service.spec)  # type: ignore[arg-type, union-attr]
             spec.task.container.image = "v2"
-            replace_spec(service, spec)  # type: ignore[arg-type]
+            replace_spec(service, spec, timestamp(0))  # type: ignore[arg-type]
 
         await change(store, service, new_image)
         async with asyncio.timeout(10):

@@ -56,6 +56,7 @@ def test_a_role_that_forbids_a_task_evicts_it() -> None:
 def test_it_is_the_present_constraints_of_the_service_that_count() -> None:
     bench = placed("node.labels.disk==ssd")
     bench.update(constraint="node.labels.disk==hdd")
+    bench.change_service(lambda service: service.ClearField("update_status"))
     bench.change_node("n1", relabel)
     assert evictions(bench) == ()
 

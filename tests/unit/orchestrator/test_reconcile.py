@@ -1,14 +1,17 @@
 """Whatever happens to a service and its nodes: when it stops, the slots are as they should be."""
 
 from collections import Counter
+from contextlib import suppress
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swarm.api.v1.objects_pb2 import Service
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import NodeAvailability, NodeState, UpdateStatus
 from swarm.clock import SECOND, timestamp
-from swarm.model import defaults, task_state
+from swarm.errors import FailedPrecondition
+from swarm.model import defaults, rollout, task_state
 from tests.unit.orchestrator.bench import START_FIRST, Bench, a_spec, with_update
 
 ENDINGS = [task_state.COMPLETE, task_state.FAILED, task_state.REJECTED, task_state.SHUTDOWN]
@@ -24,6 +27,7 @@ action = st.one_of(
     st.tuples(st.just("scale"), st.integers(0, 5)),
     st.tuples(st.just("image"), st.sampled_from(["v1", "v2", "v3"])),
     st.tuples(st.just("back")),
+    st.tuples(st.sampled_from(["pause", "resume", "promote"])),
 )
 
 
@@ -51,9 +55,23 @@ def do(bench: Bench, what: tuple[object, ...]) -> None:
         bench.update(image=args[0])
     elif name == "back" and bench.service.HasField("previous_spec"):
         bench.roll_back()
+    elif name in {"pause", "resume", "promote"}:
+        with suppress(FailedPrecondition):
+            bench.change_service(lambda service: steer(bench, service, name))
 
 
-@settings(deadline=None, max_examples=80)
+def steer(bench: Bench, service: Service, word: str) -> bool:
+    if word == "resume":
+        return rollout.resume(service, timestamp(bench.clock.now_ns()))
+    return rollout.pause(service) if word == "pause" else rollout.promote(service)
+
+
+def finish(spec: ServiceSpec) -> None:
+    spec.task.container.image = "final"
+    spec.update.canary = 0
+
+
+@settings(max_examples=80)
 @given(data=st.data())
 def test_slots_converge_and_a_second_pass_finds_nothing(data: st.DataObject) -> None:
     replicas = data.draw(st.none() | st.integers(0, 4), label="replicas")
@@ -65,6 +83,7 @@ def test_slots_converge_and_a_second_pass_finds_nothing(data: st.DataObject) -> 
         parallelism=data.draw(st.integers(0, 2), label="parallelism"),
         monitor_ns=data.draw(st.sampled_from([0, 5 * SECOND]), label="monitor"),
     )
+    spec.update.canary = data.draw(st.integers(0, 2), label="canaries")
     spec.task.restart.condition = data.draw(st.integers(0, 1), label="condition")
     spec.task.restart.max_attempts = data.draw(st.sampled_from([0, 0, 1]), label="attempts")
     bench = Bench(spec, nodes=3, history_limit=data.draw(st.integers(0, 3), label="history"))
@@ -74,7 +93,7 @@ def test_slots_converge_and_a_second_pass_finds_nothing(data: st.DataObject) -> 
     for node_id in NODES:
         bench.change_node(node_id, lambda node: setattr(node.status, "state", NodeState.NODE_STATE_READY))
         bench.set_availability(node_id, NodeAvailability.NODE_AVAILABILITY_ACTIVE)
-    bench.update(image="final")
+    bench.reconfigure(finish)
     bench.run(90)
     assert not bench.plan()
     assert bench.service.update_status.state in (UpdateStatus.STATE_NONE, UpdateStatus.STATE_COMPLETED)

@@ -58,6 +58,8 @@ EXPECTED: Mapping[str, str] = {
     "Control/CreateService": "LO",
     "Control/GetService": "LOV",
     "Control/ListServices": "LOV",
+    "Control/ListRevisions": "LOV",
+    "Control/SteerUpdate": "LO",
     "Control/UpdateService": "LO",
     "Control/RemoveService": "LO",
     "Control/GetTask": "LOV",
