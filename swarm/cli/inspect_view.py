@@ -82,6 +82,24 @@ def service(item: o.Service) -> View:
         }
         if status.HasField("completed_at"):
             view["UpdateStatus"]["CompletedAt"] = when(status.completed_at)
+    if item.HasField("rebalance"):
+        view["Rebalance"] = _rebalance(item.rebalance)
+    return view
+
+
+def _rebalance(item: o.Rebalance) -> View:
+    view: View = {
+        "State": names.word(names.REBALANCE_STATE, item.state),
+        "StartedAt": when(item.started_at),
+        "Message": item.message,
+    }
+    if item.HasField("completed_at"):
+        view["CompletedAt"] = when(item.completed_at)
+    if item.moves:
+        view["Moves"] = [
+            {"TaskID": move.task_id, "FromNodeID": move.from_node_id, "ToNodeID": move.to_node_id}
+            for move in item.moves
+        ]
     return view
 
 
@@ -93,6 +111,8 @@ def service_spec(spec: s.ServiceSpec) -> View:
         "TaskTemplate": task_spec(spec.task),
         "Mode": _mode(spec),
     }
+    if spec.HasField("rebalance"):
+        view["Rebalance"] = names.word(names.REBALANCE, spec.rebalance)
     for key, config in (("UpdateConfig", "update"), ("RollbackConfig", "rollback")):
         if spec.HasField(config):
             view[key] = _update_config(getattr(spec, config))

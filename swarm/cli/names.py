@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from swarm.api.v1 import objects_pb2 as o
+from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
 
 AVAILABILITY = {
@@ -23,6 +25,12 @@ FAILURE_ACTION = {
 ORDER = {
     "stop-first": t.UpdateConfig.ORDER_STOP_FIRST,
     "start-first": t.UpdateConfig.ORDER_START_FIRST,
+}
+REBALANCE = {"off": s.REBALANCE_MODE_OFF, "auto": s.REBALANCE_MODE_AUTO}
+REBALANCE_STATE = {
+    "moving": o.Rebalance.STATE_MOVING,
+    "completed": o.Rebalance.STATE_COMPLETED,
+    "stopped": o.Rebalance.STATE_STOPPED,
 }
 UPDATE_STATE = {
     "updating": t.UpdateStatus.STATE_UPDATING,

@@ -10,6 +10,7 @@ from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.cli import names, objects, parse
 from swarm.cli.connect import Connection, connect
+from swarm.cli.plan import dry_run_options, show_plan
 from swarm.cli.service_lists import ADDS, LISTS, REMOVES, add_lists, many, remove_lists
 from swarm.cli.service_options import apply_single, spec_options, words
 from swarm.cli.tasks import list_tasks, ps_options
@@ -45,12 +46,15 @@ def service() -> None:
 @click.option("--replicas", type=int, help="Number of tasks (default 1).")
 @many(*LISTS)
 @spec_options
+@dry_run_options
 @click.pass_context
 def create(ctx: click.Context, /, image: str, args: tuple[str, ...], **given: Any) -> None:
     """Create a service that runs IMAGE, with ARGS in place of the image's command."""
     spec = new_spec(image, args, given)
     with connect(ctx.obj) as conn:
         request = c.CreateServiceRequest(spec=spec, skip_image_resolution=given["no_resolve_image"])
+        if given["dry_run"]:
+            ctx.exit(show_plan(conn, [c.PlannedChange(create_service=request)], given["layout"]))
         answer = conn.control.CreateService(request)
         _warn(answer.warnings)
         click.echo(answer.service.id)
@@ -122,6 +126,7 @@ def _settle(conn: Connection, service_id: str, given: dict[str, Any], *, rollbac
 @click.option("--rollback", is_flag=True, help="Go back to the previous spec.")
 @many(*ADDS, *REMOVES)
 @spec_options
+@dry_run_options
 @click.pass_context
 def update(ctx: click.Context, /, ref: str, **given: Any) -> None:
     """Change a service; running tasks are replaced as its update policy says."""
@@ -133,6 +138,8 @@ def update(ctx: click.Context, /, ref: str, **given: Any) -> None:
         request.skip_image_resolution = given["no_resolve_image"] or given["image"] is None
         request.spec.CopyFrom(found.spec)
         _change(request.spec, given)
+        if given["dry_run"]:
+            ctx.exit(show_plan(conn, [c.PlannedChange(update_service=request)], given["layout"]))
         _warn(conn.control.UpdateService(request).warnings)
         click.echo(ref)
         ctx.exit(_settle(conn, found.id, given))
@@ -160,6 +167,8 @@ def _change(spec: ServiceSpec, given: dict[str, Any]) -> None:
 def _roll_back(conn: Connection, ref: str, given: dict[str, Any]) -> int:
     found = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
     request = c.UpdateServiceRequest(id=found.id, version=found.meta.version.index, rollback=True)
+    if given["dry_run"]:
+        return show_plan(conn, [c.PlannedChange(update_service=request)], given["layout"])
     conn.control.UpdateService(request)
     click.echo(ref)
     return _settle(conn, found.id, given, rollback=True)
@@ -170,6 +179,7 @@ def _roll_back(conn: Connection, ref: str, given: dict[str, Any]) -> int:
 @click.option("-d", "--detach", is_flag=True, help="Return at once instead of waiting for convergence.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option("--timeout", help="Exit 1 if the service has not converged by then, e.g. 2m.")
+@dry_run_options
 @click.pass_context
 def rollback(ctx: click.Context, /, ref: str, **given: Any) -> None:
     """Go back to the spec before the last update."""
@@ -182,28 +192,38 @@ def rollback(ctx: click.Context, /, ref: str, **given: Any) -> None:
 @click.option("-d", "--detach", is_flag=True, help="Return at once instead of waiting for convergence.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option("--timeout", help="Exit 1 if the services have not converged by then, e.g. 2m.")
+@dry_run_options
 @click.pass_context
 def scale(ctx: click.Context, /, pairs: tuple[str, ...], **given: Any) -> None:
     """Change the number of replicas of services."""
     wanted = {pair: _scale_pair(pair) for pair in pairs}
     with connect(ctx.obj) as conn:
+        if given["dry_run"]:
+            requests = [_scaled(conn, *wanted[pair]) for pair in pairs]
+            changes = [c.PlannedChange(update_service=request) for request in requests]
+            ctx.exit(show_plan(conn, changes, given["layout"]))
         ids: list[str] = []
 
         def act(pair: str) -> str:
             ref, replicas = wanted[pair]
-            found = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
-            if not found.spec.HasField("replicated"):
-                raise InvalidArgument(f"service {ref} is global: it has no number of replicas to change")
-            request = c.UpdateServiceRequest(id=found.id, version=found.meta.version.index)
-            request.skip_image_resolution = True
-            request.spec.CopyFrom(found.spec)
-            request.spec.replicated.replicas = replicas
+            request = _scaled(conn, ref, replicas)
             conn.control.UpdateService(request)
-            ids.append(found.id)
+            ids.append(request.id)
             return f"{ref} scaled to {replicas}"
 
         code = objects.each(pairs, act)
         ctx.exit(max([code, *(_settle(conn, service_id, given) for service_id in ids)]))
+
+
+def _scaled(conn: Connection, ref: str, replicas: int) -> c.UpdateServiceRequest:
+    found = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
+    if not found.spec.HasField("replicated"):
+        raise InvalidArgument(f"service {ref} is global: it has no number of replicas to change")
+    request = c.UpdateServiceRequest(id=found.id, version=found.meta.version.index)
+    request.skip_image_resolution = True
+    request.spec.CopyFrom(found.spec)
+    request.spec.replicated.replicas = replicas
+    return request
 
 
 def _scale_pair(pair: str) -> tuple[str, int]:
@@ -284,16 +304,64 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, pretty: b
 
 @service.command()
 @click.argument("refs", metavar="SERVICE...", nargs=-1, required=True)
+@dry_run_options
 @click.pass_context
-def rm(ctx: click.Context, refs: tuple[str, ...]) -> None:
+def rm(ctx: click.Context, refs: tuple[str, ...], layout: str, *, dry_run: bool) -> None:
     """Remove services and their tasks."""
     with connect(ctx.obj) as conn:
+        if dry_run:
+            requests = [c.RemoveServiceRequest(ref=ref) for ref in refs]
+            changes = [c.PlannedChange(remove_service=request) for request in requests]
+            ctx.exit(show_plan(conn, changes, layout))
 
         def act(ref: str) -> str:
             conn.control.RemoveService(c.RemoveServiceRequest(ref=ref))
             return ref
 
         ctx.exit(objects.each(refs, act))
+
+
+@service.command(
+    epilog="\b\nExamples:\n"
+    "  swarmctl service plan web\n"
+    "  swarmctl service update --dry-run --image web:2 web   # what a change would do"
+)
+@click.argument("refs", metavar="SERVICE...", nargs=-1, required=True)
+@click.option("--format", "layout", type=click.Choice(["table", "json"]), default="table")
+@click.pass_context
+def plan(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
+    """Show what is still to be done for services: what starts, stops and moves, and what does not fit.
+
+    Exit code 0: everything fits, or nothing is to be done; 5: something does not fit.
+    """
+    with connect(ctx.obj) as conn:
+        ctx.exit(show_plan(conn, (), layout, refs))
+
+
+@service.command(
+    epilog="\b\nExamples:\n"
+    "  swarmctl service rebalance --dry-run web\n"
+    "  swarmctl service rebalance --max-moves 5 web worker\n"
+    "  swarmctl service update --rebalance auto web   # from now on by itself"
+)
+@click.argument("refs", metavar="[SERVICE...]", nargs=-1)
+@click.option("--all", is_flag=True, help="Every replicated service, one after another.")
+@click.option("--max-moves", type=click.IntRange(min=0), default=0, help="Move no more (0: what is needed).")
+@click.option("-d", "--detach", is_flag=True, help="Return at once instead of waiting until it is done.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("--timeout", default="", help="Exit 1 if it is not done by then, e.g. 2m; it goes on.")
+@dry_run_options
+@click.pass_context
+def rebalance(ctx: click.Context, /, refs: tuple[str, ...], **given: Any) -> None:
+    """Move as few tasks as needed to spread services as they would be placed now.
+
+    Tasks move as the service's update policy says: so many at a time, with its delay, and in its order. A
+    change of the service stops the moves; what has moved stays. Exit code 1: stopped, or not possible now.
+    """
+    from swarm.cli.rebalance import rebalance as run
+
+    with connect(ctx.obj) as conn:
+        ctx.exit(run(conn, refs, given))
 
 
 @service.command(

@@ -39,6 +39,7 @@ from swarm.manager.logs.broker import LogBroker
 from swarm.manager.logs.control import LogControl
 from swarm.manager.logs.servicer import LogsServicer
 from swarm.manager.orchestrator.loop import OrchestratorLoop
+from swarm.manager.planning.forecaster import Forecaster
 from swarm.manager.raft.config import RaftConfig
 from swarm.manager.raft.node import RaftNode
 from swarm.manager.raft.servicer import RaftServicer
@@ -128,6 +129,7 @@ class Manager:
             dial,
             resolve_image=RegistryDigests(self._registry),
             bundle=lambda: credentials.bundle,
+            planner=Forecaster(self.store, clock),
         )
         self._live = LiveCalls()
         self._self_renewal = SelfRenewal(self.store, credentials, clock)

@@ -1,8 +1,10 @@
 """What a new spec, or going back to the previous one, does to a service."""
 
+from collections.abc import Iterable
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from swarm.api.v1.objects_pb2 import Service
+from swarm.api.v1.objects_pb2 import Rebalance, Service
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.errors import FailedPrecondition
@@ -49,3 +51,25 @@ def roll_back(service: Service, now: Timestamp, reason: str, *, keep_previous: b
     service.update_status.state = UpdateStatus.STATE_ROLLBACK_STARTED
     service.update_status.started_at.CopyFrom(now)
     service.update_status.message = reason
+
+
+def is_moving(service: Service) -> bool:
+    """Whether a rebalance of `service` is under way; another spec ends it."""
+    return (
+        service.rebalance.state == Rebalance.STATE_MOVING
+        and service.rebalance.spec_version == service.spec_version
+    )
+
+
+def start_moving(service: Service, moves: Iterable[Rebalance.Move], now: Timestamp) -> None:
+    """Have the orchestrator carry out `moves`; `service` is a copy that the caller owns."""
+    service.rebalance.CopyFrom(
+        Rebalance(
+            state=Rebalance.STATE_MOVING,
+            started_at=now,
+            spec_version=service.spec_version,
+            moves=moves,
+        )
+    )
+    count = len(service.rebalance.moves)
+    service.rebalance.message = f"moving {count} task{'s' if count != 1 else ''}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from google.protobuf.message import Message
 
-from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ServiceSpec, TaskSpec
+from swarm.api.v1.specs_pb2 import REBALANCE_MODE_AUTO, ClusterSpec, NodeSpec, ServiceSpec, TaskSpec
 from swarm.api.v1.types_pb2 import (
     Annotations,
     NodeAvailability,
@@ -83,6 +83,8 @@ def _service_problems(spec: ServiceSpec) -> Iterator[str]:
     yield from _update_problems("update", spec.update)
     yield from _update_problems("rollback", spec.rollback)
     yield from _port_problems(spec)
+    if spec.rebalance == REBALANCE_MODE_AUTO and spec.HasField("global"):
+        yield "rebalance auto: a global service runs one task on every node, there is nothing to balance"
 
 
 def _node_problems(spec: NodeSpec) -> Iterator[str]:

@@ -47,6 +47,8 @@ class ControlStub:
     ListServices: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListServicesRequest, _control_pb2.ListServicesResponse]
     UpdateService: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateServiceRequest, _control_pb2.UpdateServiceResponse]
     RemoveService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]
+    RebalanceService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]
+    PlanChanges: _grpc.UnaryUnaryMultiCallable[_control_pb2.PlanChangesRequest, _control_pb2.PlanChangesResponse]
     GetTask: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetTaskRequest, _control_pb2.GetTaskResponse]
     ListTasks: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]
     LoadImage: _grpc.StreamUnaryMultiCallable[_control_pb2.LoadImageRequest, _control_pb2.LoadImageResponse]
@@ -74,6 +76,8 @@ class ControlAsyncStub(ControlStub):
     ListServices: _aio.UnaryUnaryMultiCallable[_control_pb2.ListServicesRequest, _control_pb2.ListServicesResponse]  # type: ignore[assignment]
     UpdateService: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateServiceRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
     RemoveService: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]  # type: ignore[assignment]
+    RebalanceService: _aio.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]  # type: ignore[assignment]
+    PlanChanges: _aio.UnaryUnaryMultiCallable[_control_pb2.PlanChangesRequest, _control_pb2.PlanChangesResponse]  # type: ignore[assignment]
     GetTask: _aio.UnaryUnaryMultiCallable[_control_pb2.GetTaskRequest, _control_pb2.GetTaskResponse]  # type: ignore[assignment]
     ListTasks: _aio.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]  # type: ignore[assignment]
     LoadImage: _aio.StreamUnaryMultiCallable[_control_pb2.LoadImageRequest, _control_pb2.LoadImageResponse]  # type: ignore[assignment]
@@ -194,6 +198,20 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RemoveServiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RemoveServiceResponse, _abc.Awaitable[_control_pb2.RemoveServiceResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RebalanceService(
+        self,
+        request: _control_pb2.RebalanceServiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RebalanceServiceResponse, _abc.Awaitable[_control_pb2.RebalanceServiceResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PlanChanges(
+        self,
+        request: _control_pb2.PlanChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.PlanChangesResponse, _abc.Awaitable[_control_pb2.PlanChangesResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetTask(

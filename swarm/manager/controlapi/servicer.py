@@ -13,7 +13,15 @@ from swarm.errors import FailedPrecondition, NoQuorum
 from swarm.ids import new_id
 from swarm.manager.controlapi import ca, cluster, lock, nodes, services, tasks
 from swarm.manager.controlapi.image_digest import pin_image
-from swarm.manager.controlapi.ports import Dial, ImageControl, LogControl, RaftStatus, ResolveImage
+from swarm.manager.controlapi.planning import PlannedChanges, ask_nobody, plan_changes, rebalance_service
+from swarm.manager.controlapi.ports import (
+    Dial,
+    ImageControl,
+    LogControl,
+    Planner,
+    RaftStatus,
+    ResolveImage,
+)
 from swarm.manager.controlapi.quorum import explain_no_quorum, has_quorum, with_manager_status
 from swarm.manager.controlapi.redact import shown_cluster, shown_service, shown_task
 from swarm.manager.controlapi.resolve import resolve
@@ -21,11 +29,14 @@ from swarm.manager.controlapi.routing import Router
 from swarm.manager.controlapi.watching import Watches
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
+from swarm.model.service import is_moving
 from swarm.model.validate import service_warnings, validate_service
+from swarm.security.identity import Role, caller
 from swarm.security.keyfiles import NodeBundle
 from swarm.security.tokens import new_secret
 from swarm.security.unlock_key import new_key_bytes
 
+ANSWER_S = 0.2  # of the time for a plan: what is left to say that it took too long
 COMMIT_RESERVE_S = 1.5  # of the time for a request: what an external CA must leave for the commit
 
 R = TypeVar("R")
@@ -52,12 +63,14 @@ class ControlServicer(ControlBase):
         resolve_image: ResolveImage | None = None,
         router: Router | None = None,
         bundle: Callable[[], NodeBundle] | None = None,
+        planner: Planner | None = None,
     ) -> None:
         """`dial` opens a connection to a manager; without `resolve_image` no registry is asked.
 
         `bundle` returns what this manager shows an external CA, without which there is none to ask.
         """
         self._bundle = bundle or _no_bundle
+        self._planner = planner
         self._store = store
         self._clock = clock
         self._raft = raft
@@ -327,6 +340,49 @@ class ControlServicer(ControlBase):
             return control.RemoveServiceResponse(id=service_id)
 
         return await self._router.write("RemoveService", request, context, commit)
+
+    async def RebalanceService(
+        self, request: control.RebalanceServiceRequest, context: Context
+    ) -> control.RebalanceServiceResponse:
+        """Begin to move tasks so that a service is balanced; one that moves already goes on."""
+
+        async def commit(timeout_s: float) -> control.RebalanceServiceResponse:
+            service = resolve(self._store.view.services, "service", request.ref)
+            if not is_moving(service):
+                version = service.meta.version.index
+                moves = await self._planning.moves(
+                    service.id, request.max_moves, timeout_s - COMMIT_RESERVE_S
+                )
+                now_ns = self._clock.now_ns()
+                service = await self._update(
+                    lambda transaction: rebalance_service(transaction, service.id, version, moves, now_ns),
+                    COMMIT_RESERVE_S,
+                )
+            return control.RebalanceServiceResponse(service=self._committed(service))
+
+        return await self._router.write("RebalanceService", request, context, commit)
+
+    async def PlanChanges(
+        self, request: control.PlanChangesRequest, context: Context
+    ) -> control.PlanChangesResponse:
+        """Tell what would happen if changes were made, and change nothing."""
+        # A viewer must not have this manager show the credentials of a service to a registry.
+        is_viewer = caller(context).role is Role.VIEWER
+        ask_registry = ask_nobody if is_viewer else self._resolve_image
+
+        async def look(timeout_s: float) -> control.PlanChangesResponse:
+            await self._raft.barrier(timeout_s)
+            changes = PlannedChanges(request, self._raft, self._clock.now_ns())
+            view = self._store.view
+            return await plan_changes(changes, view, ask_registry, self._planning, timeout_s - ANSWER_S)
+
+        return await self._router.write("PlanChanges", request, context, look)
+
+    @property
+    def _planning(self) -> Planner:
+        if self._planner is None:
+            raise FailedPrecondition("this manager cannot look ahead")
+        return self._planner
 
     def _committed(self, service: Service) -> Service:
         """Return a service that was just written as it is in the store, with its version."""

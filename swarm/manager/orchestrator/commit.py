@@ -25,7 +25,9 @@ def commit_service_change(
     if current is None or current.meta.version.index != version:
         return False
     service = copy_of(current)
-    if change.roll_back:
+    if change.rebalance is not None:
+        service.rebalance.CopyFrom(change.rebalance)
+    elif change.roll_back:
         reason = change.update_status.message
         roll_back(service, change.update_status.completed_at, reason, keep_previous=False)
     else:
@@ -57,7 +59,9 @@ def commit_steps(
             task_id = next(fresh_ids)
             if _is_free(transaction, service_id, step):
                 _commit_step(transaction, step)
-                transaction.create(task_of(service, step.create, task_id, now_ns))
+                task = task_of(service, step.create, task_id, now_ns)
+                task.status.message = step.why or task.status.message
+                transaction.create(task)
     return True
 
 
@@ -93,6 +97,7 @@ def _commit_step(transaction: Transaction, step: Step) -> None:
             task_state.check_desired(current, desired)
             task = copy_of(current)
             task.desired_state = desired
+            task.status.message = step.why or task.status.message
             transaction.update(task)
     for task_id in step.remove:
         current = transaction.tasks.get(task_id)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.objects_pb2 import Rebalance, Task
 from swarm.api.v1.types_pb2 import TaskState, UpdateStatus
 
 
@@ -26,6 +26,7 @@ class Step:
     create: NewTask | None = None
     live: frozenset[str] = frozenset()  # with `create`: tasks meant to run that may be in the slot by then
     remove: tuple[str, ...] = ()  # ids of tasks to forget
+    why: str = ""  # written on the tasks that are told something, and on the one that is created
 
     @property
     def size(self) -> int:
@@ -37,8 +38,9 @@ class Step:
 class ServiceChange:
     """What becomes of the service itself."""
 
-    update_status: UpdateStatus
+    update_status: UpdateStatus = field(default_factory=UpdateStatus)
     roll_back: bool = False  # the previous spec becomes the present one
+    rebalance: Rebalance | None = None  # changes in place of the update's status
 
 
 @dataclass(frozen=True, slots=True)

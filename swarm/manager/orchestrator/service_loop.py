@@ -147,5 +147,7 @@ def _log_commit(service_id: str, steps: Sequence[Step], change: ServiceChange | 
             told=told,
             forgotten=forgotten,
         )
-    if change is not None:
+    if change is not None and change.rebalance is not None:
+        log.info("orchestrator.rebalance_changed", service_id=service_id, reason=change.rebalance.message)
+    elif change is not None:
         log.info("orchestrator.update_changed", service_id=service_id, reason=change.update_status.message)

@@ -60,6 +60,8 @@ EXPECTED: Mapping[str, str] = {
     "Control/ListServices": "LOV",
     "Control/UpdateService": "LO",
     "Control/RemoveService": "LO",
+    "Control/RebalanceService": "LO",
+    "Control/PlanChanges": "LOV",
     "Control/GetTask": "LOV",
     "Control/ListTasks": "LOV",
     "Control/LoadImage": "LO",
