@@ -13,7 +13,7 @@ from swarm.cli.event_view import ACTIONS, TYPES, events_of, line, matches
 from swarm.errors import Compacted, InvalidArgument, NotFound, SwarmError, TransientError, Unavailable
 
 FILTERS = ("type", "event", "service", "node", "image")
-PATIENCE_S = 30.0  # without a manager: longer than one that is updated takes to come back
+PATIENCE_S = 60.0  # without a manager: longer than one on a busy machine takes to come back
 PAUSE_S = 0.5
 
 EPILOG = """\b

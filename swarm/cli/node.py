@@ -1,17 +1,21 @@
 """`swarmctl node`: the machines of the cluster."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
+from swarm.api.v1.specs_pb2 import NodeSpec
 from swarm.cli import names, objects, parse
 from swarm.cli.ca_view import tls_status
 from swarm.cli.connect import connect
 from swarm.cli.roles import pending, wait_for_role
 from swarm.cli.tasks import list_tasks, ps_options
+from swarm.errors import OutcomeUnknown, StaleVersion
 
+ATTEMPTS_MAX = 5  # of a change, when the node is written by others at the same time
 COLUMNS = (
     ("ID", "IDMark"),
     ("HOSTNAME", "Hostname"),
@@ -113,13 +117,24 @@ def ps(host: str, /, refs: tuple[str, ...], filters: tuple[str, ...], layout: st
         list_tasks(conn, c.Filters(node_ids=ids), filters, layout, flags)
 
 
-def _update(conn: Any, ref: str, change: Any) -> o.Node:
-    """Read a node, let `change` edit a copy of its spec, write it back."""
-    found = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
-    change(found.spec)
-    request = c.UpdateNodeRequest(id=found.id, version=found.meta.version.index, spec=found.spec)
-    updated: o.Node = conn.control.UpdateNode(request).node
-    return updated
+def update_node(conn: Any, ref: str, change: Callable[[NodeSpec], None]) -> o.Node:
+    """Read a node, let `change` edit a copy of its spec, write it back.
+
+    Managers write to nodes as well, e.g. what a new leader hears of them: then it is read and changed again.
+    """
+    attempts = 0
+    while True:
+        attempts += 1
+        found = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
+        change(found.spec)
+        request = c.UpdateNodeRequest(id=found.id, version=found.meta.version.index, spec=found.spec)
+        try:
+            updated: o.Node = conn.control.UpdateNode(request).node
+        except StaleVersion:
+            if attempts == ATTEMPTS_MAX:
+                raise
+        else:
+            return updated
 
 
 @node.command(
@@ -168,8 +183,16 @@ def update(
             found = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
             conn.control.UpdateNode(c.UpdateNodeRequest(id=found.id, addr=addr))
         if availability is not None or role is not None or label_add or label_rm:
-            _update(conn, ref, change)
+            update_node(conn, ref, change)
     click.echo(ref)
+
+
+def _set(conn: Any, node_id: str, change: Callable[[NodeSpec], None]) -> o.Node:
+    """Change a node in a way that may be repeated: a leader that is demoted may take its answer along."""
+    try:
+        return update_node(conn, node_id, change)
+    except OutcomeUnknown:
+        return update_node(conn, node_id, change)
 
 
 def _set_role(ctx: click.Context, refs: tuple[str, ...], role: str, *, detach: bool) -> None:
@@ -183,7 +206,7 @@ def _set_role(ctx: click.Context, refs: tuple[str, ...], role: str, *, detach: b
             def change(spec: Any) -> None:
                 spec.desired_role = names.ROLE[role]
 
-            changed = _update(conn, found.id, change)
+            changed = _set(conn, found.id, change)
             if detach:
                 return f"Node {ref} is to become a {role}; swarmctl node ls shows when it is done."
             wait_for_role(conn, changed, ref)

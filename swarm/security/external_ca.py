@@ -123,7 +123,7 @@ class ExternalSigner:
                                 raise FailedPrecondition(f"the external CA at {url} answers without an end")
         except TimeoutError:
             raise Unavailable(f"the external CA at {url} did not answer within {TIMEOUT_S:g} s") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:  # an alert of TLS 1.3 comes late, as ssl's own error
             raise Unavailable(
                 f"the external CA at {url} cannot be asked: {str(error) or type(error).__name__}"
             ) from error

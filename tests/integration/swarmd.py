@@ -19,12 +19,12 @@ from swarm.api.v1.control_pb2_grpc import ControlStub, LocalStub
 from swarm.errors import SwarmError
 
 ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 R = TypeVar("R")
 _hosts = itertools.cycle(range(1, 255))
 
 
-def wait_for(question: Callable[[], R], timeout_s: float = 20.0) -> R:
+def wait_for(question: Callable[[], R], timeout_s: float = 60.0) -> R:
     """Return the first answer that is true; errors of swarm count as "not yet"."""
     deadline = time.monotonic() + timeout_s
     problem: object = None

@@ -17,11 +17,10 @@ from pysyncobj.syncobj import SyncObj
 
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.errors import (
-    InvariantBroken,
     NotLeader,
 )
 from swarm.manager.raft import pinned
-from swarm.manager.raft.codec import Message
+from swarm.manager.raft.codec import Message, WireError
 from swarm.manager.raft.commands import Commands
 from swarm.manager.raft.compaction import Compactor, recover
 from swarm.manager.raft.config import Timing
@@ -277,14 +276,17 @@ class Core(SyncObj):
             self._SyncObj__raftLeader = None
 
     def follow(self, node: Node, term: int) -> bool:
-        """Accept `node` as the leader of `term`; False if that term is over."""
+        """Accept `node` as the leader of `term`; False if that term is over.
+
+        Raises WireError when another one leads it, perhaps this one: a term has one leader.
+        """
         if term < self.term:
             return False
         if term > self.term:
             self._observe(term)
             self._SyncObj__transferInProgress = False
-        elif self.is_leader:
-            raise InvariantBroken(f"{node.id} leads term {term}, and so does this member")
+        elif self.leader_id not in {None, node.id}:
+            raise WireError(f"{node.id} claims to lead term {term}, which {self.leader_id} leads")
         self.heard_leader_at = self.now()
         if not self._SyncObj__transferInProgress:
             self.postpone_election()

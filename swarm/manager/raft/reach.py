@@ -31,7 +31,7 @@ async def check_answers(dial: Callable[[str], grpc.aio.Channel], addr: str, raft
     except (grpc.aio.AioRpcError, TimeoutError) as error:
         why = error.details() if isinstance(error, grpc.aio.AioRpcError) else "no answer"
         raise FailedPrecondition(
-            f"no manager can be reached at {addr} from here ({why}): check that swarmd runs there, the"
+            f"the leader cannot reach a manager at {addr} ({why}): check that swarmd runs there, the"
             " address that it advertises, and that its port (2377) is open in both directions"
         ) from error
     finally:

@@ -18,8 +18,8 @@ from swarm.security.certificates import (
 )
 from swarm.security.identity import NODES, Role
 from swarm.security.keyfiles import NodeBundle
-from swarm.security.tls import CHANNEL_OPTIONS
 from tests.integration.swarmd import Daemon, daemons, wait_for
+from tests.unit.security.listener import PATIENT
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Cluster:
     def channel(self, at: str, who: NodeBundle, options: Sequence[tuple[str, int]] = ()) -> grpc.Channel:
         """A connection to a manager's port as somebody."""
         credentials = grpc.ssl_channel_credentials(who.root_ca_pem, who.key_pem, who.cert_pem)
-        return grpc.secure_channel(self.managers[at].addr, credentials, options=(*CHANNEL_OPTIONS, *options))
+        return grpc.secure_channel(self.managers[at].addr, credentials, options=(*PATIENT, *options))
 
     def leader(self) -> str:
         """The name of the manager that leads now."""

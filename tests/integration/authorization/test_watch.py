@@ -177,10 +177,12 @@ def test_the_history_survives_a_restart_of_the_manager_that_told_it(cluster: Clu
     for manager in ("m2", "m3"):
         again = Reader(cluster)
         again.version = reader.version
-        again.follow(itertools.repeat(manager), lambda again=again: bool(again.seen))
+        again.follow(
+            itertools.repeat(manager),
+            lambda again=again: again.seen[-1:] and again.seen[-1][2] == "before the restart",
+        )
         told.append(again.seen)
     assert told[0] == told[1]
-    assert told[0][-1][2] == "before the restart"
 
 
 def test_a_reader_that_stops_reading_is_cut_off_and_delays_nobody(cluster: Cluster) -> None:
@@ -204,7 +206,7 @@ def test_a_reader_that_stops_reading_is_cut_off_and_delays_nobody(cluster: Clust
     # What it can still have, it gets; else it hears from where on.
     behind, gone = slow.version, None
     try:
-        slow.follow(itertools.repeat("m3"), lambda: slow.seen[-1][2] == writer.acknowledged[-1])
+        slow.follow(itertools.repeat("m3"), lambda: slow.seen[-1:] == quick.seen[-1:])
     except Compacted as error:
         gone = str(error)
     assert slow.seen == quick.seen or f"after version {behind}" in (gone or "")
@@ -247,7 +249,7 @@ def test_swarmctl_events_goes_on_after_a_restart_and_ends_on_ctrl_c(cluster: Clu
         events.stderr.close()
         if not daemon.is_running:
             daemon.start()
-    assert code == 130
+    assert code == 130, problems
     assert "Traceback" not in problems
     assert problems.count("going on after version") >= 1
     versions = [event["Version"] for event in told]

@@ -89,7 +89,7 @@ def _refused_addresses(made: dict[str, Daemon], net: str) -> None:
     before = recorded(made["m1"], "m3")
     for addr, said in (
         ("nonsense", "HOST:PORT"),
-        (f"{net}.203:9", "no manager can be reached at"),
+        (f"{net}.203:9", "the leader cannot reach a manager at"),
         (made["m2"].addr, "belongs to manager"),
     ):
         done = swarmctl(made["m1"], "node", "update", "--addr", addr, "m3")

@@ -43,7 +43,7 @@ class FakeRaft:
 
     async def move_member(self, raft_id: str, addr: str, timeout_s: float) -> None:
         if not self.reachable(raft_id):
-            raise FailedPrecondition(f"no manager can be reached at {addr} from here")
+            raise FailedPrecondition(f"the leader cannot reach a manager at {addr}")
         for member in self.members:
             if member.raft_id == raft_id:
                 member.addr = addr

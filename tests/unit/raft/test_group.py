@@ -292,7 +292,7 @@ async def test_joining_needs_an_address_that_can_be_reached(tmp_path: Path) -> N
         joiner = await managers.listen("n3")
         nowhere = await join_error(joiner, leader, "127.0.0.1:1")
         assert isinstance(nowhere, FailedPrecondition)
-        assert "no manager can be reached at 127.0.0.1:1" in str(nowhere)
+        assert "the leader cannot reach a manager at 127.0.0.1:1" in str(nowhere)
         assert isinstance(await join_error(joiner, leader, "nonsense"), InvalidArgument)
         assert isinstance(await join_error(joiner, leader, follower.addr), FailedPrecondition)
         elsewhere = await join_error(joiner, follower, joiner.addr)

@@ -65,9 +65,16 @@ def manager(node_id: str = "m1") -> NodeCredentials:
     return NodeCredentials(Path("/nonexistent"), bundle(Role.MANAGER, node_id))
 
 
+# A handshake may take long on a busy machine; one that is refused is over at once all the same.
+PATIENT = (
+    *(option for option in CHANNEL_OPTIONS if option[0] != "grpc.min_reconnect_backoff_ms"),
+    ("grpc.min_reconnect_backoff_ms", 30_000),
+)
+
+
 def channel(addr: str, who: NodeBundle) -> grpc.aio.Channel:
     credentials = grpc.ssl_channel_credentials(who.root_ca_pem, who.key_pem, who.cert_pem)
-    return grpc.aio.secure_channel(addr, credentials, options=CHANNEL_OPTIONS)
+    return grpc.aio.secure_channel(addr, credentials, options=PATIENT)
 
 
 class WhoCalls(ControlServicer):

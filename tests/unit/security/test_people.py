@@ -25,13 +25,13 @@ PEOPLE = [Role.OPERATOR, Role.VIEWER]
 
 async def list_as(addr: str, who: NodeBundle, metadata: tuple[tuple[str, str | bytes], ...] = ()) -> str:
     async with channel(addr, who) as open_channel:
-        call = ControlStub(open_channel).ListNodes(ListNodesRequest(), timeout=5, metadata=metadata)
+        call = ControlStub(open_channel).ListNodes(ListNodesRequest(), timeout=30, metadata=metadata)
         return (await call).self_id
 
 
 async def create_as(addr: str, who: NodeBundle, metadata: tuple[tuple[str, str | bytes], ...] = ()) -> str:
     async with channel(addr, who) as open_channel:
-        call = ControlStub(open_channel).CreateService(CreateServiceRequest(), timeout=5, metadata=metadata)
+        call = ControlStub(open_channel).CreateService(CreateServiceRequest(), timeout=30, metadata=metadata)
         return (await call).warnings[0]
 
 
@@ -145,7 +145,7 @@ async def follow(addr: str, who: NodeBundle, metadata: tuple[tuple[str, str], ..
     request = ServiceLogsRequest()
     request.options.follow = True
     async with channel(addr, who) as open_channel:
-        call = ControlStub(open_channel).ServiceLogs(request, timeout=10, metadata=metadata)
+        call = ControlStub(open_channel).ServiceLogs(request, timeout=60, metadata=metadata)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             async for _ in call:
                 pass
@@ -153,7 +153,7 @@ async def follow(addr: str, who: NodeBundle, metadata: tuple[tuple[str, str], ..
 
 
 async def _until_live(live: object, count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(live) != count:  # type: ignore[arg-type]
             await asyncio.sleep(0.01)
 
