@@ -2,14 +2,16 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
 
 from swarm.api.v1 import control_pb2 as c
+from swarm.api.v1.specs_pb2 import NodeSpec
 from swarm.cli.connect import Connection
 from swarm.cli.render import shorten, table
+from swarm.errors import StaleVersion
 
 EXIT_DOES_NOT_FIT = 5  # 3 and 4 tell how an update ended
 
@@ -23,8 +25,7 @@ KINDS = {
 COLUMNS = (("ACTION", "Action"), ("TASK", "Task"), ("FROM", "From"), ("TO", "To"), ("WHY", "Why"))
 ROWS_MAX = 100  # for people; `--format json` has all of them
 WHY_WIDTH = 100
-
-Changes = Sequence[c.PlannedChange]
+ATTEMPTS_MAX = 3
 
 
 def dry_run_options(command: Any) -> Any:
@@ -52,6 +53,28 @@ def show_plan(
         click.echo(f"Warning: {warning}", err=True)
     click.echo(json.dumps(as_json(answer), indent=4) if layout == "json" else as_text(answer))
     return exit_code(answer)
+
+
+def show_node_plan(
+    conn: Connection, refs: Iterable[str], change: Callable[[NodeSpec], None], layout: str
+) -> int:
+    """Print what would happen if `change` edited the specs of nodes; return the exit code."""
+    refs = tuple(refs)
+    attempts = 0
+    while True:
+        attempts += 1
+        changes = [c.PlannedChange(update_node=_node_request(conn, ref, change)) for ref in refs]
+        try:
+            return show_plan(conn, changes, layout)
+        except StaleVersion:  # managers write to nodes as well
+            if attempts == ATTEMPTS_MAX:
+                raise
+
+
+def _node_request(conn: Connection, ref: str, change: Callable[[NodeSpec], None]) -> c.UpdateNodeRequest:
+    found = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
+    change(found.spec)
+    return c.UpdateNodeRequest(id=found.id, version=found.meta.version.index, spec=found.spec)
 
 
 def exit_code(answer: c.PlanChangesResponse) -> int:

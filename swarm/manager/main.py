@@ -39,6 +39,7 @@ from swarm.manager.logs.broker import LogBroker
 from swarm.manager.logs.control import LogControl
 from swarm.manager.logs.servicer import LogsServicer
 from swarm.manager.orchestrator.loop import OrchestratorLoop
+from swarm.manager.planning.balance_loop import BalanceLoop
 from swarm.manager.planning.forecaster import Forecaster
 from swarm.manager.raft.config import RaftConfig
 from swarm.manager.raft.node import RaftNode
@@ -232,6 +233,7 @@ class Manager:
             "liveness": self._dispatcher.leader_loop(),
             "orchestrator": OrchestratorLoop(self.store, self._clock),
             "allocator": AllocatorLoop(self.store, self._clock),
+            "balance": BalanceLoop(self.store, self._clock),
             "scheduler": SchedulerLoop(self.store, self._clock),
         }
 

@@ -36,6 +36,7 @@ from swarm.security.keyfiles import NodeBundle
 from swarm.security.tokens import new_secret
 from swarm.security.unlock_key import new_key_bytes
 
+PLAN_S = 12.0  # for a plan: it looks at every task, some of them several times
 ANSWER_S = 0.2  # of the time for a plan: what is left to say that it took too long
 COMMIT_RESERVE_S = 1.5  # of the time for a request: what an external CA must leave for the commit
 
@@ -376,7 +377,7 @@ class ControlServicer(ControlBase):
             view = self._store.view
             return await plan_changes(changes, view, ask_registry, self._planning, timeout_s - ANSWER_S)
 
-        return await self._router.write("PlanChanges", request, context, look)
+        return await self._router.write("PlanChanges", request, context, look, total_s=PLAN_S)
 
     @property
     def _planning(self) -> Planner:

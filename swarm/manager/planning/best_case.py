@@ -10,11 +10,10 @@ from swarm.model import defaults, task_state
 from swarm.model.history import record_status
 
 ASSUMPTION = "every task runs as soon as it is started, and stops as soon as it is told to"
-IN_LARGER_STEPS = "updates of more than {} tasks are looked at in larger steps than they are made in"
+IN_LARGER_STEPS = "large updates are looked at in larger steps than they are made in"
 
-# Updates that take more rounds than this one are looked at in so many: each costs a look at all tasks.
-ROUNDS_MAX = 16
-EXACT_TASKS_MAX = 64
+# Tasks looked at for one update, about half a second's worth: each round costs a look at all of them.
+TASK_LOOKS_MAX = 8192
 
 
 def next_state(task: Task, view: ReadView) -> "TaskState | None":
@@ -37,11 +36,12 @@ def commit_state(transaction: Transaction, task: Task, state: "TaskState", now_n
 
 
 def hastened(service: Service, tasks: int) -> Service | None:
-    """Return `service` with updates that take no more than ROUNDS_MAX rounds; None when they are small.
+    """Return `service` with updates that take few enough rounds; None when they do anyhow.
 
     Where its tasks end up is the same but for ties: each round starts from what the one before left.
     """
-    if tasks <= EXACT_TASKS_MAX:
+    rounds = max(2, TASK_LOOKS_MAX // max(1, tasks))
+    if rounds >= tasks:
         return None
     changed = copy_of(service)
     for config, now in (
@@ -49,7 +49,7 @@ def hastened(service: Service, tasks: int) -> Service | None:
         (changed.spec.rollback, defaults.rollback(service.spec)),
     ):
         if now.parallelism:
-            config.parallelism = max(now.parallelism, -(-tasks // ROUNDS_MAX))
+            config.parallelism = max(now.parallelism, -(-tasks // rounds))
         config.delay_ns = 0
         config.monitor_ns = 0
     return changed

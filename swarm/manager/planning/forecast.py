@@ -80,12 +80,12 @@ class Forecast:
         for _ in range(LOOKS_MAX):
             if self._nodes:
                 self._look_at_node(self._nodes.take())
-            elif self._services:
-                yield from self._look_at_service(self._services.take())
             elif self._new:
                 self._allocate()
             elif (yield from self._place()) or (yield from self._act()):
                 pass
+            elif self._services:  # last, for a look at a large service costs most
+                yield from self._look_at_service(self._services.take())
             elif not self._wait():
                 self.is_complete = True
                 return

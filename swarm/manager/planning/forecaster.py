@@ -9,7 +9,7 @@ from swarm.api.v1.objects_pb2 import Rebalance, Service
 from swarm.clock import Clock
 from swarm.errors import NotFound, Unavailable
 from swarm.manager.planning.balance import check_rebalance, plan_rebalance
-from swarm.manager.planning.best_case import ASSUMPTION, EXACT_TASKS_MAX, IN_LARGER_STEPS
+from swarm.manager.planning.best_case import ASSUMPTION, IN_LARGER_STEPS
 from swarm.manager.planning.differences import differences
 from swarm.manager.planning.forecast import Forecast
 from swarm.manager.planning.scratch import Frozen, Scratch, freeze, tables_of
@@ -85,7 +85,7 @@ def look_ahead(
     answer = differences(before, forecast)
     answer.notes.append(ASSUMPTION)
     if forecast.is_hastened:
-        answer.notes.append(IN_LARGER_STEPS.format(EXACT_TASKS_MAX))
+        answer.notes.append(IN_LARGER_STEPS)
     if not forecast.is_complete:
         answer.notes.append(UNFINISHED)
     return answer
