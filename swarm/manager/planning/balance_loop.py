@@ -1,8 +1,8 @@
 """The shell around services that balance themselves: waits until all is quiet, then has tasks moved.
 
-Nothing flaps: a node has to be up, and the tasks of the service at peace, for QUIET_NS, and after a rebalance
-the service is left alone for COOLDOWN_NS, whatever happens. All of that stands in the store, so a new leader
-waits as the old one did.
+Nothing flaps: a node has to be up, and the tasks of the service at peace, for QUIET_NS, and after a
+rebalance the service is left alone for COOLDOWN_NS, whatever happens. All of that stands in the store, so
+a new leader waits as the old one did.
 """
 
 import asyncio
