@@ -71,8 +71,13 @@ def differences(before: ReadView, forecast: Forecast) -> PlanChangesResponse:
         if name:
             answer.services.append(PlannedService(service_id=service_id, service_name=name, kept=count))
     answer.services.sort(key=lambda one: one.service_name)
-    answer.steps.sort(key=lambda one: (one.service_name, one.slot, one.hostname or one.from_hostname))
+    answer.steps.sort(key=_order)
     return answer
+
+
+def _order(step: PlannedStep) -> tuple[str, int, str, int]:
+    place = "" if step.slot else step.hostname or step.from_hostname
+    return step.service_name, step.slot, place, step.kind
 
 
 def _slots(view: ReadView, forecast: Forecast) -> Mapping[SlotKey, list[Task]]:

@@ -20,6 +20,9 @@ from swarm.steps import Steps
 
 R = TypeVar("R")
 
+# Looks ahead at once: each has a copy of all tables, and they share the event loop with everything else.
+AT_ONCE = 2
+
 UNFINISHED = "this is only the beginning: there is more to do than is looked at"
 
 
@@ -29,6 +32,7 @@ class Forecaster:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def forecast(
         self, change: Callable[[Transaction], Iterable[str]], timeout_s: float
@@ -56,7 +60,7 @@ class Forecaster:
 
     async def _run(self, steps: Steps[R], timeout_s: float) -> R:
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s), self._turns:
                 return await Pacer(self._clock).run(steps)
         except TimeoutError:
             raise Unavailable(
