@@ -1,4 +1,4 @@
-"""Create → RUNNING, and leader killed → next task RUNNING: ours and Docker Swarm's, in one run.
+"""Create → RUNNING, and what daemons that are killed cost: ours and Docker Swarm's, in one run.
 
 Both run on this machine as three managers and two workers in network namespaces, with the image on every
 node, and both are asked through their command line, polled alike. Needs root and Debian's docker.io.
@@ -18,6 +18,7 @@ from bench.swarm_cluster import SwarmCluster
 POLL_S = 0.05
 LIMIT_S = 120
 SIZES = (10, 50)
+WORKER = 5  # the number of the last node
 SETTLE_S = 20  # after a killed daemon came back: both systems have reconnected
 
 
@@ -28,9 +29,10 @@ class System(Protocol):
 
     def up(self) -> None: ...
     def create(self, name: str, replicas: int, constraint: str = "", node: int = 1) -> bool: ...
-    def running(self, name: str, node: int = 1) -> int: ...
+    def running(self, name: str, node: int = 1) -> set[str]: ...
     def remove(self, name: str) -> None: ...
     def kill_leader(self) -> tuple[int, int]: ...
+    def kill(self, node: int) -> None: ...
     def start(self, node: int) -> None: ...
     def down(self) -> None: ...
 
@@ -50,7 +52,7 @@ def create_to_running(system: System, replicas: int, round_number: int) -> float
     started = time.monotonic()
     if not system.create(name, replicas):
         raise RuntimeError(f"{system.name} refused the service")
-    wait(lambda: system.running(name) == replicas, f"{replicas} replicas on {system.name}")
+    wait(lambda: len(system.running(name)) == replicas, f"{replicas} replicas on {system.name}")
     took_s = time.monotonic() - started
     system.remove(name)
     return took_s
@@ -63,13 +65,39 @@ def leader_to_running(system: System, round_number: int) -> float:
     leader, other = system.kill_leader()
     killed = time.monotonic()
     wait(lambda: system.create(name, 1, "node.role==worker", other), "a service after the leader's death")
-    wait(lambda: system.running(name, other) == 1, "its task")
+    wait(lambda: len(system.running(name, other)) == 1, "its task")
     took_s = time.monotonic() - killed
     print(
         f"  {system.name}: leader {leader} killed {killed - started:.2f} s after it was asked for",
         flush=True,
     )
     system.start(leader)
+    time.sleep(SETTLE_S)
+    system.remove(name)
+    return took_s
+
+
+def worker_to_running(system: System, round_number: int, *, leader_too: bool) -> float:
+    """Return seconds from the kill -9 of a worker (and the leader) until its task runs on the other one."""
+    name = f"{'both' if leader_too else 'worker'}{round_number}"
+    if not system.create(name, 2, "node.role==worker"):
+        raise RuntimeError(f"{system.name} refused the service")
+    wait(lambda: len(system.running(name)) == 2, "a task on each worker")
+    before = system.running(name)
+    dead, asked = [WORKER], 1
+    started = time.monotonic()
+    if leader_too:
+        leader, asked = system.kill_leader()
+        dead.append(leader)
+        started = time.monotonic()
+    system.kill(WORKER)
+    wait(
+        lambda: len(system.running(name, asked)) == 2 and system.running(name, asked) != before,
+        "the replacement",
+    )
+    took_s = time.monotonic() - started
+    for node in dead:
+        system.start(node)
     time.sleep(SETTLE_S)
     system.remove(name)
     return took_s
@@ -87,6 +115,10 @@ def measure(system: System, rounds: int) -> dict[str, list[float]]:
         for round_number in range(max(1, rounds // 2)):
             key = "leader killed → next task RUNNING"
             results.setdefault(key, []).append(leader_to_running(system, round_number))
+            for leader_too in (False, True):
+                key = f"worker{' and leader' if leader_too else ''} killed → replaced"
+                took_s = worker_to_running(system, round_number, leader_too=leader_too)
+                results.setdefault(key, []).append(took_s)
     finally:
         system.down()
     return results

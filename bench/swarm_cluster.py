@@ -49,10 +49,11 @@ class SwarmCluster:
         words += ["--constraint", constraint] if constraint else []
         return bool(self.cli(node, *words, "bench:1", check=False).strip())
 
-    def running(self, name: str, node: int = 1) -> int:
-        """Return how many tasks of a service run and should."""
-        words = ("service", "ps", name, "--filter", "desired-state=running", "--format", "{{.CurrentState}}")
-        return sum(line.startswith("Running") for line in self.cli(node, *words, check=False).splitlines())
+    def running(self, name: str, node: int = 1) -> set[str]:
+        """Return the ids of the tasks of a service that run and should."""
+        words = ("service", "ps", name, "--filter", "desired-state=running")
+        lines = self.cli(node, *words, "--format", "{{.ID}} {{.CurrentState}}", check=False).splitlines()
+        return {line.split()[0] for line in lines if line.split()[1:2] == ["Running"]}
 
     def remove(self, name: str) -> None:
         """Remove a service and wait until its containers are gone."""

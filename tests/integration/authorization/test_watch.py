@@ -238,7 +238,8 @@ def test_swarmctl_events_goes_on_after_a_restart_and_ends_on_ctrl_c(cluster: Clu
         wait_for(lambda: writer.write(f"away{len(writer.attempted)}"))
         daemon.start()
         wait_for(lambda: writer.write(f"back{len(writer.attempted)}"))
-        version = daemon.ask("GetService", c.GetServiceRequest(ref="c")).service.meta.version.index
+        found = wait_for(lambda: daemon.ask("GetService", c.GetServiceRequest(ref="c")))
+        version = found.service.meta.version.index
         wait_for(lambda: told[-1]["Version"] >= version, 60)
     finally:
         events.send_signal(signal.SIGINT)

@@ -42,7 +42,14 @@ def managers(operator: Operator) -> set[str]:
     return {name for name, row in found.items() if row["ManagerStatus"] in ("Leader", "Reachable")}
 
 
-def test_one_manager_goes_on_with_everything_that_there_was(cluster: DevCluster, operator: Operator) -> None:
+def test_one_manager_goes_on_alone_and_the_lost_ones_come_back_as_workers(
+    cluster: DevCluster, operator: Operator
+) -> None:
+    _go_on_alone_with_everything_that_there_was(cluster, operator)
+    _take_the_lost_managers_back_and_promote_them(cluster, operator)
+
+
+def _go_on_alone_with_everything_that_there_was(cluster: DevCluster, operator: Operator) -> None:
     operator("service", "create", "-d", "--name", "keep", "--replicas", "5", "hello:1")
     operator.wait_running("keep", 5)
     before = pids(operator, "keep")
@@ -84,9 +91,7 @@ def test_one_manager_goes_on_with_everything_that_there_was(cluster: DevCluster,
     assert "no manager any more" not in again
 
 
-def test_the_lost_managers_come_back_as_workers_and_can_be_promoted(
-    cluster: DevCluster, operator: Operator
-) -> None:
+def _take_the_lost_managers_back_and_promote_them(cluster: DevCluster, operator: Operator) -> None:
     alone = operator.on("manager-1")
     for name in LOST:
         cluster.start(name)

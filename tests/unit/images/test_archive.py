@@ -246,7 +246,7 @@ def test_an_image_lists_its_own_digest_first_and_every_blob_once() -> None:
     assert sorted(blobs) == sorted(content.blobs)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damage=st.lists(st.tuples(st.integers(0, 12_000), st.integers(0, 255)), min_size=1, max_size=20))
 async def test_a_damaged_archive_is_read_or_refused_but_never_believed(
     tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, int]]

@@ -164,7 +164,7 @@ def histories(draw: st.DrawFn) -> list[Operation]:
     return history
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(histories())
 def test_it_agrees_with_trying_every_order(history: list[Operation]) -> None:
     assert fits(*history) == fits_by_force(history)

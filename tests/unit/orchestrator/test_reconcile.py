@@ -51,7 +51,7 @@ def do(bench: Bench, what: tuple[object, ...]) -> None:
         bench.roll_back()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_slots_converge_and_a_second_pass_finds_nothing(data: st.DataObject) -> None:
     replicas = data.draw(st.none() | st.integers(0, 4), label="replicas")

@@ -135,7 +135,7 @@ def test_a_second_pass_finds_nothing_to_do() -> None:
     assert not bench.plan()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     nodes=st.lists(st.sampled_from(["n1", "n2", "n3", "n4"]), min_size=1, max_size=20),
     keep=st.integers(0, 20),

@@ -34,7 +34,7 @@ SECONDS = float(os.environ.get("SWARM_FUZZ_SECONDS", "0")) / TESTS
 DAMAGE = ("flip", "cut", "double", "insert", "end", "zero")
 State = tuple[list[Entry], int, str | None]
 
-fuzzed = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+fuzzed = settings(max_examples=200, suppress_health_check=list(HealthCheck))
 
 
 def go_on(test: Callable[[], None]) -> None:

@@ -27,7 +27,7 @@ def picture(view: ClusterView) -> list[tuple[object, ...]]:
 STATES = [task_state.PENDING, task_state.ASSIGNED, task_state.RUNNING, task_state.FAILED]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_following_events_gives_the_same_view_as_reading_everything(data: st.DataObject) -> None:
     cluster = Cluster(a_node("n0"), a_node("n1"))

@@ -343,7 +343,7 @@ def test_a_large_cluster_is_looked_at_in_steps() -> None:
     assert len(cluster.run_new(3, cpus=1).assignments) == 3
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_plan_ever_breaks_a_reservation_a_limit_or_a_constraint(data: st.DataObject) -> None:
     sizes = data.draw(st.lists(st.integers(0, 4), min_size=1, max_size=6), label="cpus of nodes")

@@ -73,14 +73,14 @@ def records(store: Store) -> list[bytes]:
     return list(store.freeze().records())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32))
 def test_replaying_the_same_entries_gives_equal_tables(seed):
     store, entries = asyncio.run(run_history(seed))
     assert records(replay(entries)) == records(store)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.floats(0, 1))
 def test_a_snapshot_taken_anywhere_and_the_rest_of_the_log_give_equal_tables(seed, where):
     store, entries = asyncio.run(run_history(seed))
@@ -92,7 +92,7 @@ def test_a_snapshot_taken_anywhere_and_the_rest_of_the_log_give_equal_tables(see
     assert sorted(records(heir)) == sorted(records(store))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32))
 def test_indexes_always_agree_with_a_scan(seed):
     view = asyncio.run(run_history(seed))[0].view

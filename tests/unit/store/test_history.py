@@ -238,7 +238,7 @@ async def test_a_repeated_entry_is_no_news():
     assert StoreEntry.FromString(entry).at.seconds > 0
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_readers_that_come_and_go_see_each_change_once(data):
     """Any pattern of writing, leaving and resuming at one of two managers, one of which may lag."""

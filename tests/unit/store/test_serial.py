@@ -136,7 +136,7 @@ steps = st.one_of(
 ERRORS = (NotLeader("a:1"), NoQuorum("none"), OutcomeUnknown("lost"))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(steps, max_size=14))
 @example([("fail", "lost", 1), ("write", [Op(0, "add", "a"), Op(0, "refuse", "a")], 0)])
 @example([("fail", "late", 1), ("write", [Op(0, "add", "a")], 0), ("write", [Op(0, "add", "a")], 1)])
@@ -201,7 +201,7 @@ def view_tx(view):
     return view  # reading is all that StoreModel.get does
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.lists(st.sampled_from(["spend a", "spend b", "lost", "committed", "late", "come"]), max_size=30),
     st.integers(0, 5),
@@ -249,7 +249,7 @@ def test_what_a_writer_only_read_counts_as_much_as_what_it_wrote(schedule, budge
     asyncio.run(spend_all())
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.lists(ops, min_size=1, max_size=12), st.data())
 def test_entries_that_come_twice_or_in_another_order_change_nothing(operations, data):
     """A log only ever grows, but what a proposer sent may arrive again, and late."""
