@@ -15,10 +15,12 @@ from swarm.clock import SECOND, timestamp
 from swarm.errors import FailedPrecondition
 from swarm.manager.planning.balance import plan_rebalance
 from swarm.manager.planning.balance_loop import COOLDOWN_NS
+from swarm.manager.planning.forecaster import look_ahead
+from swarm.manager.planning.scratch import freeze
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model import task_state
-from swarm.model.service import is_moving, new_service, start_moving
+from swarm.model.service import is_moving, new_service, replace_spec, start_moving
 from swarm.steps import complete
 from tests.simulation.orchestration_world import Faults, World
 from tests.simulation.test_orchestration import STORM_S, rescale, storm
@@ -192,3 +194,76 @@ def test_rebalances_in_a_storm_break_no_invariant_and_end(seed: int) -> None:
     begun: list[str] = []
     play(seed, scenario)
     assert begun, "nothing was ever out of balance: this shows nothing"
+
+
+def where(world: World) -> Counter[tuple[str, str]]:
+    tasks = (task for task in world.view.tasks if task_state.is_running(task))
+    return Counter((task.service_id, task.node_id) for task in tasks)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_loops_of_a_leader_do_what_was_told(seed: int) -> None:
+    """Where tasks lie the same, up to ties: each service runs as many, moves as many, and waits alike."""
+
+    async def scenario(world: World) -> None:
+        rng = world.random
+        for number in range(4):
+            await world.add_node(f"n{number}", cpus=rng.randrange(2, 6))
+        for name in ("a", "b", "c"):
+            spec = a_service_spec(name, replicas=rng.randrange(1, 6), cpus=1, order=rng.randrange(2))
+            service = new_service(name, spec)
+            await world.insist(lambda tx, s=service: None if s.id in tx.services else tx.create(s))
+        await asyncio.sleep(120)
+        for _ in range(6):
+            change = a_change(world)
+            told = ahead(world, change)
+            before = where(world)
+            await world.insist(change)
+            await asyncio.sleep(200)
+            after = where(world)
+            gained = Counter({service.id: 0 for service in world.view.services})
+            for step in told.steps:
+                if step.kind in (step.KIND_START, step.KIND_STOP):
+                    gained[step.service_id] += 1 if step.kind == step.KIND_START else -1
+                elif step.kind == step.KIND_WAIT and step.task_id and not step.from_node_id:
+                    gained[step.service_id] -= 1
+            for service_id, number in gained.items():
+                is_now = sum(count for (one, _), count in after.items() if one == service_id)
+                was = sum(count for (one, _), count in before.items() if one == service_id)
+                assert is_now - was == number, f"{service_id}: {told}"
+
+    play(seed, scenario)
+
+
+def ahead(world: World, change):
+    """Return what would happen if `change` were made now."""
+    frozen, now_ns = freeze(world.view), world.clock.now_ns()
+    return complete(look_ahead(frozen, world.view.index, now_ns, lambda tx: change(tx) or ()))
+
+
+def a_change(world: World):
+    """Return something that somebody may want: scale, replace, drain or activate."""
+    rng = world.random
+    if rng.random() < 0.5:
+        service = copy_of(world.view.services.get(rng.choice("abc")))
+        replicas, again = rng.randrange(0, 8), rng.random() < 0.5
+
+        def write(tx: Transaction) -> None:
+            changed = copy_of(tx.services.get(service.id))
+            spec = copy_of(changed).spec
+            if again:
+                spec.task.force_update += 1
+            else:
+                spec.replicated.replicas = replicas
+            replace_spec(changed, spec)
+            tx.update(changed)
+
+        return write
+    node_id, availability = f"n{rng.randrange(4)}", rng.choice((0, 2))
+
+    def set_availability(tx: Transaction) -> None:
+        node = copy_of(tx.nodes.get(node_id))
+        node.spec.availability = availability
+        tx.update(node)
+
+    return set_availability

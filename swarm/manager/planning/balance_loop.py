@@ -48,6 +48,17 @@ def due_ns(service: Service, tasks: Iterable[Task], nodes: Iterable[Node]) -> in
     return max(times, default=0)
 
 
+def is_even(service: Service, tasks: Iterable[Task], nodes: Iterable[Node]) -> bool:
+    """Whether `service` is balanced wherever its tasks may run: a quick answer that spares the exact one."""
+    if service.spec.task.placement.preferences:
+        return False
+    counts = dict.fromkeys((node.id for node in nodes if is_available(node)), 0)
+    for task in tasks:
+        if task_state.is_runnable(task) and task.node_id in counts:
+            counts[task.node_id] += 1
+    return not counts or max(counts.values()) - min(counts.values()) <= 1
+
+
 class BalanceLoop(AgendaLoop):
     """Balances the services that ask for it, while this manager leads."""
 
@@ -79,11 +90,11 @@ class BalanceLoop(AgendaLoop):
 
     async def _look_at(self, service_id: str) -> None:
         view, now_ns = self._store.view, self._clock.now_ns()
-        service = view.services.get(service_id)
-        if service is None or not balances_itself(service):
+        service, tasks = view.services.get(service_id), view.tasks.by_service(service_id)
+        if service is None or not balances_itself(service) or is_even(service, tasks, view.nodes):
             return
         # A clock of another manager may run ahead: nothing is put off for longer than a cooldown.
-        due = min(due_ns(service, view.tasks.by_service(service_id), view.nodes), now_ns + COOLDOWN_NS)
+        due = min(due_ns(service, tasks, view.nodes), now_ns + COOLDOWN_NS)
         if due > now_ns:
             self._agenda.set_alarm(service_id, due)
             return
