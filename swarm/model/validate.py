@@ -83,8 +83,8 @@ def _service_problems(spec: ServiceSpec) -> Iterator[str]:
     yield from _update_problems("update", spec.update)
     yield from _update_problems("rollback", spec.rollback)
     yield from _port_problems(spec)
-    if spec.rebalance == REBALANCE_MODE_AUTO and spec.HasField("global"):
-        yield "rebalance auto: a global service runs one task on every node, there is nothing to balance"
+    if spec.rebalance == REBALANCE_MODE_AUTO and spec.WhichOneof("mode") not in (None, "replicated"):
+        yield "rebalance auto: only tasks of replicated services move to be balanced"
 
 
 def _node_problems(spec: NodeSpec) -> Iterator[str]:

@@ -361,7 +361,7 @@ class ControlServicer(ControlBase):
                 )
             return control.RebalanceServiceResponse(service=self._committed(service))
 
-        return await self._router.write("RebalanceService", request, context, commit)
+        return await self._router.write("RebalanceService", request, context, commit, total_s=PLAN_S)
 
     async def PlanChanges(
         self, request: control.PlanChangesRequest, context: Context

@@ -22,7 +22,7 @@ from swarm.manager.scheduler.node_view import NodeView
 from swarm.manager.scheduler.plan import plan_group
 from swarm.manager.scheduler.spread import Path, label_of
 from swarm.manager.store.tables import ReadView
-from swarm.model import defaults, task_state
+from swarm.model import task_state
 from swarm.model.task import new_task
 from swarm.steps import Steps
 
@@ -31,12 +31,12 @@ MOVES_MAX = 500
 
 
 def check_rebalance(service: Service) -> None:
-    """Raise FailedPrecondition when the tasks of `service` cannot be moved, now or ever."""
+    """Raise FailedPrecondition when the tasks of `service` never move: those of jobs and global ones."""
     name = service.spec.annotations.name
-    if defaults.is_global(service.spec):
-        raise FailedPrecondition(
-            f"service {name} is global: every node that fits runs one task, there is nothing to balance"
-        )
+    mode = service.spec.WhichOneof("mode") or "replicated"
+    if mode != "replicated":
+        mode = mode.replace("_", " ")
+        raise FailedPrecondition(f"service {name} is {mode}: only replicated services can be rebalanced")
 
 
 def movable(view: ServiceView) -> Steps[list[Task]]:

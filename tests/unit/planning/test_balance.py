@@ -123,7 +123,7 @@ def fewest_moves(counts: list[int]) -> int:
     return max(sum(max(0, one - high) for one in counts), sum(max(0, low - one) for one in counts))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_moves_are_fewest_and_a_second_rebalance_finds_nothing(data: st.DataObject) -> None:
     before = data.draw(st.integers(1, 3), label="nodes before")
@@ -146,7 +146,7 @@ def test_moves_are_fewest_and_a_second_rebalance_finds_nothing(data: st.DataObje
     assert world.moves("web") == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_whatever_limits_it_a_rebalance_ends_balanced_within_the_limits(data: st.DataObject) -> None:
     zones = data.draw(st.lists(st.sampled_from("abc"), min_size=1, max_size=5), label="zones")
