@@ -1,11 +1,17 @@
 """What holds for every test."""
 
+import signal
+
 from hypothesis import HealthCheck, settings
 
 from swarm.old_python import repair_timeouts
 
 # No example is wrong for being slow: the machine may be.
-settings.register_profile("swarm", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("swarm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("swarm")
+
+# Jobs in the background of a script ignore Ctrl-C, and so would every program that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 repair_timeouts()

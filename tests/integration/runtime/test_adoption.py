@@ -221,7 +221,10 @@ async def test_an_agent_may_be_killed_at_any_moment(lab: Lab, delay_ms: int) -> 
         assert _exists(info.pid or (await _inspected(driver, container_id)).pid)
         await driver.stop(container_id, 0)
         await driver.remove(container_id)
-    assert lab.leftovers() == []
+    # What the killed one had begun to start finds its cgroup gone and ends.
+    async with asyncio.timeout(60):
+        while lab.leftovers():
+            await asyncio.sleep(0.05)
 
 
 async def _inspected(driver: Driver, container_id: str) -> ContainerInfo:
