@@ -28,6 +28,7 @@ from swarm.steps import Steps
 
 # Of one rebalance: they stand in the service, which is copied with every change of it.
 MOVES_MAX = 500
+PLACES_PER_STEP = 250  # looked at between two yields: about a millisecond
 
 
 def check_rebalance(service: Service) -> None:
@@ -104,7 +105,10 @@ class _Balance:
         """Move what can be moved to where the scheduler would put further tasks; return whether any was."""
         before = len(self.moves)
         sources = _Sources(self._counts, self._paths, self._movable)
-        for node_id in (yield from self._wanting(sum(map(len, self._movable.values())))):
+        wanting = yield from self._wanting(sum(map(len, self._movable.values())))
+        for count, node_id in enumerate(wanting, 1):
+            if count % PLACES_PER_STEP == 0:
+                yield
             if len(self.moves) >= limit:
                 return False
             source = self._source_for(node_id, sources)

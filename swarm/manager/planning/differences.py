@@ -10,6 +10,10 @@ from swarm.manager.orchestrator.restart import cause_of
 from swarm.manager.planning.forecast import Forecast
 from swarm.manager.store.tables import ReadView, Table
 from swarm.model import defaults, task_state
+from swarm.steps import Steps
+
+SLOTS_PER_STEP = 50  # between two yields: about a millisecond
+TASKS_PER_STEP = 500
 
 SlotKey = tuple[str, int, str]  # service id; number, or node id for a global service
 
@@ -48,13 +52,16 @@ def holder_of(tasks: Iterable[Task]) -> Holder:
     return Holder(placed, waiting, ended)
 
 
-def differences(before: ReadView, forecast: Forecast) -> PlanChangesResponse:
+def differences(before: ReadView, forecast: Forecast) -> Steps[PlanChangesResponse]:
     """Return what happens to the slots of the services involved, and to tasks of others that find a node."""
     after = forecast.scratch.tables
     answer = PlanChangesResponse()
-    old, new = _slots(before, forecast), _slots(after, forecast)
+    old = yield from _slots(before, forecast)
+    new = yield from _slots(after, forecast)
     kept: dict[str, int] = dict.fromkeys(forecast.involved, 0)
-    for key in sorted(old.keys() | new.keys()):
+    for count, key in enumerate(sorted(old.keys() | new.keys()), 1):
+        if count % SLOTS_PER_STEP == 0:
+            yield
         step = _step(holder_of(old.get(key, ())), holder_of(new.get(key, ())), before, after)
         if step is None:
             continue
@@ -80,11 +87,13 @@ def _order(step: PlannedStep) -> tuple[str, int, str, int]:
     return step.service_name, step.slot, place, step.kind
 
 
-def _slots(view: ReadView, forecast: Forecast) -> Mapping[SlotKey, list[Task]]:
+def _slots(view: ReadView, forecast: Forecast) -> Steps[Mapping[SlotKey, list[Task]]]:
     """Return the tasks of services involved, and those that the forecast touched, by slot."""
     found: dict[SlotKey, list[Task]] = {}
     for service_id in forecast.involved:
-        for task in view.tasks.by_service(service_id):
+        for count, task in enumerate(view.tasks.by_service(service_id), 1):
+            if count % TASKS_PER_STEP == 0:
+                yield
             found.setdefault(_key(task), []).append(task)
     for task_id, touched in forecast.touched.items():
         if touched.service_id not in forecast.involved:

@@ -86,7 +86,7 @@ def look_ahead(
         forecast.involve(service_id)
     yield from forecast.run()
     before = yield from tables_of(tuple(obj for obj in frozen if forecast.concerns(obj)), index)
-    answer = differences(before, forecast)
+    answer = yield from differences(before, forecast)
     answer.notes.append(ASSUMPTION)
     if forecast.is_hastened:
         answer.notes.append(IN_LARGER_STEPS)
