@@ -346,7 +346,9 @@ def plan(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
 )
 @click.argument("refs", metavar="[SERVICE...]", nargs=-1)
 @click.option("--all", is_flag=True, help="Every replicated service, one after another.")
-@click.option("--max-moves", type=click.IntRange(min=0), default=0, help="Move no more (0: what is needed).")
+@click.option(
+    "--max-moves", type=click.IntRange(min=0), default=0, help="Move no more (0: what is needed, up to 500)."
+)
 @click.option("-d", "--detach", is_flag=True, help="Return at once instead of waiting until it is done.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option("--timeout", default="", help="Exit 1 if it is not done by then, e.g. 2m; it goes on.")

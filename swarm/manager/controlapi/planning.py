@@ -37,7 +37,10 @@ class PlannedChanges:
             raise InvalidArgument(f"{len(request.changes)} changes: at most {CHANGES_MAX} in one plan")
         self.warnings: list[str] = []
         self._changes: Sequence[PlannedChange] = copy_of_request(request).changes
-        self._services = tuple(request.services)
+        rebalanced = [
+            one.rebalance_service.ref for one in self._changes if one.HasField("rebalance_service")
+        ]
+        self._services = (*request.services, *rebalanced)  # one that moves already goes on
         self._raft = raft
         self._now_ns = now_ns
         self._moves: dict[str, Sequence[Rebalance.Move]] = {}  # by the ref of the service

@@ -144,6 +144,8 @@ async def test_a_rebalance_is_planned_or_begun_and_asking_twice_begins_one():
     assert not store.view.services.get("s").HasField("rebalance")
     begun = (await servicer.RebalanceService(wanted, FakeContext())).service
     assert (begun.rebalance.state, len(begun.rebalance.moves)) == (Rebalance.STATE_MOVING, 2)
+    answer = await plan(servicer, c.PlannedChange(rebalance_service=wanted))
+    assert [step.kind for step in answer.steps] == [STEP.KIND_MOVE] * 2, "what is under way goes on"
     again = (await servicer.RebalanceService(wanted, FakeContext())).service
     assert again == begun
 
