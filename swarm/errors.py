@@ -16,6 +16,7 @@ SwarmError
 │  ├─ NoQuorum          too few managers reachable to commit anything
 │  ├─ OutcomeUnknown    sent to the log, but not known to be committed
 │  ├─ StaleVersion      the object changed since it was read
+│  ├─ IdentityInUse     a machine that was started later has the caller's node id
 │  ├─ SessionExpired    the manager no longer knows the agent's session
 │  └─ Unavailable       nobody answered in time
 ├─ TaskFailure          becomes the status of a task; never crosses an RPC as an error
@@ -100,6 +101,10 @@ class StaleVersion(TransientError):
 
 class SessionExpired(TransientError):
     """The manager no longer knows the agent's session."""
+
+
+class IdentityInUse(TransientError):
+    """A machine that was started later is connected under the caller's node id: one is a copy."""
 
 
 class Unavailable(TransientError):

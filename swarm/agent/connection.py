@@ -7,7 +7,7 @@ cut off costs its agents no time, and moving to another manager interrupts nothi
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import grpc
 import structlog
@@ -18,7 +18,7 @@ from swarm.agent.session import Node, Session
 from swarm.api.v1.dispatcher_pb2 import Hello
 from swarm.api.v1.types_pb2 import NodeDescription, Peer
 from swarm.clock import Clock
-from swarm.errors import NodeRemoved, SwarmError
+from swarm.errors import IdentityInUse, NodeRemoved, SwarmError
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +28,13 @@ PERIOD_S = 2.5  # until a manager says otherwise
 # takes longer gets company, because its manager's machine may be gone or its packets lost.
 ATTEMPTS_AT_ONCE = (0, 2, 4)
 STAGGER_S = (0.0, 1.5, 0.5)
+# After a leader's death managers notice at different times that there is none: that is no reason to move.
+LEADERLESS_PERIODS = 0.6
 SUSPECT_PERIODS = (1.0, 1.4)  # by chance, so that not all agents of a slow manager leave at once
 STREAMS = 2  # the session and a standby
+IDENTITY_PAUSE_S = 10.0  # before this machine tries again to be a node that another one is
+# It goes on as a standby for so many periods: enough for the leader to end it if there is another one.
+PROBE_PERIODS = 2.0
 MOVE_S = 10.0  # so long a manager's wish to have the session elsewhere is tried
 CHANNEL_OPTIONS = (
     # Every attempt is to really try: by default gRPC lets channels to one address share the memory of
@@ -62,7 +67,6 @@ class Connection:
         self._hello = hello
         self._clock = clock
         self._on_session = on_session
-        self._incarnation = clock.now_ns()
         self._choice = ManagerChoice(node_id, _random.uniform)
         self._suspect_periods = _random.uniform(*SUSPECT_PERIODS)
         self._links: dict[asyncio.Task[None], Session] = {}
@@ -70,11 +74,18 @@ class Connection:
         self._missing = STREAMS
         self._news = asyncio.Event()
         self.session: Session | None = None
+        self.incarnation = clock.now_ns()  # of two machines with one identity the greater one counts
+        self.refusal = ""  # why this machine may not be this node
+        self._refused_s = 0.0
 
     def describe(self, description: NodeDescription) -> None:
         """Tell the manager what the node is like now."""
         if self.session is not None:
             self.session.describe(description)
+
+    def weigh_managers(self, weights: Mapping[str, int]) -> None:
+        """Hear how many agents each manager (by node id) should have, relative to the others."""
+        self._choice.weigh(weights)
 
     def wake(self) -> None:
         """There is something to report."""
@@ -114,7 +125,9 @@ class Connection:
         now_s = self._clock.monotonic_s()
         self._choice.failed(link.peer.addr, now_s)
         self._next_attempt_s = now_s + self._choice.pause_s(len(self._managers()), self._period_s())
-        if link.role is Role.OPENING:
+        if isinstance(error, IdentityInUse):
+            self._yield_to_newer(error, now_s)
+        elif link.role is Role.OPENING:
             log.info("agent.manager_not_reached", addr=link.peer.addr, reason=str(error))
         else:
             log.warning(
@@ -124,6 +137,23 @@ class Connection:
                 role=link.role.value,
                 reason=str(error),
             )
+
+    def _yield_to_newer(self, error: IdentityInUse, now_s: float) -> None:
+        """Leave the other machine alone; should it go, this one is the node again."""
+        log.error("agent.identity_in_use", node_id=self._node_id, reason=str(error))
+        self.refusal, self._refused_s = str(error), now_s
+        self._next_attempt_s = now_s + _random.uniform(0.7, 1.0) * IDENTITY_PAUSE_S
+        for task in self._links:
+            task.cancel()
+
+    def _in_doubt(self, now_s: float) -> bool:
+        """Whether another machine may still be this node: no manager has had a standby for long enough."""
+        return bool(self.refusal) and not any(
+            link.role is Role.STANDBY
+            and link.began_s > self._refused_s
+            and now_s - link.began_s > PROBE_PERIODS * link.period_s
+            for link in self._links.values()
+        )
 
     def _lose_session(self) -> None:
         if self.session is not None:
@@ -135,7 +165,7 @@ class Connection:
         links = dict(enumerate(self._links.values()))
         views = [self._view(number, link, now_s) for number, link in links.items()]
         decided = plan(views, self._wanted(), self._move_to(now_s))
-        if decided.promote is not None:
+        if decided.promote is not None and not self._in_doubt(now_s):
             links[decided.promote].ask(standby=False)
         tasks = list(self._links)
         for number in decided.drop:
@@ -159,7 +189,8 @@ class Connection:
             role=link.role,
             silent_s=now_s - link.heard_s,
             suspect_s=suspect_after_s(link.role is Role.STANDBY, link.period_s, self._suspect_periods),
-            leaderless=link.leaderless,
+            leaderless=link.leaderless_s is not None
+            and now_s - link.leaderless_s > LEADERLESS_PERIODS * link.period_s,
             asked_s=None if link.asked_s is None else now_s - link.asked_s,
         )
 
@@ -189,7 +220,7 @@ class Connection:
             self._next_attempt_s = now_s + STAGGER_S[missing]
             channel = self._channel(peer.addr, CHANNEL_OPTIONS)
             link = Session(peer, channel, self._clock, self._greeting, self._welcomed)
-            link.ask(standby=self.session is not None)
+            link.ask(standby=self.session is not None or bool(self.refusal))
             task = asyncio.create_task(link.run(self._node, _random.uniform), name="agent-stream")
             task.add_done_callback(lambda _: self._news.set())
             self._links[task] = link
@@ -213,19 +244,19 @@ class Connection:
     def _greeting(self, standby: bool) -> Hello:
         hello = Hello() if standby else self._hello()
         hello.standby = standby
-        hello.incarnation = self._incarnation
+        hello.incarnation = self.incarnation
         return hello
 
     def _welcomed(self, link: Session) -> None:
         """Take a stream for what its manager takes it for."""
         self._news.set()
-        if not link.leaderless:
+        if link.leaderless_s is None:
             self._choice.succeeded(link.peer.addr)
         if link.role is not Role.SESSION or link is self.session:
             return
         if self.session is not None:
             self.session.ask(standby=True)
-        self.session = link
+        self.session, self.refusal = link, ""
         self._suspect_periods = _random.uniform(*SUSPECT_PERIODS)
         log.info("agent.session_opened", session_id=link.session_id, addr=link.peer.addr)
         self._on_session(link)

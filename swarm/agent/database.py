@@ -8,6 +8,7 @@ manager after a restart.
 
 import asyncio
 import contextlib
+import secrets
 import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from swarm.api.v1.types_pb2 import TaskStatus
 
 log = structlog.get_logger(__name__)
 
+MILLISECOND = 1_000_000
 RETRY_S = 1.0
 BATCH_MAX = 2000  # statements in one commit
 
@@ -56,7 +58,16 @@ class Stored:
 
     tasks: tuple[StoredTask, ...]
     applied_index: int
+    incarnation: int  # of this life of the agent: greater than that of every life before
     rebuilt: bool  # the file was damaged or missing: what the runtime has may well be wanted
+
+
+def next_incarnation(last: int, now_ns: int) -> int:
+    """Return the number of an agent's new life: the time, unless the clock was set back.
+
+    The random part (up to a millisecond) tells copies of one disk apart that start with wrong clocks.
+    """
+    return max(last, now_ns) + 1 + secrets.randbelow(MILLISECOND)
 
 
 class Database:
@@ -70,12 +81,12 @@ class Database:
         self._queue: list[tuple[Statement, asyncio.Future[None]]] = []
         self._wake = asyncio.Event()
 
-    async def open(self, node_id: str) -> Stored:
+    async def open(self, node_id: str, now_ns: int) -> Stored:
         """Open the file and return what this node left in it; a damaged one is moved aside and begun anew.
 
         What an earlier member of another cluster, or under another id, left here is dropped.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._open, node_id)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._open, node_id, now_ns)
 
     def put_task(self, task: Task, status: TaskStatus) -> asyncio.Future[None]:
         """Keep a task that this node must have; the future is done once it is on disk."""
@@ -149,10 +160,10 @@ class Database:
 
     # In the thread.
 
-    def _open(self, node_id: str) -> Stored:
+    def _open(self, node_id: str, now_ns: int) -> Stored:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            return self._open_and_load(node_id)
+            return self._open_and_load(node_id, now_ns)
         except (sqlite3.DatabaseError, DecodeError) as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise  # no space, no permission: not damaged
@@ -161,9 +172,9 @@ class Database:
             log.error(  # noqa: TRY400 -- the reason says it all
                 "agent.database_damaged", path=str(self._path), moved_to=str(aside), reason=str(error)
             )
-            return self._open_and_load(node_id)
+            return self._open_and_load(node_id, now_ns)
 
-    def _open_and_load(self, node_id: str) -> Stored:
+    def _open_and_load(self, node_id: str, now_ns: int) -> Stored:
         connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         self._connection = connection
         self._path.chmod(0o600)
@@ -179,13 +190,17 @@ class Database:
             connection.execute("DELETE FROM tasks")
             connection.execute("DELETE FROM facts")
             facts = {}
-        connection.execute("INSERT OR REPLACE INTO facts VALUES ('node_id', ?)", (node_id,))
+        incarnation = next_incarnation(int(facts.get("incarnation", 0)), now_ns)
+        connection.execute(
+            "INSERT OR REPLACE INTO facts VALUES ('node_id', ?), ('incarnation', ?)",
+            (node_id, str(incarnation)),
+        )
         rows = connection.execute("SELECT task, status, wanted, credentials_withheld FROM tasks").fetchall()
         tasks = tuple(
             StoredTask(Task.FromString(task), TaskStatus.FromString(status), bool(wanted), bool(withheld))
             for task, status, wanted, withheld in rows
         )
-        return Stored(tasks, int(facts.get("applied_index", 0)), rebuilt)
+        return Stored(tasks, int(facts.get("applied_index", 0)), incarnation, rebuilt)
 
     def _commit(self, statements: Sequence[Statement]) -> None:
         connection = self._connection

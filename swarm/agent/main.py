@@ -124,6 +124,11 @@ class Agent:
         """The manager that holds the session."""
         return self._connection.session.peer if self._connection.session else None
 
+    @property
+    def refusal(self) -> str:
+        """Why this machine may not be the node that it says it is; empty when nobody said so lately."""
+        return self._connection.refusal
+
     def containers(self) -> tuple[TaskContainer, ...]:
         """Return the tasks of this node, finished ones included."""
         return tuple(
@@ -152,7 +157,8 @@ class Agent:
 
     async def run(self) -> None:
         """Run the tasks of this node until cancelled."""
-        stored = await self._database.open(self._node_id)
+        stored = await self._database.open(self._node_id, self._clock.now_ns())
+        self._connection.incarnation = stored.incarnation
         self._applied_index = stored.applied_index
         try:
             async with asyncio.TaskGroup() as group:
@@ -217,6 +223,7 @@ class Agent:
 
     def take_node_info(self, info: NodeInfo) -> None:
         """Hear who the managers are."""
+        self._connection.weigh_managers(info.manager_weights)
         self._on_node_info(info)
 
     def subscribe_logs(self, subscription: LogSubscription) -> None:

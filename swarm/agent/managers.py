@@ -1,12 +1,12 @@
 """Which manager should this agent turn to, and when?
 
-The node's own manager comes first, the others by chance, so that agents spread. A manager that failed is
-less likely for a while. The first attempts follow each other quickly, because most failures are those of
-one manager; then the pauses grow, but never much beyond a heartbeat period: when all managers were away
-and come back, every agent must be heard before it counts as lost.
+The node's own manager comes first, the others by chance and weight, so that agents spread. A manager that
+failed is less likely for a while. The first attempts follow each other quickly, because most failures are
+those of one manager; then the pauses grow, but never much beyond a heartbeat period: when all managers
+were away and come back, every agent must be heard before it counts as lost.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from swarm.api.v1.types_pb2 import Peer
 
@@ -25,6 +25,7 @@ class ManagerChoice:
         self._uniform = uniform
         self._failures: dict[str, tuple[int, float]] = {}  # by address: how many, when the last
         self._attempts = 0  # since the last success
+        self._weights: Mapping[str, int] = {}
 
     def pick(self, managers: Sequence[Peer], excluded: Collection[str], now_s: float) -> Peer | None:
         """Return the manager to try next, None when every one is excluded (by address)."""
@@ -32,13 +33,21 @@ class ManagerChoice:
         own = [peer for peer in candidates if peer.node_id == self._own_node_id]
         if own and self._recent_failures(own[0].addr, now_s) == 0:
             return own[0]
-        weights = [FAILURE_WEIGHT ** self._recent_failures(peer.addr, now_s) for peer in candidates]
+        weights = [self._weight(peer, now_s) for peer in candidates]
         mark = self._uniform(0.0, sum(weights))
         for peer, weight in zip(candidates, weights, strict=True):
             mark -= weight
             if mark <= 0:
                 return peer
         return candidates[-1] if candidates else None
+
+    def weigh(self, weights: Mapping[str, int]) -> None:
+        """Take over how many agents each manager (by node id) should have, relative to the others."""
+        self._weights = dict(weights)
+
+    def _weight(self, peer: Peer, now_s: float) -> float:
+        share = self._weights.get(peer.node_id, 1) or 1
+        return float(share * FAILURE_WEIGHT ** self._recent_failures(peer.addr, now_s))
 
     def failed(self, addr: str, now_s: float) -> None:
         """Note that a manager could not be reached, or broke off."""

@@ -70,7 +70,7 @@ class Session:
         self.role = Role.OPENING
         self.session_id = ""
         self.period_s = 0.0
-        self.leaderless = False  # the manager reaches no leader
+        self.leaderless_s: float | None = None  # since when the manager says that it reaches no leader
         self.move_to = ""  # node id of the manager that should have the session
         self.move_asked_s = 0.0
         self.began_s = self.heard_s = clock.monotonic_s()
@@ -149,7 +149,7 @@ class Session:
         if kind == "welcome":
             self._take_welcome(message.welcome)
         elif kind == "status_ack":
-            self.leaderless = message.status_ack.leaderless
+            self._take_leaderless(message.status_ack.leaderless)
         if self.role is Role.SESSION:
             self._take_news(message, node)
 
@@ -158,13 +158,19 @@ class Session:
             return  # another greeting is on its way
         self.session_id = welcome.session_id
         self.period_s = welcome.heartbeat_period_ns / SECOND
-        self.leaderless = welcome.leaderless
+        self._take_leaderless(welcome.leaderless)
         self.asked_s = None
         self.move_to = ""
         self.role = Role.STANDBY if welcome.standby else Role.SESSION
         self._assignments = AssignmentStream()
         self._outgoing.set()
         self._on_welcome(self)
+
+    def _take_leaderless(self, leaderless: bool) -> None:
+        if not leaderless:
+            self.leaderless_s = None
+        elif self.leaderless_s is None:
+            self.leaderless_s = self._clock.monotonic_s()
 
     def _take_news(self, message: DispatcherMessage, node: Node) -> None:
         match message.WhichOneof("message"):

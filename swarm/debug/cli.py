@@ -1,8 +1,9 @@
 """`swarmd debug`: look at the Raft log and the snapshots of a manager, also of one that does not run."""
 
+import errno
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from swarm.errors import FailedPrecondition, SwarmError
 
 if TYPE_CHECKING:
     from swarm.manager.raft.entries import Entry
-    from swarm.manager.raft.inspect import Damage
     from swarm.manager.raft.snapshots import Snapshot
     from swarm.manager.store.store import Store
     from swarm.security.keyring import Keyring
@@ -39,20 +39,36 @@ class Source:
     keys: "Keyring"
 
 
+class _Damaged(click.ClickException):
+    exit_code = EXIT_DAMAGED
+
+
 class _Commands(click.Group):
     """Says in one line why something is refused."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
+        from swarm.security.keyring import DamagedKeyFile
+
         try:
             return super().invoke(ctx)
         except SwarmError as error:
-            raise click.ClickException(str(error)) from error
+            raise (_Damaged if isinstance(error, DamagedKeyFile) else click.ClickException)(
+                str(error)
+            ) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # nobody reads the rest: click knows what to do
+                raise
+            raise click.ClickException(
+                f"cannot read {error.filename or 'the files'}: {error.strerror}"
+            ) from error
 
 
 @click.group(
     cls=_Commands,
-    epilog="\b\nNothing is ever changed, so swarmd may run meanwhile; then files may be replaced while they"
+    epilog="\b\nExamples:\n  swarmd debug state\n  swarmd debug log --from 100 --to 120\n"
+    "  swarmd debug objects services --state-dir /backup/swarm\n"
+    "\b\nNothing is ever changed, so swarmd may run meanwhile; then files may be replaced while they"
     " are read.\n\b\nExit code: 0: all was readable, 1: refused, 3: something is damaged and was left out.",
 )
 def debug() -> None:
@@ -61,7 +77,8 @@ def debug() -> None:
 
 @debug.command(
     epilog="\b\nExamples:\n  swarmd debug log --from 100 --to 120\n"
-    "  swarmd debug log --format json | jq .what"
+    "  swarmd debug log --format json | jq '.[].what'\n"
+    "  SWARM_UNLOCK_KEY=SWMKEY-1-... swarmd debug log --state-dir /backup/swarm"
 )
 @_STATE_DIR
 @_KEY_FILE
@@ -82,53 +99,76 @@ def log(
     from swarm.manager.raft.inspect import Damage, read_log
 
     source = _source(ctx, state_dir, unlock_key_file)
-    damaged = False
-    if layout == "text":
-        click.echo(HEAD)
-    for one in read_log(source.directory, source.keys):
-        line = damage_line(one) if isinstance(one, Damage) else log_line(one)
-        damaged = damaged or (isinstance(one, Damage) and not one.is_torn_end)
-        if within(line, first, last):
-            click.echo(json.dumps(line) if layout == "json" else as_row(line))
-    ctx.exit(EXIT_DAMAGED if damaged else 0)
+    problems: list[str] = []
+
+    def lines() -> Iterator[dict[str, Any]]:
+        for one in read_log(source.directory, source.keys):
+            if isinstance(one, Damage) and not one.is_torn_end:
+                problems.append(str(one))
+            line = damage_line(one) if isinstance(one, Damage) else log_line(one)
+            if within(line, first, last):
+                yield line
+
+    if layout == "json":
+        _say_array(lines())
+    else:
+        for number, line in enumerate(lines()):
+            click.echo(as_row(line) if number else f"{HEAD}\n{as_row(line)}")
+    ctx.exit(_exit_code(problems))
 
 
-@debug.command()
+@debug.command(
+    epilog="\b\nExamples:\n  swarmd debug snapshot\n  swarmd debug snapshot --format json | jq '.[-1].index'"
+)
 @_STATE_DIR
 @_KEY_FILE
 @_FORMAT
 @click.pass_context
 def snapshot(ctx: click.Context, state_dir: str | None, unlock_key_file: Path | None, layout: str) -> None:
     """Show what snapshots there are, and whether they can be read."""
-    from swarm.debug.view import members_text
+    from swarm.debug.view import as_paragraph, members_text
     from swarm.manager.raft.inspect import read_snapshots
     from swarm.manager.raft.snapshots import DamagedSnapshot
 
     source = _source(ctx, state_dir, unlock_key_file)
-    damaged = False
+    problems: list[str] = []
+    found: list[dict[str, Any]] = []
     for one in read_snapshots(source.directory, source.keys):
         if isinstance(one, DamagedSnapshot):
-            damaged = True
-            _say({"damaged": str(one)}, layout)
+            problems.append(str(one))
+            found.append({"damaged": str(one)})
             continue
         held = _counted(_state([], one))
         members = members_text(one.membership)
-        what = {"name": one.name, "index": one.index, "term": one.term, "members": members, "objects": held}
-        _say(what, layout)
-    ctx.exit(EXIT_DAMAGED if damaged else 0)
+        found.append(
+            {"name": one.name, "index": one.index, "term": one.term, "members": members, "objects": held}
+        )
+    if layout == "json":
+        _say_array(iter(found))
+    else:
+        for what in found:
+            click.echo(as_paragraph(what))
+        if not found:
+            click.echo("no snapshot yet: everything is in the log")
+    ctx.exit(_exit_code(problems))
 
 
-@debug.command()
+@debug.command(
+    epilog="\b\nExamples:\n  swarmd debug state\n  swarmd debug state --format json | jq .objects\n"
+    "  swarmd debug state --state-dir /backup/swarm --unlock-key-file key.txt"
+)
 @_STATE_DIR
 @_KEY_FILE
 @_FORMAT
 @click.pass_context
 def state(ctx: click.Context, state_dir: str | None, unlock_key_file: Path | None, layout: str) -> None:
     """Show whose log it is, who the managers are, and how much there is of what, at the end of the log."""
-    source = _source(ctx, state_dir, unlock_key_file)
-    found = _everything(source)
-    _say({**found.about, "objects": _counted(found.store)}, layout)
-    ctx.exit(found.exit_code())
+    from swarm.debug.view import as_paragraph
+
+    found = _everything(_source(ctx, state_dir, unlock_key_file))
+    what = {**found.about, "objects": _counted(found.store)}
+    click.echo(json.dumps(what) if layout == "json" else as_paragraph(what))
+    ctx.exit(_exit_code(found.problems))
 
 
 @debug.command(
@@ -145,7 +185,7 @@ def objects(ctx: click.Context, kind: str, state_dir: str | None, unlock_key_fil
 
     found = _everything(_source(ctx, state_dir, unlock_key_file))
     click.echo(json.dumps(objects_shown(getattr(found.store.view, kind)), indent=2))
-    ctx.exit(found.exit_code())
+    ctx.exit(_exit_code(found.problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +193,6 @@ class _Found:
     store: "Store"
     about: dict[str, Any]
     problems: tuple[str, ...]
-
-    def exit_code(self) -> int:
-        """Tell about what was left out, and return the exit code."""
-        for problem in self.problems:
-            click.echo(f"swarmd: {problem}", err=True)
-        return EXIT_DAMAGED if self.problems else 0
 
 
 def _everything(source: Source) -> _Found:
@@ -172,15 +206,11 @@ def _everything(source: Source) -> _Found:
     snapshots = list(read_snapshots(source.directory, source.keys))
     good = [one for one in snapshots if not isinstance(one, DamagedSnapshot)]
     problems = [str(one) for one in snapshots if isinstance(one, DamagedSnapshot)]
-    problems += [_told(one) for one in damage if not one.is_torn_end]
+    problems += [f"{one}; what is shown ends there" for one in damage if not one.is_torn_end]
     latest = good[-1] if good else None
     usable, gap = _fitting(entries, latest)
     problems += [gap] if gap else []
     return _Found(_state(usable, latest), summary(items, usable, latest), tuple(problems))
-
-
-def _told(damage: "Damage") -> str:
-    return f"the log is damaged at offset {damage.offset}: {damage.reason}; what is shown ends there"
 
 
 def _fitting(entries: "list[Entry]", latest: "Snapshot | None") -> "tuple[list[Entry], str]":
@@ -205,19 +235,20 @@ def _counted(store: "Store") -> dict[str, int]:
     return {f"{kind_name(kind)}s": len(table_of(store.view, kind)) for kind in KINDS}
 
 
-def _say(what: dict[str, Any], layout: str) -> None:
-    if layout == "json":
-        click.echo(json.dumps(what))
-        return
-    for key, value in what.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{count} {name}" for name, count in value.items())  # noqa: PLW2901
-        if isinstance(value, list):
-            value = "".join(f"\n  {one}" for one in value) or " none"  # noqa: PLW2901
-            click.echo(f"{key}:{value}")
-        else:
-            click.echo(f"{key}: {value}")
-    click.echo()
+def _say_array(lines: Iterator[dict[str, Any]]) -> None:
+    """Print one JSON array, an element a line, as they come."""
+    before = "["
+    for line in lines:
+        click.echo(f"{before}\n{json.dumps(line)}", nl=False)
+        before = ","
+    click.echo("[]" if before == "[" else "\n]")
+
+
+def _exit_code(problems: Sequence[str]) -> int:
+    """Tell about what was left out, and return the exit code."""
+    for problem in problems:
+        click.echo(f"swarmd: {problem}", err=True)
+    return EXIT_DAMAGED if problems else 0
 
 
 def _source(ctx: click.Context, state_dir: str | None, key_file: Path | None) -> Source:
@@ -245,5 +276,14 @@ def _keyring(settings: Settings, key_file: Path | None) -> "Keyring":
         ) from None
     except Locked:
         text = key_file.read_text() if key_file is not None else os.environ.get(UNLOCK_KEY_VARIABLE, "")
-        text = text or click.prompt("Unlock key", hide_input=True, err=True)
-        return open_keyring(settings.key_file, parse_unlock_key(text))
+        return open_keyring(settings.key_file, parse_unlock_key(text or _asked()))
+
+
+def _asked() -> str:
+    try:
+        return str(click.prompt("Unlock key", hide_input=True, err=True))
+    except click.Abort:
+        raise FailedPrecondition(
+            f"this manager is auto-locked: give its unlock key in {UNLOCK_KEY_VARIABLE} or with"
+            " --unlock-key-file"
+        ) from None

@@ -106,6 +106,20 @@ def as_row(line: Mapping[str, Any]) -> str:
     return f"{line['offset']:>10}  {line['kind']:<9}  {index!s:>8}  {term!s:>5}  {line['what']}"
 
 
+def as_paragraph(what: Mapping[str, Any]) -> str:
+    """Return a description for people, with an empty line at its end."""
+    lines = []
+    for key, value in what.items():
+        if isinstance(value, dict):
+            said = " " + ", ".join(f"{count} {name}" for name, count in value.items())
+        elif isinstance(value, list):
+            said = "".join(f"\n  {one}" for one in value) or " none"
+        else:
+            said = f" {value}"
+        lines.append(f"{key}:{said}\n")
+    return "".join(lines)
+
+
 HEAD = f"{'OFFSET':>10}  {'KIND':<9}  {'INDEX':>8}  {'TERM':>5}  WHAT"
 
 

@@ -71,7 +71,7 @@ class Leading:
             try:
                 await self._run_loops(term)
             except Exception as error:
-                log.exception("manager.loops_failed", term=term, reason=_reason(error))
+                log.exception("manager.loops_failed", term=term, reason=reason_of(error))
             failures = 1 if loop.time() - started_s > SETTLED_S else failures + 1
             try:
                 await self._give_up(GIVE_UP_TIMEOUT_S)
@@ -99,9 +99,9 @@ async def _run_one(name: str, loop: Loop) -> None:
     raise InvariantBroken(f"the leader's loop {name!r} ended by itself")
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """Return the first error inside nested groups."""
-    while isinstance(error, ExceptionGroup):
+    while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     notes = "; ".join(getattr(error, "__notes__", ()))
     return f"{error!r} {notes}".strip()

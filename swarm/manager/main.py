@@ -33,7 +33,7 @@ from swarm.manager.dispatcher.main import Dispatcher
 from swarm.manager.founding import Foundation, found_cluster
 from swarm.manager.images.main import ManagerImages
 from swarm.manager.images.resolve import RegistryDigests
-from swarm.manager.leading import Leading, Loop
+from swarm.manager.leading import Leading, Loop, reason_of
 from swarm.manager.lock import LockKeeper
 from swarm.manager.logs.broker import LogBroker
 from swarm.manager.logs.control import LogControl
@@ -95,13 +95,14 @@ class Manager:
     ) -> None:
         """`foundation` is given by the node that starts a cluster.
 
-        `on_fatal(reason)` and `on_removed()` (from Raft) ask to be stopped, `on_exposed()` for a new private
-        key of the node.
+        `on_fatal(reason)` and `on_removed()` (from Raft) ask to be stopped, the first one also when a part
+        ended by a bug; `on_exposed()` asks for a new private key of the node.
         """
         self._credentials = credentials
         self._clock = clock
         self._snapshot_interval = settings.raft_snapshot_interval
         self._listen_addr = settings.listen_addr
+        self._on_fatal = on_fatal
         self._foundation = foundation
         self._node_id = credentials.identity.node_id
         self.store = Store(clock, new_id())
@@ -145,6 +146,7 @@ class Manager:
         await self._server.start()
         await self.raft.start()
         self._running = asyncio.create_task(self._run(), name="manager")
+        self._running.add_done_callback(lambda task: tell_end(task, self._on_fatal))
         log.info("manager.started", node_id=self._node_id, addr=self._listen_addr)
 
     async def stop(self) -> None:
@@ -259,6 +261,14 @@ class Manager:
         add_ImagesServicer_to_server(self._images.servicer, server)
         add_raft_to_server(RaftServicer(self.raft), server)
         return server
+
+
+def tell_end(parts: "asyncio.Task[None]", on_fatal: Callable[[str], None]) -> None:
+    """Ask to be stopped when the parts of a manager ended by themselves: it must not lead and do nothing."""
+    error = None if parts.cancelled() else parts.exception()
+    if error is not None:
+        log.error("manager.part_failed", reason=reason_of(error), exc_info=error)
+        on_fatal(f"a part of it failed: {reason_of(error)}")
 
 
 def listen(server: grpc.aio.Server, addr: str, credentials: NodeCredentials) -> None:

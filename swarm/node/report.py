@@ -12,11 +12,14 @@ def info_of(member: Membership, version: str) -> InfoResponse:
     answer = InfoResponse(version=version)
     connected = member.agent is not None and member.agent.connected
     answer.state = InfoResponse.STATE_ACTIVE if connected else InfoResponse.STATE_PENDING
-    if member.problems:
+    problems = [f"{part}: {reason}" for part, reason in member.problems.items()]
+    if member.agent is not None and member.agent.refusal:
+        problems.append(f"agent: {member.agent.refusal}")
+    if problems:
         answer.state = InfoResponse.STATE_ERROR
     answer.node_id = member.state.node_id
     answer.cluster_id = member.state.cluster_id
-    answer.error = "; ".join(f"{part}: {reason}" for part, reason in member.problems.items())
+    answer.error = "; ".join(problems)
     answer.addr = member.state.addr
     answer.managers.extend(member.state.peers)
     answer.connected = connected
@@ -33,8 +36,13 @@ def health_of(member: Membership) -> Mapping[str, Health]:
     parts = {part: Health(healthy=False, reason=reason) for part, reason in member.problems.items()}
     if "agent" not in parts:
         connected = member.agent is not None and member.agent.connected
-        reason = "has a session with a manager" if connected else "has no session with any manager"
+        reason = "has a session with a manager" if connected else _apart(member)
         parts["agent"] = Health(healthy=connected, reason=reason)
     if member.manager is not None:
         parts["manager"] = member.manager.health()
     return parts
+
+
+def _apart(member: Membership) -> str:
+    refusal = member.agent.refusal if member.agent is not None else ""
+    return refusal or "has no session with any manager"

@@ -37,6 +37,10 @@ class WrongUnlockKey(FailedPrecondition):
     """The key given is not the one that the file is sealed with."""
 
 
+class DamagedKeyFile(FailedPrecondition):
+    """The key file cannot be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataKey:
     """A key that files are encrypted with; `id` stands in the clear at their beginning."""
@@ -252,8 +256,8 @@ def _check_lock(path: Path, lock: Mapping[str, Any], given: UnlockKey | None) ->
     raise WrongUnlockKey("this is not the unlock key of this manager: is it that of another cluster?")
 
 
-def _damaged(path: Path) -> FailedPrecondition:
-    return FailedPrecondition(
+def _damaged(path: Path) -> DamagedKeyFile:
+    return DamagedKeyFile(
         f"the key file {path} is damaged: restore it from a backup, or take this manager out of its cluster"
         " (swarmctl leave --force here, swarmctl node rm on another manager) and let it join again"
     )

@@ -1,13 +1,13 @@
 """How a manager reaches the leader: directly when it is the leader, else over one kept connection."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import grpc
 
 from swarm.api.status import from_rpc_error
-from swarm.api.v1.dispatcher_pb2 import ReportSessionsRequest, ReportTaskStatusesRequest
+from swarm.api.v1.dispatcher_pb2 import ReportSessionsRequest, ReportTaskStatusesRequest, SessionOrder
 from swarm.api.v1.dispatcher_pb2_grpc import LeaderStub
 from swarm.errors import NotLeader, Unavailable
 from swarm.manager.dispatcher.leader_servicer import LeaderServicer
@@ -43,13 +43,12 @@ class LeaderLink:
         leader = self._leadership.leader
         return (leader.raft_id if leader else "", self._leadership.term)
 
-    async def report_sessions(self, request: ReportSessionsRequest) -> None:
-        """Tell the leader which nodes are connected here."""
+    async def report_sessions(self, request: ReportSessionsRequest) -> Sequence[SessionOrder]:
+        """Tell the leader which nodes are connected here; return what is to become of their sessions."""
         if self._leadership.is_leader:
-            self._local.take_sessions(self._node_id, request)
-            return
+            return self._local.take_sessions(self._node_id, request).orders
         async with self._stub() as stub:
-            await stub.ReportSessions(request, timeout=SESSIONS_TIMEOUT_S)
+            return (await stub.ReportSessions(request, timeout=SESSIONS_TIMEOUT_S)).orders
 
     async def report_statuses(self, request: ReportTaskStatusesRequest) -> None:
         """Have the leader write statuses of tasks; returns when they are committed."""

@@ -12,6 +12,7 @@ from swarm.api.v1.dispatcher_pb2 import (
     ReportSessionsResponse,
     ReportTaskStatusesRequest,
     ReportTaskStatusesResponse,
+    SessionOrder,
     TaskStatusUpdate,
 )
 from swarm.api.v1.dispatcher_pb2_grpc import LeaderServicer as LeaderServicerBase
@@ -38,11 +39,12 @@ class LeaderServicer(LeaderServicerBase):
         self._caller = caller
         self.table: LivenessTable | None = None  # while this manager leads
         self.reported = asyncio.Event()  # there is news in the table
+        self.orders: dict[str, list[SessionOrder]] = {}  # for managers, to be told when they report
 
     @contextlib.contextmanager
     def leading(self, table: LivenessTable) -> Iterator[None]:
         """Take session reports into `table` within the block."""
-        self.table = table
+        self.table, self.orders = table, {}
         try:
             yield
         finally:
@@ -52,8 +54,7 @@ class LeaderServicer(LeaderServicerBase):
         self, request: ReportSessionsRequest, context: Context
     ) -> ReportSessionsResponse:
         """Take a manager's sessions; the consequences are written by the liveness loop."""
-        self.take_sessions(self._caller(context).node_id, request)
-        return ReportSessionsResponse()
+        return self.take_sessions(self._caller(context).node_id, request)
 
     async def ReportTaskStatuses(  # noqa: N802
         self, request: ReportTaskStatusesRequest, context: Context
@@ -62,12 +63,13 @@ class LeaderServicer(LeaderServicerBase):
         await self.take_statuses(request)
         return ReportTaskStatusesResponse()
 
-    def take_sessions(self, manager_id: str, request: ReportSessionsRequest) -> None:
+    def take_sessions(self, manager_id: str, request: ReportSessionsRequest) -> ReportSessionsResponse:
         """Do what `ReportSessions` does, for the manager with this node id."""
         if self.table is None:
             raise NotLeader
         self.table.report(manager_id, request.complete, request.sessions, self._clock.monotonic_s())
         self.reported.set()
+        return ReportSessionsResponse(orders=self.orders.pop(manager_id, ()))
 
     async def take_statuses(self, request: ReportTaskStatusesRequest) -> None:
         """Do what `ReportTaskStatuses` does."""

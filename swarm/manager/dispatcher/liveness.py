@@ -30,12 +30,17 @@ from swarm.api.v1.types_pb2 import (
     NodeState,
 )
 from swarm.clock import SECOND
+from swarm.manager.dispatcher.balance import Held
 from swarm.model import defaults
 
 STRETCH_NS_PER_NODE = 5_000_000  # 1,000 nodes: 5 s
 MINIMUM_PERIOD_NS = 100_000_000  # below it heartbeats are most of what a cluster does
 
 GRACE_PERIODS = 3.0
+SETTLE_PERIODS = 3.0  # a manager must have been there for so long before agents are sent to it
+REPORT_PERIODS = (
+    1.5  # managers report twice a period: from one that was silent for longer news may be missing
+)
 FRESH_GRACE_PERIODS = 2.2
 # An agent moves to another manager within about a second: until then nobody need know.
 RECONNECT_S = 1.0
@@ -66,6 +71,8 @@ class _Held:
     heard_s: float
     addr: str
     description: NodeDescription | None
+    session_id: str
+    incarnation: int
 
 
 @dataclass(slots=True)
@@ -90,7 +97,7 @@ class _Record:
 
     def newest(self) -> _Held | None:
         connected = [held for held in self.by_manager.values() if held.connected]
-        return max(connected, key=lambda held: held.heard_s, default=None)
+        return max(connected, key=lambda held: (held.incarnation, held.heard_s), default=None)
 
 
 class LivenessTable:
@@ -104,11 +111,13 @@ class LivenessTable:
         """
         self._records = {node_id: _Record(now_s, disconnected_s=float("-inf")) for node_id in suspects}
         self._looked_s = now_s
+        self._managers: dict[str, tuple[float, float]] = {}  # since when each reports, and when last
 
     def report(
         self, manager_id: str, complete: bool, sessions: Sequence[SessionState], now_s: float
     ) -> None:
         """Take over what a manager says of its sessions; with `complete` it has no others."""
+        self._note_manager(manager_id, now_s)
         if complete:
             named = {session.node_id for session in sessions}
             for node_id, record in self._records.items():
@@ -125,8 +134,31 @@ class LivenessTable:
         description = before.description if before else None
         if session.HasField("description"):
             description = session.description
-        record.by_manager[manager_id] = _Held(session.connected, heard_s, session.addr, description)
+        record.by_manager[manager_id] = _Held(
+            session.connected, heard_s, session.addr, description, session.session_id, session.incarnation
+        )
         _note_connection(record, now_s)
+
+    def _note_manager(self, manager_id: str, now_s: float) -> None:
+        since_s, _ = self._managers.get(manager_id, (now_s, now_s))
+        self._managers[manager_id] = (since_s, now_s)
+
+    def settled_managers(self, period_s: float, now_s: float) -> frozenset[str]:
+        """Return the managers that have been reporting for a while without a break."""
+        return frozenset(
+            manager_id
+            for manager_id, (since_s, _) in self._managers.items()
+            if now_s - since_s >= SETTLE_PERIODS * period_s
+        )
+
+    def sessions(self) -> list[Held]:
+        """Return what managers that are still there have with nodes."""
+        return [
+            Held(manager_id, node_id, held.session_id, held.incarnation, held.heard_s, held.connected)
+            for node_id, record in self._records.items()
+            for manager_id, held in record.by_manager.items()
+            if manager_id in self._managers
+        ]
 
     def silences(self, now_s: float) -> dict[str, float]:
         """Return for how many seconds each node that was heard has been silent."""
@@ -143,6 +175,9 @@ class LivenessTable:
         then the silence was our own: all deadlines move by the gap.
         """
         self._forgive(period_s, now_s)
+        for manager_id, (_, last_s) in tuple(self._managers.items()):
+            if now_s - last_s > REPORT_PERIODS * period_s:
+                del self._managers[manager_id]
         known: dict[str, _Record] = {}
         changes: list[NodeChange] = []
         for node in nodes:

@@ -1,7 +1,7 @@
 """The leader's loop that writes which nodes are alive."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 
@@ -9,6 +9,7 @@ from swarm.api.v1.objects_pb2 import Node
 from swarm.api.v1.types_pb2 import NodeState
 from swarm.clock import SECOND, Clock
 from swarm.errors import TransientError
+from swarm.manager.dispatcher.balance import Balancer
 from swarm.manager.dispatcher.leader_servicer import LeaderServicer
 from swarm.manager.dispatcher.liveness import LivenessTable, NodeChange, heartbeat_period_ns
 from swarm.manager.store.store import Store
@@ -30,10 +31,15 @@ class LivenessLoop:
         store: Store,
         clock: Clock,
         leader: LeaderServicer,
+        shares: Callable[[], Mapping[str, int]],
         suspects: Callable[[], Collection[str]] = tuple,
     ) -> None:
-        """`leader` receives the reports this loop judges by; `suspects` names nodes to doubt."""
+        """`leader` receives the reports this loop judges by; `shares` are the weights of all managers.
+
+        `suspects` names nodes to doubt.
+        """
         self._suspects = suspects
+        self._shares = shares
         self._store = store
         self._clock = clock
         self._leader = leader
@@ -41,15 +47,27 @@ class LivenessLoop:
     async def run(self) -> None:
         """Judge nodes until cancelled."""
         table = LivenessTable(self._clock.monotonic_s(), self._suspects())
+        balancer = Balancer()
         with self._leader.leading(table):
             while True:
                 await self._judge(table)
+                self._balance(table, balancer)
                 await self._wait()
 
-    async def _judge(self, table: LivenessTable) -> None:
+    def _balance(self, table: LivenessTable, balancer: Balancer) -> None:
+        """Have managers told what is to become of their sessions."""
+        now_s, period_s = self._clock.monotonic_s(), self._period_s()
+        settled = table.settled_managers(period_s, now_s)
+        shares = {manager: share for manager, share in self._shares().items() if manager in settled}
+        for manager_id, orders in balancer.orders(table.sessions(), shares, period_s, now_s).items():
+            self._leader.orders.setdefault(manager_id, []).extend(orders)
+
+    def _period_s(self) -> float:
         view = self._store.view
-        period_s = heartbeat_period_ns(view.cluster, len(view.nodes)) / SECOND
-        changes = table.plan(view.nodes, period_s, self._clock.monotonic_s())
+        return heartbeat_period_ns(view.cluster, len(view.nodes)) / SECOND
+
+    async def _judge(self, table: LivenessTable) -> None:
+        changes = table.plan(self._store.view.nodes, self._period_s(), self._clock.monotonic_s())
         if not changes:
             return
         try:

@@ -1,7 +1,7 @@
 """The dispatcher of one manager, put together: sessions, what is pushed to them, what they report."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import grpc
@@ -9,6 +9,7 @@ import grpc
 from swarm.api.v1.objects_pb2 import Cluster, Node, Task
 from swarm.clock import Clock
 from swarm.errors import NodeRemoved, Unavailable
+from swarm.manager.dispatcher.balance import weights
 from swarm.manager.dispatcher.forwarder import StatusForwarder
 from swarm.manager.dispatcher.leader_link import LeaderLink
 from swarm.manager.dispatcher.leader_servicer import LeaderServicer
@@ -37,6 +38,7 @@ class Dispatcher:
         caller: Callable[[Any], Identity] = caller_of,
     ) -> None:
         """`node_id` is this manager's; `dial` opens a channel to another manager."""
+        self._node_id = node_id
         self._store = store
         self._clock = clock
         self._leadership = leadership
@@ -59,7 +61,12 @@ class Dispatcher:
 
     def leader_loop(self) -> LivenessLoop:
         """Return the loop to run while this manager leads."""
-        return LivenessLoop(self._store, self._clock, self.leader_servicer, self._unreachable_managers)
+        return LivenessLoop(
+            self._store, self._clock, self.leader_servicer, self._shares, self._unreachable_managers
+        )
+
+    def _shares(self) -> Mapping[str, int]:
+        return weights((member.node_id for member in self._leadership.members), self._node_id)
 
     def _unreachable_managers(self) -> Collection[str]:
         members = self._leadership.members

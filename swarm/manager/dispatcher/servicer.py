@@ -12,12 +12,13 @@ from swarm.api.v1.dispatcher_pb2 import AgentMessage, DispatcherMessage, Hello, 
 from swarm.api.v1.dispatcher_pb2_grpc import DispatcherServicer as DispatcherServicerBase
 from swarm.api.v1.types_pb2 import Peer
 from swarm.clock import SECOND, Clock
-from swarm.errors import InvalidArgument, NodeRemoved, SwarmError, Unavailable
+from swarm.errors import IdentityInUse, InvalidArgument, NodeRemoved, SwarmError, Unavailable
 from swarm.ids import new_id
+from swarm.manager.dispatcher.balance import weights
 from swarm.manager.dispatcher.forwarder import StatusForwarder
 from swarm.manager.dispatcher.leadership import Leadership
 from swarm.manager.dispatcher.liveness import heartbeat_period_ns
-from swarm.manager.dispatcher.sessions import AgentSession, RegistrationLimit, Sessions
+from swarm.manager.dispatcher.sessions import AgentSession, RegistrationLimit, Sessions, identity_in_use
 from swarm.manager.dispatcher.statuses import worth_forwarding
 from swarm.manager.dispatcher.trust import trust_of
 from swarm.manager.store.store import Store
@@ -63,6 +64,7 @@ class DispatcherServicer(DispatcherServicerBase):
         node_id = self._caller(context).node_id
         hello = await self._hello(request_iterator)
         admit(self._store.view, node_id)
+        self._refuse_older(node_id, hello)
         if not self._limit.allows(node_id, self._clock.monotonic_s()):
             raise Unavailable("this node registers too often; wait a few seconds")
         stream = _Stream(node_id, peer_host(context.peer()))
@@ -81,13 +83,20 @@ class DispatcherServicer(DispatcherServicerBase):
         """Let the stream be what the agent says: the session, or a standby."""
         if not hello.standby:
             await self._catch_up(hello.applied_index)
-        self._finish(stream, "standby from now on" if hello.standby else "")
-        stream.session = session = AgentSession(
-            stream.node_id, new_id(), stream.addr, self._clock.monotonic_s(), hello, stream.wake
-        )
+        self._refuse_older(stream.node_id, hello)
+        now_s = self._clock.monotonic_s()
+        session = AgentSession(stream.node_id, new_id(), stream.addr, now_s, hello, stream.wake)
+        self._finish(stream, "a new hello")
+        stream.session = session
         self._sessions.open(session)
         if not session.standby:
             log.info("dispatcher.session_opened", node_id=session.node_id, session_id=session.session_id)
+
+    def _refuse_older(self, node_id: str, hello: Hello) -> None:
+        """Raise IdentityInUse when a newer agent of this node is alive: it was copied."""
+        period_s, now_s = self._period_ns() / SECOND, self._clock.monotonic_s()
+        if self._sessions.has_newer(node_id, hello.incarnation, period_s, now_s):
+            raise IdentityInUse(identity_in_use(node_id))
 
     def _finish(self, stream: "_Stream", reason: str) -> None:
         session, stream.session = stream.session, None
@@ -201,11 +210,15 @@ class DispatcherServicer(DispatcherServicerBase):
 
     def _node_info(self, node_id: str) -> NodeInfo:
         node = self._store.view.nodes.get(node_id)
+        leader = self._leadership.leader
         managers = sorted(self._leadership.members, key=lambda member: member.node_id)
         return NodeInfo(
             role=node.role if node is not None else None,
             managers=[Peer(node_id=member.node_id, addr=member.addr) for member in managers],
             heartbeat_period_ns=self._period_ns(),
+            manager_weights=weights(
+                (member.node_id for member in managers), leader.node_id if leader else ""
+            ),
             trust=trust_of(self._store.view),
         )
 

@@ -30,7 +30,7 @@ class SessionReporter:
         self._limit = limit
         self._told: tuple[str, int] | None = None  # the leader that has the whole table
         self._complete_s = 0.0  # when the whole table was last sent
-        self._reached_s = clock.monotonic_s()
+        self._reached_s = self._looked_s = clock.monotonic_s()
 
     def leaderless(self) -> bool:
         """Whether no leader heard this manager for a period: its nodes are about to be counted as lost."""
@@ -45,7 +45,10 @@ class SessionReporter:
             except TimeoutError:
                 pass
             now_s = self._clock.monotonic_s()
-            self._sessions.expire(GRACE_PERIODS * self._period_s(), now_s)
+            # After a pause of this process or machine, what was sent meanwhile has yet to be read.
+            if now_s - self._looked_s < self._period_s():
+                self._sessions.expire(GRACE_PERIODS * self._period_s(), now_s)
+            self._looked_s = now_s
             self._limit.forget_old(now_s)
             if not await self._report(now_s):
                 await asyncio.sleep(LOOK_S)
@@ -61,7 +64,8 @@ class SessionReporter:
             return True
         states = self._sessions.take_states(self._store.view, complete, now_s)
         try:
-            await self._link.report_sessions(ReportSessionsRequest(complete=complete, sessions=states))
+            request = ReportSessionsRequest(complete=complete, sessions=states)
+            orders = await self._link.report_sessions(request)
         except SwarmError as error:
             if self._told is not None:
                 log.warning("dispatcher.sessions_not_reported", reason=str(error))
@@ -70,4 +74,12 @@ class SessionReporter:
         if complete:
             self._told, self._complete_s = target, now_s
         self._reached_s = self._clock.monotonic_s()
+        for order in orders:
+            if self._sessions.obey(order):
+                log.info(
+                    "dispatcher.session_ordered_away",
+                    node_id=order.node_id,
+                    session_id=order.session_id,
+                    move_to=order.move_to,
+                )
         return True

@@ -13,14 +13,16 @@ from swarm.api.v1.dispatcher_pb2 import (
     Assignments,
     DispatcherMessage,
     Hello,
+    Move,
     NodeInfo,
+    SessionOrder,
     SessionState,
     StatusAck,
     Welcome,
 )
 from swarm.api.v1.logs_pb2 import LogSubscription
 from swarm.clock import SECOND
-from swarm.errors import SessionExpired, SwarmError
+from swarm.errors import IdentityInUse, SessionExpired, SwarmError
 from swarm.manager.dispatcher.assignments import AssignmentSet
 from swarm.manager.store.tables import ReadView
 
@@ -53,6 +55,14 @@ class RegistrationLimit:
         }
 
 
+def identity_in_use(node_id: str) -> str:
+    """Return what to tell a machine that has the identity of another one."""
+    return (
+        f"an agent that was started later is connected as node {node_id}; if it is another machine, one is "
+        "a copy of the other: run `swarmctl leave --force` on the copy and join again"
+    )
+
+
 class AgentSession:
     """One agent's stream to this manager, from one hello to the next.
 
@@ -67,6 +77,7 @@ class AgentSession:
         self.session_id = session_id
         self.addr = addr
         self.standby = hello.standby
+        self.displaced = False  # another stream of this agent became the session; it has not said so here
         self.incarnation = hello.incarnation
         self.description = hello.description if hello.HasField("description") else None
         self.heard_s = now_s
@@ -80,6 +91,7 @@ class AgentSession:
         self._info: NodeInfo | None = None
         self._acked = 0
         self._ack_due = False
+        self._move_to = ""
         self._subscriptions: deque[LogSubscription] = deque()
         self.wake.set()
 
@@ -109,6 +121,11 @@ class AgentSession:
         self._ack_due = True
         self.wake.set()
 
+    def move(self, manager_id: str) -> None:
+        """Ask the agent to have its session with another manager."""
+        self._move_to = manager_id
+        self.wake.set()
+
     def subscribe_logs(self, subscription: LogSubscription) -> None:
         """Pass a log subscription (or its end) on to the agent."""
         self._subscriptions.append(subscription)
@@ -133,6 +150,9 @@ class AgentSession:
                 self._info = fresh
                 messages.append(DispatcherMessage(node_info=fresh))
         messages.extend(DispatcherMessage(assignments=part) for part in self._take_assignments(view))
+        if self._move_to:
+            messages.append(DispatcherMessage(move=Move(manager_id=self._move_to)))
+            self._move_to = ""
         while self._subscriptions:
             messages.append(DispatcherMessage(log_subscription=self._subscriptions.popleft()))
         return messages
@@ -196,15 +216,16 @@ class Sessions:
         return True
 
     def open(self, session: AgentSession) -> None:
-        """Add a stream; an earlier session of the node becomes a standby, that of an earlier agent ends."""
+        """Add a stream; an earlier session of the agent becomes a standby, those of earlier agents end."""
+        self._end_older(session.node_id, session.incarnation)
         if session.standby:
             self._standby.setdefault(session.node_id, set()).add(session)
             return
         earlier = self._open.get(session.node_id)
         if earlier is not None and earlier.incarnation == session.incarnation:
-            earlier.standby = True
+            earlier.standby = earlier.displaced = True
             self._standby.setdefault(session.node_id, set()).add(earlier)
-        elif earlier is not None:
+        elif earlier is not None:  # of an agent that is silent, otherwise this one had been refused
             earlier.end(SessionExpired("replaced by a newer session of the same node"))
         self._open[session.node_id] = session
         self._ended.pop(session.node_id, None)
@@ -218,10 +239,41 @@ class Sessions:
             del self._open[session.node_id]
             self._ended[session.node_id] = session
             self.note_change(session.node_id)
+            self._end_displaced(session)
         standbys = self._standby.get(session.node_id, set())
         standbys.discard(session)
         if not standbys:
             self._standby.pop(session.node_id, None)
+
+    def obey(self, order: SessionOrder) -> bool:
+        """Do what the leader wants to become of a session; False when that session is no more."""
+        streams = self.streams(order.node_id)
+        stream = next((one for one in streams if one.session_id == order.session_id), None)
+        if stream is None:
+            return False
+        if not order.move_to:
+            self._end_older(order.node_id, stream.incarnation + 1)
+        elif not stream.standby:
+            stream.move(order.move_to)
+        return True
+
+    def has_newer(self, node_id: str, incarnation: int, limit_s: float, now_s: float) -> bool:
+        """Whether an agent of the same node that was started later was heard here within `limit_s`."""
+        return any(
+            stream.incarnation > incarnation and now_s - stream.heard_s <= limit_s
+            for stream in self.streams(node_id)
+        )
+
+    def _end_older(self, node_id: str, incarnation: int) -> None:
+        for stream in self.streams(node_id):
+            if stream.incarnation < incarnation:
+                stream.end(IdentityInUse(identity_in_use(node_id)))
+
+    def _end_displaced(self, session: AgentSession) -> None:
+        """Have the agent begin anew when what it takes for its session was displaced by one that ended."""
+        for stream in self._standby.get(session.node_id, ()):
+            if stream.displaced:
+                stream.end(SessionExpired("another session of the same node took over and ended"))
 
     def note_change(self, node_id: str) -> None:
         """Have the leader told about a node soon."""

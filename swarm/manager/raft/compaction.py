@@ -4,7 +4,7 @@ A disk that fails or is full ends the member here, too, and not only in the log:
 would fill the disk to the last byte, and what a failed fsync has lost would be taken for written.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from swarm.errors import InvariantBroken
+from swarm.manager.raft.entries import Entry
 from swarm.manager.raft.journal import Compaction, DurableJournal
 from swarm.manager.raft.membership import contacts_beside
 from swarm.manager.raft.replication import term_at
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 Rekeyed = Callable[[Exception | None], None]
 
+ENTRY_OVERHEAD_BYTES = 100  # of an entry in memory, beside what is in it
+HELD_SNAPSHOTS = 2  # times the bytes between two snapshots: kept at most for members that are catching up
 RETRY_S = 10.0  # after a snapshot that the state machine could not give
 
 
@@ -53,6 +56,21 @@ def recover(journal: DurableJournal, snapshots: SnapshotStore) -> None:
         journal.reset(snapshot.index, snapshot.term, snapshot.membership, contacts)
 
 
+def cut_behind(entries: Sequence[Entry], index: int, trailing_entries: int, trailing_bytes: int) -> int:
+    """Return which entry may be the first one of the log when there is a snapshot of `index`. Pure.
+
+    `entries` are those of the log. Behind the snapshot stay at most so many of them, and so many bytes.
+    """
+    first = entries[0][1]
+    cut, size = index, 0
+    while cut > max(first, index - trailing_entries):
+        size += len(entries[cut - first][0]) + ENTRY_OVERHEAD_BYTES
+        if size > trailing_bytes:
+            break
+        cut -= 1
+    return cut
+
+
 class Compactor:
     """Takes snapshots, shortens the log and encrypts both anew, with at most one of these under way."""
 
@@ -60,7 +78,12 @@ class Compactor:
         self._core = core
         self._busy = False
         self._not_before = 0.0
+        latest = core.snapshots.latest
         self._bytes_before = 0  # appended up to the last snapshot
+        if latest is not None:
+            self._bytes_before = sum(
+                len(command) for command, index, _ in core.journal[:] if index <= latest.index
+            )
         self._waiting: list[Rekeyed] = []  # for all files to need the current key only
         self._rekeying: list[Rekeyed] = []
 
@@ -118,12 +141,23 @@ class Compactor:
         core.snapshots.adopt(result)
         log.info("raft.snapshot_written", raft_index=result.index)
         # The log reaches back to the older snapshot, so that a start can do without the newer one.
-        cut = min(result.index - core.timing.trailing_entries, core.snapshots.log_needed_from)
+        entries, timing = core.journal[:], core.timing
+        cut = cut_behind(entries, result.index, timing.trailing_entries, timing.trailing_bytes)
+        cut = min(cut, core.snapshots.log_needed_from, self._held(entries))
         if cut <= core.journal[0][1]:
             self._finish()
             return
         compaction = core.journal.begin_compaction(cut, core.history.at(cut))
         core.host.work(compaction.write, partial(self._rewritten, compaction))
+
+    def _held(self, entries: Sequence[Entry]) -> int:
+        """Return which entry must be the first one for the sake of members that are catching up.
+
+        Else one whose link is slower than snapshots are taken would get one snapshot after another.
+        """
+        held_bytes = HELD_SNAPSHOTS * self._core.timing.snapshot_bytes
+        affordable = cut_behind(entries, entries[-1][1], len(entries), held_bytes)
+        return max(self._core.leading.log_wanted_from, affordable)
 
     def _rewritten(self, compaction: Compaction, result: Exception | None) -> None:
         self._put_in_place(compaction, result)

@@ -19,6 +19,7 @@ class Timing:
     snapshot_entries: int = 10_000
     snapshot_bytes: int = 64 * 1024 * 1024  # of entries
     trailing_entries: int = 1_000  # stay in the log behind a snapshot, for members that are a little behind
+    trailing_bytes: int = 16 * 1024 * 1024  # of these, at most
 
     def check(self) -> None:
         """Raise InvalidArgument for values with which no leader would last."""
@@ -50,6 +51,7 @@ class RaftConfig:
     trailing_entries: int = 1_000
     inflight_bytes_max: int = 16 * 1024 * 1024  # proposed here and not committed yet; more have to wait
     snapshot_bytes: int = field(default=64 * 1024 * 1024)  # of entries
+    trailing_bytes: int = 16 * 1024 * 1024
 
     @property
     def timing(self) -> Timing:
@@ -62,6 +64,7 @@ class RaftConfig:
             snapshot_entries=self.snapshot_interval,
             snapshot_bytes=self.snapshot_bytes,
             trailing_entries=self.trailing_entries,
+            trailing_bytes=self.trailing_bytes,
         )
         timing.check()
         return timing

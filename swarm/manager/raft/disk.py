@@ -40,6 +40,22 @@ class DiskFile:
         """Return when everything written is on the medium; after an OSError nothing may be relied on."""
         os.fdatasync(self._descriptor)
 
+    def write_again(self, offset: int) -> None:
+        """Make durable what can be read behind `offset`, whoever wrote it; raises OSError.
+
+        A killed process may have left it unsynced. After a failed sync the kernel even calls it written and
+        shows it, though the medium does not have it: syncing alone would not write it.
+        """
+        data = self.read(offset, self.size() - offset)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)  # ours can only append
+        try:
+            while data:
+                done = os.pwrite(descriptor, data, offset)
+                offset, data = offset + done, data[done:]
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def close(self) -> None:
         """Close the file; does not sync."""
         os.close(self._descriptor)
@@ -86,7 +102,7 @@ class Disk:
     def rename(self, old: str, new: str) -> None:
         """Give `old` the name `new`, atomically and durably."""
         (self.directory / old).rename(self.directory / new)
-        self._sync_directory()
+        self.sync_names()
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
@@ -96,7 +112,8 @@ class Disk:
         """Return the names of all files."""
         return sorted(path.name for path in self.directory.iterdir())
 
-    def _sync_directory(self) -> None:
+    def sync_names(self) -> None:
+        """Return when the medium has every file under the name that it has now."""
         descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
@@ -118,6 +135,9 @@ class ReadOnlyDisk(Disk):
     def remove(self, name: str) -> None:
         """Leave the file where it is."""
 
+    def sync_names(self) -> None:
+        """Leave the names as they are."""
+
     def names(self) -> list[str]:
         """Return the names of all files; none when the directory does not exist."""
         return super().names() if self.directory.is_dir() else []
@@ -126,3 +146,6 @@ class ReadOnlyDisk(Disk):
 class _ReadOnlyFile(DiskFile):
     def truncate(self, size: int) -> None:
         """Leave the end as it is."""
+
+    def write_again(self, offset: int) -> None:
+        """Leave what is there as it is."""

@@ -1,7 +1,7 @@
 """What is on a manager's disk, damage included: read frame by frame, and never changed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from swarm.errors import FailedPrecondition, InvariantBroken
@@ -17,9 +17,14 @@ from swarm.security.keyring import DataKeys
 class Damage:
     """A place that cannot be read; `offset` is in bytes from the beginning of the file."""
 
+    path: Path
     offset: int
     reason: str
     is_torn_end: bool = False  # what a crash leaves: a start of swarmd cuts it off, nothing is lost
+
+    def __str__(self) -> str:
+        """Return file, place and reason."""
+        return f"the Raft log {self.path} is damaged at offset {self.offset}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +35,85 @@ class Item:
     record: Record
 
 
-def read_log(directory: Path, keys: DataKeys) -> Iterator[Item | Damage]:
-    """Yield everything in the log that can be read, in order, and every place that cannot.
+class _Damaged(InvariantBroken):
+    """Carries what `SealedFile` says of a place."""
 
-    Raises FailedPrecondition when there is no log or its key is missing, InvariantBroken when its beginning
-    is damaged.
+    def __init__(self, path: Path, offset: int, reason: str) -> None:
+        super().__init__(reason)
+        self.damage = Damage(path, offset, reason)
+
+
+_INSPECTED = replace(KIND, damaged=_Damaged)
+
+
+def read_log(directory: Path, keys: DataKeys) -> Iterator[Item | Damage]:
+    """Return everything in the log that can be read, in order, and every place that cannot.
+
+    Raises FailedPrecondition when there is no log or its key is missing.
     """
     try:
-        file = SealedFile.open(ReadOnlyDisk(directory), NAME, KIND, keys)
+        file = SealedFile.open(ReadOnlyDisk(directory), NAME, _INSPECTED, keys)
     except FileNotFoundError:
         raise FailedPrecondition(f"there is no Raft log in {directory}") from None
+    except _Damaged as error:
+        return iter((error.damage,))
+    return _all(file)
+
+
+def _all(file: SealedFile) -> Iterator[Item | Damage]:
+    order = _Order()
     try:
-        yield from _frames(file)
+        for one in _frames(file):
+            problem = order.forget() if isinstance(one, Damage) else order.problem(one.record)
+            if problem:
+                assert isinstance(one, Item)
+                yield Damage(file.path, one.offset, problem)
+            yield one
+        if order.missing:
+            yield Damage(file.path, file.end, order.missing)
     finally:
         file.close()
+
+
+class _Order:
+    """Whether the records belong behind each other, and whether the last ones are there."""
+
+    def __init__(self) -> None:
+        self._last = 0  # 0: not known
+        self._highest = self._promised = self._commit = 0
+        self._begun = False  # the first record says whose log it is
+
+    def problem(self, record: Record) -> str:
+        """Return what is wrong with the next record."""
+        kind, first, second, _ = record
+        expected = self._last + 1
+        if kind == RecordKind.ENTRY:
+            gap = self._last and first != expected
+            self._last = first
+            self._highest = max(self._highest, first)
+            return f"entry {first} where entry {expected} belongs" if gap else ""
+        if kind == RecordKind.TRUNCATE:
+            self._last = min(self._last, first - 1)
+        elif kind == RecordKind.COMMIT:
+            self._commit = first
+        elif kind == RecordKind.BASE:
+            self._begun, self._promised = True, second
+        return ""
+
+    def forget(self) -> str:
+        """Go on behind a place that cannot be read."""
+        self._last = 0
+        return ""
+
+    @property
+    def missing(self) -> str:
+        """What was synced and is not there."""
+        if not self._begun:
+            return "it does not say whose it is"
+        wanted = max(self._promised, self._commit)
+        if self._highest >= wanted:
+            return ""
+        return f"it ends with entry {self._highest}, and entries up to {wanted} were synced"
 
 
 def _frames(file: SealedFile) -> Iterator[Item | Damage]:
@@ -52,28 +122,27 @@ def _frames(file: SealedFile) -> Iterator[Item | Damage]:
         try:
             frame = file.frame_at(offset)
             reason = "a broken frame"
-        except InvariantBroken as error:
-            frame, reason = None, str(error)
+        except _Damaged as error:
+            frame, reason = None, error.damage.reason
         if frame is not None:
-            yield from _items(frame.body, offset)
+            yield from _items(file.path, frame.body, offset)
             offset = frame.end
             continue
         later = file.whole_frame_after(offset)
         if later is None:
-            yield Damage(
-                offset, f"{file.end - offset} bytes at the end are no whole frame", is_torn_end=True
-            )
+            left = f"{file.end - offset} bytes at the end are no whole frame"
+            yield Damage(file.path, offset, left, is_torn_end=True)
             return
-        yield Damage(offset, f"{reason}; the next whole one is at {later}")
+        yield Damage(file.path, offset, f"{reason}; the next whole one is at {later}")
         offset = later
 
 
-def _items(body: bytes, offset: int) -> Iterator[Item | Damage]:
+def _items(path: Path, body: bytes, offset: int) -> Iterator[Item | Damage]:
     try:
         for record in records_of(body):
             yield Item(offset, record)
     except ValueError as error:
-        yield Damage(offset, str(error))
+        yield Damage(path, offset, str(error))
 
 
 def surviving_entries(found: Iterator[Item | Damage]) -> tuple[list[Entry], list[Damage]]:

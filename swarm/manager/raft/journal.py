@@ -162,7 +162,7 @@ class DurableJournal(Journal):
         self._compactions = 0
         self._tail: list[bytes] = []  # what was synced since the compaction that is under way began
         self._broken: OSError | None = None
-        self.appended_bytes = 0
+        self.appended_bytes = 0  # of entries, ever, as far as this file tells
         self._file = SealedFile.open(disk, NAME, KIND, keys)
         try:
             self._load()
@@ -243,14 +243,18 @@ class DurableJournal(Journal):
     # What is on disk, read back.
 
     def _load(self) -> None:
-        offset = START
+        last = offset = START
         while (frame := self._file.frame_at(offset)) is not None:
             self._replay(frame.body, offset)
-            offset = frame.end
+            last, offset = offset, frame.end
         if not self._entries or self._highest < self._promised or self._commit > self._entries[-1][1]:
             raise self._damaged(offset, "entries that were synced are missing at its end")
         if offset < self._file.end:
             self._cut_tail(offset)
+        # From now on all of this is promised. But the process before may have been killed, or its disk may
+        # have failed, between writing the last frame or giving this file its name and syncing that.
+        self._file.write_again(last)
+        self._disk.sync_names()
 
     def _cut_tail(self, offset: int) -> None:
         later = self._file.whole_frame_after(offset)
@@ -276,6 +280,7 @@ class DurableJournal(Journal):
                 raise self._damaged(offset, f"entry {first} does not follow the one before it")
             self._entries.append((payload, first, second))
             self._highest = max(self._highest, first)
+            self.appended_bytes += len(payload)
         elif kind == RecordKind.TRUNCATE:
             if not self._entries or first <= self._entries[0][1]:
                 raise self._damaged(offset, "it cuts its own first entry")

@@ -252,6 +252,21 @@ class Leader:
         self._reads = waiting
         return ready
 
+    # The log.
+
+    @property
+    def log_wanted_from(self) -> int:
+        """The entry behind which that member goes on, of those that answer, which has the least."""
+        core = self._core
+        reachable = core.reachable() if core.is_leader else frozenset()
+        ends = [core.last_index]
+        for node in core.followers:
+            transfer = self._transfers.get(node)
+            end = transfer.snapshot.index if transfer is not None else core.match_index[node]
+            if end and node.id in reachable and core.is_connected(node):
+                ends.append(end)
+        return min(ends)
+
     # Learners.
 
     def promotion(self) -> MembershipChange | None:

@@ -79,7 +79,8 @@ class RaftNode(Proposer):
         """Callbacks come on the event loop and must not block.
 
         `on_leadership(term)` comes once the first entry of the term is applied, `on_leadership(None)` when
-        leadership is lost. After `on_fatal(reason)` nothing is promised any more: end the process.
+        leadership is lost. After `on_fatal(reason)` nothing is promised any more: stop it. Another one may
+        start from the files.
         `on_removed()` comes once when others say that this member was removed; without it, on_fatal.
         """
         self.config = config
@@ -101,9 +102,13 @@ class RaftNode(Proposer):
     async def start(self) -> None:
         """Read log and snapshot, restore the state machine, and take part from now on.
 
-        Raises InvariantBroken for damaged files, FailedPrecondition if another process uses them.
+        Raises InvariantBroken for damaged files, FailedPrecondition if another process uses them or the disk
+        fails.
         """
-        journal, snapshots, disk = await asyncio.to_thread(open_files, self.config)
+        try:
+            journal, snapshots, disk = await asyncio.to_thread(open_files, self.config)
+        except OSError as error:
+            raise FailedPrecondition(_reason(error)) from error
         try:
             self._parts = self._assemble(journal, snapshots, disk)
         except BaseException:

@@ -147,6 +147,10 @@ class SealedFile:
         """Close the file; does not sync."""
         self._file.close()
 
+    def write_again(self, offset: int) -> None:
+        """Make the frames from `offset` on durable, if they are not; raises OSError."""
+        self._file.write_again(offset)
+
     def truncate(self, offset: int) -> None:
         """Cut the file durably at the beginning of a frame."""
         self._file.truncate(offset)

@@ -1,5 +1,6 @@
 """Managers that die, lose their disk, or were let go while they were away."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -147,16 +148,30 @@ def test_a_dead_learner_blocks_nobody_and_can_be_removed(made: dict[str, Daemon]
     wait_for(lambda: joiner.info().state == control.InfoResponse.STATE_INACTIVE, PATIENCE_S)
 
 
-def test_the_inspector_looks_into_a_manager_that_runs_and_tells_no_secret(made: dict[str, Daemon]) -> None:
-    tokens = made["m1"].ask("GetJoinTokens", control.GetJoinTokensRequest())
-    said = "".join(_inspected(made["m1"], *what) for what in (["log"], ["state"], ["objects", "clusters"]))
-    said += _inspected(made["m1"], "log", "--format", "json")
-    assert made["m1"].info().cluster_id in said
-    assert all(node_id in said for node_id in (node.id for node in made["m1"].nodes().values()))
+def test_the_inspector_looks_into_a_manager_that_runs_and_into_one_that_was_killed_and_tells_no_secret(
+    made: dict[str, Daemon],
+) -> None:
+    manager = made["m1"]
+    tokens = manager.ask("GetJoinTokens", control.GetJoinTokensRequest())
+    said = "".join(_inspected(manager, *what) for what in (["log"], ["state"], ["objects", "clusters"]))
+    assert manager.info().cluster_id in said
+    nodes = {node.id for node in manager.nodes().values()}
+    assert all(node_id in said for node_id in nodes)
+    typed(manager, "node", "update", "--label-add", "still=alive", "m1")
+    kill(manager)
+    state = json.loads(_inspected(manager, "state", "--format", "json"))
+    lines = json.loads(_inspected(manager, "log", "--format", "json"))
+    indexes = [line["index"] for line in lines if line["kind"] == "entry"]
+    assert indexes[-1] == state["last entry"]
+    found = json.loads(_inspected(manager, "objects", "nodes"))
+    assert {node["id"] for node in found} == nodes
+    assert "still" in json.dumps(found)
+    said += json.dumps(lines)
     for token in (tokens.worker, tokens.manager):
         assert token.rpartition("-")[2] not in said
     assert "PRIVATE KEY" not in said
-    typed(made["m1"], "node", "update", "--label-add", "still=alive", "m1")
+    manager.start()
+    wait_for(lambda: manager.info().is_manager and manager.info().connected, PATIENCE_S)
 
 
 def _inspected(daemon: Daemon, *what: str) -> str:

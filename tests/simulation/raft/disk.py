@@ -48,6 +48,9 @@ class SimFile:
         self._disk.operate()
         self._inode.synced = len(self._inode.data)
 
+    def write_again(self, offset: int) -> None:
+        self.sync()
+
     def close(self) -> None:
         pass
 
@@ -81,7 +84,10 @@ class SimDisk:
     def rename(self, old: str, new: str) -> None:
         self.operate()
         self._names[new] = self._names.pop(old)
-        self.operate()  # the name has changed, but only in memory
+        self.sync_names()  # if the power goes now, the name has changed only in memory
+
+    def sync_names(self) -> None:
+        self.operate()
         self._durable_names = dict(self._names)
 
     def remove(self, name: str) -> None:
@@ -90,6 +96,10 @@ class SimDisk:
 
     def names(self) -> list[str]:
         return sorted(self._names)
+
+    def process_died(self) -> None:
+        """Make an operation that was cut off the end of the process only: all that was written is there."""
+        self._dark = False
 
     def cut_power(self, rng: random.Random) -> None:
         """Lose what was not synced; of the end of each file, any part may have made it, or be zeros."""

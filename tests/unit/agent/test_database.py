@@ -8,16 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from swarm.agent.database import Database, Stored
+from swarm.agent.database import Database, Stored, next_incarnation
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskStatus
 from swarm.model.task_state import FAILED, RUNNING
 
+NOW_NS = 10**18
+
 
 @contextlib.asynccontextmanager
-async def opened(path: Path, node_id: str = "n1") -> AsyncIterator[tuple[Database, Stored]]:
+async def opened(
+    path: Path, node_id: str = "n1", now_ns: int = NOW_NS
+) -> AsyncIterator[tuple[Database, Stored]]:
     database = Database(path)
-    stored = await database.open(node_id)
+    stored = await database.open(node_id, now_ns)
     running = asyncio.create_task(database.run())
     try:
         yield database, stored
@@ -30,7 +34,7 @@ async def opened(path: Path, node_id: str = "n1") -> AsyncIterator[tuple[Databas
 async def test_what_was_put_is_found_again(tmp_path: Path) -> None:
     path = tmp_path / "agent" / "tasks.db"
     async with opened(path) as (database, stored):
-        assert stored == Stored((), 0, rebuilt=True)
+        assert stored == Stored((), 0, stored.incarnation, rebuilt=True)
         database.put_task(Task(id="a", service_id="s"), TaskStatus(state=RUNNING))
         database.put_task(Task(id="b"), TaskStatus())
         database.put_task(Task(id="c"), TaskStatus())
@@ -105,7 +109,7 @@ async def test_what_another_membership_left_is_dropped(tmp_path: Path) -> None:
         database.put_task(Task(id="a"), TaskStatus())
         await database.put_applied_index(9)
     async with opened(path, "new") as (_, stored):
-        assert stored == Stored((), 0, rebuilt=False)
+        assert stored == Stored((), 0, stored.incarnation, rebuilt=False)
 
 
 async def test_a_full_disk_delays_writes_and_loses_none(
@@ -125,3 +129,16 @@ async def test_a_full_disk_delays_writes_and_loses_none(
         await large
     async with opened(path) as (_, stored):
         assert {one.task.id for one in stored.tasks} == {"small", "large"}
+
+
+async def test_every_life_has_a_greater_number_also_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    numbers = []
+    for now_ns in (NOW_NS, NOW_NS, NOW_NS // 2, 2 * NOW_NS):
+        async with opened(tmp_path / "tasks.db", now_ns=now_ns) as (_, stored):
+            numbers.append(stored.incarnation)
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] >= 2 * NOW_NS
+
+
+def test_copies_of_one_disk_that_start_with_a_wrong_clock_have_different_numbers() -> None:
+    assert next_incarnation(NOW_NS, 5) != next_incarnation(NOW_NS, 5)

@@ -71,3 +71,17 @@ def test_pauses_have_an_upper_bound_also_with_a_long_period_and_begin_anew_after
     assert max(choice.pause_s(1, 60.0) for _ in range(60)) <= 8.0
     choice.succeeded(PEERS[0].addr)
     assert choice.pause_s(1, 60.0) <= 0.1
+
+
+def test_a_manager_that_should_have_more_agents_is_picked_more_often() -> None:
+    choice = a_choice()
+    choice.weigh({"m1": 1, "m2": 4, "m3": 4})
+    found = picks(choice, 900)
+    assert found["m1"] < 150
+    assert min(found["m2"], found["m3"]) > 300
+
+
+def test_a_manager_without_a_weight_is_picked_nevertheless() -> None:
+    choice = a_choice()
+    choice.weigh({"m1": 1, "m2": 0})
+    assert min(picks(choice).values()) > 150

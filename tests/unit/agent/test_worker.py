@@ -35,7 +35,7 @@ class Bench:
     async def life(self, *, writing: bool = True) -> AsyncIterator[Worker]:
         """One life of the agent's process."""
         self.database = database = Database(self.folder / "tasks.db")
-        stored = await database.open("n1")
+        stored = await database.open("n1", 0)
         self.worker = worker = Worker(
             self.driver,
             self.images,

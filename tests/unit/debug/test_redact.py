@@ -1,20 +1,39 @@
 """No secret is ever printed, wherever it stands."""
 
 import json
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from swarm.api.v1 import objects_pb2 as o
-from swarm.api.v1.raft_pb2 import MembershipChange
+from swarm.api.v1.raft_pb2 import MembershipChange, RaftLogBase, RaftSnapshotHeader
 from swarm.api.v1.store_pb2 import SnapshotRecord, StoreEntry
 from swarm.debug.redact import HIDDEN, shown
 
 SECRET = "recognisable-secret"
 PEM = "-----BEGIN EC PRIVATE KEY-----\nrecognisable-secret\n-----END EC PRIVATE KEY-----"
-KINDS = (o.Cluster, o.Node, o.Service, o.Task, o.Image)
-# Fields whose names sound like secrets and that are none; whoever adds one decides here.
-HARMLESS = {"secret_free"}
+PACKAGE = "swarm.api.v1."
+TEXT = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
+# All that stands in logs and snapshots is in one of these.
+ROOTS = (
+    *(o.Cluster, o.Node, o.Service, o.Task, o.Image),
+    *(StoreEntry, SnapshotRecord, RaftLogBase, RaftSnapshotHeader, MembershipChange),
+)
+# Whoever adds a field that sounds like a secret says here, or among the harmless ones, what it is.
+SECRETS = {
+    "Cluster.unlock_key",
+    "RootCA.key_pem",
+    "RootCA.worker_secret",
+    "RootCA.manager_secret",
+    "RootRotation.key_pem",
+    "RegistryAuth.password",
+    "RegistryAuth.identity_token",
+}
+SUSPICIOUS = ("secret", "pass", "token", "key", "cred", "private", "seed", "auth")
+HARMLESS: set[str] = set()
 
 
 def test_keys_tokens_and_passwords_are_hidden_and_the_rest_is_shown() -> None:
@@ -66,24 +85,73 @@ def test_what_is_nested_in_entries_of_the_log_is_hidden_too() -> None:
     assert SECRET not in json.dumps([shown(entry), shown(record), shown(MembershipChange())])
 
 
-def test_every_field_that_sounds_like_a_secret_is_hidden() -> None:
-    sounding = ("secret", "password", "token", "private", "unlock_key")
-    for kind in KINDS:
-        for message, field in _texts(kind.DESCRIPTOR, set()):
-            if any(word in field.name for word in sounding) and field.name not in HARMLESS:
-                made = message._concrete_class()  # type: ignore[attr-defined]
-                setattr(made, field.name, SECRET if field.type == field.TYPE_STRING else SECRET.encode())
-                assert SECRET not in str(shown(made)), f"{message.full_name}.{field.name}"
+def test_of_all_fields_that_can_be_on_disk_exactly_the_secrets_are_hidden() -> None:
+    hidden = {field.full_name.removeprefix(PACKAGE) for field in _all_texts() if not _is_shown(field)}
+    assert hidden == SECRETS
+    sounding = {
+        field.full_name.removeprefix(PACKAGE)
+        for field in _all_texts()
+        if any(word in field.name for word in SUSPICIOUS)
+        and not field.containing_type.GetOptions().map_entry
+    }
+    assert sounding - HARMLESS == SECRETS
 
 
-def _texts(message: Descriptor, seen: set[str]) -> list[tuple[Descriptor, FieldDescriptor]]:
-    if message.full_name in seen:
-        return []
-    seen.add(message.full_name)
-    found = []
+def test_every_secret_is_hidden_on_every_way_that_leads_to_it() -> None:
+    ways = [(root, way) for root in ROOTS for way in _ways(root.DESCRIPTOR, ())]
+    assert {way[-1].full_name.removeprefix(PACKAGE) for _, way in ways} == SECRETS
+    assert any(len(way) > 6 for _, way in ways)  # e.g. the password in a service in an entry
+    for root, way in ways:
+        planted = root()
+        _plant(planted, way)
+        assert SECRET in str(planted)
+        said = json.dumps(shown(planted))
+        assert SECRET not in said, [field.name for field in way]
+        assert b64encode(SECRET.encode()).decode() not in said, [field.name for field in way]
+
+
+def _all_texts() -> list[FieldDescriptor]:
+    seen: dict[str, Descriptor] = {}
+    waiting = [root.DESCRIPTOR for root in ROOTS]
+    while waiting:
+        message = waiting.pop()
+        if message.full_name not in seen:
+            seen[message.full_name] = message
+            waiting += [field.message_type for field in message.fields if field.message_type is not None]
+    return [field for message in seen.values() for field in message.fields if field.type in TEXT]
+
+
+def _is_shown(field: FieldDescriptor) -> bool:
+    message = field.containing_type._concrete_class()  # type: ignore[attr-defined]
+    _put(message, field)
+    said = json.dumps(shown(message))
+    return SECRET in said or b64encode(SECRET.encode()).decode() in said
+
+
+def _put(message: Any, field: FieldDescriptor) -> None:
+    value = SECRET if field.type == FieldDescriptor.TYPE_STRING else SECRET.encode()
+    if field.is_repeated:
+        getattr(message, field.name).append(value)
+    else:
+        setattr(message, field.name, value)
+
+
+def _ways(message: Descriptor, before: tuple[FieldDescriptor, ...]) -> Iterator[tuple[FieldDescriptor, ...]]:
     for field in message.fields:
-        if field.message_type is not None:
-            found += _texts(field.message_type, seen)
-        elif field.type in (field.TYPE_STRING, field.TYPE_BYTES) and not field.is_repeated:
-            found.append((message, field))
-    return found
+        if field.full_name.removeprefix(PACKAGE) in SECRETS:
+            yield (*before, field)
+        elif field.message_type is not None and field not in before:
+            yield from _ways(field.message_type, (*before, field))
+
+
+def _plant(message: Any, way: tuple[FieldDescriptor, ...]) -> None:
+    """Put the secret at the end of the way; every list and map on it gets one element."""
+    field, *rest = way
+    if not rest:
+        _put(message, field)
+    elif field.message_type.GetOptions().map_entry:
+        _plant(getattr(message, field.name)["some"], tuple(rest[1:]))
+    elif field.is_repeated:
+        _plant(getattr(message, field.name).add(), tuple(rest))
+    else:
+        _plant(getattr(message, field.name), tuple(rest))

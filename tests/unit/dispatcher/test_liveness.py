@@ -273,3 +273,25 @@ def test_a_node_heard_within_the_last_two_periods_is_never_down(
             assert world.state() != NODE_STATE_DOWN
         if world.now_s - heard_s > 3 * P + 0.5:
             assert world.state() == NODE_STATE_DOWN
+
+
+def test_a_manager_gets_agents_once_it_has_reported_for_three_periods_without_a_break() -> None:
+    world = World("n1")
+    world.pass_time(2.9 * P, ("m1", []))
+    assert world.table.settled_managers(P, world.now_s) == set()
+    world.pass_time(0.2 * P, ("m1", []))
+    assert world.table.settled_managers(P, world.now_s) == {"m1"}
+    world.pass_time(1.6 * P, ("m2", []))
+    world.pass_time(2.0 * P, ("m1", []), ("m2", []))
+    assert world.table.settled_managers(P, world.now_s) == {"m2"}
+
+
+def test_what_a_silent_manager_had_is_no_ground_for_orders() -> None:
+    world = World("n1")
+    world.pass_time(P, ("m1", [a_session()]), ("m2", [a_session(connected=False)]))
+    assert {(held.manager_id, held.connected) for held in world.table.sessions()} == {
+        ("m1", True),
+        ("m2", False),
+    }
+    world.pass_time(2 * P, ("m2", [a_session(connected=False)]))
+    assert {held.manager_id for held in world.table.sessions()} == {"m2"}

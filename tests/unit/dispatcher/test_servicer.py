@@ -19,7 +19,7 @@ from swarm.api.v1.dispatcher_pb2 import (
 from swarm.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from swarm.api.v1.objects_pb2 import Node, Task
 from swarm.api.v1.types_pb2 import NODE_ROLE_MANAGER, NODE_STATE_DOWN, NODE_STATE_READY, TaskStatus
-from swarm.errors import InvalidArgument, NodeRemoved, SessionExpired, SwarmError, Unavailable
+from swarm.errors import IdentityInUse, InvalidArgument, NodeRemoved, SessionExpired, SwarmError, Unavailable
 from swarm.manager.dispatcher.servicer import peer_host
 from swarm.model.task_state import FAILED, RUNNING, SHUTDOWN
 from tests.unit.agent.lab import Lab, a_lab, a_task, until
@@ -80,6 +80,7 @@ async def test_a_session_begins_with_welcome_node_info_and_the_complete_set(tmp_
         assert welcome.heartbeat_period_ns == 400_000_000
         info = (await agent.read("node_info")).node_info
         assert [peer.node_id for peer in info.managers] == ["manager1", "manager2"]
+        assert dict(info.manager_weights) == {"manager1": 1, "manager2": 2}  # the first one leads
         complete = (await agent.read("assignments")).assignments
         assert (complete.complete, complete.sequence, len(complete.tasks)) == (True, 1, 2)
         assert 2 <= complete.index <= lab.leader.store.view.index
@@ -159,7 +160,7 @@ async def test_a_node_that_was_started_again_has_one_session(tmp_path: Path) -> 
     async with a_lab(tmp_path) as lab, RawAgent(lab) as first, RawAgent(lab) as second:
         await first.hello(incarnation=1)
         await second.hello(incarnation=2)
-        assert isinstance(await first.ending(), SessionExpired)
+        assert isinstance(await first.ending(), IdentityInUse)  # in case that it is another machine
         await second.call.write(AgentMessage(heartbeat=Heartbeat()))
         await second.read("status_ack")
         assert len(lab.managers[0].dispatcher.sessions) == 1
@@ -205,6 +206,44 @@ async def test_the_earlier_session_of_an_agent_goes_on_as_its_standby(tmp_path: 
             await agent.read("status_ack")
         sessions = lab.managers[0].dispatcher.sessions
         assert [one.standby for one in sessions.streams("n1")] == [False, True]
+        # The agent may never have learned that the second one is its session.
+        second.call.cancel()
+        assert isinstance(await first.ending(), SessionExpired)
+
+
+async def test_an_earlier_agent_is_refused_while_a_later_one_of_the_same_node_is_heard(
+    tmp_path: Path,
+) -> None:
+    async with (
+        a_lab(tmp_path) as lab,
+        RawAgent(lab) as later,
+        RawAgent(lab) as copy,
+        RawAgent(lab) as restarted,
+    ):
+        await later.hello(incarnation=2, standby=True)
+        with pytest.raises(IdentityInUse, match="swarmctl leave --force"):
+            await copy.hello(incarnation=1)
+        await restarted.hello(incarnation=3)
+        assert isinstance(await later.ending(), IdentityInUse)
+
+
+async def test_an_agent_whose_clock_was_set_back_waits_no_longer_than_its_earlier_stream_is_heard(
+    tmp_path: Path,
+) -> None:
+    async with a_lab(tmp_path) as lab, RawAgent(lab) as silent:
+        await silent.hello(incarnation=2)
+
+        async def admitted() -> bool:
+            try:
+                async with RawAgent(lab) as again:
+                    await again.hello(incarnation=1)
+            except IdentityInUse:
+                return False
+            return True
+
+        async with asyncio.timeout(5):
+            while not await admitted():
+                await asyncio.sleep(0.1)
 
 
 async def test_a_silent_session_of_a_node_that_another_stream_hears_keeps_it_alive(tmp_path: Path) -> None:

@@ -165,6 +165,7 @@ async def test_several_platforms_of_one_name_get_an_index(tmp_path: Path) -> Non
         (tar({"blobs/sha256/" + "a" * 64: b"1" * 2000})[:1500], "ends within a file"),
         (gzip.compress(tar({"x": b"1" * 5000}))[:-30], "damaged gzip"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_anything_else_is_refused_with_what_was_found(
     tmp_path: Path, archive: bytes, what: str

@@ -44,3 +44,7 @@ class _FailingFile(DiskFile):
     def sync(self) -> None:
         self._trouble.check(self._name, sync=True)
         super().sync()
+
+    def write_again(self, offset: int) -> None:
+        self._trouble.check(self._name, sync=True)
+        super().write_again(offset)

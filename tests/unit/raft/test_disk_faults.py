@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from swarm.errors import SwarmError
+from swarm.errors import FailedPrecondition, SwarmError
 from swarm.manager.raft import files
 from tests.unit.raft.failing_disk import FailingDisk, Trouble
 from tests.unit.raft.group import Group, Manager, eventually, group
@@ -129,3 +129,19 @@ async def test_no_vote_is_given_that_the_disk_did_not_take(
         await restarted(one)
         await managers.settled()
         await eventually(lambda: other.register.values[-1:] == one.register.values[-1:] == [b"kept"])
+
+
+async def test_a_disk_that_still_fails_keeps_the_manager_from_starting_with_the_reason(
+    tmp_path: Path, troubles: Troubles
+) -> None:
+    """What the failed sync left off the disk can be read: it must not count before it is written."""
+    async with group(tmp_path, 1) as managers:
+        (manager,) = managers.managers
+        begin(troubles.of("n1"), "log", errno.EIO, at_sync=True)
+        await write_until(managers, lambda: bool(manager.fatal))
+        await manager.stop()
+        with pytest.raises(FailedPrecondition, match=r"disk with the Raft log failed.*Input/output error"):
+            await manager.start()
+        troubles.of("n1").prefix = None
+        await manager.start()
+        await eventually(lambda: manager.node.is_leader)

@@ -1,9 +1,13 @@
 """The log on disk: whatever a crash leaves behind is read back as some prefix, and damage is refused."""
 
+import contextlib
+import copy
 import errno
 import os
+import random
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +17,7 @@ from swarm.manager.raft.disk import Disk, DiskFile
 from swarm.manager.raft.entries import NOOP, change_command, data_command
 from swarm.manager.raft.journal import DurableJournal
 from swarm.manager.raft.membership import membership_of
+from tests.simulation.raft.disk import PowerCut, SimDisk
 from tests.unit.raft.keys import KEYS
 
 MEMBERS = membership_of(RaftMember(raft_id="a", node_id="n1", addr="h:1"), RaftMember(raft_id="b"))
@@ -243,6 +248,78 @@ def test_a_compacted_log_that_lost_its_end_is_refused(tmp_path: Path) -> None:
     log_of(tmp_path).write_bytes(data[:-1])
     with pytest.raises(InvariantBroken, match="entries that were synced are missing"):
         DurableJournal(Disk(tmp_path), KEYS)
+
+
+class Dying:
+    """Lets a process die before the `at`th operation on its disk; what the kernel has is still there."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def write_and_compact(disk: Any) -> None:
+    journal = DurableJournal(disk, KEYS)
+    for index in range(2, 6):
+        journal.add(data_command(b"%d" % index), index, 2)
+        journal.setCurrentTerm(index, "b")
+        journal.sync()
+    compaction = journal.begin_compaction(4, MEMBERS)
+    compaction.write()
+    journal.finish_compaction(compaction)
+    journal.add(data_command(b"behind"), 6, 6)
+    journal.sync()
+
+
+@pytest.mark.parametrize("at", range(20))
+@pytest.mark.parametrize("writes", [False, True])
+def test_what_a_restarted_process_finds_is_there_after_a_power_cut_as_well(at: int, writes: bool) -> None:
+    """It counts as confirmed from then on, and the process before may have died before it was synced."""
+    disk: Any = SimDisk()
+    DurableJournal.create(disk, KEYS, "cluster", "a", MEMBERS)
+    disk.cut_now = Dying(at)
+    with contextlib.suppress(PowerCut):
+        write_and_compact(disk)
+        assert at == 19, "it died too late, or there are more operations to die before"
+    disk.cut_now = Dying(10**6)
+    disk.process_died()
+    again = DurableJournal(disk, KEYS)
+    if writes:
+        again.add(data_command(b"more"), again[-1][1] + 1, 7)
+        again.sync()
+    found = contents(again)
+    for seed in range(8):
+        after = copy.deepcopy(disk)
+        after.cut_power(random.Random(seed))
+        assert contents(DurableJournal(after, KEYS)) == found
+
+
+def test_a_start_writes_the_last_frame_again_because_a_failed_sync_may_have_dropped_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = create(tmp_path)
+    journal.add(data_command(b"first"), 2, 1)
+    journal.sync()
+    begin = log_of(tmp_path).stat().st_size
+    journal.add(data_command(b"last"), 3, 1)
+    journal.sync()
+    journal._destroy()
+    content = log_of(tmp_path).read_bytes()
+    written: list[tuple[int, bytes]] = []
+    real = os.pwrite
+
+    def pwrite(descriptor: int, data: bytes, offset: int) -> int:
+        written.append((offset, bytes(data)))
+        return real(descriptor, data[:10], offset)  # the kernel may take less than it is given
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    DurableJournal(Disk(tmp_path), KEYS)._destroy()
+    assert written[0] == (begin, content[begin:])
+    assert written[-1][0] + 10 >= len(content)
+    assert log_of(tmp_path).read_bytes() == content
 
 
 class FullDisk(Disk):
