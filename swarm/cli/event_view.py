@@ -114,5 +114,10 @@ _CHANGING: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
             if service.HasField("update_status")
             else ""
         ),
+        "rebalancestate": lambda service: (
+            names.word(names.REBALANCE_STATE, service.rebalance.state)
+            if service.HasField("rebalance")
+            else ""
+        ),
     },
 }

@@ -91,6 +91,8 @@ def service(item: o.Service) -> View:
             view["UpdateStatus"]["ResumedAt"] = when(status.resumed_at)
         if item.spec.update.canary:
             view["UpdateStatus"]["Promoted"] = status.promoted
+    if item.HasField("rebalance"):
+        view["Rebalance"] = _rebalance(item.rebalance)
     return view
 
 
@@ -108,6 +110,22 @@ def _job_status(item: o.Service) -> View:
     return view
 
 
+def _rebalance(item: o.Rebalance) -> View:
+    view: View = {
+        "State": names.word(names.REBALANCE_STATE, item.state),
+        "StartedAt": when(item.started_at),
+        "Message": item.message,
+    }
+    if item.HasField("completed_at"):
+        view["CompletedAt"] = when(item.completed_at)
+    if item.moves:
+        view["Moves"] = [
+            {"TaskID": move.task_id, "FromNodeID": move.from_node_id, "ToNodeID": move.to_node_id}
+            for move in item.moves
+        ]
+    return view
+
+
 def service_spec(spec: s.ServiceSpec) -> View:
     """Return a service's spec; what the user did not say is absent."""
     view: View = {
@@ -116,6 +134,8 @@ def service_spec(spec: s.ServiceSpec) -> View:
         "TaskTemplate": task_spec(spec.task),
         "Mode": _mode(spec),
     }
+    if spec.HasField("rebalance"):
+        view["Rebalance"] = names.word(names.REBALANCE, spec.rebalance)
     for key, config in (("UpdateConfig", "update"), ("RollbackConfig", "rollback")):
         if spec.HasField(config):
             view[key] = _update_config(getattr(spec, config))

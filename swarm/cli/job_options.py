@@ -84,7 +84,10 @@ def set_replicas(spec: ServiceSpec, count: int) -> None:
     elif mode in _COMPLETIONS:
         _completing(spec).total_completions = count
     else:
-        raise InvalidArgument(f"a {mode} service has no number of replicas: every node runs one task")
+        name = spec.annotations.name
+        raise InvalidArgument(
+            f"service {name} is {mode}: it has no number of replicas to change, every node runs one task"
+        )
 
 
 def _completing(spec: ServiceSpec) -> ReplicatedJob | CronJob:

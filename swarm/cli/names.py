@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from swarm.api.v1 import objects_pb2 as o
+from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
-from swarm.api.v1.specs_pb2 import CronJob
 
 AVAILABILITY = {
     "active": t.NODE_AVAILABILITY_ACTIVE,
@@ -17,9 +18,9 @@ RESTART_CONDITION = {
     "none": t.RestartPolicy.CONDITION_NONE,
 }
 CONCURRENCY_POLICY = {
-    "allow": CronJob.CONCURRENCY_POLICY_ALLOW,
-    "forbid": CronJob.CONCURRENCY_POLICY_FORBID,
-    "replace": CronJob.CONCURRENCY_POLICY_REPLACE,
+    "allow": s.CronJob.CONCURRENCY_POLICY_ALLOW,
+    "forbid": s.CronJob.CONCURRENCY_POLICY_FORBID,
+    "replace": s.CronJob.CONCURRENCY_POLICY_REPLACE,
 }
 FAILURE_ACTION = {
     "pause": t.UpdateConfig.FAILURE_ACTION_PAUSE,
@@ -34,6 +35,12 @@ PLACEMENT_STRATEGY = {
     "spread": t.PLACEMENT_STRATEGY_SPREAD,
     "binpack": t.PLACEMENT_STRATEGY_BINPACK,
     "least-reserved": t.PLACEMENT_STRATEGY_LEAST_RESERVED,
+}
+REBALANCE = {"off": s.REBALANCE_MODE_OFF, "auto": s.REBALANCE_MODE_AUTO}
+REBALANCE_STATE = {
+    "moving": o.Rebalance.STATE_MOVING,
+    "completed": o.Rebalance.STATE_COMPLETED,
+    "stopped": o.Rebalance.STATE_STOPPED,
 }
 UPDATE_STATE = {
     "updating": t.UpdateStatus.STATE_UPDATING,

@@ -11,9 +11,10 @@ from swarm.api.v1.specs_pb2 import NodeSpec
 from swarm.cli import names, objects, parse
 from swarm.cli.ca_view import tls_status
 from swarm.cli.connect import connect
+from swarm.cli.plan import dry_run_options, show_node_plan
 from swarm.cli.roles import pending, wait_for_role
 from swarm.cli.tasks import list_tasks, ps_options
-from swarm.errors import OutcomeUnknown, StaleVersion
+from swarm.errors import InvalidArgument, OutcomeUnknown, StaleVersion
 
 ATTEMPTS_MAX = 5  # of a change, when the node is written by others at the same time
 COLUMNS = (
@@ -141,6 +142,7 @@ def update_node(conn: Any, ref: str, change: Callable[[NodeSpec], None]) -> o.No
     "update",
     epilog="\b\nExamples:\n"
     "  swarmctl node update --availability drain w1\n"
+    "  swarmctl node update --availability drain --dry-run w1   (where would its tasks go?)\n"
     "  swarmctl node update --label-add zone=a w1\n"
     "  swarmctl node update --addr 10.0.0.7:2377 m3   (m3 moved; run this on another manager)",
 )
@@ -150,15 +152,18 @@ def update_node(conn: Any, ref: str, change: Callable[[NodeSpec], None]) -> o.No
 @click.option("--label-add", multiple=True, metavar="KEY=VALUE", help="Add or change a label.")
 @click.option("--label-rm", multiple=True, metavar="KEY", help="Remove a label.")
 @click.option("--addr", metavar="HOST:PORT", help="Where the others reach this manager from now on.")
-@click.pass_obj
+@dry_run_options
+@click.pass_context
 def update(
-    host: str,
+    ctx: click.Context,
+    /,
     ref: str,
     availability: str | None,
     role: str | None,
     label_add: tuple[str, ...],
     label_rm: tuple[str, ...],
     addr: str | None,
+    **given: Any,
 ) -> None:
     """Change availability, role or labels of a node, or the address of a manager.
 
@@ -178,7 +183,11 @@ def update(
         if role is not None:
             spec.desired_role = names.ROLE[role]
 
-    with connect(host) as conn:
+    with connect(ctx.obj) as conn:
+        if given["dry_run"]:
+            if addr is not None:
+                raise InvalidArgument("--addr cannot be tried: leave it out, or --dry-run")
+            ctx.exit(show_node_plan(conn, [ref], change, given["layout"]))
         if addr is not None:
             found = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
             conn.control.UpdateNode(c.UpdateNodeRequest(id=found.id, addr=addr))
@@ -189,6 +198,7 @@ def update(
 
 @node.command(
     epilog="\b\nExamples:\n"
+    "  swarmctl node drain --dry-run w1       (where would its tasks go? would all fit?)\n"
     "  swarmctl node drain --wait w1 && reboot-machine w1\n"
     "  swarmctl node drain --timeout 10m w1   (wait long for replacements)\n"
     "  swarmctl node drain --timeout 0 w1     (stop everything now)\n"
@@ -197,8 +207,11 @@ def update(
 @click.argument("refs", metavar="NODE...", nargs=-1, required=True)
 @click.option("--wait", is_flag=True, help="Return when the nodes are empty; exit 1 if a task runs nowhere.")
 @click.option("--timeout", help="Stop tasks without a running replacement after so long (default 1m).")
+@dry_run_options
 @click.pass_context
-def drain(ctx: click.Context, refs: tuple[str, ...], timeout: str | None, *, wait: bool) -> None:
+def drain(
+    ctx: click.Context, refs: tuple[str, ...], timeout: str | None, layout: str, *, wait: bool, dry_run: bool
+) -> None:
     """Empty nodes: every task is replaced elsewhere first, then stopped.
 
     A replacement that finds no node, or does not run in time, is waited for no longer than --timeout. Tasks
@@ -210,6 +223,8 @@ def drain(ctx: click.Context, refs: tuple[str, ...], timeout: str | None, *, wai
 
     timeout_ns = parse_duration(timeout) if timeout is not None else None
     with connect(ctx.obj) as conn:
+        if dry_run:
+            ctx.exit(show_node_plan(conn, refs, lambda spec: ask_to_drain(spec, timeout_ns), layout))
         started = {}
 
         def begin(ref: str) -> str:

@@ -84,6 +84,9 @@ def pretty_service(item: o.Service) -> str:
     if item.HasField("update_status"):
         head["Update state"] = names.word(names.UPDATE_STATE, item.update_status.state)
         head["Update message"] = item.update_status.message
+    if item.HasField("rebalance"):
+        head["Rebalance"] = names.word(names.REBALANCE_STATE, item.rebalance.state)
+        head["Rebalance message"] = item.rebalance.message
     spec = service_view(item)["Spec"]
     shown = ("Labels", "TaskTemplate", "UpdateConfig", "RollbackConfig", "EndpointSpec")
     return "\n".join(lines_of(head | {key: spec[key] for key in shown if key in spec}))

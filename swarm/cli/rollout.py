@@ -10,6 +10,7 @@ from swarm.api.v1.objects_pb2 import Service
 from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.cli.connect import Connection, connect
 from swarm.cli.flags import FlagCommand
+from swarm.cli.plan import dry_run_options, show_service_plan
 from swarm.clock import SystemClock
 from swarm.errors import StaleVersion
 from swarm.model.rollout import ROLLING_BACK
@@ -60,16 +61,21 @@ def change_service(conn: Connection, ref: str, send: Callable[[Service], Service
 
 
 def roll_back(conn: Connection, ref: str, given: dict[str, Any], revision: int = 0) -> int:
-    """Go back to a revision, 0 for the spec before; return the exit code."""
-    action = c.SteerUpdateRequest.ACTION_ROLLBACK
+    """Go back to a revision, 0 for the spec before, or show what that would do; return the exit code."""
+
+    def request(found: Service) -> c.SteerUpdateRequest:
+        version, action = found.meta.version.index, c.SteerUpdateRequest.ACTION_ROLLBACK
+        return c.SteerUpdateRequest(ref=found.id, action=action, version=version, revision=revision)
+
+    def planned(found: Service, ref: str) -> c.PlannedChange:
+        return c.PlannedChange(steer_update=request(found))
 
     def send(found: Service) -> Service:
-        request = c.SteerUpdateRequest(
-            ref=found.id, action=action, version=found.meta.version.index, revision=revision
-        )
-        answer: Service = conn.control.SteerUpdate(request).service
+        answer: Service = conn.control.SteerUpdate(request(found)).service
         return answer
 
+    if given["dry_run"]:
+        return show_service_plan(conn, [ref], planned, given["layout"])
     changed = change_service(conn, ref, send)
     click.echo(ref)
     return settle(conn, changed.id, given, rollback=True)
@@ -99,11 +105,13 @@ def _steer(
     cls=FlagCommand,
     epilog="\b\nExamples:\n"
     "  swarmctl service rollback web          # to the spec before; again: and back\n"
-    "  swarmctl service rollback --to 3 web   # to a revision of `service history web`\n\n" + EXIT_CODES,
+    "  swarmctl service rollback --to 3 web   # to a revision of `service history web`\n"
+    "  swarmctl service rollback --dry-run web\n\n" + EXIT_CODES,
 )
 @click.argument("ref", metavar="SERVICE")
 @click.option("--to", "revision", type=click.IntRange(min=1), help="Revision to go back to.")
 @waiting_options
+@dry_run_options
 @click.pass_context
 def rollback(ctx: click.Context, /, ref: str, revision: int | None, **given: Any) -> None:
     """Go back to the spec before the last update, or to any revision that is kept."""

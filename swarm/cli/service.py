@@ -13,6 +13,7 @@ from swarm.cli.connect import Connection, connect
 from swarm.cli.flags import FlagGroup
 from swarm.cli.job_options import MODES, change_mode, job_options, set_mode, set_replicas
 from swarm.cli.job_view import moment, replicas_text, shown_mode
+from swarm.cli.plan import dry_run_options, show_plan, show_service_plan
 from swarm.cli.rollout import COMMANDS, EXIT_CODES, change_service, is_rolled_back, roll_back
 from swarm.cli.rollout import settle as _settle
 from swarm.cli.service_lists import ADDS, LISTS, REMOVES, add_lists, many, remove_lists
@@ -56,12 +57,15 @@ def service() -> None:
 @job_options
 @many(*LISTS)
 @spec_options
+@dry_run_options
 @click.pass_context
 def create(ctx: click.Context, /, image: str, args: tuple[str, ...], **given: Any) -> None:
     """Create a service that runs IMAGE, with ARGS in place of the image's command."""
     spec = new_spec(image, args, given)
     with connect(ctx.obj) as conn:
         request = c.CreateServiceRequest(spec=spec, skip_image_resolution=given["no_resolve_image"])
+        if given["dry_run"]:
+            ctx.exit(show_plan(conn, [c.PlannedChange(create_service=request)], given["layout"]))
         answer = conn.control.CreateService(request)
         _warn(answer.warnings)
         click.echo(answer.service.id)
@@ -112,22 +116,33 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
 @job_options
 @many(*ADDS, *REMOVES)
 @spec_options
+@dry_run_options
 @click.pass_context
 def update(ctx: click.Context, /, ref: str, **given: Any) -> None:
     """Change a service; running tasks are replaced as its update policy says."""
     with connect(ctx.obj) as conn:
         if given["rollback"]:
             ctx.exit(roll_back(conn, ref, given))
-        changed = change_service(conn, ref, lambda found: _send_update(conn, found, given))
+        if given["dry_run"]:
+
+            def planned(found: o.Service, _: str) -> c.PlannedChange:
+                return c.PlannedChange(update_service=_update_request(found, given))
+
+            ctx.exit(show_service_plan(conn, [ref], planned, given["layout"]))
+        changed = change_service(conn, ref, lambda found: _send(conn, _update_request(found, given)))
         click.echo(ref)
         ctx.exit(_settle(conn, changed.id, given, rollback=is_rolled_back(changed)))
 
 
-def _send_update(conn: Connection, found: o.Service, given: dict[str, Any]) -> o.Service:
+def _update_request(found: o.Service, given: dict[str, Any]) -> c.UpdateServiceRequest:
     request = c.UpdateServiceRequest(id=found.id, version=found.meta.version.index)
     request.skip_image_resolution = given["no_resolve_image"] or given["image"] is None
     request.spec.CopyFrom(found.spec)
     _change(request.spec, given)
+    return request
+
+
+def _send(conn: Connection, request: c.UpdateServiceRequest) -> o.Service:
     answer = conn.control.UpdateService(request)
     _warn(answer.warnings)
     changed: o.Service = answer.service
@@ -155,30 +170,38 @@ def _change(spec: ServiceSpec, given: dict[str, Any]) -> None:
 @click.option("-d", "--detach", is_flag=True, help="Return at once instead of waiting for convergence.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option("--timeout", help="Exit 1 if the services have not converged by then, e.g. 2m.")
+@dry_run_options
 @click.pass_context
 def scale(ctx: click.Context, /, pairs: tuple[str, ...], **given: Any) -> None:
     """Change the number of replicas of services."""
-    wanted = {pair: _scale_pair(pair) for pair in pairs}
+    wanted = dict(map(_scale_pair, pairs))
     with connect(ctx.obj) as conn:
+        if given["dry_run"]:
+
+            def planned(found: o.Service, ref: str) -> c.PlannedChange:
+                return c.PlannedChange(update_service=_scale_request(found, wanted[ref]))
+
+            ctx.exit(show_service_plan(conn, wanted, planned, given["layout"]))
         scaled: list[o.Service] = []
 
-        def act(pair: str) -> str:
-            ref, replicas = wanted[pair]
-            scaled.append(change_service(conn, ref, lambda found: _send_scale(conn, found, ref, replicas)))
+        def act(ref: str) -> str:
+            replicas = wanted[ref]
+            scaled.append(
+                change_service(conn, ref, lambda found: _send(conn, _scale_request(found, replicas)))
+            )
             return f"{ref} scaled to {replicas}"
 
-        code = objects.each(pairs, act)
+        code = objects.each(wanted, act)
         codes = [_settle(conn, one.id, given, rollback=is_rolled_back(one)) for one in scaled]
         ctx.exit(max([code, *codes]))
 
 
-def _send_scale(conn: Connection, found: o.Service, ref: str, replicas: int) -> o.Service:
+def _scale_request(found: o.Service, replicas: int) -> c.UpdateServiceRequest:
     request = c.UpdateServiceRequest(id=found.id, version=found.meta.version.index)
     request.skip_image_resolution = True
     request.spec.CopyFrom(found.spec)
     set_replicas(request.spec, replicas)
-    changed: o.Service = conn.control.UpdateService(request).service
-    return changed
+    return request
 
 
 def _scale_pair(pair: str) -> tuple[str, int]:
@@ -273,16 +296,66 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, pretty: b
 
 @service.command()
 @click.argument("refs", metavar="SERVICE...", nargs=-1, required=True)
+@dry_run_options
 @click.pass_context
-def rm(ctx: click.Context, refs: tuple[str, ...]) -> None:
+def rm(ctx: click.Context, refs: tuple[str, ...], layout: str, *, dry_run: bool) -> None:
     """Remove services and their tasks."""
     with connect(ctx.obj) as conn:
+        if dry_run:
+            requests = [c.RemoveServiceRequest(ref=ref) for ref in refs]
+            changes = [c.PlannedChange(remove_service=request) for request in requests]
+            ctx.exit(show_plan(conn, changes, layout))
 
         def act(ref: str) -> str:
             conn.control.RemoveService(c.RemoveServiceRequest(ref=ref))
             return ref
 
         ctx.exit(objects.each(refs, act))
+
+
+@service.command(
+    epilog="\b\nExamples:\n"
+    "  swarmctl service plan web\n"
+    "  swarmctl service update --dry-run --image web:2 web   # what a change would do"
+)
+@click.argument("refs", metavar="SERVICE...", nargs=-1, required=True)
+@click.option("--format", "layout", type=click.Choice(["table", "json"]), default="table")
+@click.pass_context
+def plan(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
+    """Show what is still to be done for services: what starts, stops and moves, and what does not fit.
+
+    Exit code 0: everything fits, or nothing is to be done; 5: something does not fit.
+    """
+    with connect(ctx.obj) as conn:
+        ctx.exit(show_plan(conn, (), layout, refs))
+
+
+@service.command(
+    epilog="\b\nExamples:\n"
+    "  swarmctl service rebalance --dry-run web\n"
+    "  swarmctl service rebalance --max-moves 5 web worker\n"
+    "  swarmctl service update --rebalance auto web   # from now on by itself"
+)
+@click.argument("refs", metavar="[SERVICE...]", nargs=-1)
+@click.option("--all", is_flag=True, help="Every replicated service, one after another.")
+@click.option(
+    "--max-moves", type=click.IntRange(min=0), default=0, help="Move no more (0: what is needed, up to 500)."
+)
+@click.option("-d", "--detach", is_flag=True, help="Return at once instead of waiting until it is done.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("--timeout", default="", help="Exit 1 if it is not done by then, e.g. 2m; it goes on.")
+@dry_run_options
+@click.pass_context
+def rebalance(ctx: click.Context, /, refs: tuple[str, ...], **given: Any) -> None:
+    """Move as few tasks as needed to spread services as they would be placed now.
+
+    Tasks move as the service's update policy says: so many at a time, with its delay, and in its order. A
+    change of the service stops the moves; what has moved stays. Exit code 1: stopped, or not possible now.
+    """
+    from swarm.cli.rebalance import rebalance as run
+
+    with connect(ctx.obj) as conn:
+        ctx.exit(run(conn, refs, given))
 
 
 @service.command(

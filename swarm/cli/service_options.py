@@ -47,6 +47,11 @@ SINGLE = (
     click.option("-d", "--detach", is_flag=True, help="Return at once instead of waiting for convergence."),
     click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
     click.option(
+        "--rebalance",
+        type=click.Choice(list(names.REBALANCE)),
+        help="auto: move tasks when nodes come back or are added (default off).",
+    ),
+    click.option(
         "--timeout", help="Exit 1 if the service has not converged by then, e.g. 2m (default: wait)."
     ),
 )
@@ -111,6 +116,8 @@ def apply_single(spec: ServiceSpec, given: Given) -> None:
     if given.get("replicas_max_per_node") is not None:
         spec.task.placement.max_replicas_per_node = given["replicas_max_per_node"]
     placement_options.apply_strategy(spec, given)
+    if given.get("rebalance") is not None:
+        spec.rebalance = names.REBALANCE[given["rebalance"]]
     _apply_resources(spec, given)
     _apply_restart(spec, given)
     for kind in ("update", "rollback"):

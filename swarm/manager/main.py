@@ -39,6 +39,8 @@ from swarm.manager.logs.broker import LogBroker
 from swarm.manager.logs.control import LogControl
 from swarm.manager.logs.servicer import LogsServicer
 from swarm.manager.orchestrator.loop import OrchestratorLoop
+from swarm.manager.planning.balance_loop import BalanceLoop
+from swarm.manager.planning.forecaster import Forecaster
 from swarm.manager.raft.config import RaftConfig
 from swarm.manager.raft.node import RaftNode
 from swarm.manager.raft.servicer import RaftServicer
@@ -131,6 +133,7 @@ class Manager:
             resolve_image=RegistryDigests(self._registry),
             bundle=lambda: credentials.bundle,
             judge_nodes=judge_nodes,
+            planner=Forecaster(self.store, clock),
         )
         self._live = LiveCalls()
         self._self_renewal = SelfRenewal(self.store, credentials, clock)
@@ -234,6 +237,7 @@ class Manager:
             "liveness": self._dispatcher.leader_loop(),
             "orchestrator": OrchestratorLoop(self.store, self._clock),
             "allocator": AllocatorLoop(self.store, self._clock),
+            "balance": BalanceLoop(self.store, self._clock),
             "scheduler": SchedulerLoop(self.store, self._clock),
         }
 

@@ -1,8 +1,10 @@
-"""What a new spec, or going back to an earlier one, does to a service."""
+"""What a new spec, going back to an earlier one, or a rebalance does to a service."""
+
+from collections.abc import Iterable
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from swarm.api.v1.objects_pb2 import Service
+from swarm.api.v1.objects_pb2 import Rebalance, Service
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.errors import FailedPrecondition
@@ -106,3 +108,25 @@ def _carry_over(service: Service) -> None:
     if service.previous_spec.HasField("endpoint"):
         spec.endpoint.CopyFrom(service.previous_spec.endpoint)
     service.previous_spec.CopyFrom(spec)
+
+
+def is_moving(service: Service) -> bool:
+    """Whether a rebalance of `service` is under way; a spec that asks for other tasks ends it."""
+    return (
+        service.rebalance.state == Rebalance.STATE_MOVING
+        and service.rebalance.spec_version == service.spec_version
+    )
+
+
+def start_moving(service: Service, moves: Iterable[Rebalance.Move], now: Timestamp) -> None:
+    """Have the orchestrator carry out `moves`; `service` is a copy that the caller owns."""
+    service.rebalance.CopyFrom(
+        Rebalance(
+            state=Rebalance.STATE_MOVING,
+            started_at=now,
+            spec_version=service.spec_version,
+            moves=moves,
+        )
+    )
+    count = len(service.rebalance.moves)
+    service.rebalance.message = f"moving {count} task{'s' if count != 1 else ''}"

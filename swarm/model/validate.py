@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ServiceSpec, TaskSpec
+from swarm.api.v1.specs_pb2 import REBALANCE_MODE_AUTO, ClusterSpec, NodeSpec, ServiceSpec, TaskSpec
 from swarm.api.v1.types_pb2 import (
     Annotations,
     NodeAvailability,
@@ -77,6 +77,8 @@ def _service_problems(spec: ServiceSpec) -> Iterator[str]:
     yield from _update_problems("update", spec.update)
     yield from _update_problems("rollback", spec.rollback)
     yield from _port_problems(spec)
+    if spec.rebalance == REBALANCE_MODE_AUTO and spec.WhichOneof("mode") not in (None, "replicated"):
+        yield "rebalance auto: only tasks of replicated services move to be balanced"
 
 
 def _node_problems(spec: NodeSpec) -> Iterator[str]:

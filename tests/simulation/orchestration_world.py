@@ -18,6 +18,7 @@ from swarm.manager.dispatcher.assignments import wanted_tasks
 from swarm.manager.dispatcher.statuses import write_statuses
 from swarm.manager.orchestrator.loop import OrchestratorLoop
 from swarm.manager.orchestrator.service_loop import ServiceLoopSettings
+from swarm.manager.planning.balance_loop import BalanceLoop
 from swarm.manager.scheduler.loop import SchedulerLoop
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import ReadView, copy_of
@@ -222,6 +223,7 @@ class World:
             group.create_task(OrchestratorLoop(store, loops_clock, settings).run())
             group.create_task(AllocatorLoop(store, loops_clock).run())
             group.create_task(SchedulerLoop(store, loops_clock).run())
+            group.create_task(BalanceLoop(store, loops_clock).run())
 
     async def change_leader(self) -> None:
         """Stop everything the leader does, wherever it is; another manager takes over."""

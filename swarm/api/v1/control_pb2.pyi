@@ -354,6 +354,104 @@ class RemoveServiceResponse(_message.Message):
     id: str
     def __init__(self, id: _Optional[str] = ...) -> None: ...
 
+class RebalanceServiceRequest(_message.Message):
+    __slots__ = ("ref", "max_moves")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    MAX_MOVES_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    max_moves: int
+    def __init__(self, ref: _Optional[str] = ..., max_moves: _Optional[int] = ...) -> None: ...
+
+class RebalanceServiceResponse(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: _objects_pb2.Service
+    def __init__(self, service: _Optional[_Union[_objects_pb2.Service, _Mapping]] = ...) -> None: ...
+
+class PlannedChange(_message.Message):
+    __slots__ = ("create_service", "update_service", "remove_service", "update_node", "rebalance_service", "steer_update")
+    CREATE_SERVICE_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_SERVICE_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_SERVICE_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_NODE_FIELD_NUMBER: _ClassVar[int]
+    REBALANCE_SERVICE_FIELD_NUMBER: _ClassVar[int]
+    STEER_UPDATE_FIELD_NUMBER: _ClassVar[int]
+    create_service: CreateServiceRequest
+    update_service: UpdateServiceRequest
+    remove_service: RemoveServiceRequest
+    update_node: UpdateNodeRequest
+    rebalance_service: RebalanceServiceRequest
+    steer_update: SteerUpdateRequest
+    def __init__(self, create_service: _Optional[_Union[CreateServiceRequest, _Mapping]] = ..., update_service: _Optional[_Union[UpdateServiceRequest, _Mapping]] = ..., remove_service: _Optional[_Union[RemoveServiceRequest, _Mapping]] = ..., update_node: _Optional[_Union[UpdateNodeRequest, _Mapping]] = ..., rebalance_service: _Optional[_Union[RebalanceServiceRequest, _Mapping]] = ..., steer_update: _Optional[_Union[SteerUpdateRequest, _Mapping]] = ...) -> None: ...
+
+class PlanChangesRequest(_message.Message):
+    __slots__ = ("changes", "services")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[PlannedChange]
+    services: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, changes: _Optional[_Iterable[_Union[PlannedChange, _Mapping]]] = ..., services: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PlannedStep(_message.Message):
+    __slots__ = ("kind", "service_id", "service_name", "slot", "from_node_id", "node_id", "from_hostname", "hostname", "reason", "task_id")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_KEEP: _ClassVar[PlannedStep.Kind]
+        KIND_START: _ClassVar[PlannedStep.Kind]
+        KIND_STOP: _ClassVar[PlannedStep.Kind]
+        KIND_MOVE: _ClassVar[PlannedStep.Kind]
+        KIND_REPLACE: _ClassVar[PlannedStep.Kind]
+        KIND_WAIT: _ClassVar[PlannedStep.Kind]
+    KIND_KEEP: PlannedStep.Kind
+    KIND_START: PlannedStep.Kind
+    KIND_STOP: PlannedStep.Kind
+    KIND_MOVE: PlannedStep.Kind
+    KIND_REPLACE: PlannedStep.Kind
+    KIND_WAIT: PlannedStep.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_NAME_FIELD_NUMBER: _ClassVar[int]
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    FROM_NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    kind: PlannedStep.Kind
+    service_id: str
+    service_name: str
+    slot: int
+    from_node_id: str
+    node_id: str
+    from_hostname: str
+    hostname: str
+    reason: str
+    task_id: str
+    def __init__(self, kind: _Optional[_Union[PlannedStep.Kind, str]] = ..., service_id: _Optional[str] = ..., service_name: _Optional[str] = ..., slot: _Optional[int] = ..., from_node_id: _Optional[str] = ..., node_id: _Optional[str] = ..., from_hostname: _Optional[str] = ..., hostname: _Optional[str] = ..., reason: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
+
+class PlannedService(_message.Message):
+    __slots__ = ("service_id", "service_name", "kept")
+    SERVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_NAME_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    service_id: str
+    service_name: str
+    kept: int
+    def __init__(self, service_id: _Optional[str] = ..., service_name: _Optional[str] = ..., kept: _Optional[int] = ...) -> None: ...
+
+class PlanChangesResponse(_message.Message):
+    __slots__ = ("steps", "services", "warnings", "notes")
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    steps: _containers.RepeatedCompositeFieldContainer[PlannedStep]
+    services: _containers.RepeatedCompositeFieldContainer[PlannedService]
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, steps: _Optional[_Iterable[_Union[PlannedStep, _Mapping]]] = ..., services: _Optional[_Iterable[_Union[PlannedService, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class GetTaskRequest(_message.Message):
     __slots__ = ("ref",)
     REF_FIELD_NUMBER: _ClassVar[int]

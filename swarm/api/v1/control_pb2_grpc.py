@@ -124,6 +124,16 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveServiceRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveServiceResponse.FromString,
                 _registered_method=True)
+        self.RebalanceService = channel.unary_unary(
+                '/swarm.api.v1.Control/RebalanceService',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RebalanceServiceRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RebalanceServiceResponse.FromString,
+                _registered_method=True)
+        self.PlanChanges = channel.unary_unary(
+                '/swarm.api.v1.Control/PlanChanges',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PlanChangesRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PlanChangesResponse.FromString,
+                _registered_method=True)
         self.GetTask = channel.unary_unary(
                 '/swarm.api.v1.Control/GetTask',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetTaskRequest.SerializeToString,
@@ -277,6 +287,18 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RebalanceService(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanChanges(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTask(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -417,6 +439,16 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RemoveService,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveServiceRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveServiceResponse.SerializeToString,
+            ),
+            'RebalanceService': grpc.unary_unary_rpc_method_handler(
+                    servicer.RebalanceService,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RebalanceServiceRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RebalanceServiceResponse.SerializeToString,
+            ),
+            'PlanChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanChanges,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PlanChangesRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PlanChangesResponse.SerializeToString,
             ),
             'GetTask': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTask,
@@ -945,6 +977,60 @@ class Control:
             '/swarm.api.v1.Control/RemoveService',
             swarm_dot_api_dot_v1_dot_control__pb2.RemoveServiceRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.RemoveServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebalanceService(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/RebalanceService',
+            swarm_dot_api_dot_v1_dot_control__pb2.RebalanceServiceRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.RebalanceServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/PlanChanges',
+            swarm_dot_api_dot_v1_dot_control__pb2.PlanChangesRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.PlanChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

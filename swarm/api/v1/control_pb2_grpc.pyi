@@ -49,6 +49,8 @@ class ControlStub:
     SteerUpdate: _grpc.UnaryUnaryMultiCallable[_control_pb2.SteerUpdateRequest, _control_pb2.SteerUpdateResponse]
     ListRevisions: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]
     RemoveService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]
+    RebalanceService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]
+    PlanChanges: _grpc.UnaryUnaryMultiCallable[_control_pb2.PlanChangesRequest, _control_pb2.PlanChangesResponse]
     GetTask: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetTaskRequest, _control_pb2.GetTaskResponse]
     ListTasks: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]
     ExplainTask: _grpc.UnaryUnaryMultiCallable[_control_pb2.ExplainTaskRequest, _control_pb2.ExplainTaskResponse]
@@ -79,6 +81,8 @@ class ControlAsyncStub(ControlStub):
     SteerUpdate: _aio.UnaryUnaryMultiCallable[_control_pb2.SteerUpdateRequest, _control_pb2.SteerUpdateResponse]  # type: ignore[assignment]
     ListRevisions: _aio.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]  # type: ignore[assignment]
     RemoveService: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]  # type: ignore[assignment]
+    RebalanceService: _aio.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]  # type: ignore[assignment]
+    PlanChanges: _aio.UnaryUnaryMultiCallable[_control_pb2.PlanChangesRequest, _control_pb2.PlanChangesResponse]  # type: ignore[assignment]
     GetTask: _aio.UnaryUnaryMultiCallable[_control_pb2.GetTaskRequest, _control_pb2.GetTaskResponse]  # type: ignore[assignment]
     ListTasks: _aio.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]  # type: ignore[assignment]
     ExplainTask: _aio.UnaryUnaryMultiCallable[_control_pb2.ExplainTaskRequest, _control_pb2.ExplainTaskResponse]  # type: ignore[assignment]
@@ -214,6 +218,20 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RemoveServiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RemoveServiceResponse, _abc.Awaitable[_control_pb2.RemoveServiceResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RebalanceService(
+        self,
+        request: _control_pb2.RebalanceServiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RebalanceServiceResponse, _abc.Awaitable[_control_pb2.RebalanceServiceResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PlanChanges(
+        self,
+        request: _control_pb2.PlanChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.PlanChangesResponse, _abc.Awaitable[_control_pb2.PlanChangesResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetTask(

@@ -4,6 +4,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from swarm.api.v1 import specs_pb2 as _specs_pb2
 from swarm.api.v1 import types_pb2 as _types_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -32,7 +33,7 @@ class Node(_message.Message):
     def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.NodeSpec, _Mapping]] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.NodeStatus, _Mapping]] = ..., role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., manager_status: _Optional[_Union[_types_pb2.ManagerStatus, _Mapping]] = ..., certificate_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Service(_message.Message):
-    __slots__ = ("id", "meta", "spec", "spec_version", "previous_spec", "previous_spec_version", "update_status", "revision", "revisions", "revised_at", "job_status")
+    __slots__ = ("id", "meta", "spec", "spec_version", "previous_spec", "previous_spec_version", "update_status", "revision", "revisions", "revised_at", "job_status", "rebalance")
     ID_FIELD_NUMBER: _ClassVar[int]
     META_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +45,7 @@ class Service(_message.Message):
     REVISIONS_FIELD_NUMBER: _ClassVar[int]
     REVISED_AT_FIELD_NUMBER: _ClassVar[int]
     JOB_STATUS_FIELD_NUMBER: _ClassVar[int]
+    REBALANCE_FIELD_NUMBER: _ClassVar[int]
     id: str
     meta: _types_pb2.Meta
     spec: _specs_pb2.ServiceSpec
@@ -55,7 +57,8 @@ class Service(_message.Message):
     revisions: _containers.RepeatedCompositeFieldContainer[ServiceRevision]
     revised_at: _timestamp_pb2.Timestamp
     job_status: JobStatus
-    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., previous_spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., previous_spec_version: _Optional[int] = ..., update_status: _Optional[_Union[_types_pb2.UpdateStatus, _Mapping]] = ..., revision: _Optional[int] = ..., revisions: _Optional[_Iterable[_Union[ServiceRevision, _Mapping]]] = ..., revised_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job_status: _Optional[_Union[JobStatus, _Mapping]] = ...) -> None: ...
+    rebalance: Rebalance
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., previous_spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., previous_spec_version: _Optional[int] = ..., update_status: _Optional[_Union[_types_pb2.UpdateStatus, _Mapping]] = ..., revision: _Optional[int] = ..., revisions: _Optional[_Iterable[_Union[ServiceRevision, _Mapping]]] = ..., revised_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job_status: _Optional[_Union[JobStatus, _Mapping]] = ..., rebalance: _Optional[_Union[Rebalance, _Mapping]] = ...) -> None: ...
 
 class JobStatus(_message.Message):
     __slots__ = ("iteration", "spec_version", "last_execution", "force_update", "next_run", "last_run", "last_skipped", "skip_reason", "skipped")
@@ -92,6 +95,43 @@ class ServiceRevision(_message.Message):
     update_status: _types_pb2.UpdateStatus
     rolled_back: bool
     def __init__(self, revision: _Optional[int] = ..., spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_status: _Optional[_Union[_types_pb2.UpdateStatus, _Mapping]] = ..., rolled_back: _Optional[bool] = ...) -> None: ...
+
+class Rebalance(_message.Message):
+    __slots__ = ("state", "started_at", "completed_at", "message", "spec_version", "moves")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_NONE: _ClassVar[Rebalance.State]
+        STATE_MOVING: _ClassVar[Rebalance.State]
+        STATE_COMPLETED: _ClassVar[Rebalance.State]
+        STATE_STOPPED: _ClassVar[Rebalance.State]
+    STATE_NONE: Rebalance.State
+    STATE_MOVING: Rebalance.State
+    STATE_COMPLETED: Rebalance.State
+    STATE_STOPPED: Rebalance.State
+    class Move(_message.Message):
+        __slots__ = ("task_id", "slot", "from_node_id", "to_node_id")
+        TASK_ID_FIELD_NUMBER: _ClassVar[int]
+        SLOT_FIELD_NUMBER: _ClassVar[int]
+        FROM_NODE_ID_FIELD_NUMBER: _ClassVar[int]
+        TO_NODE_ID_FIELD_NUMBER: _ClassVar[int]
+        task_id: str
+        slot: int
+        from_node_id: str
+        to_node_id: str
+        def __init__(self, task_id: _Optional[str] = ..., slot: _Optional[int] = ..., from_node_id: _Optional[str] = ..., to_node_id: _Optional[str] = ...) -> None: ...
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_AT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    SPEC_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    state: Rebalance.State
+    started_at: _timestamp_pb2.Timestamp
+    completed_at: _timestamp_pb2.Timestamp
+    message: str
+    spec_version: int
+    moves: _containers.RepeatedCompositeFieldContainer[Rebalance.Move]
+    def __init__(self, state: _Optional[_Union[Rebalance.State, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ..., spec_version: _Optional[int] = ..., moves: _Optional[_Iterable[_Union[Rebalance.Move, _Mapping]]] = ...) -> None: ...
 
 class Task(_message.Message):
     __slots__ = ("id", "meta", "spec", "spec_version", "service_id", "slot", "node_id", "service_annotations", "status", "desired_state", "endpoint", "previous_task_id", "start_not_before", "history", "job_iteration", "run_for", "crashes", "assigned_generic")

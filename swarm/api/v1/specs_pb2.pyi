@@ -11,6 +11,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class RebalanceMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REBALANCE_MODE_OFF: _ClassVar[RebalanceMode]
+    REBALANCE_MODE_AUTO: _ClassVar[RebalanceMode]
+REBALANCE_MODE_OFF: RebalanceMode
+REBALANCE_MODE_AUTO: RebalanceMode
+
 class ContainerSpec(_message.Message):
     __slots__ = ("image", "labels", "command", "args", "hostname", "env", "dir", "user", "mounts", "stop_signal", "stop_grace_period_ns", "read_only", "init", "tty", "registry_auth", "image_digest")
     class LabelsEntry(_message.Message):
@@ -117,7 +124,7 @@ class CronJob(_message.Message):
     def __init__(self, schedule: _Optional[str] = ..., timezone: _Optional[str] = ..., concurrency_policy: _Optional[_Union[CronJob.ConcurrencyPolicy, str]] = ..., history: _Optional[int] = ..., starting_deadline_ns: _Optional[int] = ..., max_concurrent: _Optional[int] = ..., total_completions: _Optional[int] = ...) -> None: ...
 
 class ServiceSpec(_message.Message):
-    __slots__ = ("annotations", "task", "replicated", "replicated_job", "global_job", "cron", "update", "rollback", "endpoint")
+    __slots__ = ("annotations", "task", "replicated", "replicated_job", "global_job", "cron", "update", "rollback", "endpoint", "rebalance")
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     REPLICATED_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +135,7 @@ class ServiceSpec(_message.Message):
     UPDATE_FIELD_NUMBER: _ClassVar[int]
     ROLLBACK_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    REBALANCE_FIELD_NUMBER: _ClassVar[int]
     annotations: _types_pb2.Annotations
     task: TaskSpec
     replicated: ReplicatedService
@@ -137,7 +145,8 @@ class ServiceSpec(_message.Message):
     update: _types_pb2.UpdateConfig
     rollback: _types_pb2.UpdateConfig
     endpoint: _types_pb2.EndpointSpec
-    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., replicated: _Optional[_Union[ReplicatedService, _Mapping]] = ..., replicated_job: _Optional[_Union[ReplicatedJob, _Mapping]] = ..., global_job: _Optional[_Union[GlobalJob, _Mapping]] = ..., cron: _Optional[_Union[CronJob, _Mapping]] = ..., update: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., rollback: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., **kwargs) -> None: ...
+    rebalance: RebalanceMode
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., replicated: _Optional[_Union[ReplicatedService, _Mapping]] = ..., replicated_job: _Optional[_Union[ReplicatedJob, _Mapping]] = ..., global_job: _Optional[_Union[GlobalJob, _Mapping]] = ..., cron: _Optional[_Union[CronJob, _Mapping]] = ..., update: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., rollback: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., rebalance: _Optional[_Union[RebalanceMode, str]] = ..., **kwargs) -> None: ...
 
 class NodeSpec(_message.Message):
     __slots__ = ("annotations", "desired_role", "availability", "drain_timeout_ns", "drain_started_at")

@@ -1,16 +1,23 @@
 """What the control API needs of others: consensus, images, logs and a way to the leader."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 import grpc
 
-from swarm.api.v1.control_pb2 import Filters, LoadImageRequest, NodeVerdict, ServiceLogsResponse
+from swarm.api.v1.control_pb2 import (
+    Filters,
+    LoadImageRequest,
+    NodeVerdict,
+    PlanChangesResponse,
+    ServiceLogsResponse,
+)
 from swarm.api.v1.logs_pb2 import LogOptions, LogSelector
-from swarm.api.v1.objects_pb2 import Image, Task
+from swarm.api.v1.objects_pb2 import Image, Rebalance, Task
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.api.v1.types_pb2 import RegistryAuth
 from swarm.manager.store.tables import ReadView
+from swarm.manager.store.transaction import Transaction
 from swarm.steps import Steps
 
 Dial = Callable[[str], grpc.aio.Channel]
@@ -53,6 +60,24 @@ class RaftStatus(Protocol):
 
     async def barrier(self, timeout_s: float) -> int:
         """Return once everything committed before is applied here; raises NotLeader or NoQuorum."""
+
+
+class Planner(Protocol):
+    """Looks ahead, and stores nothing."""
+
+    async def forecast(
+        self, change: Callable[[Transaction], Iterable[str]], timeout_s: float
+    ) -> PlanChangesResponse:
+        """Return what would happen after `change`, which returns the services to look at as well.
+
+        What `change` raises comes out here; raises Unavailable when it takes too long.
+        """
+
+    async def moves(self, service_id: str, max_moves: int, timeout_s: float) -> Sequence[Rebalance.Move]:
+        """Return which tasks of a service to move to balance it, at most `max_moves` (0: any number).
+
+        Raises NotFound, FailedPrecondition when it cannot be balanced (now), and Unavailable.
+        """
 
 
 class ImageControl(Protocol):

@@ -60,8 +60,12 @@ class Router:
         request: Message,
         context: Context,
         commit: Callable[[float], Awaitable[Answer]],
+        *,
+        total_s: float | None = None,
     ) -> Answer:
         """Answer a request that changes something; `commit(timeout_s)` does it on the leader.
+
+        `total_s` is for the few that may take longer than others.
 
         Raises what `commit` raises, and NoQuorum with the reason when the cluster cannot decide.
         """
@@ -71,7 +75,7 @@ class Router:
             return await commit(timeout_s)
 
         try:
-            answer = await self._route(method, request, context, local, repeatable=False)
+            answer = await self._route(method, request, context, local, repeatable=False, total_s=total_s)
         except OutcomeUnknown as error:
             reason = "" if has_quorum(self._raft) else f"; {explain_no_quorum(self._raft)}"
             raise OutcomeUnknown(f"{error}{reason}") from error
@@ -106,10 +110,11 @@ class Router:
         local: Callable[[float], Awaitable[Answer]],
         *,
         repeatable: bool,
+        total_s: float | None = None,
     ) -> Answer | None:
         """Return the answer of the leader, None when there is none to ask in time."""
         forwarded = any(key == FORWARDED_KEY for key, _ in context.invocation_metadata() or ())
-        deadline_s = self._clock.monotonic_s() + self._budget(context)
+        deadline_s = self._clock.monotonic_s() + self._budget(context, total_s or self._total_s)
         leader_seen_s = self._clock.monotonic_s()
         while (left_s := deadline_s - self._clock.monotonic_s()) > 0:
             leader = self._raft.leader
@@ -141,11 +146,11 @@ class Router:
             await asyncio.sleep(POLL_S)
         return None
 
-    def _budget(self, context: Context) -> float:
+    def _budget(self, context: Context, total_s: float) -> float:
         remaining_s = context.time_remaining()
         if remaining_s is None:
-            return self._total_s
-        return max(POLL_S, min(self._total_s, remaining_s - MARGIN_S))
+            return total_s
+        return max(POLL_S, min(total_s, remaining_s - MARGIN_S))
 
     async def _wait_for_quorum(self, timeout_s: float) -> None:
         """Refuse what could not be committed anyway, before it gets into the log of unknown fate."""

@@ -27,6 +27,8 @@ def commit_service_change(
     service = copy_of(current)
     if change.job_status is not None:
         service.job_status.CopyFrom(change.job_status)
+    elif change.rebalance is not None:
+        service.rebalance.CopyFrom(change.rebalance)
     elif change.roll_back:
         reason = change.update_status.message
         roll_back(service, change.update_status.started_at, reason, keep_previous=False)
@@ -59,7 +61,9 @@ def commit_steps(
             task_id = next(fresh_ids)
             if _is_free(transaction, service_id, step):
                 _commit_step(transaction, step)
-                transaction.create(task_of(service, step.create, task_id, now_ns))
+                task = task_of(service, step.create, task_id, now_ns)
+                task.status.message = step.why or task.status.message
+                transaction.create(task)
     return True
 
 
@@ -98,6 +102,7 @@ def _commit_step(transaction: Transaction, step: Step) -> None:
             task_state.check_desired(current, desired)
             task = copy_of(current)
             task.desired_state = desired
+            task.status.message = step.why or task.status.message
             transaction.update(task)
     for task_id in step.remove:
         current = transaction.tasks.get(task_id)

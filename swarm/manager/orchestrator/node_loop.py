@@ -64,7 +64,7 @@ class NodeLoop(AgendaLoop):
         self._agenda.set_alarm(node_id, orphans.wake_at_ns)
         try:
             await self._end(node_id, orphans.task_ids, _ORPHANED)
-            await self._end(node_id, evicted, _REJECTED)
+            await self._end(node_id, evicted, REJECTED)
         except (NoQuorum, OutcomeUnknown, StaleVersion) as error:
             log.warning("orchestrator.commit_failed", node_id=node_id, reason=str(error))
             self._agenda.add(node_id)
@@ -84,7 +84,7 @@ class NodeLoop(AgendaLoop):
 _ORPHANED = TaskStatus(
     state=task_state.ORPHANED, message="orphaned", err="the node of the task stayed away for too long"
 )
-_REJECTED = TaskStatus(state=task_state.REJECTED, message="rejected", err=NO_LONGER_FITS)
+REJECTED = TaskStatus(state=task_state.REJECTED, message="rejected", err=NO_LONGER_FITS)
 
 
 def commit_end(transaction: Transaction, task_ids: Sequence[str], status: TaskStatus, now_ns: int) -> None:

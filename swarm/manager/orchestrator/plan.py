@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from swarm.api.v1.objects_pb2 import JobStatus, Task
+from swarm.api.v1.objects_pb2 import JobStatus, Rebalance, Task
 from swarm.api.v1.types_pb2 import TaskState, UpdateStatus
 
 
@@ -29,6 +29,7 @@ class Step:
     create: NewTask | None = None
     live: frozenset[str] = frozenset()  # with `create`: tasks meant to run that may be in the slot by then
     remove: tuple[str, ...] = ()  # ids of tasks to forget
+    why: str = ""  # written on the tasks that are told something, and on the one that is created
 
     @property
     def size(self) -> int:
@@ -42,13 +43,17 @@ class ServiceChange:
 
     update_status: UpdateStatus = field(default_factory=UpdateStatus)
     roll_back: bool = False  # the previous spec becomes the present one
-    job_status: JobStatus | None = None  # in place of `update_status`: a run of a job begins, or is skipped
+    # At most one of these, in place of `update_status`.
+    job_status: JobStatus | None = None  # a run of a job begins, or is skipped
+    rebalance: Rebalance | None = None
 
     @property
     def reason(self) -> str:
         """What happens, for the log."""
         if self.job_status is not None:
             return f"job iteration {self.job_status.iteration}"
+        if self.rebalance is not None:
+            return f"rebalance: {self.rebalance.message}"
         return self.update_status.message
 
 

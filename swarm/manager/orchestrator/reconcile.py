@@ -12,6 +12,7 @@ from swarm.manager.orchestrator.global_services import plan_coverage
 from swarm.manager.orchestrator.jobs import plan_job
 from swarm.manager.orchestrator.plan import Plan, PlanBuilder, Step
 from swarm.manager.orchestrator.reaper import history_limit_of, plan_reap, plan_removed_service
+from swarm.manager.orchestrator.rebalance import moving_slots, plan_moves
 from swarm.manager.orchestrator.replicated import plan_scale
 from swarm.manager.orchestrator.restart import (
     Cause,
@@ -44,6 +45,7 @@ def plan_service(view: ServiceView) -> Steps[Plan]:
         kept = yield from plan_scale(plan, view, slots)
     updater = Updater(view)
     busy: set[SlotKey] = set()
+    moving = moving_slots(view)
     for count, slot in enumerate(kept.values(), 1):
         if count % SLOTS_PER_STEP == 0:
             yield
@@ -51,9 +53,10 @@ def plan_service(view: ServiceView) -> Steps[Plan]:
             continue
         if _plan_slot(plan, view, slot):
             busy.add(slot.key)
-        if _is_updatable(view, slot):
+        if slot.key not in moving and _is_updatable(view, slot):
             updater.add(slot, busy=slot.key in busy)
     updater.plan(plan, busy)
+    plan_moves(plan, view, kept, busy)
     yield from _reap(plan, view, slots.values(), updater.learns_from)
     return plan.build()
 

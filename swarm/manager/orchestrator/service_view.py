@@ -7,6 +7,7 @@ from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.manager.orchestrator.slots import Condition, Slot, condition_of
 from swarm.manager.store.tables import Table
 from swarm.model import defaults, job, task, task_state
+from swarm.model.service import is_moving
 
 _KEEPING = (Condition.ACTIVE, Condition.PAUSED)
 
@@ -21,11 +22,14 @@ class ServiceView:
     history_limit: int
     now_ns: int
     restart: defaults.Restart = field(init=False)
+    moving: frozenset[str] = field(init=False)  # ids of tasks that a rebalance replaces
     _conditions: dict[str, Condition] = field(init=False, default_factory=dict)
     _outdated: dict[int | tuple[int, str], bool] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "restart", job.restart_of(self.service.spec))
+        moves = self.service.rebalance.moves if is_moving(self.service) else ()
+        object.__setattr__(self, "moving", frozenset(move.task_id for move in moves))
 
     def condition(self, node_id: str) -> Condition:
         """Return what a node is to the tasks it has."""
@@ -52,6 +56,8 @@ class ServiceView:
         Tasks of one version are alike, so the specs are compared once a version, and once a node for a
         version that differs in its placement only.
         """
+        if one.id in self.moving:
+            return True
         version = one.spec_version
         if version == self.service.spec_version:
             return False

@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from swarm.api.v1.specs_pb2 import ServiceSpec
+from swarm.api.v1.specs_pb2 import REBALANCE_MODE_AUTO, ServiceSpec
 from swarm.api.v1.types_pb2 import PortConfig
 from swarm.cli import service
 from swarm.errors import InvalidArgument
@@ -103,3 +103,12 @@ def test_a_global_service_has_no_replicas():
 def test_an_unknown_option_is_a_usage_error():
     with pytest.raises(click.UsageError):
         created("--nope", "web:1")
+
+
+def test_rebalance_is_said_only_when_it_was_asked_for():
+    assert created("--name", "web", "--rebalance", "auto", "web:1").rebalance == REBALANCE_MODE_AUTO
+    assert not created("--name", "web", "web:1").HasField("rebalance")
+    assert (
+        updated(created("--name", "web", "--rebalance", "auto", "web:1"), "--rebalance", "off").rebalance
+        == 0
+    )

@@ -217,3 +217,11 @@ def test_node_and_cluster_specs_are_checked_too():
         validate_cluster(ClusterSpec(snapshot_interval=0))
     with pytest.raises(InvalidArgument, match="1 hour"):
         validate_cluster(ClusterSpec(node_cert_expiry_ns=1))
+
+
+def test_only_replicated_services_balance_themselves():
+    def change(spec):
+        getattr(spec, "global").SetInParent()
+        spec.rebalance = 1
+
+    assert "rebalance auto" in problem(change)

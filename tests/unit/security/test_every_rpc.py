@@ -62,6 +62,8 @@ EXPECTED: Mapping[str, str] = {
     "Control/SteerUpdate": "LO",
     "Control/UpdateService": "LO",
     "Control/RemoveService": "LO",
+    "Control/RebalanceService": "LO",
+    "Control/PlanChanges": "LOV",
     "Control/GetTask": "LOV",
     "Control/ListTasks": "LOV",
     "Control/ExplainTask": "LOV",

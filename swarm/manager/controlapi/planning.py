@@ -1,0 +1,151 @@
+"""What a request to look ahead means: the changes as they would be made, tried on a copy of the store.
+
+They go through the functions that make them in earnest, so what is wrong with them is found here too.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from swarm.api.v1.control_pb2 import (
+    PlanChangesRequest,
+    PlanChangesResponse,
+    PlannedChange,
+    RebalanceServiceRequest,
+    UpdateServiceRequest,
+)
+from swarm.api.v1.objects_pb2 import Rebalance, Service
+from swarm.api.v1.types_pb2 import RegistryAuth
+from swarm.clock import timestamp
+from swarm.errors import InvalidArgument, StaleVersion
+from swarm.ids import new_id
+from swarm.manager.controlapi import nodes, services
+from swarm.manager.controlapi.image_digest import pin_image
+from swarm.manager.controlapi.ports import Planner, RaftStatus, ResolveImage
+from swarm.manager.controlapi.resolve import resolve
+from swarm.manager.controlapi.steering import steer
+from swarm.manager.store.tables import ReadView, copy_of
+from swarm.manager.store.transaction import Transaction
+from swarm.model.service import is_moving, start_moving
+from swarm.model.validate import service_warnings, validate_service
+
+CHANGES_MAX = 200  # in one request: each may ask a registry for an image
+
+
+class PlannedChanges:
+    """Changes that were checked as far as they can be without the store, ready to be tried."""
+
+    def __init__(self, request: PlanChangesRequest, raft: RaftStatus, now_ns: int) -> None:
+        if len(request.changes) > CHANGES_MAX:
+            raise InvalidArgument(f"{len(request.changes)} changes: at most {CHANGES_MAX} in one plan")
+        self.warnings: list[str] = []
+        self._changes: Sequence[PlannedChange] = copy_of_request(request).changes
+        rebalanced = [
+            one.rebalance_service.ref for one in self._changes if one.HasField("rebalance_service")
+        ]
+        self._services = (*request.services, *rebalanced)  # one that moves already goes on
+        self._raft = raft
+        self._now_ns = now_ns
+        self._moves: dict[str, Sequence[Rebalance.Move]] = {}  # by the ref of the service
+
+    async def prepare(
+        self, view: ReadView, ask_registry: ResolveImage | None, planner: Planner, timeout_s: float
+    ) -> None:
+        """Find out which images are meant, and what a rebalance would move; raises what that raises."""
+        for change in self._changes:
+            kind = change.WhichOneof("change")
+            if kind == "create_service":
+                create = change.create_service
+                validate_service(create.spec)
+                self.warnings += service_warnings(create.spec)
+                if not create.skip_image_resolution:
+                    await pin_image(create.spec.task.container, view, ask_registry)
+            elif kind == "update_service":
+                await self._prepare_update(change.update_service, view, ask_registry)
+            elif kind == "rebalance_service":
+                await self._prepare_rebalance(change.rebalance_service, view, planner, timeout_s)
+
+    async def _prepare_update(
+        self, update: UpdateServiceRequest, view: ReadView, ask_registry: ResolveImage | None
+    ) -> None:
+        if update.rollback:
+            return
+        validate_service(update.spec)
+        self.warnings += service_warnings(update.spec)
+        if not update.skip_image_resolution:
+            container = update.spec.task.container
+            services.keep_auth(container, view.services.get(update.id))
+            await pin_image(container, view, ask_registry)
+
+    async def _prepare_rebalance(
+        self, wanted: RebalanceServiceRequest, view: ReadView, planner: Planner, timeout_s: float
+    ) -> None:
+        service = resolve(view.services, "service", wanted.ref)
+        if not is_moving(service):
+            self._moves[wanted.ref] = await planner.moves(service.id, wanted.max_moves, timeout_s)
+
+    def make(self, transaction: Transaction) -> Iterable[str]:
+        """Make the changes; return the ids of services to look at although nothing of them changed."""
+        for change in self._changes:
+            self._make(transaction, change)
+        return [resolve(transaction.services, "service", ref).id for ref in self._services]
+
+    def _make(self, transaction: Transaction, change: PlannedChange) -> None:
+        match change.WhichOneof("change"):
+            case "create_service":
+                services.create_service(transaction, change.create_service.spec, new_id())
+            case "update_service":
+                services.update_service(transaction, change.update_service, self._now_ns)
+            case "remove_service":
+                services.remove_service(transaction, change.remove_service.ref)
+            case "update_node":
+                nodes.update_node(transaction, self._raft, change.update_node, self._now_ns)
+            case "steer_update":
+                steer(transaction, change.steer_update, self._now_ns)
+            case "rebalance_service":
+                moves = self._moves.get(change.rebalance_service.ref, ())
+                service = resolve(transaction.services, "service", change.rebalance_service.ref)
+                rebalance_service(transaction, service.id, service.meta.version.index, moves, self._now_ns)
+            case _:
+                raise InvalidArgument("a planned change says nothing that is known here")
+
+
+def rebalance_service(
+    transaction: Transaction, service_id: str, version: int, moves: Sequence[Rebalance.Move], now_ns: int
+) -> Service:
+    """Begin to carry out `moves`, which were planned for a service at `version`; none change nothing.
+
+    Raises StaleVersion when the service changed since.
+    """
+    current = transaction.services.get(service_id)
+    if current is None or current.meta.version.index != version:
+        raise StaleVersion(f"service {service_id} changed while its rebalance was planned; ask again")
+    if not moves:
+        return current
+    service = copy_of(current)
+    start_moving(service, moves, timestamp(now_ns))
+    return transaction.update(service)
+
+
+def copy_of_request(request: PlanChangesRequest) -> PlanChangesRequest:
+    """Return a copy of a request that may be changed."""
+    copy = PlanChangesRequest()
+    copy.CopyFrom(request)
+    return copy
+
+
+async def ask_nobody(image: str, auth: RegistryAuth | None) -> str:
+    """Answer in place of a registry that nobody knows the digest of an image: every node looks for it."""
+    return ""
+
+
+async def plan_changes(
+    changes: PlannedChanges,
+    view: ReadView,
+    ask_registry: ResolveImage | None,
+    planner: Planner,
+    timeout_s: float,
+) -> PlanChangesResponse:
+    """Return what would happen; raises what the changes would raise, and Unavailable."""
+    await changes.prepare(view, ask_registry, planner, timeout_s)
+    answer = await planner.forecast(changes.make, timeout_s)
+    answer.warnings.extend(changes.warnings)
+    return answer
