@@ -349,8 +349,8 @@ def plan(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
 def rebalance(ctx: click.Context, /, refs: tuple[str, ...], **given: Any) -> None:
     """Move as few tasks as needed to spread services as they would be placed now.
 
-    Tasks move as the service's update policy says: so many at a time, with its delay, and in its order. A
-    change of the service stops the moves; what has moved stays. Exit code 1: stopped, or not possible now.
+    Tasks move as the service's update policy says: so many at a time, with its delay, and in its order. An
+    update stops the moves; what has moved stays. Exit code 1: stopped, or not possible now.
     """
     from swarm.cli.rebalance import rebalance as run
 

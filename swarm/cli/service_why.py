@@ -11,9 +11,13 @@ from swarm.cli.connect import Connection
 from swarm.cli.convergence import Picture, Verdict, look
 from swarm.cli.render import show_objects
 from swarm.cli.task_table import task_name
+from swarm.model.service import is_moving
 from swarm.model.task_state import wants_to_run
 
 NAMES_SHOWN = 5
+
+# What is said before the reason, of the verdicts whose reason is not told by the tasks that wait.
+_SAID = {Verdict.FAILED: "it ", Verdict.ROLLED_BACK: "it ", Verdict.PAUSED: "", Verdict.CANARY: ""}
 
 
 def explain_service(conn: Connection, ref: str, layout: str) -> None:
@@ -30,6 +34,8 @@ def explain_service(conn: Connection, ref: str, layout: str) -> None:
         return
     for line in lines(found.spec.annotations.name, picture, waiting, hostnames):
         click.echo(line)
+    if is_moving(found):
+        click.echo(f"  it is being rebalanced: {found.rebalance.message}")
 
 
 def by_reason(tasks: Sequence[Task], reasons: Sequence[str]) -> dict[str, list[Task]]:
@@ -45,9 +51,11 @@ def lines(
     name: str, picture: Picture, waiting: Mapping[str, Sequence[Task]], hostnames: Mapping[str, str]
 ) -> Iterator[str]:
     """Yield how the service stands, then every reason with the tasks that have it."""
-    yield f"{name}: {picture.running} of {picture.wanted} tasks run, {_standing(picture)}"
-    if picture.reason and picture.verdict is Verdict.FAILED:
-        yield f"  it {picture.reason}"
+    yield f"{name}: {picture.running} of {picture.wanted} {picture.done}, {_standing(picture)}"
+    if picture.reason and picture.verdict in _SAID:
+        yield f"  {_SAID[picture.verdict]}{picture.reason}"
+    if picture.verdict is Verdict.PAUSED:
+        yield f"  go on: `swarmctl service resume {name}`, or go back: `swarmctl service rollback {name}`"
     for reason, tasks in waiting.items():
         shown = ", ".join(task_name(task, hostnames) for task in tasks[:NAMES_SHOWN])
         rest = f" and {len(tasks) - NAMES_SHOWN} more" if len(tasks) > NAMES_SHOWN else ""
@@ -63,6 +71,12 @@ def _standing(picture: Picture) -> str:
             return "as it should be"
         case Verdict.FAILED:
             return "and it does not go on by itself"
+        case Verdict.PAUSED:
+            return "its update is paused"
+        case Verdict.ROLLED_BACK:
+            return "of the spec before the last one"
+        case Verdict.CANARY:
+            return "some of them canaries"
     return "not converged yet"
 
 

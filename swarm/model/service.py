@@ -12,6 +12,8 @@ from swarm.model import rollout
 from swarm.model.job import job_of
 from swarm.model.revisions import number_of, remember, spec_of_revision
 
+MOVED = "moved to balance"  # said by a task that a rebalance stopped, and by the one in its place
+
 
 def new_service(service_id: str, spec: ServiceSpec) -> Service:
     """Return a service as it is created.

@@ -30,6 +30,10 @@ MEMORY_MIN = 4 * 1024 * 1024  # below it no container starts
 HEARTBEAT_MIN_NS = SECOND // 10
 CERT_EXPIRY_MIN_NS = 3600 * SECOND  # certificates are renewed from half their life on
 
+_SPREAD = (
+    PlacementStrategy.PLACEMENT_STRATEGY_UNSPECIFIED,
+    PlacementStrategy.PLACEMENT_STRATEGY_SPREAD,
+)
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
 
 
@@ -50,13 +54,16 @@ def validate_cluster(spec: ClusterSpec) -> None:
 
 def service_warnings(spec: ServiceSpec) -> list[str]:
     """Return what is allowed but will probably not do what its author expects."""
+    warnings = []
     fixed = any(port.published_port for port in spec.endpoint.ports)
     if fixed and spec.update.order == UpdateConfig.ORDER_START_FIRST:
-        return [
+        warnings.append(
             "update order start-first with a published port: "
             "each new task needs a node where the port is still free"
-        ]
-    return []
+        )
+    if spec.rebalance == REBALANCE_MODE_AUTO and spec.task.placement.strategy not in _SPREAD:
+        warnings.append("rebalance auto moves nothing: only tasks placed by strategy spread are balanced")
+    return warnings
 
 
 def _refuse(what: str, problems: Iterator[str]) -> None:

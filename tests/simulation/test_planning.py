@@ -11,6 +11,7 @@ import pytest
 
 from swarm.api.v1.objects_pb2 import Rebalance, Task
 from swarm.api.v1.specs_pb2 import REBALANCE_MODE_AUTO
+from swarm.api.v1.types_pb2 import NodeAvailability
 from swarm.clock import SECOND, timestamp
 from swarm.errors import FailedPrecondition
 from swarm.manager.planning.balance import plan_rebalance
@@ -23,7 +24,7 @@ from swarm.model import task_state
 from swarm.model.service import is_moving, new_service, replace_spec, start_moving
 from swarm.steps import complete
 from tests.simulation.orchestration_world import Faults, World
-from tests.simulation.test_orchestration import STORM_S, reimage, storm
+from tests.simulation.test_orchestration import STORM_S, now_of, reimage, storm
 from tests.simulation.virtual_time import VirtualLoop, run_virtually
 from tests.unit.planning.world import a_service_spec
 
@@ -115,7 +116,7 @@ def test_a_changed_service_stops_its_rebalance_cleanly() -> None:
 
         def write(tx: Transaction) -> None:
             service = copy_of(tx.services.get("s"))
-            reimage(service, "v2")
+            reimage(service, "v2", now_of(world))
             tx.update(service)
 
         await world.insist(write)
@@ -257,7 +258,7 @@ def a_change(world: World):
                 spec.task.force_update += 1
             else:
                 spec.replicated.replicas = replicas
-            replace_spec(changed, spec)
+            replace_spec(changed, spec, now_of(world))
             tx.update(changed)
 
         return write
@@ -266,6 +267,9 @@ def a_change(world: World):
     def set_availability(tx: Transaction) -> None:
         node = copy_of(tx.nodes.get(node_id))
         node.spec.availability = availability
+        node.spec.ClearField("drain_started_at")
+        if availability == NodeAvailability.NODE_AVAILABILITY_DRAIN:
+            node.spec.drain_started_at.CopyFrom(now_of(world))
         tx.update(node)
 
     return set_availability

@@ -10,6 +10,7 @@ from swarm.clock import SECOND, nanoseconds
 from swarm.manager.store.tables import ReadView
 from swarm.model import task_state
 from swarm.model.exit_code import exit_reason
+from swarm.model.service import MOVED
 from swarm.model.units import format_age, format_memory
 from swarm.timestamps import timestamp
 
@@ -226,6 +227,8 @@ def _why_stopped(task: Task, about: Around) -> str:
         return "its service was scaled down"
     if about.successor is not None and about.successor.spec_version != task.spec_version:
         return f"an update replaced it by version {about.successor.spec_version} of the service"
+    if any(status.message == MOVED for status in (*task.history, task.status)):
+        return "it moved, so that its service is spread evenly"
     if about.node is not None and about.node.spec.availability == NodeAvailability.NODE_AVAILABILITY_DRAIN:
         return f"node {_name(task, about.node)} was drained"
     if task.node_id and about.node is None:

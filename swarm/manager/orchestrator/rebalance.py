@@ -15,9 +15,7 @@ from swarm.manager.orchestrator.restart import ended_by_itself
 from swarm.manager.orchestrator.service_view import ServiceView
 from swarm.manager.orchestrator.slots import Slot, SlotKey, ran_for_ns, running_since_ns
 from swarm.model import defaults, task_state
-from swarm.model.service import is_moving
-
-WHY = "moved to balance"
+from swarm.model.service import MOVED, is_moving
 
 _BETWEEN_UPDATES = (
     UpdateStatus.STATE_NONE,
@@ -118,7 +116,7 @@ def _go_on(
             todo.append(move)
         elif move.reached_ns is not None:
             if move.old is not None:
-                plan.steps.append(Step(desire=((move.old.id, task_state.SHUTDOWN),), why=WHY))
+                plan.steps.append(Step(desire=((move.old.id, task_state.SHUTDOWN),), why=MOVED))
                 waiting += 1
             elif move.reached_ns + config.delay_ns > view.now_ns:
                 plan.wake(move.reached_ns + config.delay_ns)
@@ -142,7 +140,7 @@ def _begin(plan: PlanBuilder, move: MoveProgress, order: "UpdateConfig.Order") -
     )
     desire = () if start_first else ((old.id, task_state.SHUTDOWN),)
     live = frozenset(task.id for task in move.slot.live)
-    plan.steps.append(Step(desire=desire, create=new_task, live=live, why=WHY))
+    plan.steps.append(Step(desire=desire, create=new_task, live=live, why=MOVED))
 
 
 def _end(plan: PlanBuilder, view: ServiceView, state: "Rebalance.State", message: str) -> None:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from swarm.api.v1.control_pb2 import PlanChangesResponse, PlannedService, PlannedStep
 from swarm.api.v1.objects_pb2 import Node, Service, Task
-from swarm.manager.orchestrator.rebalance import WHY
 from swarm.manager.orchestrator.restart import cause_of
 from swarm.manager.planning.forecast import Forecast
 from swarm.manager.store.tables import ReadView, Table
 from swarm.model import task_state
 from swarm.model.job import runs_everywhere
+from swarm.model.service import MOVED
 from swarm.steps import Steps
 
 SLOTS_PER_STEP = 50  # between two yields: about a millisecond
@@ -163,8 +163,8 @@ def _why_replaced(was: Task, then: Task, before: ReadView, after: ReadView) -> s
     cause = cause_of(was, after.nodes)
     if cause is not None:
         return cause.value
-    balanced = any(status.message == WHY for status in (*then.history, then.status))
-    return WHY if balanced else MISFIT
+    balanced = any(status.message == MOVED for status in (*then.history, then.status))
+    return MOVED if balanced else MISFIT
 
 
 def _name(service_id: str, *tables: Table[Service]) -> str:

@@ -46,11 +46,9 @@ def test_plans_tell_what_then_happens_and_a_rebalance_moves_tasks_back(
     assert plan_of(operator, *too_much, code=EXIT_DOES_NOT_FIT)["Fits"] is False
     assert "insufficient resources" in operator.try_(*too_much).stdout
 
-    drain = ("node", "update", "--availability", "drain", "worker-1")
-    planned = plan_of(operator, *drain, "--dry-run")
+    planned = plan_of(operator, "node", "drain", "--dry-run", "worker-1")
     assert [step["FromNode"] for step in planned["Steps"]] == ["worker-1"]
-    operator(*drain)
-    operator.wait_running("web", 3)
+    operator("node", "drain", "--wait", "worker-1")
     assert spread(operator, "web") == [1, 2]
     operator("node", "update", "--availability", "active", "worker-1")
     assert plan_of(operator, "service", "plan", "web")["Steps"] == []

@@ -4,6 +4,7 @@ import json
 
 from swarm.api.v1.control_pb2 import ExplainTaskResponse, NodeVerdict
 from swarm.api.v1.objects_pb2 import Service, Task
+from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.cli.convergence import look
 from swarm.cli.service_why import by_reason, lines, view
 from swarm.cli.task_table import task_rows
@@ -111,3 +112,28 @@ def test_a_service_says_how_many_run_and_groups_the_rest_by_reason() -> None:
     ]
     shown = view("web", picture, waiting)
     assert (shown["Converged"], shown["Waiting"][0]["TaskIDs"]) == (False, ["t2", "t3"])
+
+
+def standing(state: int, message: str) -> list[str]:
+    service = Service(id="s1", spec_version=1)
+    service.spec.replicated.replicas = 1
+    service.update_status.state, service.update_status.message = state, message
+    task = a_task(1, ts.RUNNING)
+    task.spec.CopyFrom(service.spec.task)
+    return list(lines("web", look(service, [task], {}), {}, {}))
+
+
+def test_a_service_whose_update_stands_still_says_why_and_what_to_do() -> None:
+    assert standing(UpdateStatus.STATE_PAUSED, "update paused by hand") == [
+        "web: 1 of 1 tasks run, its update is paused",
+        "  paused: update paused by hand",
+        "  go on: `swarmctl service resume web`, or go back: `swarmctl service rollback web`",
+    ]
+    assert standing(UpdateStatus.STATE_CANARY, "1 task is updated and waiting") == [
+        "web: 1 of 1 tasks run, some of them canaries",
+        "  1 task is updated and waiting",
+    ]
+    assert standing(UpdateStatus.STATE_ROLLBACK_COMPLETED, "rollback completed") == [
+        "web: 1 of 1 tasks run, of the spec before the last one",
+        "  it was rolled back: rollback completed",
+    ]

@@ -102,6 +102,32 @@ async def test_mistakes_are_those_of_the_real_commands():
         await plan(servicer, c.PlannedChange())
 
 
+async def test_going_back_is_planned_as_it_is_done_also_to_an_older_revision():
+    servicer, store = a_servicer(*crowded(1))
+
+    async def update(image: str) -> None:
+        service = store.view.services.get("s")
+        wanted = c.UpdateServiceRequest(id="s", version=service.meta.version.index, spec=service.spec)
+        wanted.spec.task.container.image = image
+        await servicer.UpdateService(wanted, FakeContext())
+
+    for image in ("web:2", "web:3"):
+        await update(image)
+    version = store.view.services.get("s").meta.version.index
+    back = c.SteerUpdateRequest(ref="web", action=c.SteerUpdateRequest.ACTION_ROLLBACK, version=version)
+    answer = await plan(servicer, c.PlannedChange(steer_update=back))
+    assert [(step.kind, step.reason) for step in answer.steps] == [(STEP.KIND_REPLACE, "another version")]
+    back.revision = 1
+    answer = await plan(servicer, c.PlannedChange(steer_update=back))
+    assert answer.services[0].kept == 1, "the task that runs is of the first revision still"
+    back.revision = 9
+    with pytest.raises(NotFound):
+        await plan(servicer, c.PlannedChange(steer_update=back))
+    back.version, back.revision = 1, 0
+    with pytest.raises(StaleVersion):
+        await plan(servicer, c.PlannedChange(steer_update=back))
+
+
 async def test_changes_are_tried_one_on_the_other():
     servicer, store = a_servicer(*crowded(1))
     node = copy_of(store.view.nodes.get("n1"))

@@ -17,6 +17,7 @@ from swarm.manager.controlapi.tasks import explain_task, resolve_task
 from swarm.manager.controlapi.why import Around, reason_in, reason_of
 from swarm.manager.store.tables import Tables
 from swarm.model import task_state as ts
+from swarm.model.service import MOVED
 from tests.unit.controlapi.fakes import a_node, a_service, a_task
 
 NOW_NS = 1_700_000_000 * SECOND
@@ -159,6 +160,12 @@ def test_a_stopped_task_says_who_wanted_that() -> None:
     assert reason(leaving) == (
         "it was told to stop: its service was scaled down; it has not stopped yet on node host-n1"
     )
+
+
+def test_a_task_that_was_moved_to_balance_says_so() -> None:
+    moved = a_task("t1", "s1", "n1", ts.SHUTDOWN, ts.SHUTDOWN, 1)
+    moved.history.add(state=ts.RUNNING, message=MOVED)
+    assert reason(moved) == "it was stopped: it moved, so that its service is spread evenly"
 
 
 def test_a_rejection_is_the_word_of_the_node() -> None:

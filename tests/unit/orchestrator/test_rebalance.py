@@ -1,7 +1,7 @@
 """Moves begin, wait and end as the update policy says; anything unexpected stops them."""
 
 from swarm.api.v1.objects_pb2 import Rebalance, Service
-from swarm.api.v1.types_pb2 import NodeState, UpdateStatus
+from swarm.api.v1.types_pb2 import NodeAvailability, NodeState, UpdateStatus
 from swarm.clock import SECOND, timestamp
 from swarm.model import task_state
 from swarm.model.service import start_moving
@@ -78,6 +78,37 @@ def test_an_update_stops_the_moves_and_is_made() -> None:
     assert state(bench) == Rebalance.STATE_STOPPED
     assert bench.images() == ["v2"] * 4
     assert bench.service.update_status.state == UpdateStatus.STATE_COMPLETED
+
+
+def test_scaling_does_not_stop_the_moves_and_drops_those_of_slots_that_go() -> None:
+    bench = moving(3, replicas=4, parallelism=1)
+    bench.look()
+    bench.update(replicas=8)
+    bench.run(60)
+    assert state(bench) == Rebalance.STATE_COMPLETED
+    assert {1, 2, 3} <= begun(bench)
+    assert len(bench.live) == 8
+    bench = moving(4, replicas=4, parallelism=1)
+    bench.update(replicas=1)
+    bench.run(60)
+    assert state(bench) == Rebalance.STATE_COMPLETED
+    assert len(bench.live) == 1
+
+
+def test_a_drain_in_the_middle_of_the_moves_leaves_one_task_in_each_slot() -> None:
+    bench = moving(4, parallelism=1)
+    bench.look()
+    now = timestamp(bench.clock.now_ns())
+
+    def drain(node) -> None:
+        node.spec.availability = NodeAvailability.NODE_AVAILABILITY_DRAIN
+        node.spec.drain_started_at.CopyFrom(now)
+
+    bench.change_node("n1", drain)
+    bench.run(200)
+    assert state(bench) == Rebalance.STATE_COMPLETED
+    assert sorted(task.slot for task in bench.live) == [1, 2, 3, 4]
+    assert all(task.node_id != "n1" for task in bench.live)
 
 
 def test_the_status_of_the_last_update_is_left_alone() -> None:

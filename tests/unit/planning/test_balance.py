@@ -5,12 +5,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarm.api.v1.control_pb2 import PlannedStep
-from swarm.api.v1.objects_pb2 import Rebalance
+from swarm.api.v1.objects_pb2 import Cluster, Rebalance
+from swarm.api.v1.types_pb2 import PlacementStrategy
 from swarm.errors import FailedPrecondition
 from swarm.manager.planning.scratch import Scratch
 from swarm.model import task_state
 from tests.unit.orchestrator.bench import a_node
-from tests.unit.planning.world import World, a_service_spec, draining, moving, nodes, scaling, updating
+from tests.unit.planning.world import (
+    World,
+    a_job_spec,
+    a_service_spec,
+    draining,
+    moving,
+    nodes,
+    scaling,
+    updating,
+)
 
 ACTIVE = 0
 
@@ -107,6 +117,28 @@ def test_a_global_service_and_one_that_is_being_updated_are_refused() -> None:
     Scratch(world.tables, world.now_ns).change(changed)  # and nobody has begun with it
     with pytest.raises(FailedPrecondition, match="being updated"):
         world.moves("web")
+
+
+def test_a_job_is_refused_by_name() -> None:
+    world = grown(4, before=1, after=2)
+    world.run(a_job_spec(total=3, concurrent=3))
+    with pytest.raises(FailedPrecondition, match=r"service fill is a job \(replicated-job\)"):
+        world.moves("fill")
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [PlacementStrategy.PLACEMENT_STRATEGY_BINPACK, PlacementStrategy.PLACEMENT_STRATEGY_LEAST_RESERVED],
+)
+def test_a_service_that_is_not_placed_by_numbers_of_tasks_is_never_out_of_balance(strategy: int) -> None:
+    world = grown(6, before=1, after=3, strategy=strategy, cpus=1)
+    assert world.moves("web") == []
+    cluster = Cluster(id="c")
+    cluster.spec.placement_strategy = strategy
+    world = grown(6, before=1, after=3)
+    assert len(world.moves("web")) == 4
+    world.do(lambda tx: tx.create(cluster) and [])
+    assert world.moves("web") == []
 
 
 def test_a_dry_run_tells_the_moves_and_makes_none() -> None:

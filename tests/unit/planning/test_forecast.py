@@ -8,14 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarm.api.v1.control_pb2 import PlanChangesResponse
+from swarm.api.v1.objects_pb2 import Cluster
 from swarm.api.v1.specs_pb2 import ServiceSpec
-from swarm.api.v1.types_pb2 import NodeAvailability
+from swarm.api.v1.types_pb2 import NodeAvailability, PlacementStrategy
 from swarm.errors import NameConflict
 from swarm.manager.store.tables import copy_of
 from swarm.model import task_state
 from tests.unit.planning.world import (
     KINDS,
     World,
+    a_job_spec,
     a_service_spec,
     creating,
     draining,
@@ -106,6 +108,77 @@ def test_a_drain_tells_what_fits_nowhere_else() -> None:
     world = World(*nodes(2, cpus=1))
     world.run(a_service_spec(replicas=2, cpus=1))
     assert kinds(world.ask(draining("n2"))) == {"wait": 1}
+
+
+def test_a_drain_that_waits_for_replacements_moves_what_fits_elsewhere_before_it_stops() -> None:
+    world = World(*nodes(2))
+    world.run(a_service_spec(replicas=2))
+    drain = draining("n1", since_ns=world.now_ns)
+    answer = world.ask(drain)
+    assert told(answer) == ["move web.1 n1 n2"]
+    assert answer.steps[0].reason == "its node is drained"
+    world.do(drain)
+    assert world.where("web") == {"n1": 0, "n2": 2}
+
+
+def test_a_drain_does_not_wait_for_ever_for_what_fits_nowhere_else() -> None:
+    world = World(*nodes(2, cpus=1))
+    world.run(a_service_spec(replicas=2, cpus=1))
+    answer = world.ask(draining("n2", since_ns=world.now_ns))
+    assert told(answer) == ["wait web.2 - -"], "the old task is stopped at the end"
+    assert "insufficient resources" in answer.steps[0].reason
+
+
+def test_canaries_are_told_and_that_the_others_wait_for_their_promotion() -> None:
+    world = World(*nodes(3))
+    service = world.run(a_service_spec(replicas=3, canary=1))
+    answer = world.ask(updating(service, lambda spec: setattr(spec.task.container, "image", "v2")))
+    assert kinds(answer) == {"replace": 1}
+    assert answer.services[0].kept == 2
+    assert answer.notes[-1] == "the other tasks of web stay as they are until its canaries are promoted"
+
+
+def test_of_a_job_is_told_what_starts_now_and_of_another_run_what_it_stops() -> None:
+    world = World(*nodes(2))
+    answer = world.ask(creating(a_job_spec(total=10, concurrent=3), "s-fill"))
+    assert kinds(answer) == {"start": 3}
+    job = world.run(a_job_spec(total=10, concurrent=3))
+    answer = world.ask(updating(job, again))
+    assert kinds(answer) == {"stop": 3, "start": 3}
+    assert {step.reason for step in answer.steps if step.from_node_id} == {"another run of the job begins"}
+
+
+def test_a_cron_job_starts_nothing_now_and_says_when_it_runs() -> None:
+    spec = a_service_spec("backup")
+    spec.cron.schedule = "30 2 * * *"
+    answer = World(*nodes(1)).ask(creating(spec, "s"))
+    assert told(answer) == []
+    assert list(answer.notes) == ["backup runs at 2023-11-15T02:30:00Z"]
+
+
+def test_the_strategy_of_the_cluster_counts() -> None:
+    world = World(*nodes(2))
+    cluster = Cluster(id="c")
+    cluster.spec.placement_strategy = PlacementStrategy.PLACEMENT_STRATEGY_BINPACK
+    world.do(lambda tx: tx.create(cluster) and [])
+    world.run(a_service_spec("web", replicas=1, cpus=1))
+    (used,) = [node_id for node_id, number in world.where("web").items() if number]
+    answer = world.ask(creating(a_service_spec("db", replicas=2, cpus=1), "s-db"))
+    assert {step.hostname for step in answer.steps} == {used}
+
+
+def test_what_waits_for_the_company_of_another_service_is_placed_when_that_comes() -> None:
+    world = World(*nodes(3))
+    spec = a_service_spec("near", replicas=1)
+    spec.task.placement.affinities.add(expression="service==web")
+
+    def change(tx) -> None:
+        creating(spec, "s-near")(tx)
+        creating(a_service_spec("web", replicas=1), "s-web")(tx)
+
+    answer = world.ask(change)
+    assert kinds(answer) == {"start": 2}
+    assert len({step.hostname for step in answer.steps}) == 1
 
 
 def test_a_node_whose_labels_change_loses_the_tasks_that_may_not_be_there() -> None:

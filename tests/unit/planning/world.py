@@ -78,7 +78,7 @@ class World:
 def a_service_spec(
     name: str = "web", replicas: int | None = 1, image: str = "v1", **more: object
 ) -> ServiceSpec:
-    """`more`: cpus, per_node, spread, constraints, order, parallelism."""
+    """`more`: cpus, per_node, spread, constraints, order, parallelism, strategy, canary."""
     spec = a_spec(replicas, image)
     spec.annotations.name = name
     spec.task.resources.reservations.nano_cpus = int(float(str(more.get("cpus", 0))) * 10**9)
@@ -88,6 +88,16 @@ def a_service_spec(
         spec.task.placement.preferences.add(spread=label)
     spec.update.order = int(str(more.get("order", 0)))
     spec.update.parallelism = int(str(more.get("parallelism", 1)))
+    spec.update.canary = int(str(more.get("canary", 0)))
+    spec.task.placement.strategy = int(str(more.get("strategy", 0)))
+    return spec
+
+
+def a_job_spec(name: str = "fill", total: int = 1, concurrent: int = 1) -> ServiceSpec:
+    spec = a_spec()
+    spec.annotations.name = name
+    spec.replicated_job.total_completions = total
+    spec.replicated_job.max_concurrent = concurrent
     return spec
 
 
@@ -103,7 +113,7 @@ def updating(service: Service, edit: Callable[[ServiceSpec], object]) -> Callabl
     spec = ServiceSpec()
     spec.CopyFrom(service.spec)
     edit(spec)
-    replace_spec(changed, spec)
+    replace_spec(changed, spec, timestamp(NOW_NS))
 
     def change(tx: Transaction) -> None:
         tx.update(changed)
@@ -127,13 +137,19 @@ def moving(service_id: str, moves: list[Rebalance.Move]) -> Callable[[Transactio
 
 
 def draining(
-    node_id: str, availability: "NodeAvailability" = NodeAvailability.NODE_AVAILABILITY_DRAIN
+    node_id: str,
+    availability: "NodeAvailability" = NodeAvailability.NODE_AVAILABILITY_DRAIN,
+    since_ns: int = 0,
 ) -> Callable[[Transaction], None]:
+    """`since_ns`: tasks wait for their replacements, from then on; without it they leave at once."""
+
     def change(tx: Transaction) -> None:
         node = tx.nodes.get(node_id)
         assert node is not None
         node = copy_of(node)
         node.spec.availability = availability
+        if since_ns:
+            node.spec.drain_started_at.CopyFrom(timestamp(since_ns))
         tx.update(node)
 
     return change
