@@ -165,7 +165,8 @@ class PeerLink:
 
     def _take_frame(self) -> bytes:
         """Return what waits as one frame, if it is not too much: batches one after another are one batch."""
-        taken, size = [], 0
+        taken: list[bytes] = []
+        size = 0
         while self._frames and (not taken or size + len(self._frames[0]) <= FRAME_BYTES):
             taken.append(self._frames.popleft())
             size += len(taken[-1])
