@@ -89,7 +89,7 @@ def wait_drained(conn: Connection, node: Node, places: frozenset[Place], called:
         except TransientError:
             now = None
         if now is not None and now.is_done:
-            return f"Node {called} is drained: {len(places)} tasks run elsewhere or are not wanted any more."
+            return f"Node {called} is drained: what it ran runs elsewhere, or is not wanted any more."
         if passed_s > timeout_s and now is not None and not now.here:
             lost = "; ".join(f"{name}: {why}" for name, why in sorted(now.nowhere.items()))
             raise FailedPrecondition(f"node {called} is empty, but these do not run anywhere else: {lost}")

@@ -13,6 +13,7 @@ import structlog
 from swarm.api.status import from_rpc_error
 from swarm.api.v1.raft_pb2 import RaftMember, RaftStreamEnd
 from swarm.errors import NodeRemoved
+from swarm.manager.raft.frames import FRAME_BYTES
 from swarm.manager.raft.membership import REMOVED
 
 log = structlog.get_logger(__name__)
@@ -159,10 +160,18 @@ class PeerLink:
                 self._unanswered_since = loop.time()
             elif loop.time() - self._unanswered_since > SILENCE_S:
                 raise TimeoutError("no answer")
-            frame = self._frames.popleft()
-            self._done_bytes += len(frame)
             async with asyncio.timeout(SILENCE_S):
-                await call.write(frame)
+                await call.write(self._take_frame())
+
+    def _take_frame(self) -> bytes:
+        """Return what waits as one frame, if it is not too much: batches one after another are one batch."""
+        taken: list[bytes] = []
+        size = 0
+        while self._frames and (not taken or size + len(self._frames[0]) <= FRAME_BYTES):
+            taken.append(self._frames.popleft())
+            size += len(taken[-1])
+        self._done_bytes += size
+        return b"".join(taken)
 
     def _set_up(self) -> None:
         self.is_up = True

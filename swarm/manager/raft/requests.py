@@ -10,6 +10,8 @@ from swarm.manager.raft.core import Core
 from swarm.manager.raft.entries import ENTRY_BYTES_MAX
 from swarm.manager.raft.host import Proposal, ReadRequest
 
+SWEEP_S = 0.05  # so much later than it should a request may be given up
+
 
 class Requests:
     """Everything that waits for consensus, on the event loop."""
@@ -21,8 +23,8 @@ class Requests:
         self._inflight_bytes_max = inflight_bytes_max
         self._inflight_bytes = 0
         self._blocked: deque[asyncio.Future[None]] = deque()
-        self._proposals: set[Proposal] = set()
-        self._reads: set[ReadRequest] = set()
+        self._waiting: dict[Proposal | ReadRequest, float] = {}  # until when, on the event loop's clock
+        self._sweep_due = False
 
     async def propose(self, command: bytes, timeout_s: float) -> int:
         """Append a command; return its index once it is committed and applied here.
@@ -37,20 +39,14 @@ class Requests:
         deadline = asyncio.get_running_loop().time() + timeout_s
         await self._reserve(len(command), deadline, timeout_s)
         proposal = Proposal(command, asyncio.get_running_loop().create_future())
-        self._proposals.add(proposal)
         try:
-            self._put(self._core.commands.propose, proposal)
-            async with asyncio.timeout_at(deadline):
-                index: int = await proposal.ticket
-                return index
+            return await self._wait(proposal, self._core.commands.propose, deadline)
         except TimeoutError:
             raise NoQuorum(
                 f"no majority of managers confirmed the change within {timeout_s:g} s; it may still take "
                 "effect"
             ) from None
         finally:
-            proposal.abandoned = True
-            self._proposals.discard(proposal)
             self._release(len(command))
 
     async def read(self, timeout_s: float) -> int:
@@ -58,25 +54,49 @@ class Requests:
 
         The index is one that the state machine has applied. Raises NotLeader or NoQuorum.
         """
-        read = ReadRequest(asyncio.get_running_loop().create_future())
-        self._reads.add(read)
+        loop = asyncio.get_running_loop()
+        read = ReadRequest(loop.create_future())
         try:
-            self._put(self._core.commands.read, read)
-            async with asyncio.timeout(timeout_s):
-                index: int = await read.ticket
-                return index
+            return await self._wait(read, self._core.commands.read, loop.time() + timeout_s)
         except TimeoutError:
             raise NoQuorum(f"no majority of managers answered within {timeout_s:g} s") from None
+
+    async def _wait(
+        self, request: Proposal | ReadRequest, take: Callable[[Any], None], deadline: float
+    ) -> int:
+        """Have the raft thread `take` a request and return its answer; raises TimeoutError."""
+        self._waiting[request] = deadline
+        self._sweep_later()
+        try:
+            self._put(take, request)
+            index: int = await request.ticket
+            return index
         finally:
-            read.abandoned = True
-            self._reads.discard(read)
+            request.abandoned = True
+            del self._waiting[request]
+
+    # A timer of its own for each request would cost more than all the rest that is done for it here.
+
+    def _sweep_later(self) -> None:
+        if self._waiting and not self._sweep_due:
+            self._sweep_due = True
+            asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweep_due = False
+        now = asyncio.get_running_loop().time()
+        for request, deadline in self._waiting.items():
+            if now >= deadline:
+                _fail(request.ticket, TimeoutError())
+        self._sweep_later()
 
     def fail_all(self) -> None:
         """Consensus has ended here: tell everybody who waits."""
-        for proposal in self._proposals:
-            _fail(proposal.ticket, OutcomeUnknown("the manager stopped before the change was confirmed"))
-        for read in self._reads:
-            _fail(read.ticket, NotLeader())
+        for request in self._waiting:
+            if isinstance(request, Proposal):
+                _fail(request.ticket, OutcomeUnknown("the manager stopped before the change was confirmed"))
+            else:
+                _fail(request.ticket, NotLeader())
 
     async def _reserve(self, size: int, deadline: float, timeout_s: float) -> None:
         """Wait until so many bytes fit; whoever came first goes first."""
