@@ -86,7 +86,8 @@ def a_service_spec(
     spec.task.placement.constraints.extend(more.get("constraints", ()))  # type: ignore[arg-type]
     for label in more.get("spread", ()):  # type: ignore[attr-defined]
         spec.task.placement.preferences.add(spread=label)
-    spec.update.order = int(str(more.get("order", 0)))
+    if "order" in more:  # who says stop-first has no overlap while a node is drained
+        spec.update.order = int(str(more["order"]))
     spec.update.parallelism = int(str(more.get("parallelism", 1)))
     spec.update.canary = int(str(more.get("canary", 0)))
     spec.task.placement.strategy = int(str(more.get("strategy", 0)))
