@@ -42,7 +42,7 @@ simulate: setup ## run the simulations
 	@$(BIN)/python -m pytest -n auto tests/simulation
 
 fuzz: setup ## feed damaged messages and files to Raft for ten minutes
-	@SWARM_FUZZ_SECONDS=600 $(BIN)/python -m pytest --timeout=1200 tests/unit/raft/test_fuzz.py
+	@SWARM_EXPLORE=1 SWARM_FUZZ_SECONDS=600 $(BIN)/python -m pytest --timeout=1200 tests/unit/raft/test_fuzz.py
 
 integration: setup ## run the tests with real daemons, containers and networks (root)
 	@$(BIN)/python -m pytest tests/integration

@@ -1,13 +1,20 @@
 """What holds for every test."""
 
+import os
 import signal
 
 from hypothesis import HealthCheck, settings
 
 from swarm.old_python import repair_timeouts
 
-# No example is wrong for being slow: the machine may be.
-settings.register_profile("swarm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples every time, new ones with SWARM_EXPLORE=1; and none is wrong for being slow: the machine
+# may be.
+settings.register_profile(
+    "swarm",
+    deadline=None,
+    derandomize=not os.environ.get("SWARM_EXPLORE"),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("swarm")
 
 # Jobs in the background of a script ignore Ctrl-C, and so would every program that tests start.

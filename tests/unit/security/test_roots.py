@@ -145,6 +145,7 @@ def test_the_key_must_be_that_of_the_certificate_and_open() -> None:
         assert "BEGIN" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
 @given(st.binary(max_size=400), st.integers(0, 900), st.integers(0, 255))
 @settings(max_examples=200)
 def test_no_text_makes_the_checks_fail_in_any_other_way(noise: bytes, where: int, byte: int) -> None:
