@@ -35,6 +35,8 @@ class _ChunkFile(io.RawIOBase):
             if self._aborted:
                 raise BadArchive("the transfer was given up")
             self._pending = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
+            if self._aborted:  # at this very moment: `abort` may have seen the one before
+                self._pending.cancel()
             try:
                 chunk = self._pending.result()
             except concurrent.futures.CancelledError:
