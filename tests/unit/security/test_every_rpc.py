@@ -290,7 +290,7 @@ PASSED_ON: Mapping[str, Caller] = {
 
 async def call(open_channel: grpc.aio.Channel, rpc: str, metadata: Any) -> tuple[grpc.StatusCode, str]:
     """Call an RPC of any kind with one empty message: on the wire all kinds are alike."""
-    while True:
+    for _ in range(20):
         calling = open_channel.stream_stream(PACKAGE + rpc)(iter([b""]), timeout=60, metadata=metadata)
         try:
             async for _ in calling:
@@ -300,6 +300,7 @@ async def call(open_channel: grpc.aio.Channel, rpc: str, metadata: Any) -> tuple
                 continue
             return error.code(), error.details() or ""
         return grpc.StatusCode.OK, ""
+    raise AssertionError(f"{rpc} was never answered")
 
 
 def opened(addr: str, who: NodeBundle | None) -> grpc.aio.Channel:
