@@ -91,8 +91,8 @@ class Backlog:
 
     def note_company(self, node_ids: Iterable[str]) -> None:
         """Note that services came to these nodes that others wait for."""
-        self._company = True
         for node_id in node_ids:
+            self._company = True
             if any(task.spec.placement.affinities for task in self._bound.get(node_id, {}).values()):
                 self._fresh_nodes[node_id] = None
 

@@ -10,7 +10,8 @@ STEP = c.PlannedStep
 
 def an_answer(*steps: c.PlannedStep) -> c.PlanChangesResponse:
     services = [c.PlannedService(service_id="s", service_name="web", kept=3)]
-    return c.PlanChangesResponse(steps=steps, services=services, notes=["all goes well"])
+    notes = ["all goes well"] if steps else []
+    return c.PlanChangesResponse(steps=steps, services=services, notes=notes)
 
 
 def a_step(kind: int, slot: int = 1, **more: str) -> c.PlannedStep:

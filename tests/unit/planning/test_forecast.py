@@ -42,7 +42,9 @@ def test_what_does_not_fit_is_told_with_the_reason_of_the_scheduler() -> None:
     answer = world.ask(creating(a_service_spec(replicas=5, cpus=1), "s"))
     assert kinds(answer) == {"start": 4, "wait": 1}
     waiting = next(step for step in answer.steps if not step.node_id)
-    assert waiting.reason == "no suitable node (insufficient resources on 2 nodes)"
+    assert waiting.reason == (
+        "no suitable node (insufficient resources on 2 nodes): needs 1 CPU, the most free is 0 CPUs on n1"
+    )
 
 
 def test_scaling_down_tells_which_tasks_stop() -> None:

@@ -104,6 +104,8 @@ def test_only_who_cares_for_company_is_looked_at_again_when_some_came() -> None:
     assert backlog.take_bound() == ()
     assert ids(backlog.take_stale()) == [choosy[0].id]
     assert not backlog.has_stale
+    backlog.note_company([])
+    assert not backlog.has_stale, "nobody came: to look again would never end"
     backlog.note_company(["n1"])
     assert ids(backlog.take_bound()) == [bound.id]
     backlog.drop(choosy[0].id)

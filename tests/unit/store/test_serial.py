@@ -270,6 +270,8 @@ def test_entries_that_come_twice_or_in_another_order_change_nothing(operations, 
         index += 1
         which = data.draw(st.integers(0, len(entries) - 1)) if data.draw(st.booleans()) else applied
         before = [record.object.service for record in snapshot(shaken)]
+        if which > applied and before and before[0].meta.version.index == which:
+            return  # the version it was built on, by chance: in a real log that number has one entry only
         shaken.apply(index, entries[which])
         if which == applied:
             straight.apply(index, entries[which])
