@@ -34,6 +34,7 @@ WORDS: Mapping[str, "ServiceDependency.Condition"] = {
     "completed": COMPLETED,
 }
 
+LOOKING = "it waits for its restart delay, and until it is known what else has failed"
 SETTLING = "it waits until all nodes have told the new leader what runs on them"
 
 
@@ -69,6 +70,7 @@ class Gate:
     look: Look
     now_ns: int
     settled_ns: int = 0  # from when on the store is known to say the truth
+    period_ns: int = defaults.HEARTBEAT_PERIOD_NS
     _unmet: dict[str, str] = field(init=False, default_factory=dict)  # by service id
     _up: dict[str, frozenset[int]] = field(init=False, default_factory=dict)
 
@@ -80,18 +82,20 @@ class Gate:
         replaces = bool(task.previous_task_id)
         if replaces and self.now_ns < self.settled_ns:
             return Hold(SETTLING, self.settled_ns)
+        created_ns = nanoseconds(task.meta.created_at)
+        if replaces:
+            # What failed together with the task before it is not known before: nodes are missed one by one.
+            known_ns = max(created_ns + self.period_ns, nanoseconds(task.start_not_before))
+            if known_ns > self.now_ns:
+                return Hold(self._reason(service) or LOOKING, known_ns)
         if task.spec_version in self._versions_up(service.id):
             return None
         reason = self._reason(service)
-        # Not before it may run: what crashed together with it may not be known to have crashed yet.
-        start_ns = nanoseconds(task.start_not_before)
-        if start_ns > self.now_ns:
-            return Hold(reason or "it waits for its restart delay", start_ns)
         if not reason:
             return None
-        give_up_ns = nanoseconds(task.meta.created_at) + PATIENCE_NS
         if not replaces:
             return Hold(reason)
+        give_up_ns = created_ns + PATIENCE_NS
         return None if give_up_ns <= self.now_ns else Hold(reason, give_up_ns)
 
     def _versions_up(self, service_id: str) -> frozenset[int]:

@@ -53,13 +53,16 @@ class AllocatorLoop:
         self._stirred = False  # something happened that could let them go
         self._looked_ns = 0  # when they were looked at last
         self._settled_ns = 0
+        self._period_ns = defaults.HEARTBEAT_PERIOD_NS
 
     async def run(self) -> None:
         """Run until cancelled; raises NotLeader when leadership is lost."""
         with self._store.watch(Task, Service, Node) as watch:
             cluster = self._store.view.cluster
-            period_ns = defaults.heartbeat_period_ns(cluster.spec if cluster is not None else ClusterSpec())
-            self._settled_ns = self._clock.now_ns() + SETTLE_PERIODS * period_ns
+            self._period_ns = defaults.heartbeat_period_ns(
+                cluster.spec if cluster is not None else ClusterSpec()
+            )
+            self._settled_ns = self._clock.now_ns() + SETTLE_PERIODS * self._period_ns
             await self._rebuild()
             while True:
                 try:
@@ -132,7 +135,7 @@ class AllocatorLoop:
     async def _commit(self) -> None:
         tasks = tuple(islice(self._new.values(), self._settings.tasks_per_commit))
         now_ns = self._clock.now_ns()
-        gate = Gate(look_at(self._store.view), now_ns, self._settled_ns)
+        gate = Gate(look_at(self._store.view), now_ns, self._settled_ns, self._period_ns)
         plan: AllocationPlan = plan_allocation(tasks, gate)
         done = 0
         if plan.task_ids:

@@ -192,7 +192,7 @@ class Forecast:
     def _allocate(self) -> None:
         tasks = tuple(self._new.values())[:WRITES_PER_STEP]
         now_ns = self.scratch.now_ns
-        plan = plan_allocation(tasks, Gate(look_at(self.scratch.tables), now_ns))
+        plan = plan_allocation(tasks, Gate(look_at(self.scratch.tables), now_ns, period_ns=0))
         for task in tasks:
             self._new.pop(task.id, None)
             if task.id in plan.held:

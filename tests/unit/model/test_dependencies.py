@@ -10,10 +10,12 @@ from swarm.errors import InvalidArgument
 from swarm.manager.store.look import look_at
 from swarm.manager.store.tables import Tables
 from swarm.model import task_state as ts
+from swarm.model.defaults import HEARTBEAT_PERIOD_NS
 from swarm.model.dependencies import COMPLETED, HEALTHY, PATIENCE_NS, SETTLING, STARTED, Gate, find_cycle
 from swarm.model.validate import validate_service
 
 NOW_NS = 1_700_000_000 * SECOND
+CREATED_NS = NOW_NS - 10 * SECOND
 
 
 def a_service(name: str, *, replicas: int = 1, mode: str = "", **needs: int) -> Service:
@@ -44,7 +46,9 @@ def a_task(service: Service, slot: int, state: int, *, node: str = "n1", desired
 
 
 def a_new(service: Service, previous: str = "") -> Task:
+    """A task that was created long enough ago for everything else to be known."""
     task = a_task(service, 1, ts.NEW, node="")
+    task.meta.created_at.CopyFrom(timestamp(CREATED_NS))
     task.previous_task_id = previous
     return task
 
@@ -165,7 +169,7 @@ def test_while_another_task_of_the_version_runs_a_task_waits_for_nobody() -> Non
 def test_a_replacement_waits_for_a_while_and_a_first_task_for_ever() -> None:
     web = a_service("web", db=HEALTHY)
     view = a_view(web)
-    late_ns = NOW_NS + PATIENCE_NS
+    late_ns = CREATED_NS + PATIENCE_NS
     assert why(view, a_new(web, previous="t0"), late_ns - 1)
     assert why(view, a_new(web, previous="t0"), late_ns) == ""
     assert why(view, a_new(web), late_ns * 2)
@@ -181,6 +185,14 @@ def test_a_replacement_is_not_let_go_by_what_a_new_leader_cannot_know_yet() -> N
     assert why(view, replacement, settled_ns=NOW_NS + 1) == SETTLING
     assert why(view, replacement, settled_ns=NOW_NS) == ""
     assert why(view, a_new(web), settled_ns=NOW_NS + 1) == "", "a first task comes of no outage"
+
+
+def test_a_replacement_waits_until_nodes_that_failed_at_the_same_time_are_missed_too() -> None:
+    web = a_service("web", replicas=2, db=HEALTHY)
+    view = a_view(web, a_task(web, 2, ts.RUNNING))
+    replacement = a_new(web, previous="t0")
+    assert why(view, replacement, CREATED_NS + HEARTBEAT_PERIOD_NS - 1)
+    assert why(view, replacement, CREATED_NS + HEARTBEAT_PERIOD_NS) == ""
 
 
 def test_a_replacement_is_let_go_when_its_restart_delay_is_over_and_no_sooner() -> None:
