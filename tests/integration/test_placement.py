@@ -13,7 +13,7 @@ from tests.integration.swarmd import ROOT, Daemon, daemons, wait_for
 
 pytestmark = pytest.mark.integration
 
-NO_GPU_LEFT = '"no suitable node (insufficient resources on 2 nodes)"'
+NO_GPU_LEFT = '"no suitable node (insufficient resources on 2 nodes): needs {} of gpu, the most free is '
 
 
 class Person:
@@ -87,13 +87,14 @@ def test_named_resources_are_given_once_also_by_the_next_leader(nodes: dict[str,
     rows = person.running("train", 2)
     assert {row["Node"] for row in rows} == {"w1"}
     assert sorted(person.given(row) for row in rows) == ["UUID1", "UUID2"]
-    wait_for(lambda: NO_GPU_LEFT in [row["Error"] for row in person.tasks("train")])
+    wait_for(lambda: any(row["Error"].startswith(NO_GPU_LEFT.format(1)) for row in person.tasks("train")))
     person("service", "scale", "-d", "train=2")
     nodes["m1"].stop()
     nodes["m1"].start()
     wait_for(lambda: person.running("train", 2))
     person("service", "create", "-d", "--name", "next", "--generic-resource", "gpu=2", "hello:1")
-    wait_for(lambda: [row["Error"] for row in person.tasks("next")] == [NO_GPU_LEFT], 90)
+    waits = NO_GPU_LEFT.format(2)
+    wait_for(lambda: [row["Error"].startswith(waits) for row in person.tasks("next")] == [True], 90)
     person("service", "rm", "train")
     (row,) = person.running("next", 1)
     assert person.given(row) == "UUID1,UUID2"

@@ -59,7 +59,7 @@ def test_a_crash_loop_says_how_long_it_waits_and_why(operator: Operator) -> None
         rows = operator.rows("service", "ps", "crash", "--no-trunc", "--filter", "desired-state=running")
         return next((row["Error"] for row in rows if "crashes in a row" in row["Error"]), "")
 
-    assert "restarts in" in wait_until(reason, 60, "a crash loop that is explained")
+    assert "restart delay until" in wait_until(reason, 60, "a crash loop that is explained")
     operator("service", "rm", "crash")
 
 
