@@ -44,6 +44,7 @@ class Look:
 
     service: Callable[[str], Service | None]  # by id
     service_named: Callable[[str], Service | None]
+    task: Callable[[str], Task | None]  # by id
     tasks_of: Callable[[str], Sequence[Task]]  # by id of the service, in order of creation
     node: Callable[[str], Node | None]
 
@@ -83,7 +84,7 @@ class Gate:
         if replaces and self.now_ns < self.settled_ns:
             return Hold(SETTLING, self.settled_ns)
         created_ns = nanoseconds(task.meta.created_at)
-        if replaces:
+        if replaces and self._failed(task.previous_task_id):
             # What failed together with the task before it is not known before: nodes are missed one by one.
             known_ns = max(created_ns + self.period_ns, nanoseconds(task.start_not_before))
             if known_ns > self.now_ns:
@@ -97,6 +98,16 @@ class Gate:
             return Hold(reason)
         give_up_ns = created_ns + PATIENCE_NS
         return None if give_up_ns <= self.now_ns else Hold(reason, give_up_ns)
+
+    def _failed(self, task_id: str) -> bool:
+        """Whether a task ended by itself or lost its node, and was not replaced while all was well."""
+        task = self.look.task(task_id)
+        if task is None or task.status.state > task_state.RUNNING:
+            return task is None or task.status.state != task_state.SHUTDOWN
+        if not task.node_id:
+            return False
+        node = self.look.node(task.node_id)
+        return node is None or node.status.state != NodeState.NODE_STATE_READY
 
     def _versions_up(self, service_id: str) -> frozenset[int]:
         found = self._up.get(service_id)

@@ -6,4 +6,5 @@ from swarm.model.dependencies import Look
 
 def look_at(view: ReadView) -> Look:
     """Return how dependencies are found in `view`."""
-    return Look(view.services.get, view.services.by_name, view.tasks.by_service, view.nodes.get)
+    services, tasks = view.services, view.tasks
+    return Look(services.get, services.by_name, tasks.get, tasks.by_service, view.nodes.get)

@@ -195,6 +195,18 @@ def test_a_replacement_waits_until_nodes_that_failed_at_the_same_time_are_missed
     assert why(view, replacement, CREATED_NS + HEARTBEAT_PERIOD_NS) == ""
 
 
+def test_a_task_that_replaces_a_well_one_as_updates_and_drains_do_goes_at_once() -> None:
+    web = a_service("web", replicas=2, db=HEALTHY)
+    before = a_task(web, 1, ts.RUNNING, desired=ts.SHUTDOWN)
+    view = a_view(web, a_task(web, 2, ts.RUNNING), before)
+    replacement = a_new(web, previous=before.id)
+    assert why(view, replacement, CREATED_NS) == ""
+    before.status.state = ts.SHUTDOWN
+    assert why(view, replacement, CREATED_NS) == ""
+    before.status.state = ts.FAILED
+    assert why(view, replacement, CREATED_NS)
+
+
 def test_a_replacement_is_let_go_when_its_restart_delay_is_over_and_no_sooner() -> None:
     db, web = a_service("db"), a_service("web", db=HEALTHY)
     view = a_view(web, db, a_task(db, 1, ts.RUNNING))
