@@ -9,6 +9,7 @@ from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
 from swarm.cli import names, placement_view
+from swarm.cli.dependency_options import shown_dependencies
 from swarm.model.job import shown_desired
 from swarm.model.revisions import number_of
 
@@ -134,6 +135,8 @@ def service_spec(spec: s.ServiceSpec) -> View:
         "TaskTemplate": task_spec(spec.task),
         "Mode": _mode(spec),
     }
+    if spec.depends_on:
+        view["DependsOn"] = shown_dependencies(spec)
     if spec.HasField("rebalance"):
         view["Rebalance"] = names.word(names.REBALANCE, spec.rebalance)
     for key, config in (("UpdateConfig", "update"), ("RollbackConfig", "rollback")):

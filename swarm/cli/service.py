@@ -47,6 +47,7 @@ def service() -> None:
     "  swarmctl service create --name backup --mode cron --schedule '30 2 * * *' \\\n"
     "      --timezone Europe/Berlin --concurrency-policy forbid backup:1\n"
     "  swarmctl service create --name db --constraint node.labels.disk==ssd --limit-memory 512m db:1\n"
+    "  swarmctl service create --name web --depends-on db:healthy --depends-on setup:completed web:1\n"
     "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1",
 )
 @click.argument("image")

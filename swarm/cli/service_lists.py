@@ -8,7 +8,7 @@ import click
 
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import PlacementPreference, PortConfig
-from swarm.cli import parse, placement_options
+from swarm.cli import dependency_options, parse, placement_options
 from swarm.errors import InvalidArgument
 
 Given = dict[str, Any]
@@ -22,6 +22,7 @@ LISTS = (
     ("--mount", "type=bind|tmpfs,src=PATH,dst=PATH[,readonly]."),
     ("-p|--publish", "Publish a port: published=8080,target=80,mode=host."),
     *placement_options.LISTS,
+    *dependency_options.LISTS,
 )
 ADDS = tuple((f"--{flag.split('--')[-1]}-add", text) for flag, text in LISTS)
 REMOVES = (
@@ -33,6 +34,7 @@ REMOVES = (
     ("--mount-rm", "Mount to remove, by its target."),
     ("--publish-rm", "Port to remove, by its target port."),
     *placement_options.REMOVES,
+    *dependency_options.REMOVES,
 )
 
 
@@ -66,6 +68,7 @@ def add_lists(spec: ServiceSpec, given: Given, suffix: str) -> None:
     for text in given[f"placement_pref{suffix}"]:
         placement.preferences.append(PlacementPreference(spread=_spread(text)))
     placement_options.add_placement(spec, given, suffix)
+    dependency_options.add_dependencies(spec, given, suffix)
     for text in given[f"publish{suffix}"]:
         for port in parse.publish(text):
             if suffix:
@@ -88,6 +91,7 @@ def remove_lists(spec: ServiceSpec, given: Given) -> None:
         "--placement-pref-rm",
     )
     placement_options.remove_placement(spec, given)
+    dependency_options.remove_dependencies(spec, given)
     for text in given["publish_rm"]:
         _remove_port(spec, text)
 

@@ -56,6 +56,7 @@ CONSTRAINT_VALUES = Limit("CONSTRAINT_VALUES", 64, "values", "each is compared w
 PATTERN_CHARACTERS = Limit("PATTERN_CHARACTERS", 256, "characters", "compiled it is far larger")
 PREFERENCES = Limit("PREFERENCES", 8, "levels", "the tasks are spread once for each level and branch")
 PLATFORMS = Limit("PLATFORMS", 64, "platforms", "no image is built for more")
+DEPENDENCIES = Limit("DEPENDENCIES", 64, "services", "each is looked at whenever something changes")
 EXTERNAL_CAS = Limit("EXTERNAL_CAS", 8, "external CAs", "they are asked one after the other")
 
 # The cluster as a whole.

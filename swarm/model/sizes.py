@@ -40,6 +40,9 @@ def _service(spec: ServiceSpec) -> Iterator[str]:
     yield from limits.PORTS.exceeded("published", len(spec.endpoint.ports))
     for port in spec.endpoint.ports:
         yield from limits.NAME_CHARACTERS.exceeded(f"the name of port {port.target_port}", len(port.name))
+    yield from limits.DEPENDENCIES.exceeded("dependencies", len(spec.depends_on))
+    for one in spec.depends_on:
+        yield from limits.NAME_CHARACTERS.exceeded(f"dependency {shown(one.service)}", len(one.service))
     yield from _container(spec.task.container)
     yield from _placement(spec.task.placement)
 

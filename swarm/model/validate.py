@@ -19,6 +19,7 @@ from swarm.errors import InvalidArgument
 from swarm.model import limits
 from swarm.model.affinity import affinity_problems
 from swarm.model.constraint import parse_constraint
+from swarm.model.dependencies import dependency_problems
 from swarm.model.generic_resources import wanted_problems
 from swarm.model.sizes import size_problems
 from swarm.model.validate_container import container_problems, negative
@@ -80,6 +81,7 @@ def _service_problems(spec: ServiceSpec) -> Iterator[str]:
     yield from size_problems(spec)
     yield from _task_problems(spec.task)
     yield from job_problems(spec)
+    yield from dependency_problems(spec)
     yield from affinity_problems(spec.task.placement.affinities, name)
     yield from _update_problems("update", spec.update)
     yield from _update_problems("rollback", spec.rollback)

@@ -124,7 +124,7 @@ class CronJob(_message.Message):
     def __init__(self, schedule: _Optional[str] = ..., timezone: _Optional[str] = ..., concurrency_policy: _Optional[_Union[CronJob.ConcurrencyPolicy, str]] = ..., history: _Optional[int] = ..., starting_deadline_ns: _Optional[int] = ..., max_concurrent: _Optional[int] = ..., total_completions: _Optional[int] = ...) -> None: ...
 
 class ServiceSpec(_message.Message):
-    __slots__ = ("annotations", "task", "replicated", "replicated_job", "global_job", "cron", "update", "rollback", "endpoint", "rebalance")
+    __slots__ = ("annotations", "task", "replicated", "replicated_job", "global_job", "cron", "update", "rollback", "endpoint", "depends_on", "rebalance")
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     REPLICATED_FIELD_NUMBER: _ClassVar[int]
@@ -135,6 +135,7 @@ class ServiceSpec(_message.Message):
     UPDATE_FIELD_NUMBER: _ClassVar[int]
     ROLLBACK_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    DEPENDS_ON_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_FIELD_NUMBER: _ClassVar[int]
     annotations: _types_pb2.Annotations
     task: TaskSpec
@@ -145,8 +146,25 @@ class ServiceSpec(_message.Message):
     update: _types_pb2.UpdateConfig
     rollback: _types_pb2.UpdateConfig
     endpoint: _types_pb2.EndpointSpec
+    depends_on: _containers.RepeatedCompositeFieldContainer[ServiceDependency]
     rebalance: RebalanceMode
-    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., replicated: _Optional[_Union[ReplicatedService, _Mapping]] = ..., replicated_job: _Optional[_Union[ReplicatedJob, _Mapping]] = ..., global_job: _Optional[_Union[GlobalJob, _Mapping]] = ..., cron: _Optional[_Union[CronJob, _Mapping]] = ..., update: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., rollback: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., rebalance: _Optional[_Union[RebalanceMode, str]] = ..., **kwargs) -> None: ...
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., replicated: _Optional[_Union[ReplicatedService, _Mapping]] = ..., replicated_job: _Optional[_Union[ReplicatedJob, _Mapping]] = ..., global_job: _Optional[_Union[GlobalJob, _Mapping]] = ..., cron: _Optional[_Union[CronJob, _Mapping]] = ..., update: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., rollback: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., depends_on: _Optional[_Iterable[_Union[ServiceDependency, _Mapping]]] = ..., rebalance: _Optional[_Union[RebalanceMode, str]] = ..., **kwargs) -> None: ...
+
+class ServiceDependency(_message.Message):
+    __slots__ = ("service", "condition")
+    class Condition(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        CONDITION_STARTED: _ClassVar[ServiceDependency.Condition]
+        CONDITION_HEALTHY: _ClassVar[ServiceDependency.Condition]
+        CONDITION_COMPLETED: _ClassVar[ServiceDependency.Condition]
+    CONDITION_STARTED: ServiceDependency.Condition
+    CONDITION_HEALTHY: ServiceDependency.Condition
+    CONDITION_COMPLETED: ServiceDependency.Condition
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    condition: ServiceDependency.Condition
+    def __init__(self, service: _Optional[str] = ..., condition: _Optional[_Union[ServiceDependency.Condition, str]] = ...) -> None: ...
 
 class NodeSpec(_message.Message):
     __slots__ = ("annotations", "desired_role", "availability", "drain_timeout_ns", "drain_started_at")

@@ -1,11 +1,11 @@
 """Which new tasks have everything that must be given to them before they can be placed?
 
-Host-mode ports need nothing: whether one is free depends on the node. Addresses of networks will be
-given here.
+Tasks whose service depends on others are let go when swarm/model/dependencies.py says so. Host-mode ports
+need nothing: whether one is free depends on the node. Addresses of networks will be given here.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskStatus
@@ -13,6 +13,7 @@ from swarm.clock import timestamp
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model import task_state
+from swarm.model.dependencies import Gate, Hold
 from swarm.model.history import record_status
 
 PENDING_MESSAGE = "pending task scheduling"
@@ -23,6 +24,7 @@ class AllocationPlan:
     """Ids of tasks that go from NEW to PENDING, in the order in which they came."""
 
     task_ids: tuple[str, ...] = ()
+    held: dict[str, Hold] = field(default_factory=dict)  # by task id: those that must wait, and why
 
 
 def needs_allocation(task: Task) -> bool:
@@ -30,9 +32,17 @@ def needs_allocation(task: Task) -> bool:
     return task.status.state == task_state.NEW and task_state.wants_to_run(task)
 
 
-def plan_allocation(tasks: Iterable[Task]) -> AllocationPlan:
+def plan_allocation(tasks: Iterable[Task], gate: Gate) -> AllocationPlan:
     """Return what to give to `tasks`, which may be in any state."""
-    return AllocationPlan(tuple(task.id for task in tasks if needs_allocation(task)))
+    ready: list[str] = []
+    held: dict[str, Hold] = {}
+    for task in filter(needs_allocation, tasks):
+        hold = gate.hold(task)
+        if hold is None:
+            ready.append(task.id)
+        else:
+            held[task.id] = hold
+    return AllocationPlan(tuple(ready), held)
 
 
 def commit_allocation(transaction: Transaction, plan: AllocationPlan, now_ns: int) -> int:

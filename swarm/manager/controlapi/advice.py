@@ -111,6 +111,13 @@ _RULES: Sequence[Rule] = (
             f"{_service(task)})"
         ),
     ),
+    _rule(
+        r"waits for service .* to be",
+        lambda task: (
+            "see why that service is not there yet (swarmctl service why NAME); to wait no longer: "
+            f"swarmctl service update --depends-on-rm NAME {_service(task)}"
+        ),
+    ),
     _rule(r"without a leader", lambda task: "see whether there is a leader (swarmctl node ls)"),
 )
 

@@ -18,6 +18,7 @@ from swarm.clock import timestamp
 from swarm.errors import InvalidArgument, StaleVersion
 from swarm.ids import new_id
 from swarm.manager.controlapi import nodes, services
+from swarm.manager.controlapi.dependencies import dependency_warnings
 from swarm.manager.controlapi.image_digest import pin_image
 from swarm.manager.controlapi.ports import Planner, RaftStatus, ResolveImage
 from swarm.manager.controlapi.resolve import resolve
@@ -55,7 +56,7 @@ class PlannedChanges:
             if kind == "create_service":
                 create = change.create_service
                 validate_service(create.spec)
-                self.warnings += service_warnings(create.spec)
+                self.warnings += service_warnings(create.spec) + dependency_warnings(view, create.spec)
                 if not create.skip_image_resolution:
                     await pin_image(create.spec.task.container, view, ask_registry)
             elif kind == "update_service":
@@ -69,7 +70,7 @@ class PlannedChanges:
         if update.rollback:
             return
         validate_service(update.spec)
-        self.warnings += service_warnings(update.spec)
+        self.warnings += service_warnings(update.spec) + dependency_warnings(view, update.spec)
         if not update.skip_image_resolution:
             container = update.spec.task.container
             services.keep_auth(container, view.services.get(update.id))

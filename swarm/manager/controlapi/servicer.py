@@ -11,6 +11,7 @@ from swarm.clock import Clock
 from swarm.errors import FailedPrecondition, NoQuorum
 from swarm.ids import new_id
 from swarm.manager.controlapi import ca, cluster, lock, nodes, services, tasks
+from swarm.manager.controlapi.dependencies import dependency_warnings
 from swarm.manager.controlapi.image_digest import pin_image
 from swarm.manager.controlapi.planning import PlannedChanges, ask_nobody, plan_changes, rebalance_service
 from swarm.manager.controlapi.ports import (
@@ -279,7 +280,7 @@ class ControlServicer(SteeringServicer):
 
         async def commit(timeout_s: float) -> control.CreateServiceResponse:
             spec = services.copy_of_spec(request.spec)
-            warnings = service_warnings(spec)
+            warnings = service_warnings(spec) + dependency_warnings(self._store.view, spec)
             if not request.skip_image_resolution:
                 await pin_image(spec.task.container, self._store.view, self._resolve_image)
             service = await self._update(
@@ -322,6 +323,7 @@ class ControlServicer(SteeringServicer):
             if not request.rollback:
                 validate_service(wanted.spec)
                 warnings = service_warnings(wanted.spec)
+                warnings += dependency_warnings(self._store.view, wanted.spec)
                 if not request.skip_image_resolution:
                     container = wanted.spec.task.container
                     services.keep_auth(container, self._store.view.services.get(request.id))

@@ -7,6 +7,7 @@ from swarm.api.v1.objects_pb2 import Service, Task
 from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
 from swarm.clock import timestamp
 from swarm.errors import FailedPrecondition, NotFound
+from swarm.manager.controlapi.dependencies import check_dependencies
 from swarm.manager.controlapi.redact import shown_service
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.steering import BY_HAND, check_version
@@ -26,6 +27,7 @@ def create_service(transaction: Transaction, spec: ServiceSpec, service_id: str)
     """Add a service; raises NameConflict. The spec must be valid."""
     wanted = copy_of_spec(spec)
     keep_auth(wanted.task.container, None)
+    check_dependencies(transaction, wanted)
     check_tasks(transaction, service_id, wanted)
     return transaction.create(new_service(service_id, wanted))
 
@@ -34,7 +36,8 @@ def update_service(transaction: Transaction, request: UpdateServiceRequest, now_
     """Give a service another spec, or its previous one; return it as it will be.
 
     The same spec again changes nothing, except that an update that had paused goes on. Raises NotFound,
-    StaleVersion, FailedPrecondition (another mode or name, nothing to go back to) and InvalidArgument.
+    StaleVersion, FailedPrecondition (another mode or name, nothing to go back to, a cycle of
+    dependencies) and InvalidArgument.
     """
     current = transaction.services.get(request.id)
     if current is None:
@@ -43,11 +46,13 @@ def update_service(transaction: Transaction, request: UpdateServiceRequest, now_
     service = copy_of(current)
     if request.rollback:
         roll_back(service, timestamp(now_ns), BY_HAND, keep_previous=True)
+        check_dependencies(transaction, service.spec)
         return transaction.update(service)
     spec = _checked_spec(current, request.spec)
     if request.skip_image_resolution:
         _drop_stale_digest(spec.task.container, current.spec.task.container)
     if spec != current.spec:
+        check_dependencies(transaction, spec)
         check_tasks(transaction, current.id, spec)
         replace_spec(service, spec, timestamp(now_ns))
     elif current.update_status.state in PAUSED:

@@ -10,6 +10,7 @@ from swarm.api.v1.control_pb2_grpc import ControlServicer as ControlBase
 from swarm.api.v1.objects_pb2 import Service
 from swarm.clock import Clock, timestamp
 from swarm.errors import InvalidArgument, StaleVersion
+from swarm.manager.controlapi.dependencies import check_dependencies
 from swarm.manager.controlapi.redact import shown_service
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.routing import Router
@@ -46,6 +47,7 @@ def steer(transaction: Transaction, request: control.SteerUpdateRequest, now_ns:
         check_version(current, request.version)
         roll_back(service, now, BY_HAND, keep_previous=True, revision=request.revision)
         validate_service(service.spec)  # what was right once may not be any more
+        check_dependencies(transaction, service.spec)
         changed = True
     else:
         raise InvalidArgument(f"{request.action} is nothing that can be done with an update")

@@ -10,8 +10,10 @@ from swarm.manager.controlapi.advice import advice
 from swarm.manager.controlapi.redact import shown_task
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.why import reason_in, slot_mates
+from swarm.manager.store.look import look_at
 from swarm.manager.store.tables import ReadView
 from swarm.model import task_state
+from swarm.model.dependencies import Gate
 from swarm.model.selectors import task_selected
 
 
@@ -74,9 +76,10 @@ def tasks_with_reasons(view: ReadView, filters: Filters, now_ns: int) -> ListTas
     """Return the tasks asked for, each with why it does not run."""
     tasks = list_tasks(view, filters)
     ready = {node.id for node in view.nodes if node.status.state == NodeState.NODE_STATE_READY}
+    gate = Gate(look_at(view), now_ns)
     # Almost all tasks of a long list run on nodes that are well: for those one look is enough.
     reasons = [
-        "" if task_state.is_running(task) and task.node_id in ready else reason_in(view, task, now_ns)
+        "" if task_state.is_running(task) and task.node_id in ready else reason_in(view, task, now_ns, gate)
         for task in tasks
     ]
     return ListTasksResponse(tasks=tasks, reasons=reasons)

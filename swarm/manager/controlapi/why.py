@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.types_pb2 import NodeAvailability, NodeState, TaskState
 from swarm.clock import SECOND, nanoseconds
+from swarm.manager.store.look import look_at
 from swarm.manager.store.tables import ReadView
 from swarm.model import task_state
+from swarm.model.dependencies import Gate
 from swarm.model.exit_code import exit_reason
 from swarm.model.service import MOVED
 from swarm.model.units import format_age, format_memory
@@ -26,6 +28,7 @@ class Around:
     service: Service | None
     previous: Task | None  # the one that it replaces
     successor: Task | None  # the one that replaces it
+    hold: str = ""  # what of other services it waits for
 
 
 def slot_mates(view: ReadView, task: Task) -> list[Task]:
@@ -41,7 +44,7 @@ def _age(task: Task) -> tuple[int, str]:
     return nanoseconds(task.meta.created_at), task.id
 
 
-def around(view: ReadView, task: Task) -> Around:
+def around(view: ReadView, task: Task, gate: Gate) -> Around:
     """Return what is around a task."""
     mates = slot_mates(view, task) if _needs_mates(task) else []
     return Around(
@@ -49,7 +52,15 @@ def around(view: ReadView, task: Task) -> Around:
         service=view.services.get(task.service_id),
         previous=view.tasks.get(task.previous_task_id) if task.previous_task_id else None,
         successor=next((one for one in mates if one.previous_task_id == task.id), None),
+        hold=_hold(task, gate),
     )
+
+
+def _hold(task: Task, gate: Gate) -> str:
+    if task.status.state != task_state.NEW or not task_state.wants_to_run(task):
+        return ""
+    hold = gate.hold(task)
+    return hold.reason if hold is not None else ""
 
 
 def _needs_mates(task: Task) -> bool:
@@ -59,9 +70,12 @@ def _needs_mates(task: Task) -> bool:
 _STOPPED = frozenset((task_state.SHUTDOWN, *(one for one in task_state.OWNERS if one <= task_state.RUNNING)))
 
 
-def reason_in(view: ReadView, task: Task, now_ns: int) -> str:
-    """Return why `task` does not run; empty when it runs and is meant to."""
-    return reason_of(task, around(view, task), now_ns)
+def reason_in(view: ReadView, task: Task, now_ns: int, gate: Gate | None = None) -> str:
+    """Return why `task` does not run; empty when it runs and is meant to.
+
+    Whoever asks about many tasks gives the same `gate` each time: it looks at every service once.
+    """
+    return reason_of(task, around(view, task, gate or Gate(look_at(view), now_ns)), now_ns)
 
 
 def reason_of(task: Task, about: Around, now_ns: int) -> str:
@@ -110,7 +124,11 @@ def _held_back(task: Task, about: Around, now_ns: int) -> str:
 
 
 def _new(task: Task, about: Around, now_ns: int) -> str:
-    return task.status.err or _waiting("it waits for what it needs of the cluster: ports", task, now_ns)
+    return (
+        about.hold
+        or task.status.err
+        or _waiting("it waits for what it needs of the cluster: ports", task, now_ns)
+    )
 
 
 def _pending(task: Task, about: Around, now_ns: int) -> str:

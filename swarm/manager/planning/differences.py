@@ -7,8 +7,10 @@ from swarm.api.v1.control_pb2 import PlanChangesResponse, PlannedService, Planne
 from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.manager.orchestrator.restart import cause_of
 from swarm.manager.planning.forecast import Forecast
+from swarm.manager.store.look import look_at
 from swarm.manager.store.tables import ReadView, Table
 from swarm.model import task_state
+from swarm.model.dependencies import Gate
 from swarm.model.job import runs_everywhere
 from swarm.model.service import MOVED
 from swarm.steps import Steps
@@ -61,10 +63,11 @@ def differences(before: ReadView, forecast: Forecast) -> Steps[PlanChangesRespon
     old = yield from _slots(before, forecast)
     new = yield from _slots(after, forecast)
     kept: dict[str, int] = dict.fromkeys(forecast.involved, 0)
+    gate = Gate(look_at(after), now_ns=0)
     for count, key in enumerate(sorted(old.keys() | new.keys()), 1):
         if count % SLOTS_PER_STEP == 0:
             yield
-        step = _step(holder_of(old.get(key, ())), holder_of(new.get(key, ())), before, after)
+        step = _step(holder_of(old.get(key, ())), holder_of(new.get(key, ())), before, after, gate)
         if step is None:
             continue
         if step.kind == PlannedStep.KIND_KEEP:
@@ -109,7 +112,7 @@ def _key(task: Task) -> SlotKey:
     return task.service_id, task.slot, "" if task.slot else task.node_id, task.job_iteration
 
 
-def _step(old: Holder, new: Holder, before: ReadView, after: ReadView) -> PlannedStep | None:
+def _step(old: Holder, new: Holder, before: ReadView, after: ReadView, gate: Gate) -> PlannedStep | None:
     """Return what happens between two holders of a slot; None when there was and is nobody."""
     was, then = old.placed, new.placed
     if new.waiting is not None:
@@ -119,7 +122,7 @@ def _step(old: Holder, new: Holder, before: ReadView, after: ReadView) -> Planne
             kind=PlannedStep.KIND_WAIT,
             from_node_id=stays,
             node_id=new.waiting.node_id,
-            reason=new.waiting.status.err or "it is not known yet whether a node takes it",
+            reason=_why_waiting(new.waiting, gate),
             task_id=was.id if was is not None else "",
         )
     if then is None:
@@ -141,6 +144,13 @@ def _step(old: Holder, new: Holder, before: ReadView, after: ReadView) -> Planne
         reason=_why_replaced(was, then, before, after),
         task_id=was.id,
     )
+
+
+def _why_waiting(task: Task, gate: Gate) -> str:
+    hold = gate.hold(task) if task.status.state == task_state.NEW else None
+    if hold is not None:
+        return hold.reason
+    return task.status.err or "it is not known yet whether a node takes it"
 
 
 def _stop(was: Task, after: ReadView) -> PlannedStep:

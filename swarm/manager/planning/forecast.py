@@ -28,10 +28,12 @@ from swarm.manager.planning.best_case import commit_state, hastened, next_state
 from swarm.manager.planning.placement import Placement
 from swarm.manager.planning.scratch import Scratch
 from swarm.manager.scheduler.commit import commit_assignments, commit_reasons
+from swarm.manager.store.look import look_at
 from swarm.manager.store.tables import Object
 from swarm.manager.store.transaction import Transaction
 from swarm.manager.store.watch import Action, Event
 from swarm.model import defaults, task_state
+from swarm.model.dependencies import Gate
 from swarm.model.job import job_of
 from swarm.model.service import is_moving
 from swarm.steps import Steps
@@ -58,6 +60,8 @@ class Forecast:
         self._services = Agenda()
         self._nodes = Agenda()
         self._new: dict[str, Task] = {}  # wait for the allocator
+        self._held: dict[str, Task] = {}  # wait for other services
+        self._stirred = False  # something changed since they were looked at
         self._acting: dict[str, Task] = {}  # that their agent may have to do something about
 
     def prepare(self) -> Steps[None]:
@@ -86,6 +90,9 @@ class Forecast:
                 self._allocate()
             elif (yield from self._place()) or (yield from self._act()):
                 pass
+            elif self._held and self._stirred:
+                self._new, self._held = self._held, {}
+                self._stirred = False
             elif self._services:  # last, for a look at a large service costs most
                 yield from self._look_at_service(self._services.take())
             elif not self._wait():
@@ -103,7 +110,9 @@ class Forecast:
             self._note_task(event, event.object)
 
     def _note_task(self, event: Event, task: Task) -> None:
+        self._stirred = True
         self.touched[task.id] = task
+        self._held.pop(task.id, None)
         if event.action is Action.REMOVE:
             self._new.pop(task.id, None)
             self._acting.pop(task.id, None)
@@ -182,10 +191,14 @@ class Forecast:
 
     def _allocate(self) -> None:
         tasks = tuple(self._new.values())[:WRITES_PER_STEP]
-        plan, now_ns = plan_allocation(tasks), self.scratch.now_ns
-        self.change(lambda transaction: commit_allocation(transaction, plan, now_ns))
+        now_ns = self.scratch.now_ns
+        plan = plan_allocation(tasks, Gate(look_at(self.scratch.tables), now_ns, period_ns=0))
         for task in tasks:
             self._new.pop(task.id, None)
+            if task.id in plan.held:
+                self._held[task.id] = task
+        if plan.task_ids:
+            self.change(lambda transaction: commit_allocation(transaction, plan, now_ns))
 
     def _place(self) -> Steps[bool]:
         now_ns = self.scratch.now_ns
@@ -221,6 +234,7 @@ class Forecast:
             return False
         self.scratch.now_ns = max(self.scratch.now_ns, alarm_ns)
         self._services.ring(self.scratch.now_ns)
+        self._stirred = True
         return True
 
     def _is_unfinished(self, service_id: str) -> bool:

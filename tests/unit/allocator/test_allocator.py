@@ -4,15 +4,20 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.objects_pb2 import Node, Service, Task
+from swarm.api.v1.types_pb2 import NodeState
 from swarm.errors import NoQuorum, NotLeader
 from swarm.manager.allocator.loop import AllocatorLoop, AllocatorSettings
 from swarm.manager.allocator.plan import AllocationPlan, commit_allocation, plan_allocation
+from swarm.manager.store.look import look_at
 from swarm.manager.store.store import Store
+from swarm.manager.store.tables import Tables, copy_of
 from swarm.manager.store.testing import LocalProposer, ManualClock, store_with
+from swarm.manager.store.transaction import Transaction
 from swarm.model import task_state
+from swarm.model.dependencies import Gate
 
-QUICK = AllocatorSettings(failure_rest_s=0.001)
+QUICK = AllocatorSettings(failure_rest_s=0.001, look_again_s=0.0)
 
 
 def a_task(task_id: str = "t1", state: int = task_state.NEW, desired: int = task_state.RUNNING) -> Task:
@@ -49,7 +54,8 @@ def test_only_new_tasks_that_are_wanted_are_allocated() -> None:
         a_task("pending", state=task_state.PENDING),
         a_task("running", state=task_state.RUNNING),
     ]
-    assert plan_allocation(tasks).task_ids == ("new", "held")
+    gate = Gate(look_at(Tables()), 0)
+    assert plan_allocation(tasks, gate).task_ids == ("new", "held")
 
 
 async def test_a_plan_leaves_alone_what_changed_since() -> None:
@@ -109,3 +115,51 @@ async def test_a_replaced_state_is_read_anew() -> None:
         await until(lambda: pending(store) == 1)
         store.restore(frozen.applied_index, frozen.records())
         await until(lambda: pending(store) == 1 and "from the snapshot" in store.view.tasks)
+
+
+def a_service(name: str, *needs: str) -> Service:
+    service = Service(id=name, spec_version=1)
+    service.spec.annotations.name = name
+    for needed in needs:
+        service.spec.depends_on.add(service=needed)
+    return service
+
+
+def a_task_of(name: str, state: int = task_state.NEW, **more: str) -> Task:
+    task = Task(id=f"t-{name}", service_id=name, slot=1, desired_state=task_state.RUNNING, **more)
+    task.status.state = state
+    return task
+
+
+async def test_a_task_waits_for_another_service_until_that_runs() -> None:
+    node = Node(id="n1")
+    node.status.state = NodeState.NODE_STATE_READY
+    store = store_with(node, a_service("web", "db"), a_task_of("web"), a_task("other"))
+    async with allocating(store):
+        await until(lambda: pending(store) == 1)
+        await store.update(lambda tx: tx.create(a_service("db")))
+        await store.update(lambda tx: tx.create(a_task_of("db", task_state.STARTING, node_id="n1")))
+        await asyncio.sleep(0)
+        assert pending(store) == 1
+
+        def run(tx: Transaction) -> None:
+            task = copy_of(tx.tasks.get("t-db"))
+            task.status.state = task_state.RUNNING
+            tx.update(task)
+
+        await store.update(run)
+        await until(lambda: pending(store) == 2)
+
+
+async def test_a_task_that_waits_is_let_go_when_its_service_depends_on_nobody_any_more() -> None:
+    store = store_with(a_service("web", "db"), a_task_of("web"), a_task("other"))
+    async with allocating(store):
+        await until(lambda: pending(store) == 1)
+
+        def cut(tx: Transaction) -> None:
+            service = copy_of(tx.services.get("web"))
+            del service.spec.depends_on[:]
+            tx.update(service)
+
+        await store.update(cut)
+        await until(lambda: pending(store) == 2)

@@ -13,6 +13,7 @@ from swarm.errors import (
     NotFound,
     StaleVersion,
 )
+from swarm.manager.controlapi.dependencies import dependency_warnings
 from swarm.manager.controlapi.redact import shown_service
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.services import create_service, list_services, remove_service, update_service
@@ -204,3 +205,49 @@ def test_a_reference_is_an_id_a_name_or_the_beginning_of_one_id():
         resolve(view.services, "service", "nope")
     with pytest.raises(InvalidArgument):
         resolve(view.services, "service", "")
+
+
+def depends_on(*names: str):
+    def change(spec: ServiceSpec) -> None:
+        for name in names:
+            spec.depends_on.add(service=name)
+
+    return change
+
+
+async def test_a_dependency_that_closes_a_cycle_is_refused_with_its_way_at_creation_and_later():
+    web = a_service("s1", "web")
+    web.spec.depends_on.add(service="db")
+    store = store_with(web)
+    spec = a_spec()
+    spec.annotations.name = "db"
+    depends_on("web")(spec)
+    with pytest.raises(FailedPrecondition, match="db → web → db is a cycle"):
+        await store.update(lambda tx: create_service(tx, spec, "s2"))
+    del spec.depends_on[:]
+    spec.depends_on.add(service="disk")
+    await store.update(lambda tx: create_service(tx, spec, "s2"))
+    disk = a_spec()
+    disk.annotations.name = "disk"
+    await store.update(lambda tx: create_service(tx, disk, "s3"))
+    request = UpdateServiceRequest(id="s3", version=store.view.services.get("s3").meta.version.index)
+    request.spec.CopyFrom(disk)
+    depends_on("web")(request.spec)
+    with pytest.raises(FailedPrecondition, match="disk → web → db → disk is a cycle"):
+        await store.update(lambda tx: update_service(tx, request, NOW_NS))
+
+
+async def test_services_that_are_depended_on_and_do_not_exist_are_warned_of():
+    store = store_with(a_service("s1", "web"))
+    spec = a_spec()
+    depends_on("web", "db")(spec)
+    (warning,) = dependency_warnings(store.view, spec)
+    assert warning.startswith("service db does not exist yet")
+
+
+async def test_another_dependency_alone_replaces_no_task():
+    store = store_with(a_service("s1", "web"))
+    before = store.view.services.get("s1").spec_version
+    service = await update(store, depends_on("db"))
+    assert service.spec_version == before
+    assert [one.service for one in service.spec.depends_on] == ["db"]

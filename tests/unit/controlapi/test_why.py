@@ -217,3 +217,13 @@ def test_advice_is_given_only_where_something_is_wrong() -> None:
     task = a_task("t1", "s1", "n1", ts.SHUTDOWN, ts.SHUTDOWN)
     assert advice(task, "it was stopped: node host-n1 was drained") == []
     assert advice(a_task("t1", "s1", "n1", ts.RUNNING, ts.RUNNING), "") == []
+
+
+def test_a_task_that_waits_for_another_service_says_for_what_and_what_to_do() -> None:
+    web = a_service("s1", "web")
+    web.spec.depends_on.add(service="db", condition=1)
+    task = a_task("t1", "s1", "", ts.NEW, ts.RUNNING)
+    told = reason(task, services=(web,))
+    assert told == "it waits for service db to be healthy (there is no such service yet)"
+    assert any("--depends-on-rm" in text for text in advice(task, told))
+    assert "db" not in reason(a_task("t1", "s1", "", ts.NEW, ts.SHUTDOWN), services=(web,))

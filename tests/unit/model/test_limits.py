@@ -64,6 +64,8 @@ Grow = Callable[[ServiceSpec, int], None]
 # Limit, and how to make a service that has so much of it.
 SERVICE: list[tuple[Limit, Grow]] = [
     (limits.NAME_CHARACTERS, lambda spec, n: setattr(spec.annotations, "name", "a" * n)),
+    (limits.NAME_CHARACTERS, lambda spec, n: spec.depends_on.add(service="d" * n)),
+    (limits.DEPENDENCIES, lambda spec, n: [spec.depends_on.add(service=f"s{i}") for i in range(n)]),
     (limits.NAME_CHARACTERS, lambda spec, n: port(spec, 80, "p" * n)),
     (limits.LABELS, lambda spec, n: labels(spec, [(5, 1)] * n)),
     (limits.LABELS, lambda spec, n: spec.task.container.labels.update({f"k{i}": "" for i in range(n)})),

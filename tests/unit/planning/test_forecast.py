@@ -309,3 +309,14 @@ def expected_after(
             after[step.from_node_id] -= bool(step.from_node_id)
             after[step.node_id] += bool(step.node_id)
     return {node_id: number for node_id, number in after.items() if node_id}
+
+
+def test_tasks_that_would_wait_for_another_service_are_told_and_those_that_would_not_start() -> None:
+    world = World(*nodes(2))
+    spec = a_service_spec("web", replicas=1)
+    spec.depends_on.add(service="db", condition=1)
+    answer = world.ask(creating(spec, "s"))
+    assert kinds(answer) == {"wait": 1}
+    assert answer.steps[0].reason == "it waits for service db to be healthy (there is no such service yet)"
+    world.run(a_service_spec("db", replicas=1))
+    assert kinds(world.ask(creating(spec, "s"))) == {"start": 1}
