@@ -1,8 +1,6 @@
 """Where tasks go, as somebody sees it who types swarmctl: generic resources, affinity, strategies."""
 
 import json
-import os
-import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,17 +13,6 @@ from tests.integration.swarmd import ROOT, Daemon, daemons, wait_for
 
 pytestmark = pytest.mark.integration
 
-CDI = """\
-cdiVersion: 0.6.0
-kind: nvidia.com/gpu
-containerEdits: {env: [DRIVER=made-up]}
-devices:
-  - {name: "0", containerEdits: {env: [GPU0=1], deviceNodes: [{path: /dev/gpu0, hostPath: FOLDER/gpu0}]}}
-  - {name: "1", containerEdits: {env: [GPU1=1], deviceNodes: [{path: /dev/gpu1, hostPath: FOLDER/gpu1}]}}
-  - name: all
-    containerEdits:
-      deviceNodes: [{path: /dev/gpu0, hostPath: FOLDER/gpu0}, {path: /dev/gpu1, hostPath: FOLDER/gpu1}]
-"""
 NO_GPU_LEFT = '"no suitable node (insufficient resources on 2 nodes)"'
 
 
@@ -57,28 +44,20 @@ class Person:
 
         return wait_for(found, 90)
 
-    def process(self, row: dict[str, Any]) -> Path:
-        """Where the kernel tells of the first process of a task."""
-        (task,) = json.loads(self("task", "inspect", row["ID"]))
-        return Path(f"/proc/{task['Status']['ContainerStatus']['PID']}")
-
     def given(self, row: dict[str, Any]) -> str:
         """What the container of a task was told that it has."""
-        environment = (self.process(row) / "environ").read_bytes().decode().split("\0")
+        (task,) = json.loads(self("task", "inspect", row["ID"]))
+        pid = task["Status"]["ContainerStatus"]["PID"]
+        environment = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
         (found,) = [one for one in environment if one.startswith("DOCKER_RESOURCE_GPU=")]
         return found.removeprefix("DOCKER_RESOURCE_GPU=")
 
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Daemon]]:
-    """A manager, and a worker with two GPUs, by name and as devices."""
+    """A manager, and a worker with two GPUs."""
     folder = tmp_path_factory.mktemp("d")
-    (folder / "cdi").mkdir()
-    (folder / "cdi" / "nvidia.yaml").write_text(CDI.replace("FOLDER", str(folder)))
-    for name in ("gpu0", "gpu1"):
-        os.mknod(folder / name, 0o20666, os.makedev(1, 3))
     gpus = ("--node-generic-resource", "gpu=UUID1", "--node-generic-resource", "gpu=UUID2")
-    gpus += ("--cdi-dir", str(folder / "cdi"))
     with daemons(folder, "m1", "w1", flags={"w1": gpus}) as made:
         made["w1"].join(made["m1"].init().worker_token, made["m1"].addr)
         archive = folder / "image.tar"
@@ -119,30 +98,6 @@ def test_named_resources_are_given_once_also_by_the_next_leader(nodes: dict[str,
     (row,) = person.running("next", 1)
     assert person.given(row) == "UUID1,UUID2"
     person("service", "rm", "next")
-
-
-def test_a_whole_gpu_goes_to_one_task_and_a_device_that_is_missing_is_named(nodes: dict[str, Daemon]) -> None:
-    person = Person(nodes["m1"])
-    person("service", "create", "-d", "--name", "learn", "--replicas", "3", "--gpus", "1", "hello:1")
-    rows = person.running("learn", 2)
-    assert {row["Node"] for row in rows} == {"w1"}
-    roots = [person.process(row) / "root" / "dev" for row in rows]
-    assert sorted(one.name for root in roots for one in root.glob("gpu*")) == ["gpu0", "gpu1"]
-    assert all(stat.S_ISCHR(one.stat().st_mode) for root in roots for one in root.glob("gpu*"))
-    waits = '"no suitable node (no device nvidia.com/gpu on 1 node; insufficient resources on 1 node)"'
-    wait_for(lambda: waits in [row["Error"] for row in person.tasks("learn")])
-    person("service", "create", "-d", "--name", "odd", "--device", "nvidia.com/gpu=9", "hello:1")
-    wait_for(
-        lambda: (
-            [row["Error"] for row in person.tasks("odd")]
-            == ['"no suitable node (no device nvidia.com/gpu=9 on 2 nodes)"']
-        )
-    )
-    person("service", "update", "-d", "--device-rm", "nvidia.com/gpu=9", "--device-add", "/dev/none", "odd")
-    wait_for(lambda: "no device /dev/none on this node" in person("service", "ps", "--no-trunc", "odd"))
-    (spec,) = json.loads(person("service", "inspect", "odd"))
-    assert spec["Spec"]["TaskTemplate"]["ContainerSpec"]["Devices"][0]["PathOnHost"] == "/dev/none"
-    person("service", "rm", "learn", "odd")
 
 
 def test_services_go_to_each_other_or_keep_apart_and_strategies_hold(nodes: dict[str, Daemon]) -> None:

@@ -217,3 +217,15 @@ def test_advice_is_given_only_where_something_is_wrong() -> None:
     task = a_task("t1", "s1", "n1", ts.SHUTDOWN, ts.SHUTDOWN)
     assert advice(task, "it was stopped: node host-n1 was drained") == []
     assert advice(a_task("t1", "s1", "n1", ts.RUNNING, ts.RUNNING), "") == []
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "no suitable node (no device nvidia.com/gpu=0 on 2 nodes)",
+        "no device /dev/none on this node: No such file or directory",
+        "the device nvidia.com/gpu=0 is in use by another task",
+    ],
+)
+def test_who_lacks_a_device_is_told_where_to_look(reason: str) -> None:
+    assert any("--device-rm" in text for text in advice(Task(), reason))

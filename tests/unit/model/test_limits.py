@@ -85,9 +85,7 @@ SERVICE: list[tuple[Limit, Grow]] = [
     (limits.MOUNTS, lambda spec, n: [mount(spec, f"/m{i}") for i in range(n)] and None),
     (
         limits.DEVICES,
-        lambda spec, n: (
-            [spec.task.container.devices.add(host_path=f"/dev/d{i}") for i in range(n)] and None
-        ),
+        lambda spec, n: [spec.task.container.devices.add(host_path=f"/dev/d{i}") for i in range(n)] and None,
     ),
     (limits.PORTS, lambda spec, n: [port(spec, i + 1) for i in range(n)] and None),
     (limits.CONSTRAINTS, lambda spec, n: spec.task.placement.constraints.extend(["node.role==worker"] * n)),

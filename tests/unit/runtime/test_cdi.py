@@ -131,9 +131,7 @@ def test_a_missing_device_is_named_with_those_that_are_there(tmp_path: Path) -> 
     write(tmp_path, "a.json", a_spec("10", "2", "x"))
     with pytest.raises(TaskRejected) as caught:
         read_registry([tmp_path]).edits_for(["v.com/c=5"])
-    assert str(caught.value) == (
-        "no device v.com/c=5 on this node: it has v.com/c=2, v.com/c=10, v.com/c=x"
-    )
+    assert str(caught.value) == ("no device v.com/c=5 on this node: it has v.com/c=2, v.com/c=10, v.com/c=x")
     with pytest.raises(TaskRejected, match="it has none"):
         read_registry([]).edits_for(["v.com/c=5"])
 

@@ -72,7 +72,7 @@ def test_what_is_not_there_or_no_device_is_refused_by_its_name(tmp_path: Path) -
     (tmp_path / "file").touch()
     with pytest.raises(TaskRejected, match="file on this node is not a device"):
         a_spec(devices=[HostDevice(str(tmp_path / "file"))])
-    with pytest.raises(TaskRejected, match="no device v.com/c=y on this node: it has v.com/c=x"):
+    with pytest.raises(TaskRejected, match=r"no device v\.com/c=y on this node: it has v\.com/c=x"):
         a_spec(cdi(tmp_path), cdi_devices=["v.com/c=y"])
 
 
@@ -91,9 +91,7 @@ def test_every_edit_of_a_cdi_specification_is_made(tmp_path: Path) -> None:
     assert {"A=cdi", "B=2"} <= set(spec["process"]["env"])
     assert "A=image" not in spec["process"]["env"]
     assert spec["process"]["user"]["additionalGids"] == [7, 44]
-    assert spec["linux"]["devices"] == [
-        {"path": "/dev/mine", **NULL, "fileMode": 0o666, "uid": 0, "gid": 9}
-    ]
+    assert spec["linux"]["devices"] == [{"path": "/dev/mine", **NULL, "fileMode": 0o666, "uid": 0, "gid": 9}]
     assert rules(spec)[1:] == [{"allow": True, **NULL, "access": "r"}]
     assert [one["source"] for one in spec["mounts"] if one["destination"] == "/usr/lib/x"] == [
         str(tmp_path / "lib")
