@@ -26,6 +26,7 @@ SOCKET_PATH_BYTES_MAX = 107  # sun_path less its terminating zero byte
 
 
 _REPEATABLE = {
+    "cdi_dirs": "--cdi-dir",
     "engine_labels": "--engine-label",
     "insecure_registries": "--insecure-registry",
     "node_generic_resource": "--node-generic-resource",
@@ -75,6 +76,19 @@ class Settings:
         default=(),
         metadata=_about("what tasks can reserve here besides cpu and memory: ssd=3, gpu=UUID1; repeatable"),
     )
+    cdi_dirs: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "where CDI specifications of devices are, the last one counts most; repeatable;"
+            " default /etc/cdi and /var/run/cdi"
+        ),
+    )
+    cdi_hooks: str = field(
+        default="refuse",
+        metadata=_about(
+            "whether devices whose CDI specifications run programs here are given", "refuse", "allow"
+        ),
+    )
     insecure_registries: tuple[str, ...] = field(
         default=(), metadata=_about("registries (HOST[:PORT]) to ask without TLS, repeatable")
     )
@@ -96,6 +110,11 @@ class Settings:
     def certificate_file(self) -> Path:
         """Key, certificate and root certificate of this node."""
         return self.state_dir / "certificates" / "node.pem"
+
+    @property
+    def cdi_directories(self) -> tuple[Path, ...]:
+        """Where CDI specifications are; of two for one device that in the later directory counts."""
+        return tuple(map(Path, self.cdi_dirs or ("/etc/cdi", "/var/run/cdi")))
 
     @property
     def node_file(self) -> Path:
@@ -284,6 +303,9 @@ def _check(settings: Settings) -> None:
         from swarm.model.generic_resources import parse_owned
 
         parse_owned(settings.node_generic_resource)
+    for directory in settings.cdi_directories:
+        if not directory.is_absolute():
+            raise InvalidArgument(f"cdi_dirs: {directory} is not an absolute path")
     for item in fields(settings):
         choices, value = item.metadata["choices"], getattr(settings, item.name)
         if choices and value not in choices:

@@ -6,12 +6,13 @@ from swarm.agent.network.base import PublishedPort, Sandbox
 from swarm.agent.task_status import PROTOCOLS
 from swarm.agent.templates import TemplateContext, expand
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.types_pb2 import Mount, PortConfig, ResourceRequirements
+from swarm.api.v1.types_pb2 import Device, Mount, PortConfig, ResourceRequirements
 from swarm.errors import TaskRejected
+from swarm.model.devices import given_devices
 from swarm.model.generic_resources import environment
 from swarm.model.task import task_name
 from swarm.model.validate_container import HOSTNAME_LIMIT
-from swarm.runtime.base import BindMount, ContainerConfig, Limits, TmpfsMount
+from swarm.runtime.base import BindMount, ContainerConfig, HostDevice, Limits, TmpfsMount
 from swarm.runtime.images.base import Credentials
 
 _PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
@@ -60,6 +61,8 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         working_dir=spec.dir,
         user=spec.user,
         mounts=tuple(_mount(mount, context) for mount in spec.mounts),
+        devices=tuple(_host_device(one) for one in spec.devices if not one.cdi_name),
+        cdi_devices=given_devices(task),
         limits=_limits(task.spec.resources),
         read_only=spec.read_only,
         init=spec.init,
@@ -101,6 +104,10 @@ def _mount(mount: Mount, context: TemplateContext) -> BindMount | TmpfsMount:
             read_only=mount.read_only,
         )
     raise TaskRejected(f"this node knows no mount of type {mount.type}")
+
+
+def _host_device(device: Device) -> HostDevice:
+    return HostDevice(device.host_path, device.container_path, device.permissions)
 
 
 def _limits(resources: ResourceRequirements) -> Limits:

@@ -2,11 +2,11 @@
 
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from swarm.api.v1.types_pb2 import NodeDescription, Platform, Resources
+from swarm.api.v1.types_pb2 import NodeDescription, NodeDevice, Platform, Resources
 from swarm.model.generic_resources import parse_owned
 from swarm.model.platform import normal_architecture
 from swarm.runtime.base import Capabilities
@@ -21,10 +21,12 @@ def describe_node(
     capabilities: Capabilities,
     memory_file: Path = MEMORY_FILE,
     generic_resources: Iterable[str] = (),
+    devices: Mapping[str, Sequence[str]] | None = None,
 ) -> NodeDescription:
     """Return the description of the machine this process runs on.
 
-    `generic_resources`: what the node has besides, as `parse_owned` reads it.
+    `generic_resources`: what the node has besides, as `parse_owned` reads it. `devices`: by full name, the
+    whole devices that each is made of.
     """
     return NodeDescription(
         hostname=hostname,
@@ -38,6 +40,7 @@ def describe_node(
         engine_labels=engine_labels,
         runtime=capabilities.driver,
         runtime_info={**capabilities.info, "isolated": "true" if capabilities.isolated else "false"},
+        devices=(NodeDevice(name=name, parts=parts) for name, parts in (devices or {}).items()),
     )
 
 

@@ -27,6 +27,7 @@ from swarm.clock import Clock
 from swarm.config import Settings
 from swarm.errors import NodeRemoved
 from swarm.runtime.base import Capabilities, RuntimeDriver, Sample
+from swarm.runtime.cdi.registry import read_registry
 from swarm.runtime.images.base import ImageStore
 from swarm.security.tls import NodeCredentials
 
@@ -88,6 +89,7 @@ class Agent:
         self._tls_info = tls_info
         self._description_due = asyncio.Event()
         self._description = NodeDescription()
+        self._device_problems: tuple[str, ...] = ()  # as they were logged last
         self._applied_index = 0
         self._strangers_allowed = False
         channel = dial or credentials.channel
@@ -272,12 +274,22 @@ class Agent:
             self._settings.engine_labels,
             self._capabilities,
             generic_resources=self._settings.node_generic_resource,
+            devices=await self._devices() if self._capabilities.isolated else {},
         )
         if self._tls_info is not None:
             fresh.tls_info.CopyFrom(self._tls_info())
         changed = fresh != self._description
         self._description = fresh
         return changed
+
+    async def _devices(self) -> Mapping[str, Sequence[str]]:
+        """Return the CDI devices that containers on this node can have, by full name, with their parts."""
+        registry = await asyncio.to_thread(read_registry, self._settings.cdi_directories)
+        if registry.problems != self._device_problems:
+            for problem in registry.problems:
+                log.warning("agent.device_left_out", reason=problem)
+            self._device_problems = registry.problems
+        return registry.parts()
 
     async def _describe_for_ever(self) -> None:
         while True:

@@ -66,6 +66,7 @@ def _description(item: t.NodeDescription) -> View:
         "Platform": {"Architecture": item.platform.architecture, "OS": item.platform.os},
         "Resources": {"NanoCPUs": item.resources.nano_cpus, "MemoryBytes": item.resources.memory_bytes}
         | placement_view.generic_resources(item.resources.generic),
+        **placement_view.node_devices(item.devices),
         "Engine": {"EngineVersion": item.engine_version, "Labels": dict(item.engine_labels)},
         "Runtime": {"Name": item.runtime, **dict(item.runtime_info)},
     }
@@ -211,7 +212,7 @@ def _container(spec: s.ContainerSpec) -> View:
     view: View = {"Image": f"{spec.image}@{spec.image_digest}" if spec.image_digest else spec.image}
     plural: View = {"Labels": dict(spec.labels), "Command": list(spec.command), "Args": list(spec.args)}
     plural |= {"Env": list(spec.env), "Mounts": [_mount(mount) for mount in spec.mounts]}
-    view |= {key: value for key, value in plural.items() if value}
+    view |= {key: value for key, value in plural.items() if value} | placement_view.devices(spec)
     return view | _present(
         spec,
         Hostname="hostname",
@@ -299,6 +300,7 @@ def task(item: o.Task) -> View:
         "DesiredState": names.word(names.TASK_STATE, shown_desired(item)),
         **run,
         **placement_view.generic_resources(item.assigned_generic, "AssignedGenericResources"),
+        **placement_view.generic_resources(item.shared_devices, "SharedDevices"),
     }
 
 

@@ -5,10 +5,11 @@ from typing import Any
 import click
 
 from swarm.api.v1.specs_pb2 import ClusterSpec, ServiceSpec
-from swarm.api.v1.types_pb2 import Affinity, GenericResource
+from swarm.api.v1.types_pb2 import Affinity, Device, GenericResource
 from swarm.cli import names
 from swarm.errors import InvalidArgument
 from swarm.model.affinity import read_affinity, write_affinity
+from swarm.model.devices import device_text, parse_device, parse_gpus
 from swarm.model.generic_resources import parse_wanted
 
 Given = dict[str, Any]
@@ -24,8 +25,17 @@ SERVICE_STRATEGY = click.option(
     help="How to choose among nodes with room; default: as the cluster says (swarmctl update).",
 )
 
+GPUS = click.option(
+    "--gpus",
+    help="Whole GPUs for each task alone: a number, all, or device=ID,ID; also ,kind=VENDOR/CLASS; 0: none.",
+)
+
 LISTS = (
     ("--generic-resource", "Resource of nodes to reserve for each task, KIND=NUMBER, e.g. gpu=2."),
+    (
+        "--device",
+        "Device of the node in the containers: VENDOR/CLASS=NAME (CDI) or HOST[:CONTAINER[:rwm]].",
+    ),
     (
         "--affinity",
         "Only where another service runs or not: service==db, service!=db; a wish: service==db,weight=50.",
@@ -33,6 +43,7 @@ LISTS = (
 )
 REMOVES = (
     ("--generic-resource-rm", "Reserved resource to remove, by KIND."),
+    ("--device-rm", "Device to remove, by its CDI name or path on the node."),
     ("--affinity-rm", "Affinity to remove, e.g. service==db."),
 )
 
@@ -52,6 +63,16 @@ def apply_strategy(spec: ServiceSpec, given: Given) -> None:
         spec.task.placement.strategy = names.PLACEMENT_STRATEGY[given["placement_strategy"]]
 
 
+def apply_gpus(spec: ServiceSpec, given: Given) -> None:
+    """Write which GPUs tasks have, if it was given; 0 takes them away."""
+    text = given.get("gpus")
+    if text is None:
+        return
+    requests = [] if text == "0" else [parse_gpus(text)]
+    del spec.task.container.device_requests[:]
+    spec.task.container.device_requests.extend(requests)
+
+
 def add_placement(spec: ServiceSpec, given: Given, suffix: str) -> None:
     """Add what `--generic-resource` and `--affinity` gave; suffix `_add` replaces what it matches."""
     for text in given[f"generic_resource{suffix}"]:
@@ -59,6 +80,11 @@ def add_placement(spec: ServiceSpec, given: Given, suffix: str) -> None:
         if suffix:
             _keep(generic, [old for old in generic if old.kind != wanted.kind])
         generic.append(wanted)
+    for text in given[f"device{suffix}"]:
+        device, devices = parse_device(text), spec.task.container.devices
+        if suffix:
+            _keep(devices, [old for old in devices if _in_container(old) != _in_container(device)])
+        devices.append(device)
     for text in given[f"affinity{suffix}"]:
         affinity, several = read_affinity(text), spec.task.placement.affinities
         if suffix:
@@ -73,11 +99,22 @@ def remove_placement(spec: ServiceSpec, given: Given) -> None:
         kept: list[GenericResource] = [old for old in generic if old.kind != text.partition("=")[0]]
         _check_found(len(kept) < len(generic), f"--generic-resource-rm {text}")
         _keep(generic, kept)
+    for text in given["device_rm"]:
+        devices = spec.task.container.devices
+        known: list[Device] = [
+            old for old in devices if text not in {old.cdi_name, old.host_path, device_text(old)}
+        ]
+        _check_found(len(known) < len(devices), f"--device-rm {text}")
+        _keep(devices, known)
     for text in given["affinity_rm"]:
         several = spec.task.placement.affinities
         left: list[Affinity] = [old for old in several if text not in {old.expression, write_affinity(old)}]
         _check_found(len(left) < len(several), f"--affinity-rm {text}")
         _keep(several, left)
+
+
+def _in_container(device: Device) -> str:
+    return device.cdi_name or device.container_path or device.host_path
 
 
 def _check_found(found: bool, option: str) -> None:

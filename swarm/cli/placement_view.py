@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
 from swarm.cli import names
 
@@ -15,6 +16,22 @@ def generic_resources(several: Iterable[t.GenericResource], key: str = "GenericR
     return {key: found} if found else {}
 
 
+def devices(spec: s.ContainerSpec) -> View:
+    """Return the devices of a container's spec, in the words of `docker inspect`; nothing without any."""
+    view: View = {}
+    if spec.devices:
+        view["Devices"] = [_device(one) for one in spec.devices]
+    if spec.device_requests:
+        view["DeviceRequests"] = [_request(one) for one in spec.device_requests]
+    return view
+
+
+def node_devices(several: Iterable[t.NodeDevice]) -> View:
+    """Return the CDI devices of a node, with what those are made of that are not one whole device."""
+    found = [{"Name": one.name} | _parts(one) for one in several]
+    return {"Devices": found} if found else {}
+
+
 def more_placement(placement: t.Placement) -> View:
     """Return what services of Docker do not have; what the user did not say is absent."""
     view: View = {}
@@ -23,6 +40,25 @@ def more_placement(placement: t.Placement) -> View:
     if placement.affinities:
         view["Affinities"] = [_affinity(one) for one in placement.affinities]
     return view
+
+
+def _device(one: t.Device) -> View:
+    if one.cdi_name:
+        return {"CDIName": one.cdi_name}
+    return {
+        "PathOnHost": one.host_path,
+        "PathInContainer": one.container_path or one.host_path,
+        "CgroupPermissions": one.permissions or "rwm",
+    }
+
+
+def _request(one: t.DeviceRequest) -> View:
+    count = {"Count": -1 if one.all else one.count} if not one.names else {"DeviceIDs": list(one.names)}
+    return {"Kind": one.kind} | count
+
+
+def _parts(one: t.NodeDevice) -> View:
+    return {} if list(one.parts) == [one.name.partition("=")[2]] else {"Parts": list(one.parts)}
 
 
 def _generic(one: t.GenericResource) -> View:

@@ -48,7 +48,9 @@ def service() -> None:
     "      --timezone Europe/Berlin --concurrency-policy forbid backup:1\n"
     "  swarmctl service create --name db --constraint node.labels.disk==ssd --limit-memory 512m db:1\n"
     "  swarmctl service create --name web --depends-on db:healthy --depends-on setup:completed web:1\n"
-    "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1",
+    "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1\n"
+    "  swarmctl service create --name learn --gpus 2 learn:1\n"
+    "  swarmctl service create --name serial --device /dev/ttyUSB0:/dev/serial:rw serial:1",
 )
 @click.argument("image")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)

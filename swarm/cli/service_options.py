@@ -41,6 +41,7 @@ SINGLE = (
     click.option("--stop-grace-period", help="Time between the stop signal and the kill, e.g. 10s."),
     click.option("--stop-signal", help="Signal that asks the process to stop."),
     placement_options.SERVICE_STRATEGY,
+    placement_options.GPUS,
     click.option("--replicas-max-per-node", type=click.IntRange(min=0), help="0: no limit."),
     click.option("--with-registry-auth", is_flag=True, help="Send your registry credentials to the nodes."),
     click.option("--no-resolve-image", is_flag=True, help="Do not check now that the image exists."),
@@ -116,6 +117,7 @@ def apply_single(spec: ServiceSpec, given: Given) -> None:
     if given.get("replicas_max_per_node") is not None:
         spec.task.placement.max_replicas_per_node = given["replicas_max_per_node"]
     placement_options.apply_strategy(spec, given)
+    placement_options.apply_gpus(spec, given)
     if given.get("rebalance") is not None:
         spec.rebalance = names.REBALANCE[given["rebalance"]]
     _apply_resources(spec, given)

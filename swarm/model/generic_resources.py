@@ -15,6 +15,7 @@ from swarm.errors import InvalidArgument
 KINDS_MAX = 64  # of one node or task
 NAMES_MAX = 1024  # of one kind on one node
 COUNT_MAX = 1_000_000_000
+ALL = -1  # as the number that a task needs: everything of the kind, and at least one
 ENVIRONMENT_PREFIX = "DOCKER_RESOURCE_"  # the name that images for Docker Swarm look for
 
 _KIND = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -33,18 +34,20 @@ class Claim:
     kind: str
     count: int
     names: tuple[str, ...] = ()  # which ones, where the node has them by name
+    shared: bool = False  # with everybody else who shares them; `count` is 0
 
 
 class Ledger:
     """What one node has of each kind, and how much of it is claimed."""
 
-    __slots__ = ("_counted", "_named", "_taken", "_taken_names")
+    __slots__ = ("_counted", "_named", "_shared_names", "_taken", "_taken_names")
 
     def __init__(self, resources: Iterable[GenericResource] = ()) -> None:
         self._counted: dict[str, int] = {}
         self._named: dict[str, tuple[str, ...]] = {}
         self._taken: dict[str, int] = {}
         self._taken_names: dict[tuple[str, str], int] = {}
+        self._shared_names: dict[tuple[str, str], int] = {}
         self.show(resources)
 
     def show(self, resources: Iterable[GenericResource]) -> None:
@@ -67,34 +70,49 @@ class Ledger:
             return self._counted.get(kind, 0) - taken
         return min(len(self._unclaimed(kind)), len(names) - taken)
 
+    def has(self, kind: str) -> bool:
+        """Whether the node has anything of `kind`, claimed or not."""
+        return kind in self._named or self._counted.get(kind, 0) > 0
+
     def room(self, wants: Wants, limit: int) -> int:
         """Return how many tasks with these wants find what they need, `limit` at most."""
-        return max(0, min((limit, *(self.free(kind) // count for kind, count in wants))))
+        return max(0, min((limit, *(self.free(kind) // self.number(kind, count) for kind, count in wants))))
+
+    def number(self, kind: str, count: int) -> int:
+        """Return how many a task needs that asks for `count`, which may be `ALL`."""
+        return max(1, len(self._named.get(kind, ()))) if count == ALL else count
 
     def pick(self, wants: Wants) -> tuple[Claim, ...]:
         """Return what the next task gets: the first free names, in their order."""
         return tuple(
-            Claim(kind, count, self._unclaimed(kind)[:count] if kind in self._named else ())
-            for kind, count in wants
+            Claim(kind, number, self._unclaimed(kind)[:number] if kind in self._named else ())
+            for kind, number in ((kind, self.number(kind, count)) for kind, count in wants)
         )
 
     def grants(self, claims: Iterable[Claim]) -> bool:
         """Whether exactly what `claims` says is free."""
-        return all(
-            one.count <= self.free(one.kind) and set(one.names) <= set(self._unclaimed(one.kind))
-            for one in claims
-        )
+        return all(self._grants(one) for one in claims)
+
+    def _grants(self, claim: Claim) -> bool:
+        if claim.shared:
+            taken = {name for name in claim.names if (claim.kind, name) in self._taken_names}
+            return not taken and set(claim.names) <= set(self._named.get(claim.kind, ()))
+        return claim.count <= self.free(claim.kind) and set(claim.names) <= set(self._unclaimed(claim.kind))
 
     def count(self, claims: Iterable[Claim], sign: int) -> None:
         """Add (1) or take away (-1) what a task was given."""
         for claim in claims:
             _add(self._taken, claim.kind, sign * claim.count)
             for name in claim.names:
-                _add(self._taken_names, (claim.kind, name), sign)
+                _add(self._shared_names if claim.shared else self._taken_names, (claim.kind, name), sign)
 
     def _unclaimed(self, kind: str) -> tuple[str, ...]:
-        taken = self._taken_names
-        return tuple(name for name in self._named.get(kind, ()) if (kind, name) not in taken)
+        taken, shared = self._taken_names, self._shared_names
+        return tuple(
+            name
+            for name in self._named.get(kind, ())
+            if (kind, name) not in taken and (kind, name) not in shared
+        )
 
 
 def wanted(resources: Iterable[GenericResource]) -> Wants:
@@ -105,15 +123,18 @@ def wanted(resources: Iterable[GenericResource]) -> Wants:
     return tuple(sorted((kind, count) for kind, count in totals.items() if count))
 
 
-def claims_of(assigned: Iterable[GenericResource]) -> tuple[Claim, ...]:
-    """Return what a task was given, as it is written on the task."""
+def claims_of(assigned: Iterable[GenericResource], *, shared: bool = False) -> tuple[Claim, ...]:
+    """Return what a task was given, as it is written on the task; `shared`: to have with others."""
     counts: dict[str, int] = {}
     names: dict[str, list[str]] = {}
     for one in assigned:
         counts[one.kind] = counts.get(one.kind, 0) + (1 if one.named else one.count)
         if one.named:
             names.setdefault(one.kind, []).append(one.named)
-    return tuple(Claim(kind, counts[kind], tuple(names.get(kind, ()))) for kind in sorted(counts))
+    return tuple(
+        Claim(kind, 0 if shared else counts[kind], tuple(names.get(kind, ())), shared)
+        for kind in sorted(counts)
+    )
 
 
 def assigned_by(claims: Iterable[Claim]) -> Iterator[GenericResource]:
@@ -130,6 +151,7 @@ def environment(assigned: Iterable[GenericResource]) -> tuple[str, ...]:
     return tuple(
         f"{ENVIRONMENT_PREFIX}{claim.kind.upper()}={','.join(claim.names) or claim.count}"
         for claim in claims_of(assigned)
+        if "/" not in claim.kind  # those are devices, which the container sees for itself
     )
 
 

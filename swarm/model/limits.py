@@ -49,6 +49,7 @@ ENV_VARIABLE_BYTES = Limit(
 ARGUMENTS = Limit("ARGUMENTS", 1024, "arguments", "command and arguments together; more is a file")
 ARGUMENT_BYTES = Limit("ARGUMENT_BYTES", 131_071, "bytes", "no program starts with a longer one")
 MOUNTS = Limit("MOUNTS", 128, "mounts", "each is made again at every start of the container")
+DEVICES = Limit("DEVICES", 128, "devices", "of one container; each becomes a file in it")
 PORTS = Limit("PORTS", 1024, "ports", "each is a packet filter rule on every node with a task")
 CONSTRAINTS = Limit("CONSTRAINTS", 64, "constraints", "each is asked of every node")
 CONSTRAINT_BYTES = Limit("CONSTRAINT_BYTES", 4096, "bytes", "room for a list of values")
@@ -74,5 +75,6 @@ DESCRIPTION_TEXT_CHARACTERS = Limit(
     "DESCRIPTION_TEXT_CHARACTERS", 256, "characters", "names, versions and labels of a node's machine"
 )
 DESCRIPTION_ENTRIES = Limit("DESCRIPTION_ENTRIES", 256, "entries", "engine labels, runtime facts")
+NODE_DEVICES = Limit("NODE_DEVICES", 1024, "devices", "of one node, by all their names")
 
 ALL = tuple(one for one in tuple(globals().values()) if isinstance(one, Limit))

@@ -63,6 +63,12 @@ def _container(spec: ContainerSpec) -> Iterator[str]:
     for what, text in texts:
         yield from limits.TEXT_BYTES.exceeded(what, len(text.encode()))
     yield from limits.MOUNTS.exceeded("the container", len(spec.mounts))
+    names = sum(len(one.names) for one in spec.device_requests)
+    asked = len(spec.devices) + len(spec.device_requests) + names
+    yield from limits.DEVICES.exceeded("the container", asked)
+    for device in spec.devices:
+        for path in (device.host_path, device.container_path):
+            yield from limits.TEXT_BYTES.exceeded(f"the device {shown(path)}", len(path.encode()))
     for mount in spec.mounts:
         what = f"the mount at {shown(mount.target)}"
         yield from limits.TEXT_BYTES.exceeded(f"the target of {what}", len(mount.target.encode()))

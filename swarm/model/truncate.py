@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 
 from swarm.api.v1.types_pb2 import NodeDescription, TaskStatus
-from swarm.model.limits import DESCRIPTION_ENTRIES, DESCRIPTION_TEXT_CHARACTERS, PORTS, STATUS_CHARACTERS
+from swarm.model.limits import (
+    DESCRIPTION_ENTRIES,
+    DESCRIPTION_TEXT_CHARACTERS,
+    NODE_DEVICES,
+    PORTS,
+    STATUS_CHARACTERS,
+)
 
 
 def cut(text: str, characters: int) -> str:
@@ -45,6 +51,7 @@ def bounded_description(description: NodeDescription) -> NodeDescription:
     ):
         target.clear()
         target.update(_bounded_entries(entries))
+    del bounded.devices[NODE_DEVICES.value :]
     if description.HasField("tls_info"):
         bounded.tls_info.issuer_subject = cut(description.tls_info.issuer_subject, most)
     return bounded

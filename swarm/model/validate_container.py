@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import InvalidArgument
+from swarm.model.devices import device_problems
 from swarm.model.limits import HOSTNAME_CHARACTERS, shown
 from swarm.model.reference import parse_reference
 
@@ -48,6 +49,7 @@ def container_problems(spec: ContainerSpec) -> Iterator[str]:
         if target in targets:
             yield f"two mounts have the target {target}"
         targets.add(target)
+    yield from device_problems(spec)
 
 
 def negative(*named: tuple[str, int]) -> Iterator[str]:

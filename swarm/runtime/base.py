@@ -42,6 +42,15 @@ class TmpfsMount:
 
 
 @dataclass(frozen=True, slots=True)
+class HostDevice:
+    """A device file of the node, or a directory of them, inside the container."""
+
+    host_path: str
+    container_path: str = ""  # empty: as on the host
+    permissions: str = ""  # of r, w and m; empty: rwm
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Upper bounds, 0 meaning none, and reservations that the kernel can use as hints."""
 
@@ -66,6 +75,8 @@ class ContainerConfig:
     working_dir: str = ""
     user: str = ""
     mounts: Sequence[BindMount | TmpfsMount] = ()
+    devices: Sequence[HostDevice] = ()
+    cdi_devices: Sequence[str] = ()  # their full names, VENDOR/CLASS=NAME
     limits: Limits = Limits()
     read_only: bool = False
     init: bool = False

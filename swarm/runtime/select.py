@@ -10,6 +10,7 @@ from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.runtime.base import RuntimeDriver
 from swarm.runtime.fake import FakeDriver
 from swarm.runtime.oci.binaries import INSTALL_HINT, find
+from swarm.runtime.oci.devices import CdiSettings
 from swarm.runtime.oci.driver import OciDriver
 from swarm.runtime.oci.layers import LayerSource, NoImages
 from swarm.runtime.process.driver import ProcessDriver
@@ -72,5 +73,6 @@ async def cleanup(settings: Settings) -> None:
 def _driver(kind: str, settings: Settings, images: LayerSource) -> OciDriver | ProcessDriver:
     directory, run_dir = settings.containers_dir / kind, settings.run_dir / "containers" / kind
     if kind == "oci":
-        return OciDriver(directory, run_dir, settings.cgroup_parent, images)
+        cdi = CdiSettings(settings.cdi_directories, hooks=settings.cdi_hooks == "allow")
+        return OciDriver(directory, run_dir, settings.cgroup_parent, images, cdi=cdi)
     return ProcessDriver(directory, run_dir, images)

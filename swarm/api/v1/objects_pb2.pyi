@@ -134,7 +134,7 @@ class Rebalance(_message.Message):
     def __init__(self, state: _Optional[_Union[Rebalance.State, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ..., spec_version: _Optional[int] = ..., moves: _Optional[_Iterable[_Union[Rebalance.Move, _Mapping]]] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("id", "meta", "spec", "spec_version", "service_id", "slot", "node_id", "service_annotations", "status", "desired_state", "endpoint", "previous_task_id", "start_not_before", "history", "job_iteration", "run_for", "crashes", "assigned_generic")
+    __slots__ = ("id", "meta", "spec", "spec_version", "service_id", "slot", "node_id", "service_annotations", "status", "desired_state", "endpoint", "previous_task_id", "start_not_before", "history", "job_iteration", "run_for", "crashes", "shared_devices", "assigned_generic")
     ID_FIELD_NUMBER: _ClassVar[int]
     META_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +152,7 @@ class Task(_message.Message):
     JOB_ITERATION_FIELD_NUMBER: _ClassVar[int]
     RUN_FOR_FIELD_NUMBER: _ClassVar[int]
     CRASHES_FIELD_NUMBER: _ClassVar[int]
+    SHARED_DEVICES_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_GENERIC_FIELD_NUMBER: _ClassVar[int]
     id: str
     meta: _types_pb2.Meta
@@ -170,8 +171,9 @@ class Task(_message.Message):
     job_iteration: int
     run_for: _timestamp_pb2.Timestamp
     crashes: int
+    shared_devices: _containers.RepeatedCompositeFieldContainer[_types_pb2.GenericResource]
     assigned_generic: _containers.RepeatedCompositeFieldContainer[_types_pb2.GenericResource]
-    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.TaskSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., service_id: _Optional[str] = ..., slot: _Optional[int] = ..., node_id: _Optional[str] = ..., service_annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., desired_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., previous_task_id: _Optional[str] = ..., start_not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., history: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., job_iteration: _Optional[int] = ..., run_for: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., crashes: _Optional[int] = ..., assigned_generic: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.TaskSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., service_id: _Optional[str] = ..., slot: _Optional[int] = ..., node_id: _Optional[str] = ..., service_annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., desired_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., previous_task_id: _Optional[str] = ..., start_not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., history: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., job_iteration: _Optional[int] = ..., run_for: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., crashes: _Optional[int] = ..., shared_devices: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ..., assigned_generic: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ...) -> None: ...
 
 class RootCA(_message.Message):
     __slots__ = ("cert_pem", "key_pem", "worker_secret", "manager_secret", "trust_version", "rotation")

@@ -138,6 +138,38 @@ class GenericResource(_message.Message):
     count: int
     def __init__(self, kind: _Optional[str] = ..., named: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
 
+class Device(_message.Message):
+    __slots__ = ("cdi_name", "host_path", "container_path", "permissions")
+    CDI_NAME_FIELD_NUMBER: _ClassVar[int]
+    HOST_PATH_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_PATH_FIELD_NUMBER: _ClassVar[int]
+    PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    cdi_name: str
+    host_path: str
+    container_path: str
+    permissions: str
+    def __init__(self, cdi_name: _Optional[str] = ..., host_path: _Optional[str] = ..., container_path: _Optional[str] = ..., permissions: _Optional[str] = ...) -> None: ...
+
+class DeviceRequest(_message.Message):
+    __slots__ = ("kind", "count", "all", "names")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    ALL_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    count: int
+    all: bool
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, kind: _Optional[str] = ..., count: _Optional[int] = ..., all: _Optional[bool] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class NodeDevice(_message.Message):
+    __slots__ = ("name", "parts")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    parts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., parts: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class ResourceLimits(_message.Message):
     __slots__ = ("nano_cpus", "memory_bytes", "pids")
     NANO_CPUS_FIELD_NUMBER: _ClassVar[int]
@@ -387,7 +419,7 @@ class UpdateStatus(_message.Message):
     def __init__(self, state: _Optional[_Union[UpdateStatus.State, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ..., promoted: _Optional[bool] = ..., resumed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeDescription(_message.Message):
-    __slots__ = ("hostname", "platform", "resources", "engine_version", "engine_labels", "runtime", "runtime_info", "tls_info")
+    __slots__ = ("hostname", "platform", "resources", "engine_version", "engine_labels", "runtime", "runtime_info", "tls_info", "devices")
     class EngineLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -410,6 +442,7 @@ class NodeDescription(_message.Message):
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_INFO_FIELD_NUMBER: _ClassVar[int]
     TLS_INFO_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
     hostname: str
     platform: Platform
     resources: Resources
@@ -418,7 +451,8 @@ class NodeDescription(_message.Message):
     runtime: str
     runtime_info: _containers.ScalarMap[str, str]
     tls_info: TlsInfo
-    def __init__(self, hostname: _Optional[str] = ..., platform: _Optional[_Union[Platform, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., engine_version: _Optional[str] = ..., engine_labels: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ..., runtime_info: _Optional[_Mapping[str, str]] = ..., tls_info: _Optional[_Union[TlsInfo, _Mapping]] = ...) -> None: ...
+    devices: _containers.RepeatedCompositeFieldContainer[NodeDevice]
+    def __init__(self, hostname: _Optional[str] = ..., platform: _Optional[_Union[Platform, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., engine_version: _Optional[str] = ..., engine_labels: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ..., runtime_info: _Optional[_Mapping[str, str]] = ..., tls_info: _Optional[_Union[TlsInfo, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[NodeDevice, _Mapping]]] = ...) -> None: ...
 
 class TlsInfo(_message.Message):
     __slots__ = ("trust_digest", "issuer_digest", "issuer_subject")

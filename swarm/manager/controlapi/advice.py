@@ -33,6 +33,14 @@ _RULES: Sequence[Rule] = (
         ),
     ),
     _rule(
+        r"no device |the device .* is in use|CDI specification",
+        lambda task: (
+            "see which devices the nodes have (swarmctl node inspect NODE) and which tasks have them, or "
+            "ask for others (swarmctl service update --gpus N --device-rm DEVICE --device-add DEVICE "
+            f"{_service(task)})"
+        ),
+    ),
+    _rule(
         r"insufficient resources|needs .* free",
         lambda task: (
             "add a node, remove what is not needed, or reserve less (swarmctl service update "

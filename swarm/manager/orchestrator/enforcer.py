@@ -8,7 +8,8 @@ from swarm.clock import nanoseconds
 from swarm.manager.orchestrator.slots import Condition, condition_of
 from swarm.manager.store.tables import ReadView
 from swarm.model import rollout, task_state
-from swarm.model.generic_resources import claims_of, lost_claims
+from swarm.model.devices import task_claims, things_of
+from swarm.model.generic_resources import lost_claims
 from swarm.model.job import runs_everywhere
 from swarm.model.resources import NOTHING, Amount, capacity_of, reserved_by
 from swarm.model.task import still_fits
@@ -40,7 +41,7 @@ def facts_of(node: Node) -> NodeFacts:
             platform.architecture,
         ),
         capacity=capacity_of(node),
-        generic=tuple(one.SerializeToString() for one in node.description.resources.generic),
+        generic=tuple(one.SerializeToString() for one in things_of(node.description)),
         enforced=is_enforced(node),
     )
 
@@ -87,8 +88,8 @@ def _has_constraints(task: Task, service: Service) -> bool:
 def _without_generic(tasks: Sequence[Task], node: Node) -> frozenset[str]:
     """Return the tasks whose generic resources the node has no more; where they are counted, the newest."""
     by_age = sorted(tasks, key=lambda task: (nanoseconds(task.meta.created_at), task.id))
-    claims = {task.id: claims_of(task.assigned_generic) for task in by_age if task.assigned_generic}
-    return lost_claims(node.description.resources.generic, claims) if claims else frozenset()
+    claims = {task.id: given for task in by_age if (given := task_claims(task))}
+    return lost_claims(things_of(node.description), claims) if claims else frozenset()
 
 
 def _too_many(tasks: Sequence[Task], capacity: Amount) -> frozenset[str]:

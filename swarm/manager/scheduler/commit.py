@@ -26,7 +26,9 @@ def commit_assignments(
         if task is not None and _still_right(transaction, task, assignment):
             task = copy_of(task)
             task.node_id = assignment.node_id
-            task.assigned_generic.extend(assigned_by(assignment.claims))
+            claims = assignment.claims
+            task.assigned_generic.extend(assigned_by(one for one in claims if not one.shared))
+            task.shared_devices.extend(assigned_by(one for one in claims if one.shared))
             record_status(
                 task,
                 TaskStatus(timestamp=timestamp(now_ns), state=task_state.ASSIGNED, message=ASSIGNED_MESSAGE),

@@ -7,6 +7,7 @@ from swarm.api.v1.types_pb2 import Placement, PlacementStrategy, PortConfig
 from swarm.errors import InvalidArgument
 from swarm.model.affinity import Affinity, Facet, facets_of, parse_affinities
 from swarm.model.constraint import Constraint, parse_constraints
+from swarm.model.devices import NamedDevice, named_devices, wanted_devices
 from swarm.model.generic_resources import Wants, wanted
 
 # A service and the version of its spec: tasks that share it are alike, and are placed together.
@@ -16,7 +17,7 @@ Group = tuple[str, int]
 HostPort = tuple[int, int]
 
 # What decides which nodes can be asked at all, and how the tasks spread over them.
-PoolKey = tuple[tuple[str, ...], tuple[tuple[str, str], ...], tuple[str, ...]]
+PoolKey = tuple[tuple[str, ...], tuple[tuple[str, str], ...], tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
@@ -27,7 +28,9 @@ class Demand:
     service_name: str
     nano_cpus: int
     memory_bytes: int
-    generic: Wants
+    generic: Wants  # whole devices of a kind included
+    devices: tuple[NamedDevice, ...]  # that only these will do for
+    device_kinds: tuple[str, ...]  # of which there must be any at all
     ports: tuple[HostPort, ...]
     placement: Placement
     constraints: tuple[Constraint, ...] | None  # None: nobody can read them, so no node meets them
@@ -60,12 +63,15 @@ def demand_of(task: Task) -> Demand:
     reservations, placement = task.spec.resources.reservations, task.spec.placement
     preferences = tuple(one.spread for one in placement.preferences if one.spread)
     service, affinities = task.service_annotations, _affinities(placement)
+    devices, many = named_devices(task.spec.container), wanted_devices(task.spec.container)
     return Demand(
         group=group_of(task),
         service_name=task.service_annotations.name,
         nano_cpus=reservations.nano_cpus,
         memory_bytes=reservations.memory_bytes,
-        generic=wanted(reservations.generic),
+        generic=(*wanted(reservations.generic), *many),
+        devices=devices,
+        device_kinds=tuple(kind for kind, _ in many),
         ports=_host_ports(task),
         placement=placement,
         constraints=_constraints(placement),
@@ -79,6 +85,7 @@ def demand_of(task: Task) -> Demand:
             tuple(placement.constraints),
             tuple((one.os, one.architecture) for one in placement.platforms),
             preferences,
+            (*map(str, devices), *(kind for kind, _ in many)),
         ),
     )
 

@@ -12,6 +12,7 @@ from swarm.api.v1.types_pb2 import NodeAvailability, NodeState, PortConfig
 from swarm.manager.scheduler.demand import Demand, HostPort
 from swarm.manager.scheduler.filters import (
     CONSTRAINT,
+    DEVICE,
     FILTERS,
     HOST_PORT,
     MAX_REPLICAS,
@@ -19,9 +20,12 @@ from swarm.manager.scheduler.filters import (
     READY,
     RESOURCE,
     Filter,
+    missing_device,
 )
 from swarm.manager.scheduler.node_view import ClusterView, NodeView
 from swarm.model.constraint import actual_value, first_unmet, matches
+from swarm.model.devices import NamedDevice, claims_for
+from swarm.model.generic_resources import ALL
 from swarm.model.units import format_cpus, format_memory
 
 CONSTRAINTS_SHOWN = 3
@@ -77,8 +81,21 @@ def _too_little(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[s
         free = format_memory(max(0, node.memory_bytes_free))
         yield f"needs {format_memory(demand.memory_bytes)} of memory, {free}{total} free"
     for kind, count in demand.generic:
-        if count > node.generic.free(kind):
-            yield f"needs {count} of {kind}, {max(0, node.generic.free(kind))} free"
+        if node.generic.number(kind, count) > node.generic.free(kind):
+            yield f"needs {_number(count)} of {kind}, {max(0, node.generic.free(kind))} free"
+    for device in _in_use(node, demand):
+        yield f"the device {device} is in use by another task"
+
+
+def _in_use(node: NodeView, demand: Demand) -> Iterable[NamedDevice]:
+    for device in demand.devices:
+        there = str(device) in node.devices
+        if there and not node.generic.grants(claims_for((device,), node.devices)):
+            yield device
+
+
+def _no_device(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[str]:
+    yield f"it has {missing_device(node, demand)}"
 
 
 def _unmet(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[str]:
@@ -116,6 +133,7 @@ def _full(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[str]:
 
 _ABOUT_NODE: Mapping[Filter, Callable[[ClusterView, NodeView, Demand], Iterable[str]]] = {
     READY: _not_ready,
+    DEVICE: _no_device,
     RESOURCE: _too_little,
     CONSTRAINT: _unmet,
     PLATFORM: _other_platform,
@@ -146,6 +164,7 @@ class Details:
         self._demand = demand
         self._cpus: tuple[int, str] | None = None  # the most that is free, and where
         self._generic: dict[str, tuple[int, str]] = {}
+        self._devices: dict[str, int] = {}  # in use, on how many nodes
         self._memory: tuple[int, str] | None = None
         self._constraints: dict[str, int] = {}
         self._port: tuple[HostPort, NodeView] | None = None
@@ -168,8 +187,11 @@ class Details:
             self._memory = max(self._memory or (0, name), (node.memory_bytes_free, name), key=_amount)
         for kind, count in self._demand.generic:
             free = node.generic.free(kind)
-            if count > free:
+            if node.generic.number(kind, count) > free:
                 self._generic[kind] = max(self._generic.get(kind, (0, name)), (free, name), key=_amount)
+
+        for device in map(str, _in_use(node, self._demand)):
+            self._devices[device] = self._devices.get(device, 0) + 1
 
     def text(self) -> str:
         """Return what is missing, empty when there is nothing to add to the counts."""
@@ -187,12 +209,18 @@ class Details:
         for kind, count in self._demand.generic:
             if kind in self._generic:
                 most, where = self._generic[kind]
-                yield f"needs {count} of {kind}, the most free is {most} on {where}"
+                yield f"needs {_number(count)} of {kind}, the most free is {most} on {where}"
+        for device, nodes in sorted(self._devices.items()):
+            yield f"the device {device} is in use on {nodes} node{'s' if nodes > 1 else ''}"
         for unmet, nodes in sorted(self._constraints.items())[:CONSTRAINTS_SHOWN]:
             yield f"{unmet} is not met by {nodes} node{'s' if nodes > 1 else ''}"
         if self._port is not None:
             port, node = self._port
             yield f"port {port_text(port)} is taken by {_holder(self._view, node, port)} on {_name(node)}"
+
+
+def _number(count: int) -> str:
+    return "all" if count == ALL else str(count)
 
 
 def _amount(found: tuple[int, str]) -> int:

@@ -44,7 +44,7 @@ def has_resources(node: NodeView, demand: Demand) -> bool:
     return (
         demand.nano_cpus <= node.nano_cpus_free
         and demand.memory_bytes <= node.memory_bytes_free
-        and (not demand.generic or node.generic.room(demand.generic, 1) > 0)
+        and node.things_room(demand, 1) > 0
     )
 
 
@@ -61,6 +61,22 @@ def has_platform(node: NodeView, demand: Demand) -> bool:
         return False
     platforms = demand.placement.platforms
     return not platforms or platform_matches(platforms, node.node.description.platform)
+
+
+def has_devices(node: NodeView, demand: Demand) -> bool:
+    """Whether the node has the devices that are asked for, in use or not."""
+    return not ((demand.devices or demand.device_kinds) and missing_device(node, demand))
+
+
+def missing_device(node: NodeView, demand: Demand) -> str:
+    """Return which device, or kind of devices, the node does not have; empty when it has all."""
+    for one in demand.devices:
+        if str(one) not in node.devices:
+            return f"no device {one}"
+    for kind in demand.device_kinds:
+        if not node.generic.has(kind):
+            return f"no device {kind}"
+    return ""
 
 
 def has_host_ports(node: NodeView, demand: Demand) -> bool:
@@ -116,6 +132,7 @@ CONSTRAINT = Filter(
     "scheduling constraints not satisfied on {} nodes",
 )
 PLATFORM = Filter(has_platform, "unsupported platform on 1 node", "unsupported platform on {} nodes")
+DEVICE = Filter(has_devices, "{} on 1 node", "{} on {} nodes", detail=missing_device)
 HOST_PORT = Filter(
     has_host_ports, "host-mode port already in use on 1 node", "host-mode port already in use on {} nodes"
 )
@@ -124,8 +141,8 @@ MAX_REPLICAS = Filter(
 )
 AFFINITY = Filter(satisfies_affinities, "{} on 1 node", "{} on {} nodes", detail=objection)
 
-FILTERS = (READY, RESOURCE, CONSTRAINT, PLATFORM, HOST_PORT, MAX_REPLICAS, AFFINITY)
-STATIC_FILTERS = (READY, CONSTRAINT, PLATFORM)
+FILTERS = (READY, DEVICE, RESOURCE, CONSTRAINT, PLATFORM, HOST_PORT, MAX_REPLICAS, AFFINITY)
+STATIC_FILTERS = (READY, DEVICE, CONSTRAINT, PLATFORM)
 
 
 def first_failure(node: NodeView, demand: Demand) -> Filter | None:
@@ -145,8 +162,8 @@ def room(node: NodeView, demand: Demand) -> int:
         count = min(count, node.nano_cpus_free // demand.nano_cpus)
     if demand.memory_bytes > 0:
         count = min(count, node.memory_bytes_free // demand.memory_bytes)
-    if demand.generic:
-        count = node.generic.room(demand.generic, count)
+    if demand.generic or demand.devices:
+        count = node.things_room(demand, count)
     if demand.ports:
         count = min(count, int(has_host_ports(node, demand)))
     if demand.replicas_max_per_node:

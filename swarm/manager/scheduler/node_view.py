@@ -17,7 +17,8 @@ from swarm.clock import SECOND, nanoseconds
 from swarm.manager.scheduler.demand import Demand, Group, HostPort, demand_of, group_of
 from swarm.model import task_state
 from swarm.model.affinity import Facet
-from swarm.model.generic_resources import Claim, Ledger, claims_of
+from swarm.model.devices import claims_for, parts_of, task_claims, things_of
+from swarm.model.generic_resources import Claim, Ledger
 
 K = TypeVar("K")
 
@@ -50,6 +51,7 @@ class NodeView:
 
     __slots__ = (
         "active",
+        "devices",
         "facets",
         "generic",
         "guards",
@@ -71,7 +73,8 @@ class NodeView:
         self.ready = False
         self.nano_cpus = self.nano_cpus_free = 0
         self.memory_bytes = self.memory_bytes_free = 0
-        self.generic = Ledger()
+        self.generic = Ledger()  # whole devices included
+        self.devices: dict[str, tuple[str, ...]] = {}  # by their full names, with their parts
         self.active = 0
         self.tasks = 0
         self.ports: Counter[HostPort] = Counter()
@@ -95,13 +98,30 @@ class NodeView:
             cpus, _permille(self.memory_bytes - self.memory_bytes_free + memory_bytes, self.memory_bytes)
         )
 
+    def things_room(self, demand: Demand, limit: int) -> int:
+        """Return for how many tasks generic resources and devices are free, `limit` at most."""
+        if demand.devices:
+            claims = claims_for(demand.devices, self.devices)
+            if not self.generic.grants(claims):
+                return 0
+            if not all(claim.shared for claim in claims):
+                limit = min(limit, 1)
+        return self.generic.room(demand.generic, limit) if demand.generic else limit
+
+    def things(self, demand: Demand) -> tuple[Claim, ...]:
+        """Return what generic resources and devices the next task is given."""
+        claims = self.generic.pick(demand.generic) if demand.generic else ()
+        return (*claims, *claims_for(demand.devices, self.devices)) if demand.devices else claims
+
     def show(self, node: Node | None) -> None:
         """Take over what the node's object says."""
-        resources = (node or _NOWHERE).description.resources
+        description = (node or _NOWHERE).description
+        resources = description.resources
         self.nano_cpus_free += resources.nano_cpus - self.nano_cpus
         self.memory_bytes_free += resources.memory_bytes - self.memory_bytes
         self.nano_cpus, self.memory_bytes = resources.nano_cpus, resources.memory_bytes
-        self.generic.show(resources.generic)
+        self.generic.show(things_of(description))
+        self.devices = parts_of(description)
         self.node = node
         self.ready = node is not None and is_available(node)
         self._tell()
@@ -219,7 +239,7 @@ class ClusterView:
         """Count `task` on `node` ahead of the commit that binds it; return what it is given there."""
         demand = self.demand(task)
         active = task.desired_state <= task_state.RUNNING
-        claims = node.generic.pick(demand.generic) if demand.generic else ()
+        claims = node.things(demand)
         self._replace(task.id, self._bound.get(task.id), _Bound(node.id, demand, active, claims))
         return claims
 
@@ -245,7 +265,7 @@ class ClusterView:
         # A task of a global service has a node from its creation, and is bound there once it is assigned.
         if not task.node_id or task.status.state < task_state.ASSIGNED or task_state.is_done(task):
             return None
-        claims = claims_of(task.assigned_generic) if task.assigned_generic else ()
+        claims = task_claims(task) if task.assigned_generic or task.shared_devices else ()
         return _Bound(task.node_id, self.demand(task), task_state.wants_to_run(task), claims)
 
     def _replace(self, task_id: str, before: _Bound | None, after: _Bound | None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from swarm.errors import TaskRejected
 from swarm.runtime.base import BindMount, ContainerConfig
 from swarm.runtime.images.base import ImageConfig
+from swarm.runtime.oci.devices import CdiSettings, apply_edits, edits_for
 from swarm.runtime.oci.etc_files import hosts_file, only_local_servers
 from swarm.runtime.oci.overlay import mount_overlay
 from swarm.runtime.oci.rootfs import read_text_inside
@@ -32,6 +33,7 @@ class BundlePlace:
     bundle: Path  # config.json
     cgroup_path: str
     limits_swap: bool
+    cdi: CdiSettings
 
 
 def make_bundle(
@@ -39,6 +41,7 @@ def make_bundle(
 ) -> None:
     """Make the directories, the overlay and config.json; raises TaskRejected, OSError."""
     _check_sources(config)
+    edits = edits_for(config, place.cdi)
     place.directory.mkdir(parents=True, mode=0o700)  # first: all else is found by it
     place.bundle.mkdir(parents=True, mode=0o700)
     rootfs, upper, work, nothing = (
@@ -51,6 +54,7 @@ def make_bundle(
         nothing.mkdir()
     mount_overlay(layers or [nothing], upper, work, rootfs)
     spec = build_spec(config, image, _surroundings(config, image, place, rootfs))
+    apply_edits(spec, edits)
     write_atomically(place.bundle / "config.json", json.dumps(spec).encode())
 
 

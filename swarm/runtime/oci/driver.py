@@ -20,6 +20,7 @@ from swarm.runtime.oci import conmon
 from swarm.runtime.oci.binaries import SEARCH_PATH
 from swarm.runtime.oci.bundle import BundlePlace, make_bundle
 from swarm.runtime.oci.cgroups import Cgroup, CgroupLayout, limits_swap, read_layout, shim_procs_files
+from swarm.runtime.oci.devices import CdiSettings
 from swarm.runtime.oci.layers import LayerSource
 from swarm.runtime.oci.overlay import mounts_below, unmount
 from swarm.runtime.oci.probe import Choice, choose
@@ -39,7 +40,7 @@ _RESOLV_CONF_BEHIND_STUB = Path("/run/systemd/resolve/resolv.conf")
 class OciDriver(ShimDriver):
     """Real containers. Several drivers may work side by side, each with directories of its own."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- one argument for each thing of the node
         self,
         directory: Path,
         run_dir: Path,
@@ -50,11 +51,13 @@ class OciDriver(ShimDriver):
         choice: Choice | None = None,
         clock: Clock | None = None,
         layout: CgroupLayout | None = None,
+        cdi: CdiSettings | None = None,
     ) -> None:
         """Keep containers in `directory`, what only this boot needs in `run_dir`, cgroups below
         `cgroup_parent`.
 
-        `preference` names the OCI runtimes to try, best first; a `choice` skips the trial.
+        `preference` names the OCI runtimes to try, best first; a `choice` skips the trial. `cdi`: where the
+        node's devices are described, the usual places unless it says so.
         """
         super().__init__(directory, run_dir, layers, clock)
         instance = hashlib.sha256(str(self._directory).encode()).hexdigest()[:12]
@@ -63,6 +66,7 @@ class OciDriver(ShimDriver):
         self._preference = tuple(preference)
         self._choice = choice
         self._given_layout = layout
+        self._cdi = cdi or CdiSettings()
         self._ready = False
         self._choosing = asyncio.Lock()
 
@@ -139,6 +143,7 @@ class OciDriver(ShimDriver):
             files.bundle,
             self._cgroup(config.id).path,
             limits_swap(self._layout, self._instance),
+            self._cdi,
         )
         await self._in_thread(make_bundle, config, image, layers, place)
         command = conmon.conmon_command(

@@ -254,6 +254,8 @@ def _refuse_what_is_missing(config: ContainerConfig) -> None:
             raise TaskRejected(
                 f"mounting {mount.source} at {mount.target} needs containers; this node runs plain processes"
             )
+    for device in (*config.cdi_devices, *(one.host_path for one in config.devices)):
+        raise TaskRejected(f"the device {device} needs containers; this node runs plain processes")
     if config.netns_path:
         raise TaskRejected("a network of its own needs containers; this node runs plain processes")
     if config.user and config.user.partition(":")[0] not in _own_names():

@@ -7,8 +7,9 @@ from swarm.agent.network.base import PublishedPort, Sandbox
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import Mount, PortConfig
 from swarm.errors import TaskRejected
+from swarm.model.devices import parse_device, parse_gpus
 from swarm.model.generic_resources import parse_owned
-from swarm.runtime.base import BindMount, Limits, TmpfsMount
+from swarm.runtime.base import BindMount, HostDevice, Limits, TmpfsMount
 
 FACTS = NodeFacts("n1", "worker-1", "linux", "amd64")
 SANDBOX = Sandbox("t1", "10.0.0.2", "/run/ns", "/run/resolv", ())
@@ -45,6 +46,17 @@ def test_everything_of_the_spec_reaches_the_driver() -> None:
     assert config.limits == Limits(5, 6, 7, 8)
     assert (config.netns_path, config.resolv_conf, config.address) == ("/run/ns", "/run/resolv", "10.0.0.2")
     assert config.labels["team"] == "web"
+
+
+def test_devices_reach_the_driver_and_are_no_variables() -> None:
+    task = a_task()
+    task.spec.container.devices.extend(map(parse_device, ["a.b/c=d", "/dev/fuse:/dev/mine:r"]))
+    task.spec.container.device_requests.append(parse_gpus("1"))
+    task.assigned_generic.add(kind="nvidia.com/gpu", named="1")
+    config = container_config(task, "", SANDBOX, FACTS)
+    assert config.cdi_devices == ("a.b/c=d", "nvidia.com/gpu=1")
+    assert config.devices == (HostDevice("/dev/fuse", "/dev/mine", "r"),)
+    assert config.env == ()
 
 
 def test_the_labels_of_swarm_name_the_task_and_cannot_be_overwritten() -> None:

@@ -82,3 +82,51 @@ def test_inspect_shows_what_nodes_have_and_tasks_were_given():
     given = o.Task(assigned_generic=one.description.resources.generic)
     assert task(given)["AssignedGenericResources"] == shown
     assert "AssignedGenericResources" not in task(o.Task())
+
+
+def test_devices_are_added_replaced_and_removed():
+    spec = created(
+        "--name",
+        "web",
+        "--device",
+        "/dev/a:/dev/b:r",
+        "--device",
+        "v.com/c=x",
+        "--gpus",
+        "device=0,1",
+        "web:1",
+    )
+    validate_service(spec)
+    view = service_spec(spec)["TaskTemplate"]["ContainerSpec"]
+    assert view["Devices"] == [
+        {"PathOnHost": "/dev/a", "PathInContainer": "/dev/b", "CgroupPermissions": "r"},
+        {"CDIName": "v.com/c=x"},
+    ]
+    assert view["DeviceRequests"] == [{"Kind": "nvidia.com/gpu", "DeviceIDs": ["0", "1"]}]
+    new = updated(spec, "--device-add", "/dev/z:/dev/b", "--device-rm", "v.com/c=x", "--gpus", "all")
+    view = service_spec(new)["TaskTemplate"]["ContainerSpec"]
+    assert [one["PathOnHost"] for one in view["Devices"]] == ["/dev/z"]
+    assert view["DeviceRequests"] == [{"Kind": "nvidia.com/gpu", "Count": -1}]
+    view = service_spec(updated(spec, "--gpus", "0", "--device-rm", "/dev/a"))["TaskTemplate"][
+        "ContainerSpec"
+    ]
+    assert view["Devices"] == [{"CDIName": "v.com/c=x"}]
+    assert "DeviceRequests" not in view
+    assert updated(spec, "--hostname", "h").task.container.devices == spec.task.container.devices
+    with pytest.raises(InvalidArgument, match=r"--device-rm v\.com/c=y"):
+        updated(spec, "--device-rm", "v.com/c=y")
+    with pytest.raises(InvalidArgument, match='device "nothing"'):
+        created("--name", "web", "--device", "nothing", "web:1")
+
+
+def test_inspect_shows_the_devices_of_a_node_and_who_shares_them():
+    one = o.Node()
+    one.description.devices.add(name="v.com/c=0", parts=["0"])
+    one.description.devices.add(name="v.com/c=all", parts=["0", "1"])
+    assert node(one)["Description"]["Devices"] == [
+        {"Name": "v.com/c=0"},
+        {"Name": "v.com/c=all", "Parts": ["0", "1"]},
+    ]
+    given = o.Task()
+    given.shared_devices.add(kind="v.com/c", named="0")
+    assert task(given)["SharedDevices"] == [{"NamedResourceSpec": {"Kind": "v.com/c", "Value": "0"}}]

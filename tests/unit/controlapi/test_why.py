@@ -227,3 +227,15 @@ def test_a_task_that_waits_for_another_service_says_for_what_and_what_to_do() ->
     assert told == "it waits for service db to be healthy (there is no such service yet)"
     assert any("--depends-on-rm" in text for text in advice(task, told))
     assert "db" not in reason(a_task("t1", "s1", "", ts.NEW, ts.SHUTDOWN), services=(web,))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "no suitable node (no device nvidia.com/gpu=0 on 2 nodes)",
+        "no device /dev/none on this node: No such file or directory",
+        "the device nvidia.com/gpu=0 is in use by another task",
+    ],
+)
+def test_who_lacks_a_device_is_told_where_to_look(reason: str) -> None:
+    assert any("--device-rm" in text for text in advice(Task(), reason))

@@ -8,7 +8,7 @@ import pytest
 
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ServiceSpec
-from swarm.api.v1.types_pb2 import Mount, NodeDescription, PortConfig, TaskStatus
+from swarm.api.v1.types_pb2 import Mount, NodeDescription, NodeDevice, PortConfig, TaskStatus
 from swarm.errors import InvalidArgument
 from swarm.model import limits, task_state
 from swarm.model.history import record_status
@@ -85,6 +85,10 @@ SERVICE: list[tuple[Limit, Grow]] = [
     (limits.ARGUMENTS, lambda spec, n: spec.task.container.args.extend(["a"] * n)),
     (limits.ARGUMENT_BYTES, lambda spec, n: spec.task.container.command.append("a" * n)),
     (limits.MOUNTS, lambda spec, n: [mount(spec, f"/m{i}") for i in range(n)] and None),
+    (
+        limits.DEVICES,
+        lambda spec, n: [spec.task.container.devices.add(host_path=f"/dev/d{i}") for i in range(n)] and None,
+    ),
     (limits.PORTS, lambda spec, n: [port(spec, i + 1) for i in range(n)] and None),
     (limits.CONSTRAINTS, lambda spec, n: spec.task.placement.constraints.extend(["node.role==worker"] * n)),
     (
@@ -120,6 +124,7 @@ BELOW = {
     "TASK_STATES",
     "DESCRIPTION_TEXT_CHARACTERS",
     "DESCRIPTION_ENTRIES",
+    "NODE_DEVICES",
 }
 
 
@@ -202,7 +207,9 @@ def test_a_description_is_cut() -> None:
     fits.hostname += "h"
     fits.engine_labels["zzz"] = "one too many"
     fits.runtime_info["error"] = "x" * 1_000_000
+    fits.devices.extend([NodeDevice(name="v/c=1")] * (limits.NODE_DEVICES.value + 1))
     bounded = bounded_description(fits)
+    assert len(bounded.devices) == limits.NODE_DEVICES.value
     assert bounded.hostname == "h" * (most - 1) + "…"
     assert "zzz" not in bounded.engine_labels
     assert len(bounded.runtime_info["error"]) == limits.STATUS_CHARACTERS.value

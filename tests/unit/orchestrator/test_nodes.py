@@ -98,6 +98,29 @@ def test_of_a_counted_resource_the_newest_tasks_lose_what_is_gone() -> None:
     assert evictions(bench) == ("t2", "t3")
 
 
+def test_a_task_whose_device_is_gone_must_leave() -> None:
+    bench = placed(replicas=2)
+
+    def have(node: Node, *names: str) -> None:
+        del node.description.devices[:]
+        for name in names:
+            node.description.devices.add(name=f"v.com/c={name}", parts=[name])
+
+    def change(tx) -> None:
+        for slot, name in ((1, "a"), (2, "b")):
+            task = copy_of(bench.in_slot(slot)[0])
+            (task.assigned_generic if slot == 1 else task.shared_devices).add(kind="v.com/c", named=name)
+            tx.update(task)
+
+    bench.change_node("n1", lambda node: have(node, "a", "b"))
+    bench.write(change)
+    before = facts_of(bench.tables.nodes.get("n1"))
+    assert evictions(bench) == ()
+    bench.change_node("n1", lambda node: have(node, "a"))
+    assert facts_of(bench.tables.nodes.get("n1")) != before
+    assert evictions(bench) == ("t2",)
+
+
 def own(node: Node, text: str) -> None:
     del node.description.resources.generic[:]
     node.description.resources.generic.extend(parse_owned([text]))

@@ -11,14 +11,22 @@ from swarm.manager.scheduler.plan import Plan, plan_bound, plan_group
 from swarm.manager.scheduler.spread import Pools
 from swarm.model import task_state
 from swarm.model.affinity import read_affinity
+from swarm.model.devices import parse_device, parse_gpus
 from swarm.model.generic_resources import assigned_by, parse_owned, parse_wanted
 from swarm.steps import complete
 
 NOW_NS = 1_700_000_000 * SECOND
 
 
-def a_node(node_id: str, cpus: float = 8, memory_gb: float = 8, generic: str = "", **labels: str) -> Node:
-    """Return a ready node; `generic` as the daemon reads it."""
+def a_node(
+    node_id: str,
+    cpus: float = 8,
+    memory_gb: float = 8,
+    generic: str = "",
+    devices: str = "",
+    **labels: str,
+) -> Node:
+    """Return a ready node; `generic` as the daemon reads it, `devices` as VENDOR/CLASS=NAME[:PART+PART]."""
     node = Node(id=node_id)
     node.meta.version.index = 1
     node.status.state = NodeState.NODE_STATE_READY
@@ -29,9 +37,17 @@ def a_node(node_id: str, cpus: float = 8, memory_gb: float = 8, generic: str = "
     node.description.resources.memory_bytes = int(memory_gb * (1 << 30))
     if generic:
         node.description.resources.generic.extend(parse_owned([generic]))
+    for name in filter(None, devices.split(",")):
+        kind, _, parts = name.partition("=")
+        node.description.devices.add(name=f"{kind}={parts.partition(':')[0]}", parts=_parts(parts))
     for key, value in labels.items():
         node.spec.annotations.labels[key] = value
     return node
+
+
+def _parts(text: str) -> list[str]:
+    name, _, parts = text.partition(":")
+    return parts.split("+") if parts else [name]
 
 
 class Cluster:
@@ -57,7 +73,7 @@ class Cluster:
 
     def new_tasks(self, number: int, service: str = "s", version: int = 1, **needs: object) -> list[Task]:
         """Return waiting tasks; `needs`: cpus, constraints, platforms, spread, ports, per_node, node_id,
-        generic, affinity, strategy, labels (of the service)."""
+        generic, device, gpus, affinity, strategy, labels (of the service)."""
         tasks = []
         for _ in range(number):
             task = Task(id=f"t{next(self._ids)}", service_id=service, spec_version=version)
@@ -85,7 +101,8 @@ class Cluster:
             task = known[assignment.task_id]
             task.node_id = assignment.node_id
             del task.assigned_generic[:]
-            task.assigned_generic.extend(assigned_by(assignment.claims))
+            task.assigned_generic.extend(assigned_by(one for one in assignment.claims if not one.shared))
+            task.shared_devices.extend(assigned_by(one for one in assignment.claims if one.shared))
             self.report(task, task_state.ASSIGNED)
 
     def report(self, task: Task, state: int, at_ns: int = NOW_NS) -> None:
@@ -121,6 +138,8 @@ def _require(task: Task, needs: dict[str, object]) -> None:
         key, _, value = text.partition("=")
         task.service_annotations.labels[key] = value
     task.spec.resources.reservations.generic.extend(map(parse_wanted, _texts(needs, "generic")))
+    task.spec.container.devices.extend(map(parse_device, _texts(needs, "device")))
+    task.spec.container.device_requests.extend(map(parse_gpus, _texts(needs, "gpus")))
     placement.affinities.extend(map(read_affinity, _texts(needs, "affinity")))
     if "strategy" in needs:
         placement.strategy = PLACEMENT_STRATEGY[str(needs["strategy"])]
