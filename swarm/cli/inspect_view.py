@@ -9,6 +9,7 @@ from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
 from swarm.cli import names, placement_view
+from swarm.cli.container_view import container_options, resource_options
 from swarm.cli.dependency_options import shown_dependencies
 from swarm.model.job import shown_desired
 from swarm.model.revisions import number_of
@@ -190,7 +191,7 @@ def task_spec(spec: s.TaskSpec) -> View:
             },
             "Reservations": {"NanoCPUs": reserved.nano_cpus, "MemoryBytes": reserved.memory_bytes}
             | placement_view.generic_resources(reserved.generic),
-        }
+        } | resource_options(spec.resources)
     if spec.HasField("restart"):
         policy = spec.restart
         view["RestartPolicy"] = _present(
@@ -213,16 +214,20 @@ def _container(spec: s.ContainerSpec) -> View:
     plural: View = {"Labels": dict(spec.labels), "Command": list(spec.command), "Args": list(spec.args)}
     plural |= {"Env": list(spec.env), "Mounts": [_mount(mount) for mount in spec.mounts]}
     view |= {key: value for key, value in plural.items() if value} | placement_view.devices(spec)
-    return view | _present(
-        spec,
-        Hostname="hostname",
-        Dir="dir",
-        User="user",
-        StopSignal="stop_signal",
-        StopGracePeriod="stop_grace_period_ns",
-        ReadOnly="read_only",
-        Init="init",
-        TTY="tty",
+    return (
+        view
+        | container_options(spec)
+        | _present(
+            spec,
+            Hostname="hostname",
+            Dir="dir",
+            User="user",
+            StopSignal="stop_signal",
+            StopGracePeriod="stop_grace_period_ns",
+            ReadOnly="read_only",
+            Init="init",
+            TTY="tty",
+        )
     )
 
 

@@ -50,6 +50,13 @@ ARGUMENTS = Limit("ARGUMENTS", 1024, "arguments", "command and arguments togethe
 ARGUMENT_BYTES = Limit("ARGUMENT_BYTES", 131_071, "bytes", "no program starts with a longer one")
 MOUNTS = Limit("MOUNTS", 128, "mounts", "each is made again at every start of the container")
 DEVICES = Limit("DEVICES", 128, "devices", "of one container; each becomes a file in it")
+GROUPS = Limit("GROUPS", 256, "groups", "each is looked up in the image at every start")
+HOSTS = Limit("HOSTS", 512, "host names", "programs read /etc/hosts at every look-up; more is a name server")
+DNS_ENTRIES = Limit("DNS_ENTRIES", 32, "entries", "programs look at the first few of resolv.conf")
+SYSCTLS = Limit("SYSCTLS", 128, "kernel parameters", "each is written at every start of the container")
+SECCOMP_PROFILE_BYTES = Limit(
+    "SECCOMP_PROFILE_BYTES", 128 * 1024, "bytes", "every task carries it; that of Docker has 15,000"
+)
 PORTS = Limit("PORTS", 1024, "ports", "each is a packet filter rule on every node with a task")
 CONSTRAINTS = Limit("CONSTRAINTS", 64, "constraints", "each is asked of every node")
 CONSTRAINT_BYTES = Limit("CONSTRAINT_BYTES", 4096, "bytes", "room for a list of values")

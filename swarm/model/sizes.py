@@ -73,6 +73,24 @@ def _container(spec: ContainerSpec) -> Iterator[str]:
         what = f"the mount at {shown(mount.target)}"
         yield from limits.TEXT_BYTES.exceeded(f"the target of {what}", len(mount.target.encode()))
         yield from limits.TEXT_BYTES.exceeded(f"the source of {what}", len(mount.source.encode()))
+    yield from _options(spec)
+
+
+def _options(spec: ContainerSpec) -> Iterator[str]:
+    yield from limits.GROUPS.exceeded("the container", len(spec.groups))
+    yield from limits.HOSTS.exceeded("the container", len(spec.hosts))
+    dns = (("name servers", spec.dns.nameservers), ("search domains", spec.dns.search))
+    for what, entries in (*dns, ("resolver options", spec.dns.options)):
+        yield from limits.DNS_ENTRIES.exceeded(f"the {what}", len(entries))
+    yield from limits.SYSCTLS.exceeded("the container", len(spec.sysctls))
+    profile = spec.privileges.seccomp.profile
+    yield from limits.SECCOMP_PROFILE_BYTES.exceeded("the seccomp profile", len(profile))
+    texts = [*spec.groups, *spec.dns.nameservers, *spec.dns.search, *spec.dns.options]
+    texts += [spec.privileges.apparmor, spec.cgroup_parent]
+    texts += [text for one in spec.hosts for text in (one.name, one.address)]
+    texts += [text for pair in spec.sysctls.items() for text in pair]
+    for text in texts:
+        yield from limits.TEXT_BYTES.exceeded(f'"{shown(text)}"', len(text.encode()))
 
 
 def _placement(placement: Placement) -> Iterator[str]:

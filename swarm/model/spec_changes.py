@@ -1,6 +1,7 @@
 """What is different between two specs? In words for people, the shortest that say it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -74,6 +75,8 @@ def _scalar(field: Any, message: Message) -> str:
         return (
             str(field.enum_type.values_by_number[value].name).removeprefix(prefix).lower().replace("_", "-")
         )
+    if isinstance(value, bytes):
+        return f"of {len(value)} bytes, {sha256(value).hexdigest()[:12]}" if value else _NOTHING
     if field.name.endswith("_ns"):
         return format_duration(value)
     if field.name.endswith("_bytes"):

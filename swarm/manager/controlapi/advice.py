@@ -92,7 +92,7 @@ _RULES: Sequence[Rule] = (
         lambda task: "create that path on the node, or put the task onto a node that has it by a constraint",
     ),
     _rule(
-        r"\(OOM\)|out of memory|no memory left",
+        r"out of memory|no memory left",
         lambda task: (
             f"allow more memory (swarmctl service update --limit-memory SIZE {_service(task)}), or find out "
             f"why so much is used (swarmctl service logs {task.id})"

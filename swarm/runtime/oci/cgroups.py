@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from swarm.errors import InvalidArgument
+from swarm.errors import InvalidArgument, TaskRejected
 from swarm.runtime.base import Sample
 from swarm.runtime.oci.overlay import unescape
 from swarm.runtime.processes import Process
@@ -192,14 +192,14 @@ class Cgroup:
         return root / self.path.lstrip("/") if root else None
 
 
-def limits_swap(layout: CgroupLayout, instance: str) -> bool:
-    """Tell whether this kernel can limit swap together with memory."""
-    if layout.version == 1:
-        memory = layout.mounts.get("memory")
-        return memory is not None and (memory / "memory.memsw.limit_in_bytes").exists()
-    return (
-        layout.unified is not None and (layout.unified / instance.lstrip("/") / "memory.swap.max").exists()
-    )
+def open_to_containers(layout: CgroupLayout, path: str) -> None:
+    """Let containers have cgroups below one that somebody else made; raises TaskRejected without it."""
+    directories = [root / path.lstrip("/") for root in layout.roots]
+    if not any(directory.is_dir() for directory in directories):
+        raise TaskRejected(f"no cgroup {path} on this node: whoever limits it has to make it first")
+    if layout.version == 2 and layout.unified is not None:
+        for part in reversed([PurePosixPath(path), *PurePosixPath(path).parents]):
+            _hand_down_controllers(layout.unified / str(part).lstrip("/"))
 
 
 def _hand_down_controllers(directory: Path) -> None:

@@ -36,9 +36,12 @@ def edits_for(config: ContainerConfig, settings: CdiSettings) -> Edits:
         edits = read_registry(settings.directories).edits_for(config.cdi_devices)
         _refuse_hooks(edits, settings, config.cdi_devices)
     nodes = [_with_numbers(one) for one in edits.device_nodes]
+    if config.security.privileged:
+        everything = _host_device(HostDevice("/dev"))
+        nodes.extend(one for one in everything if one.path not in _MADE_BY_THE_RUNTIME)
     for device in config.devices:
         nodes.extend(_host_device(device))
-    if len(nodes) > FILES_MAX:
+    if len(nodes) > FILES_MAX and not config.security.privileged:
         raise TaskRejected(f"{len(nodes)} device files are more than the {FILES_MAX} that a container gets")
     for mount in edits.mounts:
         if mount.host_path.startswith("/") and not Path(mount.host_path).exists():
@@ -73,6 +76,9 @@ def apply_edits(spec: dict[str, Any], edits: Edits) -> None:
 
 
 _WITH_NUMBERS = frozenset("bcu")
+_MADE_BY_THE_RUNTIME = frozenset(
+    f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "console", "ptmx")
+)
 
 
 def _refuse_hooks(edits: Edits, settings: CdiSettings, names: Sequence[str]) -> None:

@@ -135,7 +135,9 @@ def a_failure(exit_code: int, err: str = "", *, oom: bool = False) -> Task:
 
 def test_exit_codes_are_explained() -> None:
     assert "SIGKILL" in reason(a_failure(137))
-    assert "(OOM), its limit is 64 MiB" in reason(a_failure(137, oom=True))
+    assert "OOMKilled, out of memory: the container used its limit of 64 MiB" in reason(
+        a_failure(137, oom=True)
+    )
     assert "not found in the image" in reason(a_failure(127, "the container ended with exit code 127"))
     assert reason(a_failure(1, "the container ended with exit code 1")) == (
         "the container ended with exit code 1"
@@ -143,8 +145,8 @@ def test_exit_codes_are_explained() -> None:
 
 
 def test_what_the_agent_said_of_the_end_is_not_said_twice() -> None:
-    said = "the container ended with exit code 137: it was killed for using too much memory (OOM)"
-    assert reason(a_failure(137, said, oom=True)) == f"{said}, its limit is 64 MiB"
+    said = "exit code 137: OOMKilled, out of memory: the container used its limit of 64 MiB"
+    assert reason(a_failure(137, said, oom=True)) == said
 
 
 def test_a_stopped_task_says_who_wanted_that() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ServiceSpec
-from swarm.api.v1.types_pb2 import Mount, NodeDescription, NodeDevice, PortConfig, TaskStatus
+from swarm.api.v1.types_pb2 import Mount, NodeDescription, NodeDevice, PortConfig, Privileges, TaskStatus
 from swarm.errors import InvalidArgument
 from swarm.model import limits, task_state
 from swarm.model.history import record_status
@@ -59,6 +59,12 @@ def image(spec: ServiceSpec, amount: int) -> None:
     spec.task.container.image = "registry.example/" + "a" * (amount - len("registry.example/"))
 
 
+def seccomp_profile(spec: ServiceSpec, amount: int) -> None:
+    profile = '{"defaultAction": "SCMP_ACT_ALLOW"}'
+    spec.task.container.privileges.seccomp.mode = Privileges.Seccomp.MODE_CUSTOM
+    spec.task.container.privileges.seccomp.profile = profile.ljust(amount).encode()
+
+
 Grow = Callable[[ServiceSpec, int], None]
 
 # Limit, and how to make a service that has so much of it.
@@ -89,6 +95,17 @@ SERVICE: list[tuple[Limit, Grow]] = [
         limits.DEVICES,
         lambda spec, n: [spec.task.container.devices.add(host_path=f"/dev/d{i}") for i in range(n)] and None,
     ),
+    (limits.GROUPS, lambda spec, n: spec.task.container.groups.extend(f"g{i}" for i in range(n))),
+    (
+        limits.HOSTS,
+        lambda spec, n: [spec.task.container.hosts.add(name="h", address="::1") for _ in range(n)] and None,
+    ),
+    (limits.DNS_ENTRIES, lambda spec, n: spec.task.container.dns.nameservers.extend(["::1"] * n)),
+    (
+        limits.SYSCTLS,
+        lambda spec, n: spec.task.container.sysctls.update({f"net.s{i}": "1" for i in range(n)}),
+    ),
+    (limits.SECCOMP_PROFILE_BYTES, seccomp_profile),
     (limits.PORTS, lambda spec, n: [port(spec, i + 1) for i in range(n)] and None),
     (limits.CONSTRAINTS, lambda spec, n: spec.task.placement.constraints.extend(["node.role==worker"] * n)),
     (
