@@ -152,6 +152,23 @@ class Cgroup:
             time.sleep(delay_s)
             delay_s = min(delay_s * 2, 0.1)
 
+    def set_block_weight(self, weight: int) -> None:
+        """Write the share of disks, 10 to 1000, into the first file for it that the kernel has, if any.
+
+        `io.weight` of version 2 is for any scheduler and reaches from 1 to 10000; the others are BFQ's.
+        """
+        on_v2 = 1 + (weight - 10) * 9999 // 990
+        for controller, file, value in (
+            ("blkio", "blkio.weight", weight),
+            ("blkio", "blkio.bfq.weight", weight),
+            ("io", "io.bfq.weight", weight),
+            ("io", "io.weight", on_v2),
+        ):
+            directory = self._directory(controller)
+            if directory is not None and (directory / file).exists():
+                (directory / file).write_text(str(value), "ascii")
+                return
+
     def oom_kills(self) -> int:
         """Return how many processes the kernel has killed here for want of memory."""
         file, name = ("memory.events", "oom_kill")

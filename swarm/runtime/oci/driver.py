@@ -156,6 +156,8 @@ class OciDriver(ShimDriver):
         )
         launch = conmon.launch_command(command, files.config, self._shim_cgroups())
         pid = await conmon.create(launch, files.errors, name)
+        if config.limits.blkio_weight:
+            self._cgroup(config.id).set_block_weight(config.limits.blkio_weight)
         record = self._record(config, image, choice, pid)
         return replace(record, warnings=warnings, shares_pids=config.shared.pid)
 

@@ -189,3 +189,17 @@ def test_containers_go_below_a_cgroup_that_exists_only(v1: CgroupLayout, tmp_pat
     open_to_containers(CgroupLayout(2, {}, unified), "/batch")
     assert (unified / "batch/cgroup.subtree_control").read_text()
     assert (unified / "cgroup.subtree_control").read_text()
+
+
+def test_a_share_of_disks_is_written_where_this_kernel_has_it(v1: CgroupLayout, tmp_path: Path) -> None:
+    blkio = tmp_path / "blkio"
+    layout = CgroupLayout(1, {**v1.mounts, "blkio": blkio})
+    Cgroup(layout, "/swarm/x/task").set_block_weight(300)  # nowhere: no harm
+    _write(blkio / "swarm/x/task", blkio__bfq__weight="100")
+    Cgroup(layout, "/swarm/x/task").set_block_weight(300)
+    assert (blkio / "swarm/x/task/blkio.bfq.weight").read_text() == "300"
+    _write(tmp_path / "unified/swarm/x/task", io__weight="default 100")
+    v2 = CgroupLayout(2, {}, tmp_path / "unified")
+    for weight, written in ((10, "1"), (1000, "10000")):
+        Cgroup(v2, "/swarm/x/task").set_block_weight(weight)
+        assert (tmp_path / "unified/swarm/x/task/io.weight").read_text() == written
