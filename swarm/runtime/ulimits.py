@@ -17,6 +17,15 @@ def bounding_set(proc: Path = Path("/proc")) -> frozenset[str]:
     return of_mask(int(found[1], 16)) if found else frozenset(KNOWN)
 
 
+def may_raise_limits(proc: Path = Path("/proc")) -> bool:
+    """Tell whether this process, as root, can go beyond its own limits.
+
+    In a user namespace of its own it cannot, whatever capabilities it seems to have.
+    """
+    ids = (proc / "self/uid_map").read_text("ascii").split()
+    return "CAP_SYS_RESOURCE" in bounding_set(proc) and ids == ["0", "0", "4294967295"]
+
+
 def read_hard_limits(*, may_raise: bool, proc: Path = Path("/proc")) -> dict[str, int]:
     """Return the most that can be granted, by name; what is absent has no bound.
 

@@ -92,6 +92,20 @@ _RULES: Sequence[Rule] = (
         lambda task: "create that path on the node, or put the task onto a node that has it by a constraint",
     ),
     _rule(
+        r"an init process was asked for",
+        lambda task: (
+            f"install tini on the node, or do without (swarmctl service update --no-init {_service(task)})"
+        ),
+    ),
+    _rule(
+        r"this node's kernel cannot|on this node: it has|no cgroup |AppArmor|does not have it to give"
+        r"|would change the node|needs containers",
+        lambda task: (
+            "take that option away (swarmctl service update --help), or put the task onto nodes that can do "
+            f"it (swarmctl service update --constraint-add CONSTRAINT {_service(task)})"
+        ),
+    ),
+    _rule(
         r"out of memory|no memory left",
         lambda task: (
             f"allow more memory (swarmctl service update --limit-memory SIZE {_service(task)}), or find out "

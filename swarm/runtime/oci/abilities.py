@@ -12,7 +12,7 @@ from swarm.model.capabilities import KNOWN
 from swarm.model.cpuset import parse_cpuset
 from swarm.runtime.oci.binaries import find
 from swarm.runtime.oci.cgroups import CgroupLayout
-from swarm.runtime.ulimits import bounding_set, read_hard_limits
+from swarm.runtime.ulimits import bounding_set, may_raise_limits, read_hard_limits
 
 # Programs that do nothing but start another one and bury its orphans. They are linked statically, for they
 # have to run in any image. `-s` makes tini do so also where the first process is the node's.
@@ -73,11 +73,10 @@ class Abilities:
 
 def read_abilities(layout: CgroupLayout, cgroup: str, proc: Path = Path("/proc")) -> Abilities:
     """Return what containers below `cgroup`, which exists, can have here."""
-    capabilities = bounding_set(proc)
-    may_raise = "CAP_SYS_RESOURCE" in capabilities
+    may_raise = may_raise_limits(proc)
     return Abilities(
         controls=_controls(layout, cgroup.lstrip("/")),
-        capabilities=capabilities,
+        capabilities=bounding_set(proc),
         hard_limits=read_hard_limits(may_raise=may_raise, proc=proc),
         oom_score_adj=-1000 if may_raise else int((proc / "self/oom_score_adj").read_text("ascii")),
         apparmor=_apparmor_profiles(),

@@ -58,9 +58,9 @@ def apply_edits(spec: dict[str, Any], edits: Edits) -> None:
     files = {one.path: one for one in edits.device_nodes}  # the last one at a path counts
     if files:
         linux["devices"] = [_device(one) for one in files.values()]
-        linux["resources"]["devices"].extend(
-            _rule(one) for one in files.values() if one.kind in _WITH_NUMBERS
-        )
+        rules = linux["resources"]["devices"]
+        if not rules[0]["allow"]:  # a privileged container may have them all anyway
+            rules.extend(_rule(one) for one in files.values() if one.kind in _WITH_NUMBERS)
     targets = {mount.container_path.rstrip("/") for mount in edits.mounts}
     spec["mounts"] = [one for one in spec["mounts"] if one["destination"].rstrip("/") not in targets]
     spec["mounts"].extend(_mount(one) for one in _parents_first(edits.mounts))

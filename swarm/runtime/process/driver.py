@@ -27,7 +27,7 @@ from swarm.runtime.process.view import build_view, find_program, resolve_inside
 from swarm.runtime.processes import Process, boot_id, kill_and_wait
 from swarm.runtime.shim_driver import ShimDriver
 from swarm.runtime.state import Phase, Record, remove_tree, write_atomically
-from swarm.runtime.ulimits import bounding_set, clamp_warnings, read_hard_limits
+from swarm.runtime.ulimits import clamp_warnings, may_raise_limits, read_hard_limits
 
 START_TIMEOUT_S = 30.0
 TASK_VARIABLE = "SWARM_TASK_ID"
@@ -211,7 +211,7 @@ class ProcessDriver(ShimDriver):
 
 
 def _hard_limits() -> dict[str, int]:
-    return read_hard_limits(may_raise=os.geteuid() == 0 and "CAP_SYS_RESOURCE" in bounding_set())
+    return read_hard_limits(may_raise=os.geteuid() == 0 and may_raise_limits())
 
 
 def _with_processes(record: Record, answer: bytes) -> Record:

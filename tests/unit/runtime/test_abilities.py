@@ -14,6 +14,7 @@ def proc(tmp_path: Path) -> Path:
     proc = tmp_path / "proc"
     for name, text in {
         "self/status": "Name:\tx\nCapBnd:\t00000000a80425fb\n",
+        "self/uid_map": "         0          0 4294967295\n",
         "self/oom_score_adj": "-17\n",
         "sys/fs/nr_open": "1048576\n",
         "sys/kernel/osrelease": "6.1.0-9-amd64\n",
@@ -46,6 +47,8 @@ def test_with_all_capabilities_only_the_kernel_bounds_open_files(proc: Path) -> 
     found = read_abilities(CgroupLayout(1, {}), "/swarm/x", proc)
     assert found.hard_limits == {"nofile": 1048576}
     assert found.oom_score_adj == -1000
+    (proc / "self/uid_map").write_text("0 100000 65536\n")  # in a user namespace they do not reach far
+    assert read_abilities(CgroupLayout(1, {}), "/swarm/x", proc).oom_score_adj == -17
 
 
 def test_controls_of_version_1_are_in_several_places(proc: Path, tmp_path: Path) -> None:
