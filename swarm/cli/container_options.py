@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 
 from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
-from swarm.api.v1.types_pb2 import HostEntry, Privileges, Ulimit
+from swarm.api.v1.types_pb2 import HostEntry, Ulimit
+from swarm.cli.security_options import clear_security, set_security
 from swarm.errors import InvalidArgument
 from swarm.model.capabilities import normal
 from swarm.model.ulimits import parse_ulimit
@@ -115,7 +115,7 @@ def add_container_lists(spec: ServiceSpec, given: Given, suffix: str) -> None:
         for text in given[f"{option}{suffix}"]:
             _append_once(getattr(container.dns, field), text)
     for text in given[f"security_opt{suffix}"]:
-        _set_security(container.privileges, text)
+        set_security(container.privileges, text)
 
 
 def remove_container_lists(spec: ServiceSpec, given: Given) -> None:
@@ -139,7 +139,7 @@ def remove_container_lists(spec: ServiceSpec, given: Given) -> None:
             flag = f"--{option.replace('_', '-')}-rm"
             _remove(flag, wanted, getattr(container.dns, field), lambda old: (old,))
     for text in given["security_opt_rm"]:
-        _clear_security(container.privileges, text)
+        clear_security(container.privileges, text)
 
 
 _DNS = {"dns": "nameservers", "dns_search": "search", "dns_option": "options"}
@@ -201,58 +201,6 @@ def _asks_for_shares(given: Given) -> bool:
 
 def _swap(text: str) -> int:
     return -1 if text == "-1" else parse_bytes(text)
-
-
-# Security options.
-
-
-def _set_security(privileges: Privileges, text: str) -> None:
-    name, _, value = text.replace(":", "=", 1).partition("=") if "=" not in text else text.partition("=")
-    if name == "no-new-privileges" and value in {"", "true", "false"}:
-        privileges.no_new_privileges = value != "false"
-    elif name == "seccomp" and value:
-        privileges.seccomp.CopyFrom(_seccomp(value))
-    elif name == "apparmor" and value:
-        privileges.apparmor = value
-    elif (name, value) == ("systempaths", "unconfined"):
-        privileges.unmasked_paths = True
-    elif (name, value) == ("label", "disable"):
-        privileges.selinux_disabled = True
-    elif name == "label":
-        raise InvalidArgument(f"--security-opt {text}: containers have no SELinux labels here, only disable")
-    else:
-        raise InvalidArgument(
-            f'--security-opt "{text}": write no-new-privileges[=false], seccomp=unconfined|default|FILE, '
-            "apparmor=PROFILE, systempaths=unconfined or label=disable"
-        )
-
-
-def _seccomp(value: str) -> Privileges.Seccomp:
-    if value == "unconfined":
-        return Privileges.Seccomp(mode=Privileges.Seccomp.MODE_UNCONFINED)
-    if value in {"default", "builtin"}:
-        return Privileges.Seccomp()
-    try:
-        content = Path(value).read_bytes()
-    except OSError as error:
-        raise InvalidArgument(f"--security-opt seccomp={value}: {error.strerror}") from None
-    return Privileges.Seccomp(mode=Privileges.Seccomp.MODE_CUSTOM, profile=content)
-
-
-_SECURITY_FIELDS = {
-    "no-new-privileges": "no_new_privileges",
-    "seccomp": "seccomp",
-    "apparmor": "apparmor",
-    "systempaths": "unmasked_paths",
-    "label": "selinux_disabled",
-}
-
-
-def _clear_security(privileges: Privileges, text: str) -> None:
-    field = _SECURITY_FIELDS.get(text.partition("=")[0])
-    if field is None or field not in {found.name for found, _ in privileges.ListFields()}:
-        raise InvalidArgument(f"--security-opt-rm {text}: the service has no such entry")
-    privileges.ClearField(field)
 
 
 # Lists.

@@ -27,7 +27,7 @@ SINGLE = (
     click.option("--limit-cpu", help="Most CPUs to use, e.g. 0.5."),
     click.option("--limit-memory", help="Most memory to use, e.g. 64m."),
     click.option(
-        "--limit-pids", "--pids-limit", type=click.IntRange(min=0), help="Most processes (0: no limit)."
+        "--limit-pids", "--pids-limit", type=click.IntRange(min=-1), help="Most processes (0: no limit)."
     ),
     click.option("--reserve-cpu", help="CPUs to keep free for each task."),
     click.option("--reserve-memory", help="Memory to keep free for each task."),
@@ -144,7 +144,7 @@ def _apply_resources(spec: ServiceSpec, given: Given) -> None:
     readers: tuple[tuple[str, str, str, Callable[[Any], int]], ...] = (
         ("limit_cpu", "limits", "nano_cpus", parse_cpus),
         ("limit_memory", "limits", "memory_bytes", parse_bytes),
-        ("limit_pids", "limits", "pids", int),
+        ("limit_pids", "limits", "pids", lambda count: max(0, count)),  # Docker also has -1 for none
         ("reserve_cpu", "reservations", "nano_cpus", parse_cpus),
         ("reserve_memory", "reservations", "memory_bytes", parse_bytes),
     )

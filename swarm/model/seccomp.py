@@ -38,7 +38,7 @@ def names_of(rule: dict[str, Any]) -> list[str]:
 
 
 def _profile_problems(profile: dict[str, Any]) -> Iterator[str]:
-    if profile.get("defaultAction") not in ACTIONS:
+    if not _is_one_of(profile.get("defaultAction"), ACTIONS):
         known = ", ".join(sorted(ACTIONS))
         yield f'has the defaultAction "{profile.get("defaultAction")}", not one of {known}'
     if not _is_number(profile.get("defaultErrnoRet")):
@@ -62,7 +62,7 @@ def _rule_problems(rule: dict[str, Any]) -> Iterator[str]:
     names = rule.get("names") or [rule.get("name")]
     if not _is_texts(names):
         yield "without names"
-    if rule.get("action") not in ACTIONS:
+    if not _is_one_of(rule.get("action"), ACTIONS):
         yield f'with the action "{rule.get("action")}"'
     if not _is_number(rule.get("errnoRet")):
         yield "with an errnoRet that is no number"
@@ -81,10 +81,15 @@ def _is_number(value: object) -> bool:
 def _is_argument(one: object) -> bool:
     return (
         isinstance(one, dict)
-        and one.get("op") in OPERATORS
-        and one.get("index") in range(6)
+        and _is_one_of(one.get("op"), OPERATORS)
+        and isinstance(one.get("index"), int)
+        and one["index"] in range(6)
         and all(_is_value(one.get(key, 0)) for key in ("value", "valueTwo"))
     )
+
+
+def _is_one_of(value: object, words: frozenset[str]) -> bool:
+    return isinstance(value, str) and value in words
 
 
 def _is_value(value: object) -> bool:

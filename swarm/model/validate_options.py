@@ -75,6 +75,8 @@ def _cpu_problems(resources: ResourceRequirements) -> Iterator[str]:
         yield f"{resources.cpu_shares} CPU shares are not between 2 and 262144"
     if resources.cpu_period_us and resources.cpu_period_us not in PERIODS_US:
         yield f"the CPU period {resources.cpu_period_us} is not between 1000 and 1000000 microseconds"
+    if resources.cpu_period_us and not resources.cpu_quota_us:
+        yield "a CPU period says nothing without a CPU quota"
     if resources.cpu_quota_us and resources.cpu_quota_us < QUOTA_MIN_US:
         yield f"the CPU quota {resources.cpu_quota_us} is below 1000 microseconds"
     if resources.limits.nano_cpus and (resources.cpu_quota_us or resources.cpu_period_us):

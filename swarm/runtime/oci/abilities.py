@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from swarm.errors import InvalidArgument
 from swarm.model.capabilities import KNOWN
@@ -86,6 +86,16 @@ def read_abilities(layout: CgroupLayout, cgroup: str, proc: Path = Path("/proc")
         kernel=(proc / "sys/kernel/osrelease").read_text("ascii").strip(),
         node_name=(proc / "sys/kernel/hostname").read_text("utf-8").strip(),
     )
+
+
+def described(node: Abilities) -> dict[str, str]:
+    """Return what people should know of a node before they ask for options of containers."""
+    missing = sorted(control.value for control in Control if control not in node.controls)
+    return {
+        "init": PurePosixPath(node.init[0]).name if node.init else f"none ({INIT_HINT})",
+        "apparmor": "no" if node.apparmor is None else f"{len(node.apparmor)} profiles",
+        "kernel_cannot": ", ".join(missing) or "nothing is missing",
+    }
 
 
 def _controls(layout: CgroupLayout, cgroup: str) -> frozenset[Control]:

@@ -17,7 +17,7 @@ from swarm.runtime.command import command_line, stop_signal
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.logs import MAX_FILE_BYTES, rotate_files
 from swarm.runtime.oci import conmon
-from swarm.runtime.oci.abilities import read_abilities
+from swarm.runtime.oci.abilities import described, read_abilities
 from swarm.runtime.oci.binaries import SEARCH_PATH
 from swarm.runtime.oci.bundle import CGROUP_FILE, BundlePlace, make_bundle
 from swarm.runtime.oci.cgroups import (
@@ -100,7 +100,8 @@ class OciDriver(ShimDriver):
     async def probe(self) -> Capabilities:
         """Try the ways to run containers until one passes; raises FailedPrecondition with all reasons."""
         choice = await self._chosen()
-        return Capabilities(driver="oci", isolated=True, info=choice.info)
+        node = await self._in_thread(read_abilities, self._layout, self._instance)
+        return Capabilities(driver="oci", isolated=True, info={**choice.info, **described(node)})
 
     async def _chosen(self) -> Choice:
         async with self._choosing:

@@ -4,17 +4,25 @@ import json
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import HostEntry, Privileges, Ulimit
 from swarm.errors import InvalidArgument
 from swarm.model.capabilities import KNOWN, granted, normal, of_mask
 from swarm.model.cpuset import format_cpuset, parse_cpuset
-from swarm.model.seccomp import read_profile
+from swarm.model.seccomp import ACTIONS, OPERATORS, read_profile
 from swarm.model.spec_changes import changes
 from swarm.model.ulimits import parse_ulimit
 from swarm.model.validate import validate_service
+from swarm.runtime.oci.seccomp_profile import oci_profile
 
+KEYS = [
+    *("defaultAction", "defaultErrnoRet", "architectures", "archMap", "flags", "syscalls", "names", "name"),
+    *("action", "errnoRet", "args", "includes", "excludes", "index", "value", "valueTwo", "op", "caps"),
+    *("arches", "minKernel", "architecture", "subArchitectures"),
+]
 PROFILE = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}
 
 
@@ -159,6 +167,7 @@ def bad_profile(spec: ServiceSpec) -> None:
         (resources("memory_swap_bytes", -2), "negative"),
         (resources("memory_swappiness", 101), "swappiness"),
         (resources("blkio_weight", 9), "weight"),
+        (resources("cpu_period_us", 5000), "without a CPU quota"),
         (swap_below_memory, "below that of memory alone"),
         (two_quotas, "choose one"),
         (bad_profile, "not JSON"),
@@ -175,6 +184,7 @@ def test_what_makes_no_sense_is_refused(change: Callable[[ServiceSpec], None], p
     "change",
     [
         {"defaultAction": "SCMP_ACT_NOTIFY"},
+        {"defaultAction": []},
         {"defaultErrnoRet": "1"},
         {"syscalls": {"read": 1}},
         {"syscalls": [1]},
@@ -229,3 +239,24 @@ def test_a_changed_profile_is_told_without_its_text() -> None:
     (mode, profile) = changes(before, after)
     assert "custom" in mode
     assert "of 1 bytes" in profile
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([*sorted(ACTIONS), *sorted(OPERATORS), "read", "4.8", ""]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=25,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), ANYTHING))
+def test_whatever_a_profile_is_made_of_it_is_refused_or_can_be_used(made_up: dict[str, object]) -> None:
+    for profile in (made_up, PROFILE | made_up, PROFILE | {"syscalls": [made_up]}):
+        try:
+            sound = read_profile(json.dumps(profile).encode())
+        except InvalidArgument:
+            continue
+        found = oci_profile(sound, "SCMP_ARCH_X86_64", {"CAP_CHOWN"}, "6.1")
+        assert all(rule["names"] for rule in found["syscalls"])

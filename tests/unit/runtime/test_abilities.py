@@ -1,11 +1,12 @@
 """What a node can do, read from the files of its kernel."""
 
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from swarm.runtime.oci.abilities import Control, read_abilities
+from swarm.runtime.oci.abilities import Abilities, Control, described, read_abilities
 from swarm.runtime.oci.cgroups import CgroupLayout
 
 
@@ -73,3 +74,8 @@ def test_controls_of_version_2_are_in_one(proc: Path, tmp_path: Path) -> None:
     found = read_abilities(CgroupLayout(2, {}, tmp_path / "unified"), "/swarm/x", proc)
     assert found.controls == {Control.MEMORY, Control.CPU_SHARES, Control.BLKIO_WEIGHT}
     assert found.cpus == {0, 1, 2, 3}
+    told = described(replace(found, init=("/usr/bin/tini-static", "-s"), apparmor=None))
+    assert told["init"] == "tini-static"
+    assert told["apparmor"] == "no"
+    assert "memory swappiness" in told["kernel_cannot"]
+    assert described(Abilities())["kernel_cannot"] == "nothing is missing"
