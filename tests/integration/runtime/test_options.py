@@ -156,7 +156,7 @@ async def test_namespaces_of_the_node_are_shared_and_nothing_outlives_the_contai
     look += "echo name: $(hostname); (exec sleep 1000) & echo child: $!"
     shared = Shared(ipc=True, pid=True, uts=True, cgroup=True)
     driver = oci_lab.driver()
-    config = oci_lab.config(look, shared=shared)
+    config = oci_lab.config(look, shared=shared, init=True)
     await driver.create(config)
     await driver.start(config.id)
     await asyncio.wait_for(driver.wait(config.id), 20)
