@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from swarm.compose.short_forms import long_port, long_volume
-from swarm.compose.tree import Tree
+from swarm.compose.tree import Mark, Tree
 
 Change: TypeAlias = Callable[[Tree], Tree]
 
@@ -127,7 +127,7 @@ def _from_surroundings(environment: Tree, variables: Mapping[str, str]) -> Tree:
     """Give variables that have no value their own of whoever runs swarmctl; drop those without."""
     entries: dict[str, Tree] = {}
     for key, entry in environment.entries.items():
-        if entry.value is not None:
+        if entry.value is not None or entry.mark is Mark.RESET:
             entries[key] = entry
         elif key in variables:
             entries[key] = entry.having(variables[key])

@@ -10,8 +10,12 @@ _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_.\-]*)\s*(?:[=:]\s*(.*))
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$$"}
 
 
-def parse_dotenv(text: str, name: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of a file called `name`; `variables` may be used in values, as `${NAME}`.
+def parse_dotenv(
+    text: str, name: str, variables: Mapping[str, str], before: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the variables of a file called `name`.
+
+    In values, as `${NAME}`, may stand `variables`, those of the file itself, and those from `before` it.
 
     A name alone takes its value from `variables`, if it is there. Single quotes keep everything as it is,
     double quotes know \\n and \\", and both may go over several lines. Raises InvalidArgument.
@@ -38,7 +42,7 @@ def parse_dotenv(text: str, name: str, variables: Mapping[str, str]) -> dict[str
                 value += "\n" + lines[number]
                 number += 1
         try:
-            found[key] = _value(value, {**found, **variables})
+            found[key] = _value(value, {**(before or {}), **found, **variables})
         except InvalidArgument as problem:
             raise InvalidArgument(f"{name}:{first + 1}: {problem}") from None
     return found

@@ -94,8 +94,6 @@ class Loader:
         if not self._raw:
             tree = interpolate(tree, variables, self._unset)
         validate(tree)
-        if "version" in tree.entries:
-            self._warn(f"{tree.entries['version'].key_place}: version says nothing any more; leave it out")
         tree = canonical(tree, directory, variables)
         services = tree.get("services")
         if services is None:

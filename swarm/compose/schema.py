@@ -6,7 +6,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from swarm.compose.tree import Tree
+from swarm.compose.tree import Place, Tree
 from swarm.errors import InvalidArgument
 
 # The specification's schema, without its prose: https://github.com/compose-spec/compose-spec,
@@ -44,9 +44,12 @@ def validate(tree: Tree) -> None:
     errors = [_deepest(error) for error in _validator().iter_errors(tree.plain())]
     if not errors:
         return
-    places = [(error, tree.at(error.absolute_path)) for error in errors]
-    error, where = min(places, key=lambda pair: (pair[1].place.line, pair[1].place.column))
-    raise _explain(error, where)
+    place, text = min((_explain(error, tree.at(error.absolute_path)) for error in errors), key=_order)
+    raise InvalidArgument(f"{place}: {text}")
+
+
+def _order(problem: tuple[Place, str]) -> tuple[int, int]:
+    return problem[0].line, problem[0].column
 
 
 def _deepest(error: Any) -> Any:
@@ -59,15 +62,15 @@ def _deepest(error: Any) -> Any:
     return error
 
 
-def _explain(error: Any, where: Tree) -> InvalidArgument:
+def _explain(error: Any, where: Tree) -> tuple[Place, str]:
     path = _path(error.absolute_path)
     if error.validator == "additionalProperties":
         key = min(_unknown(error), key=lambda one: _line(where, one))
         entry = where.entries.get(key, where)
         known = sorted(error.schema.get("properties", ()))
         place = entry.key_place or entry.place
-        return InvalidArgument(f'{place}: {path} has no key "{key}"{_meant(key, known)}')
-    return where.problem(f"{path}: {_sentence(error)}")
+        return place, f'{path} has no key "{key}"{_meant(key, known)}'
+    return where.place, f"{path}: {_sentence(error)}"
 
 
 def _sentence(error: Any) -> str:

@@ -110,7 +110,7 @@ class _ServiceReader:
             raise item.problem(str(problem)) from None
         if how is not None and values.text(how) == "raw":
             return dict(_raw(text))
-        return parse_dotenv(text, path, {**self._variables, **before})
+        return parse_dotenv(text, path, self._variables, before)
 
     def _labels(self, service: Tree) -> dict[str, str]:
         found: dict[str, str] = {}

@@ -90,7 +90,7 @@ def long_volume(volume: Tree, directory: str) -> Tree:
     for option in filter(None, options.split(",")):
         _apply(volume, values, option)
     if is_path and "bind" not in values:
-        values["bind"] = _bind(volume)
+        values["bind"] = _bind(volume, None)
     return volume.having(values)
 
 
@@ -109,9 +109,9 @@ def _apply(volume: Tree, values: dict[str, Tree], option: str) -> None:
     if option in {"ro", "rw"}:
         values["read_only"] = Tree(option == "ro", volume.place)
     elif option in _PROPAGATIONS:
-        values["bind"] = _bind(volume, propagation=option)
+        values["bind"] = _bind(volume, values.get("bind"), propagation=option)
     elif option in {"z", "Z"}:
-        values["bind"] = _bind(volume, selinux=option)
+        values["bind"] = _bind(volume, values.get("bind"), selinux=option)
     elif option == "nocopy":
         values["volume"] = Tree({"nocopy": Tree(True, volume.place)}, volume.place)
     elif option not in _NOTHING_HERE:
@@ -119,9 +119,10 @@ def _apply(volume: Tree, values: dict[str, Tree], option: str) -> None:
         raise volume.problem(f'"{option}" is no option of a volume; known: {known}')
 
 
-def _bind(volume: Tree, **options: str) -> Tree:
+def _bind(volume: Tree, before: Tree | None, **options: str) -> Tree:
     """Return the options of a bind in short form: it makes the path on the node."""
-    said = {key: Tree(value, volume.place) for key, value in options.items()}
+    said = before.entries if before is not None else {}
+    said = {**said, **{key: Tree(value, volume.place) for key, value in options.items()}}
     return Tree({**said, "create_host_path": Tree(value=True, place=volume.place)}, volume.place)
 
 

@@ -1,8 +1,10 @@
 """What becomes of every key of the Compose specification: honoured, warned about, or refused.
 
-A rule counts for everything below its path that has no rule of its own. docs/compose.md is made of this.
+A rule counts for everything below its path that has no rule of its own.
+`python -m swarm.compose.support` prints the table in docs/compose.md.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -244,3 +246,18 @@ def _collect(part: dict[str, Any], path: tuple[str, ...], found: dict[tuple[str,
             _collect(value, (*path, "*"), found)
     if isinstance(part.get("items"), dict):
         _collect(part["items"], path, found)
+
+
+def table() -> str:
+    """Return the rules as a table in Markdown, in the order of the schema's keys."""
+    rules = ((key, RULES.get(".".join(key))) for key in schema_keys())
+    rows = [
+        f"| `{'.'.join(key).replace('*', 'NAME')}` | {rule.status.value} | {rule.text} |"
+        for key, rule in rules
+        if rule is not None
+    ]
+    return "\n".join(["| key | | |", "|---|---|---|", *rows]) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())
