@@ -101,7 +101,7 @@ async def test_names_sizes_and_limits_of_processes(oci_lab: Lab, tmp_path: Path)
         STATUS + "grep ' /dev/shm ' /proc/mounts; grep db /etc/hosts; cat /etc/resolv.conf; cat /dev/shm/x;"
         "echo soft: $(ulimit -Sn); echo hard: $(ulimit -Hn); echo core: $(ulimit -c); echo m: $(cat $MSG);"
         "echo oom: $(cat /proc/self/oom_score_adj); echo first: $(cat /proc/1/comm);"
-        "ls -d /work; exec sleep 100",
+        "ls -d /scratch; exec sleep 100",
         env=["MSG=/proc/sys/kernel/msgmax"],
         groups=["extra", "77"],
         shm_size_bytes=3 * MIB,
@@ -110,7 +110,7 @@ async def test_names_sizes_and_limits_of_processes(oci_lab: Lab, tmp_path: Path)
         resolv_conf=str(servers),
         ulimits=[Ulimit("nofile", 100, 2**40), Ulimit("core", 0, 0)],
         sysctls={"kernel.msgmax": "12345"},
-        mounts=[TmpfsMount("/work", size_bytes=MIB)],
+        mounts=[TmpfsMount("/scratch", size_bytes=MIB)],
         read_only=True,
         init=True,
         oom_score_adj=900,
@@ -119,7 +119,7 @@ async def test_names_sizes_and_limits_of_processes(oci_lab: Lab, tmp_path: Path)
     info = await driver.start(config.id)
 
     async def has_spoken() -> bool:
-        return any("/work" in line for line in await said(driver, config.id))
+        return any("/scratch" in line for line in await said(driver, config.id))
 
     await until(has_spoken)
     lines = await said(driver, config.id)
