@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
 from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
 from swarm.api.v1.types_pb2 import HostEntry, Ulimit
-from swarm.cli.security_options import clear_security, set_security
 from swarm.errors import InvalidArgument
 from swarm.model.capabilities import normal
+from swarm.model.limits import SECCOMP_PROFILE_BYTES
+from swarm.model.security_options import clear_security, set_security
 from swarm.model.ulimits import parse_ulimit
 from swarm.model.units import parse_bytes
 
@@ -115,7 +117,7 @@ def add_container_lists(spec: ServiceSpec, given: Given, suffix: str) -> None:
         for text in given[f"{option}{suffix}"]:
             _append_once(getattr(container.dns, field), text)
     for text in given[f"security_opt{suffix}"]:
-        set_security(container.privileges, text)
+        set_security(container.privileges, text, _profile)
 
 
 def remove_container_lists(spec: ServiceSpec, given: Given) -> None:
@@ -204,6 +206,15 @@ def _swap(text: str) -> int:
 
 
 # Lists.
+
+
+def _profile(path: str) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            # One more than is accepted: the manager refuses it by the name of the limit.
+            return file.read(SECCOMP_PROFILE_BYTES.value + 1)
+    except OSError as error:
+        raise InvalidArgument(f"--security-opt seccomp={path}: {error.strerror}") from None
 
 
 def _host(text: str) -> HostEntry:

@@ -1,19 +1,21 @@
 """`--security-opt`: what the processes of a container may do beside, or instead of, what is usual."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 from swarm.api.v1.types_pb2 import Privileges
 from swarm.errors import InvalidArgument
-from swarm.model.limits import SECCOMP_PROFILE_BYTES
 
 
-def set_security(privileges: Privileges, text: str) -> None:
-    """Write one option, e.g. `no-new-privileges=false` or `seccomp=FILE`; raises InvalidArgument."""
+def set_security(privileges: Privileges, text: str, read_file: Callable[[str], bytes]) -> None:
+    """Write one option, e.g. `no-new-privileges=false` or `seccomp=FILE`; raises InvalidArgument.
+
+    `read_file` returns the content of a file by its path.
+    """
     name, _, value = text.replace(":", "=", 1).partition("=") if "=" not in text else text.partition("=")
     if name == "no-new-privileges" and value in {"", "true", "false"}:
         privileges.no_new_privileges = value != "false"
     elif name == "seccomp" and value:
-        privileges.seccomp.CopyFrom(_seccomp(value))
+        privileges.seccomp.CopyFrom(_seccomp(value, read_file))
     elif name == "apparmor" and value:
         privileges.apparmor = value
     elif (name, value) == ("systempaths", "unconfined"):
@@ -21,26 +23,22 @@ def set_security(privileges: Privileges, text: str) -> None:
     elif (name, value) == ("label", "disable"):
         privileges.selinux_disabled = True
     elif name == "label":
-        raise InvalidArgument(f"--security-opt {text}: containers have no SELinux labels here, only disable")
+        raise InvalidArgument(
+            f"security option {text}: containers have no SELinux labels here, only disable"
+        )
     else:
         raise InvalidArgument(
-            f'--security-opt "{text}": write no-new-privileges[=false], seccomp=unconfined|default|FILE, '
+            f'security option "{text}": write no-new-privileges[=false], seccomp=unconfined|default|FILE, '
             "apparmor=PROFILE, systempaths=unconfined or label=disable"
         )
 
 
-def _seccomp(value: str) -> Privileges.Seccomp:
+def _seccomp(value: str, read_file: Callable[[str], bytes]) -> Privileges.Seccomp:
     if value == "unconfined":
         return Privileges.Seccomp(mode=Privileges.Seccomp.MODE_UNCONFINED)
     if value in {"default", "builtin"}:
         return Privileges.Seccomp()
-    try:
-        with Path(value).open("rb") as file:
-            # One more than is accepted: the manager refuses it by the name of the limit.
-            content = file.read(SECCOMP_PROFILE_BYTES.value + 1)
-    except OSError as error:
-        raise InvalidArgument(f"--security-opt seccomp={value}: {error.strerror}") from None
-    return Privileges.Seccomp(mode=Privileges.Seccomp.MODE_CUSTOM, profile=content)
+    return Privileges.Seccomp(mode=Privileges.Seccomp.MODE_CUSTOM, profile=read_file(value))
 
 
 _SECURITY_FIELDS = {
