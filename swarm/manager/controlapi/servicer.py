@@ -11,6 +11,7 @@ from swarm.clock import Clock
 from swarm.errors import FailedPrecondition, NoQuorum
 from swarm.ids import new_id
 from swarm.manager.controlapi import ca, cluster, lock, nodes, services, tasks
+from swarm.manager.controlapi.data import DataServicer
 from swarm.manager.controlapi.dependencies import dependency_warnings
 from swarm.manager.controlapi.image_digest import pin_image
 from swarm.manager.controlapi.planning import PlannedChanges, ask_nobody, plan_changes, rebalance_service
@@ -51,7 +52,7 @@ def _no_bundle() -> NodeBundle:
     raise FailedPrecondition("this manager cannot ask an external CA")
 
 
-class ControlServicer(SteeringServicer):
+class ControlServicer(DataServicer, SteeringServicer):
     """Service Control; raises SwarmErrors, which the error interceptor turns into statuses."""
 
     def __init__(  # noqa: PLR0913  # one port each
