@@ -140,7 +140,10 @@ class TaskFiles:
         if file_references(task.spec.container):
             await asyncio.to_thread(self._files.wipe, task.id)
 
-    async def keep_only(self, task_ids: Collection[str]) -> None:
+    async def keep_only(self, held: Callable[[], Collection[str]]) -> None:
         """Leave nothing of the files of tasks that this node does not have: of an agent that was killed."""
-        for task_id in await asyncio.to_thread(self._files.keep_only, frozenset(task_ids)):
-            log.warning("agent.unknown_files_removed", task_id=task_id)
+        for task_id in await asyncio.to_thread(self._files.task_ids):
+            if task_id in held():  # asked for each: tasks may come meanwhile
+                continue
+            log.warning("agent.unknown_files_found", task_id=task_id)
+            await asyncio.to_thread(self._files.wipe, task_id)

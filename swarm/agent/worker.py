@@ -175,7 +175,7 @@ class Worker:
                 except Exception:  # it stays until the next start; the known ones must go on
                     log.exception("agent.unknown_container_not_removed", task_id=info.id)
         await self._network.keep_only(self.held_ids())
-        await self._files.keep_only(self.held_ids())
+        await self._files.keep_only(self.held_ids)
 
     # Events and instructions.
 

@@ -4,8 +4,10 @@ As root that is a tmpfs of the task's own, kept from the swap space where the ke
 right to mount, it is a directory where a tmpfs is mounted anyway. Whatever goes is overwritten first.
 """
 
+import errno
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -72,6 +74,9 @@ class MemoryFiles:
             for file in files:
                 _write(place / _ROOT, file)
             (place / _COMPLETE).touch()
+        except TaskRejected:
+            self.wipe(task_id)
+            raise
         except OSError as error:
             self.wipe(task_id)
             raise TaskRejected(
@@ -85,18 +90,19 @@ class MemoryFiles:
             for place in self._places(task_id):
                 _wipe(place)
 
-    def keep_only(self, task_ids: Collection[str]) -> list[str]:
-        """Wipe the files of all other tasks, also what an agent left that was killed; return whose."""
-        wiped = []
+    def task_ids(self) -> list[str]:
+        """Return the tasks that have files here, also of an agent that was killed."""
+        places = (*_entries(self._directory), *_entries(self._fallback))
+        return sorted({place.name for place in places})
+
+    def clear(self) -> None:
+        """Wipe the files of all tasks, for a node whose daemon does not run."""
         with self._lock:
             for directory in (self._directory, self._fallback):
                 for place in _entries(directory):
-                    if place.name not in task_ids:
-                        _wipe(place)
-                        wiped.append(place.name)
-                if directory.is_dir() and not any(_entries(directory)):
+                    _wipe(place)
+                if directory.is_dir():
                     directory.rmdir()
-        return wiped
 
     def _places(self, task_id: str) -> tuple[Path, ...]:
         if not task_id or Path(task_id).name != task_id or task_id.startswith("."):
@@ -121,7 +127,11 @@ class MemoryFiles:
 
 
 def _make_folder(place: Path) -> None:
+    """Make a folder for a task in one that is ours alone: others can write to /dev/shm as well."""
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    status = place.parent.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise TaskRejected(f"{place.parent} on this node is not a folder of swarmd's own: remove it")
     place.mkdir(mode=0o700)
 
 
@@ -165,9 +175,11 @@ def _wipe(place: Path) -> None:
         _overwrite(path)
         path.unlink(missing_ok=True)
     (place / _COMPLETE).unlink(missing_ok=True)
-    while unmount(place):
-        pass
-    if place.is_dir() and not mounts_below(place):  # never remove through a mount that stayed
+    for point in mounts_below(place):  # not without a look: who may not mount may not even try to unmount
+        unmount(point)
+    if mounts_below(place):  # never remove through a mount that stayed
+        raise OSError(errno.EBUSY, "still mounted", str(place))
+    if place.is_dir():
         remove_tree(place)
 
 

@@ -66,7 +66,7 @@ async def cleanup(settings: Settings) -> None:
         if (settings.containers_dir / "oci").exists():
             raise
     await _driver("process", settings, layers).cleanup()
-    MemoryFiles(settings.run_dir).keep_only(())
+    MemoryFiles(settings.run_dir).clear()
     for path in (settings.containers_dir, settings.run_dir / "containers"):
         with suppress(OSError):  # not there, or not only ours
             path.rmdir()

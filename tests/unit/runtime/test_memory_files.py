@@ -59,14 +59,17 @@ def test_what_is_wiped_is_overwritten_and_gone_and_wiping_again_is_no_error(file
     files.wipe("never-made")
 
 
-def test_only_the_tasks_of_the_node_keep_theirs_after_a_crash(files: MemoryFiles, run_dir: Path) -> None:
+def test_the_next_life_of_an_agent_finds_what_is_there(files: MemoryFiles, run_dir: Path) -> None:
     for task_id in ("t1", "t2", "t3"):
         files.make(task_id, [KEY])
     next_life = MemoryFiles(run_dir)
-    assert next_life.keep_only({"t2"}) == ["t1", "t3"]
+    assert next_life.task_ids() == ["t1", "t2", "t3"]
+    next_life.wipe("t1")
+    assert next_life.task_ids() == ["t2", "t3"]
     assert next_life.find("t2") is not None
     assert next_life.find("t1") is None
-    assert next_life.keep_only(()) == ["t2"]
+    next_life.clear()
+    assert next_life.task_ids() == []
     assert not (run_dir / FOLDER).exists()
     assert mounts_below(run_dir) == []
 
@@ -145,8 +148,26 @@ def test_the_fallback_is_used_where_only_shared_memory_is_in_memory(
     monkeypatch.setattr(memory_files, "_file_system", lambda path: "tmpfs" if path == shared else "ext4")
     files = MemoryFiles(run_dir, shared)
     assert files.make("t1", [KEY]).is_relative_to(shared)
-    assert MemoryFiles(run_dir, shared).keep_only(()) == ["t1"]
+    assert MemoryFiles(run_dir, shared).task_ids() == ["t1"]
+    MemoryFiles(run_dir, shared).clear()
     assert list(shared.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "open to others"])
+def test_a_folder_that_somebody_else_may_have_put_there_is_not_used(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(memory_files, "_mount_memory", lambda place, files: False)
+    monkeypatch.setattr(memory_files, "_file_system", lambda path: "tmpfs")
+    run_dir.mkdir()
+    if kind == "link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        (run_dir / FOLDER).symlink_to(tmp_path / "elsewhere")
+    else:
+        (run_dir / FOLDER).mkdir()
+        (run_dir / FOLDER).chmod(0o755)
+    with pytest.raises(TaskRejected, match="not a folder of swarmd's own"):
+        MemoryFiles(run_dir).make("t1", [KEY])
 
 
 def test_the_type_of_a_file_system_is_that_of_the_innermost_mount() -> None:
