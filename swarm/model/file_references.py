@@ -27,7 +27,7 @@ class FileReference:
 
     def __str__(self) -> str:
         """Return it as people call it."""
-        return f"{self.kind} {self.name or self.id}"
+        return f"{self.kind} {shown(self.name or self.id)}"
 
 
 def file_references(spec: ContainerSpec) -> tuple[FileReference, ...]:

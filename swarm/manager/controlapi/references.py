@@ -5,6 +5,7 @@ from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
 from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.manager.store.tables import ReadView, T, Table
 from swarm.model.file_references import data_ids, reference_problems
+from swarm.model.limits import shown
 from swarm.model.rollout import is_unfinished
 
 SERVICES_SHOWN = 5
@@ -69,7 +70,8 @@ def _find(table: Table[T], kind: str, data_id: str, name: str, problems: list[st
     found = table.get(data_id) if data_id else table.by_name(name)
     if found is None or (name and found not in table.named(name)):
         problems.append(
-            f"there is no {kind} {name or data_id}; create it first (swarmctl {kind} create NAME FILE)"
+            f"there is no {kind} {shown(name or data_id)}; create it first "
+            f"(swarmctl {kind} create NAME FILE)"
         )
         return None
     return found
