@@ -128,6 +128,7 @@ ELSEWHERE = {"TASKS", "SERVICES", "NODES", "IMAGES", "TRANSACTION_BYTES"}  # tes
 ELSEWHERE |= {"SECRETS", "CONFIGS", "DATA_BYTES"}  # there as well
 ELSEWHERE |= {"DATA_NAME_CHARACTERS", "SECRET_BYTES", "CONFIG_BYTES"}  # test_validate_data.py
 ELSEWHERE |= {"EXPANDED_BYTES"}  # test_templates.py
+COMPOSE = {"COMPOSE_FILE_BYTES", "COMPOSE_VALUES", "COMPOSE_FILES"}  # tests/unit/compose
 BELOW = {
     "EXTERNAL_CAS",
     "STATUS_CHARACTERS",
@@ -240,7 +241,8 @@ def test_every_limit_has_its_own_name_a_reason_and_a_test() -> None:
         name for name, value in vars(limits).items() if isinstance(value, Limit)
     }
     assert all(limit.reason and limit.unit and limit.value > 0 for limit in limits.ALL)
-    assert {limit.name for limit in limits.ALL} == {limit.name for limit, _ in SERVICE} | ELSEWHERE | BELOW
+    tested = {limit.name for limit, _ in SERVICE} | ELSEWHERE | COMPOSE | BELOW
+    assert {limit.name for limit in limits.ALL} == tested
 
 
 def test_the_table_in_the_documentation_is_that_of_the_code() -> None:
