@@ -17,7 +17,12 @@ from tests.integration.operator import SWARMCTL, Operator, wait_until
 pytestmark = pytest.mark.integration
 
 PATIENCE_S = 60.0
-SCRIPT = "id -u; sha256sum /etc/key /etc/app.ini; echo try > /etc/key || echo refused; exec sleep 100000"
+SCRIPT = """\
+id -u
+sha256sum /etc/key /run/secrets/key /etc/app.ini
+echo try > /etc/key || echo refused
+exec sleep 100000
+"""
 
 
 class Hidden:
@@ -84,13 +89,14 @@ def test_a_container_reads_its_secret_and_nothing_of_it_is_left_anywhere(
     person("config", "create", "--template-driver", "golang", "app.ini", str(template))
     person(
         "service", "create", "-d", "--name", "reader", "--user", "1000", "--constraint", "node.role==worker",
-        "--stop-grace-period", "1s",
+        "--stop-grace-period", "1s", "--read-only", "--secret", "key",
         "--secret", "source=key,target=/etc/key,uid=1000,gid=1000,mode=0400",
         "--config", "source=app.ini,target=/etc/app.ini", "--entrypoint", "sh -c", "hello:1", SCRIPT,
     )  # fmt: skip
     pid = pid_of(person, "reader")
     # What the container itself sees, by its own words.
-    wanted = {"1000", f"{key.digest}  /etc/key", f"{hashlib.sha256(expanded).hexdigest()}  /etc/app.ini"}
+    wanted = {"1000", f"{key.digest}  /etc/key", f"{key.digest}  /run/secrets/key"}
+    wanted.add(f"{hashlib.sha256(expanded).hexdigest()}  /etc/app.ini")
     wait_until(
         lambda: wanted | {"refused"} <= set(person("service", "logs", "--raw", "reader").splitlines()),
         PATIENCE_S,

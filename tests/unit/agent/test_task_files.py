@@ -259,3 +259,23 @@ async def test_a_secret_comes_before_its_task_and_its_label_disturbs_nobody(fold
         await lab.desire(task.id, SHUTDOWN)
         await until(lambda: lab.task(task.id).status.state == SHUTDOWN)
         assert not Path(variable).exists()
+
+
+async def test_a_node_that_was_switched_off_waits_for_a_manager_and_then_starts(folder: Path) -> None:
+    async with a_lab(folder) as lab:
+        node = await lab.agent("n1")
+        node.driver.broken["create"] = Unavailable("busy")
+        task = task_with(a_secret())
+        await lab.write(a_secret(), task)
+        await until(lambda: "busy" in lab.task(task.id).status.err)
+        await node.stop()
+        await lab.managers[0].stop()
+        MemoryFiles(node.settings.run_dir).wipe(task.id)  # as a restart of the machine does
+        node.driver.broken.clear()
+        await node.start()
+        waiting = "secret key is not yet on this node"
+        await until(lambda: any(waiting in one.status.err for one in node.agent._worker.held.values()))
+        await lab.managers[0].start(lab.managers[0].port)
+        await until(lambda: lab.task(task.id).status.state == RUNNING)
+        await lab.desire(task.id, SHUTDOWN)
+        await until(lambda: lab.task(task.id).status.state == SHUTDOWN)
