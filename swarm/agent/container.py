@@ -102,14 +102,14 @@ def _mount(mount: Mount, context: TemplateContext) -> BindMount | TmpfsMount:
     if mount.type == Mount.TYPE_BIND:
         return BindMount(
             source=expand(mount.source, context),
-            target=mount.target,
+            target=expand(mount.target, context),
             read_only=mount.read_only,
             propagation=mount.bind.propagation or "rprivate",
             create_source=mount.bind.create_source,
         )
     if mount.type == Mount.TYPE_TMPFS:
         return TmpfsMount(
-            target=mount.target,
+            target=expand(mount.target, context),
             size_bytes=mount.tmpfs.size_bytes,
             mode=mount.tmpfs.mode if mount.tmpfs.HasField("mode") else 0o1777,
             read_only=mount.read_only,

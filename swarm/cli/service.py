@@ -50,6 +50,7 @@ def service() -> None:
     "  swarmctl service create --name db --constraint node.labels.disk==ssd --limit-memory 512m db:1\n"
     "  swarmctl service create --name web --depends-on db:healthy --depends-on setup:completed web:1\n"
     "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1\n"
+    "  swarmctl service create --name db --secret password --config source=my.cnf,target=/etc/my.cnf db:1\n"
     "  swarmctl service create --name learn --gpus 2 learn:1\n"
     "  swarmctl service create --name serial --device /dev/ttyUSB0:/dev/serial:rw serial:1\n"
     "  swarmctl service create --name vpn --cap-drop ALL --cap-add NET_ADMIN --init vpn:1\n"
@@ -109,6 +110,7 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
     epilog="\b\nExamples:\n"
     "  swarmctl service update --image web:2 --update-order start-first web\n"
     "  swarmctl service update --env-add DEBUG=1 --env-rm OLD web\n"
+    "  swarmctl service update --secret-rm key --secret-add source=key2,target=key web\n"
     "  swarmctl service update --force web      # replace every task\n"
     "  swarmctl service update --update-canary 1 --image web:3 web   # then promote or rollback\n\n"
     + EXIT_CODES

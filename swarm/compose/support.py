@@ -45,7 +45,9 @@ def _refused(text: str) -> Rule:
 
 _NOT_YET = _refused("this version has no such option of containers")
 _NO_NETWORKS = _warned("this version has no networks: services reach each other at the ports they publish")
-_NO_SECRETS = _refused("this version has no secrets and configs")
+_NO_SECRETS = _refused(
+    "stacks have no secrets and configs yet: `swarmctl secret`, `service create --secret`"
+)
 _WINDOWS = _warned("it is for Windows")
 
 RULES: dict[str, Rule] = {

@@ -20,6 +20,13 @@ def size_problems(spec: ServiceSpec | NodeSpec | ClusterSpec) -> Iterator[str]:
         yield from limits.EXTERNAL_CAS.exceeded("external CAs", len(spec.external_cas))
 
 
+def labels_problems(labels: Mapping[str, str]) -> Iterator[str]:
+    """Yield a problem for every limit that the labels of an object without a spec's other limits exceed."""
+    if "" in labels:
+        yield "one of the labels has no key"
+    yield from _labels(labels, "label")
+
+
 def _bytes(what: str, message: Message) -> Iterator[str]:
     yield from limits.SPEC_BYTES.exceeded(what, message.ByteSize())
 
@@ -63,6 +70,7 @@ def _container(spec: ContainerSpec) -> Iterator[str]:
     for what, text in texts:
         yield from limits.TEXT_BYTES.exceeded(what, len(text.encode()))
     yield from limits.MOUNTS.exceeded("the container", len(spec.mounts))
+    yield from limits.REFERENCES.exceeded("the container", len(spec.secrets) + len(spec.configs))
     names = sum(len(one.names) for one in spec.device_requests)
     asked = len(spec.devices) + len(spec.device_requests) + names
     yield from limits.DEVICES.exceeded("the container", asked)

@@ -8,6 +8,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.text_format import MessageToString
 
+from swarm.api.v1.specs_pb2 import ConfigReference, SecretReference
 from swarm.model.units import format_duration, format_size
 
 # Levels that say nothing to people: `image`, not `task.container.image`.
@@ -63,7 +64,19 @@ def _list_changes(name: str, old: Sequence[str], new: Sequence[str]) -> Iterator
 
 
 def _text(item: Any) -> str:
+    if isinstance(item, SecretReference | ConfigReference):
+        return _reference(item)
     return MessageToString(item, as_one_line=True) if isinstance(item, Message) else str(item)
+
+
+def _reference(item: SecretReference | ConfigReference) -> str:
+    """Return e.g. `key`, or `key2:tls.key 1000:1000 0400` where more was said."""
+    name = item.secret_name if isinstance(item, SecretReference) else item.config_name
+    target = item.target
+    found = f"{name}:{target.name}" if target.name not in {"", name, f"/{name}"} else name
+    if target.uid or target.gid:
+        found += f" {target.uid}:{target.gid}"
+    return f"{found} {target.mode:04o}" if target.HasField("mode") else found
 
 
 def _scalar(field: Any, message: Message) -> str:

@@ -41,6 +41,14 @@ _RULES: Sequence[Rule] = (
         ),
     ),
     _rule(
+        r"(secret|config) \S+ (is not yet on|does not exist)|placeholder",
+        lambda task: (
+            "what is not there yet comes as soon as the node reaches a manager (swarmctl node ls); what is "
+            "gone, or has a placeholder that means nothing, needs another (swarmctl service update "
+            f"--secret-rm OLD --secret-add source=NEW,target=OLD {_service(task)})"
+        ),
+    ),
+    _rule(
         r"insufficient resources|needs .* free",
         lambda task: (
             "add a node, remove what is not needed, or reserve less (swarmctl service update "

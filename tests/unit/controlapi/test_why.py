@@ -106,6 +106,13 @@ def test_a_pull_tells_how_far_it_is_and_what_failed_last() -> None:
     assert "trying again: no route to registry" in reason(task)
 
 
+def test_a_secret_that_has_not_come_is_named_and_there_is_advice() -> None:
+    task = a_task("t1", "s1", "n1", ts.PREPARING, ts.RUNNING)
+    task.status.message, task.status.err = "trying again", "secret key is not yet on this node: it waits"
+    assert "secret key is not yet on this node" in reason(task)
+    assert any("--secret-add source=NEW,target=OLD" in text for text in advice(task, reason(task)))
+
+
 def test_a_node_that_is_down_is_the_reason_in_every_state() -> None:
     node = a_node("n1", state=NODE_STATE_DOWN)
     node.meta.updated_at.CopyFrom(timestamp(NOW_NS))

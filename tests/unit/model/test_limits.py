@@ -92,6 +92,13 @@ SERVICE: list[tuple[Limit, Grow]] = [
     (limits.ARGUMENT_BYTES, lambda spec, n: spec.task.container.command.append("a" * n)),
     (limits.MOUNTS, lambda spec, n: [mount(spec, f"/m{i}") for i in range(n)] and None),
     (
+        limits.REFERENCES,
+        lambda spec, n: (
+            [spec.task.container.secrets.add(secret_name=f"s{i}") for i in range(n - 1)]
+            and spec.task.container.configs.add(config_name="c")
+        ),
+    ),
+    (
         limits.DEVICES,
         lambda spec, n: [spec.task.container.devices.add(host_path=f"/dev/d{i}") for i in range(n)] and None,
     ),
@@ -135,6 +142,9 @@ SERVICE: list[tuple[Limit, Grow]] = [
 
 # Tested elsewhere, or below: in the store, at the control API, of the cluster's spec, of what agents say.
 ELSEWHERE = {"TASKS", "SERVICES", "NODES", "IMAGES", "TRANSACTION_BYTES"}  # test_store_limits.py
+ELSEWHERE |= {"SECRETS", "CONFIGS", "DATA_BYTES"}  # there as well
+ELSEWHERE |= {"DATA_NAME_CHARACTERS", "SECRET_BYTES", "CONFIG_BYTES"}  # test_validate_data.py
+ELSEWHERE |= {"EXPANDED_BYTES"}  # test_templates.py
 COMPOSE = {"COMPOSE_FILE_BYTES", "COMPOSE_VALUES", "COMPOSE_FILES"}  # tests/unit/compose
 BELOW = {
     "EXTERNAL_CAS",
