@@ -20,6 +20,8 @@ COMMANDS = {
     "join": ("swarm.cli.cluster:join", "Join this node to a cluster"),
     "join-token": ("swarm.cli.cluster:join_token", "Show or rotate the tokens that let nodes join"),
     "leave": ("swarm.cli.cluster:leave", "Take this node out of its cluster"),
+    "login": ("swarm.cli.login:login", "Log in to a registry"),
+    "logout": ("swarm.cli.login:logout", "Forget the credentials for a registry"),
     "node": ("swarm.cli.node:node", "Nodes of the cluster"),
     "secret": ("swarm.cli.data:secret", "Secrets: data that only containers get to see"),
     "service": ("swarm.cli.service:service", "Services of the cluster"),

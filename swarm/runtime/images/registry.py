@@ -8,9 +8,9 @@ from __future__ import annotations  # so that no signature loads httpx
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -44,10 +44,13 @@ _RETRY_AFTER_MAX_S = 30.0
 _BACKOFF_S = 0.5
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
+_REDIRECTED_AS_IT_IS = frozenset({307, 308})  # with method and body
 # A server without TLS answers a handshake with an error, or not at all.
 _TLS_PROBE_S = 3.0
 _ERROR_BYTES_MAX = 64 * 1024
 _CLIENT_ID = "swarm"
+
+Content = Callable[[], bytes | AsyncIterator[bytes]] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +69,17 @@ class Repository:
 class Access:
     """What a request may do, with whose credentials: the key of the token cache."""
 
-    repository: Repository
+    repository: Repository  # with an empty path: the registry itself
     credentials: Credentials | None = field(repr=False)
     actions: str = "pull"
+    also_from: str = ""  # path of another repository there, to take blobs from
+    lasting: bool = False  # ask for an identity token as well
 
     @property
-    def scope(self) -> str:
-        """The scope as token servers spell it."""
-        return f"repository:{self.repository.path}:{self.actions}"
+    def scopes(self) -> list[str]:
+        """The scopes as token servers spell them."""
+        scopes = [f"repository:{self.repository.path}:{self.actions}"] if self.repository.path else []
+        return [*scopes, f"repository:{self.also_from}:pull"] if self.also_from else scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,7 @@ class RegistryClient:
         self._clients: dict[tuple[bool, bool], httpx.AsyncClient] = {}
         self._schemes: dict[str, str] = {}
         self._tokens: dict[Access, str] = {}
+        self._identity_tokens: dict[Access, str] = {}
 
     async def close(self) -> None:
         """Close all connections."""
@@ -111,6 +118,16 @@ class RegistryClient:
         self._clients.clear()
         for client in clients:
             await client.aclose()
+
+    async def login(self, domain: str, credentials: Credentials) -> str:
+        """Find out whether the registry `domain` takes `credentials`; return its identity token, if any.
+
+        Raises Unauthenticated, Unavailable, NotFound (no registry there).
+        """
+        access = Access(Repository(domain, ""), credentials_for(domain, credentials), lasting=True)
+        response = await self.request(access, "GET", "")
+        await response.aclose()
+        return self._identity_tokens.pop(access, "")
 
     async def manifest(
         self, repository: Repository, tag_or_digest: str, credentials: Credentials | None = None
@@ -162,25 +179,24 @@ class RegistryClient:
         path: str,
         *,
         headers: Mapping[str, str] | None = None,
-        **content: Any,
+        content: Content = None,
     ) -> httpx.Response:
         """Send a request about a repository and return the open response, which the caller closes.
 
         `path` is below the repository, or a whole URL on the same host. Follows redirects, answers
-        challenges, waits when told to, and raises for every status of 400 and above.
+        challenges, waits when told to, and raises for every status of 400 and above. `content` is called
+        each time that the request is sent.
         """
         repository = access.repository
         scheme = await self._scheme(repository.domain)
-        base = f"{scheme}://{_endpoint(repository.domain)}"
-        url = httpx.URL(
-            path if path.startswith(("http://", "https://")) else f"{base}/v2/{repository.path}/{path}"
-        )
+        url = httpx.URL(path)
+        if not url.is_absolute_url:
+            below = f"{repository.path}/{path}" if repository.path else ""
+            url = httpx.URL(f"{scheme}://{_endpoint(repository.domain)}/v2/{below}")
         attempt = 0
         challenged = False
         while True:
-            response = await self._send(
-                method, url, dict(headers or {}), self._tokens.get(access), **content
-            )
+            response = await self._send(method, url, dict(headers or {}), self._tokens.get(access), content)
             self._schemes[repository.domain] = scheme
             if response.status_code == 401 and not challenged:
                 challenged = True
@@ -195,7 +211,12 @@ class RegistryClient:
                 return response
 
     async def _send(
-        self, method: str, url: httpx.URL, headers: dict[str, str], authorization: str | None, **content: Any
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: dict[str, str],
+        authorization: str | None,
+        content: Content,
     ) -> httpx.Response:
         origin = url
         for _ in range(_REDIRECTS_MAX + 1):
@@ -204,13 +225,16 @@ class RegistryClient:
                 sent["Authorization"] = authorization
             client = self._client(url)
             try:
-                response = await client.send(
-                    client.build_request(method, url, headers=sent, **content), stream=True
-                )
+                body = content() if content is not None else None
+                request = client.build_request(method, url, headers=sent, content=body)
+                response = await client.send(request, stream=True)
             except (httpx.TransportError, httpx.InvalidURL) as error:
                 raise Unavailable(f"registry not reachable: {_name(url)}: {_reason(error)}") from error
-            if response.status_code not in _REDIRECTED or method not in ("GET", "HEAD"):
+            if response.status_code not in _REDIRECTED:
                 return response
+            if method not in ("GET", "HEAD") and response.status_code not in _REDIRECTED_AS_IT_IS:
+                await response.aclose()
+                raise Unavailable(f"{origin.host} redirects a {method} to something else")
             await response.aclose()
             url = self._redirected(url, response)
         raise Unavailable(f"{origin.host} redirects without end")
@@ -276,31 +300,35 @@ class RegistryClient:
             raise Unavailable(f"{access.repository.domain} names no usable token server") from error
         if url.scheme != "https" and not (url.scheme == "http" and self._plain_http_allowed(url)):
             raise Unavailable(f"the token server of {access.repository.domain} is not secure: {realm}")
-        query = {"scope": access.scope}
-        if service := challenge.parameters.get("service"):
-            query["service"] = service
-        response = await self._ask_for_token(url, query, access.credentials)
+        query = {"service": service} if (service := challenge.parameters.get("service")) else {}
+        response = await self._ask_for_token(url, query, access)
         if response.status_code in (401, 403):
-            raise Unauthenticated(f"{url.host} refused the credentials for {access.repository}")
+            raise Unauthenticated(
+                f"authentication required: {url.host} refused the credentials for "
+                f"{access.repository if access.repository.path else access.repository.domain}"
+            )
         if response.status_code != 200:
             raise Unavailable(f"token server {url.host} answered {response.status_code}")
         try:
             answer = response.json()
             token = answer.get("token") or answer["access_token"]
+            if access.lasting and isinstance(lasting := answer.get("refresh_token"), str):
+                self._identity_tokens[access] = lasting
         except (ValueError, KeyError, AttributeError) as error:
             raise Unavailable(f"token server {url.host} sent no token") from error
         return str(token)
 
-    async def _ask_for_token(
-        self, url: httpx.URL, query: dict[str, str], credentials: Credentials | None
-    ) -> httpx.Response:
-        client = self._client(url)
+    async def _ask_for_token(self, url: httpx.URL, query: dict[str, str], access: Access) -> httpx.Response:
+        client, credentials = self._client(url), access.credentials
         try:
             if credentials is not None and credentials.identity_token:
-                form = query | {"grant_type": "refresh_token", "client_id": _CLIENT_ID}
+                form = query | {"scope": " ".join(access.scopes)} if access.scopes else query
+                form |= {"grant_type": "refresh_token", "client_id": _CLIENT_ID}
                 return await client.post(url, data=form | {"refresh_token": credentials.identity_token})
             headers = {"Authorization": basic_authorization(credentials)} if credentials else {}
-            return await client.get(url.copy_merge_params(query), headers=headers)
+            lasting = {"offline_token": "true", "client_id": _CLIENT_ID} if access.lasting else {}
+            asked = {"scope": access.scopes} | query | lasting
+            return await client.get(url.copy_merge_params(asked), headers=headers)
         except httpx.TransportError as error:
             raise Unavailable(f"token server not reachable: {url.host}: {_reason(error)}") from error
 

@@ -33,7 +33,7 @@ async def push_blob(
         raise Unavailable(f"{repository.domain} accepts no upload: it names no place for it")
     upload = response.url.join(location).copy_add_param("digest", digest)
     headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size_bytes)}
-    response = await client.request(access, "PUT", str(upload), headers=headers, content=read())
+    response = await client.request(access, "PUT", str(upload), headers=headers, content=read)
     await response.aclose()
     return True
 
@@ -52,7 +52,7 @@ async def push_manifest(
         "PUT",
         f"manifests/{tag_or_digest}",
         headers={"Content-Type": media_type},
-        content=content,
+        content=lambda: content,
     )
     await response.aclose()
 
