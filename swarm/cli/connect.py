@@ -15,7 +15,7 @@ from swarm.errors import InvalidArgument, Unavailable
 
 DEADLINE_S = 15.0  # more than the 5 s after which managers give up on a quorum
 MESSAGE_BYTES_MAX = 64 << 20
-STREAMS = frozenset({"ServiceLogs", "Watch"})
+STREAMS = frozenset({"ServiceLogs", "Watch", "PullImage", "PushImage", "SaveImages"})
 
 
 @dataclass(frozen=True, slots=True)

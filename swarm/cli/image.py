@@ -11,6 +11,7 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
 from swarm.cli import objects
 from swarm.cli.connect import connect
+from swarm.cli.image_transfers import history, pull, push, save
 from swarm.errors import InvalidArgument
 
 CHUNK_BYTES = 1 << 20
@@ -132,3 +133,40 @@ def rm(ctx: click.Context, refs: tuple[str, ...]) -> None:
             return f"Removed: {ref}"
 
         ctx.exit(objects.each(refs, act))
+
+
+@image.command("tag", epilog="\b\nExample:\n  swarmctl image tag web:1 registry.example.com/shop/web:1")
+@click.argument("source", metavar="IMAGE")
+@click.argument("target", metavar="NAME[:TAG]")
+@click.pass_obj
+def tag(host: str, source: str, target: str) -> None:
+    """Give an image of the cluster another name; one that exists moves."""
+    with connect(host) as conn:
+        conn.control.TagImage(c.TagImageRequest(source=source, target=target))
+
+
+@image.command("prune", epilog="\b\nExamples:\n  swarmctl image prune\n  swarmctl image prune -a --force")
+@click.option(
+    "-a", "--all", "everything", is_flag=True, help="All that no service uses, not only nameless ones."
+)
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def prune(host: str, *, everything: bool, force: bool) -> None:
+    """Take images out of the cluster that no service uses, now or in a revision it can go back to."""
+    if not force:
+        what = "every image that no service uses" if everything else "images without a name"
+        if not sys.stdin.isatty():
+            raise InvalidArgument(f"image prune removes {what}: say --force where nobody can be asked")
+        if not click.confirm(f"This removes {what} from the cluster. Go on?", err=True):
+            return
+    from swarm.model.units import format_size
+
+    with connect(host) as conn:
+        answer = conn.control.PruneImages(c.PruneImagesRequest(all=everything))
+    for item in answer.images:
+        click.echo(f"Removed: {item.annotations.name}")
+    click.echo(f"Total reclaimed space on each manager: {format_size(answer.freed_bytes)}")
+
+
+for _command in (history, pull, push, save):
+    image.add_command(_command)

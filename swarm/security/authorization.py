@@ -52,6 +52,8 @@ ALLOWED: Mapping[str, frozenset[Role]] = {
     **_rpcs("Control", _OPERATORS, "SteerUpdate", "RebalanceService"),
     **_rpcs("Control", _READERS, "ListRevisions", "PlanChanges"),
     **_rpcs("Control", _OPERATORS, "LoadImage", "RemoveImage"),
+    **_rpcs("Control", _OPERATORS, "PullImage", "PushImage", "TagImage", "PruneImages", "SaveImages"),
+    **_rpcs("Control", _READERS, "GetImageHistory"),
     # No role can read the data of a secret; that of a config is for all who may look (0028).
     **_rpcs("Control", _READERS, "GetSecret", "ListSecrets", "GetConfig", "ListConfigs"),
     **_rpcs("Control", _OPERATORS, "CreateSecret", "UpdateSecret", "RemoveSecret"),

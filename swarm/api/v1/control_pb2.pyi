@@ -692,6 +692,128 @@ class RemoveImageResponse(_message.Message):
     id: str
     def __init__(self, id: _Optional[str] = ...) -> None: ...
 
+class PullImageRequest(_message.Message):
+    __slots__ = ("reference", "platforms", "registry_auth")
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    PLATFORMS_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_AUTH_FIELD_NUMBER: _ClassVar[int]
+    reference: str
+    platforms: _containers.RepeatedScalarFieldContainer[str]
+    registry_auth: _types_pb2.RegistryAuth
+    def __init__(self, reference: _Optional[str] = ..., platforms: _Optional[_Iterable[str]] = ..., registry_auth: _Optional[_Union[_types_pb2.RegistryAuth, _Mapping]] = ...) -> None: ...
+
+class PullImageResponse(_message.Message):
+    __slots__ = ("progress", "pulled")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    PULLED_FIELD_NUMBER: _ClassVar[int]
+    progress: str
+    pulled: PulledImage
+    def __init__(self, progress: _Optional[str] = ..., pulled: _Optional[_Union[PulledImage, _Mapping]] = ...) -> None: ...
+
+class PulledImage(_message.Message):
+    __slots__ = ("image", "changed")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    image: _objects_pb2.Image
+    changed: bool
+    def __init__(self, image: _Optional[_Union[_objects_pb2.Image, _Mapping]] = ..., changed: _Optional[bool] = ...) -> None: ...
+
+class PushImageRequest(_message.Message):
+    __slots__ = ("ref", "registry_auth")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_AUTH_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    registry_auth: _types_pb2.RegistryAuth
+    def __init__(self, ref: _Optional[str] = ..., registry_auth: _Optional[_Union[_types_pb2.RegistryAuth, _Mapping]] = ...) -> None: ...
+
+class PushImageResponse(_message.Message):
+    __slots__ = ("progress", "pushed")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    PUSHED_FIELD_NUMBER: _ClassVar[int]
+    progress: str
+    pushed: PushedImage
+    def __init__(self, progress: _Optional[str] = ..., pushed: _Optional[_Union[PushedImage, _Mapping]] = ...) -> None: ...
+
+class PushedImage(_message.Message):
+    __slots__ = ("reference", "digest", "sent_bytes", "size_bytes", "left_out")
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    reference: str
+    digest: str
+    sent_bytes: int
+    size_bytes: int
+    left_out: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, reference: _Optional[str] = ..., digest: _Optional[str] = ..., sent_bytes: _Optional[int] = ..., size_bytes: _Optional[int] = ..., left_out: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class TagImageRequest(_message.Message):
+    __slots__ = ("source", "target")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
+
+class TagImageResponse(_message.Message):
+    __slots__ = ("image",)
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    image: _objects_pb2.Image
+    def __init__(self, image: _Optional[_Union[_objects_pb2.Image, _Mapping]] = ...) -> None: ...
+
+class GetImageHistoryRequest(_message.Message):
+    __slots__ = ("ref",)
+    REF_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    def __init__(self, ref: _Optional[str] = ...) -> None: ...
+
+class GetImageHistoryResponse(_message.Message):
+    __slots__ = ("entries",)
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[ImageHistoryEntry]
+    def __init__(self, entries: _Optional[_Iterable[_Union[ImageHistoryEntry, _Mapping]]] = ...) -> None: ...
+
+class ImageHistoryEntry(_message.Message):
+    __slots__ = ("created_at", "created_by", "comment", "layer", "size_bytes")
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    created_at: _timestamp_pb2.Timestamp
+    created_by: str
+    comment: str
+    layer: str
+    size_bytes: int
+    def __init__(self, created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., comment: _Optional[str] = ..., layer: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+
+class SaveImagesRequest(_message.Message):
+    __slots__ = ("refs",)
+    REFS_FIELD_NUMBER: _ClassVar[int]
+    refs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, refs: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SaveImagesResponse(_message.Message):
+    __slots__ = ("chunk",)
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    chunk: bytes
+    def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
+
+class PruneImagesRequest(_message.Message):
+    __slots__ = ("all",)
+    ALL_FIELD_NUMBER: _ClassVar[int]
+    all: bool
+    def __init__(self, all: _Optional[bool] = ...) -> None: ...
+
+class PruneImagesResponse(_message.Message):
+    __slots__ = ("images", "freed_bytes")
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    FREED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    images: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Image]
+    freed_bytes: int
+    def __init__(self, images: _Optional[_Iterable[_Union[_objects_pb2.Image, _Mapping]]] = ..., freed_bytes: _Optional[int] = ...) -> None: ...
+
 class ServiceLogsRequest(_message.Message):
     __slots__ = ("selector", "options")
     SELECTOR_FIELD_NUMBER: _ClassVar[int]

@@ -219,6 +219,36 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveImageRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveImageResponse.FromString,
                 _registered_method=True)
+        self.PullImage = channel.unary_stream(
+                '/swarm.api.v1.Control/PullImage',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PullImageRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PullImageResponse.FromString,
+                _registered_method=True)
+        self.PushImage = channel.unary_stream(
+                '/swarm.api.v1.Control/PushImage',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PushImageRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PushImageResponse.FromString,
+                _registered_method=True)
+        self.TagImage = channel.unary_unary(
+                '/swarm.api.v1.Control/TagImage',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.TagImageRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.TagImageResponse.FromString,
+                _registered_method=True)
+        self.GetImageHistory = channel.unary_unary(
+                '/swarm.api.v1.Control/GetImageHistory',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetImageHistoryRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetImageHistoryResponse.FromString,
+                _registered_method=True)
+        self.SaveImages = channel.unary_stream(
+                '/swarm.api.v1.Control/SaveImages',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.SaveImagesRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.SaveImagesResponse.FromString,
+                _registered_method=True)
+        self.PruneImages = channel.unary_unary(
+                '/swarm.api.v1.Control/PruneImages',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesResponse.FromString,
+                _registered_method=True)
         self.ServiceLogs = channel.unary_stream(
                 '/swarm.api.v1.Control/ServiceLogs',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ServiceLogsRequest.SerializeToString,
@@ -456,6 +486,42 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PullImage(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PushImage(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TagImage(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetImageHistory(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SaveImages(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PruneImages(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ServiceLogs(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -655,6 +721,36 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RemoveImage,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveImageRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveImageResponse.SerializeToString,
+            ),
+            'PullImage': grpc.unary_stream_rpc_method_handler(
+                    servicer.PullImage,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PullImageRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PullImageResponse.SerializeToString,
+            ),
+            'PushImage': grpc.unary_stream_rpc_method_handler(
+                    servicer.PushImage,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PushImageRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PushImageResponse.SerializeToString,
+            ),
+            'TagImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.TagImage,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.TagImageRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.TagImageResponse.SerializeToString,
+            ),
+            'GetImageHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetImageHistory,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetImageHistoryRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetImageHistoryResponse.SerializeToString,
+            ),
+            'SaveImages': grpc.unary_stream_rpc_method_handler(
+                    servicer.SaveImages,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.SaveImagesRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.SaveImagesResponse.SerializeToString,
+            ),
+            'PruneImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.PruneImages,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesResponse.SerializeToString,
             ),
             'ServiceLogs': grpc.unary_stream_rpc_method_handler(
                     servicer.ServiceLogs,
@@ -1666,6 +1762,168 @@ class Control:
             '/swarm.api.v1.Control/RemoveImage',
             swarm_dot_api_dot_v1_dot_control__pb2.RemoveImageRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.RemoveImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PullImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/swarm.api.v1.Control/PullImage',
+            swarm_dot_api_dot_v1_dot_control__pb2.PullImageRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.PullImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PushImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/swarm.api.v1.Control/PushImage',
+            swarm_dot_api_dot_v1_dot_control__pb2.PushImageRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.PushImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TagImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/TagImage',
+            swarm_dot_api_dot_v1_dot_control__pb2.TagImageRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.TagImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetImageHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/GetImageHistory',
+            swarm_dot_api_dot_v1_dot_control__pb2.GetImageHistoryRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.GetImageHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SaveImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/swarm.api.v1.Control/SaveImages',
+            swarm_dot_api_dot_v1_dot_control__pb2.SaveImagesRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.SaveImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PruneImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/PruneImages',
+            swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

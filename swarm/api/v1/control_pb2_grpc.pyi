@@ -68,6 +68,12 @@ class ControlStub:
     LoadImage: _grpc.StreamUnaryMultiCallable[_control_pb2.LoadImageRequest, _control_pb2.LoadImageResponse]
     ListImages: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListImagesRequest, _control_pb2.ListImagesResponse]
     RemoveImage: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveImageRequest, _control_pb2.RemoveImageResponse]
+    PullImage: _grpc.UnaryStreamMultiCallable[_control_pb2.PullImageRequest, _control_pb2.PullImageResponse]
+    PushImage: _grpc.UnaryStreamMultiCallable[_control_pb2.PushImageRequest, _control_pb2.PushImageResponse]
+    TagImage: _grpc.UnaryUnaryMultiCallable[_control_pb2.TagImageRequest, _control_pb2.TagImageResponse]
+    GetImageHistory: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetImageHistoryRequest, _control_pb2.GetImageHistoryResponse]
+    SaveImages: _grpc.UnaryStreamMultiCallable[_control_pb2.SaveImagesRequest, _control_pb2.SaveImagesResponse]
+    PruneImages: _grpc.UnaryUnaryMultiCallable[_control_pb2.PruneImagesRequest, _control_pb2.PruneImagesResponse]
     ServiceLogs: _grpc.UnaryStreamMultiCallable[_control_pb2.ServiceLogsRequest, _control_pb2.ServiceLogsResponse]
     Watch: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchRequest, _control_pb2.WatchResponse]
 
@@ -111,6 +117,12 @@ class ControlAsyncStub(ControlStub):
     LoadImage: _aio.StreamUnaryMultiCallable[_control_pb2.LoadImageRequest, _control_pb2.LoadImageResponse]  # type: ignore[assignment]
     ListImages: _aio.UnaryUnaryMultiCallable[_control_pb2.ListImagesRequest, _control_pb2.ListImagesResponse]  # type: ignore[assignment]
     RemoveImage: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveImageRequest, _control_pb2.RemoveImageResponse]  # type: ignore[assignment]
+    PullImage: _aio.UnaryStreamMultiCallable[_control_pb2.PullImageRequest, _control_pb2.PullImageResponse]  # type: ignore[assignment]
+    PushImage: _aio.UnaryStreamMultiCallable[_control_pb2.PushImageRequest, _control_pb2.PushImageResponse]  # type: ignore[assignment]
+    TagImage: _aio.UnaryUnaryMultiCallable[_control_pb2.TagImageRequest, _control_pb2.TagImageResponse]  # type: ignore[assignment]
+    GetImageHistory: _aio.UnaryUnaryMultiCallable[_control_pb2.GetImageHistoryRequest, _control_pb2.GetImageHistoryResponse]  # type: ignore[assignment]
+    SaveImages: _aio.UnaryStreamMultiCallable[_control_pb2.SaveImagesRequest, _control_pb2.SaveImagesResponse]  # type: ignore[assignment]
+    PruneImages: _aio.UnaryUnaryMultiCallable[_control_pb2.PruneImagesRequest, _control_pb2.PruneImagesResponse]  # type: ignore[assignment]
     ServiceLogs: _aio.UnaryStreamMultiCallable[_control_pb2.ServiceLogsRequest, _control_pb2.ServiceLogsResponse]  # type: ignore[assignment]
     Watch: _aio.UnaryStreamMultiCallable[_control_pb2.WatchRequest, _control_pb2.WatchResponse]  # type: ignore[assignment]
 
@@ -373,6 +385,48 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RemoveImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RemoveImageResponse, _abc.Awaitable[_control_pb2.RemoveImageResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PullImage(
+        self,
+        request: _control_pb2.PullImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.PullImageResponse], _abc.AsyncIterator[_control_pb2.PullImageResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PushImage(
+        self,
+        request: _control_pb2.PushImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.PushImageResponse], _abc.AsyncIterator[_control_pb2.PushImageResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def TagImage(
+        self,
+        request: _control_pb2.TagImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.TagImageResponse, _abc.Awaitable[_control_pb2.TagImageResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetImageHistory(
+        self,
+        request: _control_pb2.GetImageHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.GetImageHistoryResponse, _abc.Awaitable[_control_pb2.GetImageHistoryResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SaveImages(
+        self,
+        request: _control_pb2.SaveImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.SaveImagesResponse], _abc.AsyncIterator[_control_pb2.SaveImagesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PruneImages(
+        self,
+        request: _control_pb2.PruneImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.PruneImagesResponse, _abc.Awaitable[_control_pb2.PruneImagesResponse]]: ...
 
     @_abc_1.abstractmethod
     def ServiceLogs(

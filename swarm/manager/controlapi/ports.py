@@ -10,6 +10,10 @@ from swarm.api.v1.control_pb2 import (
     LoadImageRequest,
     NodeVerdict,
     PlanChangesResponse,
+    PullImageRequest,
+    PullImageResponse,
+    PushImageRequest,
+    PushImageResponse,
     ServiceLogsResponse,
 )
 from swarm.api.v1.logs_pb2 import LogOptions, LogSelector
@@ -80,6 +84,30 @@ class Planner(Protocol):
         """
 
 
+class ImageStep(Protocol):
+    """One step by which an image was made."""
+
+    @property
+    def created(self) -> str:
+        """When, as RFC 3339 if the builder did so."""
+
+    @property
+    def created_by(self) -> str:
+        """The command."""
+
+    @property
+    def comment(self) -> str:
+        """What the builder adds."""
+
+    @property
+    def layer(self) -> str:
+        """The digest of what it changed, empty when it changed no file."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of that."""
+
+
 class ImageControl(Protocol):
     """Images that were loaded into the cluster."""
 
@@ -91,6 +119,24 @@ class ImageControl(Protocol):
 
     async def remove(self, ref: str) -> str:
         """Forget an image, named by reference, id or digest, and return its id; called on the leader."""
+
+    def pull(self, request: PullImageRequest) -> AsyncIterator[PullImageResponse]:
+        """Fetch an image from its registry into this manager; called on any manager."""
+
+    def push(self, request: PushImageRequest) -> AsyncIterator[PushImageResponse]:
+        """Give an image to its registry; called on any manager."""
+
+    def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
+        """Return an archive with images as a tar stream; called on any manager."""
+
+    async def history(self, ref: str) -> Sequence[ImageStep]:
+        """Return the steps by which an image was made, oldest first; called on any manager."""
+
+    async def tag(self, source: str, target: str) -> Image:
+        """Give an image another name; called on the leader."""
+
+    async def prune(self, *, everything: bool) -> tuple[Sequence[Image], int]:
+        """Forget images that no service needs; return them and the bytes freed; called on the leader."""
 
 
 class LogControl(Protocol):

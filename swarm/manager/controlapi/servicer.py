@@ -15,6 +15,7 @@ from swarm.manager.controlapi.changing import COMMIT_RESERVE_S, ChangesServicer
 from swarm.manager.controlapi.data import DataServicer
 from swarm.manager.controlapi.dependencies import dependency_warnings
 from swarm.manager.controlapi.image_digest import pin_image
+from swarm.manager.controlapi.images import ImagesServicer
 from swarm.manager.controlapi.ports import (
     Dial,
     ImageControl,
@@ -45,7 +46,7 @@ def _no_bundle() -> NodeBundle:
     raise FailedPrecondition("this manager cannot ask an external CA")
 
 
-class ControlServicer(DataServicer, ChangesServicer):
+class ControlServicer(DataServicer, ImagesServicer, ChangesServicer):
     """Service Control; raises SwarmErrors, which the error interceptor turns into statuses."""
 
     def __init__(  # noqa: PLR0913  # one port each
@@ -383,33 +384,7 @@ class ControlServicer(DataServicer, ChangesServicer):
 
         return await self._router.read("ListTasks", request, context, answer)
 
-    # Images and logs. Archives and logs are not sent on: the manager asked tells or asks the others.
-
-    async def LoadImage(
-        self, request_iterator: AsyncIterator[control.LoadImageRequest], context: Context
-    ) -> control.LoadImageResponse:
-        """Take an image archive into this manager; the others copy it from here."""
-        return control.LoadImageResponse(images=await self._images.load(request_iterator))
-
-    async def ListImages(
-        self, request: control.ListImagesRequest, context: Context
-    ) -> control.ListImagesResponse:
-        """Return the images loaded into the cluster."""
-
-        def answer() -> control.ListImagesResponse:
-            return control.ListImagesResponse(images=self._images.list(request.filters))
-
-        return await self._router.read("ListImages", request, context, answer)
-
-    async def RemoveImage(
-        self, request: control.RemoveImageRequest, context: Context
-    ) -> control.RemoveImageResponse:
-        """Forget an image."""
-
-        async def commit(timeout_s: float) -> control.RemoveImageResponse:
-            return control.RemoveImageResponse(id=await self._images.remove(request.ref))
-
-        return await self._router.write("RemoveImage", request, context, commit)
+    # Logs are not sent on: the manager asked asks the others.
 
     async def ServiceLogs(
         self, request: control.ServiceLogsRequest, context: Context

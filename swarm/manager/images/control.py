@@ -1,31 +1,25 @@
-"""What people do with the images of the cluster: load, list, remove."""
+"""What people do with the images of the cluster: load, list, tag, remove, prune."""
 
 from collections.abc import AsyncIterator, Sequence
 
 import structlog
 
 from swarm.api.v1.control_pb2 import Filters, LoadImageRequest
-from swarm.api.v1.images_pb2 import HeldImage
 from swarm.api.v1.objects_pb2 import Image
-from swarm.errors import Ambiguous, FailedPrecondition, InvalidArgument, NotFound
-from swarm.manager.images.report import HolderReports
-from swarm.manager.store.store import Store
-from swarm.manager.store.tables import ReadView
+from swarm.errors import FailedPrecondition, InvalidArgument
+from swarm.ids import new_id
+from swarm.manager.images.find import find_image
+from swarm.manager.images.holders import is_retained, tag_image, unused_images
+from swarm.manager.images.transfers import ImageTransfers, held_image
 from swarm.manager.store.transaction import Transaction
 from swarm.model.reference import parse_reference
 from swarm.model.selectors import image_selected
-from swarm.runtime.images.store import LocalImageStore
 
 log = structlog.get_logger(__name__)
 
 
-class ImageControl:
+class ImageControl(ImageTransfers):
     """Works on any manager: content comes to the manager that was asked, the leader writes it down."""
-
-    def __init__(self, store: Store, images: LocalImageStore, reports: HolderReports) -> None:
-        self._store = store
-        self._images = images
-        self._reports = reports
 
     async def load(self, requests: AsyncIterator[LoadImageRequest]) -> Sequence[Image]:
         """Take an archive into this manager and make its images known; all of them, or none.
@@ -45,15 +39,7 @@ class ImageControl:
             loaded = await self._images.load(chunks(), first.reference)
         except OSError as error:
             raise FailedPrecondition(f"this manager cannot store the image: {error.strerror}") from error
-        held = [
-            HeldImage(
-                reference=image.reference,
-                digest=image.digest,
-                size_bytes=image.size_bytes,
-                blobs=image.blobs,
-            )
-            for image in loaded
-        ]
+        held = [held_image(image) for image in loaded]
         return await self._reports.report(held, loaded=True)
 
     def list(self, filters: Filters) -> Sequence[Image]:
@@ -76,23 +62,37 @@ class ImageControl:
         log.info("images.image_removed", reference=image.annotations.name, digest=image.digest)
         return image.id
 
+    async def tag(self, source: str, target: str) -> Image:
+        """Give an image another name, which moves when it meant something else; on the leader.
 
-def find_image(view: ReadView, ref: str) -> Image:
-    """Return the image that a person means; raises NotFound, Ambiguous, InvalidArgument."""
-    if not ref:
-        raise InvalidArgument("no image is named: give a reference, an id or a digest")
-    if (by_id := view.images.get(ref)) is not None:
-        return by_id
-    try:
-        by_name = view.images.by_name(str(parse_reference(ref)))
-    except InvalidArgument:
-        by_name = None
-    if by_name is not None:
-        return by_name
-    found = [image for image in view.images if image.digest == ref or image.id.startswith(ref)]
-    if not found:
-        raise NotFound(f"no image {ref} was loaded into the cluster")
-    if len(found) > 1:
-        names = ", ".join(sorted(image.annotations.name for image in found)[:5])
-        raise Ambiguous(f"{ref} may be any of {len(found)} images: {names}")
-    return found[0]
+        What services use stays, under its digest. Raises NotFound, Ambiguous, InvalidArgument, and as
+        `Store.update`.
+        """
+        name = parse_reference(target)
+        if name.digest:
+            raise InvalidArgument(f"{target} cannot be the name of an image: it contains a digest")
+        new_ids = (new_id(), new_id())
+        tagged = await self._store.update(
+            lambda transaction: tag_image(transaction, find_image(transaction, source), str(name), new_ids)
+        )
+        log.info("images.image_tagged", reference=str(name), digest=tagged.digest)
+        return self._store.view.images.get(tagged.id) or tagged
+
+    async def prune(self, *, everything: bool) -> tuple[Sequence[Image], int]:
+        """Forget images that no service needs; on the leader. Return them, and the bytes that are freed.
+
+        Without `everything` only those that have no name any more. Raises as `Store.update`.
+        """
+
+        def forget(transaction: Transaction) -> list[Image]:
+            chosen = [image for image in unused_images(transaction) if everything or is_retained(image)]
+            for image in chosen:
+                transaction.remove(image)
+            return chosen
+
+        removed = await self._store.update(forget)
+        kept = {blob for image in self._store.view.images for blob in image.blobs}
+        gone = {blob for image in removed for blob in image.blobs} - kept
+        for image in removed:
+            log.info("images.image_pruned", reference=image.annotations.name, digest=image.digest)
+        return removed, self._images.size(gone)

@@ -9,6 +9,7 @@ from swarm.errors import InvalidArgument
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model.reference import parse_reference
+from swarm.model.task_state import is_done
 from swarm.runtime.images.digests import check_digest
 
 
@@ -36,7 +37,10 @@ def record_held(
     for position, held in enumerate(images):
         current = transaction.images.by_name(held.reference)
         if current is not None and current.digest == held.digest:
-            _add_holder(transaction, current, node_id)
+            if loaded and set(held.blobs) > set(current.blobs):
+                _put(transaction, current, held, node_id, "")  # further platforms of the same image
+            else:
+                _add_holder(transaction, current, node_id)
         elif loaded:
             if current is not None:
                 _retain(transaction, current, new_ids[2 * position])
@@ -45,11 +49,58 @@ def record_held(
 
 def unused_retained(view: ReadView) -> list[Image]:
     """Return the images that were kept for services after their name moved on, and that none uses now."""
-    retained = [image for image in view.images if parse_reference(image.annotations.name).digest]
+    retained = [image for image in view.images if is_retained(image)]
     if not retained:
         return []
     used = _used_digests(view)
     return [image for image in retained if image.digest not in used]
+
+
+def is_retained(image: Image) -> bool:
+    """Tell whether an image has no name of its own any more, only its digest."""
+    return bool(parse_reference(image.annotations.name).digest)
+
+
+def unused_images(view: ReadView) -> list[Image]:
+    """Return the images that no service needs: not as it is now, not as any revision it can go back to.
+
+    What a task runs that is not over counts as well, and a service without a digest needs what its image's
+    name stands for.
+    """
+    specs = [spec for service in view.services for spec in _specs(service)]
+    containers = [
+        *(spec.task.container for spec in specs),
+        *(task.spec.container for task in view.tasks if not is_done(task)),
+    ]
+    digests = {one.image_digest for one in containers}
+    names = {_full_name(one.image) for one in containers if not one.image_digest}
+    return [
+        image for image in view.images if image.digest not in digests and image.annotations.name not in names
+    ]
+
+
+def tag_image(transaction: Transaction, source: Image, target: str, new_ids: Sequence[str]) -> Image:
+    """Let the name `target` (complete, with a tag) mean what `source` is; return the image of that name.
+
+    `new_ids`: two. What the name meant before stays while services use it.
+    """
+    current = transaction.images.by_name(target)
+    if current is not None and current.digest == source.digest and set(current.blobs) >= set(source.blobs):
+        return current
+    if current is not None and current.digest != source.digest:
+        _retain(transaction, current, new_ids[0])
+    tagged = Image(id=new_ids[1]) if current is None else copy_of(current)
+    tagged.annotations.name = target
+    tagged.digest, tagged.size_bytes = source.digest, source.size_bytes
+    tagged.blobs[:], tagged.holders[:] = source.blobs, source.holders
+    return transaction.create(tagged) if current is None else transaction.update(tagged)
+
+
+def _full_name(image: str) -> str:
+    try:
+        return str(parse_reference(image))
+    except InvalidArgument:
+        return image
 
 
 def _add_holder(transaction: Transaction, current: Image, node_id: str) -> None:
@@ -90,9 +141,17 @@ def _used_digests(view: ReadView) -> set[str]:
     return {digest for service in view.services for digest in _digests(service)}
 
 
-def _digests(service: Service) -> tuple[str, str]:
-    # The previous spec too: a rollback brings it back.
-    return _digest(service.spec), _digest(service.previous_spec)
+def _digests(service: Service) -> tuple[str, ...]:
+    return tuple(_digest(spec) for spec in _specs(service))
+
+
+def _specs(service: Service) -> tuple[ServiceSpec, ...]:
+    # The earlier ones too: a rollback brings them back.
+    return (
+        service.spec,
+        *([service.previous_spec] if service.HasField("previous_spec") else []),
+        *(revision.spec for revision in service.revisions),
+    )
 
 
 def _digest(spec: ServiceSpec) -> str:

@@ -1,6 +1,7 @@
 """The images of a manager, put together: control, service for other nodes, replication."""
 
 from swarm.manager.images.control import ImageControl
+from swarm.manager.images.copying import ImageCopier
 from swarm.manager.images.replicator import ImageReplicator
 from swarm.manager.images.report import Consensus, Dial, HolderReports
 from swarm.manager.images.servicer import ImagesServicer
@@ -24,6 +25,7 @@ class ManagerImages:
             return [(member.node_id, member.addr) for member in raft.members if member.node_id != node_id]
 
         reports = HolderReports(store, raft, node_id, dial)
-        self.control = ImageControl(store, images, reports)
+        copier = ImageCopier(images, peers, dial)
+        self.control = ImageControl(store, images, reports, copier)
         self.servicer = ImagesServicer(store, images, peers, dial, reports)
-        self.replicator = ImageReplicator(store, images, node_id, peers, dial, reports)
+        self.replicator = ImageReplicator(store, images, node_id, copier, reports)

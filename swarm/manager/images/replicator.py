@@ -9,12 +9,11 @@ import structlog
 
 from swarm.api.v1.images_pb2 import HeldImage
 from swarm.api.v1.objects_pb2 import Image
-from swarm.errors import SwarmError
+from swarm.errors import SwarmError, Unavailable
+from swarm.manager.images.copying import ImageCopier
 from swarm.manager.images.holders import unused_retained
-from swarm.manager.images.plan import ReplicationPlan, places_to_ask, plan_replication
-from swarm.manager.images.report import Dial, HolderReports
-from swarm.manager.images.servicer import Peers
-from swarm.manager.images.source import ManagerSource
+from swarm.manager.images.plan import ReplicationPlan, plan_replication
+from swarm.manager.images.report import HolderReports
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
 from swarm.manager.store.watch import Watch, WatchOverflow
@@ -33,18 +32,16 @@ class ImageReplicator:
         store: Store,
         images: LocalImageStore,
         node_id: str,
-        peers: Peers,
-        dial: Dial,
+        copier: ImageCopier,
         reports: HolderReports,
         *,
         period_s: float = 30.0,
     ) -> None:
-        """`peers` returns (node id, address) of the other managers; `period_s`: how often to look anyway."""
+        """`period_s`: how often to look anyway."""
         self._store = store
         self._images = images
         self._node_id = node_id
-        self._peers = peers
-        self._dial = dial
+        self._copier = copier
         self._reports = reports
         self._period_s = period_s
 
@@ -72,22 +69,17 @@ class ImageReplicator:
         return len(copied) == len(plan.copy)
 
     async def _copy(self, image: Image) -> bool:
-        reasons: list[str] = []
-        name = image.annotations.name
-        # Once without asking anybody when all blobs are here and only the name is missing.
-        for node_id, addr in places_to_ask(image, self._peers()) or [("", "")]:
-            source = ManagerSource(lambda addr=addr: self._dial(addr))  # type: ignore[misc]
-            try:
-                await self._images.ingest(name, image.digest, image.blobs, source)
-            except (SwarmError, OSError) as error:
-                reasons.append(f"{node_id}: {error}")
-            else:
-                log.info("images.image_replicated", reference=name, digest=image.digest, node_id=node_id)
-                return True
-        log.warning(
-            "images.replication_failed", reference=name, digest=image.digest, reason="; ".join(reasons)
-        )
-        return False
+        try:
+            await self._copier.copy(image)
+        except Unavailable as error:
+            log.warning(
+                "images.replication_failed",
+                reference=image.annotations.name,
+                digest=image.digest,
+                reason=str(error),
+            )
+            return False
+        return True
 
     async def _report(self, images: list[Image]) -> None:
         if images:

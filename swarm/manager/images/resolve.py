@@ -16,9 +16,15 @@ class RegistryDigests:
     async def __call__(self, reference: str, auth: RegistryAuth | None) -> str:
         """Return the digest of the manifest or index; raises NotFound, Unauthenticated, Unavailable."""
         parsed = parse_reference(reference)
-        credentials = None
-        if auth is not None:
-            credentials = Credentials(auth.server, auth.username, auth.password, auth.identity_token)
         repository = Repository(parsed.registry, parsed.repository)
-        fetched = await self._registry.manifest(repository, parsed.digest or parsed.tag, credentials)
+        fetched = await self._registry.manifest(
+            repository, parsed.digest or parsed.tag, credentials_of(auth)
+        )
         return fetched.digest
+
+
+def credentials_of(auth: RegistryAuth | None) -> Credentials | None:
+    """Return what a request carries for a registry."""
+    if auth is None:
+        return None
+    return Credentials(auth.server, auth.username, auth.password, auth.identity_token)

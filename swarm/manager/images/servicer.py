@@ -11,6 +11,7 @@ from swarm.api.v1 import images_pb2 as messages
 from swarm.api.v1.images_pb2_grpc import ImagesServicer as ImagesServicerBase
 from swarm.api.v1.objects_pb2 import Image
 from swarm.errors import InvalidArgument, NotFound, SwarmError, Unavailable
+from swarm.manager.images.copying import Peers
 from swarm.manager.images.report import Dial, HolderReports
 from swarm.manager.images.source import ManagerSource
 from swarm.manager.store.store import Store
@@ -23,7 +24,6 @@ from swarm.security.identity import caller as caller_of
 log = structlog.get_logger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Peers = Callable[[], Sequence[tuple[str, str]]]
 
 
 class ImagesServicer(ImagesServicerBase):

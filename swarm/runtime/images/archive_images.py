@@ -26,8 +26,8 @@ from swarm.runtime.images.manifest import (
     render_manifest,
 )
 
-_NAME_ANNOTATION = "io.containerd.image.name"
-_TAG_ANNOTATION = "org.opencontainers.image.ref.name"
+NAME_ANNOTATION = "io.containerd.image.name"
+TAG_ANNOTATION = "org.opencontainers.image.ref.name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,9 @@ def _find_in_layout(contents: Contents, findings: Findings, reference: str, limi
 
 def _layout_name(descriptor: Descriptor, reference: str) -> str:
     annotations = descriptor.annotations or {}
-    if full := annotations.get(_NAME_ANNOTATION):
+    if full := annotations.get(NAME_ANNOTATION):
         return str(parse_reference(full))
-    tag = annotations.get(_TAG_ANNOTATION, "")
+    tag = annotations.get(TAG_ANNOTATION, "")
     if "/" in tag or ":" in tag:
         return str(parse_reference(tag))
     # A bare word may be a tag or a name, depending on who wrote the archive.

@@ -4,6 +4,8 @@ import platform as host
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from swarm.errors import InvalidArgument
+
 _ARCHITECTURES = {
     "x86_64": ("amd64", ""),
     "amd64": ("amd64", ""),
@@ -34,6 +36,18 @@ def platform_of(machine: str) -> ImagePlatform:
     """Return the platform of a Linux machine that calls itself `machine` (uname -m)."""
     architecture, variant = _ARCHITECTURES.get(machine.lower(), (machine.lower(), ""))
     return ImagePlatform("linux", architecture, variant)
+
+
+def parse_platform(text: str) -> ImagePlatform:
+    """Return the platform that a person wrote as os/architecture[/variant]; raises InvalidArgument."""
+    os, _, rest = text.strip().lower().partition("/")
+    architecture, _, variant = rest.partition("/")
+    if os != "linux" or not architecture or "/" in variant:
+        raise InvalidArgument(
+            f'"{text}" is not a platform: write linux/ARCHITECTURE[/VARIANT], e.g. linux/arm/v7'
+        )
+    known = platform_of(architecture)
+    return ImagePlatform("linux", known.architecture, variant or known.variant)
 
 
 def host_platform() -> ImagePlatform:

@@ -7,7 +7,8 @@ the event loop; what blocks runs in threads or in the unpacking process.
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -17,17 +18,24 @@ from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskReje
 from swarm.model.reference import parse_reference
 from swarm.runtime.images.archive_images import complete_blobs
 from swarm.runtime.images.base import BlobSource, Credentials, ImageConfig, LoadedImage
+from swarm.runtime.images.blobs import closing
 from swarm.runtime.images.collect import Collector
 from swarm.runtime.images.digests import check_digest
 from swarm.runtime.images.ensure import Ensurer, Search
+from swarm.runtime.images.fetch import Fetcher, Wanted
 from swarm.runtime.images.garbage import Collected
+from swarm.runtime.images.history import Step, history
 from swarm.runtime.images.leases import Lease
 from swarm.runtime.images.limits import Limits
 from swarm.runtime.images.load import read_archive
 from swarm.runtime.images.local import LocalImage
-from swarm.runtime.images.platforms import host_platform
+from swarm.runtime.images.manifest import Manifest, parse_configuration
+from swarm.runtime.images.parts import Parts, parts_of
+from swarm.runtime.images.platforms import ImagePlatform, choose_platform, host_platform
 from swarm.runtime.images.pull import together
-from swarm.runtime.images.registry import RegistryClient
+from swarm.runtime.images.registry import RegistryClient, Repository
+from swarm.runtime.images.registry_push import Destination, push_image
+from swarm.runtime.images.save import SavedImage, archive, shown_manifest
 from swarm.runtime.images.single_flight import SingleFlight
 from swarm.runtime.images.storage import Storage
 
@@ -60,10 +68,11 @@ class LocalImageStore:
         self._lock = _lock(directory / "lock")
         self._clock = clock or SystemClock()
         self._limits = limits or Limits()
+        self._platform = host_platform()
         storage = Storage.open(
             directory,
             self._limits,
-            host_platform(),
+            self._platform,
             overlay=os.geteuid() == 0 if overlay is None else overlay,
         )
         self._blobs = storage.blobs
@@ -76,6 +85,7 @@ class LocalImageStore:
         self._copies = asyncio.Semaphore(_COPIES_MAX)
         self._used_at_ns: dict[str, int] = {}
         self._registry = RegistryClient(insecure_registries, self._limits)
+        self._fetcher = Fetcher(storage, self._registry)
         self._ensurer = Ensurer(storage, self._registry)
         self._ensuring: SingleFlight[tuple[str, str, Credentials | None], LocalImage] = SingleFlight()
         self._collector = Collector(
@@ -202,6 +212,79 @@ class LocalImageStore:
             self._records.tag(name, digest, pinned=True, now_ns=self._clock.now_ns())
             await self._records.save()
 
+    async def fetch(
+        self,
+        reference: str,
+        wanted: Wanted,
+        credentials: Credentials | None,
+        progress: Callable[[str], None] | None = None,
+    ) -> LoadedImage:
+        """Get an image from its registry as content, not unpacked, and tag it until `remove`.
+
+        Raises InvalidArgument, NotFound, Unauthenticated, Unavailable, OSError.
+        """
+        parsed = parse_reference(reference)
+        async with self._loads:
+            with self._holds.new() as hold:
+                top = await self._fetcher.fetch(parsed, wanted, credentials, hold, progress or _silent)
+                image = self.loaded(str(replace(parsed, digest="")), top)
+                hold.add(*image.blobs)
+                self._records.tag(image.reference, top, pinned=True, now_ns=self._clock.now_ns())
+                await self._records.save()
+        log.info("images.image_fetched", reference=image.reference, digest=top)
+        return image
+
+    def loaded(self, reference: str, digest: str) -> LoadedImage:
+        """Return an image as far as its content is here; raises InvalidArgument when nothing is whole."""
+        blobs = complete_blobs(digest, self._document, self._blobs.has, self._limits)
+        return LoadedImage(reference, digest, self.size(blobs), blobs)
+
+    async def push(
+        self,
+        reference: str,
+        digest: str,
+        credentials: Credentials | None,
+        elsewhere: Callable[[str], str | None],
+        progress: Callable[[str], None] | None = None,
+    ) -> tuple[Parts, int]:
+        """Give an image to the registry that `reference` names; return what it is there, and bytes sent.
+
+        `elsewhere` says which other repository of the registry may have a blob. Raises InvalidArgument (not
+        whole here) and as `fetch`.
+        """
+        parsed = parse_reference(reference)
+        repository = Repository(parsed.registry, parsed.repository)
+        with self._holds.new() as hold:
+            parts = self.parts(digest)
+            hold.add(digest, *(blob.digest for blob in parts.blobs))
+            destination = Destination(repository, parsed.tag, credentials, elsewhere)
+            sent = await push_image(
+                self._registry, destination, parts, self._blobs.read, progress or _silent
+            )
+        log.info("images.image_pushed", reference=str(parsed), digest=parts.documents[-1].digest, size=sent)
+        return parts, sent
+
+    def save(self, images: Mapping[str, Sequence[str]]) -> AsyncIterator[bytes]:
+        """Return a tar stream with images: names by digest; raises InvalidArgument (not whole here)."""
+        saved = []
+        for digest, names in images.items():
+            parts = self.parts(digest)
+            saved.append(SavedImage(names, parts, shown_manifest(parts, self._runs_here)))
+        return self._held(archive(saved, self._blobs.read), list(images))
+
+    def history(self, digest: str) -> Sequence[Step]:
+        """Return the steps by which an image was made, oldest first; raises InvalidArgument, NotFound."""
+        manifest = shown_manifest(self.parts(digest), self._runs_here)
+        return history(manifest, self._blobs.document(manifest.config.digest))
+
+    def parts(self, digest: str) -> Parts:
+        """Return what an image consists of; raises InvalidArgument when it is not whole here."""
+        return parts_of(digest, self._document, self._blobs.has, self._limits)
+
+    def size(self, blobs: Iterable[str]) -> int:
+        """Return how many bytes those of `blobs` take that are here."""
+        return sum(self._blobs.size(digest) for digest in blobs if self._blobs.has(digest))
+
     def has(self, blobs: Sequence[str]) -> bool:
         """Tell whether every blob is here."""
         return all(self._blobs.has(digest) for digest in blobs)
@@ -242,6 +325,18 @@ class LocalImageStore:
         if self._images.missing(image):
             raise NotFound(f"image {manifest_digest} is not unpacked on this node")
         return image
+
+    def _runs_here(self, manifest: Manifest) -> bool:
+        image = parse_configuration(self._blobs.document(manifest.config.digest), "").image
+        return choose_platform(self._platform, [ImagePlatform(image.os, image.architecture)]) is not None
+
+    async def _held(self, chunks: AsyncIterator[bytes], digests: Sequence[str]) -> AsyncIterator[bytes]:
+        with self._holds.new() as hold:
+            for digest in digests:
+                hold.add(digest, *(blob.digest for blob in self.parts(digest).blobs))
+            async with closing(chunks) as open_chunks:
+                async for chunk in open_chunks:
+                    yield chunk
 
     async def _copy(self, digest: str, source: BlobSource) -> None:
         async with self._copies:

@@ -87,3 +87,32 @@ async def test_credentials_travel_with_the_service_and_are_never_shown(
         for node in cluster.plan.nodes:
             assert PASSWORD not in node.log.read_text(errors="replace")
         operator("service", "rm", "closed")
+
+
+async def test_an_image_goes_through_the_cluster_by_hand(
+    operator: Operator, cluster: DevCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("SWARM_INSECURE_REGISTRIES", str(cluster.plan.subnet))
+    async with registry(cluster, tmp_path, password=True) as address:
+        image, copy = f"{address}/apps/web:1", f"{address}/apps/copy:2"
+        refused = operator.try_("image", "pull", image)
+        assert refused.returncode == 1
+        assert f"swarmctl login {address}" in refused.stderr
+        operator("login", address, "-u", USER, "-p", PASSWORD)
+        assert operator("image", "pull", "-q", image) == image
+        assert operator("image", "history", "--format", "{{.Size}}", image).count("B") >= 1
+        operator("image", "tag", image, copy)
+        digest = operator("image", "push", "-q", copy)
+        assert digest == operator("image", "inspect", "-f", "{{.Digest}}", copy)
+        operator("image", "save", "-o", str(tmp_path / "web.tar"), image)
+        # A worker's registry is the cluster: nobody gave it a password.
+        operator("service", "create", "-d", "--name", "shop", "--mode", "global", copy)
+        assert len(operator.wait_running("shop", 2)) == 2
+        assert PASSWORD not in operator("service", "inspect", "shop")
+        assert f"Removed: {image}" not in operator("image", "prune", "--force", "--all")
+        operator("service", "rm", "shop")
+        for node in cluster.plan.nodes:
+            assert PASSWORD not in node.log.read_text(errors="replace")
+        operator("logout", address)
+    assert f"Loaded image: {image}" in operator("image", "load", "-i", str(tmp_path / "web.tar"))

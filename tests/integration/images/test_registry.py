@@ -13,7 +13,7 @@ from swarm.errors import NotFound, TaskRejected, Unauthenticated, Unavailable
 from swarm.manager.images.resolve import RegistryDigests
 from swarm.runtime.images.base import Credentials
 from swarm.runtime.images.registry import RegistryClient, Repository
-from swarm.runtime.images.registry_push import push_blob, push_manifest
+from swarm.runtime.images.registry_push import SENT, push_blob, push_manifest
 from swarm.runtime.images.store import LocalImageStore
 from tests.integration.images.registries import PASSWORD, USER, docker_registry, needs_registry
 from tests.unit.images.building import pieces
@@ -61,7 +61,8 @@ async def push(
     for digest, content in built.blobs.items():
         if digest != built.manifest_digest:
             read = lambda content=content: pieces(content, 100_000)  # noqa: E731
-            sent.append(await push_blob(client, repository, digest, len(content), read, login))
+            outcome = await push_blob(client, repository, digest, len(content), read, login)
+            sent.append(outcome == SENT)
     await push_manifest(client, repository, tag, MANIFEST, built.manifest, login)
     return sent
 

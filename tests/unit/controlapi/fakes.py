@@ -2,13 +2,24 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from swarm.api.v1.control_pb2 import Filters, LoadImageRequest, ServiceLogsResponse
+from swarm.api.v1.control_pb2 import (
+    Filters,
+    LoadImageRequest,
+    PulledImage,
+    PullImageRequest,
+    PullImageResponse,
+    PushedImage,
+    PushImageRequest,
+    PushImageResponse,
+    ServiceLogsResponse,
+)
 from swarm.api.v1.logs_pb2 import LogOptions, LogSelector
 from swarm.api.v1.objects_pb2 import Cluster, Image, Node, Service, Task
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import NODE_ROLE_MANAGER, NODE_ROLE_WORKER, NODE_STATE_READY
 from swarm.errors import FailedPrecondition, NoQuorum, NotLeader
+from swarm.runtime.images.history import Step
 
 
 class FakeRaft:
@@ -72,6 +83,30 @@ class FakeImages:
     async def remove(self, ref: str) -> str:
         self.removed.append(ref)
         return "i1"
+
+    async def pull(self, request: PullImageRequest) -> AsyncIterator[PullImageResponse]:
+        yield PullImageResponse(progress=f"pulling {request.reference}")
+        yield PullImageResponse(pulled=PulledImage(image=Image(id="i1"), changed=True))
+
+    async def push(self, request: PushImageRequest) -> AsyncIterator[PushImageResponse]:
+        yield PushImageResponse(progress=f"pushing {request.ref}")
+        yield PushImageResponse(pushed=PushedImage(reference=request.ref))
+
+    async def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
+        for ref in refs:
+            yield ref.encode()
+
+    async def history(self, ref: str) -> Sequence[Step]:
+        return [
+            Step("2026-01-02T03:04:05Z", "ADD x", "", f"sha256:{ref}", 7),
+            Step("yesterday", "CMD x", "no file"),
+        ]
+
+    async def tag(self, source: str, target: str) -> Image:
+        return Image(id=source, digest=target)
+
+    async def prune(self, *, everything: bool) -> tuple[Sequence[Image], int]:
+        return ([Image(id="i1")], 7) if everything else ([], 0)
 
 
 class FakeLogs:

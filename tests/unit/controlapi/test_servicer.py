@@ -234,6 +234,20 @@ async def test_images_and_logs_are_passed_on():
     assert (await servicer.LoadImage(chunks(), FakeContext())).images[0].size_bytes == 5
     assert len((await servicer.ListImages(c.ListImagesRequest(), FakeContext())).images) == 1
     assert (await servicer.RemoveImage(c.RemoveImageRequest(ref="web:1"), FakeContext())).id == "i1"
+    pulled = [event async for event in servicer.PullImage(c.PullImageRequest(reference="a"), FakeContext())]
+    assert (pulled[0].progress, pulled[1].pulled.changed) == ("pulling a", True)
+    pushed = [event async for event in servicer.PushImage(c.PushImageRequest(ref="a"), FakeContext())]
+    assert pushed[-1].pushed.reference == "a"
+    saved = [part.chunk async for part in servicer.SaveImages(c.SaveImagesRequest(refs="ab"), FakeContext())]
+    assert saved == [b"a", b"b"]
+    tagged = await servicer.TagImage(c.TagImageRequest(source="a", target="b"), FakeContext())
+    assert (tagged.image.id, tagged.image.digest) == ("a", "b")
+    pruned = await servicer.PruneImages(c.PruneImagesRequest(all=True), FakeContext())
+    assert pruned.freed_bytes == 7
+    made = (await servicer.GetImageHistory(c.GetImageHistoryRequest(ref="x"), FakeContext())).entries
+    assert [step.layer for step in made] == ["sha256:x", ""]
+    assert made[0].created_at.ToJsonString() == "2026-01-02T03:04:05Z"
+    assert not made[1].HasField("created_at")
     request = c.ServiceLogsRequest()
     request.selector.service_ids.append("s1")
     notices = [line.notice async for line in servicer.ServiceLogs(request, FakeContext())]

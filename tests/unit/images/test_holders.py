@@ -1,10 +1,17 @@
 import pytest
 
 from swarm.api.v1.images_pb2 import HeldImage
-from swarm.api.v1.objects_pb2 import Image, Service
+from swarm.api.v1.objects_pb2 import Image, Service, Task
+from swarm.api.v1.types_pb2 import TASK_STATE_RUNNING, TASK_STATE_SHUTDOWN
 from swarm.errors import Ambiguous, InvalidArgument, NotFound
-from swarm.manager.images.control import find_image
-from swarm.manager.images.holders import check_report, record_held, unused_retained
+from swarm.manager.images.find import find_image
+from swarm.manager.images.holders import (
+    check_report,
+    record_held,
+    tag_image,
+    unused_images,
+    unused_retained,
+)
 from swarm.manager.images.plan import places_to_ask, plan_replication
 from swarm.manager.store.store import Store
 from swarm.manager.store.testing import store_with
@@ -151,3 +158,71 @@ def test_people_name_images_in_many_ways() -> None:
         find_image(view, "web:2")
     with pytest.raises(InvalidArgument):
         find_image(view, "")
+
+
+async def test_further_platforms_of_the_same_image_are_added_and_held_only_where_they_came() -> None:
+    store = store_with(an_image(holders=("m1", "m2")))
+    more = HeldImage(reference=WEB, digest=OLD, size_bytes=9, blobs=[OLD, NEW])
+    await record(store, more, node_id="m2")
+    (image,) = store.view.images
+    assert (image.id, image.size_bytes, list(image.blobs)) == ("i1", 9, [OLD, NEW])
+    assert list(image.holders) == ["m2"]
+    await record(store, held(), node_id="m3")
+    (image,) = store.view.images
+    assert list(image.blobs) == [OLD, NEW]
+
+
+async def tag(store: Store, target: str) -> Image:
+    return await store.update(
+        lambda tx: tag_image(tx, find_image(tx, "web:1"), f"docker.io/library/{target}", ("kept", "new"))
+    )
+
+
+async def test_a_tag_is_a_second_name_for_the_same_content() -> None:
+    store = store_with(an_image(holders=("m1", "m2")))
+    tagged = await tag(store, "shop:2")
+    assert (tagged.id, tagged.digest, list(tagged.holders)) == ("new", OLD, ["m1", "m2"])
+    assert len(store.view.images) == 2
+    stored = store.view.images.get("new")
+    assert await tag(store, "shop:2") == stored
+    assert (await tag(store, "web:1")).id == "i1"
+
+
+async def test_a_tag_that_moves_leaves_what_services_use() -> None:
+    store = store_with(an_image(), an_image(NEW, "docker.io/library/shop:2", image_id="i2"), a_service(NEW))
+    assert (await tag(store, "shop:2")).id == "i2"
+    names = {image.annotations.name: image.digest for image in store.view.images}
+    assert names == {WEB: OLD, "docker.io/library/shop:2": OLD, f"docker.io/library/shop@{NEW}": NEW}
+
+
+def unused(*objects: object) -> list[str]:
+    return [image.annotations.name for image in unused_images(store_with(an_image(), *objects).view)]
+
+
+def test_what_a_service_needs_now_or_after_a_rollback_is_not_pruned() -> None:
+    assert unused() == [WEB]
+    assert unused(a_service(OLD)) == []
+    assert unused(a_service(NEW)) == [WEB]
+    before = a_service(NEW)
+    before.previous_spec.task.container.image_digest = OLD
+    assert unused(before) == []
+    earlier = a_service(NEW)
+    earlier.revisions.add(revision=1).spec.task.container.image_digest = OLD
+    assert unused(earlier) == []
+
+
+def test_a_service_without_a_digest_needs_what_the_name_stands_for() -> None:
+    service = a_service("")
+    service.spec.task.container.image = "web:1"
+    assert unused(service) == []
+    service.spec.task.container.image = "web:2"
+    assert unused(service) == [WEB]
+
+
+def test_a_task_that_still_runs_keeps_its_image() -> None:
+    task = Task(id="t1")
+    task.spec.container.image_digest = OLD
+    task.status.state = TASK_STATE_RUNNING
+    assert unused(task) == []
+    task.status.state = TASK_STATE_SHUTDOWN
+    assert unused(task) == [WEB]

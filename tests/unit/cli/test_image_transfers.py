@@ -1,0 +1,134 @@
+"""`swarmctl image pull|push|save|history|prune`: what is asked, what is shown, what is left behind."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from swarm.api.v1 import control_pb2 as c
+from swarm.cli import image, image_transfers
+from swarm.errors import Unavailable
+
+NAME = "registry:5000/web:1"
+
+
+class Control:
+    """Answers as a manager would, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.chunks: list[bytes | Exception] = [b"abc", b"de"]
+        self.left_out: list[str] = []
+
+    def PullImage(self, request: c.PullImageRequest, timeout: object) -> Iterator[c.PullImageResponse]:
+        self.asked.append(request)
+        for line in ("Pulling", "Pulling from registry:5000: 1MB of 2MB", "Pulling from registry:5000: 2MB"):
+            yield c.PullImageResponse(progress=line)
+        answer = c.PullImageResponse()
+        answer.pulled.image.annotations.name = NAME
+        yield answer
+
+    def PushImage(self, request: c.PushImageRequest, timeout: object) -> Iterator[c.PushImageResponse]:
+        self.asked.append(request)
+        yield c.PushImageResponse(
+            pushed=c.PushedImage(reference=NAME, digest="sha256:1", left_out=self.left_out)
+        )
+
+    def SaveImages(self, request: c.SaveImagesRequest, timeout: object) -> Iterator[c.SaveImagesResponse]:
+        for chunk in self.chunks:
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield c.SaveImagesResponse(chunk=chunk)
+
+    def GetImageHistory(self, request: c.GetImageHistoryRequest) -> c.GetImageHistoryResponse:
+        steps = [
+            c.ImageHistoryEntry(created_by="ADD  a\n /", layer="sha256:" + "a" * 64, size_bytes=2000),
+            c.ImageHistoryEntry(created_by="CMD " + "x" * 100),
+        ]
+        return c.GetImageHistoryResponse(entries=steps)
+
+    def PruneImages(self, request: c.PruneImagesRequest) -> c.PruneImagesResponse:
+        self.asked.append(request)
+        return c.PruneImagesResponse(freed_bytes=2000)
+
+
+@pytest.fixture
+def control(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Control:
+    fake = Control()
+    for module in (image, image_transfers):
+        monkeypatch.setattr(
+            module, "connect", lambda _: contextlib.nullcontext(SimpleNamespace(control=fake))
+        )
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    return fake
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(image.image, arguments, obj="unix:///x")
+
+
+def test_a_pull_shows_its_progress_and_prints_the_name(control: Control) -> None:
+    done = run("pull", "--platform", "linux/arm64", NAME)
+    assert done.stdout == f"{NAME}\n"
+    # Where lines cannot be overwritten, counters come only now and then.
+    assert done.stderr.splitlines() == [
+        "Pulling",
+        "Pulling from registry:5000: 1MB of 2MB",
+        f"Status: Image is up to date for {NAME}",
+    ]
+    (request,) = control.asked
+    assert list(request.platforms) == ["linux/arm64"]
+    assert not request.HasField("registry_auth")
+    assert run("pull", "-q", NAME).output == f"{NAME}\n"
+
+
+def test_the_credentials_of_the_registry_travel_with_the_request(control: Control, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"auths": {"registry:5000": {"auth": "Y2Fyb2w6cHc="}}}')
+    run("push", NAME)
+    run("pull", "other:5000/web")
+    assert control.asked[0].registry_auth.password == "pw"
+    assert not control.asked[1].HasField("registry_auth")
+
+
+def test_a_push_says_what_the_registry_did_not_get(control: Control) -> None:
+    assert run("push", NAME).output == "1: digest: sha256:1 size: 0 sent: 0\n"
+    control.left_out = ["linux/arm64"]
+    done = run("push", "-q", NAME)
+    assert done.stdout == "sha256:1\n"
+    assert "does not hold this image for linux/arm64" in done.stderr
+
+
+def test_a_saved_file_appears_only_when_it_is_whole(control: Control, tmp_path: Path) -> None:
+    target = tmp_path / "web.tar"
+    assert run("save", "-o", str(target), NAME).exit_code == 0
+    assert target.read_bytes() == b"abcde"
+    control.chunks.append(Unavailable("the manager went away"))
+    assert isinstance(run("save", "-o", str(target), NAME).exception, Unavailable)
+    assert [path.name for path in tmp_path.iterdir()] == ["web.tar"]
+    assert target.read_bytes() == b"abcde"
+    assert "cannot write" in str(run("save", "-o", str(tmp_path / "no" / "web.tar"), NAME).exception)
+    control.chunks.pop()
+    assert run("save", NAME).stdout_bytes == b"abcde"
+
+
+def test_a_history_shows_the_latest_step_first(control: Control) -> None:
+    lines = run("history", NAME).output.splitlines()
+    assert lines[1].split()[:3] == ["<none>", "N/A", "CMD"]
+    assert lines[1].split()[3].endswith("x…")
+    assert "ADD a /" in lines[2]
+    assert "2kB" in lines[2]
+    assert run("history", "--no-trunc", "--format", "{{.CreatedBy}}", NAME).output.startswith(
+        "CMD " + "x" * 100
+    )
+    assert run("history", "-q", NAME).output == "sha256:" + "a" * 64 + "\n"
+
+
+def test_pruning_asks_or_is_told_not_to(control: Control) -> None:
+    assert "--force" in str(run("prune", "-a").exception)
+    assert control.asked == []
+    assert run("prune", "-a", "-f").output == "Total reclaimed space on each manager: 2kB\n"
+    assert control.asked == [c.PruneImagesRequest(all=True)]
