@@ -31,6 +31,7 @@ TEST_PROGRAMS = {
     **RUN_PROGRAMS,
     "runc": "runc",
     "docker-registry": "docker-registry",
+    "buildah": "buildah",
     "ip": "iproute2",
     "iptables": "iptables",
     "systemd-analyze": "systemd",

@@ -11,6 +11,7 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
 from swarm.cli import objects
 from swarm.cli.connect import connect
+from swarm.cli.image_build import build
 from swarm.cli.image_transfers import history, pull, push, save
 from swarm.errors import InvalidArgument
 
@@ -168,5 +169,5 @@ def prune(host: str, *, everything: bool, force: bool) -> None:
     click.echo(f"Total reclaimed space on each manager: {format_size(answer.freed_bytes)}")
 
 
-for _command in (history, pull, push, save):
+for _command in (build, history, pull, push, save):
     image.add_command(_command)

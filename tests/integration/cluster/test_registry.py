@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from swarm.runtime.images.registry import RegistryClient, Repository
 from swarm.runtime.images.registry_push import push_blob, push_manifest
 from tests.integration.conftest import Clusters
 from tests.integration.images.registries import PASSWORD, USER, docker_registry
-from tests.integration.operator import ROOT, SWARMCTL, Operator
+from tests.integration.operator import ROOT, SWARMCTL, Operator, wait_until
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -116,3 +117,46 @@ async def test_an_image_goes_through_the_cluster_by_hand(
             assert PASSWORD not in node.log.read_text(errors="replace")
         operator("logout", address)
     assert f"Loaded image: {image}" in operator("image", "load", "-i", str(tmp_path / "web.tar"))
+
+
+DOCKERFILE = """\
+FROM scratch AS tools
+COPY busybox /bin/sh
+ARG WHO=nobody
+RUN echo "made for $WHO" > /made
+FROM scratch
+COPY busybox /busybox
+COPY --from=tools /made /made
+ENTRYPOINT ["/busybox", "sh", "-c", "/busybox cat /made && exec /busybox sleep 1000"]
+"""
+STORAGE = """\
+[storage]
+driver = "vfs"
+graphroot = "{folder}/graph"
+runroot = "{folder}/run"
+"""
+
+
+@pytest.mark.skipif(shutil.which("buildah") is None, reason="needs buildah")
+def test_an_image_is_built_here_and_runs_there(
+    operator: Operator, cluster: DevCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busybox = shutil.which("busybox")
+    assert busybox is not None
+    context = tmp_path / "context"
+    context.mkdir()
+    shutil.copy(busybox, context / "busybox")
+    (context / "Dockerfile").write_text(DOCKERFILE)
+    (tmp_path / "storage.conf").write_text(STORAGE.format(folder=tmp_path))
+    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(tmp_path / "storage.conf"))
+    command = ("image", "build", "-q", "-t", "made:1", "-t", "made:2", "--build-arg", "WHO=us", str(context))
+    assert operator(*command).splitlines() == ["docker.io/library/made:1", "docker.io/library/made:2"]
+    operator("service", "create", "-d", "--name", "made", "--mode", "global", "made:2")
+    assert len(operator.wait_running("made", 2)) == 2
+    wait_until(lambda: operator("service", "logs", "made").count("made for us") == 2)
+    operator("service", "rm", "made")
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY nothing /\n")
+    failed = operator.try_("image", "build", "-t", "broken", str(context))
+    assert failed.returncode == 1
+    assert "Error: image build: buildah bud ended with exit code" in failed.stderr
+    assert "broken" not in operator("image", "ls")
