@@ -42,6 +42,8 @@ SINGLE = (
     click.option("--stop-signal", help="Signal that asks the process to stop."),
     placement_options.SERVICE_STRATEGY,
     placement_options.GPUS,
+    placement_options.PRIORITY,
+    placement_options.PREEMPT,
     click.option("--replicas-max-per-node", type=click.IntRange(min=0), help="0: no limit."),
     click.option("--with-registry-auth", is_flag=True, help="Send your registry credentials to the nodes."),
     click.option("--no-resolve-image", is_flag=True, help="Do not check now that the image exists."),
@@ -118,6 +120,7 @@ def apply_single(spec: ServiceSpec, given: Given) -> None:
         spec.task.placement.max_replicas_per_node = given["replicas_max_per_node"]
     placement_options.apply_strategy(spec, given)
     placement_options.apply_gpus(spec, given)
+    placement_options.apply_priority(spec, given)
     if given.get("rebalance") is not None:
         spec.rebalance = names.REBALANCE[given["rebalance"]]
     _apply_resources(spec, given)
