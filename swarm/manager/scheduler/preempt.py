@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
+from swarm.api.v1.types_pb2 import NodeAvailability, NodeState
 from swarm.manager.scheduler.demand import Demand
-from swarm.manager.scheduler.filters import passes_static, room
+from swarm.manager.scheduler.filters import READY, STATIC_FILTERS, passes_static, room
 from swarm.manager.scheduler.node_view import Bound, ClusterView, NodeView
 from swarm.model import limits
 
@@ -83,7 +84,7 @@ def has_promise(view: ClusterView, node: NodeView, bound: Bound) -> bool:
     """
     demand = bound.demand
     precedence = view.precedence(demand)
-    if not precedence.preempts or not passes_static(node, demand):
+    if not precedence.preempts or _is_lost(node) or not all(one.passes(node, demand) for one in _LASTING):
         return False
     victims = [one for task_id in bound.victims if (one := node.bound.get(task_id)) is not None]
     if any(one.active and view.precedence(one.demand).priority >= precedence.priority for one in victims):
@@ -93,6 +94,19 @@ def has_promise(view: ClusterView, node: NodeView, bound: Bound) -> bool:
     for leaving in _sort_out(view, node, demand)[0]:
         bare.count(leaving, -1)
     return room(bare, demand) > 0
+
+
+# Filters that a node passes for good, or until somebody changes it.
+_LASTING = tuple(one for one in STATIC_FILTERS if one is not READY)
+
+
+def _is_lost(node: NodeView) -> bool:
+    """Whether the node takes no task for now; one that was not heard of for a moment is expected back."""
+    return (
+        node.node is None
+        or node.node.status.state == NodeState.NODE_STATE_DOWN
+        or node.node.spec.availability != NodeAvailability.NODE_AVAILABILITY_ACTIVE
+    )
 
 
 def _sort_out(

@@ -3,7 +3,7 @@
 import pytest
 
 from swarm.api.v1.objects_pb2 import Service, Task
-from swarm.api.v1.types_pb2 import NodeAvailability
+from swarm.api.v1.types_pb2 import NodeAvailability, NodeState
 from swarm.manager.scheduler.nominate import NO_USE
 from swarm.model import task_state
 from tests.unit.scheduler.cluster import Cluster, a_node
@@ -237,6 +237,21 @@ def test_a_nomination_that_came_to_nothing_is_withdrawn(change) -> None:
     assert plan.withdrawn == (task.id,)
     assert [one.tasks for one in plan.refusals] == [(task,)]
     assert cluster.view.kept_for(task.id) is None
+
+
+def test_a_node_that_is_not_heard_of_for_a_moment_keeps_the_room() -> None:
+    cluster = Cluster(a_node("n1", cpus=1))
+    (low,) = run(cluster, "low", 1, cpus=1)
+    task = ask(cluster, cpus=1)
+    node = a_node("n1", cpus=1)
+    node.status.state = NodeState.NODE_STATE_DISCONNECTED
+    cluster.put_node(node)
+    cluster.stop(low.id)
+    plan = cluster.wait([task])
+    assert (plan.assignments, plan.withdrawn) == ((), ())
+    cluster.put_node(a_node("n1", cpus=1))
+    cluster.wait([task])
+    assert task.node_id == "n1"
 
 
 def test_somebody_more_important_takes_over_and_the_other_looks_elsewhere() -> None:
