@@ -172,9 +172,8 @@ class Backlog:
     def note_precedence(self, service_id: str) -> None:
         """Note that the tasks of a service stand otherwise to others than before: look at all again."""
         self._room = True
-        for node_id, tasks in self._bound.items():
-            if any(task.service_id == service_id for task in tasks.values()):
-                self._look_at_node(node_id)
+        for node_id in self._bound:
+            self._look_at_node(node_id)
         for group in [group for group in self._groups if group[0] == service_id]:
             priority = self._priority_of(next(iter(self._groups[group].values())))
             self._waiting.add(group, priority)

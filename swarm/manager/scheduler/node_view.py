@@ -181,6 +181,7 @@ class ClusterView:
     def __init__(self) -> None:
         self._nodes: dict[str, NodeView] = {}
         self._bound: dict[str, Bound] = {}
+        self._placed: dict[str, int] = {}  # active tasks of services by id, those that are there
         self._condemned: dict[str, int] = {}  # victims by id, and how many wait for each
         self._precedences: dict[str, Precedence] = {}  # of services by id
         self._demands: WeakValueDictionary[Group, Demand] = WeakValueDictionary()
@@ -213,6 +214,10 @@ class ClusterView:
     def hosts_of(self, facet: Facet) -> dict[str, int]:
         """Return how many active tasks known by `facet` each node has, nodes without any left out."""
         return self._facets.get(facet, {})
+
+    def placed(self, service_id: str) -> int:
+        """Return how many active tasks of a service all nodes have, without those that room is kept for."""
+        return self._placed.get(service_id, 0)
 
     def guarded_from(self, facet: Facet) -> dict[str, int]:
         """Return on which nodes tasks keep those known by `facet` away."""
@@ -353,6 +358,8 @@ class ClusterView:
             _add(self._condemned, victim, sign)
         view.count(bound, sign)
         if bound.active:
+            if not bound.is_kept:
+                _add(self._placed, bound.demand.service_id, sign)
             for facet in bound.demand.facets:
                 _add_on(self._facets, facet, bound.node_id, sign)
             for facet in bound.demand.guards:

@@ -22,7 +22,7 @@ from swarm.steps import Steps
 
 # Nominated in one go; what they change brings the next ones.
 NOMINEES_MAX = 100
-NODES_PER_STEP = 20  # whose tasks are looked at between two yields: about a millisecond
+NODES_PER_STEP = 8  # whose tasks are looked at between two yields: a millisecond or two
 
 NO_USE = "nor would there be without tasks of lower priority"
 

@@ -126,7 +126,7 @@ def _sort_out(
         elif bound.is_kept:
             leaving.append(bound)
         elif not company.intersection(bound.demand.facets):
-            harm = precedence.is_updated or sum(view.hosts(bound.demand.service_id).values()) < 2
+            harm = precedence.is_updated or view.placed(bound.demand.service_id) < 2
             candidates.append(_Candidate(task_id, bound, precedence.priority, harm, _size(node, bound)))
     return leaving, candidates
 
@@ -166,7 +166,7 @@ def _eviction(view: ClusterView, node: NodeView, demand: Demand, victims: Sequen
     updated = {
         one.bound.demand.service_id for one in victims if view.precedence(one.bound.demand).is_updated
     }
-    emptied = {service for service, number in lost.items() if sum(view.hosts(service).values()) <= number}
+    emptied = {service for service, number in lost.items() if view.placed(service) <= number}
     cost = Cost(
         priority=max((one.priority for one in victims), default=_NOBODY),
         harmed=len(updated | emptied),

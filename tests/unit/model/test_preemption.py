@@ -2,12 +2,14 @@
 
 from swarm.api.v1.objects_pb2 import Service, Task
 from swarm.api.v1.specs_pb2 import ServiceSpec
+from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.model import task_state
 from swarm.model.preemption import is_nominated, preempted_for, preempted_text, preemption_by
-from swarm.model.service import new_service
+from swarm.model.service import new_service, replace_spec
 from swarm.model.spec_changes import changes
 from swarm.model.task import is_dirty, new_task
 from swarm.model.validate import service_warnings
+from swarm.timestamps import timestamp
 
 
 def a_nominee() -> Task:
@@ -63,3 +65,20 @@ def test_to_preempt_without_a_priority_is_warned_of() -> None:
     assert service_warnings(a_service(0).spec) == []
     (warning,) = service_warnings(a_service(0, preempt=True).spec)
     assert "priority 0" in warning
+
+
+def test_another_priority_is_no_update_and_holds_for_the_spec_to_go_back_to_as_well() -> None:
+    service = a_service()
+    version = service.spec_version
+    spec = ServiceSpec()
+    spec.CopyFrom(service.spec)
+    spec.task.container.image = "web:2"
+    replace_spec(service, spec, timestamp(1))
+    assert service.spec_version == version + 1
+    service.update_status.state = UpdateStatus.STATE_PAUSED
+    spec.task.priority, spec.task.preempt = 7, True
+    replace_spec(service, spec, timestamp(2))
+    assert service.spec_version == version + 1
+    assert service.update_status.state == UpdateStatus.STATE_PAUSED
+    before = service.previous_spec.task
+    assert (before.container.image, before.priority, before.preempt) == ("web:1", 7, True)
