@@ -1,7 +1,7 @@
 """Who would be pushed out is told before it happens, and happens as it was told."""
 
 from swarm.api.v1.specs_pb2 import ServiceSpec
-from tests.unit.planning.world import World, a_service_spec, creating, nodes, told, updating
+from tests.unit.planning.world import World, a_service_spec, creating, draining, nodes, told, updating
 
 
 def urgent(name: str = "shop", replicas: int = 1, cpus: float = 4, priority: int = 10) -> ServiceSpec:
@@ -77,3 +77,32 @@ def test_another_priority_of_a_running_service_changes_nothing() -> None:
     assert (
         told(world.ask(updating(world.service("low"), lambda spec: setattr(spec.task, "priority", 3)))) == []
     )
+
+
+def another_image(spec: ServiceSpec) -> None:
+    spec.task.container.image = "v2"
+
+
+def test_an_update_that_stops_first_takes_the_room_of_its_own_tasks_and_pushes_nobody_out() -> None:
+    world = World(*nodes(1, cpus=4))
+    shop = urgent(replicas=2, cpus=1)
+    shop.update.parallelism = 1
+    world.run(shop)
+    world.run(a_service_spec("low", 2, cpus=1))
+    answer = world.ask(updating(world.service("shop"), another_image))
+    assert told(answer) == ["replace shop.1 n1 n1", "replace shop.2 n1 n1"]
+    low = {task.id for task in world.tables.tasks.by_service("s-low")}
+    world.do(updating(world.service("shop"), another_image))
+    assert {task.id for task in world.tables.tasks.by_service("s-low")} == low
+    assert world.where("shop") == {"n1": 2}
+
+
+def test_a_drained_node_gives_its_urgent_tasks_to_others_who_make_room() -> None:
+    world = World(*nodes(2, cpus=2))
+    world.run(urgent(cpus=2))
+    (home,) = [node for node, number in world.where("shop").items() if number]
+    (other,) = {"n1", "n2"} - {home}
+    world.run(a_service_spec("low", 2, cpus=1))
+    world.do(draining(home, since_ns=world.now_ns))
+    assert world.where("shop") == {home: 0, other: 1}
+    assert sum(world.where("low").values()) == 0
