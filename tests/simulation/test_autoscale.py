@@ -138,7 +138,7 @@ def check(world: ScaledWorld, before: Service, after: Service) -> None:
 async def people_and_nature(world: ScaledWorld) -> None:
     rng = world.random
     while True:
-        await asyncio.sleep(rng.expovariate(1 / 20))
+        await asyncio.sleep(rng.expovariate(1 / 12))
         action, node_id = rng.random(), rng.choice(sorted(world.agents))
         load = world.load
         if action < 0.3:
@@ -147,9 +147,9 @@ async def people_and_nature(world: ScaledWorld) -> None:
             load.blind.symmetric_difference_update({node_id})
         elif action < 0.55:
             load.no_answers, load.answers_since_s = not load.no_answers, world.loop.time()
-        elif action < 0.7:
+        elif action < 0.75:
             await world.change_leader()
-        elif action < 0.8:
+        elif action < 0.82:
             agent = world.agents[node_id]
             world.cut_off(node_id) if agent.reachable else world.reconnect(node_id)
         elif action < 0.9:
