@@ -12,7 +12,7 @@ from swarm.manager.orchestrator.autoscale.decide import ScalePlan
 from swarm.manager.orchestrator.autoscale.rules import Reading
 from swarm.model.autoscale import rule_text, wanted_replicas
 
-NEWS_NS = 15 * SECOND
+NEWS_NS = 10 * SECOND
 REFRESH_NS = 60 * SECOND
 NOTABLE = 0.1  # values that moved by less than this share are the same
 
