@@ -61,9 +61,12 @@ class Sampler:
             if sample is None:
                 continue
             at_s = self._clock.monotonic_s()
-            now[task_id] = (at_s, sample.cpu_usage_ns)
             before_s, before_ns = self._before.get(task_id, (at_s, 0))
-            if at_s > before_s and sample.cpu_usage_ns >= before_ns:
+            if sample.cpu_usage_ns < before_ns:  # it could not be read
+                now[task_id] = (before_s, before_ns)
+                continue
+            now[task_id] = (at_s, sample.cpu_usage_ns)
+            if at_s > before_s:
                 report.tasks.add(
                     task_id=task_id,
                     nano_cpus=int((sample.cpu_usage_ns - before_ns) / (at_s - before_s)),

@@ -23,22 +23,6 @@ def cluster(clusters: Clusters) -> DevCluster:
     return clusters.up(1, 1)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def burning(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A service `burn` that uses all the CPU it may have while the file that is returned exists."""
-    folder = tmp_path_factory.mktemp("control")
-    operator.load_image(folder)
-    busy = folder / "busy"
-    busy.touch()
-    script = "while :; do while [ -e /control/busy ]; do :; done; sleep 0.5; done"
-    operator(
-        *("service", "create", "-d", "--name", "burn", "--limit-cpu", "0.1", "--replicas-max", "2"),
-        *("--scale-on", "cpu=50", *SHORT, "--mount", f"type=bind,src={folder},dst=/control"),
-        *("--stop-grace-period", "1s", "--entrypoint", "/bin/sh", "hello:1", "-c", script),
-    )
-    return busy
-
-
 class FakePrometheus(BaseHTTPRequestHandler):
     """Answers `/api/v1/query` as Prometheus documents it."""
 
@@ -71,22 +55,67 @@ def prometheus(cluster: DevCluster) -> Iterator[str]:
             thread.join()
 
 
+def burn(operator: Operator, folder: Path) -> Path:
+    """Create a service that uses all the CPU it may have while the file that is returned exists."""
+    busy = folder / "busy"
+    busy.touch()
+    script = "while :; do while [ -e /control/busy ]; do :; done; sleep 0.5; done"
+    operator(
+        *("service", "create", "-d", "--name", "burn", "--limit-cpu", "0.1", "--replicas-max", "2"),
+        *("--scale-on", "cpu=50", "--scale-down-window", "2s", "--stop-grace-period", "1s"),
+        *("--mount", f"type=bind,src={folder},dst=/control", "--entrypoint", "/bin/sh"),
+        *("hello:1", "-c", script),
+    )
+    return busy
+
+
+def queue(operator: Operator, prometheus: str) -> str:
+    """Create a service that works on what the query says; return its rule."""
+    rule = f'prometheus={prometheus}|sum(queue_length{{queue="a=b"}})=100'
+    operator(
+        *("service", "create", "-d", "--name", "queue", "--replicas-min", "0", "--replicas-max", "5"),
+        *("--scale-on", rule, "--scale-down-window", "0s", "--stop-grace-period", "1s", "hello:1"),
+    )
+    return rule
+
+
 def inspected(operator: Operator, name: str) -> dict[str, Any]:
     (found,) = json.loads(operator("service", "inspect", name))
     return dict(found)
 
 
-def test_a_busy_service_grows_and_shrinks_when_it_is_idle(operator: Operator, burning: Path) -> None:
+def test_services_grow_and_shrink_with_their_load_and_say_why(
+    operator: Operator, prometheus: str, tmp_path: Path
+) -> None:
+    operator.load_image(tmp_path)
+    busy, rule = burn(operator, tmp_path), queue(operator, prometheus)
     began = inspected(operator, "burn")["Version"]["Index"]
+    operator.wait_running("queue", 3, WAIT_S)
+    assert FakePrometheus.asked == "/api/v1/query?query=sum%28queue_length%7Bqueue%3D%22a%3Db%22%7D%29"
+    FakePrometheus.value = None
+    refused = operator.try_("service", "scale", "queue=6")
+    assert refused.returncode == 1
+    assert "6 replicas are not between replicas-min 0 and replicas-max 5" in refused.stderr
+
     operator.wait_running("burn", 2, WAIT_S)
     grown = inspected(operator, "burn")
     assert grown["Spec"]["Mode"] == {"Replicated": {}}, "the spec is the user's"
-    status = grown["AutoscaleStatus"]
-    assert status["Replicas"] == 2
-    assert status["Reason"].startswith("1 → 2: cpu is at ")
+    assert grown["AutoscaleStatus"]["Replicas"] == 2
+    assert grown["AutoscaleStatus"]["Reason"].startswith("1 → 2: cpu is at ")
     (row,) = operator.rows("service", "ls", "--filter", "name=burn")
     assert row["Replicas"] == "2/2 (autoscaled 1-2)"
-    burning.unlink()
+    busy.unlink()
+
+    problem = f"{rule}: the query has no result"
+    wait_until(lambda: problem in operator("service", "why", "queue"), WAIT_S, "the problem to be told")
+    assert inspected(operator, "queue")["AutoscaleStatus"]["Replicas"] == 3
+    FakePrometheus.value = "0"
+    wait_until(lambda: not operator.running("queue"), WAIT_S, "no task of queue")
+    FakePrometheus.value = "150"
+    operator("service", "scale", "-d", "queue=2")
+    operator("service", "update", "-d", "--scale-off", "queue")
+    assert inspected(operator, "queue")["Spec"]["Mode"] == {"Replicated": {"Replicas": 2}}
+
     operator.wait_running("burn", 1, WAIT_S)
     ended = inspected(operator, "burn")
     assert ended["AutoscaleStatus"]["Reason"].startswith("2 → 1: cpu is at ")
@@ -96,26 +125,3 @@ def test_a_busy_service_grows_and_shrinks_when_it_is_idle(operator: Operator, bu
     )
     assert "replicas.new=1, replicas.old=2" in told
     assert "scalereason.new=2 → 1: cpu is at" in told
-
-
-def test_a_query_decides_and_one_that_fails_changes_nothing(operator: Operator, prometheus: str) -> None:
-    rule = f'prometheus={prometheus}|sum(queue_length{{queue="a=b"}})=100'
-    operator(
-        *("service", "create", "-d", "--name", "queue", "--replicas-min", "0", "--replicas-max", "5"),
-        *("--scale-on", rule, "--scale-down-window", "0s", "--stop-grace-period", "1s", "hello:1"),
-    )
-    operator.wait_running("queue", 3, WAIT_S)
-    assert FakePrometheus.asked == "/api/v1/query?query=sum%28queue_length%7Bqueue%3D%22a%3Db%22%7D%29"
-    refused = operator.try_("service", "scale", "queue=6")
-    assert refused.returncode == 1
-    assert "6 replicas are not between replicas-min 0 and replicas-max 5" in refused.stderr
-    FakePrometheus.value = None
-    problem = f"{rule}: the query has no result"
-    wait_until(lambda: problem in operator("service", "why", "queue"), WAIT_S, "the problem to be told")
-    assert inspected(operator, "queue")["AutoscaleStatus"]["Replicas"] == 3
-    FakePrometheus.value = "0"
-    wait_until(lambda: not operator.running("queue"), WAIT_S, "no task of queue")
-    operator("service", "scale", "-d", "queue=2")  # nobody asks the load for a moment
-    operator("service", "update", "-d", "--scale-off", "queue")
-    assert inspected(operator, "queue")["Spec"]["Mode"] == {"Replicated": {"Replicas": 2}}
-    operator("service", "rm", "queue")

@@ -72,7 +72,7 @@ async def test_only_running_tasks_of_wanted_services_are_looked_at() -> None:
     assert await bench.look() == [], "what was before the pause is too long ago"
 
 
-async def test_a_counter_that_went_back_is_no_use() -> None:
+async def test_a_counter_that_could_not_be_read_is_no_use_and_no_peak_afterwards() -> None:
     bench = Bench()
     bench.hold("t1")
     bench.cpu_ns["t1"] = 10**9
@@ -80,6 +80,8 @@ async def test_a_counter_that_went_back_is_no_use() -> None:
     await bench.look()
     bench.cpu_ns["t1"] = 0
     assert await bench.look() == []
+    bench.cpu_ns["t1"] = 2 * 10**9
+    assert [one.nano_cpus for one in await bench.look()] == [100_000_000]
 
 
 async def test_it_sleeps_until_somebody_wants_to_know() -> None:
