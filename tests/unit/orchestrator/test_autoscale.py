@@ -214,6 +214,15 @@ def test_a_service_that_is_updated_gets_no_fewer_and_a_paused_or_canary_one_stay
     assert life.look(used(*[1.0] * 8), after_s=20) == 10
 
 
+def test_a_load_beyond_the_bounds_is_told() -> None:
+    life = Life(a_spec(1, 4), 4)
+    assert life.look(used(*[1.0] * 4)) == 4
+    assert life.plan is not None
+    assert life.plan.holding == "the load wants 8, and the most is 4 (--replicas-max)"
+    assert life.look(used(*[0.5] * 4)) == 4
+    assert not life.plan.holding
+
+
 def test_a_number_by_hand_is_left_alone_for_a_moment() -> None:
     life = Life(a_spec(down_s=0), 4)
     life.service.autoscale_status.decided_at.CopyFrom(timestamp(NOW_NS + int(life.now_s * SECOND)))

@@ -57,7 +57,9 @@ class Bench:
         self.loop = self.new_loop()
 
     def new_loop(self) -> AutoscaleLoop:
-        return AutoscaleLoop(self.store, self.clock, self.answers, self.answers, self.decisions.append)
+        return AutoscaleLoop(
+            self.store, self.clock, self.answers, self.answers, self.decisions.append, first_look_s=0
+        )
 
     @property
     def service(self) -> Service:
@@ -261,4 +263,5 @@ async def test_slow_large_and_absent_servers_are_problems_and_no_errors() -> Non
     async with a_server(b"", "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/") as url:
         assert "HTTP 302 Found" in (await ask(url)).problem
     assert "cannot be asked" in (await ask(url)).problem, "it is gone"
+    assert "cannot be asked" in (await ask(f"http://{'a' * 300}.example")).problem, "it cannot be"
     assert await Prometheus().ask(set()) == {}

@@ -49,10 +49,13 @@ def decide(view: ScaleView) -> ScalePlan:
     settings, present = view.settings, wanted_replicas(view.service)
     task = view.service.spec.task
     readings = [read_rule(rule, task, view.census, view.answers, present) for rule in settings.rules]
-    wish = settings.bounded(max((one.wish for one in readings if one.value is not None), default=present))
+    load = max((one.wish for one in readings if one.value is not None), default=present)
+    wish = settings.bounded(load)
     holding = _holding(view, readings, wish, present)
     if holding:
         wish = present
+    elif load > settings.most == present:
+        holding = f"the load wants {load}, and the most is {settings.most} (--replicas-max)"
     wishes = _remembered(view, wish)
     target = _stabilised(settings, wishes, present)
     if target == present:
@@ -71,7 +74,7 @@ def _holding(view: ScaleView, readings: Sequence[Reading], wish: int, present: i
     """Return why the number of replicas must not follow `wish`; empty when it may."""
     held = _held_by_update(view.service, fewer=wish < present) or _held_by_crashes(view.census)
     unknown = next((one for one in readings if one.value is None), None)
-    if not held and unknown is not None and wish <= present:
+    if not held and unknown is not None and wish <= present > view.settings.least:
         held = f"{unknown.text}; without that there are no fewer replicas"
     return held
 

@@ -25,6 +25,8 @@ from swarm.pacing import Pacer
 log = structlog.get_logger(__name__)
 
 LOOK_S = 5.0  # as often as agents take samples
+# Before, a new leader cannot have heard a sample of every task, and would write that it knows nothing.
+FIRST_LOOK_S = 10.0
 
 
 class Samples(Protocol):
@@ -62,6 +64,8 @@ class AutoscaleLoop:
         samples: Samples,
         queries: Queries,
         on_decision: Callable[[str], None] = lambda direction: None,
+        *,
+        first_look_s: float = FIRST_LOOK_S,
     ) -> None:
         """`on_decision` hears `up` or `down` of every change that was written."""
         self._store = store
@@ -69,12 +73,14 @@ class AutoscaleLoop:
         self._samples = samples
         self._queries = queries
         self._on_decision = on_decision
+        self._first_look_s = first_look_s
         self._pacer = Pacer(clock)
         self._remembered: dict[str, _Remembered] = {}
 
     async def run(self) -> None:
         """Run until cancelled; raises NotLeader when leadership is lost."""
         try:
+            await asyncio.sleep(self._first_look_s)
             while True:
                 await self._look()
                 await asyncio.sleep(LOOK_S)
