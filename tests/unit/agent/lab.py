@@ -35,7 +35,7 @@ from swarm.security.identity import Identity, Role
 PERIOD_NS = 400_000_000
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], Any], timeout_s: float = 30.0) -> None:
     """Wait until `condition()` holds."""
     async with asyncio.timeout(timeout_s):
         while not condition():
@@ -269,6 +269,7 @@ class AgentHandle:
         self.running: asyncio.Task[None] | None = None
         self.settings: Any = SimpleNamespace(
             agent_dir=lab.folder / node_id,
+            run_dir=lab.folder / "run" / node_id,
             hostname=f"host-{node_id}",
             engine_labels={"disk": "ssd"},
             node_generic_resource=(),
