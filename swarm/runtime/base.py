@@ -133,6 +133,55 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecConfig:
+    """A command to run in a container beside its own; what is empty is as for the container's own."""
+
+    command: Sequence[str]
+    env: Sequence[str] = ()  # over the container's own
+    working_dir: str = ""
+    user: str = ""
+    tty: bool = False
+    stdin: bool = False
+    privileged: bool = False
+    rows: int = 0  # of the terminal at first; 0: the kernel's default
+    columns: int = 0
+
+
+class ExecProcess(Protocol):
+    """A command that was started in a container. Whoever started it reads its output, and ends it.
+
+    It ends with its container, and with this agent: the next one kills what its predecessor left behind.
+    """
+
+    def output(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield ("stdout" or "stderr", chunk) until both are closed; a terminal has only stdout.
+
+        What keeps the command from starting is said on stderr. To be read by one reader, once.
+        """
+
+    async def write(self, data: bytes) -> None:
+        """Write to its standard input; returns when there is room for more. Ignored once it has ended."""
+
+    async def close_stdin(self) -> None:
+        """Let it read the end of its input."""
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Change the size of its terminal; ignored without one."""
+
+    async def signal(self, name: str) -> None:
+        """Send a signal (`SIGINT`, `INT`, `2`) to the command; raises InvalidArgument for an unknown one."""
+
+    async def wait(self) -> int:
+        """Return its exit code once it has ended; 128 + number of the signal that killed it.
+
+        127: there is no such program; 126: it cannot be run. Does not wait for who still holds its output.
+        """
+
+    async def kill(self) -> None:
+        """Kill it and all that it started, also what outlived it; returns when nothing is left."""
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What this driver can do on this node, for `node inspect`."""
 
@@ -173,6 +222,9 @@ class RuntimeDriver(Protocol):
 
     def logs(self, container_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
         """Yield the container's output, oldest line first."""
+
+    async def exec(self, container_id: str, config: ExecConfig) -> ExecProcess:
+        """Start a command in a running container; raises NotFound, FailedPrecondition when it cannot be."""
 
     async def sample(self, container_id: str) -> Sample | None:
         """Return the container's resource use, None when it does not run."""
