@@ -1,7 +1,8 @@
 """What does a task's status say? Built here and nowhere else on the node."""
 
+from swarm.agent.health import UNHEALTHY_PREFIX, reported
 from swarm.agent.network.base import Sandbox
-from swarm.api.v1.types_pb2 import PortConfig, TaskState, TaskStatus
+from swarm.api.v1.types_pb2 import HealthStatus, PortConfig, TaskState, TaskStatus
 from swarm.clock import timestamp
 from swarm.model.exit_code import exit_reason
 from swarm.model.limits import STATUS_CHARACTERS
@@ -64,6 +65,26 @@ def final(
         del status.ports[:]
         status.address = ""
     return status
+
+
+def with_health(
+    old: TaskStatus, state: "TaskState", message: str, now_ns: int, health: HealthStatus, *, err: str = ""
+) -> TaskStatus:
+    """Return the status after `old` with that health; the time stays that of the state."""
+    news = reported(health)
+    if state == old.state and old.container.health == news and not err:
+        return old
+    status = moved(old, state, message, now_ns, err=err)
+    if status is not old:
+        status.container.health.CopyFrom(news)
+        if state == old.state:
+            status.timestamp.CopyFrom(old.timestamp)
+    return status
+
+
+def loggable_reason(status: TaskStatus) -> str:
+    """Return the error of a status without what the user's own programs said: that may be secret."""
+    return UNHEALTHY_PREFIX.rstrip(": ") if status.err.startswith(UNHEALTHY_PREFIX) else status.err
 
 
 def rejected_or_failed(old: TaskStatus, error: str, now_ns: int) -> TaskStatus:

@@ -10,6 +10,7 @@ from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
 from swarm.cli import names, placement_view
 from swarm.cli.dependency_options import shown_dependencies
+from swarm.cli.health_options import shown_config, shown_health
 from swarm.model.job import shown_desired
 from swarm.model.revisions import number_of
 
@@ -213,6 +214,8 @@ def _container(spec: s.ContainerSpec) -> View:
     plural: View = {"Labels": dict(spec.labels), "Command": list(spec.command), "Args": list(spec.args)}
     plural |= {"Env": list(spec.env), "Mounts": [_mount(mount) for mount in spec.mounts]}
     view |= {key: value for key, value in plural.items() if value} | placement_view.devices(spec)
+    if spec.HasField("healthcheck"):
+        view["Healthcheck"] = shown_config(spec.healthcheck)
     return view | _present(
         spec,
         Hostname="hostname",
@@ -287,6 +290,8 @@ def task(item: o.Task) -> View:
             "ExitCode": container.exit_code,
             "OOMKilled": container.oom_killed,
         }
+        if container.HasField("health"):
+            status["ContainerStatus"]["Health"] = shown_health(container.health)
     run: View = {"JobIteration": {"Index": item.job_iteration - 1}} if item.job_iteration else {}
     if item.HasField("run_for"):
         run["RunFor"] = when(item.run_for)

@@ -50,6 +50,7 @@ def service() -> None:
     "  swarmctl service create --name web --depends-on db:healthy --depends-on setup:completed web:1\n"
     "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1\n"
     "  swarmctl service create --name learn --gpus 2 learn:1\n"
+    "  swarmctl service create --name shop --health-http :8080/health --health-start-period 1m shop:1\n"
     "  swarmctl service create --name serial --device /dev/ttyUSB0:/dev/serial:rw serial:1",
 )
 @click.argument("image")

@@ -8,6 +8,7 @@ from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import InvalidArgument
 from swarm.model.devices import device_problems
+from swarm.model.health import health_problems
 from swarm.model.limits import HOSTNAME_CHARACTERS, shown
 from swarm.model.reference import parse_reference
 
@@ -50,6 +51,7 @@ def container_problems(spec: ContainerSpec) -> Iterator[str]:
             yield f"two mounts have the target {target}"
         targets.add(target)
     yield from device_problems(spec)
+    yield from health_problems(spec.healthcheck)
 
 
 def negative(*named: tuple[str, int]) -> Iterator[str]:

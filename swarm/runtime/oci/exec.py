@@ -30,7 +30,7 @@ def exec_process(
     """Return the process to run beside a container's `own` process, in the words of its config.json.
 
     `mark` is an entry for its environment; `user` replaces the container's; `grantable` are the capabilities
-    that a privileged command can have, as a mask. Raises TaskRejected for an environment that makes no sense.
+    that a privileged command can have, as a mask. Raises TaskRejected for a wrong environment.
     """
     process = dict(own)
     variables = environment({}, own.get("env", ()))
