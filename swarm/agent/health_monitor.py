@@ -28,22 +28,26 @@ async def watch(
 ) -> None:
     """Probe until cancelled, beginning with `health` as it was known last; `tell` hears of every result."""
     last_ns = nanoseconds(health.log[-1].ended_at) if health.log else started_ns
+    works = True
     while True:
         wait_s = delay_ns(check, health, started_ns, last_ns, clock.now_ns()) / SECOND
         await asyncio.sleep(max(SHORTEST_WAIT_S, wait_s))
         began_ns = clock.now_ns()
-        answer = await _ask(task_id, ask)
-        last_ns = clock.now_ns()
+        answer, worked = await _ask(task_id, ask, complains=works)
+        last_ns, works = clock.now_ns(), worked
         if answer is not None:
             probe = probe_result(began_ns, last_ns, answer.exit_code, answer.output)
             health = after(check, health, probe, started_ns)
             tell(health)
 
 
-async def _ask(task_id: str, ask: Callable[[], Awaitable[Answer | None]]) -> Answer | None:
-    """Return the answer; a probe that goes wrong on our side says nothing about the container."""
+async def _ask(
+    task_id: str, ask: Callable[[], Awaitable[Answer | None]], *, complains: bool
+) -> tuple[Answer | None, bool]:
+    """Return the answer, and whether we could ask: what goes wrong here says nothing about the container."""
     try:
-        return await ask()
+        return await ask(), True
     except Exception:
-        log.exception("agent.probe_failed", task_id=task_id)
-        return None
+        if complains:  # once, until it works again
+            log.exception("agent.probe_failed", task_id=task_id)
+        return None, False

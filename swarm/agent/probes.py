@@ -5,6 +5,7 @@ takes to make one (microseconds), and all the waiting is done here, by the event
 """
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Sequence
@@ -92,7 +93,7 @@ class Prober:
         before = await self._driver.inspect(container_id)
         if before is None or before.state is not ContainerState.RUNNING:
             return None
-        complaints = []
+        complaints: dict[str, list[str]] = {}
         for host in _hosts(before.pid, address):
             made = await asyncio.to_thread(
                 _socket_of, before.pid, socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -104,14 +105,16 @@ class Prober:
                     continue
                 await asyncio.get_running_loop().sock_connect(made, (host, port))
             except OSError as error:
-                complaints.append(f"{host} port {port}: {(error.strerror or str(error)).lower()}")
+                reason = os.strerror(error.errno) if error.errno else str(error)
+                complaints.setdefault(reason.lower(), []).append(host)
             else:
                 kept, made = made, None
                 return kept
             finally:
                 if made is not None:
                     made.close()
-        return Answer(FAILED, "; ".join(complaints))
+        said = "; ".join(f"{reason} at {', '.join(hosts)}" for reason, hosts in complaints.items())
+        return Answer(FAILED, f"port {port}: {said or 'no network'}")
 
 
 def _same(before: ContainerInfo, now: ContainerInfo | None) -> bool:

@@ -162,9 +162,10 @@ def _ready(task: Task, about: Around, now_ns: int) -> str:
 def _starting(task: Task, about: Around, now_ns: int) -> str:
     container = task.status.container
     if container.HasField("health"):
-        doing = f"its container runs on node {_name(task, about.node)}, and is not healthy yet"
+        where = f"its container runs on node {_name(task, about.node)}"
         said = " ".join(container.health.log[-1].output.split()) if container.health.log else ""
-        return _with_error(task, f'{doing}: a probe said "{cut(said, PROBE_CHARACTERS)}"' if said else doing)
+        probe = f': a probe said "{cut(said, PROBE_CHARACTERS)}"' if said else ""
+        return _with_error(task, f"not healthy yet{probe}; {where}")
     return _with_error(task, f"node {_name(task, about.node)} is starting its container")
 
 

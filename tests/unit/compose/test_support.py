@@ -33,7 +33,6 @@ def test_the_table_in_the_documentation_is_that_of_the_code() -> None:
 EXAMPLES = {
     "blkio_config": "{weight: 5}",
     "cap_add": "[SYS_ADMIN]",
-    "healthcheck": "{test: [CMD, a]}",
     "network_mode": "host",
     "privileged": "true",
     "shm_size": "64m",
