@@ -49,10 +49,13 @@ class Prober:
 
         `address` is the task's own, for services that listen on nothing else.
         """
+        info = await self._driver.inspect(container_id)
+        if info is None or info.state is not ContainerState.RUNNING:
+            return None
         try:
             if isinstance(check.probe, Command):
                 return await self._by_command(container_id, check.probe, check.timeout_ns)
-            return await self._by_network(container_id, check.probe, check.timeout_ns, address)
+            return await self._by_network(info, check.probe, check.timeout_ns, address)
         except (NotFound, FailedPrecondition):
             return None
 
@@ -74,11 +77,11 @@ class Prober:
             await asyncio.shield(asyncio.ensure_future(process.kill()))
 
     async def _by_network(
-        self, container_id: str, probe: Http | Tcp, timeout_ns: int, address: str
+        self, info: ContainerInfo, probe: Http | Tcp, timeout_ns: int, address: str
     ) -> Answer | None:
         try:
             async with asyncio.timeout(timeout_ns / SECOND):
-                connected = await self._connect(container_id, probe.port, address)
+                connected = await self._connect(info, probe.port, address)
                 if connected is None or isinstance(connected, Answer):
                     return connected
                 if isinstance(probe, Http):
@@ -88,18 +91,15 @@ class Prober:
         except TimeoutError:
             return Answer(TIMED_OUT, timed_out(timeout_ns, ""))
 
-    async def _connect(self, container_id: str, port: int, address: str) -> socket.socket | Answer | None:
+    async def _connect(self, info: ContainerInfo, port: int, address: str) -> socket.socket | Answer | None:
         """Return a connection to one of the container's addresses, or why there is none."""
-        before = await self._driver.inspect(container_id)
-        if before is None or before.state is not ContainerState.RUNNING:
-            return None
         complaints: dict[str, list[str]] = {}
-        for host in _hosts(before.pid, address):
+        for host in _hosts(info.pid, address):
             made = await asyncio.to_thread(
-                _socket_of, before.pid, socket.AF_INET6 if ":" in host else socket.AF_INET
+                _socket_of, info.pid, socket.AF_INET6 if ":" in host else socket.AF_INET
             )
             try:
-                if not _same(before, await self._driver.inspect(container_id)):
+                if not _same(info, await self._driver.inspect(info.id)):
                     return None  # its process id may mean another process by now
                 if made is None:
                     continue
