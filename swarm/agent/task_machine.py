@@ -25,7 +25,16 @@ from typing import Any, TypeAlias
 from swarm.agent import task_events as events
 from swarm.agent.health import unhealthy_reason
 from swarm.agent.network.base import Sandbox
-from swarm.agent.task_status import Reason, ended, final, moved, rejected_or_failed, with_health
+from swarm.agent.task_status import (
+    NOT_HEALTHY,
+    Reason,
+    ended,
+    final,
+    moved,
+    rejected_or_failed,
+    started_message,
+    with_health,
+)
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskStatus
 from swarm.clock import SECOND
@@ -213,7 +222,7 @@ def _health_changed(record: TaskRecord, event: events.HealthChanged, now_ns: int
         end = final(known, FAILED, "unhealthy", now_ns, err=error)
         return _stop(replace(record, status=known, end=end))
     state = RUNNING if health.state == HEALTHY or not gates else status.state
-    message = "healthy" if state == RUNNING and gates else status.message
+    message = status.message.removesuffix(NOT_HEALTHY) if state == RUNNING else status.message
     return Step(replace(record, status=with_health(status, state, message, now_ns, health, err=error)))
 
 
@@ -297,9 +306,9 @@ def _start(record: TaskRecord, now_ns: int) -> Step:
 def _running(record: TaskRecord, info: ContainerInfo, now_ns: int) -> Step:
     check = record.check
     if check is not None and check.gates and record.status.state < RUNNING:
-        status = moved(record.status, STARTING, "started, not healthy yet", now_ns, info=info)
+        status = moved(record.status, STARTING, started_message(info) + NOT_HEALTHY, now_ns, info=info)
     else:
-        status = moved(record.status, RUNNING, "started", now_ns, info=info)
+        status = moved(record.status, RUNNING, started_message(info), now_ns, info=info)
     running = replace(record, phase=Phase.RUNNING, status=status)
     if record.must_stop:
         return _stop(running)
@@ -309,7 +318,8 @@ def _running(record: TaskRecord, info: ContainerInfo, now_ns: int) -> Step:
 
 
 def _ended(record: TaskRecord, info: ContainerInfo, now_ns: int) -> Step:
-    return _detach(replace(record, end=ended(record.status, info, now_ns)))
+    limit = record.task.spec.resources.limits.memory_bytes
+    return _detach(replace(record, end=ended(record.status, info, now_ns, limit)))
 
 
 def _stop(record: TaskRecord) -> Step:

@@ -10,7 +10,7 @@ import pytest
 
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
 from swarm.ids import new_id
-from swarm.runtime.base import ContainerState, ExecConfig, ExecProcess
+from swarm.runtime.base import ContainerState, ExecConfig, ExecProcess, Limits
 from tests.integration.runtime.conftest import Driver, Images, Lab, lab_of, until
 
 pytestmark = pytest.mark.integration
@@ -130,6 +130,13 @@ async def test_a_command_has_its_own_user_and_no_more_rights_than_the_container(
     assert bounds[0] < bounds[1]
     with pytest.raises(FailedPrecondition, match="nobody-here"):
         await driver.exec(container, _shell("true", user="nobody-here"))
+
+
+async def test_a_command_beside_a_plain_process_has_its_limits(process_lab: Lab) -> None:
+    driver = process_lab.driver()
+    container = await _running(process_lab, driver, limits=Limits(memory_bytes=64 << 20))
+    script = 'while [ "$(ulimit -d)" = unlimited ]; do sleep 0.05; done; ulimit -d'
+    assert await _exec(driver, container, script) == (0, "65536\n", "")
 
 
 async def test_a_signal_reaches_the_command_alone(one_lab: Lab) -> None:
