@@ -209,14 +209,18 @@ class PipedExec(ABC):
             number = signal_number(name)
         except ValueError as error:
             raise InvalidArgument(str(error)) from None
-        if not self._reaper.done():
-            await asyncio.to_thread(self._send, number)
+        # What holds the command may not have said yet which process it is.
+        while not self._reaper.done() and not await asyncio.to_thread(self._send, number):
+            await asyncio.wait({self._reaper}, timeout=KILL_AGAIN_S)
 
-    def _send(self, number: int) -> None:
-        process = Process.open(self._command_pid())
+    def _send(self, number: int) -> bool:
+        """Return whether it is known which process the command is; then it has got the signal."""
+        pid = self._command_pid()
+        process = Process.open(pid)
         if process is not None:
             process.send(number)
             process.close()
+        return bool(pid)
 
     async def wait(self) -> int:
         """Return the exit code once the command has ended."""
