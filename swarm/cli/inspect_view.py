@@ -213,6 +213,8 @@ def _container(spec: s.ContainerSpec) -> View:
     plural: View = {"Labels": dict(spec.labels), "Command": list(spec.command), "Args": list(spec.args)}
     plural |= {"Env": list(spec.env), "Mounts": [_mount(mount) for mount in spec.mounts]}
     view |= {key: value for key, value in plural.items() if value} | placement_view.devices(spec)
+    if spec.HasField("log"):
+        view["LogOptions"] = _present(spec.log, MaxSizeBytes="max_size_bytes", MaxFiles="max_files")
     return view | _present(
         spec,
         Hostname="hostname",

@@ -11,6 +11,7 @@ from swarm.errors import SwarmError
 # Noun or verb -> where it is and what it does (shown by --help without importing anything).
 COMMANDS = {
     "ca": ("swarm.cli.ca:ca", "Show or rotate the root certificate of the cluster"),
+    "container": ("swarm.cli.container:container", "Containers on all nodes"),
     "dev": ("swarm.cli.dev:dev", "A whole cluster on this machine"),
     "events": ("swarm.cli.events:events", "Follow what happens in the cluster"),
     "image": ("swarm.cli.image:image", "Images loaded into the cluster"),

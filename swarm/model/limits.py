@@ -38,6 +38,8 @@ LABEL_VALUE_BYTES = Limit("LABEL_VALUE_BYTES", 16 * 1024, "bytes", "room for a p
 LABELS_BYTES = Limit("LABELS_BYTES", 64 * 1024, "bytes", "every task carries the labels of its service")
 
 # Specs.
+LOG_FILE_BYTES = Limit("LOG_FILE_BYTES", 1024**3, "bytes", "a reader of the last lines goes through a file")
+LOG_FILES = Limit("LOG_FILES", 100, "files", "each is renamed whenever a new one is begun")
 SPEC_BYTES = Limit("SPEC_BYTES", 1024 * 1024, "bytes", "every task carries a copy of its spec")
 IMAGE_CHARACTERS = Limit("IMAGE_CHARACTERS", 255, "characters", "with its registry, as registries have it")
 HOSTNAME_CHARACTERS = Limit("HOSTNAME_CHARACTERS", 63, "characters", "the kernel takes 64 bytes, DNS 63")

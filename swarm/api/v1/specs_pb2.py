@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from swarm.api.v1 import types_pb2 as swarm_dot_api_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18swarm/api/v1/specs.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18swarm/api/v1/types.proto\"\xb0\x05\n\rContainerSpec\x12\r\n\x05image\x18\x01 \x01(\t\x12\x37\n\x06labels\x18\x02 \x03(\x0b\x32\'.swarm.api.v1.ContainerSpec.LabelsEntry\x12\x0f\n\x07\x63ommand\x18\x03 \x03(\t\x12\x0c\n\x04\x61rgs\x18\x04 \x03(\t\x12\x15\n\x08hostname\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x0b\n\x03\x65nv\x18\x06 \x03(\t\x12\x10\n\x03\x64ir\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x11\n\x04user\x18\x08 \x01(\tH\x02\x88\x01\x01\x12#\n\x06mounts\x18\t \x03(\x0b\x32\x13.swarm.api.v1.Mount\x12\x18\n\x0bstop_signal\x18\n \x01(\tH\x03\x88\x01\x01\x12!\n\x14stop_grace_period_ns\x18\x0b \x01(\x03H\x04\x88\x01\x01\x12\x16\n\tread_only\x18\x0c \x01(\x08H\x05\x88\x01\x01\x12\x11\n\x04init\x18\r \x01(\x08H\x06\x88\x01\x01\x12\x10\n\x03tty\x18\x0e \x01(\x08H\x07\x88\x01\x01\x12\x36\n\rregistry_auth\x18\x0f \x01(\x0b\x32\x1a.swarm.api.v1.RegistryAuthH\x08\x88\x01\x01\x12\x14\n\x0cimage_digest\x18\x10 \x01(\t\x12%\n\x07\x64\x65vices\x18\x11 \x03(\x0b\x32\x14.swarm.api.v1.Device\x12\x34\n\x0f\x64\x65vice_requests\x18\x12 \x03(\x0b\x32\x1b.swarm.api.v1.DeviceRequest\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_hostnameB\x06\n\x04_dirB\x07\n\x05_userB\x0e\n\x0c_stop_signalB\x17\n\x15_stop_grace_period_nsB\x0c\n\n_read_onlyB\x07\n\x05_initB\x06\n\x04_ttyB\x10\n\x0e_registry_auth\"\x98\x02\n\x08TaskSpec\x12.\n\tcontainer\x18\x01 \x01(\x0b\x32\x1b.swarm.api.v1.ContainerSpec\x12:\n\tresources\x18\x02 \x01(\x0b\x32\".swarm.api.v1.ResourceRequirementsH\x00\x88\x01\x01\x12\x31\n\x07restart\x18\x03 \x01(\x0b\x32\x1b.swarm.api.v1.RestartPolicyH\x01\x88\x01\x01\x12/\n\tplacement\x18\x04 \x01(\x0b\x32\x17.swarm.api.v1.PlacementH\x02\x88\x01\x01\x12\x14\n\x0c\x66orce_update\x18\x05 \x01(\x04\x42\x0c\n\n_resourcesB\n\n\x08_restartB\x0c\n\n_placement\"7\n\x11ReplicatedService\x12\x15\n\x08replicas\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\x0b\n\t_replicas\"\x0f\n\rGlobalService\"u\n\rReplicatedJob\x12\x1b\n\x0emax_concurrent\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x1e\n\x11total_completions\x18\x02 \x01(\x04H\x01\x88\x01\x01\x42\x11\n\x0f_max_concurrentB\x14\n\x12_total_completions\"\x0b\n\tGlobalJob\"\xa8\x03\n\x07\x43ronJob\x12\x10\n\x08schedule\x18\x01 \x01(\t\x12\x10\n\x08timezone\x18\x02 \x01(\t\x12\x43\n\x12\x63oncurrency_policy\x18\x03 \x01(\x0e\x32\'.swarm.api.v1.CronJob.ConcurrencyPolicy\x12\x14\n\x07history\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12!\n\x14starting_deadline_ns\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x1b\n\x0emax_concurrent\x18\x06 \x01(\x04H\x02\x88\x01\x01\x12\x1e\n\x11total_completions\x18\x07 \x01(\x04H\x03\x88\x01\x01\"p\n\x11\x43oncurrencyPolicy\x12\x1c\n\x18\x43ONCURRENCY_POLICY_ALLOW\x10\x00\x12\x1d\n\x19\x43ONCURRENCY_POLICY_FORBID\x10\x01\x12\x1e\n\x1a\x43ONCURRENCY_POLICY_REPLACE\x10\x02\x42\n\n\x08_historyB\x17\n\x15_starting_deadline_nsB\x11\n\x0f_max_concurrentB\x14\n\x12_total_completions\"\x92\x05\n\x0bServiceSpec\x12.\n\x0b\x61nnotations\x18\x01 \x01(\x0b\x32\x19.swarm.api.v1.Annotations\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.TaskSpec\x12\x35\n\nreplicated\x18\x03 \x01(\x0b\x32\x1f.swarm.api.v1.ReplicatedServiceH\x00\x12-\n\x06global\x18\x04 \x01(\x0b\x32\x1b.swarm.api.v1.GlobalServiceH\x00\x12\x35\n\x0ereplicated_job\x18\t \x01(\x0b\x32\x1b.swarm.api.v1.ReplicatedJobH\x00\x12-\n\nglobal_job\x18\n \x01(\x0b\x32\x17.swarm.api.v1.GlobalJobH\x00\x12%\n\x04\x63ron\x18\x0b \x01(\x0b\x32\x15.swarm.api.v1.CronJobH\x00\x12/\n\x06update\x18\x05 \x01(\x0b\x32\x1a.swarm.api.v1.UpdateConfigH\x01\x88\x01\x01\x12\x31\n\x08rollback\x18\x06 \x01(\x0b\x32\x1a.swarm.api.v1.UpdateConfigH\x02\x88\x01\x01\x12\x31\n\x08\x65ndpoint\x18\x07 \x01(\x0b\x32\x1a.swarm.api.v1.EndpointSpecH\x03\x88\x01\x01\x12\x33\n\ndepends_on\x18\x08 \x03(\x0b\x32\x1f.swarm.api.v1.ServiceDependency\x12\x33\n\trebalance\x18\r \x01(\x0e\x32\x1b.swarm.api.v1.RebalanceModeH\x04\x88\x01\x01\x42\x06\n\x04modeB\t\n\x07_updateB\x0b\n\t_rollbackB\x0b\n\t_endpointB\x0c\n\n_rebalance\"\xb6\x01\n\x11ServiceDependency\x12\x0f\n\x07service\x18\x01 \x01(\t\x12<\n\tcondition\x18\x02 \x01(\x0e\x32).swarm.api.v1.ServiceDependency.Condition\"R\n\tCondition\x12\x15\n\x11\x43ONDITION_STARTED\x10\x00\x12\x15\n\x11\x43ONDITION_HEALTHY\x10\x01\x12\x17\n\x13\x43ONDITION_COMPLETED\x10\x02\"\x88\x02\n\x08NodeSpec\x12.\n\x0b\x61nnotations\x18\x01 \x01(\x0b\x32\x19.swarm.api.v1.Annotations\x12,\n\x0c\x64\x65sired_role\x18\x02 \x01(\x0e\x32\x16.swarm.api.v1.NodeRole\x12\x34\n\x0c\x61vailability\x18\x03 \x01(\x0e\x32\x1e.swarm.api.v1.NodeAvailability\x12\x1d\n\x10\x64rain_timeout_ns\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x34\n\x10\x64rain_started_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x13\n\x11_drain_timeout_ns\"\x83\x01\n\nExternalCA\x12\x33\n\x08protocol\x18\x01 \x01(\x0e\x32!.swarm.api.v1.ExternalCA.Protocol\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x61_cert_pem\x18\x03 \x01(\x0c\"\x1e\n\x08Protocol\x12\x12\n\x0ePROTOCOL_CFSSL\x10\x00\"\xd6\x03\n\x0b\x43lusterSpec\x12.\n\x0b\x61nnotations\x18\x01 \x01(\x0b\x32\x19.swarm.api.v1.Annotations\x12\x1f\n\x12task_history_limit\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12 \n\x13heartbeat_period_ns\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12 \n\x13node_cert_expiry_ns\x18\x04 \x01(\x03H\x02\x88\x01\x01\x12\x1e\n\x11snapshot_interval\x18\x05 \x01(\x04H\x03\x88\x01\x01\x12\x10\n\x08\x61utolock\x18\x06 \x01(\x08\x12\x1f\n\x12keep_old_snapshots\x18\x08 \x01(\x04H\x04\x88\x01\x01\x12.\n\x0c\x65xternal_cas\x18\x07 \x03(\x0b\x32\x18.swarm.api.v1.ExternalCA\x12;\n\x12placement_strategy\x18\t \x01(\x0e\x32\x1f.swarm.api.v1.PlacementStrategyB\x15\n\x13_task_history_limitB\x16\n\x14_heartbeat_period_nsB\x16\n\x14_node_cert_expiry_nsB\x14\n\x12_snapshot_intervalB\x15\n\x13_keep_old_snapshots*@\n\rRebalanceMode\x12\x16\n\x12REBALANCE_MODE_OFF\x10\x00\x12\x17\n\x13REBALANCE_MODE_AUTO\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18swarm/api/v1/specs.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18swarm/api/v1/types.proto\"a\n\tLogConfig\x12\x1b\n\x0emax_size_bytes\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\tmax_files\x18\x02 \x01(\rH\x01\x88\x01\x01\x42\x11\n\x0f_max_size_bytesB\x0c\n\n_max_files\"\xe3\x05\n\rContainerSpec\x12\r\n\x05image\x18\x01 \x01(\t\x12\x37\n\x06labels\x18\x02 \x03(\x0b\x32\'.swarm.api.v1.ContainerSpec.LabelsEntry\x12\x0f\n\x07\x63ommand\x18\x03 \x03(\t\x12\x0c\n\x04\x61rgs\x18\x04 \x03(\t\x12\x15\n\x08hostname\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x0b\n\x03\x65nv\x18\x06 \x03(\t\x12\x10\n\x03\x64ir\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x11\n\x04user\x18\x08 \x01(\tH\x02\x88\x01\x01\x12#\n\x06mounts\x18\t \x03(\x0b\x32\x13.swarm.api.v1.Mount\x12\x18\n\x0bstop_signal\x18\n \x01(\tH\x03\x88\x01\x01\x12!\n\x14stop_grace_period_ns\x18\x0b \x01(\x03H\x04\x88\x01\x01\x12\x16\n\tread_only\x18\x0c \x01(\x08H\x05\x88\x01\x01\x12\x11\n\x04init\x18\r \x01(\x08H\x06\x88\x01\x01\x12\x10\n\x03tty\x18\x0e \x01(\x08H\x07\x88\x01\x01\x12\x36\n\rregistry_auth\x18\x0f \x01(\x0b\x32\x1a.swarm.api.v1.RegistryAuthH\x08\x88\x01\x01\x12\x14\n\x0cimage_digest\x18\x10 \x01(\t\x12%\n\x07\x64\x65vices\x18\x11 \x03(\x0b\x32\x14.swarm.api.v1.Device\x12\x34\n\x0f\x64\x65vice_requests\x18\x12 \x03(\x0b\x32\x1b.swarm.api.v1.DeviceRequest\x12)\n\x03log\x18K \x01(\x0b\x32\x17.swarm.api.v1.LogConfigH\t\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_hostnameB\x06\n\x04_dirB\x07\n\x05_userB\x0e\n\x0c_stop_signalB\x17\n\x15_stop_grace_period_nsB\x0c\n\n_read_onlyB\x07\n\x05_initB\x06\n\x04_ttyB\x10\n\x0e_registry_authB\x06\n\x04_log\"\x98\x02\n\x08TaskSpec\x12.\n\tcontainer\x18\x01 \x01(\x0b\x32\x1b.swarm.api.v1.ContainerSpec\x12:\n\tresources\x18\x02 \x01(\x0b\x32\".swarm.api.v1.ResourceRequirementsH\x00\x88\x01\x01\x12\x31\n\x07restart\x18\x03 \x01(\x0b\x32\x1b.swarm.api.v1.RestartPolicyH\x01\x88\x01\x01\x12/\n\tplacement\x18\x04 \x01(\x0b\x32\x17.swarm.api.v1.PlacementH\x02\x88\x01\x01\x12\x14\n\x0c\x66orce_update\x18\x05 \x01(\x04\x42\x0c\n\n_resourcesB\n\n\x08_restartB\x0c\n\n_placement\"7\n\x11ReplicatedService\x12\x15\n\x08replicas\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\x0b\n\t_replicas\"\x0f\n\rGlobalService\"u\n\rReplicatedJob\x12\x1b\n\x0emax_concurrent\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x1e\n\x11total_completions\x18\x02 \x01(\x04H\x01\x88\x01\x01\x42\x11\n\x0f_max_concurrentB\x14\n\x12_total_completions\"\x0b\n\tGlobalJob\"\xa8\x03\n\x07\x43ronJob\x12\x10\n\x08schedule\x18\x01 \x01(\t\x12\x10\n\x08timezone\x18\x02 \x01(\t\x12\x43\n\x12\x63oncurrency_policy\x18\x03 \x01(\x0e\x32\'.swarm.api.v1.CronJob.ConcurrencyPolicy\x12\x14\n\x07history\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12!\n\x14starting_deadline_ns\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x1b\n\x0emax_concurrent\x18\x06 \x01(\x04H\x02\x88\x01\x01\x12\x1e\n\x11total_completions\x18\x07 \x01(\x04H\x03\x88\x01\x01\"p\n\x11\x43oncurrencyPolicy\x12\x1c\n\x18\x43ONCURRENCY_POLICY_ALLOW\x10\x00\x12\x1d\n\x19\x43ONCURRENCY_POLICY_FORBID\x10\x01\x12\x1e\n\x1a\x43ONCURRENCY_POLICY_REPLACE\x10\x02\x42\n\n\x08_historyB\x17\n\x15_starting_deadline_nsB\x11\n\x0f_max_concurrentB\x14\n\x12_total_completions\"\x92\x05\n\x0bServiceSpec\x12.\n\x0b\x61nnotations\x18\x01 \x01(\x0b\x32\x19.swarm.api.v1.Annotations\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.TaskSpec\x12\x35\n\nreplicated\x18\x03 \x01(\x0b\x32\x1f.swarm.api.v1.ReplicatedServiceH\x00\x12-\n\x06global\x18\x04 \x01(\x0b\x32\x1b.swarm.api.v1.GlobalServiceH\x00\x12\x35\n\x0ereplicated_job\x18\t \x01(\x0b\x32\x1b.swarm.api.v1.ReplicatedJobH\x00\x12-\n\nglobal_job\x18\n \x01(\x0b\x32\x17.swarm.api.v1.GlobalJobH\x00\x12%\n\x04\x63ron\x18\x0b \x01(\x0b\x32\x15.swarm.api.v1.CronJobH\x00\x12/\n\x06update\x18\x05 \x01(\x0b\x32\x1a.swarm.api.v1.UpdateConfigH\x01\x88\x01\x01\x12\x31\n\x08rollback\x18\x06 \x01(\x0b\x32\x1a.swarm.api.v1.UpdateConfigH\x02\x88\x01\x01\x12\x31\n\x08\x65ndpoint\x18\x07 \x01(\x0b\x32\x1a.swarm.api.v1.EndpointSpecH\x03\x88\x01\x01\x12\x33\n\ndepends_on\x18\x08 \x03(\x0b\x32\x1f.swarm.api.v1.ServiceDependency\x12\x33\n\trebalance\x18\r \x01(\x0e\x32\x1b.swarm.api.v1.RebalanceModeH\x04\x88\x01\x01\x42\x06\n\x04modeB\t\n\x07_updateB\x0b\n\t_rollbackB\x0b\n\t_endpointB\x0c\n\n_rebalance\"\xb6\x01\n\x11ServiceDependency\x12\x0f\n\x07service\x18\x01 \x01(\t\x12<\n\tcondition\x18\x02 \x01(\x0e\x32).swarm.api.v1.ServiceDependency.Condition\"R\n\tCondition\x12\x15\n\x11\x43ONDITION_STARTED\x10\x00\x12\x15\n\x11\x43ONDITION_HEALTHY\x10\x01\x12\x17\n\x13\x43ONDITION_COMPLETED\x10\x02\"\x88\x02\n\x08NodeSpec\x12.\n\x0b\x61nnotations\x18\x01 \x01(\x0b\x32\x19.swarm.api.v1.Annotations\x12,\n\x0c\x64\x65sired_role\x18\x02 \x01(\x0e\x32\x16.swarm.api.v1.NodeRole\x12\x34\n\x0c\x61vailability\x18\x03 \x01(\x0e\x32\x1e.swarm.api.v1.NodeAvailability\x12\x1d\n\x10\x64rain_timeout_ns\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x34\n\x10\x64rain_started_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x13\n\x11_drain_timeout_ns\"\x83\x01\n\nExternalCA\x12\x33\n\x08protocol\x18\x01 \x01(\x0e\x32!.swarm.api.v1.ExternalCA.Protocol\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x61_cert_pem\x18\x03 \x01(\x0c\"\x1e\n\x08Protocol\x12\x12\n\x0ePROTOCOL_CFSSL\x10\x00\"\xd6\x03\n\x0b\x43lusterSpec\x12.\n\x0b\x61nnotations\x18\x01 \x01(\x0b\x32\x19.swarm.api.v1.Annotations\x12\x1f\n\x12task_history_limit\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12 \n\x13heartbeat_period_ns\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12 \n\x13node_cert_expiry_ns\x18\x04 \x01(\x03H\x02\x88\x01\x01\x12\x1e\n\x11snapshot_interval\x18\x05 \x01(\x04H\x03\x88\x01\x01\x12\x10\n\x08\x61utolock\x18\x06 \x01(\x08\x12\x1f\n\x12keep_old_snapshots\x18\x08 \x01(\x04H\x04\x88\x01\x01\x12.\n\x0c\x65xternal_cas\x18\x07 \x03(\x0b\x32\x18.swarm.api.v1.ExternalCA\x12;\n\x12placement_strategy\x18\t \x01(\x0e\x32\x1f.swarm.api.v1.PlacementStrategyB\x15\n\x13_task_history_limitB\x16\n\x14_heartbeat_period_nsB\x16\n\x14_node_cert_expiry_nsB\x14\n\x12_snapshot_intervalB\x15\n\x13_keep_old_snapshots*@\n\rRebalanceMode\x12\x16\n\x12REBALANCE_MODE_OFF\x10\x00\x12\x17\n\x13REBALANCE_MODE_AUTO\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,38 +35,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CONTAINERSPEC_LABELSENTRY']._loaded_options = None
   _globals['_CONTAINERSPEC_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_REBALANCEMODE']._serialized_start=3428
-  _globals['_REBALANCEMODE']._serialized_end=3492
-  _globals['_CONTAINERSPEC']._serialized_start=102
-  _globals['_CONTAINERSPEC']._serialized_end=790
-  _globals['_CONTAINERSPEC_LABELSENTRY']._serialized_start=625
-  _globals['_CONTAINERSPEC_LABELSENTRY']._serialized_end=670
-  _globals['_TASKSPEC']._serialized_start=793
-  _globals['_TASKSPEC']._serialized_end=1073
-  _globals['_REPLICATEDSERVICE']._serialized_start=1075
-  _globals['_REPLICATEDSERVICE']._serialized_end=1130
-  _globals['_GLOBALSERVICE']._serialized_start=1132
-  _globals['_GLOBALSERVICE']._serialized_end=1147
-  _globals['_REPLICATEDJOB']._serialized_start=1149
-  _globals['_REPLICATEDJOB']._serialized_end=1266
-  _globals['_GLOBALJOB']._serialized_start=1268
-  _globals['_GLOBALJOB']._serialized_end=1279
-  _globals['_CRONJOB']._serialized_start=1282
-  _globals['_CRONJOB']._serialized_end=1706
-  _globals['_CRONJOB_CONCURRENCYPOLICY']._serialized_start=1516
-  _globals['_CRONJOB_CONCURRENCYPOLICY']._serialized_end=1628
-  _globals['_SERVICESPEC']._serialized_start=1709
-  _globals['_SERVICESPEC']._serialized_end=2367
-  _globals['_SERVICEDEPENDENCY']._serialized_start=2370
-  _globals['_SERVICEDEPENDENCY']._serialized_end=2552
-  _globals['_SERVICEDEPENDENCY_CONDITION']._serialized_start=2470
-  _globals['_SERVICEDEPENDENCY_CONDITION']._serialized_end=2552
-  _globals['_NODESPEC']._serialized_start=2555
-  _globals['_NODESPEC']._serialized_end=2819
-  _globals['_EXTERNALCA']._serialized_start=2822
-  _globals['_EXTERNALCA']._serialized_end=2953
-  _globals['_EXTERNALCA_PROTOCOL']._serialized_start=2923
-  _globals['_EXTERNALCA_PROTOCOL']._serialized_end=2953
-  _globals['_CLUSTERSPEC']._serialized_start=2956
-  _globals['_CLUSTERSPEC']._serialized_end=3426
+  _globals['_REBALANCEMODE']._serialized_start=3578
+  _globals['_REBALANCEMODE']._serialized_end=3642
+  _globals['_LOGCONFIG']._serialized_start=101
+  _globals['_LOGCONFIG']._serialized_end=198
+  _globals['_CONTAINERSPEC']._serialized_start=201
+  _globals['_CONTAINERSPEC']._serialized_end=940
+  _globals['_CONTAINERSPEC_LABELSENTRY']._serialized_start=767
+  _globals['_CONTAINERSPEC_LABELSENTRY']._serialized_end=812
+  _globals['_TASKSPEC']._serialized_start=943
+  _globals['_TASKSPEC']._serialized_end=1223
+  _globals['_REPLICATEDSERVICE']._serialized_start=1225
+  _globals['_REPLICATEDSERVICE']._serialized_end=1280
+  _globals['_GLOBALSERVICE']._serialized_start=1282
+  _globals['_GLOBALSERVICE']._serialized_end=1297
+  _globals['_REPLICATEDJOB']._serialized_start=1299
+  _globals['_REPLICATEDJOB']._serialized_end=1416
+  _globals['_GLOBALJOB']._serialized_start=1418
+  _globals['_GLOBALJOB']._serialized_end=1429
+  _globals['_CRONJOB']._serialized_start=1432
+  _globals['_CRONJOB']._serialized_end=1856
+  _globals['_CRONJOB_CONCURRENCYPOLICY']._serialized_start=1666
+  _globals['_CRONJOB_CONCURRENCYPOLICY']._serialized_end=1778
+  _globals['_SERVICESPEC']._serialized_start=1859
+  _globals['_SERVICESPEC']._serialized_end=2517
+  _globals['_SERVICEDEPENDENCY']._serialized_start=2520
+  _globals['_SERVICEDEPENDENCY']._serialized_end=2702
+  _globals['_SERVICEDEPENDENCY_CONDITION']._serialized_start=2620
+  _globals['_SERVICEDEPENDENCY_CONDITION']._serialized_end=2702
+  _globals['_NODESPEC']._serialized_start=2705
+  _globals['_NODESPEC']._serialized_end=2969
+  _globals['_EXTERNALCA']._serialized_start=2972
+  _globals['_EXTERNALCA']._serialized_end=3103
+  _globals['_EXTERNALCA_PROTOCOL']._serialized_start=3073
+  _globals['_EXTERNALCA_PROTOCOL']._serialized_end=3103
+  _globals['_CLUSTERSPEC']._serialized_start=3106
+  _globals['_CLUSTERSPEC']._serialized_end=3576
 # @@protoc_insertion_point(module_scope)

@@ -73,6 +73,8 @@ SERVICE: list[tuple[Limit, Grow]] = [
     (limits.LABEL_KEY_BYTES, lambda spec, n: spec.task.container.labels.update({"k" * n: ""})),
     (limits.LABEL_VALUE_BYTES, lambda spec, n: labels(spec, [(1, n)])),
     (limits.LABELS_BYTES, labels_bytes),
+    (limits.LOG_FILE_BYTES, lambda spec, n: setattr(spec.task.container.log, "max_size_bytes", n)),
+    (limits.LOG_FILES, lambda spec, n: setattr(spec.task.container.log, "max_files", n)),
     (limits.SPEC_BYTES, spec_bytes),
     (limits.IMAGE_CHARACTERS, image),
     (limits.HOSTNAME_CHARACTERS, lambda spec, n: setattr(spec.task.container, "hostname", "h" * n)),
