@@ -23,7 +23,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 def pack(source: Path, name: str, sink: IO[bytes] | io.RawIOBase) -> None:
     """Write an archive of a file or directory under another name; without a name, of what is in it."""
-    with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         if name:
             tar.add(source, name)
             return

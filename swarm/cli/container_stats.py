@@ -82,7 +82,7 @@ class Usage:
 @click.option("--no-stream", is_flag=True, help="Show them once: what is used within one second.")
 @click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
 @click.pass_context
-def stats(ctx: click.Context, refs: tuple[str, ...], nodes: tuple[str, ...], **given: Any) -> None:
+def stats(ctx: click.Context, /, refs: tuple[str, ...], nodes: tuple[str, ...], **given: Any) -> None:
     """Show what running containers use: processor time, memory, processes."""
     notices = Notices()
     with connect(ctx.obj) as conn:

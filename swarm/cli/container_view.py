@@ -1,7 +1,7 @@
 """What people see of containers: rows of tables and pages of inspection. Pure."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -58,7 +58,7 @@ def rows(
 
 def _matches(one: ContainerSummary, filters: Mapping[str, Sequence[str]]) -> bool:
     """Whether every key has a value that fits; names fit by a part of them, as with Docker."""
-    tests = {
+    tests: dict[str, Callable[[str], bool]] = {
         "id": one.id.startswith,
         "name": lambda value: value in one.name,
         "status": lambda value: one.state == value,

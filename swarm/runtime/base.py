@@ -181,7 +181,7 @@ class ExecProcess(Protocol):
         """
 
     async def kill(self) -> None:
-        """Kill it and everything of its session, also what outlived it; returns when nothing is left."""
+        """Kill it and all that it started, also what outlived it; returns when nothing is left."""
 
 
 @dataclass(frozen=True, slots=True)

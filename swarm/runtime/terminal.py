@@ -5,30 +5,47 @@ import errno
 import fcntl
 import os
 import struct
+import sys
 import termios
 from collections.abc import Sequence
 from contextlib import suppress
 
+from swarm.runtime.base import ExecConfig
+
 CHUNK_BYTES = 32 * 1024
 END_OF_INPUT = b"\x04"
 # Opened by the leader of a new session, it is the terminal that the signals of keys come from.
-_LAUNCH = 'exec "$@" 0<"$0"'
+_LAUNCH = "import os, sys; os.close(os.open(sys.argv[1], os.O_RDWR)); os.execvp(sys.argv[2], sys.argv[3:])"
 
 
 class Terminal:
-    """Both ends of a pseudo terminal; this side reads what is printed and writes what is typed."""
+    """This side of a pseudo terminal: it reads what is printed and writes what is typed."""
 
-    def __init__(self, rows: int, columns: int) -> None:
-        """Open a terminal of that size, the kernel's default for zeros; raises OSError."""
-        self._master, self.slave = os.openpty()
-        os.set_blocking(self._master, False)
-        self._path = os.ttyname(self.slave)
+    def __init__(self) -> None:
+        """Have no terminal yet."""
+        self._master = -1
+        self.slave = asyncio.subprocess.DEVNULL  # what the command gets as its three streams
         self._waiting: set[asyncio.Future[None]] = set()
-        self.resize(rows, columns)
 
-    def command(self, argv: Sequence[str]) -> list[str]:
-        """Return a command that makes this its terminal and becomes `argv`; it must lead a session."""
-        return ["/bin/sh", "-c", _LAUNCH, self._path, *argv]
+    def _take(self, master: int) -> None:
+        os.set_inheritable(master, False)
+        os.set_blocking(master, False)
+        self._master = master
+
+    def command(self, argv: Sequence[str], program: str | None = None) -> list[str]:
+        """Return the command line that gives `argv` the terminal; it must lead a session.
+
+        `program` is what is run, if that is not the first word.
+        """
+        raise NotImplementedError
+
+    def ended(self) -> None:
+        """Hear that the command has ended, or could not be started."""
+
+    @staticmethod
+    def wanted(config: ExecConfig) -> "Terminal | None":
+        """Return the terminal that a command is to have, if it is to have one; raises OSError."""
+        return OwnTerminal(config.rows, config.columns) if config.tty else None
 
     def started(self) -> None:
         """Let go of the command's end: so the end of the command is the end of its output."""
@@ -99,3 +116,19 @@ class Terminal:
         for ready in self._waiting:
             if not ready.done():
                 ready.set_result(None)
+
+
+class OwnTerminal(Terminal):
+    """A terminal of this node."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        """Open a terminal of that size, the kernel's default for zeros; raises OSError."""
+        super().__init__()
+        master, self.slave = os.openpty()
+        self._take(master)
+        self._name = os.ttyname(self.slave)
+        self.resize(rows, columns)
+
+    def command(self, argv: Sequence[str], program: str | None = None) -> list[str]:
+        """Return a command that makes this its terminal and becomes `argv`."""
+        return [sys.executable, "-I", "-S", "-c", _LAUNCH, self._name, program or argv[0], *argv]

@@ -12,18 +12,37 @@ import structlog
 
 from swarm.clock import Clock
 from swarm.errors import FailedPrecondition, TaskFailed, TaskRejected, UserError
-from swarm.runtime.base import Capabilities, ContainerConfig, ProcessInfo, Sample
+from swarm.runtime.base import (
+    Capabilities,
+    ContainerConfig,
+    ExecConfig,
+    ExecProcess,
+    ProcessInfo,
+    Sample,
+)
 from swarm.runtime.command import command_line, stop_signal
+from swarm.runtime.exec_process import ExecFiles, exec_mark
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.logs import MAX_FILE_BYTES, rotate_files
 from swarm.runtime.oci import conmon, copying, freezer
 from swarm.runtime.oci.binaries import SEARCH_PATH
 from swarm.runtime.oci.bundle import BundlePlace, make_bundle
 from swarm.runtime.oci.cgroups import Cgroup, CgroupLayout, limits_swap, read_layout, shim_procs_files
+from swarm.runtime.oci.console import wanted_terminal
 from swarm.runtime.oci.devices import CdiSettings
+from swarm.runtime.oci.exec import (
+    OciExec,
+    exec_command,
+    exec_process,
+    grantable_capabilities,
+    kill_left_exec,
+    write_request,
+)
 from swarm.runtime.oci.layers import LayerSource
 from swarm.runtime.oci.overlay import mounts_below, unmount
 from swarm.runtime.oci.probe import Choice, choose
+from swarm.runtime.oci.rootfs import read_text_inside
+from swarm.runtime.oci.users import User, resolve_user
 from swarm.runtime.processes import Process, boot_id, kill_and_wait, start_time
 from swarm.runtime.shim_driver import ShimDriver
 from swarm.runtime.state import Phase, Record, remove_tree
@@ -222,6 +241,34 @@ class OciDriver(ShimDriver):
             complaint.decode("utf-8", "replace"),
         )
 
+    async def _exec(self, record: Record, files: ExecFiles, config: ExecConfig) -> ExecProcess:
+        await self._in_thread(self._write_exec_request, record, files, config)
+        terminal = wanted_terminal(config, record.runtime, files.console)
+        process = OciExec(files, self._cgroup(record.id), config.command[0], terminal)
+        command = exec_command(record.runtime, self._runtime_root, files, record.id)
+        await process.launch(command, env={"PATH": SEARCH_PATH}, cwd="/", stdin=config.stdin)
+        return process
+
+    def _write_exec_request(self, record: Record, files: ExecFiles, config: ExecConfig) -> None:
+        try:
+            spec = json.loads(self._shim_files(record.id).config.read_bytes())
+            user = self._user_inside(record.id, config.user) if config.user else None
+            mark = exec_mark(files.exec_id)
+            process = exec_process(spec["process"], config, mark, user, grantable_capabilities())
+            write_request(files, process)
+        except TaskRejected as error:
+            raise FailedPrecondition(str(error)) from None
+        except OSError as error:
+            raise FailedPrecondition(f"cannot run a command in container {record.id}: {error}") from error
+
+    def _user_inside(self, container_id: str, name: str) -> User:
+        rootfs = self._container_dir(container_id) / "rootfs"
+        texts = (read_text_inside(rootfs, path) for path in ("/etc/passwd", "/etc/group"))
+        return resolve_user(name, *texts)
+
+    def _kill_left_exec(self, container_id: str, files: ExecFiles) -> None:
+        kill_left_exec(files, self._cgroup(container_id))
+
     def _exit_status(self, record: Record) -> tuple[int, int] | None:
         return conmon.read_exit_code(self._shim_files(record.id), record.id)
 
@@ -316,6 +363,7 @@ class OciDriver(ShimDriver):
             rootfs.rmdir()  # never by a recursive removal: that would reach through a mount that stayed
         # What the runtime's own `delete` would do besides, without starting it: 7 ms saved, and no complaint
         # about a container that it had only half made.
+        self._execs.forget(container_id)
         for path in (self._runtime_root / container_id, files.bundle, directory):
             remove_tree(path)
 

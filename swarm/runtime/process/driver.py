@@ -5,7 +5,6 @@ each process, so it outlives the agent.
 """
 
 import asyncio
-import errno
 import json
 import os
 import pwd
@@ -17,13 +16,23 @@ from pathlib import Path
 
 from swarm.errors import FailedPrecondition, TaskFailed, TaskRejected, UserError
 from swarm.ids import new_id
-from swarm.runtime.base import Capabilities, ContainerConfig, ProcessInfo, Sample, TmpfsMount
+from swarm.runtime.base import (
+    Capabilities,
+    ContainerConfig,
+    ExecConfig,
+    ExecProcess,
+    ProcessInfo,
+    Sample,
+    TmpfsMount,
+)
 from swarm.runtime.command import DEFAULT_PATH, command_line, environment, stop_signal
+from swarm.runtime.exec_process import ExecFiles
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.logs import KEPT_FILES, MAX_FILE_BYTES
+from swarm.runtime.process.exec import kill_left_exec, start_exec
 from swarm.runtime.process.usage import tree_pids, tree_sample
 from swarm.runtime.process.view import build_view, find_program, resolve_inside
-from swarm.runtime.processes import Process, boot_id, kill_and_wait
+from swarm.runtime.processes import Process, boot_id, carriers, kill_all, kill_and_wait
 from swarm.runtime.shim_driver import ShimDriver
 from swarm.runtime.state import Phase, Record, remove_tree, write_atomically
 from swarm.runtime.top import read_processes
@@ -161,6 +170,16 @@ class ProcessDriver(ShimDriver):
                 await asyncio.sleep(0.02)  # the shim has its permit and is about to start the process
         return replace(record, phase=Phase.RUNNING)  # its supervisor will find neither process nor exit code
 
+    async def _exec(self, record: Record, files: ExecFiles, config: ExecConfig) -> ExecProcess:
+        if config.user and config.user.partition(":")[0] not in _own_names():
+            raise FailedPrecondition(
+                f"running as user {config.user} needs containers; this node runs plain processes"
+            )
+        return await start_exec(self._container_dir(record.id), files, config)
+
+    def _kill_left_exec(self, container_id: str, files: ExecFiles) -> None:
+        kill_left_exec(files)
+
     def _exit_file(self, container_id: str) -> Path:
         """Not on the disk that the tasks fill: usually memory."""
         return self._run_dir / "exits" / container_id
@@ -227,6 +246,7 @@ class ProcessDriver(ShimDriver):
                 kill_and_wait(shim, 2.0)
             shim.close()
         self._exit_file(container_id).unlink(missing_ok=True)
+        self._execs.forget(container_id)
         remove_tree(directory)
 
     async def cleanup(self) -> None:
@@ -316,42 +336,4 @@ def _working_dir(wanted: str, view: Path, home: Path) -> Path:
 
 def _kill_by_environment(task_id: str) -> None:
     """Kill every process that carries a task's id in its environment, and wait for them; blocks."""
-    for _ in range(100):
-        found = _with_task_id(task_id)
-        if not found:
-            return
-        for process in found:
-            kill_and_wait(process, 1.0)
-            process.close()
-
-
-def _with_task_id(task_id: str) -> list[Process]:
-    entry = f"{TASK_VARIABLE}={task_id}".encode()
-    found = []
-    for directory in Path("/proc").iterdir():
-        if not directory.name.isdecimal() or directory.name == str(os.getpid()):
-            continue
-        process = _open_if(int(directory.name), entry)
-        if process is not None:
-            found.append(process)
-    return found
-
-
-def _open_if(pid: int, entry: bytes) -> Process | None:
-    if not _carries(pid, entry):
-        return None
-    process = Process.open(pid)
-    # Asked again now that the pidfd is open: the id may have changed hands in between.
-    if process is not None and not (process.alive and _carries(pid, entry)):
-        process.close()
-        return None
-    return process
-
-
-def _carries(pid: int, entry: bytes) -> bool:
-    try:
-        return entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError as error:
-        if error.errno in {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ESRCH, errno.EIO}:
-            return False
-        raise
+    kill_all(lambda: carriers(f"{TASK_VARIABLE}={task_id}"))

@@ -56,7 +56,7 @@ def test_ten_megabytes_go_through_standard_input_and_come_back(cluster: DevClust
 
 
 def test_a_terminal_has_the_size_of_the_callers_and_passes_keys_and_exit_code_on(
-    cluster: DevCluster,
+    cluster: DevCluster, operator: Operator
 ) -> None:
     with keyboard(command(cluster, "service", "exec", "-it", "web.worker-2", "sh")) as person:
         person.types(b"tty; stty size\n")
@@ -65,9 +65,11 @@ def test_a_terminal_has_the_size_of_the_callers_and_passes_keys_and_exit_code_on
         person.resize(44, 122)
         person.types(b"sleep 0.5; stty size\n")
         person.sees(b"44 122")
-        person.types(b"cat; echo after=$?\n")
-        person.sees(b"cat; echo")
-        person.types(b"\x03")  # ctrl-c ends cat, not the shell
+        person.types(b"cat\n")
+        wait_until(lambda: "cat" in processes(operator, "web.worker-2"), what="cat to run")
+        person.types(b"\x03")  # it ends cat, not the shell
+        person.sees(b"^C")
+        person.types(b"echo after=$?\n")
         person.sees(b"after=130")
         person.types(b"exit 3\n")
         assert person.ends() == 3
