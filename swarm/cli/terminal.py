@@ -77,7 +77,7 @@ def raw(on_resize: Callable[[int, int], None]) -> Iterator[None]:
     earlier = signal.signal(signal.SIGWINCH, lambda _number, _frame: on_resize(*size()))
     try:
         if before is not None:
-            tty.setraw(sys.stdin)
+            tty.setraw(sys.stdin, termios.TCSADRAIN)  # what was typed already is not lost
         yield
     finally:
         signal.signal(signal.SIGWINCH, earlier)

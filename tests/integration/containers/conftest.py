@@ -35,6 +35,7 @@ class Keyboard:
         self.resize(33, 111)
         self.process = subprocess.Popen(
             ["/bin/sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(slave), *arguments],
+            stdin=slave,  # else it would hang up before it was taken
             start_new_session=True,
             cwd=ROOT,
         )
