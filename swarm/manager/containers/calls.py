@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 PIPE_MESSAGES = 32  # each way; a message has at most 64 KiB
 CALL_AGAIN_S = 1.0  # a session may have ended with the call on its way
-ANSWER_TIMEOUT_S = 8.0  # a node that has not come by then is given up
+ANSWER_TIMEOUT_S = 5.0  # a node that has not come by then is given up
 LAST_WORDS = frozenset({"exit_code", "done"})
 
 Inputs = AsyncIterator[ContainerInput]

@@ -218,7 +218,10 @@ async def test_the_end_of_the_input_reaches_the_command(tmp_path: Path) -> None:
         assert person.text == b"x<end>"
 
 
-async def test_a_caller_that_leaves_takes_the_command_along(tmp_path: Path) -> None:
+async def test_a_caller_that_leaves_takes_the_command_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarm.agent.containers.execs.HANGUP_GRACE_S", 0.2)
     async with a_container(tmp_path, managers=2) as (lab, driver, task):
         for stubborn in (False, True):
             person = Person(lab.managers[1], exec_of(task))
@@ -427,7 +430,10 @@ async def test_a_container_stopped_by_hand_ends_its_task_and_can_be_removed(tmp_
         assert await driver.inspect(task.id) is None
 
 
-async def test_samples_come_again_and_again_until_the_caller_leaves(tmp_path: Path) -> None:
+async def test_samples_come_again_and_again_until_the_caller_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarm.agent.containers.requests.SAMPLE_PERIOD_S", 0.05)
     async with a_container(tmp_path) as (lab, _driver, _task):
         request = ContainerRequest(stats=SampleContainers(follow=True))
         person = Person(lab.managers[0], ContainerQuestion(request=request), viewing=True)
