@@ -22,6 +22,7 @@ COMMANDS = {
     "leave": ("swarm.cli.cluster:leave", "Take this node out of its cluster"),
     "node": ("swarm.cli.node:node", "Nodes of the cluster"),
     "service": ("swarm.cli.service:service", "Services of the cluster"),
+    "stack": ("swarm.cli.stack:stack", "Stacks: services that belong together, from Compose files"),
     "task": ("swarm.cli.task:task", "Tasks: what they are and what happened to them"),
     "unlock": ("swarm.cli.lock:unlock", "Unlock this manager after a restart"),
     "unlock-key": ("swarm.cli.lock:unlock_key", "Show or rotate the key that unlocks managers"),
@@ -34,6 +35,7 @@ Examples:
   swarmctl join-token worker
   swarmctl service create --name web --replicas 3 --publish mode=host,published=80,target=8080 web:1
   swarmctl service ps web
+  swarmctl stack deploy -c compose.yaml shop
   eval "$(swarmctl dev env)"      # talk to the cluster of `swarmctl dev up`
 """
 

@@ -239,19 +239,22 @@ def _row(item: o.Service, status: c.ServiceStatus) -> dict[str, str]:
 @click.pass_obj
 def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None:
     """List the services."""
-    from swarm.cli.render import show
-
     found = parse.filters(filters, FILTERS)
-    request = c.ListServicesRequest(
-        filters=c.Filters(
-            id_prefixes=found.get("id", []),
-            name_prefixes=found.get("name", []),
-            labels=found.get("label", []),
-            modes=found.get("mode", []),
-        )
+    wanted = c.Filters(
+        id_prefixes=found.get("id", []),
+        name_prefixes=found.get("name", []),
+        labels=found.get("label", []),
+        modes=found.get("mode", []),
     )
     with connect(host) as conn:
-        answer = conn.control.ListServices(request)
+        show_services(conn, wanted, layout, quiet=quiet)
+
+
+def show_services(conn: Connection, filters: c.Filters, layout: str, *, quiet: bool) -> None:
+    """Print the services that match, by name."""
+    from swarm.cli.render import show
+
+    answer = conn.control.ListServices(c.ListServicesRequest(filters=filters))
     rows = [_row(item, status) for item, status in zip(answer.services, answer.statuses, strict=True)]
     has_cron = any(item.spec.HasField("cron") for item in answer.services)
     columns = COLUMNS + CRON_COLUMNS if has_cron else COLUMNS

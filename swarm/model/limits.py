@@ -70,6 +70,11 @@ NODES = Limit("NODES", 10_000, "nodes", "the most that the scheduler is measured
 IMAGES = Limit("IMAGES", 10_000, "images", "every manager keeps all of them on its disk")
 TRANSACTION_BYTES = Limit("TRANSACTION_BYTES", 4 * 1024 * 1024, "bytes", "Raft sends it in one message")
 
+# Compose files, read by swarmctl.
+COMPOSE_FILE_BYTES = Limit("COMPOSE_FILE_BYTES", 1024 * 1024, "bytes", "of one file; people write less")
+COMPOSE_VALUES = Limit("COMPOSE_VALUES", 100_000, "values", "aliases of aliases grow without end")
+COMPOSE_FILES = Limit("COMPOSE_FILES", 100, "files", "with all that include and extends name")
+
 # What agents say: cut, never refused, for the task or node it is about exists anyway.
 STATUS_CHARACTERS = Limit("STATUS_CHARACTERS", 2000, "characters", "people read the first line of an error")
 TASK_STATES = Limit("TASK_STATES", 16, "states", "kept as the history of a task; a life has at most 10")

@@ -48,6 +48,7 @@ ALLOWED: Mapping[str, frozenset[Role]] = {
     **_rpcs("Control", _READERS, "GetCA"),
     **_rpcs("Control", _OPERATORS, "UpdateCluster", "GetUnlockKey", "UpdateNode", "RemoveNode"),
     **_rpcs("Control", _OPERATORS, "CreateService", "UpdateService", "RemoveService"),
+    **_rpcs("Control", _OPERATORS, "ApplyChanges"),
     **_rpcs("Control", _OPERATORS, "SteerUpdate", "RebalanceService"),
     **_rpcs("Control", _READERS, "ListRevisions", "PlanChanges"),
     **_rpcs("Control", _OPERATORS, "LoadImage", "RemoveImage"),

@@ -134,6 +134,11 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PlanChangesRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PlanChangesResponse.FromString,
                 _registered_method=True)
+        self.ApplyChanges = channel.unary_unary(
+                '/swarm.api.v1.Control/ApplyChanges',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ApplyChangesRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ApplyChangesResponse.FromString,
+                _registered_method=True)
         self.GetTask = channel.unary_unary(
                 '/swarm.api.v1.Control/GetTask',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetTaskRequest.SerializeToString,
@@ -299,6 +304,12 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApplyChanges(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTask(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -449,6 +460,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.PlanChanges,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PlanChangesRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PlanChangesResponse.SerializeToString,
+            ),
+            'ApplyChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyChanges,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ApplyChangesRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ApplyChangesResponse.SerializeToString,
             ),
             'GetTask': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTask,
@@ -1031,6 +1047,33 @@ class Control:
             '/swarm.api.v1.Control/PlanChanges',
             swarm_dot_api_dot_v1_dot_control__pb2.PlanChangesRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.PlanChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/ApplyChanges',
+            swarm_dot_api_dot_v1_dot_control__pb2.ApplyChangesRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.ApplyChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

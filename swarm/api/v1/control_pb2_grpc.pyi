@@ -51,6 +51,7 @@ class ControlStub:
     RemoveService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]
     RebalanceService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]
     PlanChanges: _grpc.UnaryUnaryMultiCallable[_control_pb2.PlanChangesRequest, _control_pb2.PlanChangesResponse]
+    ApplyChanges: _grpc.UnaryUnaryMultiCallable[_control_pb2.ApplyChangesRequest, _control_pb2.ApplyChangesResponse]
     GetTask: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetTaskRequest, _control_pb2.GetTaskResponse]
     ListTasks: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]
     ExplainTask: _grpc.UnaryUnaryMultiCallable[_control_pb2.ExplainTaskRequest, _control_pb2.ExplainTaskResponse]
@@ -83,6 +84,7 @@ class ControlAsyncStub(ControlStub):
     RemoveService: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]  # type: ignore[assignment]
     RebalanceService: _aio.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]  # type: ignore[assignment]
     PlanChanges: _aio.UnaryUnaryMultiCallable[_control_pb2.PlanChangesRequest, _control_pb2.PlanChangesResponse]  # type: ignore[assignment]
+    ApplyChanges: _aio.UnaryUnaryMultiCallable[_control_pb2.ApplyChangesRequest, _control_pb2.ApplyChangesResponse]  # type: ignore[assignment]
     GetTask: _aio.UnaryUnaryMultiCallable[_control_pb2.GetTaskRequest, _control_pb2.GetTaskResponse]  # type: ignore[assignment]
     ListTasks: _aio.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]  # type: ignore[assignment]
     ExplainTask: _aio.UnaryUnaryMultiCallable[_control_pb2.ExplainTaskRequest, _control_pb2.ExplainTaskResponse]  # type: ignore[assignment]
@@ -232,6 +234,13 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.PlanChangesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.PlanChangesResponse, _abc.Awaitable[_control_pb2.PlanChangesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ApplyChanges(
+        self,
+        request: _control_pb2.ApplyChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ApplyChangesResponse, _abc.Awaitable[_control_pb2.ApplyChangesResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetTask(

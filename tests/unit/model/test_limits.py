@@ -120,6 +120,7 @@ SERVICE: list[tuple[Limit, Grow]] = [
 
 # Tested elsewhere, or below: in the store, at the control API, of the cluster's spec, of what agents say.
 ELSEWHERE = {"TASKS", "SERVICES", "NODES", "IMAGES", "TRANSACTION_BYTES"}  # test_store_limits.py
+COMPOSE = {"COMPOSE_FILE_BYTES", "COMPOSE_VALUES", "COMPOSE_FILES"}  # tests/unit/compose
 BELOW = {
     "EXTERNAL_CAS",
     "STATUS_CHARACTERS",
@@ -232,7 +233,8 @@ def test_every_limit_has_its_own_name_a_reason_and_a_test() -> None:
         name for name, value in vars(limits).items() if isinstance(value, Limit)
     }
     assert all(limit.reason and limit.unit and limit.value > 0 for limit in limits.ALL)
-    assert {limit.name for limit in limits.ALL} == {limit.name for limit, _ in SERVICE} | ELSEWHERE | BELOW
+    tested = {limit.name for limit, _ in SERVICE} | ELSEWHERE | COMPOSE | BELOW
+    assert {limit.name for limit in limits.ALL} == tested
 
 
 def test_the_table_in_the_documentation_is_that_of_the_code() -> None:

@@ -63,6 +63,7 @@ EXPECTED: Mapping[str, str] = {
     "Control/UpdateService": "LO",
     "Control/RemoveService": "LO",
     "Control/RebalanceService": "LO",
+    "Control/ApplyChanges": "LO",
     "Control/PlanChanges": "LOV",
     "Control/GetTask": "LOV",
     "Control/ListTasks": "LOV",
