@@ -6,7 +6,6 @@ does pass it on, and sends its terminal to nobody as long as it stays.
 
 import asyncio
 import os
-import select
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from swarm.runtime.base import ExecConfig
 from swarm.runtime.terminal import Terminal
 
 RECEIVE_TIMEOUT_S = 10.0
+LAST_CALL_S = 0.1  # from the end of the command: a terminal that was sent before is there by then
 
 
 def wanted_terminal(config: ExecConfig, runtime: str, socket_path: Path) -> Terminal | None:
@@ -44,7 +44,10 @@ class ReceivedTerminal(Terminal):
 
     def ended(self) -> None:
         """Wait no more for a terminal that nobody sends: the command was never started."""
-        if not self._taking and not select.select([self._listener], [], [], 0)[0]:
+        asyncio.get_running_loop().call_later(LAST_CALL_S, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self._taking:
             self._receiving.cancel()
 
     def resize(self, rows: int, columns: int) -> None:

@@ -130,11 +130,12 @@ def test_a_killed_leader_interrupts_no_command_typed_at_another_manager(
 def test_containers_are_listed_inspected_measured_paused_and_replaced_when_stopped(
     operator: Operator,
 ) -> None:
-    rows = operator.rows("container", "ls")
+    rows = operator.rows("container", "ls", "--filter", "service=web")
     nodes = {"manager-1", "manager-2", "manager-3", "worker-1", "worker-2"}
     assert {row["Node"] for row in rows} == nodes
     assert all(row["Status"].startswith("Up") and row["Service"] == "web" for row in rows)
-    (only,) = operator.rows("container", "ls", "--node", "worker-1")
+    ours = ("container", "ls", "--node", "worker-1", "--filter", "service=web")
+    (only,) = operator.rows(*ours)
     (found,) = json.loads(operator("container", "inspect", only["ID"]))
     assert found["State"]["Status"] == "running"
     assert Path(f"/proc/{found['State']['Pid']}").exists()
@@ -144,7 +145,7 @@ def test_containers_are_listed_inspected_measured_paused_and_replaced_when_stopp
     assert int(usage["PIDs"]) >= 1
 
     operator("container", "pause", only["ID"])
-    (paused,) = operator.rows("container", "ls", "--node", "worker-1")
+    (paused,) = operator.rows(*ours)
     assert paused["Status"].endswith("(Paused)")
     operator("container", "unpause", only["ID"])
     operator("container", "pause", only["ID"])  # a paused one can be stopped as well

@@ -168,11 +168,8 @@ def test_an_archive_becomes_files_under_the_name_wanted(tmp_path: Path) -> None:
         assert (where / "link").readlink() == Path("sub/file")
     sink = io.BytesIO()
     pack(source, "", sink)
-    assert sorted(tarfile.open(fileobj=io.BytesIO(sink.getvalue())).getnames()) == [
-        "link",
-        "sub",
-        "sub/file",
-    ]
+    with tarfile.open(fileobj=io.BytesIO(sink.getvalue())) as tar:
+        assert sorted(tar.getnames()) == ["link", "sub", "sub/file"]
 
 
 @pytest.mark.parametrize(
