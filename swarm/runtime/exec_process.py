@@ -26,6 +26,7 @@ CHUNK_BYTES = 32 * 1024
 BUFFER_BYTES = 128 * 1024  # read ahead of whoever reads the output; then the command has to wait
 KILL_AGAIN_S = 0.05
 END_TIMEOUT_S = 5.0  # from the kill of a command to the end of the process that holds it
+SIGNAL_AGAIN_S = 0.01
 NOT_FOUND = 127
 NOT_RUNNABLE = 126
 
@@ -240,14 +241,17 @@ class PipedExec(ABC):
             number = signal_number(name)
         except ValueError as error:
             raise InvalidArgument(str(error)) from None
-        if not self._reaper.done():
-            await asyncio.to_thread(self._send, number)
+        # A runtime may say which process it is a moment after that process was first heard of.
+        while not self._reaper.done() and not await asyncio.to_thread(self._send, number):
+            await asyncio.wait({self._reaper}, timeout=SIGNAL_AGAIN_S)
 
-    def _send(self, number: int) -> None:
+    def _send(self, number: int) -> bool:
         process = Process.open(self._command_pid())
-        if process is not None:
-            process.send(number)
-            process.close()
+        if process is None:
+            return False
+        sent = process.send(number)
+        process.close()
+        return sent
 
     async def wait(self) -> int:
         """Return the exit code once the command has ended."""

@@ -145,17 +145,16 @@ def exec_config(options: ExecOptions) -> ExecConfig:
 
 async def end(process: ExecProcess) -> None:
     """End a command whose caller has left; does nothing to one that ended by itself."""
-    if await _ends_within(process, 0.0):
-        return
-    await process.signal("HUP")
-    if not await _ends_within(process, HANGUP_GRACE_S):
-        await process.kill()
-
-
-async def _ends_within(process: ExecProcess, seconds: float) -> bool:
+    waiting = asyncio.create_task(process.wait())
     try:
-        async with asyncio.timeout(seconds):
-            await process.wait()
+        await asyncio.wait((waiting,), timeout=0)
+        if waiting.done():
+            return
+        async with asyncio.timeout(HANGUP_GRACE_S):
+            await process.signal("HUP")
+            await asyncio.shield(waiting)
     except TimeoutError:
-        return False
-    return True
+        await process.kill()
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
