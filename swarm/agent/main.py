@@ -21,6 +21,7 @@ from swarm.agent.log_publisher import LogPublisher
 from swarm.agent.network.base import NodeNetwork
 from swarm.agent.reporter import Reporter
 from swarm.agent.session import Session
+from swarm.agent.task_files import TaskFiles
 from swarm.agent.worker import Worker
 from swarm.api.v1.containers_pb2 import ContainerCall
 from swarm.api.v1.dispatcher_pb2 import Hello, NodeInfo, StatusReport
@@ -32,6 +33,7 @@ from swarm.errors import NodeRemoved
 from swarm.runtime.base import Capabilities, RuntimeDriver, Sample
 from swarm.runtime.cdi.registry import read_registry
 from swarm.runtime.images.base import ImageStore
+from swarm.runtime.memory_files import MemoryFiles
 from swarm.security.tls import NodeCredentials
 
 log = structlog.get_logger(__name__)
@@ -109,6 +111,7 @@ class Agent:
             ManagerBlobs(self._preferred_managers, channel),
             clock,
             self._facts,
+            files=TaskFiles(MemoryFiles(settings.run_dir), self._isolated),
             starts_max=STARTS_PER_CPU * (os.cpu_count() or 1),
         )
         self._worker.on_status = self._status_changed
@@ -277,15 +280,22 @@ class Agent:
         now = self.manager
         return sorted(self._managers(), key=lambda peer: now is None or peer.addr != now.addr)
 
-    async def _describe(self) -> bool:
+    async def _known_capabilities(self) -> Capabilities:
         if self._capabilities is None:
             self._capabilities = await self._driver.probe()
+        return self._capabilities
+
+    async def _isolated(self) -> bool:
+        return (await self._known_capabilities()).isolated
+
+    async def _describe(self) -> bool:
+        capabilities = await self._known_capabilities()
         fresh = describe_node(
             self._settings.hostname,
             self._settings.engine_labels,
-            self._capabilities,
+            capabilities,
             generic_resources=self._settings.node_generic_resource,
-            devices=await self._devices() if self._capabilities.isolated else {},
+            devices=await self._devices() if capabilities.isolated else {},
         )
         if self._tls_info is not None:
             fresh.tls_info.CopyFrom(self._tls_info())

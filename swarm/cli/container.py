@@ -64,7 +64,7 @@ container.add_command(cp)
 def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], **given: Any) -> None:
     """List containers: those that run, or all."""
     from swarm.cli import parse
-    from swarm.cli.container_view import COLUMNS, rows
+    from swarm.cli.container_table import COLUMNS, rows
     from swarm.cli.render import show
     from swarm.cli.tasks import node_names
     from swarm.clock import SystemClock
@@ -87,7 +87,7 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
     """Show everything that its node knows of containers."""
-    from swarm.cli.container_view import details_view
+    from swarm.cli.container_table import details_view
     from swarm.cli.tasks import node_names
 
     with connect(ctx.obj) as conn:
@@ -107,7 +107,7 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
 @click.pass_obj
 def top(host: str, ref: str, layout: str) -> None:
     """Show the processes of a container, as its node numbers them."""
-    from swarm.cli.container_view import PROCESS_COLUMNS, process_rows
+    from swarm.cli.container_table import PROCESS_COLUMNS, process_rows
     from swarm.cli.render import show
     from swarm.clock import SystemClock
 

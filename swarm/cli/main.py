@@ -11,6 +11,7 @@ from swarm.errors import SwarmError
 # Noun or verb -> where it is and what it does (shown by --help without importing anything).
 COMMANDS = {
     "ca": ("swarm.cli.ca:ca", "Show or rotate the root certificate of the cluster"),
+    "config": ("swarm.cli.data:config", "Configs: data for containers that people may see"),
     "container": ("swarm.cli.container:container", "Containers on all nodes"),
     "dev": ("swarm.cli.dev:dev", "A whole cluster on this machine"),
     "events": ("swarm.cli.events:events", "Follow what happens in the cluster"),
@@ -21,6 +22,7 @@ COMMANDS = {
     "join-token": ("swarm.cli.cluster:join_token", "Show or rotate the tokens that let nodes join"),
     "leave": ("swarm.cli.cluster:leave", "Take this node out of its cluster"),
     "node": ("swarm.cli.node:node", "Nodes of the cluster"),
+    "secret": ("swarm.cli.data:secret", "Secrets: data that only containers get to see"),
     "service": ("swarm.cli.service:service", "Services of the cluster"),
     "stack": ("swarm.cli.stack:stack", "Stacks: services that belong together, from Compose files"),
     "task": ("swarm.cli.task:task", "Tasks: what they are and what happened to them"),

@@ -1,5 +1,6 @@
 """Objects as `inspect --pretty` shows them."""
 
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from swarm.model.job import job_of
 from swarm.model.revisions import number_of
 from swarm.model.units import format_duration, format_size
 
+PROFILE_SHOWN = 64  # an AppArmor profile is a name; one of seccomp is a document
 DURATIONS = {"Delay", "Window", "Monitor", "StopGracePeriod", "MaxDelay", "StartingDeadline"}
 
 
@@ -22,6 +24,8 @@ def _value(key: str, value: Any) -> str:
         return format_duration(value)
     if key.endswith("Bytes"):
         return format_size(value)
+    if key == "Profile" and len(str(value)) > PROFILE_SHOWN:
+        return f"{len(b64decode(value))} bytes"
     if key == "NanoCPUs":
         return f"{value / 1e9:g} CPUs"
     return str(value).lower() if isinstance(value, bool) else str(value)

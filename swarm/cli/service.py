@@ -9,6 +9,7 @@ from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.cli import names, objects, parse
 from swarm.cli.connect import Connection, connect
+from swarm.cli.container_options import CAPABILITIES
 from swarm.cli.exec import exec_command
 from swarm.cli.flags import FlagGroup
 from swarm.cli.job_options import MODES, change_mode, job_options, set_mode, set_replicas
@@ -50,8 +51,11 @@ def service() -> None:
     "  swarmctl service create --name db --constraint node.labels.disk==ssd --limit-memory 512m db:1\n"
     "  swarmctl service create --name web --depends-on db:healthy --depends-on setup:completed web:1\n"
     "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1\n"
+    "  swarmctl service create --name db --secret password --config source=my.cnf,target=/etc/my.cnf db:1\n"
     "  swarmctl service create --name learn --gpus 2 learn:1\n"
-    "  swarmctl service create --name serial --device /dev/ttyUSB0:/dev/serial:rw serial:1",
+    "  swarmctl service create --name serial --device /dev/ttyUSB0:/dev/serial:rw serial:1\n"
+    "  swarmctl service create --name vpn --cap-drop ALL --cap-add NET_ADMIN --init vpn:1\n"
+    "  swarmctl service create --name search --ulimit nofile=65536 --sysctl net.core.somaxconn=999 search:1",
 )
 @click.argument("image")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
@@ -59,7 +63,7 @@ def service() -> None:
 @click.option("--mode", type=click.Choice(MODES), default="replicated", show_default=True)
 @click.option("--replicas", type=int, help="Number of tasks, or of completions of a job (default 1).")
 @job_options
-@many(*LISTS)
+@many(*LISTS, *CAPABILITIES)
 @spec_options
 @dry_run_options
 @click.pass_context
@@ -107,6 +111,7 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
     epilog="\b\nExamples:\n"
     "  swarmctl service update --image web:2 --update-order start-first web\n"
     "  swarmctl service update --env-add DEBUG=1 --env-rm OLD web\n"
+    "  swarmctl service update --secret-rm key --secret-add source=key2,target=key web\n"
     "  swarmctl service update --force web      # replace every task\n"
     "  swarmctl service update --update-canary 1 --image web:3 web   # then promote or rollback\n\n"
     + EXIT_CODES
@@ -118,7 +123,7 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
 @click.option("--force", is_flag=True, help="Replace every task although nothing changed; run a job again.")
 @click.option("--rollback", is_flag=True, help="Go back to the previous spec; other options do not count.")
 @job_options
-@many(*ADDS, *REMOVES)
+@many(*ADDS, *REMOVES, *CAPABILITIES)
 @spec_options
 @dry_run_options
 @click.pass_context

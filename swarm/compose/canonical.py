@@ -61,6 +61,7 @@ def _service(service: Tree, directory: str, variables: Mapping[str, str]) -> Tre
     found = _edit(found, ("environment",), lambda one: _from_surroundings(one, variables))
     found = _edit(found, ("env_file",), lambda one: _each(one, lambda item: _file(item, directory)))
     found = _edit(found, ("label_file",), lambda one: _each(one, lambda item: _absolute(item, directory)))
+    found = _edit(found, ("security_opt",), lambda one: _each(one, lambda item: _profile(item, directory)))
     found = _edit(found, ("extends",), lambda one: _key(one, "service"))
     found = _edit(found, ("extends", "file"), lambda one: _absolute(one, directory))
     found = _edit(found, ("build", "context"), lambda one: _absolute(one, directory))
@@ -166,6 +167,14 @@ def _with_paths(all_of: Tree, directory: str) -> Tree:
             for name, one in all_of.entries.items()
         }
     )
+
+
+def _profile(option: Tree, directory: str) -> Tree:
+    """Return a security option with the path of its seccomp profile, if it has one, as an absolute one."""
+    name, separator, value = str(option.value).partition("=" if "=" in str(option.value) else ":")
+    if name != "seccomp" or value in {"", "unconfined", "default", "builtin"}:
+        return option
+    return option.having(f"{name}{separator}{absolute(value, directory)}")
 
 
 def _absolute(path: Tree, directory: str) -> Tree:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceDependency, ServiceSpec
 from swarm.api.v1.types_pb2 import Mount, Platform, PortConfig, RestartPolicy
 from swarm.compose import values
+from swarm.compose.container_options import apply_container_options
 from swarm.compose.deploy import apply_deploy
 from swarm.compose.dotenv import parse_dotenv
 from swarm.compose.project import Project, Read
@@ -71,6 +72,7 @@ class _ServiceReader:
         spec.annotations.labels[IMAGE_LABEL] = spec.task.container.image
         self._container(spec.task.container, service)
         apply_deploy(spec, service)
+        apply_container_options(spec, service, self._file)
         _restart(spec, service)
         self._dependencies(spec, service)
         _ports(spec, service)

@@ -24,6 +24,7 @@ from swarm.model.generic_resources import wanted_problems
 from swarm.model.sizes import size_problems
 from swarm.model.validate_container import container_problems, negative
 from swarm.model.validate_job import job_problems
+from swarm.model.validate_options import resource_problems
 from swarm.timestamps import SECOND
 
 CPU_MIN = 1_000_000  # nano CPUs: what a kernel's quota can express
@@ -157,6 +158,7 @@ def _resource_problems(resources: ResourceRequirements) -> Iterator[str]:
         )
     yield from negative(("the limit of processes", limits.pids))
     yield from wanted_problems(reservations.generic)
+    yield from resource_problems(resources)
 
 
 def _placement_problems(placement: Placement) -> Iterator[str]:

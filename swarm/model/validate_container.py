@@ -8,8 +8,10 @@ from swarm.api.v1.specs_pb2 import ContainerSpec, LogConfig
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import InvalidArgument
 from swarm.model.devices import device_problems
+from swarm.model.file_references import reference_problems
 from swarm.model.limits import HOSTNAME_CHARACTERS, LOG_FILE_BYTES, LOG_FILES, shown
 from swarm.model.reference import parse_reference
+from swarm.model.validate_options import option_problems
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 LOG_FILE_BYTES_MIN = 4096
@@ -52,6 +54,8 @@ def container_problems(spec: ContainerSpec) -> Iterator[str]:
         targets.add(target)
     yield from device_problems(spec)
     yield from _log_problems(spec.log)
+    yield from option_problems(spec)
+    yield from reference_problems(spec)
 
 
 def _log_problems(log: LogConfig) -> Iterator[str]:

@@ -52,6 +52,10 @@ ALLOWED: Mapping[str, frozenset[Role]] = {
     **_rpcs("Control", _OPERATORS, "SteerUpdate", "RebalanceService"),
     **_rpcs("Control", _READERS, "ListRevisions", "PlanChanges"),
     **_rpcs("Control", _OPERATORS, "LoadImage", "RemoveImage"),
+    # No role can read the data of a secret; that of a config is for all who may look (0028).
+    **_rpcs("Control", _READERS, "GetSecret", "ListSecrets", "GetConfig", "ListConfigs"),
+    **_rpcs("Control", _OPERATORS, "CreateSecret", "UpdateSecret", "RemoveSecret"),
+    **_rpcs("Control", _OPERATORS, "CreateConfig", "UpdateConfig", "RemoveConfig"),
     **_rpcs("Local", _LOCAL, "Init", "Join", "Leave", "Unlock", "Info"),
     **_rpcs("NodeCA", _CERTIFIABLE, "IssueCertificate"),
     **_rpcs("Dispatcher", _NODES, "Session"),

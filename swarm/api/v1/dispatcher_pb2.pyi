@@ -100,20 +100,26 @@ class Trust(_message.Message):
     def __init__(self, roots_pem: _Optional[bytes] = ..., version: _Optional[int] = ..., issuer_digest: _Optional[bytes] = ..., renew_within_ns: _Optional[int] = ...) -> None: ...
 
 class Assignments(_message.Message):
-    __slots__ = ("complete", "sequence", "tasks", "removed_task_ids", "index", "more")
+    __slots__ = ("complete", "sequence", "tasks", "removed_task_ids", "index", "more", "secrets", "configs", "removed_data_ids")
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     REMOVED_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    CONFIGS_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_DATA_IDS_FIELD_NUMBER: _ClassVar[int]
     complete: bool
     sequence: int
     tasks: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Task]
     removed_task_ids: _containers.RepeatedScalarFieldContainer[str]
     index: int
     more: bool
-    def __init__(self, complete: _Optional[bool] = ..., sequence: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[_objects_pb2.Task, _Mapping]]] = ..., removed_task_ids: _Optional[_Iterable[str]] = ..., index: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
+    secrets: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Secret]
+    configs: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Config]
+    removed_data_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, complete: _Optional[bool] = ..., sequence: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[_objects_pb2.Task, _Mapping]]] = ..., removed_task_ids: _Optional[_Iterable[str]] = ..., index: _Optional[int] = ..., more: _Optional[bool] = ..., secrets: _Optional[_Iterable[_Union[_objects_pb2.Secret, _Mapping]]] = ..., configs: _Optional[_Iterable[_Union[_objects_pb2.Config, _Mapping]]] = ..., removed_data_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StatusAck(_message.Message):
     __slots__ = ("sequence", "leaderless")

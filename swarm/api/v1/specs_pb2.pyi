@@ -27,8 +27,15 @@ class LogConfig(_message.Message):
     def __init__(self, max_size_bytes: _Optional[int] = ..., max_files: _Optional[int] = ...) -> None: ...
 
 class ContainerSpec(_message.Message):
-    __slots__ = ("image", "labels", "command", "args", "hostname", "env", "dir", "user", "mounts", "stop_signal", "stop_grace_period_ns", "read_only", "init", "tty", "registry_auth", "image_digest", "devices", "device_requests", "log")
+    __slots__ = ("image", "labels", "command", "args", "hostname", "env", "dir", "user", "mounts", "stop_signal", "stop_grace_period_ns", "read_only", "init", "tty", "registry_auth", "image_digest", "devices", "device_requests", "groups", "privileges", "capability_add", "capability_drop", "sysctls", "ulimits", "hosts", "dns", "shm_size_bytes", "oom_score_adj", "namespaces", "cgroup_parent", "secrets", "configs", "log")
     class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class SysctlsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +60,20 @@ class ContainerSpec(_message.Message):
     IMAGE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     DEVICE_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    PRIVILEGES_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITY_ADD_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITY_DROP_FIELD_NUMBER: _ClassVar[int]
+    SYSCTLS_FIELD_NUMBER: _ClassVar[int]
+    ULIMITS_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    DNS_FIELD_NUMBER: _ClassVar[int]
+    SHM_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OOM_SCORE_ADJ_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACES_FIELD_NUMBER: _ClassVar[int]
+    CGROUP_PARENT_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    CONFIGS_FIELD_NUMBER: _ClassVar[int]
     LOG_FIELD_NUMBER: _ClassVar[int]
     image: str
     labels: _containers.ScalarMap[str, str]
@@ -72,8 +93,54 @@ class ContainerSpec(_message.Message):
     image_digest: str
     devices: _containers.RepeatedCompositeFieldContainer[_types_pb2.Device]
     device_requests: _containers.RepeatedCompositeFieldContainer[_types_pb2.DeviceRequest]
+    groups: _containers.RepeatedScalarFieldContainer[str]
+    privileges: _types_pb2.Privileges
+    capability_add: _containers.RepeatedScalarFieldContainer[str]
+    capability_drop: _containers.RepeatedScalarFieldContainer[str]
+    sysctls: _containers.ScalarMap[str, str]
+    ulimits: _containers.RepeatedCompositeFieldContainer[_types_pb2.Ulimit]
+    hosts: _containers.RepeatedCompositeFieldContainer[_types_pb2.HostEntry]
+    dns: _types_pb2.DnsConfig
+    shm_size_bytes: int
+    oom_score_adj: int
+    namespaces: _types_pb2.Namespaces
+    cgroup_parent: str
+    secrets: _containers.RepeatedCompositeFieldContainer[SecretReference]
+    configs: _containers.RepeatedCompositeFieldContainer[ConfigReference]
     log: LogConfig
-    def __init__(self, image: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., command: _Optional[_Iterable[str]] = ..., args: _Optional[_Iterable[str]] = ..., hostname: _Optional[str] = ..., env: _Optional[_Iterable[str]] = ..., dir: _Optional[str] = ..., user: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[_types_pb2.Mount, _Mapping]]] = ..., stop_signal: _Optional[str] = ..., stop_grace_period_ns: _Optional[int] = ..., read_only: _Optional[bool] = ..., init: _Optional[bool] = ..., tty: _Optional[bool] = ..., registry_auth: _Optional[_Union[_types_pb2.RegistryAuth, _Mapping]] = ..., image_digest: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[_types_pb2.Device, _Mapping]]] = ..., device_requests: _Optional[_Iterable[_Union[_types_pb2.DeviceRequest, _Mapping]]] = ..., log: _Optional[_Union[LogConfig, _Mapping]] = ...) -> None: ...
+    def __init__(self, image: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., command: _Optional[_Iterable[str]] = ..., args: _Optional[_Iterable[str]] = ..., hostname: _Optional[str] = ..., env: _Optional[_Iterable[str]] = ..., dir: _Optional[str] = ..., user: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[_types_pb2.Mount, _Mapping]]] = ..., stop_signal: _Optional[str] = ..., stop_grace_period_ns: _Optional[int] = ..., read_only: _Optional[bool] = ..., init: _Optional[bool] = ..., tty: _Optional[bool] = ..., registry_auth: _Optional[_Union[_types_pb2.RegistryAuth, _Mapping]] = ..., image_digest: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[_types_pb2.Device, _Mapping]]] = ..., device_requests: _Optional[_Iterable[_Union[_types_pb2.DeviceRequest, _Mapping]]] = ..., groups: _Optional[_Iterable[str]] = ..., privileges: _Optional[_Union[_types_pb2.Privileges, _Mapping]] = ..., capability_add: _Optional[_Iterable[str]] = ..., capability_drop: _Optional[_Iterable[str]] = ..., sysctls: _Optional[_Mapping[str, str]] = ..., ulimits: _Optional[_Iterable[_Union[_types_pb2.Ulimit, _Mapping]]] = ..., hosts: _Optional[_Iterable[_Union[_types_pb2.HostEntry, _Mapping]]] = ..., dns: _Optional[_Union[_types_pb2.DnsConfig, _Mapping]] = ..., shm_size_bytes: _Optional[int] = ..., oom_score_adj: _Optional[int] = ..., namespaces: _Optional[_Union[_types_pb2.Namespaces, _Mapping]] = ..., cgroup_parent: _Optional[str] = ..., secrets: _Optional[_Iterable[_Union[SecretReference, _Mapping]]] = ..., configs: _Optional[_Iterable[_Union[ConfigReference, _Mapping]]] = ..., log: _Optional[_Union[LogConfig, _Mapping]] = ...) -> None: ...
+
+class FileTarget(_message.Message):
+    __slots__ = ("name", "uid", "gid", "mode")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    GID_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    uid: int
+    gid: int
+    mode: int
+    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., mode: _Optional[int] = ...) -> None: ...
+
+class SecretReference(_message.Message):
+    __slots__ = ("secret_id", "secret_name", "target")
+    SECRET_ID_FIELD_NUMBER: _ClassVar[int]
+    SECRET_NAME_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    secret_id: str
+    secret_name: str
+    target: FileTarget
+    def __init__(self, secret_id: _Optional[str] = ..., secret_name: _Optional[str] = ..., target: _Optional[_Union[FileTarget, _Mapping]] = ...) -> None: ...
+
+class ConfigReference(_message.Message):
+    __slots__ = ("config_id", "config_name", "target")
+    CONFIG_ID_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_NAME_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    config_id: str
+    config_name: str
+    target: FileTarget
+    def __init__(self, config_id: _Optional[str] = ..., config_name: _Optional[str] = ..., target: _Optional[_Union[FileTarget, _Mapping]] = ...) -> None: ...
 
 class TaskSpec(_message.Message):
     __slots__ = ("container", "resources", "restart", "placement", "force_update")
@@ -229,3 +296,23 @@ class ClusterSpec(_message.Message):
     external_cas: _containers.RepeatedCompositeFieldContainer[ExternalCA]
     placement_strategy: _types_pb2.PlacementStrategy
     def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task_history_limit: _Optional[int] = ..., heartbeat_period_ns: _Optional[int] = ..., node_cert_expiry_ns: _Optional[int] = ..., snapshot_interval: _Optional[int] = ..., autolock: _Optional[bool] = ..., keep_old_snapshots: _Optional[int] = ..., external_cas: _Optional[_Iterable[_Union[ExternalCA, _Mapping]]] = ..., placement_strategy: _Optional[_Union[_types_pb2.PlacementStrategy, str]] = ...) -> None: ...
+
+class SecretSpec(_message.Message):
+    __slots__ = ("annotations", "secret_data", "template_driver")
+    ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
+    SECRET_DATA_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_DRIVER_FIELD_NUMBER: _ClassVar[int]
+    annotations: _types_pb2.Annotations
+    secret_data: bytes
+    template_driver: str
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., secret_data: _Optional[bytes] = ..., template_driver: _Optional[str] = ...) -> None: ...
+
+class ConfigSpec(_message.Message):
+    __slots__ = ("annotations", "data", "template_driver")
+    ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_DRIVER_FIELD_NUMBER: _ClassVar[int]
+    annotations: _types_pb2.Annotations
+    data: bytes
+    template_driver: str
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., data: _Optional[bytes] = ..., template_driver: _Optional[str] = ...) -> None: ...

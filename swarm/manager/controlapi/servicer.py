@@ -12,6 +12,7 @@ from swarm.errors import FailedPrecondition, NoQuorum
 from swarm.ids import new_id
 from swarm.manager.controlapi import ca, cluster, lock, nodes, services, tasks
 from swarm.manager.controlapi.changing import COMMIT_RESERVE_S, ChangesServicer
+from swarm.manager.controlapi.data import DataServicer
 from swarm.manager.controlapi.dependencies import dependency_warnings
 from swarm.manager.controlapi.image_digest import pin_image
 from swarm.manager.controlapi.ports import (
@@ -44,7 +45,7 @@ def _no_bundle() -> NodeBundle:
     raise FailedPrecondition("this manager cannot ask an external CA")
 
 
-class ControlServicer(ChangesServicer):
+class ControlServicer(DataServicer, ChangesServicer):
     """Service Control; raises SwarmErrors, which the error interceptor turns into statuses."""
 
     def __init__(  # noqa: PLR0913  # one port each

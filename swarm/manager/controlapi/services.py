@@ -9,6 +9,7 @@ from swarm.clock import timestamp
 from swarm.errors import FailedPrecondition, NotFound
 from swarm.manager.controlapi.dependencies import check_dependencies
 from swarm.manager.controlapi.redact import shown_service
+from swarm.manager.controlapi.references import check_references, resolve_references
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.steering import BY_HAND, check_version
 from swarm.manager.store.tables import ReadView, copy_of
@@ -27,6 +28,7 @@ def create_service(transaction: Transaction, spec: ServiceSpec, service_id: str)
     """Add a service; raises NameConflict. The spec must be valid."""
     wanted = copy_of_spec(spec)
     keep_auth(wanted.task.container, None)
+    resolve_references(transaction, wanted)
     check_dependencies(transaction, wanted)
     check_tasks(transaction, service_id, wanted)
     return transaction.create(new_service(service_id, wanted))
@@ -47,8 +49,10 @@ def update_service(transaction: Transaction, request: UpdateServiceRequest, now_
     if request.rollback:
         roll_back(service, timestamp(now_ns), BY_HAND, keep_previous=True)
         check_dependencies(transaction, service.spec)
+        check_references(transaction, service.spec)
         return transaction.update(service)
     spec = _checked_spec(current, request.spec)
+    resolve_references(transaction, spec)
     if request.skip_image_resolution:
         _drop_stale_digest(spec.task.container, current.spec.task.container)
     if spec != current.spec:

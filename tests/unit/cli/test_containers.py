@@ -21,7 +21,7 @@ from swarm.cli.archive import Destination, extract, pack
 from swarm.cli.container import container
 from swarm.cli.container_cp import place, split
 from swarm.cli.container_stats import Usage
-from swarm.cli.container_view import rows
+from swarm.cli.container_table import rows
 from swarm.cli.exec import request_of
 from swarm.cli.log_options import apply_log
 from swarm.clock import SECOND, timestamp

@@ -64,6 +64,63 @@ CASES: list[tuple[str, Any]] = [
     ),
     ("pids_limit: -1", lambda s: None),
     (
+        "privileged: true\ncap_add: [net_admin]\ncap_drop: [ALL]\ngroup_add: [audio, 29]",
+        lambda s: (
+            s.task.container.privileges.__init__(privileged=True),
+            s.task.container.capability_add.append("CAP_NET_ADMIN"),
+            s.task.container.capability_drop.append("ALL"),
+            s.task.container.groups.extend(["audio", "29"]),
+        ),
+    ),
+    (
+        "security_opt: ['no-new-privileges:false', 'apparmor=web', 'systempaths=unconfined']",
+        lambda s: s.task.container.privileges.__init__(
+            no_new_privileges=False, apparmor="web", unmasked_paths=True
+        ),
+    ),
+    (
+        "ipc: host\npid: host\nuts: host\nuserns_mode: host\ncgroup: private\ncgroup_parent: /batch",
+        lambda s: (
+            s.task.container.namespaces.__init__(
+                ipc="host", pid="host", uts="host", userns="host", cgroup="private"
+            ),
+            setattr(s.task.container, "cgroup_parent", "/batch"),
+        ),
+    ),
+    (
+        "sysctls: [net.core.somaxconn=9]\nulimits: {nofile: {soft: 1, hard: '-1'}, core: 0}",
+        lambda s: (
+            s.task.container.sysctls.update({"net.core.somaxconn": "9"}),
+            s.task.container.ulimits.add(name="nofile", soft=1, hard=-1),
+            s.task.container.ulimits.add(name="core"),
+        ),
+    ),
+    (
+        "extra_hosts: {a: 1.2.3.4, b: ['::1', '[::2]']}\ndns: 9.9.9.9\ndns_search: [x]\ndns_opt: [rotate]",
+        lambda s: (
+            s.task.container.hosts.add(name="a", address="1.2.3.4"),
+            s.task.container.hosts.add(name="b", address="::1"),
+            s.task.container.hosts.add(name="b", address="::2"),
+            s.task.container.dns.__init__(nameservers=["9.9.9.9"], search=["x"], options=["rotate"]),
+        ),
+    ),
+    (
+        "shm_size: 1m\noom_score_adj: -5\nmem_limit: 1g\nmemswap_limit: -1\nmem_swappiness: 0",
+        lambda s: (
+            setattr(s.task.container, "shm_size_bytes", 1 << 20),
+            setattr(s.task.container, "oom_score_adj", -5),
+            s.task.resources.limits.__init__(memory_bytes=1 << 30),
+            setattr(s.task.resources, "memory_swap_bytes", -1),
+            setattr(s.task.resources, "memory_swappiness", 0),
+        ),
+    ),
+    (
+        "cpu_shares: 5\ncpu_quota: '5000'\ncpu_period: 10000\ncpuset: 0-1\nblkio_config: {weight: 10}",
+        lambda s: s.task.resources.__init__(
+            cpu_shares=5, cpu_quota_us=5000, cpu_period_us=10000, cpuset_cpus="0-1", blkio_weight=10
+        ),
+    ),
+    (
         "deploy: {resources: {reservations: {generic_resources: "
         "[{discrete_resource_spec: {kind: ssd, value: 2}}]}}}",
         lambda s: s.task.resources.reservations.generic.add(kind="ssd", count=2),
@@ -212,7 +269,7 @@ def test_dependencies_are_those_of_the_stack() -> None:
         ("devices: ['x']", "c0.yaml:4:15: "),
         ("gpus: [{count: 1, device_ids: ['0']}]", "say count or device_ids"),
         ("deploy: {resources: {reservations: {devices: [{capabilities: [tpu]}]}}}", "capability gpu"),
-        ("privileged: true", "c0.yaml:4:5: privileged is not supported"),
+        ("runtime: crun", "c0.yaml:4:5: runtime is not supported"),
         ("ports: ['127.0.0.1:80:80']", "host_ip is not supported: a port is published on all addresses"),
     ],
 )
@@ -244,3 +301,25 @@ def test_what_is_ignored_is_told_once_with_its_place() -> None:
 def test_names_that_look_like_keys_are_no_keys() -> None:
     found = service("environment: {privileged: 1, ports: 2}\nlabels: {secrets: x}")
     assert list(found.task.container.env) == ["privileged=1", "ports=2"]
+
+
+def test_a_seccomp_profile_is_read_from_beside_the_file() -> None:
+    profile = '{"defaultAction": "SCMP_ACT_ALLOW"}'
+    found = service("security_opt: ['seccomp:p.json']", files=Files(p__json=profile))
+    validate_service(found)
+    assert found.task.container.privileges.seccomp.profile.decode() == profile
+    with pytest.raises(InvalidArgument, match=r"c0.yaml:4:\d+: there is no file /srv/shop/none.json"):
+        service("security_opt: [seccomp=./none.json]")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("ulimits: {fly: 1}", r"c0.yaml:4:\d+: ulimit|\"fly\" is not a ulimit"),
+        ("oom_score_adj: a", "no whole number"),
+        ("security_opt: ['label:type:x']", "SELinux"),
+    ],
+)
+def test_options_that_make_no_sense_are_told_with_their_place(text: str, problem: str) -> None:
+    with pytest.raises(InvalidArgument, match=problem):
+        service(text)

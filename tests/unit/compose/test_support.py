@@ -33,6 +33,7 @@ def test_the_table_in_the_documentation_is_that_of_the_code() -> None:
 EXAMPLES = {
     "blkio_config": "{weight: 5}",
     "cap_add": "[SYS_ADMIN]",
+    "device_cgroup_rules": "['c 1:1 r']",
     "healthcheck": "{test: [CMD, a]}",
     "network_mode": "host",
     "privileged": "true",

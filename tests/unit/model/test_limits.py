@@ -8,7 +8,7 @@ import pytest
 
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ServiceSpec
-from swarm.api.v1.types_pb2 import Mount, NodeDescription, NodeDevice, PortConfig, TaskStatus
+from swarm.api.v1.types_pb2 import Mount, NodeDescription, NodeDevice, PortConfig, Privileges, TaskStatus
 from swarm.errors import InvalidArgument
 from swarm.model import limits, task_state
 from swarm.model.history import record_status
@@ -59,6 +59,12 @@ def image(spec: ServiceSpec, amount: int) -> None:
     spec.task.container.image = "registry.example/" + "a" * (amount - len("registry.example/"))
 
 
+def seccomp_profile(spec: ServiceSpec, amount: int) -> None:
+    profile = '{"defaultAction": "SCMP_ACT_ALLOW"}'
+    spec.task.container.privileges.seccomp.mode = Privileges.Seccomp.MODE_CUSTOM
+    spec.task.container.privileges.seccomp.profile = profile.ljust(amount).encode()
+
+
 Grow = Callable[[ServiceSpec, int], None]
 
 # Limit, and how to make a service that has so much of it.
@@ -88,9 +94,27 @@ SERVICE: list[tuple[Limit, Grow]] = [
     (limits.ARGUMENT_BYTES, lambda spec, n: spec.task.container.command.append("a" * n)),
     (limits.MOUNTS, lambda spec, n: [mount(spec, f"/m{i}") for i in range(n)] and None),
     (
+        limits.REFERENCES,
+        lambda spec, n: (
+            [spec.task.container.secrets.add(secret_name=f"s{i}") for i in range(n - 1)]
+            and spec.task.container.configs.add(config_name="c")
+        ),
+    ),
+    (
         limits.DEVICES,
         lambda spec, n: [spec.task.container.devices.add(host_path=f"/dev/d{i}") for i in range(n)] and None,
     ),
+    (limits.GROUPS, lambda spec, n: spec.task.container.groups.extend(f"g{i}" for i in range(n))),
+    (
+        limits.HOSTS,
+        lambda spec, n: [spec.task.container.hosts.add(name="h", address="::1") for _ in range(n)] and None,
+    ),
+    (limits.DNS_ENTRIES, lambda spec, n: spec.task.container.dns.nameservers.extend(["::1"] * n)),
+    (
+        limits.SYSCTLS,
+        lambda spec, n: spec.task.container.sysctls.update({f"net.s{i}": "1" for i in range(n)}),
+    ),
+    (limits.SECCOMP_PROFILE_BYTES, seccomp_profile),
     (limits.PORTS, lambda spec, n: [port(spec, i + 1) for i in range(n)] and None),
     (limits.CONSTRAINTS, lambda spec, n: spec.task.placement.constraints.extend(["node.role==worker"] * n)),
     (
@@ -120,6 +144,9 @@ SERVICE: list[tuple[Limit, Grow]] = [
 
 # Tested elsewhere, or below: in the store, at the control API, of the cluster's spec, of what agents say.
 ELSEWHERE = {"TASKS", "SERVICES", "NODES", "IMAGES", "TRANSACTION_BYTES"}  # test_store_limits.py
+ELSEWHERE |= {"SECRETS", "CONFIGS", "DATA_BYTES"}  # there as well
+ELSEWHERE |= {"DATA_NAME_CHARACTERS", "SECRET_BYTES", "CONFIG_BYTES"}  # test_validate_data.py
+ELSEWHERE |= {"EXPANDED_BYTES"}  # test_templates.py
 COMPOSE = {"COMPOSE_FILE_BYTES", "COMPOSE_VALUES", "COMPOSE_FILES"}  # tests/unit/compose
 BELOW = {
     "EXTERNAL_CAS",
