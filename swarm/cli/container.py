@@ -35,6 +35,10 @@ REPLACED = (
 FILTERS = ("id", "name", "status", "service")
 
 
+def _examples(*lines: str) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines) + "\n\n"
+
+
 @click.group(cls=FlagGroup)
 def container() -> None:
     """Containers on all nodes: those of the tasks of services."""
@@ -81,7 +85,12 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
     ctx.exit(notices.exit_code)
 
 
-@container.command("inspect")
+@container.command(
+    "inspect",
+    epilog=_examples(
+        "swarmctl container inspect web.1", 'swarmctl container inspect --format "{{.State.Pid}}" web.1'
+    ),
+)
 @click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
 @click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
 @click.pass_context
@@ -101,7 +110,7 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
         ctx.exit(objects.inspect(refs, get, layout))
 
 
-@container.command("top")
+@container.command("top", epilog=_examples("swarmctl container top web.1"))
 @click.argument("ref", metavar="CONTAINER")
 @click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
 @click.pass_obj
@@ -126,7 +135,7 @@ def _each(ctx: click.Context, refs: tuple[str, ...], request: Callable[[], Conta
         ctx.exit(objects.each(refs, act))
 
 
-@container.command("stop", epilog=REPLACED)
+@container.command("stop", epilog=_examples("swarmctl container stop --time 30 web.1") + REPLACED)
 @click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
 @click.option(
     "-t",
@@ -142,7 +151,7 @@ def stop(ctx: click.Context, refs: tuple[str, ...], seconds: float | None) -> No
     _each(ctx, refs, lambda: ContainerRequest(stop=StopContainer(grace_ns=grace_ns)))
 
 
-@container.command("kill", epilog=REPLACED)
+@container.command("kill", epilog=_examples("swarmctl container kill --signal HUP web.1") + REPLACED)
 @click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
 @click.option("-s", "--signal", default="SIGKILL", show_default=True, help="Signal to send.")
 @click.pass_context
@@ -151,7 +160,7 @@ def kill(ctx: click.Context, refs: tuple[str, ...], signal: str) -> None:
     _each(ctx, refs, lambda: ContainerRequest(kill=KillContainer(signal=signal)))
 
 
-@container.command("pause")
+@container.command("pause", epilog=_examples("swarmctl container pause web.1"))
 @click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
 @click.pass_context
 def pause(ctx: click.Context, refs: tuple[str, ...]) -> None:
@@ -159,7 +168,7 @@ def pause(ctx: click.Context, refs: tuple[str, ...]) -> None:
     _each(ctx, refs, lambda: ContainerRequest(pause=PauseContainer()))
 
 
-@container.command("unpause")
+@container.command("unpause", epilog=_examples("swarmctl container unpause web.1"))
 @click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
 @click.pass_context
 def unpause(ctx: click.Context, refs: tuple[str, ...]) -> None:
@@ -167,7 +176,9 @@ def unpause(ctx: click.Context, refs: tuple[str, ...]) -> None:
     _each(ctx, refs, lambda: ContainerRequest(unpause=UnpauseContainer()))
 
 
-@container.command("rm", epilog=REPLACED)
+@container.command(
+    "rm", epilog=_examples("swarmctl container rm 4x8k", "swarmctl container rm --force web.1") + REPLACED
+)
 @click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
 @click.option("-f", "--force", is_flag=True, help="Kill those that run.")
 @click.pass_context
@@ -176,7 +187,7 @@ def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
     _each(ctx, refs, lambda: ContainerRequest(remove=RemoveContainer(force=force)))
 
 
-@container.command("wait")
+@container.command("wait", epilog=_examples("swarmctl container wait fill.1 fill.2"))
 @click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
 @click.pass_context
 def wait(ctx: click.Context, refs: tuple[str, ...]) -> None:
@@ -190,7 +201,9 @@ def wait(ctx: click.Context, refs: tuple[str, ...]) -> None:
         ctx.exit(objects.each(refs, act))
 
 
-@container.command("prune")
+@container.command(
+    "prune", epilog=_examples("swarmctl container prune --node worker-1", "swarmctl container prune --force")
+)
 @click.option("--node", "nodes", multiple=True, help="Only of this node; repeatable. Default: all nodes.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.pass_context

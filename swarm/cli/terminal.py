@@ -75,11 +75,13 @@ def raw(on_resize: Callable[[int, int], None]) -> Iterator[None]:
     """Pass every key on as it is, and say when the window changes; as before afterwards."""
     before = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
     earlier = signal.signal(signal.SIGWINCH, lambda _number, _frame: on_resize(*size()))
+    ending = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         if before is not None:
             tty.setraw(sys.stdin, termios.TCSADRAIN)  # what was typed already is not lost
         yield
     finally:
         signal.signal(signal.SIGWINCH, earlier)
+        signal.signal(signal.SIGTERM, ending)
         if before is not None:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

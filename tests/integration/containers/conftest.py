@@ -18,7 +18,9 @@ from tests.integration.operator import ROOT, SWARMCTL, Operator, wait_until
 @pytest.fixture(scope="module", autouse=True)
 def _services(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> None:
     operator.load_image(tmp_path_factory.mktemp("image"))
-    operator("service", "create", "-d", "--name", "web", "--mode", "global", "hello:1")
+    operator(
+        "service", "create", "-d", "--name", "web", "--mode", "global", "--restart-delay", "0s", "hello:1"
+    )
     operator.wait_running("web", 5)
 
 

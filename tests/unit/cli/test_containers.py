@@ -54,8 +54,7 @@ def test_every_command_explains_itself() -> None:
         command = container.get_command(click.Context(container), name)
         assert command is not None
         text = command.get_help(click.Context(command, info_name=name))
-        assert "Usage" in text
-        assert len(text.splitlines()) > 4, name
+        assert f"  swarmctl container {name}" in text
 
 
 def a_container(node: str, **fields: Any) -> ContainerOutput:
