@@ -20,6 +20,7 @@ from swarm.agent.description import describe_node, this_platform
 from swarm.agent.log_publisher import LogPublisher
 from swarm.agent.network.base import NodeNetwork
 from swarm.agent.reporter import Reporter
+from swarm.agent.sampler import Sampler
 from swarm.agent.session import Session
 from swarm.agent.task_files import TaskFiles
 from swarm.agent.worker import Worker
@@ -114,6 +115,7 @@ class Agent:
             files=TaskFiles(MemoryFiles(settings.run_dir), self._isolated),
             starts_max=STARTS_PER_CPU * (os.cpu_count() or 1),
         )
+        self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
         self._worker.on_status = self._status_changed
         self._worker.on_forgotten = self._reporter.forget
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
@@ -193,16 +195,18 @@ class Agent:
         """Stay connected until the node leaves or was removed; then only wait for the end."""
         connecting = asyncio.create_task(self._connection.run(), name="agent-connection")
         describing = asyncio.create_task(self._describe_for_ever(), name="agent-description")
+        sampling = asyncio.create_task(self._sampler.run(), name="agent-samples")
         leaving = asyncio.create_task(self._leaving.wait())
+        works = (connecting, describing, sampling)
         try:
-            await asyncio.wait({connecting, describing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*works, leaving}, return_when=asyncio.FIRST_COMPLETED)
             removed = connecting.done() and isinstance(connecting.exception(), NodeRemoved)
         finally:
-            for one in (connecting, describing, leaving):
+            for one in (*works, leaving):
                 one.cancel()
-            await asyncio.gather(connecting, describing, leaving, return_exceptions=True)
+            await asyncio.gather(*works, leaving, return_exceptions=True)
         if not removed and not self._leaving.is_set():
-            for one in (connecting, describing):
+            for one in works:
                 if not one.cancelled():
                     one.result()
         await self._worker.remove_all()
@@ -236,6 +240,7 @@ class Agent:
     def take_node_info(self, info: NodeInfo) -> None:
         """Hear who the managers are."""
         self._connection.weigh_managers(info.manager_weights)
+        self._sampler.want(info.sampled_service_ids)
         self._on_node_info(info)
 
     def subscribe_logs(self, subscription: LogSubscription) -> None:

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
-from swarm.cli import data_view, names, placement_view
+from swarm.cli import autoscale_view, data_view, names, placement_view
 from swarm.cli.container_view import container_options, resource_options
 from swarm.cli.dependency_options import shown_dependencies
 from swarm.model.job import shown_desired
@@ -97,6 +97,8 @@ def service(item: o.Service) -> View:
             view["UpdateStatus"]["Promoted"] = status.promoted
     if item.HasField("rebalance"):
         view["Rebalance"] = _rebalance(item.rebalance)
+    if item.HasField("autoscale_status"):
+        view["AutoscaleStatus"] = autoscale_view.shown_status(item.autoscale_status, when)
     return view
 
 
@@ -142,6 +144,8 @@ def service_spec(spec: s.ServiceSpec) -> View:
         view["DependsOn"] = shown_dependencies(spec)
     if spec.HasField("rebalance"):
         view["Rebalance"] = names.word(names.REBALANCE, spec.rebalance)
+    if spec.HasField("autoscale"):
+        view["Autoscale"] = autoscale_view.shown_autoscale(spec.autoscale)
     for key, config in (("UpdateConfig", "update"), ("RollbackConfig", "rollback")):
         if spec.HasField(config):
             view[key] = _update_config(getattr(spec, config))

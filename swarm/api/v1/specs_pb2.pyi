@@ -205,7 +205,7 @@ class CronJob(_message.Message):
     def __init__(self, schedule: _Optional[str] = ..., timezone: _Optional[str] = ..., concurrency_policy: _Optional[_Union[CronJob.ConcurrencyPolicy, str]] = ..., history: _Optional[int] = ..., starting_deadline_ns: _Optional[int] = ..., max_concurrent: _Optional[int] = ..., total_completions: _Optional[int] = ...) -> None: ...
 
 class ServiceSpec(_message.Message):
-    __slots__ = ("annotations", "task", "replicated", "replicated_job", "global_job", "cron", "update", "rollback", "endpoint", "depends_on", "rebalance")
+    __slots__ = ("annotations", "task", "replicated", "replicated_job", "global_job", "cron", "update", "rollback", "endpoint", "depends_on", "rebalance", "autoscale")
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     REPLICATED_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +218,7 @@ class ServiceSpec(_message.Message):
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     DEPENDS_ON_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_FIELD_NUMBER: _ClassVar[int]
+    AUTOSCALE_FIELD_NUMBER: _ClassVar[int]
     annotations: _types_pb2.Annotations
     task: TaskSpec
     replicated: ReplicatedService
@@ -229,7 +230,56 @@ class ServiceSpec(_message.Message):
     endpoint: _types_pb2.EndpointSpec
     depends_on: _containers.RepeatedCompositeFieldContainer[ServiceDependency]
     rebalance: RebalanceMode
-    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., replicated: _Optional[_Union[ReplicatedService, _Mapping]] = ..., replicated_job: _Optional[_Union[ReplicatedJob, _Mapping]] = ..., global_job: _Optional[_Union[GlobalJob, _Mapping]] = ..., cron: _Optional[_Union[CronJob, _Mapping]] = ..., update: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., rollback: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., depends_on: _Optional[_Iterable[_Union[ServiceDependency, _Mapping]]] = ..., rebalance: _Optional[_Union[RebalanceMode, str]] = ..., **kwargs) -> None: ...
+    autoscale: Autoscale
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., replicated: _Optional[_Union[ReplicatedService, _Mapping]] = ..., replicated_job: _Optional[_Union[ReplicatedJob, _Mapping]] = ..., global_job: _Optional[_Union[GlobalJob, _Mapping]] = ..., cron: _Optional[_Union[CronJob, _Mapping]] = ..., update: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., rollback: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., depends_on: _Optional[_Iterable[_Union[ServiceDependency, _Mapping]]] = ..., rebalance: _Optional[_Union[RebalanceMode, str]] = ..., autoscale: _Optional[_Union[Autoscale, _Mapping]] = ..., **kwargs) -> None: ...
+
+class Autoscale(_message.Message):
+    __slots__ = ("replicas_min", "replicas_max", "rules", "up_window_ns", "down_window_ns", "up_step", "down_step", "scaled_by_hand")
+    REPLICAS_MIN_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_MAX_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    UP_WINDOW_NS_FIELD_NUMBER: _ClassVar[int]
+    DOWN_WINDOW_NS_FIELD_NUMBER: _ClassVar[int]
+    UP_STEP_FIELD_NUMBER: _ClassVar[int]
+    DOWN_STEP_FIELD_NUMBER: _ClassVar[int]
+    SCALED_BY_HAND_FIELD_NUMBER: _ClassVar[int]
+    replicas_min: int
+    replicas_max: int
+    rules: _containers.RepeatedCompositeFieldContainer[ScaleRule]
+    up_window_ns: int
+    down_window_ns: int
+    up_step: ScaleStep
+    down_step: ScaleStep
+    scaled_by_hand: int
+    def __init__(self, replicas_min: _Optional[int] = ..., replicas_max: _Optional[int] = ..., rules: _Optional[_Iterable[_Union[ScaleRule, _Mapping]]] = ..., up_window_ns: _Optional[int] = ..., down_window_ns: _Optional[int] = ..., up_step: _Optional[_Union[ScaleStep, _Mapping]] = ..., down_step: _Optional[_Union[ScaleStep, _Mapping]] = ..., scaled_by_hand: _Optional[int] = ...) -> None: ...
+
+class ScaleRule(_message.Message):
+    __slots__ = ("source", "target", "url", "query")
+    class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        SOURCE_CPU: _ClassVar[ScaleRule.Source]
+        SOURCE_MEMORY: _ClassVar[ScaleRule.Source]
+        SOURCE_PROMETHEUS: _ClassVar[ScaleRule.Source]
+    SOURCE_CPU: ScaleRule.Source
+    SOURCE_MEMORY: ScaleRule.Source
+    SOURCE_PROMETHEUS: ScaleRule.Source
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    source: ScaleRule.Source
+    target: float
+    url: str
+    query: str
+    def __init__(self, source: _Optional[_Union[ScaleRule.Source, str]] = ..., target: _Optional[float] = ..., url: _Optional[str] = ..., query: _Optional[str] = ...) -> None: ...
+
+class ScaleStep(_message.Message):
+    __slots__ = ("tasks", "percent")
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    tasks: int
+    percent: int
+    def __init__(self, tasks: _Optional[int] = ..., percent: _Optional[int] = ...) -> None: ...
 
 class ServiceDependency(_message.Message):
     __slots__ = ("service", "condition")

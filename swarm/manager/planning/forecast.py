@@ -33,6 +33,7 @@ from swarm.manager.store.tables import Object
 from swarm.manager.store.transaction import Transaction
 from swarm.manager.store.watch import Action, Event
 from swarm.model import defaults, task_state
+from swarm.model.autoscale import wanted_replicas
 from swarm.model.dependencies import COMPLETED, Gate
 from swarm.model.job import job_of
 from swarm.model.service import is_moving
@@ -164,7 +165,7 @@ class Forecast:
         service = tables.services.get(service_id)
         if service is None or job_of(service.spec) is not None:
             return
-        quick = hastened(service, max(len(tasks), defaults.replicas(service.spec)))
+        quick = hastened(service, max(len(tasks), wanted_replicas(service)))
         if quick is not None:
             self.is_hastened = True
             self.scratch.change(lambda transaction: transaction.update(quick))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ServiceSpec
+from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ScaleRule, ServiceSpec
 from swarm.api.v1.types_pb2 import Mount, NodeDescription, NodeDevice, PortConfig, Privileges, TaskStatus
 from swarm.errors import InvalidArgument
 from swarm.model import limits, task_state
@@ -57,6 +57,17 @@ def port(spec: ServiceSpec, number: int, name: str = "") -> None:
 
 def image(spec: ServiceSpec, amount: int) -> None:
     spec.task.container.image = "registry.example/" + "a" * (amount - len("registry.example/"))
+
+
+def autoscale(spec: ServiceSpec, most: int = 2, rules: int = 1, query: int = 2, path: int = 0) -> None:
+    spec.autoscale.replicas_max = most
+    for number in range(rules):
+        spec.autoscale.rules.add(
+            source=ScaleRule.SOURCE_PROMETHEUS,
+            url=f"http://p/{'a' * path}",
+            query=f"{number:0>{query}}",
+            target=1,
+        )
 
 
 def seccomp_profile(spec: ServiceSpec, amount: int) -> None:
@@ -140,6 +151,10 @@ SERVICE: list[tuple[Limit, Grow]] = [
         lambda spec, n: [spec.task.placement.platforms.add(os="linux") for _ in range(n)] and None,
     ),
     (limits.REPLICAS, lambda spec, n: setattr(spec.replicated, "replicas", n)),
+    (limits.REPLICAS, lambda spec, n: autoscale(spec, most=n)),
+    (limits.SCALE_RULES, lambda spec, n: autoscale(spec, rules=n)),
+    (limits.QUERY_BYTES, lambda spec, n: autoscale(spec, query=n)),
+    (limits.TEXT_BYTES, lambda spec, n: autoscale(spec, path=n - len("http://p/"))),
 ]
 
 # Tested elsewhere, or below: in the store, at the control API, of the cluster's spec, of what agents say.
