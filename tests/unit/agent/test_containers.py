@@ -384,7 +384,6 @@ def about(task: Task, **request: Any) -> ContainerQuestion:
 async def test_containers_of_all_nodes_are_listed_and_a_silent_node_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("swarm.manager.containers.calls.ANSWER_TIMEOUT_S", 0.5)
     async with a_lab(tmp_path, managers=2, nodes=("n1", "n2", "n3")) as lab:
         tasks = [a_task(node) for node in ("n1", "n2", "n3")]
         for node in ("n1", "n2", "n3"):
@@ -399,6 +398,7 @@ async def test_containers_of_all_nodes_are_listed_and_a_silent_node_is_named(
         assert heard[-1].done
         found = next(one.container for one in heard if one.container.id == tasks[0].id)
         assert (found.state, found.name, found.image) == ("running", f"web.1.{tasks[0].id}", "web:1")
+        monkeypatch.setattr("swarm.manager.containers.calls.ANSWER_TIMEOUT_S", 2.0)
         await lab.agents["n2"].stop()
         heard = await Person(lab.managers[0], everything, viewing=True).end()
         assert len([one for one in heard if one.HasField("container")]) == 2
