@@ -210,6 +210,7 @@ def task_spec(spec: s.TaskSpec) -> View:
             "Preferences": [{"Spread": {"SpreadDescriptor": p.spread}} for p in spec.placement.preferences],
             "MaxReplicas": spec.placement.max_replicas_per_node,
         } | placement_view.more_placement(spec.placement)
+    view |= placement_view.priority(spec)
     view["ForceUpdate"] = spec.force_update
     return view
 
@@ -314,6 +315,7 @@ def task(item: o.Task) -> View:
         **run,
         **placement_view.generic_resources(item.assigned_generic, "AssignedGenericResources"),
         **placement_view.generic_resources(item.shared_devices, "SharedDevices"),
+        **placement_view.preemption(item),
     }
 
 

@@ -59,6 +59,7 @@ def service() -> None:
     "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1\n"
     "  swarmctl service create --name db --secret password --config source=my.cnf,target=/etc/my.cnf db:1\n"
     "  swarmctl service create --name learn --gpus 2 learn:1\n"
+    "  swarmctl service create --name shop --priority 10 --preempt --reserve-memory 512m shop:1\n"
     "  swarmctl service create --name web --replicas-min 2 --replicas-max 20 --scale-on cpu=70 \\\n"
     "      --reserve-cpu 0.5 web:1\n"
     "  swarmctl service create --name serial --device /dev/ttyUSB0:/dev/serial:rw serial:1\n"
@@ -123,6 +124,7 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
     "  swarmctl service update --env-add DEBUG=1 --env-rm OLD web\n"
     "  swarmctl service update --secret-rm key --secret-add source=key2,target=key web\n"
     "  swarmctl service update --force web      # replace every task\n"
+    "  swarmctl service update --priority 10 web   # replaces no task\n"
     "  swarmctl service update --scale-on cpu=60 --replicas-max 30 web   # or --scale-off\n"
     "  swarmctl service update --update-canary 1 --image web:3 web   # then promote or rollback\n\n"
     + EXIT_CODES
@@ -287,8 +289,9 @@ def show_services(conn: Connection, filters: c.Filters, layout: str, *, quiet: b
 def ps(host: str, /, refs: tuple[str, ...], filters: tuple[str, ...], layout: str, **flags: bool) -> None:
     """List the tasks of services, with the history of every slot."""
     with connect(host) as conn:
-        ids = [conn.control.GetService(c.GetServiceRequest(ref=ref)).service.id for ref in refs]
-        list_tasks(conn, c.Filters(service_ids=ids), filters, layout, flags)
+        services = [conn.control.GetService(c.GetServiceRequest(ref=ref)).service for ref in refs]
+        priorities = {one.id: one.spec.task.priority for one in services}
+        list_tasks(conn, c.Filters(service_ids=priorities), filters, layout, flags, priorities)
 
 
 @service.command(epilog="\b\nExample:\n  swarmctl service why web")

@@ -46,6 +46,8 @@ SINGLE = (
     LOG_OPT,
     placement_options.SERVICE_STRATEGY,
     placement_options.GPUS,
+    placement_options.PRIORITY,
+    placement_options.PREEMPT,
     *container_options.SINGLE,
     click.option("--replicas-max-per-node", type=click.IntRange(min=0), help="0: no limit."),
     click.option("--with-registry-auth", is_flag=True, help="Send your registry credentials to the nodes."),
@@ -124,6 +126,7 @@ def apply_single(spec: ServiceSpec, given: Given) -> None:
     apply_log(spec, given)
     placement_options.apply_strategy(spec, given)
     placement_options.apply_gpus(spec, given)
+    placement_options.apply_priority(spec, given)
     container_options.apply_container_options(spec, given)
     if given.get("rebalance") is not None:
         spec.rebalance = names.REBALANCE[given["rebalance"]]

@@ -68,6 +68,7 @@ PATTERN_CHARACTERS = Limit("PATTERN_CHARACTERS", 256, "characters", "compiled it
 PREFERENCES = Limit("PREFERENCES", 8, "levels", "the tasks are spread once for each level and branch")
 PLATFORMS = Limit("PLATFORMS", 64, "platforms", "no image is built for more")
 DEPENDENCIES = Limit("DEPENDENCIES", 64, "services", "each is looked at whenever something changes")
+PRIORITY = Limit("PRIORITY", 1000, "steps above or below 0", "so many kinds of urgency nobody tells apart")
 SCALE_RULES = Limit("SCALE_RULES", 8, "rules", "each is asked every few seconds")
 QUERY_BYTES = Limit("QUERY_BYTES", 4096, "bytes", "room for a long PromQL expression")
 EXTERNAL_CAS = Limit("EXTERNAL_CAS", 8, "external CAs", "they are asked one after the other")

@@ -150,6 +150,8 @@ SERVICE: list[tuple[Limit, Grow]] = [
         limits.PLATFORMS,
         lambda spec, n: [spec.task.placement.platforms.add(os="linux") for _ in range(n)] and None,
     ),
+    (limits.PRIORITY, lambda spec, n: setattr(spec.task, "priority", n)),
+    (limits.PRIORITY, lambda spec, n: setattr(spec.task, "priority", -n)),
     (limits.REPLICAS, lambda spec, n: setattr(spec.replicated, "replicas", n)),
     (limits.REPLICAS, lambda spec, n: autoscale(spec, most=n)),
     (limits.SCALE_RULES, lambda spec, n: autoscale(spec, rules=n)),
