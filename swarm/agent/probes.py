@@ -45,12 +45,12 @@ class Prober:
         self._starts = asyncio.Semaphore(starts_max)
 
     async def ask(self, container_id: str, check: HealthCheck, address: str) -> Answer | None:
-        """Return the answer of a container, None when it does not run (any more).
+        """Return the answer of a container, None when it does not run, or is paused.
 
         `address` is the task's own, for services that listen on nothing else.
         """
         info = await self._driver.inspect(container_id)
-        if info is None or info.state is not ContainerState.RUNNING:
+        if info is None or info.state is not ContainerState.RUNNING or info.paused:
             return None
         try:
             if isinstance(check.probe, Command):

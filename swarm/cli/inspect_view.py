@@ -211,6 +211,7 @@ def task_spec(spec: s.TaskSpec) -> View:
             "Preferences": [{"Spread": {"SpreadDescriptor": p.spread}} for p in spec.placement.preferences],
             "MaxReplicas": spec.placement.max_replicas_per_node,
         } | placement_view.more_placement(spec.placement)
+    view |= placement_view.priority(spec)
     view["ForceUpdate"] = spec.force_update
     return view
 
@@ -222,6 +223,8 @@ def _container(spec: s.ContainerSpec) -> View:
     view |= {key: value for key, value in plural.items() if value} | placement_view.devices(spec)
     if spec.HasField("healthcheck"):
         view["Healthcheck"] = shown_config(spec.healthcheck)
+    if spec.HasField("log"):
+        view["LogOptions"] = _present(spec.log, MaxSizeBytes="max_size_bytes", MaxFiles="max_files")
     return (
         view
         | data_view.references(spec)
@@ -317,6 +320,7 @@ def task(item: o.Task) -> View:
         **run,
         **placement_view.generic_resources(item.assigned_generic, "AssignedGenericResources"),
         **placement_view.generic_resources(item.shared_devices, "SharedDevices"),
+        **placement_view.preemption(item),
     }
 
 

@@ -140,6 +140,8 @@ class ContainerConfig:
     read_only: bool = False
     init: bool = False
     tty: bool = False
+    log_max_bytes: int = 0  # of one log file; 0: the node's default
+    log_files: int = 0  # with the newest; 0: the node's default
     stop_signal: str = ""  # empty: the image's, else SIGTERM
     netns_path: str = ""  # empty: the host's network
     resolv_conf: str = ""  # path on the node, mounted at /etc/resolv.conf; empty: the node's own
@@ -158,6 +160,7 @@ class ContainerInfo:
     error: str = ""  # e.g. "shim lost"
     started_at_ns: int = 0
     finished_at_ns: int = 0
+    paused: bool = False  # it runs, and gets no time
     warnings: Sequence[str] = ()  # what was asked for and is less here, e.g. a limit that was clamped
 
 
@@ -250,6 +253,19 @@ class Capabilities:
     info: Mapping[str, str] = field(default_factory=dict)  # binary, version, cgroup version, why chosen
 
 
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """One process of a container, as the node sees it."""
+
+    pid: int
+    parent_pid: int
+    user: int
+    cpu_ns: int
+    started_at_ns: int
+    memory_bytes: int
+    command: str
+
+
 class RuntimeDriver(Protocol):
     """Runs containers. Raises TaskRejected from `create` and TaskFailed from `start`."""
 
@@ -288,6 +304,35 @@ class RuntimeDriver(Protocol):
 
     async def sample(self, container_id: str) -> Sample | None:
         """Return the container's resource use, None when it does not run."""
+
+    async def pause(self, container_id: str) -> None:
+        """Give a running container no more time; raises FailedPrecondition where that is impossible."""
+
+    async def unpause(self, container_id: str) -> None:
+        """Let a paused container go on."""
+
+    async def processes(self, container_id: str) -> Sequence[ProcessInfo]:
+        """Return what runs in a container; raises FailedPrecondition when it does not run."""
+
+    async def path_kind(self, container_id: str, path: str) -> str:
+        """Return what `path` inside a container leads to: `directory`, `file`, `other`, empty for nothing.
+
+        Raises FailedPrecondition where containers have no files of their own, as `copy_from` and `copy_to`.
+        """
+
+    def copy_from(self, container_id: str, path: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Yield a tar archive of what is at `path`; no symbolic link leads out of the container.
+
+        `follow`: if `path` itself is a link, of what it leads to. Raises NotFound.
+        """
+
+    async def copy_to(
+        self, container_id: str, path: str, archive: AsyncIterator[bytes], *, keep_owner: bool = False
+    ) -> None:
+        """Unpack a tar archive into the directory `path`; nothing outside of the container is touched.
+
+        Raises NotFound without that directory, InvalidArgument for what is no archive.
+        """
 
     async def close(self) -> None:
         """Let go of the containers without touching them."""

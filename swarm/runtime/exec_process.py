@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -18,6 +18,7 @@ from swarm.ids import new_id
 from swarm.runtime.base import ExecProcess
 from swarm.runtime.processes import Process, kill_all, signal_number
 from swarm.runtime.state import remove_tree
+from swarm.runtime.terminal import END_OF_INPUT, Terminal
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,7 @@ CHUNK_BYTES = 32 * 1024
 BUFFER_BYTES = 128 * 1024  # read ahead of whoever reads the output; then the command has to wait
 KILL_AGAIN_S = 0.05
 END_TIMEOUT_S = 5.0  # from the kill of a command to the end of the process that holds it
+SIGNAL_AGAIN_S = 0.01
 NOT_FOUND = 127
 NOT_RUNNABLE = 126
 
@@ -59,9 +61,14 @@ class ExecFiles:
         """Why the command could not be started."""
         return self.directory / f"{self.exec_id}.log"
 
+    @property
+    def console(self) -> Path:
+        """The socket over which the command's terminal comes."""
+        return self.directory / f"{self.exec_id}.tty"
+
     def remove(self) -> None:
         """Remove all of them, and the directory after the last."""
-        for path in (self.request, self.pid, self.complaint):
+        for path in (self.request, self.pid, self.complaint, self.console):
             path.unlink(missing_ok=True)
         with suppress(OSError):
             self.directory.rmdir()
@@ -89,11 +96,12 @@ class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
 
 
 class PipedExec(ABC):
-    """An ExecProcess without a terminal."""
+    """An ExecProcess whose output comes through pipes, or through a terminal."""
 
-    def __init__(self, files: ExecFiles) -> None:
-        """`launch` comes next."""
+    def __init__(self, files: ExecFiles, terminal: Terminal | None = None) -> None:
+        """`launch` comes next. The `terminal` is this object's from now on."""
         self._files = files
+        self._terminal = terminal
         self._process: asyncio.subprocess.Process
         self._transport: asyncio.SubprocessTransport
         self._reaper: asyncio.Task[tuple[int, str]]
@@ -126,23 +134,37 @@ class PipedExec(ABC):
         """Start the process that is, or holds, the command; raises OSError."""
         loop = asyncio.get_running_loop()
         pipe = asyncio.subprocess.PIPE
-        transport, protocol = await loop.subprocess_exec(
-            lambda: _Protocol(loop),
-            *argv,
-            executable=program,
-            stdin=pipe if stdin else asyncio.subprocess.DEVNULL,
-            stdout=pipe,
-            stderr=pipe,
-            env=dict(env),
-            cwd=cwd,
-            start_new_session=True,  # one name for all that the command starts
-        )
+        streams: dict[str, Any] = {
+            "stdin": pipe if stdin else asyncio.subprocess.DEVNULL,
+            "stdout": pipe,
+            "stderr": pipe,
+        }
+        if self._terminal is not None:
+            streams = dict.fromkeys(streams, self._terminal.slave)
+            argv, program = self._terminal.command(argv, program), None
+        try:
+            transport, protocol = await loop.subprocess_exec(
+                lambda: _Protocol(loop),
+                *argv,
+                executable=program,
+                env=dict(env),
+                cwd=cwd,
+                start_new_session=True,  # one name for all that the command starts
+                **streams,
+            )
+        except BaseException:
+            self._hang_up()
+            raise
+        if self._terminal is not None:
+            self._terminal.started()
         self._transport = transport
         self._process = asyncio.subprocess.Process(transport, protocol, loop)
         self._reaper = loop.create_task(self._reap(protocol.exited), name=f"exec {self._files.exec_id}")
 
     async def _reap(self, exited: "asyncio.Future[None]") -> tuple[int, str]:
         await exited
+        if self._terminal is not None:
+            self._terminal.ended()
         code = self._transport.get_returncode() or 0
         outcome = await asyncio.to_thread(self._outcome, code if code >= 0 else 128 - code)
         await asyncio.to_thread(self._ended)
@@ -163,6 +185,11 @@ class PipedExec(ABC):
 
     async def output(self) -> AsyncIterator[tuple[str, bytes]]:
         """Yield (stream, chunk) until both streams are closed, at last why the command did not start."""
+        try:
+            while self._terminal is not None and (data := await self._terminal.read()):
+                yield "stdout", data
+        finally:
+            self._hang_up()
         streams = {"stdout": self._process.stdout, "stderr": self._process.stderr}
         reads = {
             asyncio.ensure_future(stream.read(CHUNK_BYTES)): name
@@ -188,6 +215,8 @@ class PipedExec(ABC):
 
     async def write(self, data: bytes) -> None:
         """Write to its standard input; ignored once it has ended or was started without."""
+        if self._terminal is not None:
+            await self._terminal.write(data)
         if self._process.stdin is None:
             return
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -196,12 +225,15 @@ class PipedExec(ABC):
 
     async def close_stdin(self) -> None:
         """Let it read the end of its input."""
+        if self._terminal is not None:
+            await self._terminal.write(END_OF_INPUT)
         if self._process.stdin is not None:
             self._process.stdin.close()
 
     async def resize(self, rows: int, columns: int) -> None:
-        """Change nothing: there is no terminal."""
-        log.debug("runtime.exec_has_no_terminal", rows=rows, columns=columns)
+        """Change the size of its terminal; ignored without one."""
+        if self._terminal is not None:
+            self._terminal.resize(rows, columns)
 
     async def signal(self, name: str) -> None:
         """Send a signal to the command; raises InvalidArgument for an unknown one."""
@@ -209,18 +241,17 @@ class PipedExec(ABC):
             number = signal_number(name)
         except ValueError as error:
             raise InvalidArgument(str(error)) from None
-        # What holds the command may not have said yet which process it is.
+        # A runtime may say which process it is a moment after that process was first heard of.
         while not self._reaper.done() and not await asyncio.to_thread(self._send, number):
-            await asyncio.wait({self._reaper}, timeout=KILL_AGAIN_S)
+            await asyncio.wait({self._reaper}, timeout=SIGNAL_AGAIN_S)
 
     def _send(self, number: int) -> bool:
-        """Return whether it is known which process the command is; then it has got the signal."""
-        pid = self._command_pid()
-        process = Process.open(pid)
-        if process is not None:
-            process.send(number)
-            process.close()
-        return bool(pid)
+        process = Process.open(self._command_pid())
+        if process is None:
+            return False
+        sent = process.send(number)
+        process.close()
+        return sent
 
     async def wait(self) -> int:
         """Return the exit code once the command has ended."""
@@ -242,6 +273,11 @@ class PipedExec(ABC):
             await self.wait()
         await asyncio.to_thread(kill_all, self._members)
         self._transport.close()  # a process that hides its environment may still hold the other end
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._terminal is not None:
+            self._terminal.close()
 
 
 class FailedExec:

@@ -19,6 +19,7 @@ from swarm.runtime.base import (
     ExecConfig,
     LogLine,
     LogQuery,
+    ProcessInfo,
     Sample,
 )
 from swarm.runtime.images.base import BlobSource, Credentials, ImageConfig, LoadedImage
@@ -290,6 +291,41 @@ class FakeDriver:
             return None
         age_ns = self._clock.now_ns() - container.info.started_at_ns
         return Sample(cpu_usage_ns=age_ns // 100, memory_bytes=1 << 20, pids=1)
+
+    async def pause(self, container_id: str) -> None:
+        """Call a container paused."""
+        self._set_paused(container_id, True)
+
+    async def unpause(self, container_id: str) -> None:
+        """Call it running again."""
+        self._set_paused(container_id, False)
+
+    def _set_paused(self, container_id: str, paused: bool) -> None:
+        container = self._get(container_id)
+        if container.info.state is not ContainerState.RUNNING:
+            raise FailedPrecondition(f"container {container_id} does not run")
+        container.info = replace(container.info, paused=paused)
+
+    async def processes(self, container_id: str) -> Sequence[ProcessInfo]:
+        """Return one made-up process."""
+        info = self._get(container_id).info
+        return [ProcessInfo(info.pid, 1, 0, 0, info.started_at_ns, 1 << 20, "fake")]
+
+    async def path_kind(self, container_id: str, path: str) -> str:
+        """Refuse: there are no files."""
+        raise FailedPrecondition("a fake container has no files")
+
+    async def copy_from(self, container_id: str, path: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Refuse: there are no files."""
+        raise FailedPrecondition("a fake container has no files")
+        yield b""  # makes this an iterator
+
+    async def copy_to(
+        self, container_id: str, path: str, archive: AsyncIterator[bytes], *, keep_owner: bool = False
+    ) -> None:
+        """Take an archive and forget it."""
+        async for _ in archive:
+            pass
 
     async def close(self) -> None:
         """Let go of the containers."""

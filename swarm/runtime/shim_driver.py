@@ -108,6 +108,14 @@ class ShimDriver(ABC):
     def _sample(self, record: Record) -> Sample | None:
         """Measure a running container; takes microseconds."""
 
+    @abstractmethod
+    def _thaw(self, record: Record) -> None:
+        """Let a paused container go on: nothing that stands still can end."""
+
+    @abstractmethod
+    def _is_paused(self, record: Record) -> bool:
+        """Tell whether somebody paused a running container; takes microseconds."""
+
     def _tend(self, record: Record) -> bool:
         """Look after a running container from time to time; False when that is never needed."""
         return False
@@ -273,6 +281,7 @@ class ShimDriver(ABC):
         if container is None or container.ended.is_set():
             return
         if container.record.phase is not Phase.CREATED and container.main is not None:
+            await self._in_thread(self._thaw, container.record)
             container.main.send(container.record.stop_signal)
             try:
                 async with asyncio.timeout(max(0.0, grace_s)):
@@ -290,6 +299,7 @@ class ShimDriver(ABC):
         if container.main is not None:
             container.main.send(signal.SIGKILL)
         await self._in_thread(self._kill_everything, container.record)
+        await self._in_thread(self._thaw, container.record)
         await container.ended.wait()
 
     async def kill(self, container_id: str, signal_name: str) -> None:
@@ -302,6 +312,8 @@ class ShimDriver(ABC):
             raise TaskFailed(str(error)) from None
         if container.main is not None:
             container.main.send(number)
+            if number == signal.SIGKILL:
+                await self._in_thread(self._thaw, container.record)
 
     async def remove(self, container_id: str) -> None:
         """Kill what still runs and leave nothing behind; raises Unavailable when something would not go."""
@@ -346,7 +358,17 @@ class ShimDriver(ABC):
     async def inspect(self, container_id: str) -> ContainerInfo | None:
         """Return what is known of a container, None when there is no such container."""
         container = self._containers.get(container_id)
-        return container.record.info() if container is not None else None
+        if container is None:
+            return None
+        record = container.record
+        return replace(record.info(), paused=record.phase is Phase.RUNNING and self._is_paused(record))
+
+    def _running(self, container_id: str) -> Record:
+        """Return the record of a container that runs; raises NotFound, FailedPrecondition."""
+        record = self._get(container_id).record
+        if record.phase is not Phase.RUNNING:
+            raise FailedPrecondition(f"container {container_id} does not run")
+        return record
 
     async def logs(self, container_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
         """Yield the container's output, oldest line first; raises NotFound."""
@@ -360,9 +382,9 @@ class ShimDriver(ABC):
 
     async def exec(self, container_id: str, config: ExecConfig) -> ExecProcess:
         """Start a command in a running container; raises NotFound, FailedPrecondition."""
-        record = self._get(container_id).record
-        if record.phase is not Phase.RUNNING:
-            raise FailedPrecondition(f"container {container_id} does not run")
+        record = self._running(container_id)
+        if self._is_paused(record):
+            raise FailedPrecondition(f"container {container_id} is paused: unpause it first")
         if not config.command or not config.command[0] or any("\0" in word for word in config.command):
             raise FailedPrecondition("there is no command to run")
         return await self._execs.start(container_id, lambda files: self._exec(record, files, config))

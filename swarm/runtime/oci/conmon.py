@@ -62,7 +62,14 @@ class ShimFiles:
 
 
 def conmon_command(
-    conmon: str, runtime: str, runtime_root: Path, container_id: str, files: ShimFiles, *, tty: bool
+    conmon: str,
+    runtime: str,
+    runtime_root: Path,
+    container_id: str,
+    files: ShimFiles,
+    *,
+    tty: bool,
+    log_max_bytes: int = 0,
 ) -> list[str]:
     """Return the command line that creates a container."""
     return [
@@ -78,7 +85,7 @@ def conmon_command(
         *("--container-pidfile", str(files.bundle / "container.pid")),
         *("--conmon-pidfile", str(files.pid_file)),
         *("--log-path", f"k8s-file:{files.log}"),
-        *("--log-size-max", str(LOG_LIMIT_BYTES)),
+        *("--log-size-max", str(max(LOG_LIMIT_BYTES, 4 * log_max_bytes))),
         *("--log-level", "warning"),
         "--no-sync-log",  # fsync at the end of a container would delay the news of its end
         "--no-new-keyring",

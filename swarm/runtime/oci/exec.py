@@ -12,6 +12,7 @@ from swarm.runtime.oci.cgroups import Cgroup
 from swarm.runtime.oci.conmon import readable_error
 from swarm.runtime.oci.users import User
 from swarm.runtime.processes import Process, carriers, descendants, kill_all, living
+from swarm.runtime.terminal import Terminal
 
 _STATUS = Path("/proc/self/status")
 # In the order of their numbers.
@@ -30,7 +31,7 @@ def exec_process(
     """Return the process to run beside a container's `own` process, in the words of its config.json.
 
     `mark` is an entry for its environment; `user` replaces the container's; `grantable` are the capabilities
-    that a privileged command can have, as a mask. Raises TaskRejected for a wrong environment.
+    that a privileged command can have, as a mask. Raises TaskRejected for a senseless environment.
     """
     process = dict(own)
     variables = environment({}, own.get("env", ()))
@@ -51,6 +52,8 @@ def exec_process(
         "cwd": config.working_dir or own.get("cwd", "/"),
     }
     process.pop("consoleSize", None)
+    if config.tty and config.rows and config.columns:
+        process["consoleSize"] = {"height": config.rows, "width": config.columns}
     if config.privileged:
         names = [f"CAP_{name}" for at, name in enumerate(_ALL_CAPABILITIES.split()) if grantable >> at & 1]
         process["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), names)
@@ -89,9 +92,11 @@ class OciExec(PipedExec):
     With runc also `wait` lasts until nobody holds the output any more: it copies that itself.
     """
 
-    def __init__(self, files: ExecFiles, cgroup: Cgroup, name: str) -> None:
+    def __init__(
+        self, files: ExecFiles, cgroup: Cgroup, name: str, terminal: Terminal | None = None
+    ) -> None:
         """`cgroup` is the container's; `name` is the first word of the command."""
-        super().__init__(files)
+        super().__init__(files, terminal)
         self._cgroup = cgroup
         self._name = name
 

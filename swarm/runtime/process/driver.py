@@ -9,7 +9,7 @@ import json
 import os
 import pwd
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from swarm.runtime.base import (
     ContainerConfig,
     ExecConfig,
     ExecProcess,
+    ProcessInfo,
     Sample,
     TmpfsMount,
 )
@@ -30,11 +31,12 @@ from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.logs import KEPT_FILES, MAX_FILE_BYTES
 from swarm.runtime.process.exec import kill_left_exec, start_exec
 from swarm.runtime.process.options import process_limits, refuse_options
-from swarm.runtime.process.usage import tree_sample
+from swarm.runtime.process.usage import tree_pids, tree_sample
 from swarm.runtime.process.view import build_view, find_program, resolve_inside
 from swarm.runtime.processes import Process, boot_id, carriers, kill_all, kill_and_wait
 from swarm.runtime.shim_driver import ShimDriver
 from swarm.runtime.state import Phase, Record, remove_tree, write_atomically
+from swarm.runtime.top import read_processes
 from swarm.runtime.ulimits import clamp_warnings, may_raise_limits, read_hard_limits
 
 START_TIMEOUT_S = 30.0
@@ -109,8 +111,8 @@ class ProcessDriver(ShimDriver):
             "cwd": str(_working_dir(config.working_dir or image.working_dir, view, directory / "home")),
             "rlimits": process_limits(config, _hard_limits()),
             "log": str(self._log_path(config.id)),
-            "log_max_bytes": MAX_FILE_BYTES,
-            "log_kept_files": KEPT_FILES,
+            "log_max_bytes": config.log_max_bytes or MAX_FILE_BYTES,
+            "log_kept_files": config.log_files or KEPT_FILES,
             "processes_file": str(directory / "processes.json"),
             "exit_file": str(self._exit_file(config.id)),
         }
@@ -202,6 +204,40 @@ class ProcessDriver(ShimDriver):
     def _sample(self, record: Record) -> Sample | None:
         return tree_sample(record.pid)
 
+    async def pause(self, container_id: str) -> None:
+        """Refuse: every process would see it."""
+        raise _needs_containers("pausing")
+
+    async def unpause(self, container_id: str) -> None:
+        """Refuse: there is nothing paused."""
+        raise _needs_containers("pausing")
+
+    def _thaw(self, record: Record) -> None:
+        """Do nothing: nothing is ever paused."""
+
+    def _is_paused(self, record: Record) -> bool:
+        return False
+
+    async def processes(self, container_id: str) -> Sequence[ProcessInfo]:
+        """Return the process and what it has started."""
+        record = self._running(container_id)
+        return await self._in_thread(lambda: read_processes(tree_pids(record.pid)))
+
+    async def path_kind(self, container_id: str, path: str) -> str:
+        """Refuse: the files of a process are those of the node."""
+        raise _needs_containers("copying")
+
+    async def copy_from(self, container_id: str, path: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Refuse: the files of a process are those of the node."""
+        raise _needs_containers("copying")
+        yield b""  # makes this an iterator
+
+    async def copy_to(
+        self, container_id: str, path: str, archive: AsyncIterator[bytes], *, keep_owner: bool = False
+    ) -> None:
+        """Refuse: the files of a process are those of the node."""
+        raise _needs_containers("copying")
+
     def _kill_everything(self, record: Record) -> None:
         _kill_by_environment(record.id)
 
@@ -227,6 +263,10 @@ class ProcessDriver(ShimDriver):
         await self.close()
         for path in (self._directory, self._run_dir):
             await asyncio.to_thread(remove_tree, path)
+
+
+def _needs_containers(what: str) -> FailedPrecondition:
+    return FailedPrecondition(f"{what} needs containers; this node runs plain processes")
 
 
 def _hard_limits() -> dict[str, int]:

@@ -20,6 +20,7 @@ from swarm.runtime.exec_process import (
 )
 from swarm.runtime.process.view import find_program, resolve_inside
 from swarm.runtime.processes import Process, carriers, kill_all
+from swarm.runtime.terminal import Terminal
 
 
 class PlainExec(PipedExec):
@@ -42,7 +43,8 @@ async def start_exec(container: Path, files: ExecFiles, config: ExecConfig) -> E
     """Start a command for the process whose files are in `container`; raises FailedPrecondition."""
     try:
         spec: dict[str, Any] = json.loads((container / "spec.json").read_bytes())
-        variables = environment(spec["env"], config.env, [exec_mark(files.exec_id)])
+        terminal = {"TERM": "xterm"} if config.tty else {}
+        variables = environment({**terminal, **spec["env"]}, config.env, [exec_mark(files.exec_id)])
     except (OSError, ValueError, TaskRejected) as error:
         raise FailedPrecondition(f"cannot run a command here: {error}") from error
     view = container / "rootfs"
@@ -55,7 +57,7 @@ async def start_exec(container: Path, files: ExecFiles, config: ExecConfig) -> E
     if inside is None or not inside.is_dir():
         return FailedExec(NOT_RUNNABLE, f"there is no directory {config.working_dir}")
     files.request.touch(mode=0o600)  # tells the next agent whom to look for
-    process = PlainExec(files)
+    process = PlainExec(files, Terminal.wanted(config))
     try:
         await process.launch(
             config.command,

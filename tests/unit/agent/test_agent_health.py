@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from swarm.agent.probes import Answer, Prober
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import HealthConfig
-from swarm.model.health import HEALTHY, UNHEALTHY
+from swarm.model.health import HEALTHY, UNHEALTHY, Command, HealthCheck
 from swarm.model.health import STARTING as HEALTH_STARTING
 from swarm.model.task_state import FAILED, RUNNING, SHUTDOWN, STARTING
-from swarm.runtime.base import ContainerState
+from swarm.runtime.base import ContainerConfig, ContainerState
 from swarm.runtime.fake import ExecScript, FakeDriver, FakeImages, Script
 from tests.unit.agent.lab import Lab, a_lab, a_task, until
 
@@ -191,3 +192,15 @@ async def test_a_driver_that_cannot_ask_says_nothing_about_the_container(tmp_pat
         assert lab.task(task.id).status.state == STARTING
         del node.driver.broken["exec"]
         await until(lambda: lab.task(task.id).status.state == RUNNING)
+
+
+async def test_a_paused_container_is_not_asked() -> None:
+    driver = FakeDriver()
+    await driver.create(ContainerConfig("t1", "web:1", "sha256:1"))
+    await driver.start("t1")
+    prober, check = Prober(driver, 1), HealthCheck(Command(("check",)))
+    assert await prober.ask("t1", check, "") == Answer(0, "")
+    await driver.pause("t1")
+    assert await prober.ask("t1", check, "") is None
+    await driver.unpause("t1")
+    assert await prober.ask("t1", check, "") == Answer(0, "")
