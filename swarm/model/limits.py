@@ -38,6 +38,8 @@ LABEL_VALUE_BYTES = Limit("LABEL_VALUE_BYTES", 16 * 1024, "bytes", "room for a p
 LABELS_BYTES = Limit("LABELS_BYTES", 64 * 1024, "bytes", "every task carries the labels of its service")
 
 # Specs.
+LOG_FILE_BYTES = Limit("LOG_FILE_BYTES", 1024**3, "bytes", "a reader of the last lines goes through a file")
+LOG_FILES = Limit("LOG_FILES", 100, "files", "each is renamed whenever a new one is begun")
 SPEC_BYTES = Limit("SPEC_BYTES", 1024 * 1024, "bytes", "every task carries a copy of its spec")
 IMAGE_CHARACTERS = Limit("IMAGE_CHARACTERS", 255, "characters", "with its registry, as registries have it")
 HOSTNAME_CHARACTERS = Limit("HOSTNAME_CHARACTERS", 63, "characters", "the kernel takes 64 bytes, DNS 63")
@@ -98,6 +100,10 @@ COMPOSE_FILES = Limit("COMPOSE_FILES", 100, "files", "with all that include and 
 # What agents say: cut, never refused, for the task or node it is about exists anyway.
 STATUS_CHARACTERS = Limit("STATUS_CHARACTERS", 2000, "characters", "people read the first line of an error")
 TASK_STATES = Limit("TASK_STATES", 16, "states", "kept as the history of a task; a life has at most 10")
+HEALTH_PROBES = Limit("HEALTH_PROBES", 5, "probes", "of one task: the last ones, as Docker keeps them")
+HEALTH_OUTPUT_CHARACTERS = Limit(
+    "HEALTH_OUTPUT_CHARACTERS", 512, "characters", "of one probe: an error, not a page"
+)
 DESCRIPTION_TEXT_CHARACTERS = Limit(
     "DESCRIPTION_TEXT_CHARACTERS", 256, "characters", "names, versions and labels of a node's machine"
 )

@@ -37,6 +37,7 @@ APPLETS = [
     "seq",
     "sleep",
     "stat",
+    "stty",
     "tail",
     "touch",
     "true",

@@ -30,6 +30,23 @@ CASES: list[tuple[str, Any]] = [
     ("environment: {A: 1, B: true, C: x}", lambda s: s.task.container.env.extend(["A=1", "B=true", "C=x"])),
     ("labels: {a: b}", lambda s: s.task.container.labels.update({"a": "b"})),
     ("deploy: {labels: [a=b]}", lambda s: s.annotations.labels.update({"a": "b"})),
+    (
+        "healthcheck: {test: curl -f localhost, interval: 10s, retries: 5, start_period: 1m}",
+        lambda s: s.task.container.healthcheck.__init__(
+            test=["CMD-SHELL", "curl -f localhost"],
+            interval_ns=10 * 10**9,
+            retries=5,
+            start_period_ns=60 * 10**9,
+        ),
+    ),
+    (
+        "healthcheck: {test: [HTTP, ':8080/health'], timeout: 2s, start_interval: 1s}",
+        lambda s: s.task.container.healthcheck.__init__(
+            test=["HTTP", ":8080/health"], timeout_ns=2 * 10**9, start_interval_ns=10**9
+        ),
+    ),
+    ("healthcheck: {disable: true}", lambda s: s.task.container.healthcheck.test.append("NONE")),
+    ("healthcheck: {test: [NONE]}", lambda s: s.task.container.healthcheck.test.append("NONE")),
     ("hostname: h", lambda s: setattr(s.task.container, "hostname", "h")),
     ("working_dir: /w", lambda s: setattr(s.task.container, "dir", "/w")),
     ("user: '1000'", lambda s: setattr(s.task.container, "user", "1000")),
@@ -196,6 +213,10 @@ CASES: list[tuple[str, Any]] = [
             s.task.container.devices.add(host_path="/dev/c", container_path="/dev/c"),
         ),
     ),
+    (
+        "logging: {driver: json-file, options: {max-size: 10m, max-file: '3'}}",
+        lambda s: s.task.container.log.__init__(max_size_bytes=10 << 20, max_files=3),
+    ),
     ("gpus: all", lambda s: s.task.container.device_requests.add(kind="nvidia.com/gpu", all=True)),
     ("gpus: [{count: 2}]", lambda s: s.task.container.device_requests.add(kind="nvidia.com/gpu", count=2)),
     (
@@ -294,7 +315,8 @@ def test_what_is_ignored_is_told_once_with_its_place() -> None:
     assert stack(text).warnings == [
         "c0.yaml:1:1: version is ignored: it says nothing any more",
         "c0.yaml:5:5: container_name is ignored: tasks have names of their own, SERVICE.SLOT.ID",
-        "c0.yaml:6:5: logging is ignored: agents keep the output: `swarmctl service logs`",
+        "c0.yaml:6:23: the driver x is ignored: agents keep the output: `swarmctl service logs`",
+        "c0.yaml:6:39: a is ignored: agents keep the output: `swarmctl service logs`",
     ]
 
 
