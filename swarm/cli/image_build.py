@@ -100,7 +100,7 @@ def buildah_environment(environment: Mapping[str, str], *, unified: bool, has_ru
 @click.option("-q", "--quiet", is_flag=True, help="Print the reference only, and what went wrong.")
 @click.pass_obj
 def build(
-    host: str, context: str, tags: tuple[str, ...], builder: str, *, quiet: bool, **given: object
+    host: str, /, context: str, tags: tuple[str, ...], builder: str, *, quiet: bool, **given: object
 ) -> None:
     """Build an image from a Dockerfile here, and give it to the cluster."""
     _check_context(context)

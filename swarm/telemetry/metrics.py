@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
+    Counter,
     Histogram,
     ProcessCollector,
     disable_created_metrics,
@@ -32,6 +33,19 @@ class Metrics:
             buckets=COMMIT_BUCKETS,
             registry=self.registry,
         )
+
+        self._autoscale_changes = Counter(
+            "swarm_autoscale_changes",
+            "Changes of the number of replicas that this manager decided as the leader.",
+            labelnames=("direction",),
+            registry=self.registry,
+        )
+        for direction in ("up", "down"):
+            self._autoscale_changes.labels(direction)
+
+    def scaled(self, direction: str) -> None:
+        """Count a change of the number of replicas of an autoscaled service: up or down."""
+        self._autoscale_changes.labels(direction).inc()
 
     def render(self, sample: NodeSample) -> bytes:
         """Return the page of a scrape."""
@@ -68,12 +82,34 @@ def _manager_families(sample: ManagerSample) -> Iterator[Metric]:
     yield _gauge("swarm_manager_services", "Services of the cluster.", sample.services)
     yield _gauge("swarm_raft_term", "Term of the Raft group as this manager knows it.", sample.raft_term)
     yield _gauge("swarm_raft_members", "Members of the Raft group.", sample.managers)
+    yield _gauge(
+        "swarm_raft_delay_seconds",
+        "Longest time in the last minute or two that the Raft thread was late.",
+        sample.raft_delay_s,
+    )
+    yield _gauge(
+        "swarm_manager_loop_delay_seconds",
+        "Longest time in the last minute or two that a committed entry waited for the manager to take it.",
+        sample.loop_delay_s,
+    )
     yield _gauge("swarm_raft_commit_index", "Newest entry known to be committed.", sample.raft_commit_index)
     yield _gauge(
         "swarm_store_applied_index", "Newest entry applied to this manager's store.", sample.store_index
     )
     yield _by_state("swarm_manager_nodes", "Nodes of the cluster by state.", sample.nodes)
     yield _by_state("swarm_manager_tasks", "Tasks of the cluster by observed state.", sample.tasks)
+    replicas = GaugeMetricFamily(
+        "swarm_autoscale_replicas", "Replicas that an autoscaled service wants now.", labels=("service",)
+    )
+    held = GaugeMetricFamily(
+        "swarm_autoscale_held",
+        "Whether something keeps the replicas of an autoscaled service from following its load.",
+        labels=("service",),
+    )
+    for scaled in sample.autoscaled:
+        replicas.add_metric((scaled.service,), scaled.replicas)
+        held.add_metric((scaled.service,), int(scaled.held))
+    yield from (replicas, held)
 
 
 def _agent_families(sample: AgentSample) -> Iterator[Metric]:

@@ -1,5 +1,6 @@
 """Pull, push, tag, save, history and prune, against Debian's registry and one with a token server."""
 
+import asyncio
 import base64
 import io
 import json
@@ -275,3 +276,27 @@ async def test_pruning_spares_what_services_use_and_counts_what_is_freed(cluster
     assert [one.annotations.name for one in removed] == ["docker.io/library/other:1"]
     assert freed == sum(map(len, THEIRS.blobs.values()))
     assert [one.annotations.name for one in m1.store.view.images] == ["docker.io/library/web:1"]
+
+
+async def test_who_leaves_early_ends_the_transfer(cluster: Cluster) -> None:
+    m1, _ = cluster.managers.values()
+    asked: list[str] = []
+
+    def script(request: Request) -> Answer:
+        asked.append(request.path)
+        if "/manifests/" in request.path:
+            return Answer(body=MINE.manifest)
+        return Answer(503, headers={"Retry-After": "30"})
+
+    async with scripted(script) as server:
+        pulling = m1.parts.control.pull(PullImageRequest(reference=f"{server.addr}/web:1"))
+        assert (await anext(pulling)).progress.startswith("Pulling")
+        await until(lambda: any("/blobs/" in path for path in asked))
+        assert _transfers() == 1
+        await pulling.aclose()
+        assert _transfers() == 0
+    assert m1.images.pinned() == {}
+
+
+def _transfers() -> int:
+    return sum("ImageTransfers._pull" in repr(task.get_coro()) for task in asyncio.all_tasks())

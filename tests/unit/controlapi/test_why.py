@@ -8,6 +8,7 @@ from swarm.api.v1.types_pb2 import (
     NODE_AVAILABILITY_DRAIN,
     NODE_STATE_DOWN,
     NODE_STATE_UNKNOWN,
+    HealthState,
     TaskState,
 )
 from swarm.clock import SECOND, timestamp
@@ -131,6 +132,23 @@ def test_a_node_that_is_only_unheard_of_does_not_speak_against_a_running_task() 
     assert "expected back" in found
 
 
+def test_a_task_that_is_not_healthy_yet_says_what_the_last_probe_said() -> None:
+    task = a_task("t1", "s1", "n1", ts.STARTING, ts.RUNNING)
+    task.status.container.health.state = HealthState.HEALTH_STATE_STARTING
+    assert reason(task) == "not healthy yet; its container runs on node host-n1"
+    task.status.container.health.log.add(exit_code=1, output="no route\nto database")
+    assert reason(task).startswith('not healthy yet: a probe said "no route to database"; its container')
+
+
+def test_a_task_that_runs_unhealthy_says_why() -> None:
+    task = a_task("t1", "s1", "n1", ts.RUNNING, ts.RUNNING)
+    task.status.container.health.state = HealthState.HEALTH_STATE_UNHEALTHY
+    task.status.err = "unhealthy: last probe said nothing"
+    assert reason(task) == task.status.err
+    task.status.container.health.state = HealthState.HEALTH_STATE_HEALTHY
+    assert reason(task) == ""
+
+
 def a_failure(exit_code: int, err: str = "", *, oom: bool = False) -> Task:
     task = a_task("t1", "s1", "n1", ts.FAILED, ts.SHUTDOWN)
     task.status.err = err
@@ -248,3 +266,19 @@ def test_a_task_that_waits_for_another_service_says_for_what_and_what_to_do() ->
 )
 def test_who_lacks_a_device_is_told_where_to_look(reason: str) -> None:
     assert any("--device-rm" in text for text in advice(Task(), reason))
+
+
+def test_both_sides_of_a_preemption_are_told() -> None:
+    victim = a_task("t1", "s1", "n1", ts.RUNNING, ts.SHUTDOWN)
+    victim.preempted_by.task_id, victim.preempted_by.service_name = "t9", "shop"
+    victim.preempted_by.priority = 10
+    why = "preempted by task t9 of shop (priority 10)"
+    assert reason(victim) == f"it was told to stop: it was {why}; it has not stopped yet on node host-n1"
+    stopped = a_task("t1", "s1", "n1", ts.SHUTDOWN, ts.SHUTDOWN)
+    stopped.preempted_by.CopyFrom(victim.preempted_by)
+    assert reason(stopped) == f"it was stopped: it was {why}"
+    successor = a_task("t2", "s1", "", ts.PENDING, ts.RUNNING)
+    successor.previous_task_id, successor.status.err = "t1", "no suitable node"
+    text = reason(successor, stopped)
+    assert text == f"no suitable node; the task before it was {why}"
+    assert any("--priority" in line for line in advice(successor, text))

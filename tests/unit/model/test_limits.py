@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ServiceSpec
-from swarm.api.v1.types_pb2 import Mount, NodeDescription, NodeDevice, PortConfig, Privileges, TaskStatus
+from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ScaleRule, ServiceSpec
+from swarm.api.v1.types_pb2 import (
+    HealthProbe,
+    Mount,
+    NodeDescription,
+    NodeDevice,
+    PortConfig,
+    Privileges,
+    TaskStatus,
+)
 from swarm.errors import InvalidArgument
 from swarm.model import limits, task_state
 from swarm.model.history import record_status
@@ -59,6 +67,17 @@ def image(spec: ServiceSpec, amount: int) -> None:
     spec.task.container.image = "registry.example/" + "a" * (amount - len("registry.example/"))
 
 
+def autoscale(spec: ServiceSpec, most: int = 2, rules: int = 1, query: int = 2, path: int = 0) -> None:
+    spec.autoscale.replicas_max = most
+    for number in range(rules):
+        spec.autoscale.rules.add(
+            source=ScaleRule.SOURCE_PROMETHEUS,
+            url=f"http://p/{'a' * path}",
+            query=f"{number:0>{query}}",
+            target=1,
+        )
+
+
 def seccomp_profile(spec: ServiceSpec, amount: int) -> None:
     profile = '{"defaultAction": "SCMP_ACT_ALLOW"}'
     spec.task.container.privileges.seccomp.mode = Privileges.Seccomp.MODE_CUSTOM
@@ -79,6 +98,8 @@ SERVICE: list[tuple[Limit, Grow]] = [
     (limits.LABEL_KEY_BYTES, lambda spec, n: spec.task.container.labels.update({"k" * n: ""})),
     (limits.LABEL_VALUE_BYTES, lambda spec, n: labels(spec, [(1, n)])),
     (limits.LABELS_BYTES, labels_bytes),
+    (limits.LOG_FILE_BYTES, lambda spec, n: setattr(spec.task.container.log, "max_size_bytes", n)),
+    (limits.LOG_FILES, lambda spec, n: setattr(spec.task.container.log, "max_files", n)),
     (limits.SPEC_BYTES, spec_bytes),
     (limits.IMAGE_CHARACTERS, image),
     (limits.HOSTNAME_CHARACTERS, lambda spec, n: setattr(spec.task.container, "hostname", "h" * n)),
@@ -137,7 +158,13 @@ SERVICE: list[tuple[Limit, Grow]] = [
         limits.PLATFORMS,
         lambda spec, n: [spec.task.placement.platforms.add(os="linux") for _ in range(n)] and None,
     ),
+    (limits.PRIORITY, lambda spec, n: setattr(spec.task, "priority", n)),
+    (limits.PRIORITY, lambda spec, n: setattr(spec.task, "priority", -n)),
     (limits.REPLICAS, lambda spec, n: setattr(spec.replicated, "replicas", n)),
+    (limits.REPLICAS, lambda spec, n: autoscale(spec, most=n)),
+    (limits.SCALE_RULES, lambda spec, n: autoscale(spec, rules=n)),
+    (limits.QUERY_BYTES, lambda spec, n: autoscale(spec, query=n)),
+    (limits.TEXT_BYTES, lambda spec, n: autoscale(spec, path=n - len("http://p/"))),
 ]
 
 # Tested elsewhere, or below: in the store, at the control API, of the cluster's spec, of what agents say.
@@ -150,6 +177,8 @@ BELOW = {
     "EXTERNAL_CAS",
     "STATUS_CHARACTERS",
     "TASK_STATES",
+    "HEALTH_PROBES",
+    "HEALTH_OUTPUT_CHARACTERS",
     "DESCRIPTION_TEXT_CHARACTERS",
     "DESCRIPTION_ENTRIES",
     "NODE_DEVICES",
@@ -243,6 +272,19 @@ def test_a_description_is_cut() -> None:
     assert len(bounded.runtime_info["error"]) == limits.STATUS_CHARACTERS.value
     assert bounded.resources.memory_bytes == 5
     assert bounded_description(bounded) == bounded
+
+
+def test_the_health_of_a_task_is_cut_to_the_last_probes_and_the_beginning_of_what_they_said() -> None:
+    probes, most = limits.HEALTH_PROBES.value, limits.HEALTH_OUTPUT_CHARACTERS.value
+    status = TaskStatus(state=task_state.RUNNING)
+    status.container.health.log.extend([HealthProbe(exit_code=n, output="o" * most) for n in range(probes)])
+    assert bounded_status(status) is status
+    status.container.health.log.add(exit_code=99, output="o" * (most + 1))
+    bounded = bounded_status(status)
+    assert [one.exit_code for one in bounded.container.health.log] == [*range(1, probes), 99]
+    assert bounded.container.health.log[-1].output == "o" * (most - 1) + "…"
+    assert bounded_status(bounded) is bounded
+    assert len(status.container.health.log) == probes + 1
 
 
 def test_the_history_of_a_task_is_cut_at_its_beginning() -> None:
