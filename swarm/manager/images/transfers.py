@@ -1,7 +1,8 @@
 """Images between the cluster and registries or archives: pull, push, save, and how an image was made."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from swarm.manager.images.resolve import credentials_of
 from swarm.manager.store.store import Store
 from swarm.model.reference import Reference, parse_reference
 from swarm.runtime.images.base import LoadedImage
+from swarm.runtime.images.blobs import closing
 from swarm.runtime.images.fetch import Wanted
 from swarm.runtime.images.history import Step
 from swarm.runtime.images.platforms import host_platform, parse_platform, platform_of
@@ -59,11 +61,13 @@ class ImageTransfers:
             )
         wanted = self._wanted(request.platforms)
         auth = request.registry_auth if request.HasField("registry_auth") else None
-        async for event in _told(lambda progress: self._pull(parsed, wanted, auth, progress)):
-            if isinstance(event, str):
-                yield PullImageResponse(progress=event)
-            else:
-                yield PullImageResponse(pulled=event)
+        # Closed at once where the reader leaves: that ends the transfer.
+        async with aclosing(_told(lambda progress: self._pull(parsed, wanted, auth, progress))) as events:
+            async for event in events:
+                if isinstance(event, str):
+                    yield PullImageResponse(progress=event)
+                else:
+                    yield PullImageResponse(pulled=event)
 
     async def push(self, request: PushImageRequest) -> AsyncIterator[PushImageResponse]:
         """Give an image to the registry that its name says; yield how far it is, and the outcome last.
@@ -78,11 +82,13 @@ class ImageTransfers:
                 "`swarmctl image tag`, and push that"
             )
         auth = request.registry_auth if request.HasField("registry_auth") else None
-        async for event in _told(lambda progress: self._push(image, parsed, auth, progress)):
-            if isinstance(event, str):
-                yield PushImageResponse(progress=event)
-            else:
-                yield PushImageResponse(pushed=event)
+        # Closed at once where the reader leaves: that ends the transfer.
+        async with aclosing(_told(lambda progress: self._push(image, parsed, auth, progress))) as events:
+            async for event in events:
+                if isinstance(event, str):
+                    yield PushImageResponse(progress=event)
+                else:
+                    yield PushImageResponse(pushed=event)
 
     async def history(self, ref: str) -> Sequence[Step]:
         """Return the steps by which an image was made, oldest first; raises NotFound, Ambiguous."""
@@ -100,8 +106,9 @@ class ImageTransfers:
             known = names.setdefault(image.digest, [])
             if parse_reference(image.annotations.name).tag and image.annotations.name not in known:
                 known.append(image.annotations.name)
-        async for chunk in self._images.save(names):
-            yield chunk
+        async with closing(self._images.save(names)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def _pull(
         self, parsed: Reference, wanted: Wanted, auth: RegistryAuth | None, progress: Progress
@@ -171,7 +178,7 @@ def held_image(loaded: LoadedImage) -> HeldImage:
     )
 
 
-async def _told(work: Callable[[Progress], Awaitable[T]]) -> AsyncIterator[str | T]:
+async def _told(work: Callable[[Progress], Awaitable[T]]) -> AsyncGenerator[str | T, None]:
     """Yield what `work` says while it runs, then its result; who leaves early cancels it."""
     lines: asyncio.Queue[str | None] = asyncio.Queue()
     task = asyncio.ensure_future(work(lines.put_nowait))

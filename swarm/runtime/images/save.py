@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from swarm.model.reference import parse_reference
 from swarm.runtime.images.archive_images import NAME_ANNOTATION, TAG_ANNOTATION
+from swarm.runtime.images.blobs import closing
 from swarm.runtime.images.digests import hexadecimal
 from swarm.runtime.images.manifest import OCI_INDEX, Manifest
 from swarm.runtime.images.parts import Parts
@@ -32,8 +33,9 @@ async def archive(images: Sequence[SavedImage], read: ReadBlob) -> AsyncIterator
         yield _header(f"{folder}/", 0, tarfile.DIRTYPE)
     for digest, size in sizes.items():
         yield _header(_path(digest), size)
-        async for chunk in read(digest, 0):
-            yield chunk
+        async with closing(read(digest, 0)) as chunks:
+            async for chunk in chunks:
+                yield chunk
         yield _padding(size)
     for digest, document in documents.items():
         yield _file(_path(digest), document.content)
