@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,12 +33,13 @@ def image() -> None:
 
 def _row(item: o.Image, now_ns: int) -> dict[str, str]:
     from swarm.clock import nanoseconds
+    from swarm.model.reference import parse_reference
     from swarm.model.units import format_age, format_size
 
-    repository, _, tag = item.annotations.name.rpartition(":")
+    named = parse_reference(item.annotations.name)
     return {
-        "Repository": repository.removeprefix("docker.io/").removeprefix("library/"),
-        "Tag": tag,
+        "Repository": replace(named, tag="", digest="").familiar,
+        "Tag": named.tag or "<none>",  # kept for services after its name moved on
         "ID": item.digest.removeprefix("sha256:")[:12],
         "Digest": item.digest,
         "Created": f"{format_age(now_ns - nanoseconds(item.meta.created_at))} ago",

@@ -47,6 +47,8 @@ _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _REDIRECTED_AS_IT_IS = frozenset({307, 308})  # with method and body
 # A server without TLS answers a handshake with an error, or not at all.
 _TLS_PROBE_S = 3.0
+# What OpenSSL says when the answer to a handshake is plain text.
+_NO_TLS = ("wrong version number", "record layer failure", "wrong_version_number")
 _ERROR_BYTES_MAX = 64 * 1024
 _CLIENT_ID = "swarm"
 
@@ -353,7 +355,10 @@ def _name(url: httpx.URL) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    text = str(error) or type(error).__name__
+    if any(sign in text.lower() for sign in _NO_TLS):
+        return "it speaks no TLS; name it with --insecure-registry where that is as it should be"
+    return text
 
 
 def _delay_s(response: httpx.Response, attempt: int) -> float:

@@ -192,3 +192,12 @@ class cutting_proxy:  # noqa: N801 -- used like a function
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         await self._server.wait_closed()
+
+
+async def test_a_registry_without_tls_that_is_not_on_the_list_is_told_apart(
+    client: RegistryClient, open_registry: str
+) -> None:
+    # The kernel takes this address for the loopback; for us it is a stranger.
+    stranger = Repository(open_registry.replace("127.0.0.1", "0.0.0.0"), "a")
+    with pytest.raises(Unavailable, match="speaks no TLS; name it with --insecure-registry"):
+        await client.manifest(stranger, "1")

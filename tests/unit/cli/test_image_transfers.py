@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from swarm.api.v1 import control_pb2 as c
+from swarm.api.v1.objects_pb2 import Image
+from swarm.api.v1.types_pb2 import Annotations
 from swarm.cli import image, image_transfers
 from swarm.errors import Unavailable
 
@@ -23,6 +25,7 @@ class Control:
         self.asked: list[Any] = []
         self.chunks: list[bytes | Exception] = [b"abc", b"de"]
         self.left_out: list[str] = []
+        self.images: list[str] = []
 
     def PullImage(self, request: c.PullImageRequest, timeout: object) -> Iterator[c.PullImageResponse]:
         self.asked.append(request)
@@ -50,6 +53,10 @@ class Control:
             c.ImageHistoryEntry(created_by="CMD " + "x" * 100),
         ]
         return c.GetImageHistoryResponse(entries=steps)
+
+    def ListImages(self, request: c.ListImagesRequest) -> c.ListImagesResponse:
+        found = [Image(annotations=Annotations(name=name)) for name in self.images]
+        return c.ListImagesResponse(images=found)
 
     def PruneImages(self, request: c.PruneImagesRequest) -> c.PruneImagesResponse:
         self.asked.append(request)
@@ -132,3 +139,9 @@ def test_pruning_asks_or_is_told_not_to(control: Control) -> None:
     assert control.asked == []
     assert run("prune", "-a", "-f").output == "Total reclaimed space on each manager: 2kB\n"
     assert control.asked == [c.PruneImagesRequest(all=True)]
+
+
+def test_an_image_that_lost_its_name_is_listed_without_a_tag(control: Control) -> None:
+    control.images = [f"docker.io/library/web@sha256:{'a' * 64}", "docker.io/library/web:1", NAME]
+    lines = run("ls", "--format", "{{.Repository}} {{.Tag}}").output.splitlines()
+    assert lines == ["registry:5000/web 1", "web 1", "web <none>"]
