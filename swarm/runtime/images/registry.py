@@ -185,22 +185,28 @@ class RegistryClient:
     ) -> httpx.Response:
         """Send a request about a repository and return the open response, which the caller closes.
 
-        `path` is below the repository, or a whole URL on the same host. Follows redirects, answers
+        `path` is below the repository, or a whole URL that the registry named. Follows redirects, answers
         challenges, waits when told to, and raises for every status of 400 and above. `content` is called
         each time that the request is sent.
         """
         repository = access.repository
         scheme = await self._scheme(repository.domain)
-        url = httpx.URL(path)
+        base = f"{scheme}://{_endpoint(repository.domain)}"
+        registry, url = httpx.URL(base), httpx.URL(path)
         if not url.is_absolute_url:
             below = f"{repository.path}/{path}" if repository.path else ""
-            url = httpx.URL(f"{scheme}://{_endpoint(repository.domain)}/v2/{below}")
+            url = httpx.URL(f"{base}/v2/{below}")
+        elif not _same_origin(url, registry):
+            self._check_secure(url, f"{repository.domain} sends us on")
         attempt = 0
         challenged = False
         while True:
-            response = await self._send(method, url, dict(headers or {}), self._tokens.get(access), content)
+            token = self._tokens.get(access)
+            response = await self._send(method, url, registry, dict(headers or {}), token, content)
             self._schemes[repository.domain] = scheme
-            if response.status_code == 401 and not challenged:
+            # Whom we were sent on to may not say where the password goes.
+            asked_by_registry = _same_origin(response.url, registry)
+            if response.status_code == 401 and asked_by_registry and not challenged:
                 challenged = True
                 await self._answer_challenge(access, response)
             elif response.status_code in _RETRIED and attempt < _RETRIES_MAX:
@@ -216,11 +222,11 @@ class RegistryClient:
         self,
         method: str,
         url: httpx.URL,
+        origin: httpx.URL,
         headers: dict[str, str],
         authorization: str | None,
         content: Content,
     ) -> httpx.Response:
-        origin = url
         for _ in range(_REDIRECTS_MAX + 1):
             sent = dict(headers)
             if authorization is not None and _same_origin(url, origin):
@@ -246,9 +252,12 @@ class RegistryClient:
             target = url.join(response.headers.get("location", ""))
         except httpx.InvalidURL as error:
             raise Unavailable(f"{url.host} redirects to nowhere: {error}") from error
-        if target.scheme == "https" or (target.scheme == "http" and self._plain_http_allowed(target)):
-            return target
-        raise Unavailable(f"{url.host} redirects to {target.scheme}://{target.host}, which is not secure")
+        self._check_secure(target, f"{url.host} redirects")
+        return target
+
+    def _check_secure(self, target: httpx.URL, what_happens: str) -> None:
+        if target.scheme != "https" and not (target.scheme == "http" and self._plain_http_allowed(target)):
+            raise Unavailable(f"{what_happens} to {target.scheme}://{target.host}, which is not secure")
 
     def _plain_http_allowed(self, url: httpx.URL) -> bool:
         return may_use_plain_http(url.netloc.decode("ascii"), self._insecure)

@@ -18,9 +18,10 @@ from cryptography.x509.oid import NameOID
 from swarm.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
 from swarm.runtime.images.base import Credentials
 from swarm.runtime.images.registry import RegistryClient, Repository
+from swarm.runtime.images.registry_push import SENT, push_blob
 from swarm.runtime.images.store import LocalImageStore
 from tests.integration.images.registries import Answer, Request, scripted
-from tests.unit.images.building import digest, image, tar
+from tests.unit.images.building import digest, image, pieces, tar
 
 pytestmark = pytest.mark.integration
 
@@ -136,11 +137,58 @@ async def test_a_redirect_gets_the_blob_but_not_the_password(client: RegistryCli
     assert all("authorization" not in request.headers for request in storage.requests)
 
 
+async def test_the_place_of_a_redirect_may_not_ask_for_the_password(client: RegistryClient) -> None:
+    def thief(request: Request) -> Answer:
+        return Answer(401, headers={"WWW-Authenticate": f'Bearer realm="http://{storage.addr}/token"'})
+
+    async with scripted(thief) as storage:
+        target = f"http://{storage.addr}/x"
+        async with scripted(lambda _: Answer(307, headers={"Location": target})) as server:
+            with pytest.raises(Unauthenticated):
+                await read(client, Repository(server.addr, "a"), login=ALI)
+    assert [request.path for request in storage.requests] == ["/x"]
+
+
 @pytest.mark.parametrize("target", ["http://storage.example.com/x", "file:///etc/passwd", "http://[broken"])
 async def test_a_redirect_to_an_insecure_place_is_refused(client: RegistryClient, target: str) -> None:
     async with scripted(lambda _: Answer(307, headers={"Location": target})) as server:
         with pytest.raises(Unavailable, match=r"not secure|nowhere"):
             await read(client, Repository(server.addr, "a"))
+
+
+async def push(client: RegistryClient, addr: str) -> str:
+    read = lambda: pieces(BLOB)  # noqa: E731
+    return await push_blob(client, Repository(addr, "a"), digest(BLOB), len(BLOB), read, ALI)
+
+
+async def test_an_upload_elsewhere_gets_the_blob_but_not_the_password(client: RegistryClient) -> None:
+    async with scripted(lambda _: Answer(201)) as storage:
+
+        def script(request: Request) -> Answer:
+            if "authorization" not in request.headers:
+                return Answer(401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+            if request.method == "HEAD":
+                return Answer(404)
+            return Answer(202, headers={"Location": f"http://{storage.addr}/up"})
+
+        async with scripted(script) as server:
+            assert await push(client, server.addr) == SENT
+    (upload,) = storage.requests
+    assert (upload.path, upload.body) == (f"/up?digest={digest(BLOB)}", BLOB)
+    assert "authorization" not in upload.headers
+
+
+async def test_an_upload_to_an_insecure_place_is_refused(client: RegistryClient) -> None:
+    def script(request: Request) -> Answer:
+        if request.method == "HEAD":
+            return Answer(404)
+        return Answer(202, headers={"Location": "http://storage.example.com/up"})
+
+    async with scripted(script) as server:
+        with pytest.raises(
+            Unavailable, match=r"sends us on to http://storage\.example\.com, which is not secure"
+        ):
+            await push(client, server.addr)
 
 
 async def test_redirects_without_end_are_given_up(client: RegistryClient) -> None:
