@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -29,6 +30,7 @@ from swarm.runtime.images.registry_auth import (
     may_use_plain_http,
     parse_challenges,
 )
+from swarm.runtime.images.registry_trust import CERTIFICATES_DIR, own_certificates, trusting
 
 if TYPE_CHECKING:
     import httpx
@@ -103,13 +105,18 @@ class RegistryClient:
         *,
         timeout_s: float = 30.0,
         tls: ssl.SSLContext | None = None,
+        certificates_dir: Path = CERTIFICATES_DIR,
     ) -> None:
-        """`insecure_registries`: who may be asked without TLS, besides this machine; `tls`: own trust."""
+        """`insecure_registries`: who may be asked without TLS, besides this machine; `tls`: own trust.
+
+        `certificates_dir`/HOST[:PORT]/*.crt: certificates that are trusted for one registry as well.
+        """
+        self._certificates_dir = certificates_dir
         self._insecure = tuple(insecure_registries)
         self._limits = limits or Limits()
         self._timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0))
         self._tls = tls
-        self._clients: dict[tuple[bool, bool], httpx.AsyncClient] = {}
+        self._clients: dict[tuple[bool, bool, tuple[Path, ...]], httpx.AsyncClient] = {}
         self._schemes: dict[str, str] = {}
         self._tokens: dict[Access, str] = {}
         self._identity_tokens: dict[Access, str] = {}
@@ -281,13 +288,14 @@ class RegistryClient:
         local = is_loopback(url.host)
         # Where plain HTTP is good enough, so is a certificate that nobody vouches for.
         insecure = self._plain_http_allowed(url)
-        client = self._clients.get((local, insecure))
+        trusted = () if insecure else own_certificates(self._certificates_dir, url.netloc.decode("ascii"))
+        client = self._clients.get((local, insecure, trusted))
         if client is None:
-            client = self._clients[local, insecure] = httpx.AsyncClient(
+            client = self._clients[local, insecure, trusted] = httpx.AsyncClient(
                 timeout=self._timeout,
                 follow_redirects=False,
                 trust_env=not local,
-                verify=_unverified() if insecure else self._tls or ssl.create_default_context(),
+                verify=_unverified() if insecure else self._tls or trusting(trusted),
                 limits=httpx.Limits(max_connections=16),
             )
         return client

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from swarm.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
+from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, Unauthenticated, Unavailable
 from swarm.runtime.images.base import Credentials
 from swarm.runtime.images.registry import RegistryClient, Repository
 from swarm.runtime.images.registry_push import SENT, push_blob
@@ -304,6 +304,25 @@ async def test_a_certificate_must_be_trusted_unless_the_registry_is_on_the_list(
         assert await read(trusting, stranger) == BLOB
         assert await read(client, Repository(server.addr, "a")) == BLOB
     await trusting.close()
+
+
+async def test_a_certificate_in_the_folder_of_a_registry_is_trusted_for_it_alone(tmp_path: Path) -> None:
+    pem = own_certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pem)
+    knowing = RegistryClient(certificates_dir=tmp_path / "certs.d")
+    async with scripted(blobs_only, tls) as server, scripted(blobs_only, tls) as other:
+        stranger = server.addr.replace("127.0.0.1", "0.0.0.0")
+        certificate = tmp_path / "certs.d" / stranger / "ca.crt"
+        certificate.parent.mkdir(parents=True)
+        certificate.write_bytes(pem.read_bytes())
+        assert await read(knowing, Repository(stranger, "a")) == BLOB
+        with pytest.raises(Unavailable, match=r"(?i)certificate verify failed"):
+            await read(knowing, Repository(other.addr.replace("127.0.0.1", "0.0.0.0"), "a"))
+        (certificate.parent / "more.crt").write_text("rubbish")
+        with pytest.raises(FailedPrecondition, match=r"more\.crt holds no certificate"):
+            await read(knowing, Repository(stranger, "a"))
+    await knowing.close()
 
 
 @pytest.mark.parametrize(
