@@ -13,17 +13,15 @@ EPOCH_NS = 1_700_000_000 * SECOND
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """Instead of waiting for `timeout` it moves the loop's time by as much."""
+    """Instead of waiting for `timeout` it moves the loop's time by as much; nothing comes from outside."""
 
     now_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready and timeout is None:
+        if timeout is None:
             raise RuntimeError("nobody will ever do anything again")
-        if not ready and timeout:
-            self.now_s += timeout
-        return ready
+        self.now_s += timeout
+        return []
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
