@@ -1,4 +1,4 @@
-"""`python -m tests.simulation --seeds 20000`: as many storms as somebody has time for; `--seed N --trace` one."""
+"""As many storms as somebody has time for, or one of them again."""
 
 import argparse
 import os
@@ -12,7 +12,11 @@ from tests.simulation.world.story import Broken
 
 def main() -> int:
     """Play seeds on all cores; exit code 1 when an invariant broke."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation",
+        description=__doc__,
+        epilog="examples: --seeds 20000 | --seeds 5000 --first 2000 | --seed 42 --trace",
+    )
     parser.add_argument("--seeds", type=int, default=2000, help="how many seeds (default 2000)")
     parser.add_argument("--first", type=int, default=0, help="the first of them (default 0)")
     parser.add_argument("--seed", type=int, help="only this one")

@@ -13,11 +13,11 @@ from swarm.manager.controlapi.nodes import remove_node, update_node
 from swarm.manager.controlapi.services import create_service, remove_service, update_service
 from swarm.manager.controlapi.steering import steer
 from swarm.manager.planning.balance import plan_rebalance
+from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model import rollout
 from swarm.model.service import is_moving, start_moving
 from swarm.steps import complete
-from swarm.manager.store.tables import copy_of
 from tests.simulation.world.workload import Wishes
 from tests.simulation.world.world import World
 
@@ -50,7 +50,7 @@ class People:
         weights = [weight for _, weight in actions]
         while True:
             await asyncio.sleep(rng.expovariate(1 / pause_s))
-            (act, _), = rng.choices(actions, weights)
+            ((act, _),) = rng.choices(actions, weights)
             if not len(self._world.view.services):
                 act = self.create
             await act()
@@ -86,7 +86,9 @@ class People:
             spec.CopyFrom(service.spec)
             edit(spec)
             version = service.meta.version.index
-            update_service(tx, control.UpdateServiceRequest(id=service_id, version=version, spec=spec), now_ns)
+            update_service(
+                tx, control.UpdateServiceRequest(id=service_id, version=version, spec=spec), now_ns
+            )
 
         await self._world.try_to(write)
 
@@ -131,7 +133,9 @@ class People:
         """Pause, resume or promote an update."""
         service, now_ns = self._some_service(), self._world.clock.now_ns()
         if service is not None:
-            action = self._world.random.choice((Steer.ACTION_PAUSE, Steer.ACTION_RESUME, Steer.ACTION_PROMOTE))
+            action = self._world.random.choice(
+                (Steer.ACTION_PAUSE, Steer.ACTION_RESUME, Steer.ACTION_PROMOTE)
+            )
             await self._world.try_to(lambda tx: steer(tx, Steer(ref=service.id, action=action), now_ns))
 
     async def look_after(self, service: Service) -> None:
@@ -157,7 +161,11 @@ class People:
 
         def begin(tx: Transaction) -> None:
             current = tx.services.get(service.id)
-            if current is not None and current.meta.version == service.meta.version and not is_moving(current):
+            if (
+                current is not None
+                and current.meta.version == service.meta.version
+                and not is_moving(current)
+            ):
                 moving = copy_of(current)
                 start_moving(moving, moves, timestamp(now_ns))
                 tx.update(moving)
@@ -196,7 +204,9 @@ class People:
         node_id = self._world.random.choice(sorted(self._world.nodes))
         await self.change_node(node_id, lambda spec: spec.annotations.labels.update(zone=zone))
 
-    async def change_node(self, node_id: str, edit: Callable[[NodeSpec], None], *, insist: bool = False) -> None:
+    async def change_node(
+        self, node_id: str, edit: Callable[[NodeSpec], None], *, insist: bool = False
+    ) -> None:
         """Give a node another spec."""
         now_ns = self._world.clock.now_ns()
 
@@ -229,5 +239,3 @@ def make_active(spec: NodeSpec) -> None:
     """Let a node take tasks again."""
     spec.availability = NodeAvailability.NODE_AVAILABILITY_ACTIVE
     spec.ClearField("drain_timeout_ns")
-
-

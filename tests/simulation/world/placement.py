@@ -18,7 +18,7 @@ Facet = tuple[str, str]  # ("service", name) or ("service.labels.KEY", value)
 
 @dataclass(frozen=True)
 class Need:
-    """What one task takes of its node."""
+    """What one task takes of its node. Addresses of networks, once there are any, go into `named`."""
 
     task: Task
     service: str
@@ -118,7 +118,11 @@ class Placement:
         fresh = []
         for event in commit.events:
             task = event.object
-            if isinstance(task, Task) and task.node_id and self._put(task, removed=event.action is Action.REMOVE):
+            if (
+                isinstance(task, Task)
+                and task.node_id
+                and self._put(task, removed=event.action is Action.REMOVE)
+            ):
                 fresh.append(task.id)
         for task, node in bound:
             need = self.by_node[task.node_id].get(task.id)
@@ -150,6 +154,14 @@ class Placement:
         """Whether a node could take a task that waits."""
         others = list(self.by_node.get(node.id, {}).values())
         return not self.objection(node, need_of(task), others)
+
+    def excess(self, node: Node) -> str:
+        """Return what a node has less of than its tasks were promised, empty when nothing."""
+        held = list(self.by_node.get(node.id, {}).values())
+        have = have_of(node)
+        return next(
+            filter(None, (_shortage(have, one, [o for o in held if o is not one]) for one in held)), ""
+        )
 
     def objection(self, node: Node, need: Need, others: list[Need]) -> str:
         """Return why a task may not be on a node, empty when it may."""

@@ -74,6 +74,9 @@ class Runtime:
             return self._stop(task)
         if self.faults.hiccup and self.random.random() < self.faults.hiccup:
             return events.InstructionFailed("simulated: not now", temporary=True)
+        return self._do(task, instruction, now_s)
+
+    def _do(self, task: Task, instruction: events.Instruction, now_s: float) -> events.Event:
         match instruction:
             case events.InspectContainer():
                 held = self.containers.get(task.id)

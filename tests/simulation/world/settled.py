@@ -12,6 +12,7 @@ from swarm.manager.orchestrator.slots import slots_of
 from swarm.manager.store.look import look_at
 from swarm.model import defaults, job, task_state
 from swarm.model.dependencies import unmet
+from swarm.model.service import is_moving
 from swarm.model.task import still_fits
 from swarm.runtime.base import ContainerState
 from swarm.steps import complete
@@ -28,7 +29,9 @@ class Settled:
 
     world: World
     placement: Placement
-    hampered: set[str] = field(default_factory=set)  # services that cannot be updated: something is not there
+    hampered: set[str] = field(
+        default_factory=set
+    )  # services that cannot be updated: something is not there
 
     def problem(self) -> str:
         """Return what is not as it should be, empty when all is well."""
@@ -45,6 +48,9 @@ class Settled:
             found = found or (service.id not in self.hampered and self._plan_left(service)) or ""
             if found:
                 return f"service {service.id}: {found}"
+        for node in view.nodes:
+            if node.status.state == NodeState.NODE_STATE_READY and self.placement.excess(node):
+                return f"node {node.id} has promised too much: {self.placement.excess(node)}"
         return self._of_machines() or self._of_scheduler()
 
     # Services.
@@ -64,7 +70,8 @@ class Settled:
         live = [task for task in tasks if task.desired_state <= task_state.RUNNING]
         waiting = [task for task in live if not task_state.is_running(task)]
         if service.update_status.state not in _AT_REST and any(
-            task.spec_version == service.spec_version and self._waits_rightly(service, task) for task in waiting
+            task.spec_version == service.spec_version and self._waits_rightly(service, task)
+            for task in waiting
         ):  # and what is old stays, in whatever state it is
             self.hampered.add(service.id)
             return ""
@@ -76,6 +83,8 @@ class Settled:
             return f"its update is {UpdateStatus.State.Name(status.state)}: {status.message}"
         if not waiting and len(live) != len([one for one in slots.values() if one.live]):
             return f"slots have several tasks: {[task.id for task in live]}"
+        if not waiting and is_moving(service):
+            return "its tasks are being moved, and nothing moves"
         return self._misplaced(service, live)
 
     def _places(self, service: Service) -> set[tuple[int, str]]:
@@ -116,7 +125,11 @@ class Settled:
         live = [task for task in live if not one.is_global or self._is_there(service, task.node_id)]
         if live and all(self._waits_rightly(service, task) for task in live):
             return ""
-        wanted = len([n for n in self.world.view.nodes if self._takes(service, n)]) if one.is_global else one.total
+        wanted = (
+            len([n for n in self.world.view.nodes if self._takes(service, n)])
+            if one.is_global
+            else one.total
+        )
         gone = len([slot for slot in done if slot.node_id and not self._is_there(service, slot.node_id)])
         if len(done) - gone + len(over) != wanted and not (one.is_global and len(done) >= wanted):
             return f"{len(done)} of {wanted} have completed, {len(over)} were given up"
@@ -137,7 +150,9 @@ class Settled:
         """Reconciling once more finds nothing to do."""
         view, now_ns = self.world.view, self.world.clock.now_ns()
         tasks = view.tasks.by_service(service.id)
-        plan = complete(plan_service(ServiceView(service, tasks, view.nodes, defaults.TASK_HISTORY_LIMIT, now_ns)))
+        plan = complete(
+            plan_service(ServiceView(service, tasks, view.nodes, defaults.TASK_HISTORY_LIMIT, now_ns))
+        )
         return f"there is something left to do: {plan}" if plan else ""
 
     # Machines and what is kept in memory.
@@ -178,5 +193,5 @@ class Settled:
             resources = node.description.resources
             free = resources.memory_bytes - memory, resources.nano_cpus - cpus
             if counted is None or (counted.memory_bytes_free, counted.nano_cpus_free) != free:
-                return f"the scheduler counts something on node {node.id} that is not there any more, or misses it"
+                return f"the scheduler counts something on node {node.id} that is gone, or misses it"
         return ""

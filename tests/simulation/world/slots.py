@@ -20,7 +20,9 @@ class Slots:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.lost: set[str] = set()  # tasks whose node was down or gone at some time: nobody knows what they do
+        self.lost: set[str] = (
+            set()
+        )  # tasks whose node was down or gone at some time: nobody knows what they do
         self._drained: set[str] = set()  # tasks whose node was drained at some time
         self._told_s: dict[str, float] = {}  # when each task was told to stop
 
@@ -32,7 +34,9 @@ class Slots:
                 self._check_step(event, event.object)
                 if event.action is not Action.REMOVE:
                     task = event.object
-                    slots[task.service_id, task.slot, "" if task.slot else task.node_id, task.job_iteration] = task
+                    slots[
+                        task.service_id, task.slot, "" if task.slot else task.node_id, task.job_iteration
+                    ] = task
             elif isinstance(event.object, Node):
                 self._take_in_node(event.action, event.object)
         for task in slots.values():
@@ -73,7 +77,9 @@ class Slots:
         return [
             one
             for one in found
-            if one.service_id == task.service_id and one.slot == task.slot and one.job_iteration == task.job_iteration
+            if one.service_id == task.service_id
+            and one.slot == task.slot
+            and one.job_iteration == task.job_iteration
         ]
 
     def _check_slot(self, task: Task) -> None:
@@ -90,7 +96,9 @@ class Slots:
         seen = [
             one
             for one in mates
-            if one.status.state == task_state.RUNNING and one.id not in self.lost and not self._is_overdue(one)
+            if one.status.state == task_state.RUNNING
+            and one.id not in self.lost
+            and not self._is_overdue(one)
         ]
         if len(seen) > room == 1:
             raise Broken(f"tasks {_ids(seen)} are seen running in one slot of {service.id}")

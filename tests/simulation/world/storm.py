@@ -19,10 +19,10 @@ from tests.simulation.world.settled import Settled
 from tests.simulation.world.slots import Slots
 from tests.simulation.world.story import Broken
 from tests.simulation.world.updates import Updates
-from tests.simulation.world.workload import Wishes, a_node, make_roomy
+from tests.simulation.world.workload import Wishes, a_node, make_roomy, shrink
 from tests.simulation.world.world import World
 
-STORM_S = (25.0, 70.0)
+STORM_S = (25.0, 90.0)
 CALM_S = 400.0  # within this everything is as it should be
 QUIET_S = 20.0  # and then nothing changes for so long
 NODES = (3, 7)
@@ -36,7 +36,8 @@ class Outcome:
     seed: int
     lines: int  # of its story
     fingerprint: str
-    judged_updates: int
+    judged_updates: int  # how often an update stopped what ran
+    terms: int  # how many leaders there were
 
 
 def play(seed: int, tell: Callable[[str], object] | None = None) -> Outcome:
@@ -53,7 +54,7 @@ def play(seed: int, tell: Callable[[str], object] | None = None) -> Outcome:
     finally:
         for line in world.story if tell is not None else ():
             tell(line)
-    return Outcome(seed, len(world.story.lines), world.story.fingerprint(), storm.updates.judged)
+    return Outcome(seed, len(world.story.lines), world.story.fingerprint(), storm.updates.judged, world.term)
 
 
 class Storm:
@@ -73,7 +74,7 @@ class Storm:
         self._touched_s = 0.0  # when a task last changed that has no business to change by itself
         world.on_commit.append(self._note_change)
         # Which kinds of trouble this seed has, and how much.
-        kinds = ("leader", "kill", "cut", "crash", "reboot", "remove")
+        kinds = ("leader", "kill", "cut", "crash", "reboot", "remove", "shrink")
         self._troubles = rng.sample(kinds, rng.randrange(len(kinds)))
         self._pause_s = rng.choice((2.0, 4.0, 8.0))
         faults = ("proposal", "lose", "repeat", "crash", "reject", "hiccup", "slow", "hang")
@@ -88,8 +89,7 @@ class Storm:
             await self.people.create()
         if rng.random() < 0.7:
             await asyncio.sleep(4 * rng.random())
-        for name, chance in self._faults.items():
-            setattr(world.faults, name, chance)
+        world.faults = Faults(**self._faults)
         world.tell(f"the storm begins: {self._troubles}, {self._faults}")
         trouble = [world.spawn(self.people.bother(self._pause_s))]
         if self._troubles:
@@ -117,6 +117,8 @@ class Storm:
             elif kind == "remove":
                 if len(world.nodes) > NODES[0]:
                     await self.people.remove_node(node.id)
+            elif kind == "shrink":
+                await world.try_to(lambda tx, node_id=node.id: shrink(tx, node_id))
             elif kind == "cut":
                 world.tell(f"{node.id} is cut off" if node.reachable else f"{node.id} is back")
                 node.cut() if node.reachable else node.reconnect()
@@ -143,9 +145,10 @@ class Storm:
     async def _calm_down(self) -> None:
         """End all faults and wrong wishes; one node may stay away for good."""
         world, rng = self.world, self.world.random
-        for name in vars(Faults()):
-            setattr(world.faults, name, 0.0)
+        world.faults = Faults()
         world.kill_after = lambda commit: False
+        if rng.random() < 0.3:
+            self._kill_soon(rng.randrange(1, 40))
         roomy = rng.random() < 0.6
         lost = rng.choice((None, *sorted(world.nodes))) if len(world.nodes) > 2 else None
         world.tell(f"calm; {lost} stays away")
@@ -200,9 +203,13 @@ class Storm:
 
     def _check_copies(self) -> None:
         """What the leader made of a snapshot and what followed is what a follower made of the whole log."""
-        stores: list[Store] = [self.world._leader, self.world._follower]
+        stores: list[Store] = [self.world._leader, self.world.follower]
         one, other = (
-            {type(obj).__name__ + obj.id: obj for table in ("nodes", "services", "tasks") for obj in getattr(store.view, table)}
+            {
+                type(obj).__name__ + obj.id: obj
+                for table in ("nodes", "services", "tasks")
+                for obj in getattr(store.view, table)
+            }
             for store in stores
         )
         if one != other:

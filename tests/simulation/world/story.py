@@ -3,13 +3,18 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.types_pb2 import NodeAvailability, NodeState, UpdateStatus
 from swarm.clock import nanoseconds
 from swarm.manager.store.tables import Object, kind_name
 from swarm.manager.store.watch import Action
+from swarm.model.history import story as lived
 from swarm.model.task_state import state_name
+
+if TYPE_CHECKING:
+    from tests.simulation.world.world import World
 
 LINES_MAX = 150  # of one story: enough for the life of a slot
 
@@ -36,7 +41,9 @@ class Line:
         if self.object is None:
             return f"{self.at_s:9.3f}  * {self.note}"
         what = f"{kind_name(type(self.object))} {self.object.id}"
-        action = "" if self.action is Action.UPDATE else f"{self.action.name.lower()}d " if self.action else ""
+        action = (
+            "" if self.action is Action.UPDATE else f"{self.action.name.lower()}d " if self.action else ""
+        )
         return f"{self.at_s:9.3f}  {what}: {action}{_look(self.object)}"
 
 
@@ -57,12 +64,22 @@ def _look(one: Object) -> str:
     if isinstance(one, Service):
         mode, status = one.spec.WhichOneof("mode"), one.update_status
         size = one.spec.replicated.replicas if mode == "replicated" else ""
-        run = f", run {one.job_status.iteration} for {nanoseconds(one.job_status.last_run) // 10**9}"
+        job = one.job_status
+        run = f", run {job.iteration} for {nanoseconds(job.last_run) // 10**9}" if job.iteration else ""
         return (
             f"{mode} {size} v{one.spec_version} {one.spec.task.container.image}, "
-            f"{UpdateStatus.State.Name(status.state)} ({status.message}){run if one.job_status.iteration else ''}"
+            f"{UpdateStatus.State.Name(status.state)} ({status.message}){run}"
         )
     return ""
+
+
+def tell(world: "World", tasks: Iterable[Task]) -> str:
+    """Return the lives of tasks."""
+    at_s = world.loop.time()
+    lines = [f"seed {world.seed}, second {at_s:.3f} (SWARM_SEED={world.seed} replays it)"]
+    for task in tasks:
+        lines += [str(Line(at_s, None, task)), *(f"  {line}" for line in lived(task))]
+    return "\n".join(lines)
 
 
 class Story:

@@ -47,7 +47,8 @@ class Updates:
             node = self._world.view.nodes.get(task.node_id)
             # A paused node gets no new task of a global service.
             spared = node is None or (
-                defaults.is_global(after.spec) and node.spec.availability == NodeAvailability.NODE_AVAILABILITY_PAUSE
+                defaults.is_global(after.spec)
+                and node.spec.availability == NodeAvailability.NODE_AVAILABILITY_PAUSE
             )
             same = before.spec_version == after.spec_version
             if same and not spared and task_state.is_running(task) and is_dirty(after, task, node):
@@ -96,10 +97,16 @@ class Updates:
         config = defaults.rollback(service.spec) if back else defaults.update(service.spec)
         if config.order == UpdateConfig.ORDER_START_FIRST:
             if key not in self._doubtful and all(one.status.state < task_state.RUNNING for one in fresh):
-                raise Broken(f"{task.id} is stopped before what comes after it runs, and the order is start-first")
+                raise Broken(
+                    f"{task.id} is stopped before what comes after it runs, and the order is start-first"
+                )
             return
         down = self._down.setdefault(key, {})
-        waited = [one for one in fresh if one.status.state < task_state.RUNNING and one.desired_state <= task_state.RUNNING]
+        waited = [
+            one
+            for one in fresh
+            if one.status.state < task_state.RUNNING and one.desired_state <= task_state.RUNNING
+        ]
         if waited and not any(map(task_state.is_running, mates)):
             down[task.slot, "" if task.slot else task.node_id] = waited[-1].id
         self._forget_gone(service, down)
@@ -113,7 +120,9 @@ class Updates:
         """Leave out slots whose new task is gone for a reason that the update knows nothing of."""
         for slot, task_id in tuple(down.items()):
             task = self._world.view.tasks.get(task_id)
-            if task is None or task.desired_state > task_state.RUNNING or task.status.state >= task_state.RUNNING:
+            if (
+                task is None
+                or task.desired_state > task_state.RUNNING
+                or task.status.state >= task_state.RUNNING
+            ):
                 del down[slot]
-
-

@@ -1,10 +1,18 @@
 """What clusters and services a seed has: a few features each, of all there are."""
 
 import random
+from collections.abc import Mapping
 
 from swarm.api.v1.objects_pb2 import Node
 from swarm.api.v1.specs_pb2 import REBALANCE_MODE_AUTO, CronJob, ServiceDependency, ServiceSpec
-from swarm.api.v1.types_pb2 import Affinity, NodeState, PlacementStrategy, PortConfig, RestartPolicy, UpdateConfig
+from swarm.api.v1.types_pb2 import (
+    Affinity,
+    NodeState,
+    PlacementStrategy,
+    PortConfig,
+    RestartPolicy,
+    UpdateConfig,
+)
 from swarm.clock import SECOND
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
@@ -39,12 +47,36 @@ def a_node(rng: random.Random, number: int) -> Node:
     return node
 
 
+def a_plain_node(node_id: str, labels: Mapping[str, str] | None = None, cpus: int = 4) -> Node:
+    """Return a machine with so many CPUs, and as many GiB of memory."""
+    node = Node(id=node_id)
+    node.status.state = NodeState.NODE_STATE_READY
+    node.description.hostname = node_id
+    node.description.resources.nano_cpus = cpus * 10**9
+    node.description.resources.memory_bytes = cpus << 30
+    node.spec.annotations.labels.update(labels or {})
+    return node
+
+
 def make_roomy(transaction: Transaction, node_id: str) -> None:
     """Give a machine more of what can be counted than anybody wants."""
     node = copy_of(transaction.nodes.get(node_id))
     node.description.resources.nano_cpus = 64 * 10**9
     node.description.resources.memory_bytes = 64 * 1024 * MIB
     next(one for one in node.description.resources.generic if one.kind == "ssd").count = 64
+    transaction.update(node)
+
+
+def shrink(transaction: Transaction, node_id: str) -> None:
+    """Take something from a machine: half of its memory, or a card."""
+    current = transaction.nodes.get(node_id)
+    if current is None:
+        return
+    node = copy_of(current)
+    if node.description.devices and node.meta.version.index % 2:
+        del node.description.devices[-1]
+    else:
+        node.description.resources.memory_bytes //= 2
     transaction.update(node)
 
 
@@ -55,7 +87,7 @@ class Wishes:
         self._rng = rng
         count = rng.randrange(FEATURES_MIN, FEATURES_MAX + 1)
         self.features = frozenset(rng.sample(FEATURES, count))
-        self.images = ["v1", "v2", "v3"] + rng.sample(["bad", "crash", "nostart", "stuck", "quits"], 2)
+        self.images = ["v1", "v2", "v3", *rng.sample(["bad", "crash", "nostart", "stuck", "quits"], 2)]
 
     def _has(self, feature: str, chance: float = 0.5) -> bool:
         return feature in self.features and self._rng.random() < chance
@@ -79,7 +111,9 @@ class Wishes:
                 conditions.remove(RestartPolicy.CONDITION_ANY)
             spec.task.restart.condition = rng.choice(conditions)
         if others and self._has("depends", 0.6):
-            condition = rng.choice((ServiceDependency.CONDITION_STARTED, ServiceDependency.CONDITION_HEALTHY))
+            condition = rng.choice(
+                (ServiceDependency.CONDITION_STARTED, ServiceDependency.CONDITION_HEALTHY)
+            )
             spec.depends_on.add(service=rng.choice(others), condition=condition)
         validate_service(spec)
         return spec

@@ -71,7 +71,7 @@ class World:
         self.random = random.Random(seed)
         self.loop = VirtualLoop()
         self.clock = VirtualClock(self.loop)
-        self.faults = Faults()  # one object for ever: every machine has it
+        self._faults = Faults()  # one object for ever: every machine has it
         self.story = Story()
         self.nodes: dict[str, SimNode] = {}
         self.term = 0
@@ -80,10 +80,10 @@ class World:
         self.on_commit: list[Callable[[Commit], None]] = []
         self.on_start: list[Callable[[SimNode, Task], None]] = []
         self.scheduler: SchedulerLoop | None = None
-        self._follower = Store(self.clock, "follower")
-        self._news = self._follower.watch()
+        self.follower = Store(self.clock, "follower")
+        self._news = self.follower.watch()
         self._news.__enter__()
-        self._leader = self._follower
+        self._leader = self.follower
         self._liveness: LivenessTable | None = None
         self._loops: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -93,9 +93,18 @@ class World:
         self._ids = 0
 
     @property
+    def faults(self) -> Faults:
+        """How likely things go wrong now."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, wanted: Faults) -> None:
+        vars(self._faults).update(vars(wanted))
+
+    @property
     def view(self) -> ReadView:
         """What is committed."""
-        return self._follower.view
+        return self.follower.view
 
     @property
     def leader_view(self) -> ReadView:
@@ -152,9 +161,9 @@ class World:
 
     def commit(self, entry: bytes) -> int:
         """Append to the log; everybody applies it at once."""
-        index = self._follower.view.index + 1
-        self._follower.apply(index, entry)
-        if self._leader is not self._follower:
+        index = self.follower.view.index + 1
+        self.follower.apply(index, entry)
+        if self._leader is not self.follower:
             self._leader.apply(index, entry)
         for commit in self._news.drain():
             self._take_note(commit)
@@ -192,6 +201,12 @@ class World:
         self.term += 1
         self._election = self.spawn(self._wait_for_leader())
 
+    async def next_leader(self) -> None:
+        """End what the leader does, and wait until another one leads."""
+        self.change_leader()
+        assert self._election is not None
+        await self._election
+
     async def _wait_for_leader(self) -> None:
         self.tell("the leader is gone")
         self._depose()
@@ -210,7 +225,7 @@ class World:
     def _elect(self) -> None:
         """Begin a term with what is committed."""
         store = Store(self.clock, f"manager-{self.term}")
-        frozen = self._follower.freeze()
+        frozen = self.follower.freeze()
         store.restore(frozen.applied_index, frozen.records())
         store.attach(_Proposer(self, self.term))
         self._leader = store
