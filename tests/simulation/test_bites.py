@@ -130,8 +130,9 @@ def time_comes_twice(patch: Patch) -> None:
     next_status = jobs.next_status
 
     def forgetful(service: Service, now_ns: int, *, busy: bool) -> JobStatus | None:
-        status = next_status(service, now_ns, busy=False)
-        if status is not None and status.iteration == service.job_status.iteration + 1 == 2:
+        status = next_status(service, now_ns, busy=busy)
+        cron = service.spec.HasField("cron")
+        if cron and status is not None and status.iteration == service.job_status.iteration + 1 == 2:
             status.next_run.CopyFrom(service.job_status.next_run)
         return status
 
