@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 BOOTSTRAP := $(PYTHON) deploy/bootstrap.py
 PATHS := swarm tests tools deploy examples bench
+# The order of the tests: one that everybody sees. `make test SEED=7` has another.
+SEED := 1
+PYTEST := $(BIN)/python -m pytest --randomly-seed=$(SEED)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-down install test check unit simulate fuzz integration proto bench clean
@@ -24,8 +27,8 @@ install: ## install swarm on this machine, as a service (root)
 	@$(BOOTSTRAP) install
 
 test: check ## run every check and every test
-	@code=0; $(BIN)/python -m pytest -n auto tests/unit tests/simulation || code=1; \
-	$(BIN)/python -m pytest tests/integration || code=1; exit $$code
+	@code=0; $(PYTEST) -n auto tests/unit tests/simulation || code=1; \
+	$(PYTEST) tests/integration || code=1; exit $$code
 
 check: setup ## lint, formatting, types, import rules, generated code, size of files and functions
 	$(BIN)/python -m ruff check $(PATHS)
@@ -36,16 +39,16 @@ check: setup ## lint, formatting, types, import rules, generated code, size of f
 	$(BIN)/python -m pytest -q tests/unit/test_tidy.py
 
 unit: setup ## run the tests that need nothing but Python
-	@$(BIN)/python -m pytest -n auto tests/unit
+	@$(PYTEST) -n auto tests/unit
 
 simulate: setup ## run the simulations
-	@$(BIN)/python -m pytest -n auto tests/simulation
+	@$(PYTEST) -n auto tests/simulation
 
 fuzz: setup ## feed damaged messages and files to Raft for ten minutes
 	@SWARM_EXPLORE=1 SWARM_FUZZ_SECONDS=600 $(BIN)/python -m pytest --timeout=1200 tests/unit/raft/test_fuzz.py
 
 integration: setup ## run the tests with real daemons, containers and networks (root)
-	@$(BIN)/python -m pytest tests/integration
+	@$(PYTEST) tests/integration
 
 proto: setup ## generate swarm/api/v1 from proto/
 	$(BIN)/python tools/gen_proto.py

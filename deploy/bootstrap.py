@@ -25,6 +25,7 @@ RUN_PROGRAMS = {
     "conmon": "conmon",
     "nft": "nftables",
     "busybox": "busybox-static",
+    "tini-static": "tini",
 }
 TEST_PROGRAMS = {
     **RUN_PROGRAMS,

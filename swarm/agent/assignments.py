@@ -1,11 +1,20 @@
 """What changed among the tasks of this node, and may this message be applied?"""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from swarm.api.v1.dispatcher_pb2 import Assignments
-from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.objects_pb2 import Config, Secret, Task
 from swarm.errors import SessionExpired
+
+
+@dataclass(frozen=True, slots=True)
+class DataChanges:
+    """What becomes of the secrets and configs that this node has in memory."""
+
+    put: tuple[Secret | Config, ...] = ()
+    drop: tuple[str, ...] = ()  # ids
+    complete: bool = False  # whatever is not in `put` has to go
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +24,7 @@ class Changes:
     start: tuple[Task, ...] = ()  # not held yet
     update: tuple[Task, ...] = ()  # held, and wanted differently or again
     remove: tuple[str, ...] = ()  # held, and not wanted any more
+    data: DataChanges = DataChanges()
 
 
 def diff_all(held: Collection[str], wanted: Iterable[Task]) -> Changes:
@@ -42,6 +52,7 @@ class AssignmentStream:
     def __init__(self) -> None:
         self._sequence = 0
         self._parts: list[Task] = []
+        self._data: list[Secret | Config] = []
 
     def take(self, message: Assignments, held: Collection[str]) -> Changes | None:
         """Return what to do, None when it was done before or the set goes on in the next message.
@@ -59,9 +70,11 @@ class AssignmentStream:
         self._sequence = message.sequence
         if not message.complete:
             wanted = {task.id: task for task in message.tasks}
-            return diff_some(held, wanted, message.removed_task_ids)
+            data = DataChanges((*message.secrets, *message.configs), tuple(message.removed_data_ids))
+            return replace(diff_some(held, wanted, message.removed_task_ids), data=data)
         self._parts.extend(message.tasks)
+        self._data += (*message.secrets, *message.configs)
         if message.more:
             return None
-        tasks, self._parts = self._parts, []
-        return diff_all(held, tasks)
+        (tasks, self._parts), (items, self._data) = (self._parts, []), (self._data, [])
+        return replace(diff_all(held, tasks), data=DataChanges(tuple(items), complete=True))

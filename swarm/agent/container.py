@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 
+from swarm.agent.container_options import limits, namespaces, security, ulimits
 from swarm.agent.network.base import PublishedPort, Sandbox
 from swarm.agent.task_status import PROTOCOLS
 from swarm.agent.templates import TemplateContext, expand
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.types_pb2 import Device, Mount, PortConfig, ResourceRequirements
+from swarm.api.v1.types_pb2 import Device, Mount, PortConfig
 from swarm.errors import TaskRejected
 from swarm.model.devices import given_devices
 from swarm.model.generic_resources import environment
 from swarm.model.task import task_name
 from swarm.model.validate_container import HOSTNAME_LIMIT
-from swarm.runtime.base import BindMount, ContainerConfig, HostDevice, Limits, TmpfsMount
+from swarm.runtime.base import BindMount, ContainerConfig, Dns, HostDevice, TmpfsMount
 from swarm.runtime.images.base import Credentials
 
 _PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
@@ -60,10 +61,20 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         hostname=expand(spec.hostname, context)[:HOSTNAME_LIMIT] or task.id[:12],
         working_dir=spec.dir,
         user=spec.user,
+        groups=tuple(spec.groups),
         mounts=tuple(_mount(mount, context) for mount in spec.mounts),
         devices=tuple(_host_device(one) for one in spec.devices if not one.cdi_name),
         cdi_devices=given_devices(task),
-        limits=_limits(task.spec.resources),
+        limits=limits(task.spec.resources),
+        security=security(spec),
+        shared=namespaces(spec.namespaces),
+        sysctls=dict(spec.sysctls),
+        ulimits=ulimits(spec),
+        hosts=tuple((entry.name, entry.address) for entry in spec.hosts),
+        dns=Dns(tuple(spec.dns.nameservers), tuple(spec.dns.search), tuple(spec.dns.options)),
+        shm_size_bytes=spec.shm_size_bytes,
+        oom_score_adj=spec.oom_score_adj if spec.HasField("oom_score_adj") else None,
+        cgroup_parent=spec.cgroup_parent,
         read_only=spec.read_only,
         init=spec.init,
         tty=spec.tty,
@@ -91,14 +102,14 @@ def _mount(mount: Mount, context: TemplateContext) -> BindMount | TmpfsMount:
     if mount.type == Mount.TYPE_BIND:
         return BindMount(
             source=expand(mount.source, context),
-            target=mount.target,
+            target=expand(mount.target, context),
             read_only=mount.read_only,
             propagation=mount.bind.propagation or "rprivate",
             create_source=mount.bind.create_source,
         )
     if mount.type == Mount.TYPE_TMPFS:
         return TmpfsMount(
-            target=mount.target,
+            target=expand(mount.target, context),
             size_bytes=mount.tmpfs.size_bytes,
             mode=mount.tmpfs.mode if mount.tmpfs.HasField("mode") else 0o1777,
             read_only=mount.read_only,
@@ -108,15 +119,6 @@ def _mount(mount: Mount, context: TemplateContext) -> BindMount | TmpfsMount:
 
 def _host_device(device: Device) -> HostDevice:
     return HostDevice(device.host_path, device.container_path, device.permissions)
-
-
-def _limits(resources: ResourceRequirements) -> Limits:
-    return Limits(
-        nano_cpus=resources.limits.nano_cpus,
-        memory_bytes=resources.limits.memory_bytes,
-        pids=resources.limits.pids,
-        memory_reservation_bytes=resources.reservations.memory_bytes,
-    )
 
 
 def published_ports(task: Task) -> tuple[PublishedPort, ...]:

@@ -18,7 +18,9 @@ from swarm.agent.description import describe_node, this_platform
 from swarm.agent.log_publisher import LogPublisher
 from swarm.agent.network.base import NodeNetwork
 from swarm.agent.reporter import Reporter
+from swarm.agent.sampler import Sampler
 from swarm.agent.session import Session
+from swarm.agent.task_files import TaskFiles
 from swarm.agent.worker import Worker
 from swarm.api.v1.dispatcher_pb2 import Hello, NodeInfo, StatusReport
 from swarm.api.v1.logs_pb2 import LogSubscription
@@ -29,6 +31,7 @@ from swarm.errors import NodeRemoved
 from swarm.runtime.base import Capabilities, RuntimeDriver, Sample
 from swarm.runtime.cdi.registry import read_registry
 from swarm.runtime.images.base import ImageStore
+from swarm.runtime.memory_files import MemoryFiles
 from swarm.security.tls import NodeCredentials
 
 log = structlog.get_logger(__name__)
@@ -106,8 +109,10 @@ class Agent:
             ManagerBlobs(self._preferred_managers, channel),
             clock,
             self._facts,
+            files=TaskFiles(MemoryFiles(settings.run_dir), self._isolated),
             starts_max=STARTS_PER_CPU * (os.cpu_count() or 1),
         )
+        self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
         self._worker.on_status = self._status_changed
         self._worker.on_forgotten = self._reporter.forget
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
@@ -183,16 +188,18 @@ class Agent:
         """Stay connected until the node leaves or was removed; then only wait for the end."""
         connecting = asyncio.create_task(self._connection.run(), name="agent-connection")
         describing = asyncio.create_task(self._describe_for_ever(), name="agent-description")
+        sampling = asyncio.create_task(self._sampler.run(), name="agent-samples")
         leaving = asyncio.create_task(self._leaving.wait())
+        works = (connecting, describing, sampling)
         try:
-            await asyncio.wait({connecting, describing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*works, leaving}, return_when=asyncio.FIRST_COMPLETED)
             removed = connecting.done() and isinstance(connecting.exception(), NodeRemoved)
         finally:
-            for one in (connecting, describing, leaving):
+            for one in (*works, leaving):
                 one.cancel()
-            await asyncio.gather(connecting, describing, leaving, return_exceptions=True)
+            await asyncio.gather(*works, leaving, return_exceptions=True)
         if not removed and not self._leaving.is_set():
-            for one in (connecting, describing):
+            for one in works:
                 if not one.cancelled():
                     one.result()
         await self._worker.remove_all()
@@ -226,6 +233,7 @@ class Agent:
     def take_node_info(self, info: NodeInfo) -> None:
         """Hear who the managers are."""
         self._connection.weigh_managers(info.manager_weights)
+        self._sampler.want(info.sampled_service_ids)
         self._on_node_info(info)
 
     def subscribe_logs(self, subscription: LogSubscription) -> None:
@@ -266,15 +274,22 @@ class Agent:
         now = self.manager
         return sorted(self._managers(), key=lambda peer: now is None or peer.addr != now.addr)
 
-    async def _describe(self) -> bool:
+    async def _known_capabilities(self) -> Capabilities:
         if self._capabilities is None:
             self._capabilities = await self._driver.probe()
+        return self._capabilities
+
+    async def _isolated(self) -> bool:
+        return (await self._known_capabilities()).isolated
+
+    async def _describe(self) -> bool:
+        capabilities = await self._known_capabilities()
         fresh = describe_node(
             self._settings.hostname,
             self._settings.engine_labels,
-            self._capabilities,
+            capabilities,
             generic_resources=self._settings.node_generic_resource,
-            devices=await self._devices() if self._capabilities.isolated else {},
+            devices=await self._devices() if capabilities.isolated else {},
         )
         if self._tls_info is not None:
             fresh.tls_info.CopyFrom(self._tls_info())

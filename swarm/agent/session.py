@@ -18,6 +18,7 @@ from swarm.api.v1.dispatcher_pb2 import (
     Hello,
     NodeInfo,
     StatusReport,
+    UsageReport,
     Welcome,
 )
 from swarm.api.v1.dispatcher_pb2_grpc import DispatcherStub
@@ -83,6 +84,7 @@ class Session:
         self._wanted_standby: bool | None = None
         self._greeting_due = False
         self._description: NodeDescription | None = None
+        self._usage: UsageReport | None = None
         self._assignments = AssignmentStream()
 
     def ask(self, *, standby: bool) -> None:
@@ -113,6 +115,11 @@ class Session:
     def describe(self, description: NodeDescription) -> None:
         """Send what the node is like now."""
         self._description = description
+        self._outgoing.set()
+
+    def report_usage(self, usage: UsageReport) -> None:
+        """Send what tasks use; of several reports that wait only the last one."""
+        self._usage = usage
         self._outgoing.set()
 
     async def _welcomed(self) -> None:
@@ -213,6 +220,9 @@ class Session:
         if self._description is not None:
             messages.append(AgentMessage(description=self._description))
             self._description = None
+        if self._usage is not None:
+            messages.append(AgentMessage(usage=self._usage))
+            self._usage = None
         report = node.next_report()
         if report is not None:
             messages.append(AgentMessage(statuses=report))

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 from swarm.agent import task_events as events
 from swarm.agent.network.base import Sandbox
-from swarm.agent.task_status import Reason, ended, final, moved, rejected_or_failed
+from swarm.agent.task_status import Reason, ended, final, moved, rejected_or_failed, started_message
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskStatus
 from swarm.clock import SECOND
@@ -273,7 +273,7 @@ def _start(record: TaskRecord, now_ns: int) -> Step:
 
 
 def _running(record: TaskRecord, info: ContainerInfo, now_ns: int) -> Step:
-    status = moved(record.status, RUNNING, "started", now_ns, info=info)
+    status = moved(record.status, RUNNING, started_message(info), now_ns, info=info)
     running = replace(record, phase=Phase.RUNNING, status=status)
     if record.must_stop:
         return _stop(running)
@@ -281,7 +281,8 @@ def _running(record: TaskRecord, info: ContainerInfo, now_ns: int) -> Step:
 
 
 def _ended(record: TaskRecord, info: ContainerInfo, now_ns: int) -> Step:
-    return _detach(replace(record, end=ended(record.status, info, now_ns)))
+    limit = record.task.spec.resources.limits.memory_bytes
+    return _detach(replace(record, end=ended(record.status, info, now_ns, limit)))
 
 
 def _stop(record: TaskRecord) -> Step:

@@ -7,6 +7,7 @@ from swarm.model.exit_code import exit_reason
 from swarm.model.limits import STATUS_CHARACTERS
 from swarm.model.task_state import COMPLETE, FAILED, REJECTED, STARTING, is_terminal
 from swarm.model.truncate import cut
+from swarm.model.units import format_memory
 from swarm.runtime.base import ContainerInfo
 
 TEXT_LIMIT = STATUS_CHARACTERS.value
@@ -66,6 +67,11 @@ def final(
     return status
 
 
+def started_message(info: ContainerInfo) -> str:
+    """Return what to say of a container that runs, with what it lacks of what was asked for."""
+    return "; ".join(("started", *info.warnings))
+
+
 def rejected_or_failed(old: TaskStatus, error: str, now_ns: int) -> TaskStatus:
     """Return the end of a task that could not be prepared, or not be started."""
     if old.state < STARTING:
@@ -73,11 +79,12 @@ def rejected_or_failed(old: TaskStatus, error: str, now_ns: int) -> TaskStatus:
     return final(old, FAILED, "failed", now_ns, err=error)
 
 
-def ended(old: TaskStatus, info: ContainerInfo, now_ns: int) -> TaskStatus:
+def ended(old: TaskStatus, info: ContainerInfo, now_ns: int, memory_limit_bytes: int = 0) -> TaskStatus:
     """Return the end of a task whose container ended by itself."""
-    if info.exit_code == 0 and not info.error and not info.oom_killed:
+    if info.exit_code == 0 and not info.error:
         return final(old, COMPLETE, "finished", now_ns, info=info)
-    how = exit_reason(info.exit_code, oom_killed=info.oom_killed)
+    limit = format_memory(memory_limit_bytes) if memory_limit_bytes else ""
+    how = exit_reason(info.exit_code, oom_killed=info.oom_killed, memory_limit=limit)
     error = info.error or f"the container ended with {how}"
     return final(old, FAILED, "failed", now_ns, err=error, info=info)
 

@@ -17,9 +17,11 @@ from swarm.agent.container import (
     container_config,
     published_ports,
     registry_credentials,
+    template_context,
 )
 from swarm.agent.database import Database, StoredTask
 from swarm.agent.network.base import NodeNetwork, Sandbox
+from swarm.agent.task_files import TaskFiles
 from swarm.agent.task_machine import Step, TaskRecord, advance, begin
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskStatus
@@ -51,7 +53,7 @@ class _Held:
 class Worker:
     """All tasks of this node."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- one argument for each part of the node
         self,
         driver: RuntimeDriver,
         images: ImageStore,
@@ -61,6 +63,7 @@ class Worker:
         clock: Clock,
         facts: Callable[[], NodeFacts],
         *,
+        files: TaskFiles,
         starts_max: int,
     ) -> None:
         """`starts_max`: how many containers are created and started at once."""
@@ -71,6 +74,7 @@ class Worker:
         self._source = source
         self._clock = clock
         self._facts = facts
+        self._files = files
         self._starts = asyncio.Semaphore(starts_max)
         self._held: dict[str, _Held] = {}
         self._arriving: dict[str, Task] = {}  # to be held as soon as they are on disk
@@ -125,6 +129,7 @@ class Worker:
         Stopping and updating never wait for the disk; a start does, because a container that this node
         does not remember after a restart would be removed.
         """
+        self._files.apply(changes.data)
         for task_id in changes.remove:
             self._arriving.pop(task_id, None)
             self._end_wait(task_id)
@@ -161,7 +166,7 @@ class Worker:
             await self._empty.wait()
 
     async def remove_strangers(self) -> None:
-        """Remove containers and sandboxes that belong to no task of this node."""
+        """Remove containers, sandboxes and files that belong to no task of this node."""
         for info in await self._driver.adopt():
             if info.id not in self.held_ids():
                 log.warning("agent.unknown_container_found", task_id=info.id)
@@ -170,6 +175,7 @@ class Worker:
                 except Exception:  # it stays until the next start; the known ones must go on
                     log.exception("agent.unknown_container_not_removed", task_id=info.id)
         await self._network.keep_only(self.held_ids())
+        await self._files.keep_only(self.held_ids)
 
     # Events and instructions.
 
@@ -287,9 +293,9 @@ class Worker:
                 await asyncio.sleep(delay_s)
                 return events.RetryDue()
             case _:
-                return await self._clean(task_id, instruction)
+                return await self._clean(task_id, held.record.task, instruction)
 
-    async def _clean(self, task_id: str, instruction: events.Instruction) -> events.Event:
+    async def _clean(self, task_id: str, task: Task, instruction: events.Instruction) -> events.Event:
         async with asyncio.timeout(CLEAN_TIMEOUT_S):
             match instruction:
                 case events.InspectContainer():
@@ -298,6 +304,7 @@ class Worker:
                     await self._driver.remove(task_id)
                     return events.ContainerRemoved()
                 case events.DetachNetwork():
+                    await self._files.wipe(task)  # no process can read them any more, nor may anybody else
                     await self._network.detach(task_id)
                     return events.NetworkDetached()
         raise AssertionError(f"no way to carry out {instruction}")
@@ -323,9 +330,10 @@ class Worker:
             if isinstance(instruction, events.StartContainer):
                 return events.ContainerStarted(await self._driver.start(task_id))
             sandbox = record.sandbox or Sandbox(task_id, "", "", "")
-            await self._driver.create(
-                container_config(record.task, record.image_digest, sandbox, self._facts())
-            )
+            facts = self._facts()
+            config = container_config(record.task, record.image_digest, sandbox, facts)
+            config = await self._files.add_to(config, record.task, template_context(record.task, facts))
+            await self._driver.create(config)
             return events.ContainerCreated()
 
 

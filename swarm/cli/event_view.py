@@ -4,16 +4,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1.objects_pb2 import Image, Node, Service, Task
+from swarm.api.v1.objects_pb2 import Config, Image, Node, Secret, Service, Task
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.cli import names
 from swarm.cli.inspect_view import when
+from swarm.model.autoscale import wanted_replicas
 from swarm.timestamps import SECOND, nanoseconds
 
 View = dict[str, Any]
 Attributes = Mapping[str, str]
 
-TYPES = ("cluster", "image", "node", "service", "task")
+TYPES = ("cluster", "config", "image", "node", "secret", "service", "task")
 ACTIONS = {
     c.WatchEvent.ACTION_CREATE: "create",
     c.WatchEvent.ACTION_UPDATE: "update",
@@ -61,7 +62,7 @@ def matches(event: View, wanted: Mapping[str, Sequence[str]]) -> bool:
     """Whether an event passes the filters: values of one are alternatives, different ones must all match."""
     actor = event["Actor"]
     known = {"type": [event["Type"]], "event": [event["Action"]]}
-    for noun in ("service", "node", "image"):
+    for noun in ("service", "node", "image", "secret", "config"):
         own = event["Type"] == noun
         known[noun] = [actor["ID"], actor["Attributes"].get("name", "")] if own else []
     if event["Type"] == "task":
@@ -85,8 +86,8 @@ def _of_node(node: Node) -> Attributes:
     return {"name": node.description.hostname} if node.description.hostname else {}
 
 
-def _of_named(obj: Service | Image) -> Attributes:
-    name = obj.spec.annotations.name if isinstance(obj, Service) else obj.annotations.name
+def _of_named(obj: Service | Image | Secret | Config) -> Attributes:
+    name = obj.annotations.name if isinstance(obj, Image) else obj.spec.annotations.name
     return {"name": name}
 
 
@@ -95,6 +96,8 @@ _NAMED: Mapping[str, Callable[[Any], Attributes]] = {
     "node": _of_node,
     "service": _of_named,
     "image": _of_named,
+    "secret": _of_named,
+    "config": _of_named,
 }
 _CHANGING: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
     "task": {
@@ -108,12 +111,14 @@ _CHANGING: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
     },
     "service": {
         "image": lambda service: service.spec.task.container.image,
-        "replicas": lambda service: str(service.spec.replicated.replicas),
+        "replicas": lambda service: str(wanted_replicas(service)),
         "updatestate": lambda service: (
             names.word(names.UPDATE_STATE, service.update_status.state)
             if service.HasField("update_status")
             else ""
         ),
+        "scalereason": lambda service: service.autoscale_status.reason,
+        "scaleholding": lambda service: service.autoscale_status.holding,
         "rebalancestate": lambda service: (
             names.word(names.REBALANCE_STATE, service.rebalance.state)
             if service.HasField("rebalance")

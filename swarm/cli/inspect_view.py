@@ -8,7 +8,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
-from swarm.cli import names, placement_view
+from swarm.cli import autoscale_view, data_view, names, placement_view
+from swarm.cli.container_view import container_options, resource_options
 from swarm.cli.dependency_options import shown_dependencies
 from swarm.model.job import shown_desired
 from swarm.model.revisions import number_of
@@ -22,7 +23,8 @@ def when(stamp: Timestamp) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{stamp.nanos:09d}Z"
 
 
-def _meta(item: o.Node | o.Service | o.Task | o.Image) -> View:
+def meta(item: o.Node | o.Service | o.Task | o.Image | o.Secret | o.Config) -> View:
+    """Return what every object has."""
     return {
         "ID": item.id,
         "Version": {"Index": item.meta.version.index},
@@ -33,7 +35,7 @@ def _meta(item: o.Node | o.Service | o.Task | o.Image) -> View:
 
 def node(item: o.Node) -> View:
     """Return a node as `node inspect` prints it."""
-    view = _meta(item) | {
+    view = meta(item) | {
         "Spec": {
             "Name": item.spec.annotations.name,
             "Labels": dict(item.spec.annotations.labels),
@@ -74,7 +76,7 @@ def _description(item: t.NodeDescription) -> View:
 
 def service(item: o.Service) -> View:
     """Return a service as `service inspect` prints it."""
-    view = _meta(item) | {"Revision": number_of(item), "Spec": service_spec(item.spec)}
+    view = meta(item) | {"Revision": number_of(item), "Spec": service_spec(item.spec)}
     if item.HasField("previous_spec"):
         view["PreviousSpec"] = service_spec(item.previous_spec)
     view["Endpoint"] = {"Spec": endpoint(item.spec.endpoint), "Ports": endpoint(item.spec.endpoint)["Ports"]}
@@ -95,6 +97,8 @@ def service(item: o.Service) -> View:
             view["UpdateStatus"]["Promoted"] = status.promoted
     if item.HasField("rebalance"):
         view["Rebalance"] = _rebalance(item.rebalance)
+    if item.HasField("autoscale_status"):
+        view["AutoscaleStatus"] = autoscale_view.shown_status(item.autoscale_status, when)
     return view
 
 
@@ -140,6 +144,8 @@ def service_spec(spec: s.ServiceSpec) -> View:
         view["DependsOn"] = shown_dependencies(spec)
     if spec.HasField("rebalance"):
         view["Rebalance"] = names.word(names.REBALANCE, spec.rebalance)
+    if spec.HasField("autoscale"):
+        view["Autoscale"] = autoscale_view.shown_autoscale(spec.autoscale)
     for key, config in (("UpdateConfig", "update"), ("RollbackConfig", "rollback")):
         if spec.HasField(config):
             view[key] = _update_config(getattr(spec, config))
@@ -190,7 +196,7 @@ def task_spec(spec: s.TaskSpec) -> View:
             },
             "Reservations": {"NanoCPUs": reserved.nano_cpus, "MemoryBytes": reserved.memory_bytes}
             | placement_view.generic_resources(reserved.generic),
-        }
+        } | resource_options(spec.resources)
     if spec.HasField("restart"):
         policy = spec.restart
         view["RestartPolicy"] = _present(
@@ -213,16 +219,21 @@ def _container(spec: s.ContainerSpec) -> View:
     plural: View = {"Labels": dict(spec.labels), "Command": list(spec.command), "Args": list(spec.args)}
     plural |= {"Env": list(spec.env), "Mounts": [_mount(mount) for mount in spec.mounts]}
     view |= {key: value for key, value in plural.items() if value} | placement_view.devices(spec)
-    return view | _present(
-        spec,
-        Hostname="hostname",
-        Dir="dir",
-        User="user",
-        StopSignal="stop_signal",
-        StopGracePeriod="stop_grace_period_ns",
-        ReadOnly="read_only",
-        Init="init",
-        TTY="tty",
+    return (
+        view
+        | data_view.references(spec)
+        | container_options(spec)
+        | _present(
+            spec,
+            Hostname="hostname",
+            Dir="dir",
+            User="user",
+            StopSignal="stop_signal",
+            StopGracePeriod="stop_grace_period_ns",
+            ReadOnly="read_only",
+            Init="init",
+            TTY="tty",
+        )
     )
 
 
@@ -290,7 +301,7 @@ def task(item: o.Task) -> View:
     run: View = {"JobIteration": {"Index": item.job_iteration - 1}} if item.job_iteration else {}
     if item.HasField("run_for"):
         run["RunFor"] = when(item.run_for)
-    return _meta(item) | {
+    return meta(item) | {
         "Spec": task_spec(item.spec),
         "SpecVersion": item.spec_version,
         "ServiceID": item.service_id,
@@ -306,7 +317,7 @@ def task(item: o.Task) -> View:
 
 def image(item: o.Image) -> View:
     """Return an image of the cluster."""
-    return _meta(item) | {
+    return meta(item) | {
         "Reference": item.annotations.name,
         "Digest": item.digest,
         "Size": item.size_bytes,

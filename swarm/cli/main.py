@@ -11,6 +11,7 @@ from swarm.errors import SwarmError
 # Noun or verb -> where it is and what it does (shown by --help without importing anything).
 COMMANDS = {
     "ca": ("swarm.cli.ca:ca", "Show or rotate the root certificate of the cluster"),
+    "config": ("swarm.cli.data:config", "Configs: data for containers that people may see"),
     "dev": ("swarm.cli.dev:dev", "A whole cluster on this machine"),
     "events": ("swarm.cli.events:events", "Follow what happens in the cluster"),
     "image": ("swarm.cli.image:image", "Images loaded into the cluster"),
@@ -20,7 +21,9 @@ COMMANDS = {
     "join-token": ("swarm.cli.cluster:join_token", "Show or rotate the tokens that let nodes join"),
     "leave": ("swarm.cli.cluster:leave", "Take this node out of its cluster"),
     "node": ("swarm.cli.node:node", "Nodes of the cluster"),
+    "secret": ("swarm.cli.data:secret", "Secrets: data that only containers get to see"),
     "service": ("swarm.cli.service:service", "Services of the cluster"),
+    "stack": ("swarm.cli.stack:stack", "Stacks: services that belong together, from Compose files"),
     "task": ("swarm.cli.task:task", "Tasks: what they are and what happened to them"),
     "unlock": ("swarm.cli.lock:unlock", "Unlock this manager after a restart"),
     "unlock-key": ("swarm.cli.lock:unlock_key", "Show or rotate the key that unlocks managers"),
@@ -33,6 +36,7 @@ Examples:
   swarmctl join-token worker
   swarmctl service create --name web --replicas 3 --publish mode=host,published=80,target=8080 web:1
   swarmctl service ps web
+  swarmctl stack deploy -c compose.yaml shop
   eval "$(swarmctl dev env)"      # talk to the cluster of `swarmctl dev up`
 """
 

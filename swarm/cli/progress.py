@@ -67,9 +67,7 @@ def wait(
     conn: Connection, service_id: str, *, quiet: bool, timeout_s: float | None, rollback: bool = False
 ) -> int:
     """Wait until the service has converged and stayed so for its monitor time; return the exit code."""
-    waiting = _Waiting(
-        conn, service_id, timeout_s=timeout_s, rollback=rollback, display=Display(quiet=quiet)
-    )
+    waiting = Waiting(conn, service_id, timeout_s=timeout_s, rollback=rollback, display=Display(quiet=quiet))
     try:
         while (code := waiting.step()) is None:
             time.sleep(POLL_S)
@@ -86,17 +84,25 @@ def wait(
     return code
 
 
-class _Waiting:
+class Waiting:
     """One wait: when it began and since when the service looks converged."""
 
     def __init__(
-        self, conn: Connection, service_id: str, *, timeout_s: float | None, rollback: bool, display: Display
+        self,
+        conn: Connection,
+        service_id: str,
+        *,
+        timeout_s: float | None,
+        rollback: bool = False,
+        display: Display | None = None,
     ) -> None:
         self._conn = conn
-        self._service_id = service_id
+        self.service_id = service_id
+        self.name = service_id[:12]
+        self.picture: Picture | None = None  # as of the last look
         self._timeout_s = timeout_s
         self._rollback = rollback
-        self._display = display
+        self._display = display or Display(quiet=True)
         self._started = time.monotonic()
         self._stable_since: float | None = None
 
@@ -104,13 +110,13 @@ class _Waiting:
         """Look once; return the exit code when it is decided."""
         now = time.monotonic()
         try:
-            service, tasks, nodes = fetch(self._conn, self._service_id)
+            service, tasks, nodes = fetch(self._conn, self.service_id)
         except TransientError as problem:
             self._display.note(f"waiting: {problem}")
-            return self._late(self._service_id, str(problem), now)
-        picture = look(service, tasks, nodes, rollback_wanted=self._rollback)
+            return self._late(self.service_id, str(problem), now)
+        picture = self.picture = look(service, tasks, nodes, rollback_wanted=self._rollback)
         self._display.draw(picture)
-        name = service.spec.annotations.name
+        name = self.name = service.spec.annotations.name
         if picture.verdict in _EXITS:
             click.echo(
                 f"Error: service {name} {picture.reason}{_next_step(picture.verdict, name)}", err=True

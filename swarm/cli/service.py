@@ -9,7 +9,14 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.cli import names, objects, parse
+from swarm.cli.autoscale_options import (
+    apply_autoscale,
+    autoscale_options,
+    autoscale_update_options,
+    keep_count,
+)
 from swarm.cli.connect import Connection, connect
+from swarm.cli.container_options import CAPABILITIES
 from swarm.cli.flags import FlagGroup
 from swarm.cli.job_options import MODES, change_mode, job_options, set_mode, set_replicas
 from swarm.cli.job_view import moment, replicas_text, shown_mode
@@ -49,8 +56,13 @@ def service() -> None:
     "  swarmctl service create --name db --constraint node.labels.disk==ssd --limit-memory 512m db:1\n"
     "  swarmctl service create --name web --depends-on db:healthy --depends-on setup:completed web:1\n"
     "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1\n"
+    "  swarmctl service create --name db --secret password --config source=my.cnf,target=/etc/my.cnf db:1\n"
     "  swarmctl service create --name learn --gpus 2 learn:1\n"
-    "  swarmctl service create --name serial --device /dev/ttyUSB0:/dev/serial:rw serial:1",
+    "  swarmctl service create --name web --replicas-min 2 --replicas-max 20 --scale-on cpu=70 \\\n"
+    "      --reserve-cpu 0.5 web:1\n"
+    "  swarmctl service create --name serial --device /dev/ttyUSB0:/dev/serial:rw serial:1\n"
+    "  swarmctl service create --name vpn --cap-drop ALL --cap-add NET_ADMIN --init vpn:1\n"
+    "  swarmctl service create --name search --ulimit nofile=65536 --sysctl net.core.somaxconn=999 search:1",
 )
 @click.argument("image")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
@@ -58,7 +70,8 @@ def service() -> None:
 @click.option("--mode", type=click.Choice(MODES), default="replicated", show_default=True)
 @click.option("--replicas", type=int, help="Number of tasks, or of completions of a job (default 1).")
 @job_options
-@many(*LISTS)
+@autoscale_options
+@many(*LISTS, *CAPABILITIES)
 @spec_options
 @dry_run_options
 @click.pass_context
@@ -84,6 +97,7 @@ def new_spec(image: str, args: tuple[str, ...], given: dict[str, Any]) -> Servic
     spec.task.container.image = image
     spec.task.container.args.extend(args)
     set_mode(spec, given)
+    apply_autoscale(spec, given)
     apply_single(spec, given)
     add_lists(spec, given, "")
     _registry_auth(spec, given)
@@ -106,7 +120,9 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
     epilog="\b\nExamples:\n"
     "  swarmctl service update --image web:2 --update-order start-first web\n"
     "  swarmctl service update --env-add DEBUG=1 --env-rm OLD web\n"
+    "  swarmctl service update --secret-rm key --secret-add source=key2,target=key web\n"
     "  swarmctl service update --force web      # replace every task\n"
+    "  swarmctl service update --scale-on cpu=60 --replicas-max 30 web   # or --scale-off\n"
     "  swarmctl service update --update-canary 1 --image web:3 web   # then promote or rollback\n\n"
     + EXIT_CODES
 )
@@ -117,7 +133,8 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
 @click.option("--force", is_flag=True, help="Replace every task although nothing changed; run a job again.")
 @click.option("--rollback", is_flag=True, help="Go back to the previous spec; other options do not count.")
 @job_options
-@many(*ADDS, *REMOVES)
+@autoscale_update_options
+@many(*ADDS, *REMOVES, *CAPABILITIES)
 @spec_options
 @dry_run_options
 @click.pass_context
@@ -142,6 +159,7 @@ def _update_request(found: o.Service, given: dict[str, Any]) -> c.UpdateServiceR
     request.skip_image_resolution = given["no_resolve_image"] or given["image"] is None
     request.spec.CopyFrom(found.spec)
     _change(request.spec, given)
+    keep_count(request.spec, given, found)
     return request
 
 
@@ -160,6 +178,7 @@ def _change(spec: ServiceSpec, given: dict[str, Any]) -> None:
         del spec.task.container.args[:]
         spec.task.container.args.extend(words(given["args"], "--args"))
     change_mode(spec, given)
+    apply_autoscale(spec, given)
     if given["force"]:
         spec.task.force_update += 1
     apply_single(spec, given)
@@ -238,19 +257,22 @@ def _row(item: o.Service, status: c.ServiceStatus) -> dict[str, str]:
 @click.pass_obj
 def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None:
     """List the services."""
-    from swarm.cli.render import show
-
     found = parse.filters(filters, FILTERS)
-    request = c.ListServicesRequest(
-        filters=c.Filters(
-            id_prefixes=found.get("id", []),
-            name_prefixes=found.get("name", []),
-            labels=found.get("label", []),
-            modes=found.get("mode", []),
-        )
+    wanted = c.Filters(
+        id_prefixes=found.get("id", []),
+        name_prefixes=found.get("name", []),
+        labels=found.get("label", []),
+        modes=found.get("mode", []),
     )
     with connect(host) as conn:
-        answer = conn.control.ListServices(request)
+        show_services(conn, wanted, layout, quiet=quiet)
+
+
+def show_services(conn: Connection, filters: c.Filters, layout: str, *, quiet: bool) -> None:
+    """Print the services that match, by name."""
+    from swarm.cli.render import show
+
+    answer = conn.control.ListServices(c.ListServicesRequest(filters=filters))
     rows = [_row(item, status) for item, status in zip(answer.services, answer.statuses, strict=True)]
     has_cron = any(item.spec.HasField("cron") for item in answer.services)
     columns = COLUMNS + CRON_COLUMNS if has_cron else COLUMNS

@@ -8,7 +8,7 @@ import click
 
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import PlacementPreference, PortConfig
-from swarm.cli import dependency_options, parse, placement_options
+from swarm.cli import container_options, data_options, dependency_options, parse, placement_options
 from swarm.errors import InvalidArgument
 
 Given = dict[str, Any]
@@ -23,6 +23,8 @@ LISTS = (
     ("-p|--publish", "Publish a port: published=8080,target=80,mode=host."),
     *placement_options.LISTS,
     *dependency_options.LISTS,
+    *container_options.LISTS,
+    *data_options.LISTS,
 )
 ADDS = tuple((f"--{flag.split('--')[-1]}-add", text) for flag, text in LISTS)
 REMOVES = (
@@ -35,6 +37,8 @@ REMOVES = (
     ("--publish-rm", "Port to remove, by its target port."),
     *placement_options.REMOVES,
     *dependency_options.REMOVES,
+    *container_options.REMOVES,
+    *data_options.REMOVES,
 )
 
 
@@ -69,6 +73,8 @@ def add_lists(spec: ServiceSpec, given: Given, suffix: str) -> None:
         placement.preferences.append(PlacementPreference(spread=_spread(text)))
     placement_options.add_placement(spec, given, suffix)
     dependency_options.add_dependencies(spec, given, suffix)
+    container_options.add_container_lists(spec, given, suffix)
+    data_options.add_references(spec, given, suffix)
     for text in given[f"publish{suffix}"]:
         for port in parse.publish(text):
             if suffix:
@@ -92,6 +98,8 @@ def remove_lists(spec: ServiceSpec, given: Given) -> None:
     )
     placement_options.remove_placement(spec, given)
     dependency_options.remove_dependencies(spec, given)
+    container_options.remove_container_lists(spec, given)
+    data_options.remove_references(spec, given)
     for text in given["publish_rm"]:
         _remove_port(spec, text)
 

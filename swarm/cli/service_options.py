@@ -10,7 +10,7 @@ import click
 
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import UpdateConfig
-from swarm.cli import names, placement_options
+from swarm.cli import container_options, names, placement_options
 from swarm.errors import InvalidArgument
 from swarm.model.units import parse_bytes, parse_cpus, parse_duration
 
@@ -26,7 +26,9 @@ SINGLE = (
     click.option("-t", "--tty/--no-tty", default=None, help="Give the process a terminal."),
     click.option("--limit-cpu", help="Most CPUs to use, e.g. 0.5."),
     click.option("--limit-memory", help="Most memory to use, e.g. 64m."),
-    click.option("--limit-pids", type=click.IntRange(min=0), help="Most processes (0: the node's default)."),
+    click.option(
+        "--limit-pids", "--pids-limit", type=click.IntRange(min=-1), help="Most processes (0: no limit)."
+    ),
     click.option("--reserve-cpu", help="CPUs to keep free for each task."),
     click.option("--reserve-memory", help="Memory to keep free for each task."),
     click.option("--restart-condition", type=click.Choice(list(names.RESTART_CONDITION))),
@@ -42,6 +44,7 @@ SINGLE = (
     click.option("--stop-signal", help="Signal that asks the process to stop."),
     placement_options.SERVICE_STRATEGY,
     placement_options.GPUS,
+    *container_options.SINGLE,
     click.option("--replicas-max-per-node", type=click.IntRange(min=0), help="0: no limit."),
     click.option("--with-registry-auth", is_flag=True, help="Send your registry credentials to the nodes."),
     click.option("--no-resolve-image", is_flag=True, help="Do not check now that the image exists."),
@@ -118,6 +121,7 @@ def apply_single(spec: ServiceSpec, given: Given) -> None:
         spec.task.placement.max_replicas_per_node = given["replicas_max_per_node"]
     placement_options.apply_strategy(spec, given)
     placement_options.apply_gpus(spec, given)
+    container_options.apply_container_options(spec, given)
     if given.get("rebalance") is not None:
         spec.rebalance = names.REBALANCE[given["rebalance"]]
     _apply_resources(spec, given)
@@ -140,7 +144,7 @@ def _apply_resources(spec: ServiceSpec, given: Given) -> None:
     readers: tuple[tuple[str, str, str, Callable[[Any], int]], ...] = (
         ("limit_cpu", "limits", "nano_cpus", parse_cpus),
         ("limit_memory", "limits", "memory_bytes", parse_bytes),
-        ("limit_pids", "limits", "pids", int),
+        ("limit_pids", "limits", "pids", lambda count: max(0, count)),  # Docker also has -1 for none
         ("reserve_cpu", "reservations", "nano_cpus", parse_cpus),
         ("reserve_memory", "reservations", "memory_bytes", parse_bytes),
     )

@@ -24,7 +24,7 @@ def why_lines(found: ExplainTaskResponse, now_ns: int) -> Iterator[str]:
     since = format_age(now_ns - nanoseconds(task.status.timestamp)).lower()
     yield f"{place_name(task, found.hostname)}: task {task.id}, image {task.spec.container.image}"
     yield f"State:  {state}{where} for {since}; it is meant to be: {desired}"
-    yield f"Why:    {found.reason or 'it runs, as it is meant to'}"
+    yield f"Why:    {found.reason or _how_it_runs(task)}"
     if found.nodes:
         yield ""
         yield "Nodes:"
@@ -37,6 +37,11 @@ def why_lines(found: ExplainTaskResponse, now_ns: int) -> Iterator[str]:
         yield ""
         yield f"Before it in this slot (all of it: swarmctl task history {task.id}):"
         yield from _earlier_lines(found)
+
+
+def _how_it_runs(task: Task) -> str:
+    lacks = task.status.message.partition("; ")[2]
+    return f"it runs, but: {lacks}" if lacks else "it runs, as it is meant to"
 
 
 def _earlier_lines(found: ExplainTaskResponse) -> Iterator[str]:

@@ -38,6 +38,8 @@ from swarm.manager.lock import LockKeeper
 from swarm.manager.logs.broker import LogBroker
 from swarm.manager.logs.control import LogControl
 from swarm.manager.logs.servicer import LogsServicer
+from swarm.manager.orchestrator.autoscale.loop import AutoscaleLoop
+from swarm.manager.orchestrator.autoscale.prometheus import Prometheus
 from swarm.manager.orchestrator.loop import OrchestratorLoop
 from swarm.manager.planning.balance_loop import BalanceLoop
 from swarm.manager.planning.forecaster import Forecaster
@@ -105,6 +107,7 @@ class Manager:
         self._listen_addr = settings.listen_addr
         self._on_fatal = on_fatal
         self._foundation = foundation
+        self._metrics = metrics
         self._node_id = credentials.identity.node_id
         self.store = Store(clock, new_id())
         self._leading = Leading(self._prepare_term, self._loops, self._give_up)
@@ -236,6 +239,13 @@ class Manager:
             "rotation": RotationLoop(self.store),
             "liveness": self._dispatcher.leader_loop(),
             "orchestrator": OrchestratorLoop(self.store, self._clock),
+            "autoscale": AutoscaleLoop(
+                self.store,
+                self._clock,
+                self._dispatcher.usage_table(),
+                Prometheus(),
+                self._metrics.scaled,
+            ),
             "allocator": AllocatorLoop(self.store, self._clock),
             "balance": BalanceLoop(self.store, self._clock),
             "scheduler": SchedulerLoop(self.store, self._clock),

@@ -30,8 +30,11 @@ def exit_reason(exit_code: int, *, oom_killed: bool = False, memory_limit: str =
 
 def _meaning(exit_code: int, oom_killed: bool, memory_limit: str) -> str:
     if oom_killed:
-        limit = f", its limit is {memory_limit}" if memory_limit else ""
-        return f"it was killed for using too much memory (OOM){limit}"
+        used = (
+            f"the container used its limit of {memory_limit}" if memory_limit else "the node had none left"
+        )
+        who = "OOMKilled" if exit_code == _KILLED else "a process of it was OOMKilled before"
+        return f"{who}, out of memory: {used}"
     if exit_code == _KILLED:
         return (
             "it was killed (SIGKILL): by somebody on its node, or by the kernel because the node itself had "

@@ -43,7 +43,7 @@ def story(task: Task) -> list[str]:
         lines.append(f"it is meant to be: {state_name(task.desired_state)}")
     elif task.status.HasField("container"):
         container = task.status.container
-        killed = ", killed for using too much memory" if container.oom_killed else ""
+        killed = ", OOMKilled" if container.oom_killed else ""
         lines.append(f"exit code {container.exit_code}{killed}")
     return lines
 

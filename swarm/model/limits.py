@@ -49,7 +49,15 @@ ENV_VARIABLE_BYTES = Limit(
 ARGUMENTS = Limit("ARGUMENTS", 1024, "arguments", "command and arguments together; more is a file")
 ARGUMENT_BYTES = Limit("ARGUMENT_BYTES", 131_071, "bytes", "no program starts with a longer one")
 MOUNTS = Limit("MOUNTS", 128, "mounts", "each is made again at every start of the container")
+REFERENCES = Limit("REFERENCES", 256, "secrets and configs", "each is a file, made at every start")
 DEVICES = Limit("DEVICES", 128, "devices", "of one container; each becomes a file in it")
+GROUPS = Limit("GROUPS", 256, "groups", "each is looked up in the image at every start")
+HOSTS = Limit("HOSTS", 512, "host names", "programs read /etc/hosts at every look-up; more is a name server")
+DNS_ENTRIES = Limit("DNS_ENTRIES", 32, "entries", "programs look at the first few of resolv.conf")
+SYSCTLS = Limit("SYSCTLS", 128, "kernel parameters", "each is written at every start of the container")
+SECCOMP_PROFILE_BYTES = Limit(
+    "SECCOMP_PROFILE_BYTES", 128 * 1024, "bytes", "every task carries it; that of Docker has 15,000"
+)
 PORTS = Limit("PORTS", 1024, "ports", "each is a packet filter rule on every node with a task")
 CONSTRAINTS = Limit("CONSTRAINTS", 64, "constraints", "each is asked of every node")
 CONSTRAINT_BYTES = Limit("CONSTRAINT_BYTES", 4096, "bytes", "room for a list of values")
@@ -58,7 +66,15 @@ PATTERN_CHARACTERS = Limit("PATTERN_CHARACTERS", 256, "characters", "compiled it
 PREFERENCES = Limit("PREFERENCES", 8, "levels", "the tasks are spread once for each level and branch")
 PLATFORMS = Limit("PLATFORMS", 64, "platforms", "no image is built for more")
 DEPENDENCIES = Limit("DEPENDENCIES", 64, "services", "each is looked at whenever something changes")
+SCALE_RULES = Limit("SCALE_RULES", 8, "rules", "each is asked every few seconds")
+QUERY_BYTES = Limit("QUERY_BYTES", 4096, "bytes", "room for a long PromQL expression")
 EXTERNAL_CAS = Limit("EXTERNAL_CAS", 8, "external CAs", "they are asked one after the other")
+
+# Secrets and configs.
+DATA_NAME_CHARACTERS = Limit("DATA_NAME_CHARACTERS", 64, "characters", "as in Docker, so that they can move")
+SECRET_BYTES = Limit("SECRET_BYTES", 500 * 1024, "bytes", "a key or a certificate chain, not a key store")
+CONFIG_BYTES = Limit("CONFIG_BYTES", 1000 * 1024, "bytes", "every manager has it in memory")
+EXPANDED_BYTES = Limit("EXPANDED_BYTES", 2 * 1024 * 1024, "bytes", "what a template may grow to on a node")
 
 # The cluster as a whole.
 REPLICAS = Limit("REPLICAS", 100_000, "replicas", "a slip of the keyboard must do no harm")
@@ -66,7 +82,17 @@ TASKS = Limit("TASKS", 200_000, "tasks", "of all services: what fits into memory
 SERVICES = Limit("SERVICES", 10_000, "services", "a new leader looks at each at once")
 NODES = Limit("NODES", 10_000, "nodes", "the most that the scheduler is measured with")
 IMAGES = Limit("IMAGES", 10_000, "images", "every manager keeps all of them on its disk")
+SECRETS = Limit("SECRETS", 10_000, "secrets", "their names are compared at every request")
+CONFIGS = Limit("CONFIGS", 10_000, "configs", "their names are compared at every request")
+DATA_BYTES = Limit(
+    "DATA_BYTES", 256 * 1024 * 1024, "bytes", "all secrets and configs: managers have them in memory"
+)
 TRANSACTION_BYTES = Limit("TRANSACTION_BYTES", 4 * 1024 * 1024, "bytes", "Raft sends it in one message")
+
+# Compose files, read by swarmctl.
+COMPOSE_FILE_BYTES = Limit("COMPOSE_FILE_BYTES", 1024 * 1024, "bytes", "of one file; people write less")
+COMPOSE_VALUES = Limit("COMPOSE_VALUES", 100_000, "values", "aliases of aliases grow without end")
+COMPOSE_FILES = Limit("COMPOSE_FILES", 100, "files", "with all that include and extends name")
 
 # What agents say: cut, never refused, for the task or node it is about exists anyway.
 STATUS_CHARACTERS = Limit("STATUS_CHARACTERS", 2000, "characters", "people read the first line of an error")

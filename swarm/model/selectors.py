@@ -7,7 +7,7 @@ match. A filter that means nothing for a kind of object is refused, since ignori
 from collections.abc import Iterable, Mapping
 
 from swarm.api.v1.control_pb2 import Filters
-from swarm.api.v1.objects_pb2 import Cluster, Image, Node, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task
 from swarm.errors import InvalidArgument
 from swarm.model.job import mode_of
 from swarm.model.task import task_name
@@ -66,6 +66,13 @@ def image_selected(filters: Filters, image: Image) -> bool:
         and _labels(filters.labels, image.annotations.labels)
         and (not filters.node_ids or any(holder in filters.node_ids for holder in image.holders))
     )
+
+
+def data_selected(filters: Filters, item: Secret | Config) -> bool:
+    """Whether a secret or config is asked for."""
+    _refuse_others(filters, "secrets and configs")
+    annotations = item.spec.annotations
+    return _identity(filters, item.id, annotations.name) and _labels(filters.labels, annotations.labels)
 
 
 def _refuse_others(filters: Filters, kind: str, *allowed: str) -> None:

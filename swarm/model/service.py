@@ -9,6 +9,7 @@ from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.errors import FailedPrecondition
 from swarm.model import rollout
+from swarm.model.autoscale import keep_replicas, wanted_replicas
 from swarm.model.job import job_of
 from swarm.model.revisions import number_of, remember, spec_of_revision
 
@@ -34,7 +35,9 @@ def replace_spec(service: Service, spec: ServiceSpec, now: Timestamp) -> None:
     remember(service)
     before = ServiceSpec()
     before.CopyFrom(service.spec)
+    replicas = wanted_replicas(service)
     service.spec.CopyFrom(spec)
+    keep_replicas(service, replicas, now)
     service.revision = number_of(service) + 1
     service.revised_at.CopyFrom(now)
     if job_of(spec) is not None or _asks_for_other_tasks(before, spec):  # a changed job runs again

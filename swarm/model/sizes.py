@@ -20,6 +20,13 @@ def size_problems(spec: ServiceSpec | NodeSpec | ClusterSpec) -> Iterator[str]:
         yield from limits.EXTERNAL_CAS.exceeded("external CAs", len(spec.external_cas))
 
 
+def labels_problems(labels: Mapping[str, str]) -> Iterator[str]:
+    """Yield a problem for every limit that the labels of an object without a spec's other limits exceed."""
+    if "" in labels:
+        yield "one of the labels has no key"
+    yield from _labels(labels, "label")
+
+
 def _bytes(what: str, message: Message) -> Iterator[str]:
     yield from limits.SPEC_BYTES.exceeded(what, message.ByteSize())
 
@@ -63,6 +70,7 @@ def _container(spec: ContainerSpec) -> Iterator[str]:
     for what, text in texts:
         yield from limits.TEXT_BYTES.exceeded(what, len(text.encode()))
     yield from limits.MOUNTS.exceeded("the container", len(spec.mounts))
+    yield from limits.REFERENCES.exceeded("the container", len(spec.secrets) + len(spec.configs))
     names = sum(len(one.names) for one in spec.device_requests)
     asked = len(spec.devices) + len(spec.device_requests) + names
     yield from limits.DEVICES.exceeded("the container", asked)
@@ -73,6 +81,24 @@ def _container(spec: ContainerSpec) -> Iterator[str]:
         what = f"the mount at {shown(mount.target)}"
         yield from limits.TEXT_BYTES.exceeded(f"the target of {what}", len(mount.target.encode()))
         yield from limits.TEXT_BYTES.exceeded(f"the source of {what}", len(mount.source.encode()))
+    yield from _options(spec)
+
+
+def _options(spec: ContainerSpec) -> Iterator[str]:
+    yield from limits.GROUPS.exceeded("the container", len(spec.groups))
+    yield from limits.HOSTS.exceeded("the container", len(spec.hosts))
+    dns = (("name servers", spec.dns.nameservers), ("search domains", spec.dns.search))
+    for what, entries in (*dns, ("resolver options", spec.dns.options)):
+        yield from limits.DNS_ENTRIES.exceeded(f"the {what}", len(entries))
+    yield from limits.SYSCTLS.exceeded("the container", len(spec.sysctls))
+    profile = spec.privileges.seccomp.profile
+    yield from limits.SECCOMP_PROFILE_BYTES.exceeded("the seccomp profile", len(profile))
+    texts = [*spec.groups, *spec.dns.nameservers, *spec.dns.search, *spec.dns.options]
+    texts += [spec.privileges.apparmor, spec.cgroup_parent]
+    texts += [text for one in spec.hosts for text in (one.name, one.address)]
+    texts += [text for pair in spec.sysctls.items() for text in pair]
+    for text in texts:
+        yield from limits.TEXT_BYTES.exceeded(f'"{shown(text)}"', len(text.encode()))
 
 
 def _placement(placement: Placement) -> Iterator[str]:

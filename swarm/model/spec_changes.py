@@ -1,12 +1,15 @@
 """What is different between two specs? In words for people, the shortest that say it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.text_format import MessageToString
 
+from swarm.api.v1.specs_pb2 import ConfigReference, ScaleRule, SecretReference
+from swarm.model.autoscale import rule_text
 from swarm.model.units import format_duration, format_size
 
 # Levels that say nothing to people: `image`, not `task.container.image`.
@@ -32,6 +35,8 @@ def _changes(before: Message, after: Message, path: tuple[str, ...]) -> Iterator
             yield from _list_changes(name, list(map(_text, old)), list(map(_text, new)))
         elif field.type == FieldDescriptor.TYPE_MESSAGE:
             yield from _changes(old, new, where)
+        elif field.name == "scaled_by_hand":
+            yield from ("scaled by hand",) if old != new else ()
         elif field.name == "force_update":
             yield from ("forced",) if old != new else ()
         elif field.name == "image_digest":
@@ -62,7 +67,21 @@ def _list_changes(name: str, old: Sequence[str], new: Sequence[str]) -> Iterator
 
 
 def _text(item: Any) -> str:
+    if isinstance(item, ScaleRule):
+        return rule_text(item)
+    if isinstance(item, SecretReference | ConfigReference):
+        return _reference(item)
     return MessageToString(item, as_one_line=True) if isinstance(item, Message) else str(item)
+
+
+def _reference(item: SecretReference | ConfigReference) -> str:
+    """Return e.g. `key`, or `key2:tls.key 1000:1000 0400` where more was said."""
+    name = item.secret_name if isinstance(item, SecretReference) else item.config_name
+    target = item.target
+    found = f"{name}:{target.name}" if target.name not in {"", name, f"/{name}"} else name
+    if target.uid or target.gid:
+        found += f" {target.uid}:{target.gid}"
+    return f"{found} {target.mode:04o}" if target.HasField("mode") else found
 
 
 def _scalar(field: Any, message: Message) -> str:
@@ -74,6 +93,8 @@ def _scalar(field: Any, message: Message) -> str:
         return (
             str(field.enum_type.values_by_number[value].name).removeprefix(prefix).lower().replace("_", "-")
         )
+    if isinstance(value, bytes):
+        return f"of {len(value)} bytes, {sha256(value).hexdigest()[:12]}" if value else _NOTHING
     if field.name.endswith("_ns"):
         return format_duration(value)
     if field.name.endswith("_bytes"):

@@ -22,8 +22,10 @@ from swarm.model.constraint import parse_constraint
 from swarm.model.dependencies import dependency_problems
 from swarm.model.generic_resources import wanted_problems
 from swarm.model.sizes import size_problems
+from swarm.model.validate_autoscale import autoscale_problems, autoscale_warnings
 from swarm.model.validate_container import container_problems, negative
 from swarm.model.validate_job import job_problems
+from swarm.model.validate_options import resource_problems
 from swarm.timestamps import SECOND
 
 CPU_MIN = 1_000_000  # nano CPUs: what a kernel's quota can express
@@ -64,6 +66,7 @@ def service_warnings(spec: ServiceSpec) -> list[str]:
         )
     if spec.rebalance == REBALANCE_MODE_AUTO and spec.task.placement.strategy not in _SPREAD:
         warnings.append("rebalance auto moves nothing: only tasks placed by strategy spread are balanced")
+    warnings.extend(autoscale_warnings(spec))
     return warnings
 
 
@@ -81,6 +84,7 @@ def _service_problems(spec: ServiceSpec) -> Iterator[str]:
     yield from size_problems(spec)
     yield from _task_problems(spec.task)
     yield from job_problems(spec)
+    yield from autoscale_problems(spec)
     yield from dependency_problems(spec)
     yield from affinity_problems(spec.task.placement.affinities, name)
     yield from _update_problems("update", spec.update)
@@ -157,6 +161,7 @@ def _resource_problems(resources: ResourceRequirements) -> Iterator[str]:
         )
     yield from negative(("the limit of processes", limits.pids))
     yield from wanted_problems(reservations.generic)
+    yield from resource_problems(resources)
 
 
 def _placement_problems(placement: Placement) -> Iterator[str]:

@@ -8,8 +8,10 @@ from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import InvalidArgument
 from swarm.model.devices import device_problems
+from swarm.model.file_references import reference_problems
 from swarm.model.limits import HOSTNAME_CHARACTERS, shown
 from swarm.model.reference import parse_reference
+from swarm.model.validate_options import option_problems
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 HOSTNAME_LIMIT = HOSTNAME_CHARACTERS.value
@@ -50,6 +52,8 @@ def container_problems(spec: ContainerSpec) -> Iterator[str]:
             yield f"two mounts have the target {target}"
         targets.add(target)
     yield from device_problems(spec)
+    yield from option_problems(spec)
+    yield from reference_problems(spec)
 
 
 def negative(*named: tuple[str, int]) -> Iterator[str]:

@@ -52,12 +52,61 @@ class HostDevice:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Upper bounds, 0 meaning none, and reservations that the kernel can use as hints."""
+    """Upper bounds, 0 or nothing meaning none, and shares and reservations as hints for the kernel."""
 
     nano_cpus: int = 0
     memory_bytes: int = 0
     pids: int = 0
     memory_reservation_bytes: int = 0
+    cpu_shares: int = 0  # relative to others, who have 1024
+    cpu_quota_us: int = 0
+    cpu_period_us: int = 0
+    cpuset_cpus: str = ""  # e.g. 0-3,6
+    cpuset_mems: str = ""
+    memory_swap_bytes: int = 0  # memory and swap together; -1: any amount of swap
+    memory_swappiness: int | None = None
+    blkio_weight: int = 0  # 10 to 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What the processes may do beside, or instead of, what is usual."""
+
+    privileged: bool = False
+    no_new_privileges: bool | None = None  # None: yes, unless privileged
+    capability_add: Sequence[str] = ()  # CAP_…, or ALL
+    capability_drop: Sequence[str] = ()
+    seccomp: str | None = None  # JSON as Docker has it; empty: none; None: our own, unless privileged
+    apparmor: str = ""  # a loaded profile, or unconfined
+    unmasked_paths: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Which namespaces of the node a container is in, instead of having its own."""
+
+    ipc: bool = False
+    pid: bool = False
+    uts: bool = False
+    cgroup: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ulimit:
+    """A limit of each process, by its name in Docker; -1: none."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """What /etc/resolv.conf says instead of what it would say; each part that is empty stays."""
+
+    nameservers: Sequence[str] = ()
+    search: Sequence[str] = ()  # a single dot: no domain
+    options: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +123,20 @@ class ContainerConfig:
     hostname: str = ""
     working_dir: str = ""
     user: str = ""
+    groups: Sequence[str] = ()  # more of the process, by name or number
     mounts: Sequence[BindMount | TmpfsMount] = ()
     devices: Sequence[HostDevice] = ()
     cdi_devices: Sequence[str] = ()  # their full names, VENDOR/CLASS=NAME
     limits: Limits = Limits()
+    security: Security = Security()
+    shared: Shared = Shared()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    ulimits: Sequence[Ulimit] = ()
+    hosts: Sequence[tuple[str, str]] = ()  # (name, address)
+    dns: Dns = Dns()
+    shm_size_bytes: int = 0  # 0: 64 MiB
+    oom_score_adj: int | None = None
+    cgroup_parent: str = ""  # a cgroup that the node has; empty: the driver's own
     read_only: bool = False
     init: bool = False
     tty: bool = False
@@ -99,6 +158,7 @@ class ContainerInfo:
     error: str = ""  # e.g. "shim lost"
     started_at_ns: int = 0
     finished_at_ns: int = 0
+    warnings: Sequence[str] = ()  # what was asked for and is less here, e.g. a limit that was clamped
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from swarm.config import Settings
 from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.runtime.base import RuntimeDriver
 from swarm.runtime.fake import FakeDriver
+from swarm.runtime.memory_files import MemoryFiles
 from swarm.runtime.oci.binaries import INSTALL_HINT, find
 from swarm.runtime.oci.devices import CdiSettings
 from swarm.runtime.oci.driver import OciDriver
@@ -65,6 +66,7 @@ async def cleanup(settings: Settings) -> None:
         if (settings.containers_dir / "oci").exists():
             raise
     await _driver("process", settings, layers).cleanup()
+    MemoryFiles(settings.run_dir).clear()
     for path in (settings.containers_dir, settings.run_dir / "containers"):
         with suppress(OSError):  # not there, or not only ours
             path.rmdir()

@@ -403,7 +403,9 @@ class ShimDriver(ABC):
             self._fail(container, "shim lost")
         else:
             exit_code, finished_at_ns = status
-            oom_killed = exit_code == 128 + signal.SIGKILL and self._was_out_of_memory(container.record)
+            oom_killed = self._was_out_of_memory(container.record)
+            if container.record.shares_pids:
+                await self._in_thread(self._kill_everything, container.record)
             container.record = replace(
                 container.record,
                 phase=Phase.EXITED,

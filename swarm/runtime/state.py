@@ -46,6 +46,8 @@ class Record:
     exit_code: int = 0
     oom_killed: bool = False
     error: str = ""
+    warnings: tuple[str, ...] = ()
+    shares_pids: bool = False  # its processes do not end with the first one
 
     def info(self) -> ContainerInfo:
         """Return what callers of the driver may know."""
@@ -59,6 +61,7 @@ class Record:
             error=self.error,
             started_at_ns=self.started_at_ns,
             finished_at_ns=self.finished_at_ns,
+            warnings=self.warnings,
         )
 
 
@@ -101,6 +104,7 @@ def read_record(path: Path) -> Record | None:
             return None
         known = {field.name for field in fields(Record)}
         values = {key: value for key, value in document.items() if key in known}
-        return Record(**{**values, "phase": Phase(values["phase"])})
+        warnings = tuple(values.get("warnings", ()))
+        return Record(**{**values, "phase": Phase(values["phase"]), "warnings": warnings})
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

@@ -19,8 +19,15 @@ REBALANCE_MODE_OFF: RebalanceMode
 REBALANCE_MODE_AUTO: RebalanceMode
 
 class ContainerSpec(_message.Message):
-    __slots__ = ("image", "labels", "command", "args", "hostname", "env", "dir", "user", "mounts", "stop_signal", "stop_grace_period_ns", "read_only", "init", "tty", "registry_auth", "image_digest", "devices", "device_requests")
+    __slots__ = ("image", "labels", "command", "args", "hostname", "env", "dir", "user", "mounts", "stop_signal", "stop_grace_period_ns", "read_only", "init", "tty", "registry_auth", "image_digest", "devices", "device_requests", "groups", "privileges", "capability_add", "capability_drop", "sysctls", "ulimits", "hosts", "dns", "shm_size_bytes", "oom_score_adj", "namespaces", "cgroup_parent", "secrets", "configs")
     class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class SysctlsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +52,20 @@ class ContainerSpec(_message.Message):
     IMAGE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     DEVICE_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    PRIVILEGES_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITY_ADD_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITY_DROP_FIELD_NUMBER: _ClassVar[int]
+    SYSCTLS_FIELD_NUMBER: _ClassVar[int]
+    ULIMITS_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    DNS_FIELD_NUMBER: _ClassVar[int]
+    SHM_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OOM_SCORE_ADJ_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACES_FIELD_NUMBER: _ClassVar[int]
+    CGROUP_PARENT_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    CONFIGS_FIELD_NUMBER: _ClassVar[int]
     image: str
     labels: _containers.ScalarMap[str, str]
     command: _containers.RepeatedScalarFieldContainer[str]
@@ -63,7 +84,53 @@ class ContainerSpec(_message.Message):
     image_digest: str
     devices: _containers.RepeatedCompositeFieldContainer[_types_pb2.Device]
     device_requests: _containers.RepeatedCompositeFieldContainer[_types_pb2.DeviceRequest]
-    def __init__(self, image: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., command: _Optional[_Iterable[str]] = ..., args: _Optional[_Iterable[str]] = ..., hostname: _Optional[str] = ..., env: _Optional[_Iterable[str]] = ..., dir: _Optional[str] = ..., user: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[_types_pb2.Mount, _Mapping]]] = ..., stop_signal: _Optional[str] = ..., stop_grace_period_ns: _Optional[int] = ..., read_only: _Optional[bool] = ..., init: _Optional[bool] = ..., tty: _Optional[bool] = ..., registry_auth: _Optional[_Union[_types_pb2.RegistryAuth, _Mapping]] = ..., image_digest: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[_types_pb2.Device, _Mapping]]] = ..., device_requests: _Optional[_Iterable[_Union[_types_pb2.DeviceRequest, _Mapping]]] = ...) -> None: ...
+    groups: _containers.RepeatedScalarFieldContainer[str]
+    privileges: _types_pb2.Privileges
+    capability_add: _containers.RepeatedScalarFieldContainer[str]
+    capability_drop: _containers.RepeatedScalarFieldContainer[str]
+    sysctls: _containers.ScalarMap[str, str]
+    ulimits: _containers.RepeatedCompositeFieldContainer[_types_pb2.Ulimit]
+    hosts: _containers.RepeatedCompositeFieldContainer[_types_pb2.HostEntry]
+    dns: _types_pb2.DnsConfig
+    shm_size_bytes: int
+    oom_score_adj: int
+    namespaces: _types_pb2.Namespaces
+    cgroup_parent: str
+    secrets: _containers.RepeatedCompositeFieldContainer[SecretReference]
+    configs: _containers.RepeatedCompositeFieldContainer[ConfigReference]
+    def __init__(self, image: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., command: _Optional[_Iterable[str]] = ..., args: _Optional[_Iterable[str]] = ..., hostname: _Optional[str] = ..., env: _Optional[_Iterable[str]] = ..., dir: _Optional[str] = ..., user: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[_types_pb2.Mount, _Mapping]]] = ..., stop_signal: _Optional[str] = ..., stop_grace_period_ns: _Optional[int] = ..., read_only: _Optional[bool] = ..., init: _Optional[bool] = ..., tty: _Optional[bool] = ..., registry_auth: _Optional[_Union[_types_pb2.RegistryAuth, _Mapping]] = ..., image_digest: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[_types_pb2.Device, _Mapping]]] = ..., device_requests: _Optional[_Iterable[_Union[_types_pb2.DeviceRequest, _Mapping]]] = ..., groups: _Optional[_Iterable[str]] = ..., privileges: _Optional[_Union[_types_pb2.Privileges, _Mapping]] = ..., capability_add: _Optional[_Iterable[str]] = ..., capability_drop: _Optional[_Iterable[str]] = ..., sysctls: _Optional[_Mapping[str, str]] = ..., ulimits: _Optional[_Iterable[_Union[_types_pb2.Ulimit, _Mapping]]] = ..., hosts: _Optional[_Iterable[_Union[_types_pb2.HostEntry, _Mapping]]] = ..., dns: _Optional[_Union[_types_pb2.DnsConfig, _Mapping]] = ..., shm_size_bytes: _Optional[int] = ..., oom_score_adj: _Optional[int] = ..., namespaces: _Optional[_Union[_types_pb2.Namespaces, _Mapping]] = ..., cgroup_parent: _Optional[str] = ..., secrets: _Optional[_Iterable[_Union[SecretReference, _Mapping]]] = ..., configs: _Optional[_Iterable[_Union[ConfigReference, _Mapping]]] = ...) -> None: ...
+
+class FileTarget(_message.Message):
+    __slots__ = ("name", "uid", "gid", "mode")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    GID_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    uid: int
+    gid: int
+    mode: int
+    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., mode: _Optional[int] = ...) -> None: ...
+
+class SecretReference(_message.Message):
+    __slots__ = ("secret_id", "secret_name", "target")
+    SECRET_ID_FIELD_NUMBER: _ClassVar[int]
+    SECRET_NAME_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    secret_id: str
+    secret_name: str
+    target: FileTarget
+    def __init__(self, secret_id: _Optional[str] = ..., secret_name: _Optional[str] = ..., target: _Optional[_Union[FileTarget, _Mapping]] = ...) -> None: ...
+
+class ConfigReference(_message.Message):
+    __slots__ = ("config_id", "config_name", "target")
+    CONFIG_ID_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_NAME_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    config_id: str
+    config_name: str
+    target: FileTarget
+    def __init__(self, config_id: _Optional[str] = ..., config_name: _Optional[str] = ..., target: _Optional[_Union[FileTarget, _Mapping]] = ...) -> None: ...
 
 class TaskSpec(_message.Message):
     __slots__ = ("container", "resources", "restart", "placement", "force_update")
@@ -128,7 +195,7 @@ class CronJob(_message.Message):
     def __init__(self, schedule: _Optional[str] = ..., timezone: _Optional[str] = ..., concurrency_policy: _Optional[_Union[CronJob.ConcurrencyPolicy, str]] = ..., history: _Optional[int] = ..., starting_deadline_ns: _Optional[int] = ..., max_concurrent: _Optional[int] = ..., total_completions: _Optional[int] = ...) -> None: ...
 
 class ServiceSpec(_message.Message):
-    __slots__ = ("annotations", "task", "replicated", "replicated_job", "global_job", "cron", "update", "rollback", "endpoint", "depends_on", "rebalance")
+    __slots__ = ("annotations", "task", "replicated", "replicated_job", "global_job", "cron", "update", "rollback", "endpoint", "depends_on", "rebalance", "autoscale")
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     REPLICATED_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +208,7 @@ class ServiceSpec(_message.Message):
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     DEPENDS_ON_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_FIELD_NUMBER: _ClassVar[int]
+    AUTOSCALE_FIELD_NUMBER: _ClassVar[int]
     annotations: _types_pb2.Annotations
     task: TaskSpec
     replicated: ReplicatedService
@@ -152,7 +220,56 @@ class ServiceSpec(_message.Message):
     endpoint: _types_pb2.EndpointSpec
     depends_on: _containers.RepeatedCompositeFieldContainer[ServiceDependency]
     rebalance: RebalanceMode
-    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., replicated: _Optional[_Union[ReplicatedService, _Mapping]] = ..., replicated_job: _Optional[_Union[ReplicatedJob, _Mapping]] = ..., global_job: _Optional[_Union[GlobalJob, _Mapping]] = ..., cron: _Optional[_Union[CronJob, _Mapping]] = ..., update: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., rollback: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., depends_on: _Optional[_Iterable[_Union[ServiceDependency, _Mapping]]] = ..., rebalance: _Optional[_Union[RebalanceMode, str]] = ..., **kwargs) -> None: ...
+    autoscale: Autoscale
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., replicated: _Optional[_Union[ReplicatedService, _Mapping]] = ..., replicated_job: _Optional[_Union[ReplicatedJob, _Mapping]] = ..., global_job: _Optional[_Union[GlobalJob, _Mapping]] = ..., cron: _Optional[_Union[CronJob, _Mapping]] = ..., update: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., rollback: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., depends_on: _Optional[_Iterable[_Union[ServiceDependency, _Mapping]]] = ..., rebalance: _Optional[_Union[RebalanceMode, str]] = ..., autoscale: _Optional[_Union[Autoscale, _Mapping]] = ..., **kwargs) -> None: ...
+
+class Autoscale(_message.Message):
+    __slots__ = ("replicas_min", "replicas_max", "rules", "up_window_ns", "down_window_ns", "up_step", "down_step", "scaled_by_hand")
+    REPLICAS_MIN_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_MAX_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    UP_WINDOW_NS_FIELD_NUMBER: _ClassVar[int]
+    DOWN_WINDOW_NS_FIELD_NUMBER: _ClassVar[int]
+    UP_STEP_FIELD_NUMBER: _ClassVar[int]
+    DOWN_STEP_FIELD_NUMBER: _ClassVar[int]
+    SCALED_BY_HAND_FIELD_NUMBER: _ClassVar[int]
+    replicas_min: int
+    replicas_max: int
+    rules: _containers.RepeatedCompositeFieldContainer[ScaleRule]
+    up_window_ns: int
+    down_window_ns: int
+    up_step: ScaleStep
+    down_step: ScaleStep
+    scaled_by_hand: int
+    def __init__(self, replicas_min: _Optional[int] = ..., replicas_max: _Optional[int] = ..., rules: _Optional[_Iterable[_Union[ScaleRule, _Mapping]]] = ..., up_window_ns: _Optional[int] = ..., down_window_ns: _Optional[int] = ..., up_step: _Optional[_Union[ScaleStep, _Mapping]] = ..., down_step: _Optional[_Union[ScaleStep, _Mapping]] = ..., scaled_by_hand: _Optional[int] = ...) -> None: ...
+
+class ScaleRule(_message.Message):
+    __slots__ = ("source", "target", "url", "query")
+    class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        SOURCE_CPU: _ClassVar[ScaleRule.Source]
+        SOURCE_MEMORY: _ClassVar[ScaleRule.Source]
+        SOURCE_PROMETHEUS: _ClassVar[ScaleRule.Source]
+    SOURCE_CPU: ScaleRule.Source
+    SOURCE_MEMORY: ScaleRule.Source
+    SOURCE_PROMETHEUS: ScaleRule.Source
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    source: ScaleRule.Source
+    target: float
+    url: str
+    query: str
+    def __init__(self, source: _Optional[_Union[ScaleRule.Source, str]] = ..., target: _Optional[float] = ..., url: _Optional[str] = ..., query: _Optional[str] = ...) -> None: ...
+
+class ScaleStep(_message.Message):
+    __slots__ = ("tasks", "percent")
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    tasks: int
+    percent: int
+    def __init__(self, tasks: _Optional[int] = ..., percent: _Optional[int] = ...) -> None: ...
 
 class ServiceDependency(_message.Message):
     __slots__ = ("service", "condition")
@@ -219,3 +336,23 @@ class ClusterSpec(_message.Message):
     external_cas: _containers.RepeatedCompositeFieldContainer[ExternalCA]
     placement_strategy: _types_pb2.PlacementStrategy
     def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task_history_limit: _Optional[int] = ..., heartbeat_period_ns: _Optional[int] = ..., node_cert_expiry_ns: _Optional[int] = ..., snapshot_interval: _Optional[int] = ..., autolock: _Optional[bool] = ..., keep_old_snapshots: _Optional[int] = ..., external_cas: _Optional[_Iterable[_Union[ExternalCA, _Mapping]]] = ..., placement_strategy: _Optional[_Union[_types_pb2.PlacementStrategy, str]] = ...) -> None: ...
+
+class SecretSpec(_message.Message):
+    __slots__ = ("annotations", "secret_data", "template_driver")
+    ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
+    SECRET_DATA_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_DRIVER_FIELD_NUMBER: _ClassVar[int]
+    annotations: _types_pb2.Annotations
+    secret_data: bytes
+    template_driver: str
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., secret_data: _Optional[bytes] = ..., template_driver: _Optional[str] = ...) -> None: ...
+
+class ConfigSpec(_message.Message):
+    __slots__ = ("annotations", "data", "template_driver")
+    ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_DRIVER_FIELD_NUMBER: _ClassVar[int]
+    annotations: _types_pb2.Annotations
+    data: bytes
+    template_driver: str
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., data: _Optional[bytes] = ..., template_driver: _Optional[str] = ...) -> None: ...

@@ -181,12 +181,101 @@ class ResourceLimits(_message.Message):
     def __init__(self, nano_cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., pids: _Optional[int] = ...) -> None: ...
 
 class ResourceRequirements(_message.Message):
-    __slots__ = ("limits", "reservations")
+    __slots__ = ("limits", "reservations", "cpu_shares", "cpu_quota_us", "cpu_period_us", "cpuset_cpus", "cpuset_mems", "memory_swap_bytes", "memory_swappiness", "blkio_weight")
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     RESERVATIONS_FIELD_NUMBER: _ClassVar[int]
+    CPU_SHARES_FIELD_NUMBER: _ClassVar[int]
+    CPU_QUOTA_US_FIELD_NUMBER: _ClassVar[int]
+    CPU_PERIOD_US_FIELD_NUMBER: _ClassVar[int]
+    CPUSET_CPUS_FIELD_NUMBER: _ClassVar[int]
+    CPUSET_MEMS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_SWAP_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_SWAPPINESS_FIELD_NUMBER: _ClassVar[int]
+    BLKIO_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     limits: ResourceLimits
     reservations: Resources
-    def __init__(self, limits: _Optional[_Union[ResourceLimits, _Mapping]] = ..., reservations: _Optional[_Union[Resources, _Mapping]] = ...) -> None: ...
+    cpu_shares: int
+    cpu_quota_us: int
+    cpu_period_us: int
+    cpuset_cpus: str
+    cpuset_mems: str
+    memory_swap_bytes: int
+    memory_swappiness: int
+    blkio_weight: int
+    def __init__(self, limits: _Optional[_Union[ResourceLimits, _Mapping]] = ..., reservations: _Optional[_Union[Resources, _Mapping]] = ..., cpu_shares: _Optional[int] = ..., cpu_quota_us: _Optional[int] = ..., cpu_period_us: _Optional[int] = ..., cpuset_cpus: _Optional[str] = ..., cpuset_mems: _Optional[str] = ..., memory_swap_bytes: _Optional[int] = ..., memory_swappiness: _Optional[int] = ..., blkio_weight: _Optional[int] = ...) -> None: ...
+
+class Privileges(_message.Message):
+    __slots__ = ("privileged", "no_new_privileges", "seccomp", "apparmor", "unmasked_paths", "selinux_disabled")
+    class Seccomp(_message.Message):
+        __slots__ = ("mode", "profile")
+        class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+            __slots__ = ()
+            MODE_DEFAULT: _ClassVar[Privileges.Seccomp.Mode]
+            MODE_UNCONFINED: _ClassVar[Privileges.Seccomp.Mode]
+            MODE_CUSTOM: _ClassVar[Privileges.Seccomp.Mode]
+        MODE_DEFAULT: Privileges.Seccomp.Mode
+        MODE_UNCONFINED: Privileges.Seccomp.Mode
+        MODE_CUSTOM: Privileges.Seccomp.Mode
+        MODE_FIELD_NUMBER: _ClassVar[int]
+        PROFILE_FIELD_NUMBER: _ClassVar[int]
+        mode: Privileges.Seccomp.Mode
+        profile: bytes
+        def __init__(self, mode: _Optional[_Union[Privileges.Seccomp.Mode, str]] = ..., profile: _Optional[bytes] = ...) -> None: ...
+    PRIVILEGED_FIELD_NUMBER: _ClassVar[int]
+    NO_NEW_PRIVILEGES_FIELD_NUMBER: _ClassVar[int]
+    SECCOMP_FIELD_NUMBER: _ClassVar[int]
+    APPARMOR_FIELD_NUMBER: _ClassVar[int]
+    UNMASKED_PATHS_FIELD_NUMBER: _ClassVar[int]
+    SELINUX_DISABLED_FIELD_NUMBER: _ClassVar[int]
+    privileged: bool
+    no_new_privileges: bool
+    seccomp: Privileges.Seccomp
+    apparmor: str
+    unmasked_paths: bool
+    selinux_disabled: bool
+    def __init__(self, privileged: _Optional[bool] = ..., no_new_privileges: _Optional[bool] = ..., seccomp: _Optional[_Union[Privileges.Seccomp, _Mapping]] = ..., apparmor: _Optional[str] = ..., unmasked_paths: _Optional[bool] = ..., selinux_disabled: _Optional[bool] = ...) -> None: ...
+
+class Namespaces(_message.Message):
+    __slots__ = ("ipc", "pid", "uts", "userns", "cgroup")
+    IPC_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    UTS_FIELD_NUMBER: _ClassVar[int]
+    USERNS_FIELD_NUMBER: _ClassVar[int]
+    CGROUP_FIELD_NUMBER: _ClassVar[int]
+    ipc: str
+    pid: str
+    uts: str
+    userns: str
+    cgroup: str
+    def __init__(self, ipc: _Optional[str] = ..., pid: _Optional[str] = ..., uts: _Optional[str] = ..., userns: _Optional[str] = ..., cgroup: _Optional[str] = ...) -> None: ...
+
+class Ulimit(_message.Message):
+    __slots__ = ("name", "soft", "hard")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOFT_FIELD_NUMBER: _ClassVar[int]
+    HARD_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    soft: int
+    hard: int
+    def __init__(self, name: _Optional[str] = ..., soft: _Optional[int] = ..., hard: _Optional[int] = ...) -> None: ...
+
+class HostEntry(_message.Message):
+    __slots__ = ("name", "address")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    address: str
+    def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ...) -> None: ...
+
+class DnsConfig(_message.Message):
+    __slots__ = ("nameservers", "search", "options")
+    NAMESERVERS_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    nameservers: _containers.RepeatedScalarFieldContainer[str]
+    search: _containers.RepeatedScalarFieldContainer[str]
+    options: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, nameservers: _Optional[_Iterable[str]] = ..., search: _Optional[_Iterable[str]] = ..., options: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RestartPolicy(_message.Message):
     __slots__ = ("condition", "delay_ns", "max_attempts", "window_ns", "max_delay_ns")

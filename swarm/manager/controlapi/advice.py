@@ -41,6 +41,14 @@ _RULES: Sequence[Rule] = (
         ),
     ),
     _rule(
+        r"(secret|config) \S+ (is not yet on|does not exist)|placeholder",
+        lambda task: (
+            "what is not there yet comes as soon as the node reaches a manager (swarmctl node ls); what is "
+            "gone, or has a placeholder that means nothing, needs another (swarmctl service update "
+            f"--secret-rm OLD --secret-add source=NEW,target=OLD {_service(task)})"
+        ),
+    ),
+    _rule(
         r"insufficient resources|needs .* free",
         lambda task: (
             "add a node, remove what is not needed, or reserve less (swarmctl service update "
@@ -92,7 +100,21 @@ _RULES: Sequence[Rule] = (
         lambda task: "create that path on the node, or put the task onto a node that has it by a constraint",
     ),
     _rule(
-        r"\(OOM\)|out of memory|no memory left",
+        r"an init process was asked for",
+        lambda task: (
+            f"install tini on the node, or do without (swarmctl service update --no-init {_service(task)})"
+        ),
+    ),
+    _rule(
+        r"this node's kernel cannot|on this node: it has|no cgroup |AppArmor|does not have it to give"
+        r"|would change the node|needs containers",
+        lambda task: (
+            "take that option away (swarmctl service update --help), or put the task onto nodes that can do "
+            f"it (swarmctl service update --constraint-add CONSTRAINT {_service(task)})"
+        ),
+    ),
+    _rule(
+        r"out of memory|no memory left",
         lambda task: (
             f"allow more memory (swarmctl service update --limit-memory SIZE {_service(task)}), or find out "
             f"why so much is used (swarmctl service logs {task.id})"

@@ -1,6 +1,6 @@
 """May a service depend on those that it names? Asked before its spec is stored."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.errors import FailedPrecondition
@@ -24,10 +24,10 @@ def check_dependencies(view: ReadView, spec: ServiceSpec) -> None:
         )
 
 
-def dependency_warnings(view: ReadView, spec: ServiceSpec) -> list[str]:
-    """Return a warning for every service that is depended on and does not exist."""
+def dependency_warnings(view: ReadView, spec: ServiceSpec, coming: Collection[str] = ()) -> list[str]:
+    """Return a warning for every service that is depended on, does not exist and is not `coming`."""
     return [
         f"service {one.service} does not exist yet: tasks wait until it does and is {word(one)}"
         for one in spec.depends_on
-        if view.services.by_name(one.service) is None
+        if view.services.by_name(one.service) is None and one.service not in coming
     ]

@@ -1,11 +1,13 @@
-"""What a request to look ahead means: the changes as they would be made, tried on a copy of the store.
+"""Several changes at once: made in one transaction, or tried on a copy of the store to look ahead.
 
-They go through the functions that make them in earnest, so what is wrong with them is found here too.
+Both go through the functions that make a single change, so what is wrong with one is found here too.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 from swarm.api.v1.control_pb2 import (
+    ApplyChangesRequest,
     PlanChangesRequest,
     PlanChangesResponse,
     PlannedChange,
@@ -13,6 +15,7 @@ from swarm.api.v1.control_pb2 import (
     UpdateServiceRequest,
 )
 from swarm.api.v1.objects_pb2 import Rebalance, Service
+from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
 from swarm.api.v1.types_pb2 import RegistryAuth
 from swarm.clock import timestamp
 from swarm.errors import InvalidArgument, StaleVersion
@@ -22,11 +25,13 @@ from swarm.manager.controlapi.dependencies import dependency_warnings
 from swarm.manager.controlapi.image_digest import pin_image
 from swarm.manager.controlapi.ports import Planner, RaftStatus, ResolveImage
 from swarm.manager.controlapi.resolve import resolve
+from swarm.manager.controlapi.stack_data import Kept, collect
 from swarm.manager.controlapi.steering import steer
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model.service import is_moving, start_moving
 from swarm.model.validate import service_warnings, validate_service
+from swarm.model.validate_data import validate_data
 
 CHANGES_MAX = 200  # in one request: each may ask a registry for an image
 
@@ -36,8 +41,9 @@ class PlannedChanges:
 
     def __init__(self, request: PlanChangesRequest, raft: RaftStatus, now_ns: int) -> None:
         if len(request.changes) > CHANGES_MAX:
-            raise InvalidArgument(f"{len(request.changes)} changes: at most {CHANGES_MAX} in one plan")
+            raise InvalidArgument(f"{len(request.changes)} changes: at most {CHANGES_MAX} at once")
         self.warnings: list[str] = []
+        self._to_pin: list[ContainerSpec] = []
         self._changes: Sequence[PlannedChange] = copy_of_request(request).changes
         rebalanced = [
             one.rebalance_service.ref for one in self._changes if one.HasField("rebalance_service")
@@ -46,35 +52,44 @@ class PlannedChanges:
         self._raft = raft
         self._now_ns = now_ns
         self._moves: dict[str, Sequence[Rebalance.Move]] = {}  # by the ref of the service
+        self.made: list[str] = []  # secrets and configs that were not there before
 
     async def prepare(
-        self, view: ReadView, ask_registry: ResolveImage | None, planner: Planner, timeout_s: float
+        self, view: ReadView, ask_registry: ResolveImage | None, planner: Planner | None, timeout_s: float
     ) -> None:
         """Find out which images are meant, and what a rebalance would move; raises what that raises."""
         for change in self._changes:
             kind = change.WhichOneof("change")
             if kind == "create_service":
                 create = change.create_service
-                validate_service(create.spec)
-                self.warnings += service_warnings(create.spec) + dependency_warnings(view, create.spec)
+                self._check(create.spec, view)
                 if not create.skip_image_resolution:
-                    await pin_image(create.spec.task.container, view, ask_registry)
+                    self._to_pin.append(create.spec.task.container)
             elif kind == "update_service":
-                await self._prepare_update(change.update_service, view, ask_registry)
-            elif kind == "rebalance_service":
+                self._prepare_update(change.update_service, view)
+            elif kind in {"keep_secret", "keep_config"}:
+                validate_data(getattr(change, kind))
+            elif kind == "rebalance_service" and planner is not None:
                 await self._prepare_rebalance(change.rebalance_service, view, planner, timeout_s)
+        await asyncio.gather(*(pin_image(one, view, ask_registry) for one in self._to_pin))
 
-    async def _prepare_update(
-        self, update: UpdateServiceRequest, view: ReadView, ask_registry: ResolveImage | None
-    ) -> None:
+    def _check(self, spec: ServiceSpec, view: ReadView) -> None:
+        validate_service(spec)
+        coming = {
+            one.create_service.spec.annotations.name
+            for one in self._changes
+            if one.HasField("create_service")
+        }
+        self.warnings += service_warnings(spec) + dependency_warnings(view, spec, coming)
+
+    def _prepare_update(self, update: UpdateServiceRequest, view: ReadView) -> None:
         if update.rollback:
             return
-        validate_service(update.spec)
-        self.warnings += service_warnings(update.spec) + dependency_warnings(view, update.spec)
+        self._check(update.spec, view)
         if not update.skip_image_resolution:
             container = update.spec.task.container
             services.keep_auth(container, view.services.get(update.id))
-            await pin_image(container, view, ask_registry)
+            self._to_pin.append(container)
 
     async def _prepare_rebalance(
         self, wanted: RebalanceServiceRequest, view: ReadView, planner: Planner, timeout_s: float
@@ -85,26 +100,44 @@ class PlannedChanges:
 
     def make(self, transaction: Transaction) -> Iterable[str]:
         """Make the changes; return the ids of services to look at although nothing of them changed."""
-        for change in self._changes:
-            self._make(transaction, change)
+        self.apply(transaction)
         return [resolve(transaction.services, "service", ref).id for ref in self._services]
 
-    def _make(self, transaction: Transaction, change: PlannedChange) -> None:
+    def apply(self, transaction: Transaction) -> list[str]:
+        """Make the changes; return the ids of what they changed, in the same order."""
+        kept = Kept()
+        ids = [self._make(transaction, change, kept) for change in self._changes]
+        self.made = kept.made
+        return ids
+
+    def _make(self, transaction: Transaction, change: PlannedChange, kept: Kept) -> str:
         match change.WhichOneof("change"):
             case "create_service":
-                services.create_service(transaction, change.create_service.spec, new_id())
+                spec = kept.filled_in(change.create_service.spec)
+                return services.create_service(transaction, spec, new_id()).id
             case "update_service":
-                services.update_service(transaction, change.update_service, self._now_ns)
+                update = UpdateServiceRequest()
+                update.CopyFrom(change.update_service)
+                update.spec.CopyFrom(kept.filled_in(update.spec))
+                return services.update_service(transaction, update, self._now_ns).id
             case "remove_service":
-                services.remove_service(transaction, change.remove_service.ref)
+                return services.remove_service(transaction, change.remove_service.ref)
+            case "keep_secret":
+                return kept.keep_secret(transaction, change.keep_secret)
+            case "keep_config":
+                return kept.keep_config(transaction, change.keep_config)
+            case "collect_data":
+                collect(transaction, change.collect_data.stack)
+                return ""
             case "update_node":
-                nodes.update_node(transaction, self._raft, change.update_node, self._now_ns)
+                return nodes.update_node(transaction, self._raft, change.update_node, self._now_ns).id
             case "steer_update":
-                steer(transaction, change.steer_update, self._now_ns)
+                return steer(transaction, change.steer_update, self._now_ns).id
             case "rebalance_service":
                 moves = self._moves.get(change.rebalance_service.ref, ())
                 service = resolve(transaction.services, "service", change.rebalance_service.ref)
-                rebalance_service(transaction, service.id, service.meta.version.index, moves, self._now_ns)
+                version = service.meta.version.index
+                return rebalance_service(transaction, service.id, version, moves, self._now_ns).id
             case _:
                 raise InvalidArgument("a planned change says nothing that is known here")
 
@@ -131,6 +164,21 @@ def copy_of_request(request: PlanChangesRequest) -> PlanChangesRequest:
     copy = PlanChangesRequest()
     copy.CopyFrom(request)
     return copy
+
+
+_APPLIED = (
+    *("create_service", "update_service", "remove_service"),
+    *("keep_secret", "keep_config", "collect_data"),
+)
+
+
+def to_apply(request: ApplyChangesRequest) -> PlanChangesRequest:
+    """Return changes that may be made together; raises InvalidArgument for those that have another way."""
+    for change in request.changes:
+        kind = change.WhichOneof("change")
+        if kind not in _APPLIED:
+            raise InvalidArgument(f"{kind or 'nothing'} cannot be changed together with others")
+    return PlanChangesRequest(changes=request.changes)
 
 
 async def ask_nobody(image: str, auth: RegistryAuth | None) -> str:

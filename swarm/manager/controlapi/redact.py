@@ -1,6 +1,6 @@
 """What people may see of an object: everything but keys, secrets and passwords."""
 
-from swarm.api.v1.objects_pb2 import Cluster, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Secret, Service, Task
 from swarm.api.v1.specs_pb2 import TaskSpec
 from swarm.manager.store.tables import copy_of
 
@@ -37,6 +37,20 @@ def shown_task(task: Task) -> Task:
         return task
     shown = copy_of(task)
     _strip(shown.spec)
+    return shown
+
+
+def shown_secret(secret: Secret) -> Secret:
+    """Return the secret without its data: nobody can read it again."""
+    shown = copy_of(secret)
+    shown.spec.ClearField("secret_data")
+    return shown
+
+
+def shown_config(config: Config) -> Config:
+    """Return the config without its data, which would make every list and event many times as long."""
+    shown = copy_of(config)
+    shown.spec.ClearField("data")
     return shown
 
 

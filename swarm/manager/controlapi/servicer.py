@@ -6,14 +6,15 @@ from typing import Any, TypeVar
 import grpc
 
 from swarm.api.v1 import control_pb2 as control
-from swarm.api.v1.objects_pb2 import Service, Task
+from swarm.api.v1.objects_pb2 import Task
 from swarm.clock import Clock
 from swarm.errors import FailedPrecondition, NoQuorum
 from swarm.ids import new_id
 from swarm.manager.controlapi import ca, cluster, lock, nodes, services, tasks
+from swarm.manager.controlapi.changing import COMMIT_RESERVE_S, ChangesServicer
+from swarm.manager.controlapi.data import DataServicer
 from swarm.manager.controlapi.dependencies import dependency_warnings
 from swarm.manager.controlapi.image_digest import pin_image
-from swarm.manager.controlapi.planning import PlannedChanges, ask_nobody, plan_changes, rebalance_service
 from swarm.manager.controlapi.ports import (
     Dial,
     ImageControl,
@@ -27,21 +28,14 @@ from swarm.manager.controlapi.quorum import explain_no_quorum, has_quorum, with_
 from swarm.manager.controlapi.redact import shown_cluster, shown_service, shown_task
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.routing import Router
-from swarm.manager.controlapi.steering import SteeringServicer
 from swarm.manager.controlapi.watching import Watches
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
-from swarm.model.service import is_moving
 from swarm.model.validate import service_warnings, validate_service
 from swarm.pacing import Pacer
-from swarm.security.identity import Role, caller
 from swarm.security.keyfiles import NodeBundle
 from swarm.security.tokens import new_secret
 from swarm.security.unlock_key import new_key_bytes
-
-PLAN_S = 12.0  # for a plan: it looks at every task, some of them several times
-ANSWER_S = 0.2  # of the time for a plan: what is left to say that it took too long
-COMMIT_RESERVE_S = 1.5  # of the time for a request: what an external CA must leave for the commit
 
 R = TypeVar("R")
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -51,7 +45,7 @@ def _no_bundle() -> NodeBundle:
     raise FailedPrecondition("this manager cannot ask an external CA")
 
 
-class ControlServicer(SteeringServicer):
+class ControlServicer(DataServicer, ChangesServicer):
     """Service Control; raises SwarmErrors, which the error interceptor turns into statuses."""
 
     def __init__(  # noqa: PLR0913  # one port each
@@ -348,53 +342,6 @@ class ControlServicer(SteeringServicer):
             return control.RemoveServiceResponse(id=service_id)
 
         return await self._router.write("RemoveService", request, context, commit)
-
-    async def RebalanceService(
-        self, request: control.RebalanceServiceRequest, context: Context
-    ) -> control.RebalanceServiceResponse:
-        """Begin to move tasks so that a service is balanced; one that moves already goes on."""
-
-        async def commit(timeout_s: float) -> control.RebalanceServiceResponse:
-            service = resolve(self._store.view.services, "service", request.ref)
-            if not is_moving(service):
-                version = service.meta.version.index
-                moves = await self._planning.moves(
-                    service.id, request.max_moves, timeout_s - COMMIT_RESERVE_S
-                )
-                now_ns = self._clock.now_ns()
-                service = await self._update(
-                    lambda transaction: rebalance_service(transaction, service.id, version, moves, now_ns),
-                    COMMIT_RESERVE_S,
-                )
-            return control.RebalanceServiceResponse(service=self._committed(service))
-
-        return await self._router.write("RebalanceService", request, context, commit, total_s=PLAN_S)
-
-    async def PlanChanges(
-        self, request: control.PlanChangesRequest, context: Context
-    ) -> control.PlanChangesResponse:
-        """Tell what would happen if changes were made, and change nothing."""
-        # A viewer must not have this manager show the credentials of a service to a registry.
-        is_viewer = caller(context).role is Role.VIEWER
-        ask_registry = ask_nobody if is_viewer else self._resolve_image
-
-        async def look(timeout_s: float) -> control.PlanChangesResponse:
-            await self._raft.barrier(timeout_s)
-            changes = PlannedChanges(request, self._raft, self._clock.now_ns())
-            view = self._store.view
-            return await plan_changes(changes, view, ask_registry, self._planning, timeout_s - ANSWER_S)
-
-        return await self._router.write("PlanChanges", request, context, look, total_s=PLAN_S)
-
-    @property
-    def _planning(self) -> Planner:
-        if self._planner is None:
-            raise FailedPrecondition("this manager cannot look ahead")
-        return self._planner
-
-    def _committed(self, service: Service) -> Service:
-        """Return a service that was just written as it is in the store, with its version."""
-        return shown_service(self._store.view.services.get(service.id) or service)
 
     # Tasks.
 

@@ -9,11 +9,12 @@ from swarm.clock import timestamp
 from swarm.errors import FailedPrecondition, NotFound
 from swarm.manager.controlapi.dependencies import check_dependencies
 from swarm.manager.controlapi.redact import shown_service
+from swarm.manager.controlapi.references import check_references, resolve_references
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.steering import BY_HAND, check_version
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
-from swarm.model.defaults import replicas
+from swarm.model.autoscale import is_set_by_hand, most_replicas, set_by_hand, wanted_replicas
 from swarm.model.job import is_completed, job_of, mode_of, of_last_run, runs_everywhere
 from swarm.model.limits import TASKS
 from swarm.model.rollout import PAUSED, resume
@@ -27,6 +28,7 @@ def create_service(transaction: Transaction, spec: ServiceSpec, service_id: str)
     """Add a service; raises NameConflict. The spec must be valid."""
     wanted = copy_of_spec(spec)
     keep_auth(wanted.task.container, None)
+    resolve_references(transaction, wanted)
     check_dependencies(transaction, wanted)
     check_tasks(transaction, service_id, wanted)
     return transaction.create(new_service(service_id, wanted))
@@ -47,14 +49,18 @@ def update_service(transaction: Transaction, request: UpdateServiceRequest, now_
     if request.rollback:
         roll_back(service, timestamp(now_ns), BY_HAND, keep_previous=True)
         check_dependencies(transaction, service.spec)
+        check_references(transaction, service.spec)
         return transaction.update(service)
     spec = _checked_spec(current, request.spec)
+    resolve_references(transaction, spec)
     if request.skip_image_resolution:
         _drop_stale_digest(spec.task.container, current.spec.task.container)
     if spec != current.spec:
         check_dependencies(transaction, spec)
         check_tasks(transaction, current.id, spec)
         replace_spec(service, spec, timestamp(now_ns))
+        if is_set_by_hand(current.spec, spec):
+            set_by_hand(service, timestamp(now_ns))
     elif current.update_status.state in PAUSED:
         resume(service, timestamp(now_ns))
     else:
@@ -81,7 +87,7 @@ def _tasks_wanted(spec: ServiceSpec, view: ReadView) -> int:
     if runs_everywhere(spec):
         return len(view.nodes)
     job = job_of(spec)
-    return job.max_concurrent if job else replicas(spec)
+    return job.max_concurrent if job else most_replicas(spec)
 
 
 def remove_service(transaction: Transaction, ref: str) -> str:
@@ -122,7 +128,7 @@ def _service_status(view: ReadView, service: Service) -> ServiceStatus:
     elif job is not None:
         desired = job.max_concurrent
     else:
-        desired = replicas(service.spec)
+        desired = wanted_replicas(service)
     return ServiceStatus(
         service_id=service.id,
         running_tasks=sum(map(is_running, tasks)),

@@ -12,6 +12,7 @@ from swarm.clock import Clock, timestamp
 from swarm.errors import InvalidArgument, StaleVersion
 from swarm.manager.controlapi.dependencies import check_dependencies
 from swarm.manager.controlapi.redact import shown_service
+from swarm.manager.controlapi.references import check_references
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.routing import Router
 from swarm.manager.store.store import Store
@@ -48,6 +49,7 @@ def steer(transaction: Transaction, request: control.SteerUpdateRequest, now_ns:
         roll_back(service, now, BY_HAND, keep_previous=True, revision=request.revision)
         validate_service(service.spec)  # what was right once may not be any more
         check_dependencies(transaction, service.spec)
+        check_references(transaction, service.spec)
         changed = True
     else:
         raise InvalidArgument(f"{request.action} is nothing that can be done with an update")

@@ -10,18 +10,25 @@ import grpc
 import structlog
 
 from swarm.api.v1.control_pb2 import Filters, WatchEvent, WatchRequest, WatchResponse
-from swarm.api.v1.objects_pb2 import Cluster, Image, Node, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.clock import timestamp
 from swarm.errors import InvalidArgument, SwarmError, TransientError, Unavailable
 from swarm.manager.controlapi.ports import RaftStatus
-from swarm.manager.controlapi.redact import shown_cluster, shown_service, shown_task
+from swarm.manager.controlapi.redact import (
+    shown_cluster,
+    shown_config,
+    shown_secret,
+    shown_service,
+    shown_task,
+)
 from swarm.manager.store.history import Action, Commit, Event
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import Kind, Object, kind_name, table_of, wrap
 from swarm.manager.store.watch import Watch, WatchOverflow
 from swarm.model.selectors import (
     cluster_selected,
+    data_selected,
     image_selected,
     node_selected,
     service_selected,
@@ -45,6 +52,8 @@ _SHOWN: Mapping[Kind, tuple[Callable[[Any], Object], Callable[[Filters, Any], bo
     Service: (shown_service, service_selected),
     Task: (shown_task, task_selected),
     Image: (lambda image: cast("Image", image), image_selected),
+    Secret: (shown_secret, data_selected),
+    Config: (shown_config, data_selected),
 }
 _KINDS = {kind_name(kind): kind for kind in _SHOWN}
 _ACTIONS = {

@@ -231,10 +231,7 @@ def _failure(task: Task) -> str:
     )
     if not status.err:
         return f"its container ended with {meaning}"
-    known = exit_reason(status.container.exit_code, oom_killed=status.container.oom_killed)
-    if known in status.err:
-        return status.err.replace(known, meaning)
-    return f"{status.err} ({meaning})"
+    return status.err if meaning in status.err else f"{status.err} ({meaning})"
 
 
 def _why_stopped(task: Task, about: Around) -> str:

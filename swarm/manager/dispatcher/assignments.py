@@ -6,12 +6,16 @@ that is meant to be removed, and an ORPHANED one (the node was given up), need n
 more. Whatever leaves the set has to go from the node, container and output included.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 from swarm.api.v1.dispatcher_pb2 import Assignments
-from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.objects_pb2 import Config, Secret, Task
+from swarm.manager.dispatcher.data import DataSet
 from swarm.manager.store.tables import ReadView
 from swarm.model.task_state import ASSIGNED, ORPHANED, REMOVE, is_done
+
+Item: TypeAlias = Task | Secret | Config
 
 # Well under gRPC's limit of 4 MiB per message.
 MESSAGE_BYTES = 1 << 20
@@ -56,13 +60,15 @@ class AssignmentSet:
     def __init__(self, node_id: str) -> None:
         self._node_id = node_id
         self._sent: dict[str, Task] = {}
+        self._data = DataSet()
         self._sequence = 0
 
     def complete(self, view: ReadView) -> list[Assignments]:
         """Return the messages that carry the whole set."""
         tasks = wanted_tasks(view, self._node_id)
         self._sent = {task.id: task for task in tasks}
-        parts = list(_split(tasks)) or [()]
+        self._data.reset(tasks)
+        parts = list(_split([*self._data.take_new(view), *tasks])) or [()]
         messages = [self._message(view, part, (), complete=True) for part in parts]
         for message in messages[:-1]:
             message.more = True
@@ -78,39 +84,47 @@ class AssignmentSet:
             if task is None or not belongs(task, self._node_id):
                 if self._sent.pop(task_id, None) is not None:
                     removed.append(task_id)
+                    self._data.note(task_id, None)
                 continue
+            self._data.note(task_id, task)
             self._sent[task_id] = task  # also when it is the same, so that the old one can be freed
             if sent is None or not same_assignment(sent, task):
                 fresh.append(task)
-        if not fresh and not removed:
+        data, unneeded = self._data.take_new(view), self._data.take_unneeded()
+        if not (fresh or removed or data or unneeded):
             return []
-        parts = list(_split(fresh)) or [()]
+        parts = list(_split([*data, *fresh])) or [()]
         messages = [self._message(view, part, ()) for part in parts]
         messages[0].removed_task_ids.extend(removed)
+        # In the last one, after the tasks that are told to end.
+        messages[-1].removed_data_ids.extend(unneeded)
         return messages
 
     def _message(
-        self, view: ReadView, tasks: Iterable[Task], removed: Iterable[str], complete: bool = False
+        self, view: ReadView, items: Iterable[Item], removed: Iterable[str], complete: bool = False
     ) -> Assignments:
         self._sequence += 1
+        items = tuple(items)
         return Assignments(
             complete=complete,
             sequence=self._sequence,
-            tasks=map(for_agent, tasks),
+            tasks=[for_agent(one) for one in items if isinstance(one, Task)],
+            secrets=[one for one in items if isinstance(one, Secret)],
+            configs=[one for one in items if isinstance(one, Config)],
             removed_task_ids=removed,
             index=view.index,
         )
 
 
-def _split(tasks: Iterable[Task]) -> Iterator[tuple[Task, ...]]:
-    part: list[Task] = []
+def _split(items: Sequence[Item]) -> Iterator[tuple[Item, ...]]:
+    part: list[Item] = []
     size = 0
-    for task in tasks:
-        task_bytes = task.ByteSize()
-        if part and size + task_bytes > MESSAGE_BYTES:
+    for item in items:
+        item_bytes = item.ByteSize()
+        if part and size + item_bytes > MESSAGE_BYTES:
             yield tuple(part)
             part, size = [], 0
-        part.append(task)
-        size += task_bytes
+        part.append(item)
+        size += item_bytes
     if part:
         yield tuple(part)

@@ -11,7 +11,7 @@ from swarm.manager.store.look import look_at
 from swarm.manager.store.tables import ReadView, Table
 from swarm.model import task_state
 from swarm.model.dependencies import Gate
-from swarm.model.job import runs_everywhere
+from swarm.model.job import is_completed, runs_everywhere
 from swarm.model.service import MOVED
 from swarm.steps import Steps
 
@@ -37,6 +37,7 @@ class Holder:
     placed: Task | None = None
     waiting: Task | None = None
     ended: Task | None = None  # meant to run, but it does not any more
+    completed: Task | None = None  # of a job: it did its work
 
 
 def holder_of(tasks: Iterable[Task]) -> Holder:
@@ -44,16 +45,19 @@ def holder_of(tasks: Iterable[Task]) -> Holder:
     placed: Task | None = None
     waiting: Task | None = None
     ended: Task | None = None
+    completed: Task | None = None
     for task in tasks:
-        if not task_state.wants_to_run(task):
+        if is_completed(task):
+            completed = task
+        elif not task_state.wants_to_run(task):
             continue
-        if task_state.is_done(task):
+        elif task_state.is_done(task):
             ended = task
         elif task.status.state < task_state.ASSIGNED:
             waiting = task
         elif placed is None or not task_state.is_running(placed) or task_state.is_running(task):
             placed = task
-    return Holder(placed, waiting, ended)
+    return Holder(placed, waiting, ended, completed)
 
 
 def differences(before: ReadView, forecast: Forecast) -> Steps[PlanChangesResponse]:
@@ -114,7 +118,7 @@ def _key(task: Task) -> SlotKey:
 
 def _step(old: Holder, new: Holder, before: ReadView, after: ReadView, gate: Gate) -> PlannedStep | None:
     """Return what happens between two holders of a slot; None when there was and is nobody."""
-    was, then = old.placed, new.placed
+    was, then = old.placed, new.placed or _completed(old, new)
     if new.waiting is not None:
         # A task that starts before the old one stops, and finds no node: the old one stays.
         stays = then.node_id if then is not None else ""
@@ -144,6 +148,12 @@ def _step(old: Holder, new: Holder, before: ReadView, after: ReadView, gate: Gat
         reason=_why_replaced(was, then, before, after),
         task_id=was.id,
     )
+
+
+def _completed(old: Holder, new: Holder) -> Task | None:
+    """Return the task of a job that did its work in the forecast, so that others could start."""
+    before = old.completed.id if old.completed is not None else ""
+    return new.completed if new.completed is not None and new.completed.id != before else None
 
 
 def _why_waiting(task: Task, gate: Gate) -> str:

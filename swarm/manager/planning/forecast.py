@@ -33,7 +33,8 @@ from swarm.manager.store.tables import Object
 from swarm.manager.store.transaction import Transaction
 from swarm.manager.store.watch import Action, Event
 from swarm.model import defaults, task_state
-from swarm.model.dependencies import Gate
+from swarm.model.autoscale import wanted_replicas
+from swarm.model.dependencies import COMPLETED, Gate
 from swarm.model.job import job_of
 from swarm.model.service import is_moving
 from swarm.steps import Steps
@@ -95,7 +96,7 @@ class Forecast:
                 self._stirred = False
             elif self._services:  # last, for a look at a large service costs most
                 yield from self._look_at_service(self._services.take())
-            elif not self._wait():
+            elif not (self._wait() or self._finish_jobs()):
                 self.is_complete = True
                 return
             yield
@@ -164,7 +165,7 @@ class Forecast:
         service = tables.services.get(service_id)
         if service is None or job_of(service.spec) is not None:
             return
-        quick = hastened(service, max(len(tasks), defaults.replicas(service.spec)))
+        quick = hastened(service, max(len(tasks), wanted_replicas(service)))
         if quick is not None:
             self.is_hastened = True
             self.scratch.change(lambda transaction: transaction.update(quick))
@@ -226,6 +227,27 @@ class Forecast:
             self.change(commit)
             yield
         return bool(due)
+
+    def _finish_jobs(self) -> bool:
+        """Let jobs do their work for which tasks of other services wait; return whether there was one."""
+        tables, now_ns = self.scratch.tables, self.scratch.now_ns
+        awaited = {name for task in self._held.values() for name in self._jobs_awaited(task)}
+        jobs = [job for name in awaited if (job := tables.services.by_name(name)) is not None]
+        running = [
+            task
+            for job in jobs
+            if job_of(job.spec) is not None
+            for task in tables.tasks.by_service(job.id)
+            if task_state.is_running(task) and task_state.wants_to_run(task)
+        ]
+        for task in running:
+            self.change(partial(commit_state, task=task, state=task_state.COMPLETE, now_ns=now_ns))
+        return bool(running)
+
+    def _jobs_awaited(self, task: Task) -> Iterable[str]:
+        service = self.scratch.tables.services.get(task.service_id)
+        dependencies = service.spec.depends_on if service is not None else ()
+        return [one.service for one in dependencies if one.condition == COMPLETED]
 
     def _wait(self) -> bool:
         """Let the time go on to the next moment at which something is due; return whether there is one."""

@@ -10,18 +10,18 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from swarm.api.v1.objects_pb2 import Cluster, Image, Node, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.model.task import task_name
 
-Object: TypeAlias = Node | Service | Task | Cluster | Image
+Object: TypeAlias = Node | Service | Task | Cluster | Image | Secret | Config
 Kind: TypeAlias = type[Message]  # one of KINDS
 T = TypeVar("T", bound=Object)
 
-KINDS: tuple[Kind, ...] = (Cluster, Node, Service, Task, Image)
+KINDS: tuple[Kind, ...] = (Cluster, Node, Service, Task, Image, Secret, Config)
 
 # Kinds whose name belongs to one object only. Hostnames repeat, and names of tasks contain their id.
-UNIQUE_NAMES: frozenset[Kind] = frozenset((Service, Image, Cluster))
+UNIQUE_NAMES: frozenset[Kind] = frozenset((Service, Image, Cluster, Secret, Config))
 
 
 class Table(ABC, Generic[T]):
@@ -96,6 +96,14 @@ class ReadView(Protocol):
     @property
     def images(self) -> Table[Image]:
         """Images loaded into the cluster."""
+
+    @property
+    def secrets(self) -> Table[Secret]:
+        """Secrets."""
+
+    @property
+    def configs(self) -> Table[Config]:
+        """Configs."""
 
     @property
     def clusters(self) -> Table[Cluster]:
@@ -236,6 +244,8 @@ class Tables:
         self.services: MemoryTable[Service] = MemoryTable({"name": _named})
         self.tasks = MemoryTaskTable()
         self.images: MemoryTable[Image] = MemoryTable({"name": _named})
+        self.secrets: MemoryTable[Secret] = MemoryTable({"name": _named})
+        self.configs: MemoryTable[Config] = MemoryTable({"name": _named})
         self.index = 0
 
     @property

@@ -10,7 +10,7 @@ from typing import cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from swarm.api.v1.objects_pb2 import Cluster, Image, Node, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task
 from swarm.api.v1.store_pb2 import StoreAction, StoreTransaction
 from swarm.errors import FailedPrecondition, InvalidArgument, NameConflict, NotFound, StaleVersion
 from swarm.manager.store.tables import (
@@ -36,7 +36,13 @@ from swarm.model.limits import Limit
 PENDING_VERSION = 1 << 63
 
 # How many objects there may be. Tasks are counted by what services want, before any is made.
-_COUNTS: Mapping[Kind, Limit] = {Node: limits.NODES, Service: limits.SERVICES, Image: limits.IMAGES}
+_COUNTS: Mapping[Kind, Limit] = {
+    Node: limits.NODES,
+    Service: limits.SERVICES,
+    Image: limits.IMAGES,
+    Secret: limits.SECRETS,
+    Config: limits.CONFIGS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,8 @@ class Overlay:
         self.services: OverlayTable[Service] = OverlayTable(base.services, fresh.services)
         self.tasks = OverlayTaskTable(base.tasks, fresh.tasks)
         self.images: OverlayTable[Image] = OverlayTable(base.images, fresh.images)
+        self.secrets: OverlayTable[Secret] = OverlayTable(base.secrets, fresh.secrets)
+        self.configs: OverlayTable[Config] = OverlayTable(base.configs, fresh.configs)
         self.index = base.index
 
     @property

@@ -4,22 +4,23 @@ Everything here blocks for a few milliseconds. Whoever is killed in between leav
 """
 
 import json
-import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from swarm.errors import TaskRejected
-from swarm.runtime.base import BindMount, ContainerConfig
+from swarm.runtime.base import BindMount, ContainerConfig, Dns
 from swarm.runtime.images.base import ImageConfig
+from swarm.runtime.oci.abilities import Abilities
 from swarm.runtime.oci.devices import CdiSettings, apply_edits, edits_for
-from swarm.runtime.oci.etc_files import hosts_file, only_local_servers
+from swarm.runtime.oci.etc_files import hosts_file, only_local_servers, resolv_conf
 from swarm.runtime.oci.overlay import mount_overlay
 from swarm.runtime.oci.rootfs import read_text_inside
-from swarm.runtime.oci.seccomp import default_profile
-from swarm.runtime.oci.spec import HARD_OPEN_FILES, Surroundings, build_spec, hostname
+from swarm.runtime.oci.spec import Surroundings, build_spec, hostname, spec_warnings
 from swarm.runtime.oci.users import resolve_user
 from swarm.runtime.state import write_atomically
+
+CGROUP_FILE = "cgroup"  # where the container's cgroup is, when the service chose the place
 
 _RESOLV_CONF = Path("/etc/resolv.conf")
 _RESOLV_CONF_BEHIND_STUB = Path("/run/systemd/resolve/resolv.conf")
@@ -32,17 +33,22 @@ class BundlePlace:
     directory: Path  # its file system and what survives a reboot
     bundle: Path  # config.json
     cgroup_path: str
-    limits_swap: bool
+    node: Abilities
     cdi: CdiSettings
 
 
 def make_bundle(
     config: ContainerConfig, image: ImageConfig, layers: Sequence[Path], place: BundlePlace
-) -> None:
-    """Make the directories, the overlay and config.json; raises TaskRejected, OSError."""
+) -> tuple[str, ...]:
+    """Make the directories, the overlay and config.json; return what is less than was asked for.
+
+    Raises TaskRejected, OSError.
+    """
     _check_sources(config)
     edits = edits_for(config, place.cdi)
     place.directory.mkdir(parents=True, mode=0o700)  # first: all else is found by it
+    if config.cgroup_parent:
+        (place.directory / CGROUP_FILE).write_text(place.cgroup_path, "utf-8")
     place.bundle.mkdir(parents=True, mode=0o700)
     rootfs, upper, work, nothing = (
         place.directory / name for name in ("rootfs", "upper", "work", "nothing")
@@ -56,36 +62,41 @@ def make_bundle(
     spec = build_spec(config, image, _surroundings(config, image, place, rootfs))
     apply_edits(spec, edits)
     write_atomically(place.bundle / "config.json", json.dumps(spec).encode())
+    return spec_warnings(config, place.node)
 
 
 def _surroundings(
     config: ContainerConfig, image: ImageConfig, place: BundlePlace, rootfs: Path
 ) -> Surroundings:
-    hosts, name, resolv_conf = (place.directory / file for file in ("hosts", "hostname", "resolv.conf"))
-    _write_public(hosts, hosts_file(hostname(config), config.address))
-    _write_public(name, f"{hostname(config)}\n")
-    if config.resolv_conf:
-        resolv_conf = Path(config.resolv_conf)
+    hosts, name, resolver = (place.directory / file for file in ("hosts", "hostname", "resolv.conf"))
+    own_name = hostname(config, place.node)
+    _write_public(hosts, hosts_file(own_name, config.address, config.hosts))
+    _write_public(name, f"{own_name}\n")
+    if config.resolv_conf and config.dns == Dns():
+        resolver = Path(config.resolv_conf)  # the file itself: it follows the node's
     else:
-        _write_public(resolv_conf, _nodes_resolv_conf(own_network=bool(config.netns_path)))
+        _write_public(resolver, resolv_conf(_resolv_conf_without_wishes(config), config.dns))
     user = resolve_user(
         config.user or image.user,
         read_text_inside(rootfs, "/etc/passwd"),
         read_text_inside(rootfs, "/etc/group"),
+        config.groups,
     )
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return Surroundings(
         rootfs=rootfs,
         cgroup_path=place.cgroup_path,
         user=user,
-        resolv_conf=resolv_conf,
+        resolv_conf=resolver,
         hosts=hosts,
         hostname=name,
-        limits_swap=place.limits_swap,
-        open_files_limit=HARD_OPEN_FILES if hard == resource.RLIM_INFINITY else hard,
-        oom_score_adj=int(Path("/proc/self/oom_score_adj").read_text("ascii")),
-        seccomp=default_profile(),
+        node=place.node,
     )
+
+
+def _resolv_conf_without_wishes(config: ContainerConfig) -> str:
+    if config.resolv_conf:
+        return Path(config.resolv_conf).read_text("utf-8")
+    return _nodes_resolv_conf(own_network=bool(config.netns_path))
 
 
 def _check_sources(config: ContainerConfig) -> None:
@@ -103,8 +114,6 @@ def _check_sources(config: ContainerConfig) -> None:
     for path in (config.netns_path, config.resolv_conf):
         if path and not Path(path).exists():
             raise TaskRejected(f"{path} does not exist on this node")
-    if config.init:
-        raise TaskRejected("an init process was asked for, and this node has none to offer")
 
 
 def _nodes_resolv_conf(*, own_network: bool) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from swarm.errors import InvalidArgument
+from swarm.errors import InvalidArgument, TaskRejected
 from swarm.runtime.base import Sample
 from swarm.runtime.oci.overlay import unescape
 from swarm.runtime.processes import Process
@@ -152,6 +152,23 @@ class Cgroup:
             time.sleep(delay_s)
             delay_s = min(delay_s * 2, 0.1)
 
+    def set_block_weight(self, weight: int) -> None:
+        """Write the share of disks, 10 to 1000, into the first file for it that the kernel has, if any.
+
+        `io.weight` of version 2 is for any scheduler and reaches from 1 to 10000; the others are BFQ's.
+        """
+        on_v2 = 1 + (weight - 10) * 9999 // 990
+        for controller, file, value in (
+            ("blkio", "blkio.weight", weight),
+            ("blkio", "blkio.bfq.weight", weight),
+            ("io", "io.bfq.weight", weight),
+            ("io", "io.weight", on_v2),
+        ):
+            directory = self._directory(controller)
+            if directory is not None and (directory / file).exists():
+                (directory / file).write_text(str(value), "ascii")
+                return
+
     def oom_kills(self) -> int:
         """Return how many processes the kernel has killed here for want of memory."""
         file, name = ("memory.events", "oom_kill")
@@ -192,14 +209,14 @@ class Cgroup:
         return root / self.path.lstrip("/") if root else None
 
 
-def limits_swap(layout: CgroupLayout, instance: str) -> bool:
-    """Tell whether this kernel can limit swap together with memory."""
-    if layout.version == 1:
-        memory = layout.mounts.get("memory")
-        return memory is not None and (memory / "memory.memsw.limit_in_bytes").exists()
-    return (
-        layout.unified is not None and (layout.unified / instance.lstrip("/") / "memory.swap.max").exists()
-    )
+def open_to_containers(layout: CgroupLayout, path: str) -> None:
+    """Let containers have cgroups below one that somebody else made; raises TaskRejected without it."""
+    directories = [root / path.lstrip("/") for root in layout.roots]
+    if not any(directory.is_dir() for directory in directories):
+        raise TaskRejected(f"no cgroup {path} on this node: whoever limits it has to make it first")
+    if layout.version == 2 and layout.unified is not None:
+        for part in reversed([PurePosixPath(path), *PurePosixPath(path).parents]):
+            _hand_down_controllers(layout.unified / str(part).lstrip("/"))
 
 
 def _hand_down_controllers(directory: Path) -> None:

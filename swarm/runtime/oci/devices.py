@@ -36,9 +36,12 @@ def edits_for(config: ContainerConfig, settings: CdiSettings) -> Edits:
         edits = read_registry(settings.directories).edits_for(config.cdi_devices)
         _refuse_hooks(edits, settings, config.cdi_devices)
     nodes = [_with_numbers(one) for one in edits.device_nodes]
+    if config.security.privileged:
+        everything = _host_device(HostDevice("/dev"))
+        nodes.extend(one for one in everything if one.path not in _MADE_BY_THE_RUNTIME)
     for device in config.devices:
         nodes.extend(_host_device(device))
-    if len(nodes) > FILES_MAX:
+    if len(nodes) > FILES_MAX and not config.security.privileged:
         raise TaskRejected(f"{len(nodes)} device files are more than the {FILES_MAX} that a container gets")
     for mount in edits.mounts:
         if mount.host_path.startswith("/") and not Path(mount.host_path).exists():
@@ -55,9 +58,9 @@ def apply_edits(spec: dict[str, Any], edits: Edits) -> None:
     files = {one.path: one for one in edits.device_nodes}  # the last one at a path counts
     if files:
         linux["devices"] = [_device(one) for one in files.values()]
-        linux["resources"]["devices"].extend(
-            _rule(one) for one in files.values() if one.kind in _WITH_NUMBERS
-        )
+        rules = linux["resources"]["devices"]
+        if not rules[0]["allow"]:  # a privileged container may have them all anyway
+            rules.extend(_rule(one) for one in files.values() if one.kind in _WITH_NUMBERS)
     targets = {mount.container_path.rstrip("/") for mount in edits.mounts}
     spec["mounts"] = [one for one in spec["mounts"] if one["destination"].rstrip("/") not in targets]
     spec["mounts"].extend(_mount(one) for one in _parents_first(edits.mounts))
@@ -73,6 +76,9 @@ def apply_edits(spec: dict[str, Any], edits: Edits) -> None:
 
 
 _WITH_NUMBERS = frozenset("bcu")
+_MADE_BY_THE_RUNTIME = frozenset(
+    f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "console", "ptmx")
+)
 
 
 def _refuse_hooks(edits: Edits, settings: CdiSettings, names: Sequence[str]) -> None:

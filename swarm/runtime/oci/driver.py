@@ -17,9 +17,16 @@ from swarm.runtime.command import command_line, stop_signal
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.logs import MAX_FILE_BYTES, rotate_files
 from swarm.runtime.oci import conmon
+from swarm.runtime.oci.abilities import described, read_abilities
 from swarm.runtime.oci.binaries import SEARCH_PATH
-from swarm.runtime.oci.bundle import BundlePlace, make_bundle
-from swarm.runtime.oci.cgroups import Cgroup, CgroupLayout, limits_swap, read_layout, shim_procs_files
+from swarm.runtime.oci.bundle import CGROUP_FILE, BundlePlace, make_bundle
+from swarm.runtime.oci.cgroups import (
+    Cgroup,
+    CgroupLayout,
+    open_to_containers,
+    read_layout,
+    shim_procs_files,
+)
 from swarm.runtime.oci.devices import CdiSettings
 from swarm.runtime.oci.layers import LayerSource
 from swarm.runtime.oci.overlay import mounts_below, unmount
@@ -84,12 +91,17 @@ class OciDriver(ShimDriver):
         return conmon.ShimFiles(self._run_dir / "bundles" / container_id, self._log_path(container_id))
 
     def _cgroup(self, container_id: str) -> Cgroup:
-        return Cgroup(self._layout, f"{self._instance}/{container_id}")
+        try:
+            path = (self._container_dir(container_id) / CGROUP_FILE).read_text("utf-8")
+        except OSError:
+            path = f"{self._instance}/{container_id}"
+        return Cgroup(self._layout, path)
 
     async def probe(self) -> Capabilities:
         """Try the ways to run containers until one passes; raises FailedPrecondition with all reasons."""
         choice = await self._chosen()
-        return Capabilities(driver="oci", isolated=True, info=choice.info)
+        node = await self._in_thread(read_abilities, self._layout, self._instance)
+        return Capabilities(driver="oci", isolated=True, info={**choice.info, **described(node)})
 
     async def _chosen(self) -> Choice:
         async with self._choosing:
@@ -138,20 +150,30 @@ class OciDriver(ShimDriver):
             raise TaskRejected(str(error)) from error
         name = command_line(config, image)[0]
         files = self._shim_files(config.id)
-        place = BundlePlace(
-            self._container_dir(config.id),
-            files.bundle,
-            self._cgroup(config.id).path,
-            limits_swap(self._layout, self._instance),
-            self._cdi,
-        )
-        await self._in_thread(make_bundle, config, image, layers, place)
+        place = await self._in_thread(self._place, config, files.bundle)
+        warnings = await self._in_thread(make_bundle, config, image, layers, place)
         command = conmon.conmon_command(
             choice.conmon, choice.executable, self._runtime_root, config.id, files, tty=config.tty
         )
         launch = conmon.launch_command(command, files.config, self._shim_cgroups())
         pid = await conmon.create(launch, files.errors, name)
-        return self._record(config, image, choice, pid)
+        if config.limits.blkio_weight:
+            self._cgroup(config.id).set_block_weight(config.limits.blkio_weight)
+        record = self._record(config, image, choice, pid)
+        return replace(record, warnings=warnings, shares_pids=config.shared.pid)
+
+    def _place(self, config: ContainerConfig, bundle: Path) -> BundlePlace:
+        parent = self._instance
+        if config.cgroup_parent:
+            parent = f"/{config.cgroup_parent.strip('/')}"
+            open_to_containers(self._layout, parent)
+        return BundlePlace(
+            self._container_dir(config.id),
+            bundle,
+            f"{parent}/{config.id}",
+            read_abilities(self._layout, self._instance),
+            self._cdi,
+        )
 
     def _record(self, config: ContainerConfig, image: ImageConfig, choice: Choice, pid: int) -> Record:
         shim_pid = int(self._shim_files(config.id).pid_file.read_text("ascii"))

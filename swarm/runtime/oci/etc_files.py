@@ -1,6 +1,9 @@
 """What do /etc/hosts, /etc/hostname and /etc/resolv.conf of a container say? Pure texts."""
 
 import ipaddress
+from collections.abc import Sequence
+
+from swarm.runtime.base import Dns
 
 _LOCAL = """127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -11,9 +14,24 @@ ff02::2\tip6-allrouters
 """
 
 
-def hosts_file(hostname: str, address: str) -> str:
-    """Return /etc/hosts: localhost and, when the container has an address, its own name."""
-    return f"{_LOCAL}{address}\t{hostname}\n" if address else _LOCAL
+def hosts_file(hostname: str, address: str, more: Sequence[tuple[str, str]] = ()) -> str:
+    """Return /etc/hosts: localhost, when the container has an address its own name, and `more` names."""
+    own = f"{address}\t{hostname}\n" if address else ""
+    return _LOCAL + own + "".join(f"{where}\t{name}\n" for name, where in more)
+
+
+def resolv_conf(text: str, dns: Dns) -> str:
+    """Return /etc/resolv.conf: `text` with the parts replaced that `dns` names."""
+    replaced = {
+        "nameserver": [f"nameserver {server}" for server in dns.nameservers],
+        "search": [f"search {' '.join(dns.search)}"] if dns.search else [],
+        "options": [f"options {' '.join(dns.options)}"] if dns.options else [],
+    }
+    without = {keyword for keyword, lines in replaced.items() if lines}
+    if "search" in without:
+        without.add("domain")  # an older way to say the same
+    kept = [line for line in text.splitlines() if line.split()[:1] and line.split()[0] not in without]
+    return "".join(f"{line}\n" for lines in (*replaced.values(), kept) for line in lines)
 
 
 def only_local_servers(resolv_conf: str) -> bool:

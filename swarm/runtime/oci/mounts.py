@@ -7,24 +7,29 @@ from swarm.errors import TaskRejected
 from swarm.runtime.base import BindMount, ContainerConfig, TmpfsMount
 
 SHM_BYTES = 64 * 1024 * 1024
+INIT_PATH = "/sbin/docker-init"  # inside, where Docker has it
 PROPAGATIONS = frozenset({"private", "rprivate", "slave", "rslave", "shared", "rshared"})
 
 _RESTRICTED = ["nosuid", "noexec", "nodev"]
 
 
 def mount_entries(
-    config: ContainerConfig, resolv_conf: Path | None, hosts: Path | None, hostname: Path | None
+    config: ContainerConfig,
+    resolv_conf: Path | None,
+    hosts: Path | None,
+    hostname: Path | None,
+    init: str = "",
 ) -> list[dict[str, Any]]:
     """Return all mounts, in the order in which the runtime has to make them.
 
-    A mount of the task's own replaces one of ours at the same target. Raises TaskRejected for a target that
-    makes no sense.
+    `init` is the program on the node to be started first, if any. A mount of the task's own replaces one of
+    ours at the same target. Raises TaskRejected for a target that makes no sense.
     """
     targets = {_target(mount.target) for mount in config.mounts}
     if len(targets) != len(config.mounts):
         raise TaskRejected("two mounts have the same target")
     ours = [
-        *_kernel_mounts(),
+        *_kernel_mounts(config),
         *(
             _bind(str(source), target, ["rbind", "rprivate", "rw"])
             for source, target in (
@@ -40,10 +45,12 @@ def mount_entries(
     return [
         *(entry for entry in ours if entry["destination"] not in targets),
         *(_entry(mount) for mount in theirs),
+        *([_bind(init, INIT_PATH, ["bind", "rprivate", "ro"])] if config.init else []),
     ]
 
 
-def _kernel_mounts() -> list[dict[str, Any]]:
+def _kernel_mounts(config: ContainerConfig) -> list[dict[str, Any]]:
+    access = "rw" if config.security.privileged else "ro"
     return [
         _mount("proc", "/proc", "proc", _RESTRICTED),
         _mount("tmpfs", "/dev", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
@@ -53,10 +60,19 @@ def _kernel_mounts() -> list[dict[str, Any]]:
             "devpts",
             ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
-        _mount("tmpfs", "/dev/shm", "shm", [*_RESTRICTED, "mode=1777", f"size={SHM_BYTES}"]),  # noqa: S108
+        *_ipc_mounts(config),
+        _mount("sysfs", "/sys", "sysfs", [*_RESTRICTED, access]),
+        _mount("cgroup", "/sys/fs/cgroup", "cgroup", [*_RESTRICTED, "relatime", access]),
+    ]
+
+
+def _ipc_mounts(config: ContainerConfig) -> list[dict[str, Any]]:
+    if config.shared.ipc:  # the node's; what its namespace has beside them needs no mount
+        return [_bind("/dev/shm", "/dev/shm", ["rbind", "rprivate", "rw"])]  # noqa: S108
+    size = config.shm_size_bytes or SHM_BYTES
+    return [
+        _mount("tmpfs", "/dev/shm", "shm", [*_RESTRICTED, "mode=1777", f"size={size}"]),  # noqa: S108
         _mount("mqueue", "/dev/mqueue", "mqueue", _RESTRICTED),
-        _mount("sysfs", "/sys", "sysfs", [*_RESTRICTED, "ro"]),
-        _mount("cgroup", "/sys/fs/cgroup", "cgroup", [*_RESTRICTED, "relatime", "ro"]),
     ]
 
 

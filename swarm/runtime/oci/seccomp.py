@@ -17,23 +17,33 @@ _ARCHITECTURES = {
 }
 
 
-@cache
-def default_profile(machine: str = "") -> dict[str, Any] | None:
-    """Return the `linux.seccomp` section of a container, None on an architecture that nobody has looked
+def native_architecture(machine: str = "") -> str | None:
+    """Return the machine's architecture as seccomp profiles name it, None for one that nobody has looked
     at."""
-    architecture = _ARCHITECTURES.get(machine or platform.machine())
+    return _ARCHITECTURES.get(machine or platform.machine())
+
+
+@cache
+def default_profile(machine: str = "", capabilities: frozenset[str] = frozenset()) -> dict[str, Any] | None:
+    """Return the `linux.seccomp` section of a container that has these capabilities.
+
+    None on an architecture that nobody has looked at.
+    """
+    architecture = native_architecture(machine)
     if architecture is None:
         return None
     rules = json.loads(files("swarm.runtime.oci").joinpath("seccomp.json").read_text("utf-8"))
-    allowed = [name for group in rules["allow"].values() for name in group]
+    more = [name for one in sorted(capabilities) for name in rules["allow_with"].get(one, [])]
+    allowed = [*(name for group in rules["allow"].values() for name in group), *dict.fromkeys(more)]
+    refused = [name for name in rules["refuse"] if name not in more]
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": errno.ENOSYS,
         "architectures": [architecture],
         "syscalls": [
             {"names": allowed, "action": "SCMP_ACT_ALLOW"},
-            *map(_conditional, rules["allow_when"]),
-            {"names": rules["refuse"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM},
+            *(_conditional(rule) for rule in rules["allow_when"] if not set(rule["names"]) <= set(more)),
+            {"names": refused, "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM},
         ],
     }
 

@@ -1,52 +1,20 @@
 """What does the OCI runtime have to do for a container? Builds its config.json. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swarm.runtime.base import ContainerConfig, Limits
+from swarm.errors import TaskRejected
+from swarm.model.sysctls import NET_PREFIX
+from swarm.runtime.base import ContainerConfig
 from swarm.runtime.command import DEFAULT_PATH, command_line, environment
 from swarm.runtime.images.base import ImageConfig
-from swarm.runtime.oci.mounts import mount_entries
+from swarm.runtime.oci.abilities import INIT_HINT, Abilities
+from swarm.runtime.oci.mounts import INIT_PATH, mount_entries
+from swarm.runtime.oci.privileges import linux_security, missing_capabilities, process_security
+from swarm.runtime.oci.resources import cgroup_resources, oom_score_adj, resource_warnings, rlimits
 from swarm.runtime.oci.users import User
-
-# What programs in containers expect to be able to do to their own files, processes and ports.
-CAPABILITIES = (
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-)
-MASKED_PATHS = (
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-)
-READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-CPU_PERIOD_US = 100_000
-MIN_CPU_QUOTA_US = 1_000
-# Few programs want many open files without asking, and some walk through all numbers up to the soft limit.
-SOFT_OPEN_FILES = 1_024
-HARD_OPEN_FILES = 524_288
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,93 +27,99 @@ class Surroundings:
     resolv_conf: Path | None = None
     hosts: Path | None = None
     hostname: Path | None = None
-    limits_swap: bool = False
-    open_files_limit: int = HARD_OPEN_FILES  # the agent's own hard limit; more could not be granted
-    oom_score_adj: int = 0  # the agent's own; less could not be granted
-    seccomp: dict[str, Any] | None = field(default=None, hash=False)
+    node: Abilities = field(default_factory=Abilities)
 
 
 def build_spec(config: ContainerConfig, image: ImageConfig, around: Surroundings) -> dict[str, Any]:
-    """Return the config.json of a container; raises TaskRejected when the config makes no sense."""
-    return {
+    """Return the config.json of a container.
+
+    Raises TaskRejected when the config makes no sense, or asks for what this node cannot do.
+    """
+    init = _init(config, around.node)
+    spec = {
         "ociVersion": "1.0.2",
-        "hostname": hostname(config),
-        "process": _process(config, image, around),
+        "process": _process(config, image, around, init),
         "root": {"path": str(around.rootfs), "readonly": config.read_only},
-        "mounts": mount_entries(config, around.resolv_conf, around.hosts, around.hostname),
+        "mounts": mount_entries(config, around.resolv_conf, around.hosts, around.hostname, *init[:1]),
         "annotations": dict(config.labels),
         "linux": _linux(config, around),
     }
+    if not config.shared.uts:
+        spec["hostname"] = hostname(config, around.node)
+    return spec
 
 
-def hostname(config: ContainerConfig) -> str:
+def spec_warnings(config: ContainerConfig, node: Abilities) -> tuple[str, ...]:
+    """Return a sentence for everything that was asked for and is less, or left out, on this node."""
+    return (*resource_warnings(config, node), *missing_capabilities(config.security, node))
+
+
+def hostname(config: ContainerConfig, node: Abilities) -> str:
     """Return the name that the container gives itself."""
-    return config.hostname or config.id[:12]
+    return node.node_name if config.shared.uts else config.hostname or config.id[:12]
 
 
-def _process(config: ContainerConfig, image: ImageConfig, around: Surroundings) -> dict[str, Any]:
-    user = around.user
-    defaults = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname(config), "HOME": user.home}
+def _init(config: ContainerConfig, node: Abilities) -> tuple[str, ...]:
+    if not config.init:
+        return ()
+    if not node.init:
+        raise TaskRejected(
+            f"an init process was asked for, and this node has none: install one with {INIT_HINT}"
+        )
+    return node.init
+
+
+def _process(
+    config: ContainerConfig, image: ImageConfig, around: Surroundings, init: tuple[str, ...]
+) -> dict[str, Any]:
+    user, node = around.user, around.node
+    defaults = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname(config, node), "HOME": user.home}
     if config.tty:
         defaults["TERM"] = "xterm"
     variables = environment(defaults, image.env, config.env)
-    hard = min(HARD_OPEN_FILES, around.open_files_limit)
+    line = command_line(config, image)
     return {
         "terminal": config.tty,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.additional_gids)},
-        "args": command_line(config, image),
+        "args": [INIT_PATH, *init[1:], "--", *line] if init else line,
         "env": [f"{key}={value}" for key, value in variables.items()],
         "cwd": config.working_dir or image.working_dir or "/",
-        "capabilities": {kind: list(CAPABILITIES) for kind in ("bounding", "effective", "permitted")},
-        "noNewPrivileges": True,
-        "oomScoreAdj": max(0, around.oom_score_adj),
-        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": min(SOFT_OPEN_FILES, hard), "hard": hard}],
+        **process_security(config, node),
+        "oomScoreAdj": oom_score_adj(config.oom_score_adj, node),
+        "rlimits": rlimits(config.ulimits, node),
     }
 
 
 def _linux(config: ContainerConfig, around: Surroundings) -> dict[str, Any]:
-    section: dict[str, Any] = {
+    section = {
         "namespaces": _namespaces(config),
         "cgroupsPath": around.cgroup_path,
-        "resources": _resources(config.limits, limits_swap=around.limits_swap),
-        "maskedPaths": list(MASKED_PATHS),
-        "readonlyPaths": list(READ_ONLY_PATHS),
+        "resources": cgroup_resources(config, around.node),
         "rootfsPropagation": "private",
+        **linux_security(config, around.node),
     }
+    sysctls = _sysctls(config)
+    return section | ({"sysctl": dict(sysctls)} if sysctls else {})
+
+
+def _sysctls(config: ContainerConfig) -> Mapping[str, str]:
     if config.netns_path:
         # The namespace is the container's own. With no_new_privs a program cannot gain the capability for
         # low ports or for ping from its file, so everybody inside may use them.
-        section["sysctl"] = {
+        return {
             "net.ipv4.ip_unprivileged_port_start": "0",
             "net.ipv4.ping_group_range": "0 2147483647",
-        }
-    if around.seccomp is not None:
-        section["seccomp"] = around.seccomp
-    return section
+        } | dict(config.sysctls)
+    for key in config.sysctls:
+        if key.startswith(NET_PREFIX):
+            raise TaskRejected(f"the sysctl {key} would change the node, whose network the container uses")
+    return config.sysctls
 
 
 def _namespaces(config: ContainerConfig) -> list[dict[str, str]]:
-    namespaces = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup")]
+    shared = config.shared
+    own = {"pid": not shared.pid, "ipc": not shared.ipc, "uts": not shared.uts, "mount": True}
+    namespaces = [{"type": kind} for kind, is_own in (own | {"cgroup": not shared.cgroup}).items() if is_own]
     if config.netns_path:
         namespaces.append({"type": "network", "path": config.netns_path})
     return namespaces
-
-
-def _resources(limits: Limits, *, limits_swap: bool) -> dict[str, Any]:
-    # The runtime adds the harmless devices (null, zero, full, random, urandom, tty, console, pts) itself.
-    resources: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}]}
-    memory: dict[str, int] = {}
-    if limits.memory_bytes:
-        memory["limit"] = limits.memory_bytes
-        if limits_swap:
-            memory["swap"] = limits.memory_bytes * 2  # memory and swap together
-    if limits.memory_reservation_bytes:
-        memory["reservation"] = limits.memory_reservation_bytes
-    if memory:
-        resources["memory"] = memory
-    if limits.nano_cpus:
-        quota = max(MIN_CPU_QUOTA_US, limits.nano_cpus * CPU_PERIOD_US // 1_000_000_000)
-        resources["cpu"] = {"quota": quota, "period": CPU_PERIOD_US}
-    if limits.pids:
-        resources["pids"] = {"limit": limits.pids}
-    return resources

@@ -1,6 +1,7 @@
 """Who is the user of a container? Pure: texts of /etc/passwd and /etc/group in, numbers out."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from swarm.errors import TaskRejected
 
@@ -25,12 +26,18 @@ class _Account:
     home: str
 
 
-def resolve_user(wanted: str, passwd: str, group: str) -> User:
+def resolve_user(wanted: str, passwd: str, group: str, more_groups: Sequence[str] = ()) -> User:
     """Return the user for `name`, `uid`, `name:group`, `uid:gid` and so on; empty means root.
 
     Names are looked up in the image's own files. A number without an entry is taken as it is. Raises
     TaskRejected for a name without an entry.
     """
+    user = _resolve_user(wanted, passwd, group)
+    more = (_group_id(one, group) for one in more_groups)
+    return replace(user, additional_gids=tuple(dict.fromkeys((*user.additional_gids, *more))))
+
+
+def _resolve_user(wanted: str, passwd: str, group: str) -> User:
     user, _, group_name = wanted.partition(":")
     account = _account(user or "0", passwd)
     if group_name:

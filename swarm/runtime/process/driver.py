@@ -21,11 +21,13 @@ from swarm.runtime.base import Capabilities, ContainerConfig, Sample, TmpfsMount
 from swarm.runtime.command import DEFAULT_PATH, command_line, environment, stop_signal
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.logs import KEPT_FILES, MAX_FILE_BYTES
+from swarm.runtime.process.options import process_limits, refuse_options
 from swarm.runtime.process.usage import tree_sample
 from swarm.runtime.process.view import build_view, find_program, resolve_inside
 from swarm.runtime.processes import Process, boot_id, kill_and_wait
 from swarm.runtime.shim_driver import ShimDriver
 from swarm.runtime.state import Phase, Record, remove_tree, write_atomically
+from swarm.runtime.ulimits import clamp_warnings, may_raise_limits, read_hard_limits
 
 START_TIMEOUT_S = 30.0
 TASK_VARIABLE = "SWARM_TASK_ID"
@@ -44,9 +46,12 @@ class ProcessDriver(ShimDriver):
                 "runtime": "plain processes",
                 "why": "no containers on this node",
                 "not_isolated": "file system, network, users, process ids and host name are the node's own",
-                "not_enforced": "cpu and pids limits, read-only root, tty, the image's user",
+                "not_enforced": "cpu and pids limits, read-only root, tty, the image's user, capabilities, "
+                "no-new-privileges, hidden paths",
+                "ignored": "cpu shares, memory swap and swappiness, disk weight, init, shared namespaces",
                 "memory_limit": "per process (RLIMIT_DATA)",
-                "refused": "mounts other than onto the same path, tmpfs, network namespaces, other users",
+                "refused": "mounts other than onto the same path, tmpfs, network namespaces, other users, "
+                "options that change what a program sees or gains",
             },
         )
 
@@ -57,6 +62,7 @@ class ProcessDriver(ShimDriver):
             self._layers.lease(config.id, config.image_digest)
         except UserError as error:
             raise TaskRejected(str(error)) from error
+        refuse_options(config)
         _refuse_what_is_missing(config)
         await self._in_thread(self._prepare, config, image, layers)
         return Record(
@@ -64,6 +70,7 @@ class ProcessDriver(ShimDriver):
             boot_id=boot_id(),
             image_digest=config.image_digest,
             stop_signal=stop_signal(config, image),
+            warnings=tuple(clamp_warnings(config.ulimits, _hard_limits())),
         )
 
     def _prepare(self, config: ContainerConfig, image: ImageConfig, layers: Sequence[Path]) -> None:
@@ -92,7 +99,7 @@ class ProcessDriver(ShimDriver):
             "argv": line,
             "env": self._environment(config, variables, view),
             "cwd": str(_working_dir(config.working_dir or image.working_dir, view, directory / "home")),
-            "rlimits": {"RLIMIT_DATA": config.limits.memory_bytes} if config.limits.memory_bytes else {},
+            "rlimits": process_limits(config, _hard_limits()),
             "log": str(self._log_path(config.id)),
             "log_max_bytes": MAX_FILE_BYTES,
             "log_kept_files": KEPT_FILES,
@@ -201,6 +208,10 @@ class ProcessDriver(ShimDriver):
         await self.close()
         for path in (self._directory, self._run_dir):
             await asyncio.to_thread(remove_tree, path)
+
+
+def _hard_limits() -> dict[str, int]:
+    return read_hard_limits(may_raise=os.geteuid() == 0 and may_raise_limits())
 
 
 def _with_processes(record: Record, answer: bytes) -> Record:

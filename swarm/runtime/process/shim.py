@@ -102,8 +102,8 @@ def become_command(
         null = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((null, 0), (stdout, 1), (stderr, 2)):
             os.dup2(source, target)
-        for name, limit in spec["rlimits"].items():
-            resource.setrlimit(getattr(resource, name), (limit, limit))
+        for kind, (soft, hard) in spec["rlimits"].items():
+            resource.setrlimit(int(kind), (soft, hard))
         for number in (signal.SIGPIPE, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         os.chdir(spec["cwd"])

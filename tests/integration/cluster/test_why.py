@@ -3,6 +3,8 @@
 import json
 
 from swarm.dev.cluster import DevCluster
+from swarm.runtime.oci.cgroups import read_layout
+from swarm.runtime.oci.probe import controllers
 from tests.integration.operator import Operator, wait_until
 
 CREATE = ("service", "create", "-d", "--restart-condition", "none")
@@ -57,3 +59,24 @@ def test_what_ended_says_why_and_its_history_is_told(operator: Operator) -> None
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert "there is no task ends.7" in wrong.stderr
     operator("service", "rm", "ends", "nobody")
+
+
+def test_a_container_out_of_memory_and_a_limit_that_was_clamped_say_so(operator: Operator) -> None:
+    options = ("--init", "--ulimit", "nofile=64:99999999999", "--cap-drop", "ALL", "--host", "db:10.0.0.9")
+    operator("service", "create", "-d", "--name", "clamped", *options, "hello:1")
+    operator.wait_running("clamped", 1)
+    page = operator("task", "why", "clamped.1")
+    assert "it runs, but: ulimit nofile=64:99999999999 is more than this node can grant" in page
+    if "memory" in controllers(read_layout()):
+        eat = "exec busybox dd if=/dev/zero of=/dev/null bs=64M count=1"
+        operator(
+            *(*CREATE, "--name", "greedy", "--limit-memory", "16m"),
+            *("--entrypoint", "/bin/sh", "hello:1", "-c", eat),
+        )
+        said = error_of(operator, "greedy", "OOMKilled")
+        assert "exit code 137" in said
+        assert "out of memory: the container used its limit of 16 MiB" in said
+        (task,) = json.loads(operator("task", "inspect", "greedy.1"))
+        assert task["Status"]["ContainerStatus"]["OOMKilled"] is True
+        operator("service", "rm", "greedy")
+    operator("service", "rm", "clamped")

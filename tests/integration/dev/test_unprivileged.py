@@ -77,6 +77,7 @@ def somebody() -> Iterator[Somebody]:
         shutil.rmtree(home)
     assert done.returncode == 0, done.stderr
     assert running == []
+    assert secrets_in_memory() == []
     assert [path for path in left if "swarm-dev" in path and not path.endswith("swarm-dev")] == []
 
 
@@ -94,14 +95,23 @@ def test_services_run_and_answer_without_root(somebody: Somebody) -> None:
     archive = somebody.home / "hello.tar"
     assert somebody.run(sys.executable, ROOT / "examples/hello/build.py", archive).returncode == 0
     somebody("image", "load", "-i", str(archive))
+    (somebody.home / "key").write_text("s3cret")
+    somebody("secret", "create", "key", str(somebody.home / "key"))
     somebody(
-        *("service", "create", "--name", "web", "--replicas", "2"),
+        *("service", "create", "--name", "web", "--replicas", "2", "--secret", "key"),
         *("--publish", "mode=host,published=18080,target=8080", "hello:1"),
     )
     for address in addresses.values():
         assert "Hello from" in wait_until(lambda address=address: fetch(f"http://{address}:18080"))
+    # Nobody may mount here, and the home is on a disk: the secrets are in the memory that all share.
+    found = secrets_in_memory()
+    assert [path.read_text() for path in found] == ["s3cret"] * 2
     partition = somebody.run(*SWARMCTL, "dev", "partition", "worker-1", "--name", somebody.name)
     assert (partition.returncode, "need root" in partition.stderr) == (1, True)
+
+
+def secrets_in_memory() -> list[Path]:
+    return list(Path("/dev/shm").glob(f"swarm-{NOBODY}-*/*/root/run/secrets/key"))
 
 
 def fetch(url: str) -> str:

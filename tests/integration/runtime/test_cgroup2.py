@@ -26,7 +26,7 @@ def test_containers_run_with_nothing_but_cgroup_version_2() -> None:
         [
             *("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"),
             *(sys.executable, "-m", "pytest", "-q", "-k", "oci-runc", "-p", "no:cacheprovider"),
-            *(str(HERE / name) for name in ("test_lifecycle.py", "test_containers.py")),
+            *(str(HERE / name) for name in ("test_lifecycle.py", "test_containers.py", "test_options.py")),
         ],
         cwd=ROOT,
         capture_output=True,

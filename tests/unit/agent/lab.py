@@ -269,6 +269,7 @@ class AgentHandle:
         self.running: asyncio.Task[None] | None = None
         self.settings: Any = SimpleNamespace(
             agent_dir=lab.folder / node_id,
+            run_dir=lab.folder / "run" / node_id,
             hostname=f"host-{node_id}",
             engine_labels={"disk": "ssd"},
             node_generic_resource=(),

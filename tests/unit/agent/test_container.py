@@ -5,11 +5,11 @@ import pytest
 from swarm.agent.container import NodeFacts, container_config, published_ports, registry_credentials
 from swarm.agent.network.base import PublishedPort, Sandbox
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.types_pb2 import Mount, PortConfig
+from swarm.api.v1.types_pb2 import Mount, PortConfig, Privileges
 from swarm.errors import TaskRejected
 from swarm.model.devices import parse_device, parse_gpus
 from swarm.model.generic_resources import parse_owned
-from swarm.runtime.base import BindMount, HostDevice, Limits, TmpfsMount
+from swarm.runtime.base import BindMount, Dns, HostDevice, Limits, Security, Shared, TmpfsMount, Ulimit
 
 FACTS = NodeFacts("n1", "worker-1", "linux", "amd64")
 SANDBOX = Sandbox("t1", "10.0.0.2", "/run/ns", "/run/resolv", ())
@@ -130,3 +130,38 @@ def test_a_container_is_told_which_generic_resources_it_was_given() -> None:
     task.assigned_generic.extend(parse_owned(["gpu=UUID2,gpu=UUID1", "ssd=3"]))
     config = container_config(task, "sha256:1", SANDBOX, FACTS)
     assert config.env == ("A=1", "DOCKER_RESOURCE_GPU=UUID1,UUID2", "DOCKER_RESOURCE_SSD=3")
+
+
+def test_options_reach_the_driver_and_what_was_not_said_stays_so() -> None:
+    task = a_task()
+    plain = container_config(task, "", SANDBOX, FACTS)
+    assert (plain.security, plain.shared, plain.limits) == (Security(), Shared(), Limits())
+    assert (plain.dns, plain.oom_score_adj) == (Dns(), None)
+    spec, resources = task.spec.container, task.spec.resources
+    spec.groups.append("audio")
+    spec.privileges.privileged = True
+    spec.privileges.no_new_privileges = True
+    spec.privileges.seccomp.mode = Privileges.Seccomp.MODE_CUSTOM
+    spec.privileges.seccomp.profile = b"{}"
+    spec.privileges.apparmor, spec.privileges.unmasked_paths = "web", True
+    spec.capability_add.append("CAP_BPF")
+    spec.capability_drop.append("ALL")
+    spec.sysctls["net.x"] = "1"
+    spec.ulimits.add(name="nofile", soft=1, hard=2)
+    spec.hosts.add(name="db", address="::1")
+    spec.dns.search.append("x.org")
+    spec.shm_size_bytes, spec.oom_score_adj, spec.cgroup_parent = 9, 0, "/batch"
+    spec.namespaces.ipc, spec.namespaces.pid, spec.namespaces.uts = "host", "private", "host"
+    resources.memory_swappiness, resources.memory_swap_bytes = 0, -1
+    resources.cpu_shares, resources.cpu_quota_us, resources.cpu_period_us = 2, 3, 4
+    resources.cpuset_cpus, resources.cpuset_mems, resources.blkio_weight = "0", "1", 10
+    config = container_config(task, "", SANDBOX, FACTS)
+    assert config.security == Security(True, True, ("CAP_BPF",), ("ALL",), "{}", "web", True)
+    assert config.shared == Shared(ipc=True, uts=True)
+    assert (config.groups, config.sysctls) == (("audio",), {"net.x": "1"})
+    assert config.ulimits == (Ulimit("nofile", 1, 2),)
+    assert (config.hosts, config.dns) == ((("db", "::1"),), Dns(search=("x.org",)))
+    assert (config.shm_size_bytes, config.oom_score_adj, config.cgroup_parent) == (9, 0, "/batch")
+    assert config.limits == Limits(0, 0, 0, 0, 2, 3, 4, "0", "1", -1, 0, 10)
+    spec.privileges.seccomp.mode = Privileges.Seccomp.MODE_UNCONFINED
+    assert container_config(task, "", SANDBOX, FACTS).security.seccomp == ""

@@ -234,7 +234,7 @@ def test_an_error_before_starting_rejects_and_from_there_on_fails(phase: Phase, 
     [
         (EXITED, COMPLETE, ""),
         (replace(EXITED, exit_code=2), FAILED, "exit code 2"),
-        (replace(EXITED, exit_code=137, oom_killed=True), FAILED, "too much memory"),
+        (replace(EXITED, exit_code=137, oom_killed=True), FAILED, "OOMKilled"),
         (replace(EXITED, error="shim lost"), FAILED, "shim lost"),
     ],
 )

@@ -12,12 +12,14 @@ from swarm.agent.blob_source import ManagerBlobs
 from swarm.agent.container import NodeFacts
 from swarm.agent.database import Database
 from swarm.agent.fake_network import FakeNetwork
+from swarm.agent.task_files import TaskFiles
 from swarm.agent.worker import Worker
 from swarm.api.v1.objects_pb2 import Task
 from swarm.clock import SystemClock
 from swarm.model.task_state import ACCEPTED, PREPARING, RUNNING, SHUTDOWN
 from swarm.runtime.base import ContainerState
 from swarm.runtime.fake import FakeDriver, FakeImages, Script
+from swarm.runtime.memory_files import MemoryFiles
 from tests.unit.agent.lab import a_task, until
 
 
@@ -30,6 +32,9 @@ class Bench:
         self.images = FakeImages()
         self.network = FakeNetwork()
         self.reported: list[tuple[str, int]] = []
+
+    async def isolated(self) -> bool:
+        return True
 
     @contextlib.asynccontextmanager
     async def life(self, *, writing: bool = True) -> AsyncIterator[Worker]:
@@ -44,6 +49,7 @@ class Bench:
             ManagerBlobs(list, lambda addr, options: pytest.fail("no manager is to be asked")),
             SystemClock(),
             lambda: NodeFacts("n1", "host"),
+            files=TaskFiles(MemoryFiles(self.folder / "run"), self.isolated),
             starts_max=2,
         )
         worker.on_status = lambda task_id, status: self.reported.append((task_id, status.state))

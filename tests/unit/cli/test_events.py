@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
-from swarm.api.v1.objects_pb2 import Cluster, Image, Node, Service, Task
+from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.types_pb2 import (
     NODE_AVAILABILITY_DRAIN,
     NODE_STATE_DOWN,
@@ -103,7 +103,8 @@ def test_what_changed_is_told_with_what_it_was():
 
 def test_every_kind_of_object_can_be_shown_and_filtered():
     assert set(TYPES) == {kind_name(kind) for kind in KINDS}
-    for obj in (Cluster(id="x"), Node(id="x"), Service(id="x"), Task(id="x"), Image(id="x")):
+    for kind in KINDS:
+        obj = kind(id="x")
         (event,) = events_of(an_answer(1, an_event(obj, UPDATE, obj)))
         assert f"{event['Type']} update x (" in line(event)
         assert matches(event, {"type": [event["Type"]], "event": ["update"]})
@@ -241,7 +242,7 @@ def test_a_cluster_without_leader_is_mentioned_once(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["-f", "type=secrets"], "--filter type=secrets: write one of cluster, image"),
+        (["-f", "type=secrets"], "--filter type=secrets: write one of cluster, config, image"),
         (["-f", "event=die"], "--filter event=die: write one of create, update, remove"),
         (["-f", "colour=red"], "KEY one of type, event"),
     ],

@@ -5,8 +5,14 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from swarm.api.v1.objects_pb2 import Cluster, Service, Task
-from swarm.manager.controlapi.redact import shown_cluster, shown_service, shown_task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Secret, Service, Task
+from swarm.manager.controlapi.redact import (
+    shown_cluster,
+    shown_config,
+    shown_secret,
+    shown_service,
+    shown_task,
+)
 
 SECRET_OF_CLUSTER = {
     "unlock_key",
@@ -84,10 +90,26 @@ def test_a_service_and_a_task_lose_their_passwords_and_nothing_else():
 
 
 def test_nothing_called_a_secret_is_shown_of_a_spec():
-    for obj, shown in ((Cluster(), shown_cluster), (Service(), shown_service), (Task(), shown_task)):
+    for obj, shown in (
+        (Cluster(), shown_cluster),
+        (Service(), shown_service),
+        (Task(), shown_task),
+        (Secret(), shown_secret),
+    ):
         fill(obj)
         for path in texts(shown(obj)):
             name = path.rpartition(".")[2]
+            if name in {"secret_id", "secret_name"}:  # which one it is, and nothing of what is in it
+                continue
             assert not any(word in name for word in ("password", "secret", "private", "identity_token")), (
                 path
             )
+
+
+def test_a_secret_loses_its_data_and_a_config_does_in_lists_and_nothing_else():
+    for obj, shown, data in (
+        (Secret(), shown_secret, "spec.secret_data"),
+        (Config(), shown_config, "spec.data"),
+    ):
+        fill(obj)
+        assert set(texts(obj)) - set(texts(shown(obj))) == {data}

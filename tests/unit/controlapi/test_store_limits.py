@@ -3,10 +3,11 @@
 import pytest
 
 from swarm.api.v1.control_pb2 import UpdateServiceRequest
-from swarm.api.v1.objects_pb2 import Image, Node, Service
+from swarm.api.v1.objects_pb2 import Config, Image, Node, Secret, Service
 from swarm.api.v1.types_pb2 import PortConfig
 from swarm.clock import timestamp
 from swarm.errors import FailedPrecondition, InvalidArgument
+from swarm.manager.controlapi.data import create as create_data
 from swarm.manager.controlapi.services import create_service, update_service
 from swarm.manager.store.tables import Tables, table_of
 from swarm.manager.store.testing import LocalProposer, ManualClock, store_with
@@ -19,7 +20,14 @@ NOW = timestamp(1)
 
 
 @pytest.mark.parametrize(
-    ("kind", "limit"), [(Service, limits.SERVICES), (Node, limits.NODES), (Image, limits.IMAGES)]
+    ("kind", "limit"),
+    [
+        (Service, limits.SERVICES),
+        (Node, limits.NODES),
+        (Image, limits.IMAGES),
+        (Secret, limits.SECRETS),
+        (Config, limits.CONFIGS),
+    ],
 )
 def test_there_are_only_so_many_objects_of_a_kind(kind, limit) -> None:
     tables = Tables()
@@ -121,3 +129,20 @@ def test_two_services_may_publish_one_port_in_host_mode() -> None:
         validate_service(spec)
         create_service(transaction, spec, name)
     assert len(transaction.services) == 2
+
+
+def test_all_secrets_and_configs_together_have_only_so_many_bytes() -> None:
+    tables, piece = Tables(), b"x" * limits.CONFIG_BYTES.value
+    left = limits.DATA_BYTES.value
+    while left > len(piece):
+        config = Config(id=f"c{left}")
+        config.spec.data = piece
+        tables.configs.put(config)
+        left -= len(piece)
+    transaction = Transaction(tables, NOW)
+    last, over = Secret(id="last"), Secret(id="over")
+    last.spec.secret_data, over.spec.secret_data = b"x" * left, b"x"
+    create_data(transaction, last)
+    with pytest.raises(FailedPrecondition) as caught:
+        create_data(transaction, over)
+    assert f"the limit is {limits.DATA_BYTES.value} (DATA_BYTES)" in str(caught.value)

@@ -10,7 +10,7 @@ import pytest
 from swarm.api.status import ErrorInterceptor, from_rpc_error
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.control_pb2_grpc import ControlServicer, ControlStub, add_ControlServicer_to_server
-from swarm.api.v1.objects_pb2 import Cluster, Image, Node, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task
 from swarm.errors import Compacted, InvalidArgument, SwarmError, TransientError, Unavailable
 from swarm.manager.controlapi import watching
 from swarm.manager.controlapi.watching import _SHOWN, Watches
@@ -374,8 +374,33 @@ async def test_readers_see_no_secret():
 
 
 def test_every_kind_of_object_has_its_redaction_and_its_filter():
-    assert set(_SHOWN) == set(KINDS) == {Cluster, Node, Service, Task, Image}
+    assert set(_SHOWN) == set(KINDS) == {Cluster, Node, Service, Task, Image, Secret, Config}
     for kind, (show, selected) in _SHOWN.items():
         assert selected(c.Filters(), kind(id="x"))
         assert not selected(c.Filters(ids=["y"]), kind(id="x"))
-        assert isinstance(show(kind(id="x")), (Cluster, Node, Service, Task, Image))
+        assert isinstance(show(kind(id="x")), kind)
+
+
+async def test_no_reader_sees_the_data_of_secrets_and_configs_first_or_later() -> None:
+    secret, config = Secret(id="s1"), Config(id="c1")
+    secret.spec.secret_data = config.spec.data = b"recognisable"
+    async with serving(store_with(secret)) as manager:
+        call = manager.watch(include_initial_state=True, include_previous=True)
+        first = await call.read()
+        assert [event.object.secret.id for event in first.events] == ["s1"]
+        await begun(call)
+
+        def label(transaction) -> None:  # type: ignore[no-untyped-def]
+            changed = copy_of(transaction.secrets.get("s1"))
+            changed.spec.annotations.labels["a"] = "b"
+            transaction.update(changed)
+            transaction.create(config)
+
+        await manager.store.update(label)
+        second = await call.read()
+        await manager.store.update(lambda tx: tx.remove(tx.secrets.get("s1")))
+        third = await call.read()
+        assert [len(one.events) for one in (first, second, third)] == [1, 2, 1]
+        assert second.events[0].HasField("previous")
+        for answer in (first, second, third):
+            assert b"recognisable" not in answer.SerializeToString()

@@ -106,6 +106,13 @@ def test_a_pull_tells_how_far_it_is_and_what_failed_last() -> None:
     assert "trying again: no route to registry" in reason(task)
 
 
+def test_a_secret_that_has_not_come_is_named_and_there_is_advice() -> None:
+    task = a_task("t1", "s1", "n1", ts.PREPARING, ts.RUNNING)
+    task.status.message, task.status.err = "trying again", "secret key is not yet on this node: it waits"
+    assert "secret key is not yet on this node" in reason(task)
+    assert any("--secret-add source=NEW,target=OLD" in text for text in advice(task, reason(task)))
+
+
 def test_a_node_that_is_down_is_the_reason_in_every_state() -> None:
     node = a_node("n1", state=NODE_STATE_DOWN)
     node.meta.updated_at.CopyFrom(timestamp(NOW_NS))
@@ -135,7 +142,9 @@ def a_failure(exit_code: int, err: str = "", *, oom: bool = False) -> Task:
 
 def test_exit_codes_are_explained() -> None:
     assert "SIGKILL" in reason(a_failure(137))
-    assert "(OOM), its limit is 64 MiB" in reason(a_failure(137, oom=True))
+    assert "OOMKilled, out of memory: the container used its limit of 64 MiB" in reason(
+        a_failure(137, oom=True)
+    )
     assert "not found in the image" in reason(a_failure(127, "the container ended with exit code 127"))
     assert reason(a_failure(1, "the container ended with exit code 1")) == (
         "the container ended with exit code 1"
@@ -143,8 +152,8 @@ def test_exit_codes_are_explained() -> None:
 
 
 def test_what_the_agent_said_of_the_end_is_not_said_twice() -> None:
-    said = "the container ended with exit code 137: it was killed for using too much memory (OOM)"
-    assert reason(a_failure(137, said, oom=True)) == f"{said}, its limit is 64 MiB"
+    said = "exit code 137: OOMKilled, out of memory: the container used its limit of 64 MiB"
+    assert reason(a_failure(137, said, oom=True)) == said
 
 
 def test_a_stopped_task_says_who_wanted_that() -> None:

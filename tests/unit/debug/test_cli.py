@@ -121,7 +121,10 @@ async def test_the_log_is_shown_entry_by_entry(settings: Settings) -> None:
 async def test_state_snapshots_and_objects_are_shown(settings: Settings) -> None:
     state = json.loads(run(settings, "state", "--format", "json").stdout)
     assert (state["cluster"], state["raft id"], state["term"]) == ("c1", "r1", 2)
-    assert state["objects"] == {"clusters": 1, "nodes": 0, "services": 3, "tasks": 0, "images": 0}
+    assert state["objects"] == {"clusters": 1, "nodes": 0, "services": 3, "tasks": 0, "images": 0} | {
+        "secrets": 0,
+        "configs": 0,
+    }
     assert len(state["members"]) == 2
     (snapshot,) = rows(run(settings, "snapshot", "--format", "json"))
     assert snapshot["objects"]["services"] == 1

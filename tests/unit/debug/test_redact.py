@@ -19,7 +19,7 @@ PACKAGE = "swarm.api.v1."
 TEXT = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 # All that stands in logs and snapshots is in one of these.
 ROOTS = (
-    *(o.Cluster, o.Node, o.Service, o.Task, o.Image),
+    *(o.Cluster, o.Node, o.Service, o.Task, o.Image, o.Secret, o.Config),
     *(StoreEntry, SnapshotRecord, RaftLogBase, RaftSnapshotHeader, MembershipChange),
 )
 # Whoever adds a field that sounds like a secret says here, or among the harmless ones, what it is.
@@ -31,9 +31,10 @@ SECRETS = {
     "RootRotation.key_pem",
     "RegistryAuth.password",
     "RegistryAuth.identity_token",
+    "SecretSpec.secret_data",
 }
 SUSPICIOUS = ("secret", "pass", "token", "key", "cred", "private", "seed", "auth")
-HARMLESS: set[str] = set()
+HARMLESS = {"SecretReference.secret_id", "SecretReference.secret_name"}
 
 
 def test_keys_tokens_and_passwords_are_hidden_and_the_rest_is_shown() -> None:

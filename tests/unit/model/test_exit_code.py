@@ -27,5 +27,10 @@ def test_codes_of_the_program_itself_are_left_to_its_author(exit_code: int) -> N
 
 def test_death_by_memory_names_the_limit() -> None:
     found = exit_reason(137, oom_killed=True, memory_limit="64 MiB")
-    assert found == "exit code 137: it was killed for using too much memory (OOM), its limit is 64 MiB"
+    assert found == "exit code 137: OOMKilled, out of memory: the container used its limit of 64 MiB"
     assert "limit" not in exit_reason(137, oom_killed=True)
+
+
+def test_a_program_that_gives_up_after_a_child_was_killed_says_both() -> None:
+    found = exit_reason(1, oom_killed=True, memory_limit="64 MiB")
+    assert found.startswith("exit code 1: a process of it was OOMKilled before, out of memory")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ServiceSpec
-from swarm.api.v1.types_pb2 import Mount, NodeDescription, NodeDevice, PortConfig, TaskStatus
+from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ScaleRule, ServiceSpec
+from swarm.api.v1.types_pb2 import Mount, NodeDescription, NodeDevice, PortConfig, Privileges, TaskStatus
 from swarm.errors import InvalidArgument
 from swarm.model import limits, task_state
 from swarm.model.history import record_status
@@ -59,6 +59,23 @@ def image(spec: ServiceSpec, amount: int) -> None:
     spec.task.container.image = "registry.example/" + "a" * (amount - len("registry.example/"))
 
 
+def autoscale(spec: ServiceSpec, most: int = 2, rules: int = 1, query: int = 2, path: int = 0) -> None:
+    spec.autoscale.replicas_max = most
+    for number in range(rules):
+        spec.autoscale.rules.add(
+            source=ScaleRule.SOURCE_PROMETHEUS,
+            url=f"http://p/{'a' * path}",
+            query=f"{number:0>{query}}",
+            target=1,
+        )
+
+
+def seccomp_profile(spec: ServiceSpec, amount: int) -> None:
+    profile = '{"defaultAction": "SCMP_ACT_ALLOW"}'
+    spec.task.container.privileges.seccomp.mode = Privileges.Seccomp.MODE_CUSTOM
+    spec.task.container.privileges.seccomp.profile = profile.ljust(amount).encode()
+
+
 Grow = Callable[[ServiceSpec, int], None]
 
 # Limit, and how to make a service that has so much of it.
@@ -86,9 +103,27 @@ SERVICE: list[tuple[Limit, Grow]] = [
     (limits.ARGUMENT_BYTES, lambda spec, n: spec.task.container.command.append("a" * n)),
     (limits.MOUNTS, lambda spec, n: [mount(spec, f"/m{i}") for i in range(n)] and None),
     (
+        limits.REFERENCES,
+        lambda spec, n: (
+            [spec.task.container.secrets.add(secret_name=f"s{i}") for i in range(n - 1)]
+            and spec.task.container.configs.add(config_name="c")
+        ),
+    ),
+    (
         limits.DEVICES,
         lambda spec, n: [spec.task.container.devices.add(host_path=f"/dev/d{i}") for i in range(n)] and None,
     ),
+    (limits.GROUPS, lambda spec, n: spec.task.container.groups.extend(f"g{i}" for i in range(n))),
+    (
+        limits.HOSTS,
+        lambda spec, n: [spec.task.container.hosts.add(name="h", address="::1") for _ in range(n)] and None,
+    ),
+    (limits.DNS_ENTRIES, lambda spec, n: spec.task.container.dns.nameservers.extend(["::1"] * n)),
+    (
+        limits.SYSCTLS,
+        lambda spec, n: spec.task.container.sysctls.update({f"net.s{i}": "1" for i in range(n)}),
+    ),
+    (limits.SECCOMP_PROFILE_BYTES, seccomp_profile),
     (limits.PORTS, lambda spec, n: [port(spec, i + 1) for i in range(n)] and None),
     (limits.CONSTRAINTS, lambda spec, n: spec.task.placement.constraints.extend(["node.role==worker"] * n)),
     (
@@ -114,10 +149,18 @@ SERVICE: list[tuple[Limit, Grow]] = [
         lambda spec, n: [spec.task.placement.platforms.add(os="linux") for _ in range(n)] and None,
     ),
     (limits.REPLICAS, lambda spec, n: setattr(spec.replicated, "replicas", n)),
+    (limits.REPLICAS, lambda spec, n: autoscale(spec, most=n)),
+    (limits.SCALE_RULES, lambda spec, n: autoscale(spec, rules=n)),
+    (limits.QUERY_BYTES, lambda spec, n: autoscale(spec, query=n)),
+    (limits.TEXT_BYTES, lambda spec, n: autoscale(spec, path=n - len("http://p/"))),
 ]
 
 # Tested elsewhere, or below: in the store, at the control API, of the cluster's spec, of what agents say.
 ELSEWHERE = {"TASKS", "SERVICES", "NODES", "IMAGES", "TRANSACTION_BYTES"}  # test_store_limits.py
+ELSEWHERE |= {"SECRETS", "CONFIGS", "DATA_BYTES"}  # there as well
+ELSEWHERE |= {"DATA_NAME_CHARACTERS", "SECRET_BYTES", "CONFIG_BYTES"}  # test_validate_data.py
+ELSEWHERE |= {"EXPANDED_BYTES"}  # test_templates.py
+COMPOSE = {"COMPOSE_FILE_BYTES", "COMPOSE_VALUES", "COMPOSE_FILES"}  # tests/unit/compose
 BELOW = {
     "EXTERNAL_CAS",
     "STATUS_CHARACTERS",
@@ -230,7 +273,8 @@ def test_every_limit_has_its_own_name_a_reason_and_a_test() -> None:
         name for name, value in vars(limits).items() if isinstance(value, Limit)
     }
     assert all(limit.reason and limit.unit and limit.value > 0 for limit in limits.ALL)
-    assert {limit.name for limit in limits.ALL} == {limit.name for limit, _ in SERVICE} | ELSEWHERE | BELOW
+    tested = {limit.name for limit, _ in SERVICE} | ELSEWHERE | COMPOSE | BELOW
+    assert {limit.name for limit in limits.ALL} == tested
 
 
 def test_the_table_in_the_documentation_is_that_of_the_code() -> None:

@@ -63,3 +63,16 @@ def test_a_published_port_is_said_with_its_numbers() -> None:
     (text,) = told(lambda spec: spec.endpoint.ports.add(target_port=80, published_port=8080))
     assert text.startswith("ports +")
     assert "8080" in text
+
+
+def test_secrets_and_configs_are_named_by_what_was_said_of_them() -> None:
+    def start(spec: ServiceSpec) -> None:
+        spec.task.container.secrets.add(secret_id="1", secret_name="key").target.name = "key"
+        spec.task.container.configs.add(config_id="2", config_name="ini").target.name = "/ini"
+
+    def edit(spec: ServiceSpec) -> None:
+        secret, config = spec.task.container.secrets[0], spec.task.container.configs[0]
+        secret.secret_id, secret.secret_name = "3", "key2"
+        config.target.uid, config.target.mode = 1000, 0o400
+
+    assert told(edit, start) == ["secrets -key +key2:key", "configs -ini +ini 1000:0 0400"]

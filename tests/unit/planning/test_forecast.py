@@ -320,3 +320,30 @@ def test_tasks_that_would_wait_for_another_service_are_told_and_those_that_would
     assert answer.steps[0].reason == "it waits for service db to be healthy (there is no such service yet)"
     world.run(a_service_spec("db", replicas=1))
     assert kinds(world.ask(creating(spec, "s"))) == {"start": 1}
+
+
+@pytest.mark.parametrize("concurrent", [1, 3])
+def test_jobs_that_others_wait_for_do_their_work_and_then_the_others_start(concurrent: int) -> None:
+    world = World(*nodes(2))
+    web, db = a_service_spec("web", replicas=2), a_service_spec("db")
+    web.depends_on.add(service="db", condition=1)
+    db.depends_on.add(service="setup", condition=2)
+
+    def change(tx) -> None:
+        creating(web, "w")(tx)
+        creating(db, "d")(tx)
+        creating(a_job_spec("setup", total=3, concurrent=concurrent), "j")(tx)
+
+    answer = world.ask(change)
+    assert Counter(step.service_name for step in answer.steps) == {"web": 2, "db": 1, "setup": 3}
+    assert kinds(answer) == {"start": 6}
+
+
+def test_a_job_that_runs_already_is_finished_for_those_that_wait() -> None:
+    world = World(*nodes(2))
+    world.run(a_job_spec("setup", total=3, concurrent=1))
+    web = a_service_spec("web")
+    web.depends_on.add(service="setup", condition=2)
+    answer = world.ask(creating(web, "w"))
+    assert kinds(answer) == {"start": 3}
+    assert Counter(step.service_name for step in answer.steps) == {"setup": 2, "web": 1}

@@ -4,9 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from swarm.errors import InvalidArgument
+from swarm.errors import InvalidArgument, TaskRejected
 from swarm.runtime.base import Sample
-from swarm.runtime.oci.cgroups import Cgroup, CgroupLayout, limits_swap, parse_layout, shim_procs_files
+from swarm.runtime.oci.cgroups import (
+    Cgroup,
+    CgroupLayout,
+    open_to_containers,
+    parse_layout,
+    shim_procs_files,
+)
 from swarm.runtime.oci.probe import controllers
 
 PURE_V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -172,11 +178,28 @@ def test_removing_gives_up_in_the_end(v1: CgroupLayout) -> None:
     assert not Cgroup(v1, "/swarm/x/task").remove(timeout_s=0.02)
 
 
-def test_swap_is_limited_where_the_kernel_can(v1: CgroupLayout, tmp_path: Path) -> None:
-    assert not limits_swap(v1, "/swarm/x")
-    (v1.mounts["memory"] / "memory.memsw.limit_in_bytes").touch()
-    assert limits_swap(v1, "/swarm/x")
+def test_containers_go_below_a_cgroup_that_exists_only(v1: CgroupLayout, tmp_path: Path) -> None:
+    with pytest.raises(TaskRejected, match="no cgroup /batch on this node"):
+        open_to_containers(v1, "/batch")
+    (v1.mounts["cpu"] / "batch").mkdir()
+    open_to_containers(v1, "/batch")
+    unified = tmp_path / "unified"
+    _write(unified / "batch", cgroup__subtree_control="")
+    _write(unified, cgroup__subtree_control="")
+    open_to_containers(CgroupLayout(2, {}, unified), "/batch")
+    assert (unified / "batch/cgroup.subtree_control").read_text()
+    assert (unified / "cgroup.subtree_control").read_text()
+
+
+def test_a_share_of_disks_is_written_where_this_kernel_has_it(v1: CgroupLayout, tmp_path: Path) -> None:
+    blkio = tmp_path / "blkio"
+    layout = CgroupLayout(1, {**v1.mounts, "blkio": blkio})
+    Cgroup(layout, "/swarm/x/task").set_block_weight(300)  # nowhere: no harm
+    _write(blkio / "swarm/x/task", blkio__bfq__weight="100")
+    Cgroup(layout, "/swarm/x/task").set_block_weight(300)
+    assert (blkio / "swarm/x/task/blkio.bfq.weight").read_text() == "300"
+    _write(tmp_path / "unified/swarm/x/task", io__weight="default 100")
     v2 = CgroupLayout(2, {}, tmp_path / "unified")
-    assert not limits_swap(v2, "/swarm/x")
-    _write(tmp_path / "unified/swarm/x", memory__swap__max="max")
-    assert limits_swap(v2, "/swarm/x")
+    for weight, written in ((10, "1"), (1000, "10000")):
+        Cgroup(v2, "/swarm/x/task").set_block_weight(weight)
+        assert (tmp_path / "unified/swarm/x/task/io.weight").read_text() == written

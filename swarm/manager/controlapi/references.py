@@ -1,0 +1,77 @@
+"""Do the secrets and configs exist that a service refers to, and who refers to one?"""
+
+from swarm.api.v1.objects_pb2 import Config, Secret, Service
+from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
+from swarm.errors import FailedPrecondition, InvalidArgument
+from swarm.manager.store.tables import ReadView, T, Table
+from swarm.model.file_references import data_ids, reference_problems
+from swarm.model.limits import shown
+from swarm.model.rollout import is_unfinished
+
+SERVICES_SHOWN = 5
+
+
+def resolve_references(view: ReadView, spec: ServiceSpec) -> None:
+    """Fill in the ids and names that the references in `spec`, which the caller owns, leave out.
+
+    Raises InvalidArgument when one of them does not exist, or is another than its name says.
+    """
+    container = spec.task.container
+    if not container.secrets and not container.configs:
+        return  # even to look at them would make the messages present in the spec
+    problems: list[str] = []
+    for secret in container.secrets:
+        found = _find(view.secrets, "secret", secret.secret_id, secret.secret_name, problems)
+        if found is not None:
+            secret.secret_id, secret.secret_name = found.id, found.spec.annotations.name
+    for config in container.configs:
+        known = _find(view.configs, "config", config.config_id, config.config_name, problems)
+        if known is not None:
+            config.config_id, config.config_name = known.id, known.spec.annotations.name
+    problems.extend(reference_problems(container))
+    if problems:
+        raise InvalidArgument(f"invalid service: {'; '.join(problems)}")
+
+
+def check_references(view: ReadView, spec: ServiceSpec) -> None:
+    """Raise FailedPrecondition when a spec that was right once refers to what is gone."""
+    container = spec.task.container
+    gone = [f"secret {one.secret_name}" for one in container.secrets if one.secret_id not in view.secrets]
+    gone += [f"config {one.config_name}" for one in container.configs if one.config_id not in view.configs]
+    if gone:
+        raise FailedPrecondition(f"the service cannot go back to that spec: {', '.join(gone)} was removed")
+
+
+def check_unused(view: ReadView, item: Secret | Config, kind: str) -> None:
+    """Raise FailedPrecondition, with the services, while services refer to a secret or config."""
+    users = sorted(one.spec.annotations.name for one in view.services if _uses(one, item.id))
+    if not users:
+        return
+    names = ", ".join(users[:SERVICES_SHOWN]) + (", …" if len(users) > SERVICES_SHOWN else "")
+    name, many = item.spec.annotations.name, "s" if len(users) > 1 else ""
+    raise FailedPrecondition(
+        f"{kind} {name} is in use by service{many} {names}: take it from there first "
+        f"(swarmctl service update --{kind}-rm {name} SERVICE)"
+    )
+
+
+def _uses(service: Service, data_id: str) -> bool:
+    """Whether a service refers to it, also in the spec that an update under way may go back to."""
+    if _refers(service.spec.task.container, data_id):
+        return True
+    return is_unfinished(service.update_status) and _refers(service.previous_spec.task.container, data_id)
+
+
+def _refers(container: ContainerSpec, data_id: str) -> bool:
+    return bool(container.secrets or container.configs) and data_id in data_ids(container)
+
+
+def _find(table: Table[T], kind: str, data_id: str, name: str, problems: list[str]) -> T | None:
+    found = table.get(data_id) if data_id else table.by_name(name)
+    if found is None or (name and found not in table.named(name)):
+        problems.append(
+            f"there is no {kind} {shown(name or data_id)}; create it first "
+            f"(swarmctl {kind} create NAME FILE)"
+        )
+        return None
+    return found

@@ -1,0 +1,142 @@
+"""What can this node's kernel, and this agent, do for a container? Reads small files; blocks for less than a
+millisecond."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path, PurePosixPath
+
+from swarm.errors import InvalidArgument
+from swarm.model.capabilities import KNOWN
+from swarm.model.cpuset import parse_cpuset
+from swarm.runtime.oci.binaries import find
+from swarm.runtime.oci.cgroups import CgroupLayout
+from swarm.runtime.ulimits import bounding_set, may_raise_limits, read_hard_limits
+
+# Programs that do nothing but start another one and bury its orphans. They are linked statically, for they
+# have to run in any image. `-s` makes tini do so also where the first process is the node's.
+INITS = (("tini-static", ("-s",)), ("catatonit", ()), ("docker-init", ("-s",)))
+INIT_HINT = "apt-get install tini"
+
+
+class Control(Enum):
+    """Something that a cgroup can bound or share."""
+
+    MEMORY = "memory"
+    SWAP = "memory and swap together"
+    SWAPPINESS = "memory swappiness"
+    CPU_SHARES = "CPU shares"
+    CPU_QUOTA = "CPUs"
+    CPUSET = "which CPUs and memory nodes are used"
+    PIDS = "the number of processes"
+    BLKIO_WEIGHT = "the block I/O weight"
+
+
+# In which file of a cgroup each is written: (controller, file) of version 1, file of version 2.
+_V1 = {
+    Control.MEMORY: [("memory", "memory.limit_in_bytes")],
+    Control.SWAP: [("memory", "memory.memsw.limit_in_bytes")],
+    Control.SWAPPINESS: [("memory", "memory.swappiness")],
+    Control.CPU_SHARES: [("cpu", "cpu.shares")],
+    Control.CPU_QUOTA: [("cpu", "cpu.cfs_quota_us")],
+    Control.CPUSET: [("cpuset", "cpuset.cpus")],
+    Control.PIDS: [("pids", "pids.max")],
+    Control.BLKIO_WEIGHT: [("blkio", "blkio.weight"), ("blkio", "blkio.bfq.weight")],
+}
+_V2 = {
+    Control.MEMORY: ["memory.max"],
+    Control.SWAP: ["memory.swap.max"],
+    Control.CPU_SHARES: ["cpu.weight"],
+    Control.CPU_QUOTA: ["cpu.max"],
+    Control.CPUSET: ["cpuset.cpus"],
+    Control.PIDS: ["pids.max"],
+    Control.BLKIO_WEIGHT: ["io.bfq.weight", "io.weight"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a container on this node can have."""
+
+    controls: frozenset[Control] = frozenset(Control)
+    capabilities: frozenset[str] = frozenset(KNOWN)  # that the agent may pass on
+    hard_limits: Mapping[str, int] = field(default_factory=dict)  # of processes, by ulimit; absent: any
+    oom_score_adj: int = -1000  # the least that the agent may give
+    apparmor: frozenset[str] | None = None  # loaded profiles; None: the kernel knows none
+    init: tuple[str, ...] = ()  # the program to start first, on the node, and its options
+    cpus: frozenset[int] = frozenset()  # empty: unknown
+    memory_nodes: frozenset[int] = frozenset()
+    kernel: str = ""  # its release
+    node_name: str = ""
+
+
+def read_abilities(layout: CgroupLayout, cgroup: str, proc: Path = Path("/proc")) -> Abilities:
+    """Return what containers below `cgroup`, which exists, can have here."""
+    may_raise = may_raise_limits(proc)
+    return Abilities(
+        controls=_controls(layout, cgroup.lstrip("/")),
+        capabilities=bounding_set(proc),
+        hard_limits=read_hard_limits(may_raise=may_raise, proc=proc),
+        oom_score_adj=-1000 if may_raise else int((proc / "self/oom_score_adj").read_text("ascii")),
+        apparmor=_apparmor_profiles(),
+        init=_init(),
+        cpus=_cpuset(layout, cgroup, "cpus"),
+        memory_nodes=_cpuset(layout, cgroup, "mems"),
+        kernel=(proc / "sys/kernel/osrelease").read_text("ascii").strip(),
+        node_name=(proc / "sys/kernel/hostname").read_text("utf-8").strip(),
+    )
+
+
+def described(node: Abilities) -> dict[str, str]:
+    """Return what people should know of a node before they ask for options of containers."""
+    missing = sorted(control.value for control in Control if control not in node.controls)
+    return {
+        "init": PurePosixPath(node.init[0]).name if node.init else f"none ({INIT_HINT})",
+        "apparmor": "no" if node.apparmor is None else f"{len(node.apparmor)} profiles",
+        "kernel_cannot": ", ".join(missing) or "nothing is missing",
+    }
+
+
+def _controls(layout: CgroupLayout, cgroup: str) -> frozenset[Control]:
+    if layout.version == 2 and layout.unified is not None:
+        directory = layout.unified / cgroup
+        return frozenset(
+            control for control, names in _V2.items() if any((directory / name).exists() for name in names)
+        )
+    return frozenset(
+        control
+        for control, places in _V1.items()
+        if any(
+            controller in layout.mounts and (layout.mounts[controller] / cgroup / name).exists()
+            for controller, name in places
+        )
+    )
+
+
+def _apparmor_profiles() -> frozenset[str] | None:
+    try:
+        if not Path("/sys/module/apparmor/parameters/enabled").read_text("ascii").startswith("Y"):
+            return None
+        lines = Path("/sys/kernel/security/apparmor/profiles").read_text("utf-8").splitlines()
+    except OSError:
+        return None
+    return frozenset(line.rpartition(" (")[0] for line in lines)
+
+
+def _init() -> tuple[str, ...]:
+    for name, options in INITS:
+        program = find(name)
+        if program is not None:
+            return (program, *options)
+    return ()
+
+
+def _cpuset(layout: CgroupLayout, cgroup: str, what: str) -> frozenset[int]:
+    directory, file = layout.mounts.get("cpuset"), f"cpuset.effective_{what}"
+    if layout.version == 2:
+        directory, file = layout.unified, f"cpuset.{what}.effective"
+    if directory is not None:
+        with suppress(OSError, InvalidArgument):
+            return parse_cpuset((directory / cgroup.lstrip("/") / file).read_text("ascii").strip())
+    return frozenset()
