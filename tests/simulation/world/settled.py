@@ -11,6 +11,7 @@ from swarm.manager.orchestrator.service_view import ServiceView
 from swarm.manager.orchestrator.slots import slots_of
 from swarm.manager.store.look import look_at
 from swarm.model import defaults, job, task_state
+from swarm.model.autoscale import wanted_replicas
 from swarm.model.dependencies import unmet
 from swarm.model.service import is_moving
 from swarm.model.task import still_fits
@@ -65,8 +66,8 @@ class Settled:
             filled = {key for key in filled if slots[key].live or key in wanted}
             if filled != wanted:
                 return f"it has tasks in {sorted(filled)}, and should in {sorted(wanted)}"
-        elif len(filled) != defaults.replicas(service.spec):
-            return f"it has tasks in {sorted(filled)}, and should have {defaults.replicas(service.spec)}"
+        elif len(filled) != wanted_replicas(service):
+            return f"it has tasks in {sorted(filled)}, and should have {wanted_replicas(service)}"
         live = [task for task in tasks if task.desired_state <= task_state.RUNNING]
         waiting = [task for task in live if not task_state.is_running(task)]
         if service.update_status.state not in _AT_REST and any(

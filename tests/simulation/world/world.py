@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 
 from swarm.api.v1.dispatcher_pb2 import TaskStatusUpdate
 from swarm.api.v1.objects_pb2 import Node, Task
+from swarm.clock import Clock
 from swarm.errors import NoQuorum, NotLeader, SwarmError, TransientError
 from swarm.ids import base36
 from swarm.manager.allocator.loop import AllocatorLoop
 from swarm.manager.dispatcher.liveness import LivenessTable, heartbeat_period_ns
 from swarm.manager.dispatcher.loop import write_changes
 from swarm.manager.dispatcher.statuses import write_statuses
+from swarm.manager.leading import Loop
 from swarm.manager.orchestrator.loop import OrchestratorLoop
 from swarm.manager.orchestrator.service_loop import ServiceLoopSettings
 from swarm.manager.planning.balance_loop import BalanceLoop
@@ -230,15 +232,18 @@ class World:
         store.attach(_Proposer(self, self.term))
         self._leader = store
         self._liveness = LivenessTable(self.loop.time())
-        clock = VirtualClock(self.loop, creep_s=0.0005)
+        loops = self.make_loops(store, VirtualClock(self.loop, creep_s=0.0005))
+        self._loops = [self.spawn(self._lead(loop.run(), self.term)) for loop in loops]
+
+    def make_loops(self, store: Store, clock: Clock) -> tuple[Loop, ...]:
+        """Return what runs while a manager leads."""
         self.scheduler = SchedulerLoop(store, clock)
-        loops = (
+        return (
             OrchestratorLoop(store, clock, ServiceLoopSettings(new_id=self.new_id)),
             AllocatorLoop(store, clock),
             self.scheduler,
             BalanceLoop(store, clock),
         )
-        self._loops = [self.spawn(self._lead(loop.run(), self.term)) for loop in loops]
 
     async def _lead(self, loop: Coroutine[Any, Any, None], term: int) -> None:
         try:
