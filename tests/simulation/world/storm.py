@@ -40,10 +40,13 @@ class Outcome:
     terms: int  # how many leaders there were
 
 
-def play(seed: int, tell: Callable[[str], object] | None = None) -> Outcome:
-    """Play one seed; raises Broken, with the story, when an invariant does not hold."""
+def play(seed: int, tell: Callable[[str], object] | None = None, feature: str = "") -> Outcome:
+    """Play one seed; raises Broken, with the story, when an invariant does not hold.
+
+    `tell` hears the whole story; `feature` is one that services have in any case.
+    """
     world = World(seed)
-    storm = Storm(world)
+    storm = Storm(world, feature)
     try:
         world.play(lambda _: storm.blow())
     except Exception as error:
@@ -60,10 +63,10 @@ def play(seed: int, tell: Callable[[str], object] | None = None) -> Outcome:
 class Storm:
     """The life of one world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, feature: str) -> None:
         self.world = world
         rng = world.random
-        self.people = People(world, Wishes(rng))
+        self.people = People(world, Wishes(rng, feature))
         self.placement = Placement(world.view)
         self.slots = Slots(world)
         self.updates = Updates(world)
@@ -147,6 +150,7 @@ class Storm:
         world, rng = self.world, self.world.random
         world.faults = Faults()
         world.kill_after = lambda commit: False
+        await world.next_leader()  # what people did last came true, or never will
         if rng.random() < 0.3:
             self._kill_soon(rng.randrange(1, 40))
         roomy = rng.random() < 0.6

@@ -83,10 +83,11 @@ def shrink(transaction: Transaction, node_id: str) -> None:
 class Wishes:
     """Draws the specs of one seed."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, feature: str = "") -> None:
+        """Have a few features, and `feature` whatever is drawn."""
         self._rng = rng
         count = rng.randrange(FEATURES_MIN, FEATURES_MAX + 1)
-        self.features = frozenset(rng.sample(FEATURES, count))
+        self.features = frozenset((*rng.sample(FEATURES, count), feature))
         self.images = ["v1", "v2", "v3", *rng.sample(["bad", "crash", "nostart", "stuck", "quits"], 2)]
 
     def _has(self, feature: str, chance: float = 0.5) -> bool:
