@@ -13,6 +13,8 @@ from swarm.agent.assignments import Changes
 from swarm.agent.blob_source import ManagerBlobs
 from swarm.agent.connection import Connection
 from swarm.agent.container import NodeFacts
+from swarm.agent.containers.calls import CallAnswerer
+from swarm.agent.containers.requests import ContainerRequests
 from swarm.agent.database import Database
 from swarm.agent.description import describe_node, this_platform
 from swarm.agent.log_publisher import LogPublisher
@@ -22,6 +24,7 @@ from swarm.agent.sampler import Sampler
 from swarm.agent.session import Session
 from swarm.agent.task_files import TaskFiles
 from swarm.agent.worker import Worker
+from swarm.api.v1.containers_pb2 import ContainerCall
 from swarm.api.v1.dispatcher_pb2 import Hello, NodeInfo, StatusReport
 from swarm.api.v1.logs_pb2 import LogSubscription
 from swarm.api.v1.types_pb2 import NodeDescription, Peer, TaskState, TaskStatus, TlsInfo
@@ -116,6 +119,8 @@ class Agent:
         self._worker.on_status = self._status_changed
         self._worker.on_forgotten = self._reporter.forget
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
+        self._requests = ContainerRequests(driver, lambda: self._worker.held, clock)
+        self._calls = CallAnswerer(channel, managers, self._requests.answer)
         self._leaving = asyncio.Event()
         self._empty = asyncio.Event()
 
@@ -182,6 +187,8 @@ class Agent:
                 await self._serve()
         finally:
             await self._logs.close()
+            await self._calls.close()
+            await self._requests.close()
             await self._database.close()
 
     async def _serve(self) -> None:
@@ -239,6 +246,10 @@ class Agent:
     def subscribe_logs(self, subscription: LogSubscription) -> None:
         """Begin or end a log subscription."""
         self._logs.subscribe(subscription)
+
+    def take_container_call(self, call: ContainerCall) -> None:
+        """Go to a manager and answer what is asked there."""
+        self._calls.take(call)
 
     def next_report(self) -> StatusReport | None:
         """Return a report to send now."""

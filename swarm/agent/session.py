@@ -11,6 +11,7 @@ import structlog
 from swarm.agent.assignments import AssignmentStream, Changes
 from swarm.agent.links import HEARTBEATS_PER_PERIOD, Role
 from swarm.api.status import from_rpc_error
+from swarm.api.v1.containers_pb2 import ContainerCall
 from swarm.api.v1.dispatcher_pb2 import (
     AgentMessage,
     DispatcherMessage,
@@ -46,6 +47,9 @@ class Node(Protocol):
 
     def subscribe_logs(self, subscription: LogSubscription) -> None:
         """Begin or end a log subscription."""
+
+    def take_container_call(self, call: ContainerCall) -> None:
+        """Go to a manager and answer what is asked there."""
 
     def next_report(self) -> StatusReport | None:
         """Return a report to send now."""
@@ -193,6 +197,8 @@ class Session:
                 node.take_node_info(message.node_info)
             case "log_subscription":
                 node.subscribe_logs(message.log_subscription)
+            case "container_call":
+                node.take_container_call(message.container_call)
             case "move":
                 self.move_to, self.move_asked_s = message.move.manager_id, self._clock.monotonic_s()
 

@@ -210,6 +210,7 @@ def task_spec(spec: s.TaskSpec) -> View:
             "Preferences": [{"Spread": {"SpreadDescriptor": p.spread}} for p in spec.placement.preferences],
             "MaxReplicas": spec.placement.max_replicas_per_node,
         } | placement_view.more_placement(spec.placement)
+    view |= placement_view.priority(spec)
     view["ForceUpdate"] = spec.force_update
     return view
 
@@ -219,6 +220,8 @@ def _container(spec: s.ContainerSpec) -> View:
     plural: View = {"Labels": dict(spec.labels), "Command": list(spec.command), "Args": list(spec.args)}
     plural |= {"Env": list(spec.env), "Mounts": [_mount(mount) for mount in spec.mounts]}
     view |= {key: value for key, value in plural.items() if value} | placement_view.devices(spec)
+    if spec.HasField("log"):
+        view["LogOptions"] = _present(spec.log, MaxSizeBytes="max_size_bytes", MaxFiles="max_files")
     return (
         view
         | data_view.references(spec)
@@ -312,6 +315,7 @@ def task(item: o.Task) -> View:
         **run,
         **placement_view.generic_resources(item.assigned_generic, "AssignedGenericResources"),
         **placement_view.generic_resources(item.shared_devices, "SharedDevices"),
+        **placement_view.preemption(item),
     }
 
 

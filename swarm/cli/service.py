@@ -1,6 +1,5 @@
 """`swarmctl service`: what runs on the cluster."""
 
-import sys
 from typing import Any
 
 import click
@@ -17,9 +16,11 @@ from swarm.cli.autoscale_options import (
 )
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_options import CAPABILITIES
+from swarm.cli.exec import exec_command
 from swarm.cli.flags import FlagGroup
 from swarm.cli.job_options import MODES, change_mode, job_options, set_mode, set_replicas
 from swarm.cli.job_view import moment, replicas_text, shown_mode
+from swarm.cli.logs import logs_command
 from swarm.cli.plan import dry_run_options, show_plan, show_service_plan
 from swarm.cli.rollout import COMMANDS, EXIT_CODES, change_service, is_rolled_back, roll_back
 from swarm.cli.rollout import settle as _settle
@@ -58,6 +59,7 @@ def service() -> None:
     "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1\n"
     "  swarmctl service create --name db --secret password --config source=my.cnf,target=/etc/my.cnf db:1\n"
     "  swarmctl service create --name learn --gpus 2 learn:1\n"
+    "  swarmctl service create --name shop --priority 10 --preempt --reserve-memory 512m shop:1\n"
     "  swarmctl service create --name web --replicas-min 2 --replicas-max 20 --scale-on cpu=70 \\\n"
     "      --reserve-cpu 0.5 web:1\n"
     "  swarmctl service create --name serial --device /dev/ttyUSB0:/dev/serial:rw serial:1\n"
@@ -122,6 +124,7 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
     "  swarmctl service update --env-add DEBUG=1 --env-rm OLD web\n"
     "  swarmctl service update --secret-rm key --secret-add source=key2,target=key web\n"
     "  swarmctl service update --force web      # replace every task\n"
+    "  swarmctl service update --priority 10 web   # replaces no task\n"
     "  swarmctl service update --scale-on cpu=60 --replicas-max 30 web   # or --scale-off\n"
     "  swarmctl service update --update-canary 1 --image web:3 web   # then promote or rollback\n\n"
     + EXIT_CODES
@@ -286,8 +289,9 @@ def show_services(conn: Connection, filters: c.Filters, layout: str, *, quiet: b
 def ps(host: str, /, refs: tuple[str, ...], filters: tuple[str, ...], layout: str, **flags: bool) -> None:
     """List the tasks of services, with the history of every slot."""
     with connect(host) as conn:
-        ids = [conn.control.GetService(c.GetServiceRequest(ref=ref)).service.id for ref in refs]
-        list_tasks(conn, c.Filters(service_ids=ids), filters, layout, flags)
+        services = [conn.control.GetService(c.GetServiceRequest(ref=ref)).service for ref in refs]
+        priorities = {one.id: one.spec.task.priority for one in services}
+        list_tasks(conn, c.Filters(service_ids=priorities), filters, layout, flags, priorities)
 
 
 @service.command(epilog="\b\nExample:\n  swarmctl service why web")
@@ -383,29 +387,9 @@ def rebalance(ctx: click.Context, /, refs: tuple[str, ...], **given: Any) -> Non
         ctx.exit(run(conn, refs, given))
 
 
-@service.command(
-    epilog="\b\nExamples:\n"
-    "  swarmctl service logs -f --tail 100 web\n"
-    "  swarmctl service logs --since 10m web"
-)
-@click.argument("ref", metavar="SERVICE|TASK")
-@click.option("-f", "--follow", is_flag=True, help="Go on with new output.")
-@click.option("-n", "--tail", default="all", show_default=True, help="Last lines of each task.")
-@click.option("--since", default="", help="Only after: RFC 3339 time or age such as 10m.")
-@click.option("--until", default="", help="Only before: RFC 3339 time or age such as 10m.")
-@click.option("-t", "--timestamps", is_flag=True, help="Print when each line was written.")
-@click.option("--no-resolve", is_flag=True, help="Print ids instead of names.")
-@click.option("--no-task-ids", is_flag=True, help="Do not print task ids.")
-@click.option("--no-trunc", is_flag=True, help="Do not shorten ids.")
-@click.option("--raw", is_flag=True, help="Print the output only.")
-@click.pass_context
-def logs(ctx: click.Context, /, ref: str, **given: Any) -> None:
-    """Show what the containers of a service or one task wrote."""
-    from swarm.cli.service_logs import show_logs
-
-    with connect(ctx.obj) as conn:
-        ctx.exit(show_logs(conn, ref, given, sys.stdout.buffer, sys.stderr.buffer))
-
-
-for _command in COMMANDS:
+for _command in (
+    *COMMANDS,
+    exec_command("service", "SERVICE[.SLOT]", "web"),
+    logs_command("service", "SERVICE|TASK", "web"),
+):
     service.add_command(_command)

@@ -10,6 +10,7 @@ from swarm.compose.container_options import apply_container_options
 from swarm.compose.data import ReadData
 from swarm.compose.deploy import apply_deploy
 from swarm.compose.dotenv import parse_dotenv
+from swarm.compose.logging_options import apply_logging
 from swarm.compose.project import Project, Read
 from swarm.compose.support import check_support
 from swarm.compose.tree import Tree
@@ -50,6 +51,7 @@ def read_stack(
         raise project.tree.problem("there is no service in it, or none with an active profile")
     reader = _ServiceReader(name, project.tree, read, variables)
     stack.services = [reader.read(one, service) for one, service in services.entries.items()]
+    stack.warnings += reader.warnings
     for key, entry in _used(project.tree, "secrets"):
         secret = SecretSpec(secret_data=data.content(entry, read_data, variables))
         own = data.name_of(project.tree.get("secrets"), key, name)
@@ -83,6 +85,7 @@ class _ServiceReader:
         self._project = project
         self._file = read
         self._variables = variables
+        self.warnings: list[str] = []
 
     def read(self, name: str, service: Tree) -> ServiceSpec:
         spec = ServiceSpec()
@@ -117,6 +120,7 @@ class _ServiceReader:
             container.mounts.append(_tmpfs(target))
         for device in (service.get("devices") or service.having([])).items:
             _device(container, device)
+        self.warnings += apply_logging(container, service)
         for item in (service.get("secrets") or service.having([])).items:
             container.secrets.append(data.secret_reference(item, self._data_name("secrets", item)))
         for item in (service.get("configs") or service.having([])).items:

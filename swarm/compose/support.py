@@ -119,7 +119,9 @@ RULES: dict[str, Rule] = {
     "services.*.label_file": _honoured(),
     "services.*.labels": _honoured("of the containers"),
     "services.*.links": _NO_NETWORKS,
-    "services.*.logging": _warned("agents keep the output: `swarmctl service logs`"),
+    "services.*.logging": _honoured(
+        "max-size and max-file; other options and drivers are ignored, with a warning"
+    ),
     "services.*.mac_address": _NOT_YET,
     "services.*.mem_limit": _honoured("as deploy.resources.limits.memory"),
     "services.*.mem_reservation": _honoured("as deploy.resources.reservations.memory"),

@@ -10,6 +10,7 @@ import structlog
 
 from swarm.api.status import ErrorInterceptor
 from swarm.api.v1.ca_pb2_grpc import add_NodeCAServicer_to_server
+from swarm.api.v1.containers_pb2_grpc import add_ContainersServicer_to_server
 from swarm.api.v1.control_pb2_grpc import add_ControlServicer_to_server
 from swarm.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server, add_LeaderServicer_to_server
 from swarm.api.v1.images_pb2_grpc import add_ImagesServicer_to_server
@@ -28,6 +29,9 @@ from swarm.manager.ca.rights import RightsLoop
 from swarm.manager.ca.rotation import RotationLoop
 from swarm.manager.ca.self_renewal import SelfRenewal
 from swarm.manager.ca.servicer import NodeCAServicer
+from swarm.manager.containers.calls import ContainerCalls
+from swarm.manager.containers.control import ContainerControl
+from swarm.manager.containers.servicer import ContainersServicer
 from swarm.manager.controlapi.servicer import ControlServicer
 from swarm.manager.dispatcher.main import Dispatcher
 from swarm.manager.founding import Foundation, found_cluster
@@ -125,6 +129,10 @@ class Manager:
         self._images = ManagerImages(self.store, images, self._node_id, self.raft, dial)
         self._registry = RegistryClient(settings.insecure_registries)
         self._logs = LogBroker(self.store, self._dispatcher.sessions)
+        calls = ContainerCalls(
+            self._node_id, self.store, self._dispatcher.sessions, lambda: self.raft.members, dial
+        )
+        self.containers = ContainersServicer(ContainerControl(self.store, calls), calls)
         self.control = ControlServicer(
             self.store,
             clock,
@@ -157,6 +165,7 @@ class Manager:
     async def stop(self) -> None:
         """Stop serving and leave Raft's log as it is."""
         self.control.end_streams()
+        self.containers.end_streams()
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
@@ -270,6 +279,7 @@ class Manager:
         )
         add_NodeCAServicer_to_server(ca, server)
         add_LogsServicer_to_server(LogsServicer(self._logs), server)
+        add_ContainersServicer_to_server(self.containers, server)
         add_ImagesServicer_to_server(self._images.servicer, server)
         add_raft_to_server(RaftServicer(self.raft), server)
         return server

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from swarm.api.v1.objects_pb2 import Rebalance, Service
-from swarm.api.v1.specs_pb2 import ServiceSpec
+from swarm.api.v1.specs_pb2 import ServiceSpec, TaskSpec
 from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.errors import FailedPrecondition
 from swarm.model import rollout
@@ -96,10 +96,19 @@ def roll_back(
 
 def _asks_for_other_tasks(before: ServiceSpec, after: ServiceSpec) -> bool:
     return (
-        before.task != after.task
+        _without_priority(before.task) != _without_priority(after.task)
         or before.endpoint != after.endpoint
         or before.HasField("endpoint") != after.HasField("endpoint")
     )
+
+
+def _without_priority(spec: TaskSpec) -> TaskSpec:
+    """Return `spec` without what counts for the tasks that are there, too."""
+    bare = TaskSpec()
+    bare.CopyFrom(spec)
+    bare.ClearField("priority")
+    bare.ClearField("preempt")
+    return bare
 
 
 def _carry_over(service: Service) -> None:
@@ -109,6 +118,7 @@ def _carry_over(service: Service) -> None:
     spec = ServiceSpec()
     spec.CopyFrom(service.spec)
     spec.task.CopyFrom(service.previous_spec.task)
+    spec.task.priority, spec.task.preempt = service.spec.task.priority, service.spec.task.preempt
     spec.ClearField("endpoint")
     if service.previous_spec.HasField("endpoint"):
         spec.endpoint.CopyFrom(service.previous_spec.endpoint)

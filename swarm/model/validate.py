@@ -66,6 +66,11 @@ def service_warnings(spec: ServiceSpec) -> list[str]:
         )
     if spec.rebalance == REBALANCE_MODE_AUTO and spec.task.placement.strategy not in _SPREAD:
         warnings.append("rebalance auto moves nothing: only tasks placed by strategy spread are balanced")
+    if spec.task.preempt and spec.task.priority <= 0:
+        warnings.append(
+            f"preempt at priority {spec.task.priority}: only tasks of services with a lower priority "
+            "than that would have to go, and 0 is the default"
+        )
     warnings.extend(autoscale_warnings(spec))
     return warnings
 

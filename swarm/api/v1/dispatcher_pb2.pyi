@@ -1,5 +1,6 @@
 from swarm.api.v1 import objects_pb2 as _objects_pb2
 from swarm.api.v1 import types_pb2 as _types_pb2
+from swarm.api.v1 import containers_pb2 as _containers_pb2
 from swarm.api.v1 import logs_pb2 as _logs_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -155,20 +156,22 @@ class Move(_message.Message):
     def __init__(self, manager_id: _Optional[str] = ...) -> None: ...
 
 class DispatcherMessage(_message.Message):
-    __slots__ = ("welcome", "node_info", "assignments", "status_ack", "log_subscription", "move")
+    __slots__ = ("welcome", "node_info", "assignments", "status_ack", "log_subscription", "move", "container_call")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     NODE_INFO_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
     STATUS_ACK_FIELD_NUMBER: _ClassVar[int]
     LOG_SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     MOVE_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_CALL_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     node_info: NodeInfo
     assignments: Assignments
     status_ack: StatusAck
     log_subscription: _logs_pb2.LogSubscription
     move: Move
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., node_info: _Optional[_Union[NodeInfo, _Mapping]] = ..., assignments: _Optional[_Union[Assignments, _Mapping]] = ..., status_ack: _Optional[_Union[StatusAck, _Mapping]] = ..., log_subscription: _Optional[_Union[_logs_pb2.LogSubscription, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ...) -> None: ...
+    container_call: _containers_pb2.ContainerCall
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., node_info: _Optional[_Union[NodeInfo, _Mapping]] = ..., assignments: _Optional[_Union[Assignments, _Mapping]] = ..., status_ack: _Optional[_Union[StatusAck, _Mapping]] = ..., log_subscription: _Optional[_Union[_logs_pb2.LogSubscription, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., container_call: _Optional[_Union[_containers_pb2.ContainerCall, _Mapping]] = ...) -> None: ...
 
 class SessionState(_message.Message):
     __slots__ = ("node_id", "session_id", "connected", "addr", "description", "silent_ns", "incarnation")

@@ -196,6 +196,10 @@ CASES: list[tuple[str, Any]] = [
             s.task.container.devices.add(host_path="/dev/c", container_path="/dev/c"),
         ),
     ),
+    (
+        "logging: {driver: json-file, options: {max-size: 10m, max-file: '3'}}",
+        lambda s: s.task.container.log.__init__(max_size_bytes=10 << 20, max_files=3),
+    ),
     ("gpus: all", lambda s: s.task.container.device_requests.add(kind="nvidia.com/gpu", all=True)),
     ("gpus: [{count: 2}]", lambda s: s.task.container.device_requests.add(kind="nvidia.com/gpu", count=2)),
     (
@@ -294,7 +298,8 @@ def test_what_is_ignored_is_told_once_with_its_place() -> None:
     assert stack(text).warnings == [
         "c0.yaml:1:1: version is ignored: it says nothing any more",
         "c0.yaml:5:5: container_name is ignored: tasks have names of their own, SERVICE.SLOT.ID",
-        "c0.yaml:6:5: logging is ignored: agents keep the output: `swarmctl service logs`",
+        "c0.yaml:6:23: the driver x is ignored: agents keep the output: `swarmctl service logs`",
+        "c0.yaml:6:39: a is ignored: agents keep the output: `swarmctl service logs`",
     ]
 
 
