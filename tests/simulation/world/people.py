@@ -45,7 +45,7 @@ class People:
         actions: list[tuple[Callable[[], object], int]] = [
             (self.create, 3), (self.reimage, 6), (self.rescale, 4), (self.remove, 1), (self.go_back, 1),
             (self.steer, 2), (self.drain, 2), (self.activate, 2), (self.relabel, 1), (self.rebalance, 1),
-            (self.force, 1),
+            (self.force, 1), (self.reprioritise, 1),
         ]  # fmt: skip
         weights = [weight for _, weight in actions]
         while True:
@@ -113,6 +113,15 @@ class People:
     async def force(self) -> None:
         """Replace every task, or run a job again."""
         await self.change(lambda spec: setattr(spec.task, "force_update", spec.task.force_update + 1))
+
+    async def reprioritise(self) -> None:
+        """Make a service more or less important."""
+        priority, preempt = self._wishes.a_priority()
+
+        def edit(spec: ServiceSpec) -> None:
+            spec.task.priority, spec.task.preempt = priority, preempt
+
+        await self.change(edit)
 
     async def remove(self) -> None:
         """Remove a service."""

@@ -19,6 +19,7 @@ from tests.simulation.world.settled import Settled
 from tests.simulation.world.slots import Slots
 from tests.simulation.world.story import Broken
 from tests.simulation.world.updates import Updates
+from tests.simulation.world.victims import Victims
 from tests.simulation.world.workload import Wishes, a_node, make_roomy, shrink
 from tests.simulation.world.world import World
 
@@ -69,10 +70,11 @@ class Storm:
         self.people = People(world, Wishes(rng, feature))
         self.placement = Placement(world.view)
         self.slots = Slots(world)
-        self.updates = Updates(world)
+        self.updates = Updates(world, self.slots)
         self.jobs = Jobs(world, self.slots)
         self.settled = Settled(world, self.placement)
         world.on_commit += [self.placement.check, self.slots.check, self.updates.check, self.jobs.check]
+        world.on_commit.append(Victims(world).check)
         world.on_start.append(self.slots.check_start)
         self._touched_s = 0.0  # when a task last changed that has no business to change by itself
         world.on_commit.append(self._note_change)

@@ -6,6 +6,7 @@ from swarm.manager.store.watch import Commit
 from swarm.model import defaults, rollout, task_state
 from swarm.model.service import is_moving
 from swarm.model.task import is_dirty, still_fits
+from tests.simulation.world.slots import Slots
 from tests.simulation.world.story import Broken
 from tests.simulation.world.world import World
 
@@ -15,8 +16,9 @@ _AT_REST = (UpdateStatus.STATE_COMPLETED, UpdateStatus.STATE_ROLLBACK_COMPLETED)
 class Updates:
     """Watches every update of every service."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, slots: Slots) -> None:
         self._world = world
+        self._slots = slots
         # By service and version: slots in which it stopped what ran, and what it put there does not run yet.
         self._down: dict[tuple[str, int], dict[tuple[int, str], str]] = {}
         self._doubtful: set[tuple[str, int]] = set()  # paused and resumed, or changed on the way
@@ -74,6 +76,8 @@ class Updates:
         return (
             service.update_status.state in (UpdateStatus.STATE_UPDATING, UpdateStatus.STATE_ROLLBACK_STARTED)
             and task.desired_state == task_state.SHUTDOWN
+            and not task.HasField("preempted_by")
+            and task.id not in self._slots.lost
             and task.spec_version != service.spec_version
             and node is not None
             and node.status.state != NodeState.NODE_STATE_DOWN

@@ -25,7 +25,7 @@ ZONES = "abc"
 # What a service may be and have, with the chance of it in a seed that has the feature at all.
 FEATURES = (
     "memory", "cpus", "constraint", "spread", "strategy", "max-per-node", "generic", "device", "port",
-    "affinity", "depends", "rebalance", "restart", "canary", "global", "job", "cron",
+    "affinity", "depends", "rebalance", "restart", "canary", "global", "job", "cron", "priority",
 )  # fmt: skip
 FEATURES_MIN, FEATURES_MAX = 3, 8
 
@@ -151,6 +151,7 @@ class Wishes:
                 spec.task.container.devices.add(cdi_name=f"{CARD}={rng.choice('01')}")
             else:
                 spec.task.container.device_requests.add(kind=CARD, count=1)
+        spec.task.priority, spec.task.preempt = self.a_priority()
         if self._has("port"):
             spec.endpoint.ports.add(
                 target_port=80,
@@ -193,6 +194,12 @@ class Wishes:
             spec.rollback.failure_action = UpdateConfig.FAILURE_ACTION_PAUSE
         if self._has("canary"):
             spec.update.canary = 1
+
+    def a_priority(self) -> tuple[int, bool]:
+        """Return how important a service is, and whether others have to go for it."""
+        if not self._has("priority", 0.8):
+            return 0, False
+        return self._rng.choice((0, 1, 10)), self._rng.random() < 0.6
 
     def another_image(self, spec: ServiceSpec) -> str:
         """Return an image for an update; most of them run."""
