@@ -110,7 +110,8 @@ def _is_taken(transaction: Transaction, task: Task, assignment: Assignment, now_
     view = ClusterView()
     there = view.put_node(node)
     for other in transaction.tasks.by_node(node.id):
-        view.put_task(other, now_ns)
+        if other.id != task.id:  # room may be kept for it there
+            view.put_task(other, now_ns)
     granted = there.generic.grants(assignment.claims)
     return not granted or first_failure(there, view.demand(task)) is not None
 

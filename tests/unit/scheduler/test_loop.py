@@ -215,6 +215,15 @@ async def test_a_commit_in_doubt_counts_again_what_is_left_for_others_may_have_c
     assert task_of(store, small).node_id == "n1", "there is room for it"
 
 
+async def test_a_commit_in_doubt_does_not_count_the_room_that_is_kept_for_the_task_itself() -> None:
+    (task,) = waiting(1, cpus=2)
+    task.node_id = task.nomination.node_id = "n1"
+    store = store_with(a_node("n1", cpus=2), task)
+    version = next(iter(store.view.nodes)).meta.version.index
+    kept = [Assignment(task.id, "n1", version)]
+    assert await store.update(lambda tx: commit_assignments(tx, kept, 0, recount=True)) == ()
+
+
 async def test_a_node_that_changed_since_the_plan_gets_nothing() -> None:
     store = store_with(a_node("n1"), *waiting(1))
     task, node = next(iter(store.view.tasks)), next(iter(store.view.nodes))
