@@ -27,6 +27,7 @@ def commit_assignments(
     know of: from an earlier commit that came true although nobody was told.
     """
     refused: list[str] = []
+    assigned = TaskStatus(timestamp=timestamp(now_ns), state=task_state.ASSIGNED, message=ASSIGNED_MESSAGE)
     for assignment in assignments:
         task = transaction.tasks.get(assignment.task_id)
         if (
@@ -36,14 +37,11 @@ def commit_assignments(
         ):
             task = copy_of(task)
             task.node_id = assignment.node_id
-            claims = assignment.claims
-            task.assigned_generic.extend(assigned_by(one for one in claims if not one.shared))
             task.ClearField("nomination")
-            task.shared_devices.extend(assigned_by(one for one in claims if one.shared))
-            record_status(
-                task,
-                TaskStatus(timestamp=timestamp(now_ns), state=task_state.ASSIGNED, message=ASSIGNED_MESSAGE),
-            )
+            if claims := assignment.claims:
+                task.assigned_generic.extend(assigned_by(one for one in claims if not one.shared))
+                task.shared_devices.extend(assigned_by(one for one in claims if one.shared))
+            record_status(task, assigned)
             transaction.update(task)
         else:
             refused.append(assignment.task_id)
