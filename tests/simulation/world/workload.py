@@ -197,8 +197,7 @@ class Wishes:
 
     def a_priority(self) -> tuple[int, bool]:
         """Return how important a service is, and whether others have to go for it."""
-        # Not with devices: room kept for a whole device does not keep out those who share it (seed 1495).
-        if "device" in self.features or not self._has("priority", 0.8):
+        if not self._has("priority", 0.8):
             return 0, False
         return self._rng.choice((0, 1, 10)), self._rng.random() < 0.6
 
