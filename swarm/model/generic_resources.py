@@ -109,7 +109,7 @@ class Ledger:
         return claim.count <= self.free(claim.kind) and set(claim.names) <= set(self._unclaimed(claim.kind))
 
     def _leaves_promised(self, claim: Claim) -> bool:
-        """Whether enough stay whole, beside what `claim` shares, for those who were promised a number of them.
+        """Whether enough stay whole, beside what `claim` shares, for those who were promised so many.
 
         Which ones those get is not known before others have left: until then nothing of the kind is shared
         that is not plainly left over.

@@ -348,12 +348,21 @@ class DurableJournal(Journal):
             self._pending.append(_hardstate(term, votedForNodeId))
 
     def setRaftCommitIndex(self, raftCommitIndex: int) -> None:  # noqa: N802, N803
-        """Note the commit index; it goes to disk with something else, or once a second."""
+        """Note the commit index; it goes to disk with something else, or a moment later (turn.py)."""
         self._commit = raftCommitIndex
 
     def onOneSecondTimer(self) -> None:  # noqa: N802
         """Write the commit index if it has moved."""
-        if self._commit != self._written_commit and not self._pending:
+        self.write_commit_index()
+
+    @property
+    def is_commit_behind(self) -> bool:
+        """Whether the commit index has moved since it was written."""
+        return self._commit != self._written_commit
+
+    def write_commit_index(self) -> None:
+        """Write the commit index with the next sync, if it has moved."""
+        if self.is_commit_behind and not self._pending:
             self._pending.append(_record(RecordKind.COMMIT, self._commit))
 
     # Reading.

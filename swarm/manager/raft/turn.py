@@ -13,6 +13,9 @@ from swarm.manager.raft.core import Core
 from swarm.manager.raft.journal import DurableJournal
 from swarm.manager.raft.outbox import Outbox
 
+# So long a commit index that has moved waits for something else to go to disk with: at most that much of
+# what was committed does a member not know of after a kill.
+COMMIT_INDEX_S = 0.05
 PAUSE_MAX_S = 0.25  # also without a deadline: the library has a timer of one second
 
 
@@ -28,10 +31,12 @@ class Turn:
         self._transport = transport
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._synced_before = journal.synced_index
+        self._behind_since_s: float | None = None  # since when the commit index on disk is not the latest
         self.steps: tuple[Callable[[], None], ...] = (
             self._handle_inbox,
             core.tick,
             self._release_entries,
+            self._keep_commit_index,
             journal.sync,
             transport.release,
             hand_over,
@@ -52,7 +57,8 @@ class Turn:
             return 0.0
         if self._core.is_leader and self._journal.synced_index > self._synced_before:
             return 0.0  # what is on disk here counts from the next turn on
-        return min(max(self._core.next_deadline() - self._core.now(), 0.0), PAUSE_MAX_S)
+        longest_s = PAUSE_MAX_S if self._behind_since_s is None else COMMIT_INDEX_S
+        return min(max(self._core.next_deadline() - self._core.now(), 0.0), longest_s)
 
     def run(self) -> None:
         """Take one turn; raises OSError when the disk fails, and then nothing more must be done."""
@@ -64,6 +70,14 @@ class Turn:
         for _ in range(len(self._inbox)):
             function, arguments = self._inbox.popleft()
             function(*arguments)
+
+    def _keep_commit_index(self) -> None:
+        if not self._journal.is_commit_behind:
+            self._behind_since_s = None
+        elif self._behind_since_s is None:
+            self._behind_since_s = self._core.now()
+        elif self._core.now() - self._behind_since_s >= COMMIT_INDEX_S:
+            self._journal.write_commit_index()
 
     def _release_entries(self) -> None:
         if self._core.is_leader and self._core.commit_index <= self._journal.synced_index:
