@@ -20,6 +20,7 @@ from swarm.agent.network.base import NodeNetwork
 from swarm.agent.reporter import Reporter
 from swarm.agent.session import Session
 from swarm.agent.task_files import TaskFiles
+from swarm.agent.task_volumes import TaskVolumes
 from swarm.agent.worker import Worker
 from swarm.api.v1.dispatcher_pb2 import Hello, NodeInfo, StatusReport
 from swarm.api.v1.logs_pb2 import LogSubscription
@@ -31,6 +32,7 @@ from swarm.runtime.base import Capabilities, RuntimeDriver, Sample
 from swarm.runtime.cdi.registry import read_registry
 from swarm.runtime.images.base import ImageStore
 from swarm.runtime.memory_files import MemoryFiles
+from swarm.runtime.volumes.store import VolumeStore
 from swarm.security.tls import NodeCredentials
 
 log = structlog.get_logger(__name__)
@@ -109,6 +111,7 @@ class Agent:
             clock,
             self._facts,
             files=TaskFiles(MemoryFiles(settings.run_dir), self._isolated),
+            volumes=TaskVolumes(VolumeStore(settings.volumes_dir, clock)),
             starts_max=STARTS_PER_CPU * (os.cpu_count() or 1),
         )
         self._worker.on_status = self._status_changed

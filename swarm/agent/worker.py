@@ -23,6 +23,7 @@ from swarm.agent.database import Database, StoredTask
 from swarm.agent.network.base import NodeNetwork, Sandbox
 from swarm.agent.task_files import TaskFiles
 from swarm.agent.task_machine import Step, TaskRecord, advance, begin
+from swarm.agent.task_volumes import TaskVolumes
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskStatus
 from swarm.clock import Clock
@@ -64,6 +65,7 @@ class Worker:
         facts: Callable[[], NodeFacts],
         *,
         files: TaskFiles,
+        volumes: TaskVolumes,
         starts_max: int,
     ) -> None:
         """`starts_max`: how many containers are created and started at once."""
@@ -75,6 +77,7 @@ class Worker:
         self._clock = clock
         self._facts = facts
         self._files = files
+        self._volumes = volumes
         self._starts = asyncio.Semaphore(starts_max)
         self._held: dict[str, _Held] = {}
         self._arriving: dict[str, Task] = {}  # to be held as soon as they are on disk
@@ -176,6 +179,7 @@ class Worker:
                     log.exception("agent.unknown_container_not_removed", task_id=info.id)
         await self._network.keep_only(self.held_ids())
         await self._files.keep_only(self.held_ids)
+        await self._volumes.keep_only(self.held_ids)
 
     # Events and instructions.
 
@@ -305,6 +309,7 @@ class Worker:
                     return events.ContainerRemoved()
                 case events.DetachNetwork():
                     await self._files.wipe(task)  # no process can read them any more, nor may anybody else
+                    await self._volumes.release(task)
                     await self._network.detach(task_id)
                     return events.NetworkDetached()
         raise AssertionError(f"no way to carry out {instruction}")
@@ -332,7 +337,9 @@ class Worker:
             sandbox = record.sandbox or Sandbox(task_id, "", "", "")
             facts = self._facts()
             config = container_config(record.task, record.image_digest, sandbox, facts)
-            config = await self._files.add_to(config, record.task, template_context(record.task, facts))
+            context = template_context(record.task, facts)
+            config = await self._files.add_to(config, record.task, context)
+            config = await self._volumes.add_to(config, record.task, context)
             await self._driver.create(config)
             return events.ContainerCreated()
 
