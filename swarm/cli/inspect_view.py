@@ -229,6 +229,7 @@ def _container(spec: s.ContainerSpec) -> View:
             ReadOnly="read_only",
             Init="init",
             TTY="tty",
+            Sticky="sticky",
         )
     )
 

@@ -44,6 +44,7 @@ SINGLE = (
     click.option("--stop-signal", help="Signal that asks the process to stop."),
     placement_options.SERVICE_STRATEGY,
     placement_options.GPUS,
+    placement_options.STICKY,
     *container_options.SINGLE,
     click.option("--replicas-max-per-node", type=click.IntRange(min=0), help="0: no limit."),
     click.option("--with-registry-auth", is_flag=True, help="Send your registry credentials to the nodes."),
@@ -121,6 +122,7 @@ def apply_single(spec: ServiceSpec, given: Given) -> None:
         spec.task.placement.max_replicas_per_node = given["replicas_max_per_node"]
     placement_options.apply_strategy(spec, given)
     placement_options.apply_gpus(spec, given)
+    placement_options.apply_sticky(spec, given)
     container_options.apply_container_options(spec, given)
     if given.get("rebalance") is not None:
         spec.rebalance = names.REBALANCE[given["rebalance"]]

@@ -31,7 +31,9 @@ def commit_assignments(
             task.shared_devices.extend(assigned_by(one for one in claims if one.shared))
             record_status(
                 task,
-                TaskStatus(timestamp=timestamp(now_ns), state=task_state.ASSIGNED, message=ASSIGNED_MESSAGE),
+                TaskStatus(
+                    timestamp=timestamp(now_ns), state=task_state.ASSIGNED, message=_message(assignment)
+                ),
             )
             transaction.update(task)
         else:
@@ -47,6 +49,10 @@ def commit_reasons(transaction: Transaction, reasons: Iterable[tuple[str, str]])
             task = copy_of(task)
             task.status.err = reason
             transaction.update(task)
+
+
+def _message(assignment: Assignment) -> str:
+    return f"{ASSIGNED_MESSAGE}, {assignment.note}" if assignment.note else ASSIGNED_MESSAGE
 
 
 def _still_right(transaction: Transaction, task: Task, assignment: Assignment) -> bool:

@@ -169,6 +169,13 @@ class SchedulerLoop:
         plan = await self._pacer.run(steps)
         for assignment in plan.assignments:
             self._backlog.drop(assignment.task_id)
+            if assignment.note:
+                log.warning(
+                    "scheduler.task_not_with_its_data",
+                    task_id=assignment.task_id,
+                    node_id=assignment.node_id,
+                    reason=assignment.note,
+                )
         self._backlog.note_company({assignment.node_id: None for assignment in plan.assignments})
         self._assignments += plan.assignments
         for refusal in plan.refusals:
