@@ -198,6 +198,7 @@ async def _local_listener(settings: Settings, node: "Node") -> AsyncIterator[Non
     import grpc
 
     from swarm.api.status import ErrorInterceptor
+    from swarm.api.v1.containers_pb2_grpc import add_ContainersServicer_to_server
     from swarm.api.v1.control_pb2_grpc import add_LocalServicer_to_server
     from swarm.node.control_switch import ControlSwitch
     from swarm.node.servicer import LocalServicer
@@ -207,7 +208,11 @@ async def _local_listener(settings: Settings, node: "Node") -> AsyncIterator[Non
     interceptors = [ErrorInterceptor(), AuthorizationInterceptor(local_caller)]
     server = grpc.aio.server(interceptors=interceptors, options=SERVER_OPTIONS)
     add_LocalServicer_to_server(LocalServicer(node), server)
-    server.add_generic_rpc_handlers((ControlSwitch(node.control_servicer, node.control_refusal),))
+    refusal = node.control_refusal
+    containers = ControlSwitch(
+        node.containers_servicer, refusal, "Containers", add_ContainersServicer_to_server
+    )
+    server.add_generic_rpc_handlers((ControlSwitch(node.control_servicer, refusal), containers))
     _bind(server, settings.socket)
     await server.start()
     try:

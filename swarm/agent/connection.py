@@ -15,7 +15,7 @@ import structlog
 from swarm.agent.links import Link, Role, plan, suspect_after_s
 from swarm.agent.managers import ManagerChoice
 from swarm.agent.session import Node, Session
-from swarm.api.v1.dispatcher_pb2 import Hello
+from swarm.api.v1.dispatcher_pb2 import Hello, UsageReport
 from swarm.api.v1.types_pb2 import NodeDescription, Peer
 from swarm.clock import Clock
 from swarm.errors import IdentityInUse, NodeRemoved, SwarmError
@@ -82,6 +82,11 @@ class Connection:
         """Tell the manager what the node is like now."""
         if self.session is not None:
             self.session.describe(description)
+
+    def report_usage(self, usage: UsageReport) -> None:
+        """Tell the manager what tasks use; without one nobody is told."""
+        if self.session is not None:
+            self.session.report_usage(usage)
 
     def weigh_managers(self, weights: Mapping[str, int]) -> None:
         """Hear how many agents each manager (by node id) should have, relative to the others."""

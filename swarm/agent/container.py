@@ -78,6 +78,8 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         read_only=spec.read_only,
         init=spec.init,
         tty=spec.tty,
+        log_max_bytes=spec.log.max_size_bytes,
+        log_files=spec.log.max_files,
         stop_signal=spec.stop_signal,
         netns_path=sandbox.netns_path,
         resolv_conf=sandbox.resolv_conf,

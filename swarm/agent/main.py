@@ -13,15 +13,19 @@ from swarm.agent.assignments import Changes
 from swarm.agent.blob_source import ManagerBlobs
 from swarm.agent.connection import Connection
 from swarm.agent.container import NodeFacts
+from swarm.agent.containers.calls import CallAnswerer
+from swarm.agent.containers.requests import ContainerRequests
 from swarm.agent.database import Database
 from swarm.agent.description import describe_node, this_platform
 from swarm.agent.log_publisher import LogPublisher
 from swarm.agent.network.base import NodeNetwork
 from swarm.agent.reporter import Reporter
+from swarm.agent.sampler import Sampler
 from swarm.agent.session import Session
 from swarm.agent.task_files import TaskFiles
 from swarm.agent.task_volumes import TaskVolumes
 from swarm.agent.worker import Worker
+from swarm.api.v1.containers_pb2 import ContainerCall
 from swarm.api.v1.dispatcher_pb2 import Hello, NodeInfo, StatusReport
 from swarm.api.v1.logs_pb2 import LogSubscription
 from swarm.api.v1.types_pb2 import NodeDescription, Peer, TaskState, TaskStatus, TlsInfo
@@ -114,9 +118,12 @@ class Agent:
             volumes=TaskVolumes(VolumeStore(settings.volumes_dir, clock)),
             starts_max=STARTS_PER_CPU * (os.cpu_count() or 1),
         )
+        self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
         self._worker.on_status = self._status_changed
         self._worker.on_forgotten = self._reporter.forget
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
+        self._requests = ContainerRequests(driver, lambda: self._worker.held, clock)
+        self._calls = CallAnswerer(channel, managers, self._requests.answer)
         self._leaving = asyncio.Event()
         self._empty = asyncio.Event()
 
@@ -183,22 +190,26 @@ class Agent:
                 await self._serve()
         finally:
             await self._logs.close()
+            await self._calls.close()
+            await self._requests.close()
             await self._database.close()
 
     async def _serve(self) -> None:
         """Stay connected until the node leaves or was removed; then only wait for the end."""
         connecting = asyncio.create_task(self._connection.run(), name="agent-connection")
         describing = asyncio.create_task(self._describe_for_ever(), name="agent-description")
+        sampling = asyncio.create_task(self._sampler.run(), name="agent-samples")
         leaving = asyncio.create_task(self._leaving.wait())
+        works = (connecting, describing, sampling)
         try:
-            await asyncio.wait({connecting, describing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*works, leaving}, return_when=asyncio.FIRST_COMPLETED)
             removed = connecting.done() and isinstance(connecting.exception(), NodeRemoved)
         finally:
-            for one in (connecting, describing, leaving):
+            for one in (*works, leaving):
                 one.cancel()
-            await asyncio.gather(connecting, describing, leaving, return_exceptions=True)
+            await asyncio.gather(*works, leaving, return_exceptions=True)
         if not removed and not self._leaving.is_set():
-            for one in (connecting, describing):
+            for one in works:
                 if not one.cancelled():
                     one.result()
         await self._worker.remove_all()
@@ -232,11 +243,16 @@ class Agent:
     def take_node_info(self, info: NodeInfo) -> None:
         """Hear who the managers are."""
         self._connection.weigh_managers(info.manager_weights)
+        self._sampler.want(info.sampled_service_ids)
         self._on_node_info(info)
 
     def subscribe_logs(self, subscription: LogSubscription) -> None:
         """Begin or end a log subscription."""
         self._logs.subscribe(subscription)
+
+    def take_container_call(self, call: ContainerCall) -> None:
+        """Go to a manager and answer what is asked there."""
+        self._calls.take(call)
 
     def next_report(self) -> StatusReport | None:
         """Return a report to send now."""

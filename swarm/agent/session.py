@@ -11,6 +11,7 @@ import structlog
 from swarm.agent.assignments import AssignmentStream, Changes
 from swarm.agent.links import HEARTBEATS_PER_PERIOD, Role
 from swarm.api.status import from_rpc_error
+from swarm.api.v1.containers_pb2 import ContainerCall
 from swarm.api.v1.dispatcher_pb2 import (
     AgentMessage,
     DispatcherMessage,
@@ -18,6 +19,7 @@ from swarm.api.v1.dispatcher_pb2 import (
     Hello,
     NodeInfo,
     StatusReport,
+    UsageReport,
     Welcome,
 )
 from swarm.api.v1.dispatcher_pb2_grpc import DispatcherStub
@@ -45,6 +47,9 @@ class Node(Protocol):
 
     def subscribe_logs(self, subscription: LogSubscription) -> None:
         """Begin or end a log subscription."""
+
+    def take_container_call(self, call: ContainerCall) -> None:
+        """Go to a manager and answer what is asked there."""
 
     def next_report(self) -> StatusReport | None:
         """Return a report to send now."""
@@ -83,6 +88,7 @@ class Session:
         self._wanted_standby: bool | None = None
         self._greeting_due = False
         self._description: NodeDescription | None = None
+        self._usage: UsageReport | None = None
         self._assignments = AssignmentStream()
 
     def ask(self, *, standby: bool) -> None:
@@ -113,6 +119,11 @@ class Session:
     def describe(self, description: NodeDescription) -> None:
         """Send what the node is like now."""
         self._description = description
+        self._outgoing.set()
+
+    def report_usage(self, usage: UsageReport) -> None:
+        """Send what tasks use; of several reports that wait only the last one."""
+        self._usage = usage
         self._outgoing.set()
 
     async def _welcomed(self) -> None:
@@ -186,6 +197,8 @@ class Session:
                 node.take_node_info(message.node_info)
             case "log_subscription":
                 node.subscribe_logs(message.log_subscription)
+            case "container_call":
+                node.take_container_call(message.container_call)
             case "move":
                 self.move_to, self.move_asked_s = message.move.manager_id, self._clock.monotonic_s()
 
@@ -213,6 +226,9 @@ class Session:
         if self._description is not None:
             messages.append(AgentMessage(description=self._description))
             self._description = None
+        if self._usage is not None:
+            messages.append(AgentMessage(usage=self._usage))
+            self._usage = None
         report = node.next_report()
         if report is not None:
             messages.append(AgentMessage(statuses=report))

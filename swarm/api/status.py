@@ -70,10 +70,20 @@ def to_status(error: errors.SwarmError) -> tuple[grpc.StatusCode, str]:
     return next(code for cls, code in _CODES if isinstance(error, cls)), details
 
 
+def name_of(error: errors.SwarmError) -> str:
+    """Return the name of the class of `error` that the other side knows, too."""
+    return next(cls.__name__ for cls in type(error).__mro__ if cls.__name__ in _BY_NAME)
+
+
+def from_name(name: str, message: str) -> errors.SwarmError:
+    """Return the error that `name_of` named on the other side."""
+    cls = _BY_NAME.get(name, errors.SwarmError)
+    return errors.NotLeader() if cls is errors.NotLeader else cls(message)
+
+
 def error_metadata(error: errors.SwarmError) -> tuple[tuple[str, str], ...]:
     """Return the trailing metadata that lets `from_rpc_error` restore the class of `error`."""
-    known = next(cls.__name__ for cls in type(error).__mro__ if cls.__name__ in _BY_NAME)
-    pairs = [(ERROR_KEY, known)]
+    pairs = [(ERROR_KEY, name_of(error))]
     if isinstance(error, errors.NotLeader) and error.leader_addr:
         pairs.append((LEADER_KEY, error.leader_addr))
     return tuple(pairs)

@@ -57,10 +57,18 @@ def load(given: dict[str, Any], name: str, *, raw: bool = False) -> Any:
 def read_file(path: str) -> str:
     """Return the text of a file; raises NotFound, and InvalidArgument for what cannot be read."""
     try:
-        return sys.stdin.read() if path == STDIN else Path(path).read_text(encoding="utf-8")
+        return sys.stdin.read() if path == STDIN else read_data(path).decode()
+    except UnicodeDecodeError as problem:
+        raise InvalidArgument(f"cannot read {path}: {problem}") from None
+
+
+def read_data(path: str) -> bytes:
+    """Return what is in a file; raises NotFound, and InvalidArgument for what cannot be read."""
+    try:
+        return Path(path).read_bytes()
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}") from None
-    except (OSError, UnicodeDecodeError) as problem:
+    except OSError as problem:
         raise InvalidArgument(f"cannot read {path}: {problem}") from None
 
 

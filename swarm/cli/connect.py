@@ -10,20 +10,21 @@ import click
 import grpc
 
 from swarm.api.status import from_rpc_error
-from swarm.api.v1 import control_pb2_grpc
+from swarm.api.v1 import containers_pb2_grpc, control_pb2_grpc
 from swarm.errors import InvalidArgument, Unavailable
 
 DEADLINE_S = 15.0  # more than the 5 s after which managers give up on a quorum
 MESSAGE_BYTES_MAX = 64 << 20
-STREAMS = frozenset({"ServiceLogs", "Watch"})
+STREAMS = frozenset({"ServiceLogs", "Watch", "View", "Operate"})
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Stubs of the two services of a node's socket; calls raise SwarmErrors."""
+    """Stubs of the services of a node's socket; calls raise SwarmErrors."""
 
     control: Any
     local: Any
+    containers: Any = None
 
 
 class _Stub:
@@ -94,4 +95,5 @@ def connect(host: str) -> Iterator[Connection]:
         yield Connection(
             control=_Stub(control_pb2_grpc.ControlStub(channel), host),
             local=_Stub(control_pb2_grpc.LocalStub(channel), host),
+            containers=_Stub(containers_pb2_grpc.ContainersStub(channel), host),
         )

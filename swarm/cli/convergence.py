@@ -9,6 +9,7 @@ from swarm.api.v1.types_pb2 import RestartPolicy, TaskState, UpdateStatus
 from swarm.cli import names
 from swarm.cli.job_view import JobProgress
 from swarm.cli.render import shorten
+from swarm.model.autoscale import wanted_replicas
 from swarm.model.job import job_of, mode_of
 from swarm.model.task import is_dirty
 
@@ -46,8 +47,7 @@ def expected_tasks(service: Service) -> int | None:
     """Return the number of replicas asked for, None for a service that has none: a global one, a job."""
     if mode_of(service.spec) != "replicated":
         return None
-    replicated = service.spec.replicated
-    return replicated.replicas if replicated.HasField("replicas") else 1
+    return wanted_replicas(service)
 
 
 def monitor_ns(service: Service) -> int:

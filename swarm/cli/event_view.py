@@ -8,6 +8,7 @@ from swarm.api.v1.objects_pb2 import Config, Image, Node, Secret, Service, Task
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.cli import names
 from swarm.cli.inspect_view import when
+from swarm.model.autoscale import wanted_replicas
 from swarm.timestamps import SECOND, nanoseconds
 
 View = dict[str, Any]
@@ -110,12 +111,14 @@ _CHANGING: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
     },
     "service": {
         "image": lambda service: service.spec.task.container.image,
-        "replicas": lambda service: str(service.spec.replicated.replicas),
+        "replicas": lambda service: str(wanted_replicas(service)),
         "updatestate": lambda service: (
             names.word(names.UPDATE_STATE, service.update_status.state)
             if service.HasField("update_status")
             else ""
         ),
+        "scalereason": lambda service: service.autoscale_status.reason,
+        "scaleholding": lambda service: service.autoscale_status.holding,
         "rebalancestate": lambda service: (
             names.word(names.REBALANCE_STATE, service.rebalance.state)
             if service.HasField("rebalance")

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
-from swarm.cli import data_view, names, placement_view
+from swarm.cli import autoscale_view, data_view, names, placement_view
 from swarm.cli.container_view import container_options, resource_options
 from swarm.cli.dependency_options import shown_dependencies
 from swarm.model.job import shown_desired
@@ -97,6 +97,8 @@ def service(item: o.Service) -> View:
             view["UpdateStatus"]["Promoted"] = status.promoted
     if item.HasField("rebalance"):
         view["Rebalance"] = _rebalance(item.rebalance)
+    if item.HasField("autoscale_status"):
+        view["AutoscaleStatus"] = autoscale_view.shown_status(item.autoscale_status, when)
     return view
 
 
@@ -142,6 +144,8 @@ def service_spec(spec: s.ServiceSpec) -> View:
         view["DependsOn"] = shown_dependencies(spec)
     if spec.HasField("rebalance"):
         view["Rebalance"] = names.word(names.REBALANCE, spec.rebalance)
+    if spec.HasField("autoscale"):
+        view["Autoscale"] = autoscale_view.shown_autoscale(spec.autoscale)
     for key, config in (("UpdateConfig", "update"), ("RollbackConfig", "rollback")):
         if spec.HasField(config):
             view[key] = _update_config(getattr(spec, config))
@@ -206,6 +210,7 @@ def task_spec(spec: s.TaskSpec) -> View:
             "Preferences": [{"Spread": {"SpreadDescriptor": p.spread}} for p in spec.placement.preferences],
             "MaxReplicas": spec.placement.max_replicas_per_node,
         } | placement_view.more_placement(spec.placement)
+    view |= placement_view.priority(spec)
     view["ForceUpdate"] = spec.force_update
     return view
 
@@ -215,6 +220,8 @@ def _container(spec: s.ContainerSpec) -> View:
     plural: View = {"Labels": dict(spec.labels), "Command": list(spec.command), "Args": list(spec.args)}
     plural |= {"Env": list(spec.env), "Mounts": [_mount(mount) for mount in spec.mounts]}
     view |= {key: value for key, value in plural.items() if value} | placement_view.devices(spec)
+    if spec.HasField("log"):
+        view["LogOptions"] = _present(spec.log, MaxSizeBytes="max_size_bytes", MaxFiles="max_files")
     return (
         view
         | data_view.references(spec)
@@ -315,6 +322,7 @@ def task(item: o.Task) -> View:
         **run,
         **placement_view.generic_resources(item.assigned_generic, "AssignedGenericResources"),
         **placement_view.generic_resources(item.shared_devices, "SharedDevices"),
+        **placement_view.preemption(item),
     }
 
 

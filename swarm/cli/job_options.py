@@ -6,6 +6,7 @@ import click
 
 from swarm.api.v1.specs_pb2 import CronJob, ReplicatedJob, ServiceSpec
 from swarm.cli import names
+from swarm.cli.autoscale_options import count_as_by_hand
 from swarm.errors import InvalidArgument
 from swarm.model.job import mode_of
 from swarm.model.units import parse_duration
@@ -81,6 +82,7 @@ def set_replicas(spec: ServiceSpec, count: int) -> None:
     mode = mode_of(spec)
     if mode == "replicated":
         spec.replicated.replicas = count
+        count_as_by_hand(spec)
     elif mode in _COMPLETIONS:
         _completing(spec).total_completions = count
     else:

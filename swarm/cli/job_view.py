@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from swarm.api.v1.control_pb2 import ServiceStatus
 from swarm.api.v1.objects_pb2 import Service, Task
 from swarm.cli import names
+from swarm.cli.autoscale_view import bounds_text
 from swarm.model import task_state
 from swarm.model.job import is_completed, job_of, mode_of, of_last_run, run_is_decided
 
@@ -26,7 +27,9 @@ def replicas_text(service: Service, status: ServiceStatus) -> str:
     job = job_of(service.spec)
     if job is None:
         limit = service.spec.task.placement.max_replicas_per_node
-        return f"{live} (max {limit} per node)" if limit else live
+        said = [f"max {limit} per node"] if limit else []
+        said += [f"autoscaled {bounds}"] if (bounds := bounds_text(service.spec)) else []
+        return f"{live} ({', '.join(said)})" if said else live
     total = status.desired_tasks + status.completed_tasks if job.is_global else job.total
     return f"{live} ({status.completed_tasks}/{total} completed)"
 

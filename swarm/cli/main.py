@@ -12,6 +12,7 @@ from swarm.errors import SwarmError
 COMMANDS = {
     "ca": ("swarm.cli.ca:ca", "Show or rotate the root certificate of the cluster"),
     "config": ("swarm.cli.data:config", "Configs: data for containers that people may see"),
+    "container": ("swarm.cli.container:container", "Containers on all nodes"),
     "dev": ("swarm.cli.dev:dev", "A whole cluster on this machine"),
     "events": ("swarm.cli.events:events", "Follow what happens in the cluster"),
     "image": ("swarm.cli.image:image", "Images loaded into the cluster"),

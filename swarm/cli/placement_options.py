@@ -8,6 +8,7 @@ from swarm.api.v1.specs_pb2 import ClusterSpec, ServiceSpec
 from swarm.api.v1.types_pb2 import Affinity, Device, GenericResource
 from swarm.cli import names
 from swarm.errors import InvalidArgument
+from swarm.model import limits
 from swarm.model.affinity import read_affinity, write_affinity
 from swarm.model.devices import device_text, parse_device, parse_gpus
 from swarm.model.generic_resources import parse_wanted
@@ -34,6 +35,17 @@ STICKY = click.option(
 GPUS = click.option(
     "--gpus",
     help="Whole GPUs for each task alone: a number, all, or device=ID,ID; also ,kind=VENDOR/CLASS; 0: none.",
+)
+
+PRIORITY = click.option(
+    "--priority",
+    type=click.IntRange(-limits.PRIORITY.value, limits.PRIORITY.value),
+    help="Tasks of higher priority are placed first (default 0; may be negative).",
+)
+PREEMPT = click.option(
+    "--preempt/--no-preempt",
+    default=None,
+    help="Where there is no room, tasks of lower priority have to go (default: nobody has to).",
 )
 
 LISTS = (
@@ -73,6 +85,13 @@ def apply_sticky(spec: ServiceSpec, given: Given) -> None:
     """Write whether tasks stay where their data is, if it was given."""
     if given.get("sticky") is not None:
         spec.task.container.sticky = given["sticky"]
+
+
+def apply_priority(spec: ServiceSpec, given: Given) -> None:
+    """Write who comes first, and who may be pushed out, if it was given."""
+    for option in ("priority", "preempt"):
+        if given.get(option) is not None:
+            setattr(spec.task, option, given[option])
 
 
 def apply_gpus(spec: ServiceSpec, given: Given) -> None:

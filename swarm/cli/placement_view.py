@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
 from swarm.cli import names
@@ -30,6 +31,24 @@ def node_devices(several: Iterable[t.NodeDevice]) -> View:
     """Return the CDI devices of a node, with what those are made of that are not one whole device."""
     found = [{"Name": one.name} | _parts(one) for one in several]
     return {"Devices": found} if found else {}
+
+
+def priority(spec: s.TaskSpec) -> View:
+    """Return who comes first, and whether others have to go for it; nothing where it is as ever."""
+    view: View = {"Priority": spec.priority} if spec.priority else {}
+    return view | ({"Preempt": True} if spec.preempt else {})
+
+
+def preemption(task: o.Task) -> View:
+    """Return whose room a task waits for, and for whom it had to go."""
+    view: View = {}
+    if task.HasField("nomination"):
+        nomination = task.nomination
+        view["Nomination"] = {"NodeID": nomination.node_id, "Victims": list(nomination.victims)}
+    if task.HasField("preempted_by"):
+        by = task.preempted_by
+        view["PreemptedBy"] = {"TaskID": by.task_id, "Service": by.service_name, "Priority": by.priority}
+    return view
 
 
 def more_placement(placement: t.Placement) -> View:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from swarm.api.v1 import objects_pb2 as o
-from swarm.cli import names
+from swarm.cli import autoscale_view, names
 from swarm.cli.convergence import expected_tasks
 from swarm.cli.inspect_view import node as node_view
 from swarm.cli.inspect_view import service as service_view
@@ -16,7 +16,16 @@ from swarm.model.revisions import number_of
 from swarm.model.units import format_duration, format_size
 
 PROFILE_SHOWN = 64  # an AppArmor profile is a name; one of seccomp is a document
-DURATIONS = {"Delay", "Window", "Monitor", "StopGracePeriod", "MaxDelay", "StartingDeadline"}
+DURATIONS = {
+    "Delay",
+    "Window",
+    "Monitor",
+    "StopGracePeriod",
+    "MaxDelay",
+    "StartingDeadline",
+    "ScaleUpWindow",
+    "ScaleDownWindow",
+}
 
 
 def _value(key: str, value: Any) -> str:
@@ -84,6 +93,7 @@ def pretty_service(item: o.Service) -> str:
         head["Replicas"] = str(expected)
     if job_of(item.spec) is not None:
         head |= _job_head(item)
+    head |= autoscale_view.head(item)
     head["Revision"] = str(number_of(item))
     if item.HasField("update_status"):
         head["Update state"] = names.word(names.UPDATE_STATE, item.update_status.state)
@@ -92,5 +102,5 @@ def pretty_service(item: o.Service) -> str:
         head["Rebalance"] = names.word(names.REBALANCE_STATE, item.rebalance.state)
         head["Rebalance message"] = item.rebalance.message
     spec = service_view(item)["Spec"]
-    shown = ("Labels", "TaskTemplate", "UpdateConfig", "RollbackConfig", "EndpointSpec")
+    shown = ("Labels", "TaskTemplate", "Autoscale", "UpdateConfig", "RollbackConfig", "EndpointSpec")
     return "\n".join(lines_of(head | {key: spec[key] for key in shown if key in spec}))

@@ -1,6 +1,5 @@
 """`swarmctl service`: what runs on the cluster."""
 
-import sys
 from typing import Any
 
 import click
@@ -9,11 +8,19 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.cli import names, objects, parse
+from swarm.cli.autoscale_options import (
+    apply_autoscale,
+    autoscale_options,
+    autoscale_update_options,
+    keep_count,
+)
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_options import CAPABILITIES
+from swarm.cli.exec import exec_command
 from swarm.cli.flags import FlagGroup
 from swarm.cli.job_options import MODES, change_mode, job_options, set_mode, set_replicas
 from swarm.cli.job_view import moment, replicas_text, shown_mode
+from swarm.cli.logs import logs_command
 from swarm.cli.plan import dry_run_options, show_plan, show_service_plan
 from swarm.cli.rollout import COMMANDS, EXIT_CODES, change_service, is_rolled_back, roll_back
 from swarm.cli.rollout import settle as _settle
@@ -52,6 +59,9 @@ def service() -> None:
     "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1\n"
     "  swarmctl service create --name db --secret password --config source=my.cnf,target=/etc/my.cnf db:1\n"
     "  swarmctl service create --name learn --gpus 2 learn:1\n"
+    "  swarmctl service create --name shop --priority 10 --preempt --reserve-memory 512m shop:1\n"
+    "  swarmctl service create --name web --replicas-min 2 --replicas-max 20 --scale-on cpu=70 \\\n"
+    "      --reserve-cpu 0.5 web:1\n"
     "  swarmctl service create --name serial --device /dev/ttyUSB0:/dev/serial:rw serial:1\n"
     "  swarmctl service create --name vpn --cap-drop ALL --cap-add NET_ADMIN --init vpn:1\n"
     "  swarmctl service create --name search --ulimit nofile=65536 --sysctl net.core.somaxconn=999 search:1",
@@ -62,6 +72,7 @@ def service() -> None:
 @click.option("--mode", type=click.Choice(MODES), default="replicated", show_default=True)
 @click.option("--replicas", type=int, help="Number of tasks, or of completions of a job (default 1).")
 @job_options
+@autoscale_options
 @many(*LISTS, *CAPABILITIES)
 @spec_options
 @dry_run_options
@@ -88,6 +99,7 @@ def new_spec(image: str, args: tuple[str, ...], given: dict[str, Any]) -> Servic
     spec.task.container.image = image
     spec.task.container.args.extend(args)
     set_mode(spec, given)
+    apply_autoscale(spec, given)
     apply_single(spec, given)
     add_lists(spec, given, "")
     _registry_auth(spec, given)
@@ -112,6 +124,8 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
     "  swarmctl service update --env-add DEBUG=1 --env-rm OLD web\n"
     "  swarmctl service update --secret-rm key --secret-add source=key2,target=key web\n"
     "  swarmctl service update --force web      # replace every task\n"
+    "  swarmctl service update --priority 10 web   # replaces no task\n"
+    "  swarmctl service update --scale-on cpu=60 --replicas-max 30 web   # or --scale-off\n"
     "  swarmctl service update --update-canary 1 --image web:3 web   # then promote or rollback\n\n"
     + EXIT_CODES
 )
@@ -122,6 +136,7 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
 @click.option("--force", is_flag=True, help="Replace every task although nothing changed; run a job again.")
 @click.option("--rollback", is_flag=True, help="Go back to the previous spec; other options do not count.")
 @job_options
+@autoscale_update_options
 @many(*ADDS, *REMOVES, *CAPABILITIES)
 @spec_options
 @dry_run_options
@@ -147,6 +162,7 @@ def _update_request(found: o.Service, given: dict[str, Any]) -> c.UpdateServiceR
     request.skip_image_resolution = given["no_resolve_image"] or given["image"] is None
     request.spec.CopyFrom(found.spec)
     _change(request.spec, given)
+    keep_count(request.spec, given, found)
     return request
 
 
@@ -165,6 +181,7 @@ def _change(spec: ServiceSpec, given: dict[str, Any]) -> None:
         del spec.task.container.args[:]
         spec.task.container.args.extend(words(given["args"], "--args"))
     change_mode(spec, given)
+    apply_autoscale(spec, given)
     if given["force"]:
         spec.task.force_update += 1
     apply_single(spec, given)
@@ -272,8 +289,9 @@ def show_services(conn: Connection, filters: c.Filters, layout: str, *, quiet: b
 def ps(host: str, /, refs: tuple[str, ...], filters: tuple[str, ...], layout: str, **flags: bool) -> None:
     """List the tasks of services, with the history of every slot."""
     with connect(host) as conn:
-        ids = [conn.control.GetService(c.GetServiceRequest(ref=ref)).service.id for ref in refs]
-        list_tasks(conn, c.Filters(service_ids=ids), filters, layout, flags)
+        services = [conn.control.GetService(c.GetServiceRequest(ref=ref)).service for ref in refs]
+        priorities = {one.id: one.spec.task.priority for one in services}
+        list_tasks(conn, c.Filters(service_ids=priorities), filters, layout, flags, priorities)
 
 
 @service.command(epilog="\b\nExample:\n  swarmctl service why web")
@@ -369,29 +387,9 @@ def rebalance(ctx: click.Context, /, refs: tuple[str, ...], **given: Any) -> Non
         ctx.exit(run(conn, refs, given))
 
 
-@service.command(
-    epilog="\b\nExamples:\n"
-    "  swarmctl service logs -f --tail 100 web\n"
-    "  swarmctl service logs --since 10m web"
-)
-@click.argument("ref", metavar="SERVICE|TASK")
-@click.option("-f", "--follow", is_flag=True, help="Go on with new output.")
-@click.option("-n", "--tail", default="all", show_default=True, help="Last lines of each task.")
-@click.option("--since", default="", help="Only after: RFC 3339 time or age such as 10m.")
-@click.option("--until", default="", help="Only before: RFC 3339 time or age such as 10m.")
-@click.option("-t", "--timestamps", is_flag=True, help="Print when each line was written.")
-@click.option("--no-resolve", is_flag=True, help="Print ids instead of names.")
-@click.option("--no-task-ids", is_flag=True, help="Do not print task ids.")
-@click.option("--no-trunc", is_flag=True, help="Do not shorten ids.")
-@click.option("--raw", is_flag=True, help="Print the output only.")
-@click.pass_context
-def logs(ctx: click.Context, /, ref: str, **given: Any) -> None:
-    """Show what the containers of a service or one task wrote."""
-    from swarm.cli.service_logs import show_logs
-
-    with connect(ctx.obj) as conn:
-        ctx.exit(show_logs(conn, ref, given, sys.stdout.buffer, sys.stderr.buffer))
-
-
-for _command in COMMANDS:
+for _command in (
+    *COMMANDS,
+    exec_command("service", "SERVICE[.SLOT]", "web"),
+    logs_command("service", "SERVICE|TASK", "web"),
+):
     service.add_command(_command)

@@ -11,6 +11,7 @@ import click
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import UpdateConfig
 from swarm.cli import container_options, names, placement_options
+from swarm.cli.log_options import LOG_OPT, apply_log
 from swarm.errors import InvalidArgument
 from swarm.model.units import parse_bytes, parse_cpus, parse_duration
 
@@ -42,9 +43,12 @@ SINGLE = (
     click.option("--restart-window", help="Count only restarts within this time, e.g. 1m."),
     click.option("--stop-grace-period", help="Time between the stop signal and the kill, e.g. 10s."),
     click.option("--stop-signal", help="Signal that asks the process to stop."),
+    LOG_OPT,
     placement_options.SERVICE_STRATEGY,
     placement_options.GPUS,
     placement_options.STICKY,
+    placement_options.PRIORITY,
+    placement_options.PREEMPT,
     *container_options.SINGLE,
     click.option("--replicas-max-per-node", type=click.IntRange(min=0), help="0: no limit."),
     click.option("--with-registry-auth", is_flag=True, help="Send your registry credentials to the nodes."),
@@ -120,9 +124,11 @@ def apply_single(spec: ServiceSpec, given: Given) -> None:
         container.stop_grace_period_ns = parse_duration(given["stop_grace_period"])
     if given.get("replicas_max_per_node") is not None:
         spec.task.placement.max_replicas_per_node = given["replicas_max_per_node"]
+    apply_log(spec, given)
     placement_options.apply_strategy(spec, given)
     placement_options.apply_gpus(spec, given)
     placement_options.apply_sticky(spec, given)
+    placement_options.apply_priority(spec, given)
     container_options.apply_container_options(spec, given)
     if given.get("rebalance") is not None:
         spec.rebalance = names.REBALANCE[given["rebalance"]]

@@ -7,6 +7,7 @@ import click
 
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.objects_pb2 import Task
+from swarm.cli import autoscale_view
 from swarm.cli.connect import Connection
 from swarm.cli.convergence import Picture, Verdict, look
 from swarm.cli.render import show_objects
@@ -30,12 +31,15 @@ def explain_service(conn: Connection, ref: str, layout: str) -> None:
     picture = look(found, answer.tasks, nodes)
     waiting = by_reason(answer.tasks, answer.reasons)
     if layout:
-        show_objects([view(found.spec.annotations.name, picture, waiting)], layout)
+        scaled = {"Autoscale": said} if (said := autoscale_view.told(found)) else {}
+        show_objects([view(found.spec.annotations.name, picture, waiting) | scaled], layout)
         return
     for line in lines(found.spec.annotations.name, picture, waiting, hostnames):
         click.echo(line)
     if is_moving(found):
         click.echo(f"  it is being rebalanced: {found.rebalance.message}")
+    for line in autoscale_view.told(found):
+        click.echo(f"  {line}")
 
 
 def by_reason(tasks: Sequence[Task], reasons: Sequence[str]) -> dict[str, list[Task]]:

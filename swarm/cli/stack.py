@@ -8,12 +8,12 @@ import click
 
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.objects_pb2 import Service
-from swarm.cli.compose_files import compose_options, load, read_file
+from swarm.cli.compose_files import compose_options, load, read_data, read_file
 from swarm.cli.connect import Connection, connect
 from swarm.cli.flags import FlagGroup
 from swarm.cli.plan import dry_run_options, show_fresh_plan
 from swarm.cli.rollout import ATTEMPTS_MAX, EXIT_CODES
-from swarm.cli.stack_changes import RESOLVE, Step, removals, steps
+from swarm.cli.stack_changes import REMOVING, RESOLVE, Step, removals, steps
 from swarm.cli.tasks import list_tasks, ps_options
 from swarm.errors import InvalidArgument, NotFound, StaleVersion
 
@@ -62,7 +62,7 @@ def deploy(ctx: click.Context, /, name: str, **given: Any) -> None:
 
         def plan() -> list[Step]:
             there = _services(conn, wanted.name)
-            return steps(wanted.services, there, prune=given["prune"], resolve=given["resolve"])
+            return steps(wanted, there, prune=given["prune"], resolve=given["resolve"])
 
         if given["dry_run"]:
             ctx.exit(show_fresh_plan(conn, lambda: [step.change for step in plan()], given["layout"]))
@@ -79,7 +79,7 @@ def _read(name: str, given: dict[str, Any]) -> Any:
     found = name or (text(written) if written is not None else "")
     if not found:
         raise InvalidArgument("how is the stack called? Write its name last, or `name:` in the Compose file")
-    return read_stack(project, found, read_file, dict(os.environ))
+    return read_stack(project, found, read_file, read_data, dict(os.environ))
 
 
 def _add_credentials(specs: Any) -> None:
@@ -93,7 +93,7 @@ def _add_credentials(specs: Any) -> None:
 
 
 def _services(conn: Connection, name: str) -> list[Service]:
-    from swarm.compose.services import NAMESPACE_LABEL
+    from swarm.model.stacks import NAMESPACE_LABEL
 
     filters = c.Filters(labels=[f"{NAMESPACE_LABEL}={name}"])
     return list(conn.control.ListServices(c.ListServicesRequest(filters=filters)).services)
@@ -115,11 +115,13 @@ def _apply(conn: Connection, plan: Callable[[], Sequence[Step]], *, quiet: bool)
     planned, answer = _make(conn, plan)
     for warning in answer.warnings:
         click.echo(f"Warning: {warning}", err=True)
-    pairs = list(zip(planned, answer.service_ids, strict=True))
-    for step, service_id in pairs:
-        if not quiet:
+    pairs = [(step, one) for step, one in zip(planned, answer.ids, strict=True) if step.verb]
+    if not quiet:
+        for made in answer.made:
+            click.echo(f"Creating {made}")
+        for step, service_id in pairs:
             click.echo(f"{step.verb} service {step.name} (id: {service_id[:12]})")
-    return [service_id for step, service_id in pairs if step.verb != "Removing"]
+    return [service_id for step, service_id in pairs if step.verb != REMOVING]
 
 
 def _make(
@@ -166,7 +168,7 @@ def ls(host: str, layout: str) -> None:
     from collections import Counter
 
     from swarm.cli.render import show
-    from swarm.compose.services import NAMESPACE_LABEL
+    from swarm.model.stacks import NAMESPACE_LABEL
 
     filters = c.Filters(labels=[NAMESPACE_LABEL])
     with connect(host) as conn:
@@ -184,7 +186,7 @@ def ls(host: str, layout: str) -> None:
 def services(host: str, name: str, layout: str, *, quiet: bool) -> None:
     """List the services of a stack."""
     from swarm.cli.service import show_services
-    from swarm.compose.services import NAMESPACE_LABEL
+    from swarm.model.stacks import NAMESPACE_LABEL
 
     with connect(host) as conn:
         _existing(conn, name)
@@ -218,11 +220,11 @@ def rm(ctx: click.Context, /, names: Sequence[str], **given: Any) -> None:
         for name in names:
             try:
                 if given["dry_run"]:
-                    changes = [step.change for step in removals(_existing(conn, name))]
+                    changes = [step.change for step in removals(name, _existing(conn, name))]
                     show_fresh_plan(conn, lambda found=changes: found, given["layout"])  # type: ignore[misc]
                     continue
                 ids = [service.id for service in _existing(conn, name)]
-                _apply(conn, lambda name=name: removals(_services(conn, name)), quiet=given["quiet"])  # type: ignore[misc]
+                _apply(conn, lambda name=name: removals(name, _services(conn, name)), quiet=given["quiet"])  # type: ignore[misc]
                 if not given["detach"]:
                     wait_until_gone(conn, ids)
             except SwarmError as problem:

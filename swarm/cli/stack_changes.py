@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.objects_pb2 import Service
 from swarm.api.v1.specs_pb2 import ServiceSpec
-from swarm.compose.services import IMAGE_LABEL
+from swarm.compose.services import Stack
+from swarm.model.stacks import IMAGE_LABEL
 
+REMOVING = "Removing"
 ALWAYS, CHANGED, NEVER = RESOLVE = ("always", "changed", "never")
 
 
@@ -15,35 +17,43 @@ ALWAYS, CHANGED, NEVER = RESOLVE = ("always", "changed", "never")
 class Step:
     """A change, and how people are told of it."""
 
-    verb: str  # Creating, Updating, Removing
+    verb: str  # Creating, Updating, Removing; empty: people are told otherwise, or not at all
     name: str
     change: c.PlannedChange
 
 
-def steps(
-    wanted: Iterable[ServiceSpec], there: Sequence[Service], *, prune: bool, resolve: str
-) -> list[Step]:
-    """Return the steps from the services that are `there` to those `wanted`, in the order of the files.
+def steps(stack: Stack, there: Sequence[Service], *, prune: bool, resolve: str) -> list[Step]:
+    """Return the steps from the services that are `there` to those of `stack`, in the order of the files.
 
     `resolve` says for which images a registry is asked: always, changed (where the file names another
     image than before) or never. Without `prune`, services that are not wanted any more stay.
     """
     known = {service.spec.annotations.name: service for service in there}
     names: set[str] = set()
-    found: list[Step] = []
-    for spec in wanted:
+    found = [_kept(c.PlannedChange(keep_secret=one)) for one in stack.secrets]
+    found += [_kept(c.PlannedChange(keep_config=one)) for one in stack.configs]
+    for spec in stack.services:
         name = spec.annotations.name
         names.add(name)
         service = known.get(name)
         found.append(_create(spec, resolve) if service is None else _update(spec, service, resolve))
     if prune:
         found += [_remove(service) for name, service in sorted(known.items()) if name not in names]
-    return found
+    return [*found, _collect(stack.name)]
 
 
-def removals(there: Iterable[Service]) -> list[Step]:
-    """Return the steps that remove services."""
-    return [_remove(service) for service in sorted(there, key=lambda one: one.spec.annotations.name)]
+def removals(stack: str, there: Iterable[Service]) -> list[Step]:
+    """Return the steps that remove a stack's services, secrets and configs."""
+    services = sorted(there, key=lambda one: one.spec.annotations.name)
+    return [*map(_remove, services), _collect(stack)]
+
+
+def _kept(change: c.PlannedChange) -> Step:
+    return Step("", "", change)
+
+
+def _collect(stack: str) -> Step:
+    return Step("", "", c.PlannedChange(collect_data=c.CollectStackDataRequest(stack=stack)))
 
 
 def _create(spec: ServiceSpec, resolve: str) -> Step:
@@ -69,4 +79,4 @@ def _other_image(spec: ServiceSpec, labels: Mapping[str, str]) -> bool:
 
 def _remove(service: Service) -> Step:
     request = c.RemoveServiceRequest(ref=service.id)
-    return Step("Removing", service.spec.annotations.name, c.PlannedChange(remove_service=request))
+    return Step(REMOVING, service.spec.annotations.name, c.PlannedChange(remove_service=request))

@@ -7,11 +7,18 @@ import click
 from swarm.api.v1 import control_pb2 as c
 from swarm.cli import objects
 from swarm.cli.connect import connect
+from swarm.cli.exec import exec_command
+from swarm.cli.flags import FlagGroup
+from swarm.cli.logs import logs_command
 
 
-@click.group()
+@click.group(cls=FlagGroup)
 def task() -> None:
     """Tasks: what they are and what happened to them."""
+
+
+task.add_command(exec_command("task", "TASK", "web.1"))
+task.add_command(logs_command("task", "TASK", "web.1"))
 
 
 @task.command("inspect")

@@ -45,12 +45,14 @@ def task_rows(
     *,
     truncate: bool,
     reasons: Mapping[str, str] | None = None,
+    priorities: Mapping[str, int] | None = None,
 ) -> list[Row]:
     """Return one row a task; older tasks of a slot are marked as its history.
 
     `reasons` say, by task id, why a task does not run; they are the column ERROR, unless all went well.
+    `priorities` are those that services, by id, have now; of others the tasks tell.
     """
-    reasons = reasons or {}
+    reasons, priorities = reasons or {}, priorities or {}
     rows: list[Row] = []
     previous: tuple[str, int, str] | None = None
     for task in ordered(tasks):
@@ -66,11 +68,19 @@ def task_rows(
                 "CurrentState": current_state(task, now_ns),
                 "Error": error_text(task, truncate=truncate, reason=reasons.get(task.id, "")),
                 "Why": reasons.get(task.id, ""),
+                "Priority": str(priorities.get(task.service_id, task.spec.priority)),
                 "Ports": ", ".join(port_texts(task)),
             }
         )
         previous = place
     return rows
+
+
+def columns_of(rows: Sequence[Row]) -> tuple[tuple[str, str], ...]:
+    """Return the columns to show: priorities only where somebody has one."""
+    if all(row["Priority"] == "0" for row in rows):
+        return COLUMNS
+    return (*COLUMNS[:4], ("PRIORITY", "Priority"), *COLUMNS[4:])
 
 
 def task_name(task: Task, node_names: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ import click
 from swarm.api.v1 import control_pb2 as c
 from swarm.cli import names, parse
 from swarm.cli.render import show
-from swarm.cli.task_table import COLUMNS, task_rows
+from swarm.cli.task_table import columns_of, task_rows
 from swarm.clock import SystemClock
 
 FILTERS = ("id", "name", "node", "desired-state", "label")
@@ -53,14 +53,24 @@ def node_names(conn: Any) -> dict[str, str]:
 
 
 def list_tasks(
-    conn: Any, base: c.Filters, texts: tuple[str, ...], layout: str, flags: Mapping[str, bool]
+    conn: Any,
+    base: c.Filters,
+    texts: tuple[str, ...],
+    layout: str,
+    flags: Mapping[str, bool],
+    priorities: Mapping[str, int] | None = None,
 ) -> None:
-    """Print the tasks that match; flags are no_resolve, no_trunc, quiet."""
+    """Print the tasks that match; flags are no_resolve, no_trunc, quiet.
+
+    `priorities` of services by id, where they are known; they become a column where one is not 0.
+    """
     apply_filters(base, conn, texts)
     answer = conn.control.ListTasks(c.ListTasksRequest(filters=base))
     # A manager of an older version gives no reasons.
     reasons = {task.id: reason for task, reason in zip(answer.tasks, answer.reasons, strict=False)}
     resolved = {} if flags["no_resolve"] else node_names(conn)
     now_ns, truncate = SystemClock().now_ns(), not flags["no_trunc"]
-    rows = task_rows(answer.tasks, resolved, now_ns, truncate=truncate, reasons=reasons)
-    show(rows, COLUMNS, layout, "ID" if flags["quiet"] else "")
+    rows = task_rows(
+        answer.tasks, resolved, now_ns, truncate=truncate, reasons=reasons, priorities=priorities
+    )
+    show(rows, columns_of(rows), layout, "ID" if flags["quiet"] else "")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import DeviceRequest, GenericResource, RestartPolicy, UpdateConfig
 from swarm.compose import values
+from swarm.compose.autoscale import apply_autoscale
 from swarm.compose.tree import Tree
 from swarm.errors import InvalidArgument
 from swarm.model.devices import parse_gpus
@@ -27,6 +28,7 @@ def apply_deploy(spec: ServiceSpec, service: Tree) -> None:
         _restart(spec.task.restart, entry)
     if (entry := deploy.get("placement")) is not None:
         _placement(spec, entry)
+    apply_autoscale(spec, deploy)
 
 
 def _mode(spec: ServiceSpec, service: Tree) -> None:

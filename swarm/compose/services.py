@@ -3,20 +3,20 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceDependency, ServiceSpec
+from swarm.api.v1.specs_pb2 import ConfigSpec, ContainerSpec, SecretSpec, ServiceDependency, ServiceSpec
 from swarm.api.v1.types_pb2 import Mount, Platform, PortConfig, RestartPolicy
-from swarm.compose import values
+from swarm.compose import data, values
 from swarm.compose.container_options import apply_container_options
+from swarm.compose.data import ReadData
 from swarm.compose.deploy import apply_deploy
 from swarm.compose.dotenv import parse_dotenv
+from swarm.compose.logging_options import apply_logging
 from swarm.compose.project import Project, Read
 from swarm.compose.support import check_support
 from swarm.compose.tree import Tree
 from swarm.errors import InvalidArgument, NotFound
 from swarm.model.devices import parse_device
-
-NAMESPACE_LABEL = "com.docker.stack.namespace"
-IMAGE_LABEL = "com.docker.stack.image"
+from swarm.model.stacks import IMAGE_LABEL, NAMESPACE_LABEL
 
 _CONDITIONS = {
     "service_started": ServiceDependency.CONDITION_STARTED,
@@ -31,6 +31,8 @@ class Stack:
 
     name: str
     services: list[ServiceSpec] = field(default_factory=list)  # in the order of the files
+    secrets: list[SecretSpec] = field(default_factory=list)  # those that services use and the stack owns
+    configs: list[ConfigSpec] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -39,26 +41,51 @@ def service_name(stack: str, name: str) -> str:
     return f"{stack}_{name}"
 
 
-def read_stack(project: Project, name: str, read: Read, variables: dict[str, str]) -> Stack:
+def read_stack(
+    project: Project, name: str, read: Read, read_data: ReadData, variables: dict[str, str]
+) -> Stack:
     """Return what a project asks for as the stack `name`; raises InvalidArgument with the place."""
     stack = Stack(name, warnings=[*project.warnings, *check_support(project.tree)])
     services = project.tree.get("services")
     if services is None or not services.entries:
         raise project.tree.problem("there is no service in it, or none with an active profile")
-    known = set(services.entries)
-    reader = _ServiceReader(name, known, read, variables)
+    reader = _ServiceReader(name, project.tree, read, variables)
     stack.services = [reader.read(one, service) for one, service in services.entries.items()]
+    stack.warnings += reader.warnings
+    for key, entry in _used(project.tree, "secrets"):
+        secret = SecretSpec(secret_data=data.content(entry, read_data, variables))
+        own = data.name_of(project.tree.get("secrets"), key, name)
+        stack.secrets.append(data.described(secret, entry, own, name))
+    for key, entry in _used(project.tree, "configs"):
+        config = ConfigSpec(data=data.content(entry, read_data, variables))
+        own = data.name_of(project.tree.get("configs"), key, name)
+        stack.configs.append(data.described(config, entry, own, name))
     return stack
+
+
+def _used(tree: Tree, kind: str) -> list[tuple[str, Tree]]:
+    """Return the secrets or configs of a project that its services use and it owns."""
+    services, known = tree.get("services"), tree.get(kind)
+    if services is None or known is None:
+        return []
+    lists = [service.get(kind) for service in services.entries.values()]
+    sources = {values.text(item.entries["source"]) for one in lists if one is not None for item in one.items}
+    return [
+        (key, entry)
+        for key, entry in known.entries.items()
+        if key in sources and not data.is_external(entry)
+    ]
 
 
 class _ServiceReader:
     """Turns services of one stack into specs."""
 
-    def __init__(self, stack: str, known: Iterable[str], read: Read, variables: dict[str, str]) -> None:
+    def __init__(self, stack: str, project: Tree, read: Read, variables: dict[str, str]) -> None:
         self._stack = stack
-        self._known = frozenset(known)
+        self._project = project
         self._file = read
         self._variables = variables
+        self.warnings: list[str] = []
 
     def read(self, name: str, service: Tree) -> ServiceSpec:
         spec = ServiceSpec()
@@ -93,6 +120,14 @@ class _ServiceReader:
             container.mounts.append(_tmpfs(target))
         for device in (service.get("devices") or service.having([])).items:
             _device(container, device)
+        self.warnings += apply_logging(container, service)
+        for item in (service.get("secrets") or service.having([])).items:
+            container.secrets.append(data.secret_reference(item, self._data_name("secrets", item)))
+        for item in (service.get("configs") or service.having([])).items:
+            container.configs.append(data.config_reference(item, self._data_name("configs", item)))
+
+    def _data_name(self, kind: str, item: Tree) -> str:
+        return data.name_of(self._project.get(kind), values.text(item.entries["source"]), self._stack)
 
     def _environment(self, service: Tree) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -128,7 +163,7 @@ class _ServiceReader:
     def _dependencies(self, spec: ServiceSpec, service: Tree) -> None:
         dependencies = service.get("depends_on")
         for name, entry in (dependencies.entries if dependencies is not None else {}).items():
-            if name in self._known:
+            if self._project.get("services", name) is not None:
                 condition = _CONDITIONS[values.text(entry.entries["condition"])]
                 spec.depends_on.add(service=service_name(self._stack, name), condition=condition)
 
@@ -182,18 +217,8 @@ def _mount(entry: Tree) -> Mount:
     if (size := entry.get("tmpfs", "size")) is not None:
         mount.tmpfs.size_bytes = values.size_bytes(size)
     if (mode := entry.get("tmpfs", "mode")) is not None:
-        mount.tmpfs.mode = _mode(mode)
+        mount.tmpfs.mode = values.permissions(mode)
     return mount
-
-
-def _mode(entry: Tree) -> int:
-    """Return permissions: a number as YAML reads it, text as octal digits."""
-    if isinstance(entry.value, int):
-        return entry.value
-    try:
-        return int(values.text(entry), 8)
-    except ValueError:
-        raise entry.problem(f'"{entry.value}" are no permissions such as 1777') from None
 
 
 def _tmpfs(entry: Tree) -> Mount:
@@ -205,7 +230,7 @@ def _tmpfs(entry: Tree) -> Mount:
         if key == "size":
             mount.tmpfs.size_bytes = values.size_bytes(entry.having(value))
         elif key == "mode":
-            mount.tmpfs.mode = _mode(entry.having(value))
+            mount.tmpfs.mode = values.permissions(entry.having(value))
         elif key == "ro":
             mount.read_only = True
         elif key != "rw":

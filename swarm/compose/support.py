@@ -45,9 +45,6 @@ def _refused(text: str) -> Rule:
 
 _NOT_YET = _refused("this version has no such option of containers")
 _NO_NETWORKS = _warned("this version has no networks: services reach each other at the ports they publish")
-_NO_SECRETS = _refused(
-    "stacks have no secrets and configs yet: `swarmctl secret`, `service create --secret`"
-)
 _WINDOWS = _warned("it is for Windows")
 
 RULES: dict[str, Rule] = {
@@ -57,8 +54,10 @@ RULES: dict[str, Rule] = {
     "models": _refused("models are for Docker Desktop"),
     "networks": _NO_NETWORKS,
     "volumes": _honoured("those that no service uses; named volumes of services are refused"),
-    "secrets": _NO_SECRETS,
-    "configs": _NO_SECRETS,
+    "secrets": _honoured("other content is another version: services that use it are updated"),
+    "secrets.*.driver": _refused("this version has no drivers of secrets"),
+    "secrets.*.driver_opts": _refused("this version has no drivers of secrets"),
+    "configs": _honoured("as secrets"),
     "services": _honoured(),
     "services.*": _honoured("becomes the service STACK_NAME"),
     "services.*.annotations": _warned("runtimes are not told of them"),
@@ -75,7 +74,7 @@ RULES: dict[str, Rule] = {
     "services.*.cgroup": _honoured(),
     "services.*.cgroup_parent": _honoured("a cgroup that the node has"),
     "services.*.command": _honoured(),
-    "services.*.configs": _NO_SECRETS,
+    "services.*.configs": _honoured(),
     "services.*.container_name": _warned("tasks have names of their own, SERVICE.SLOT.ID"),
     "services.*.cpu_count": _WINDOWS,
     "services.*.cpu_percent": _WINDOWS,
@@ -120,7 +119,9 @@ RULES: dict[str, Rule] = {
     "services.*.label_file": _honoured(),
     "services.*.labels": _honoured("of the containers"),
     "services.*.links": _NO_NETWORKS,
-    "services.*.logging": _warned("agents keep the output: `swarmctl service logs`"),
+    "services.*.logging": _honoured(
+        "max-size and max-file; other options and drivers are ignored, with a warning"
+    ),
     "services.*.mac_address": _NOT_YET,
     "services.*.mem_limit": _honoured("as deploy.resources.limits.memory"),
     "services.*.mem_reservation": _honoured("as deploy.resources.reservations.memory"),
@@ -148,7 +149,7 @@ RULES: dict[str, Rule] = {
     "services.*.restart": _honoured("where there is no deploy.restart_policy"),
     "services.*.runtime": _NOT_YET,
     "services.*.scale": _honoured("where there is no deploy.replicas"),
-    "services.*.secrets": _NO_SECRETS,
+    "services.*.secrets": _honoured(),
     "services.*.security_opt": _honoured("a seccomp profile travels with the service"),
     "services.*.shm_size": _honoured(),
     "services.*.stdin_open": _warned("tasks have no standard input"),

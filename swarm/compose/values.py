@@ -93,3 +93,13 @@ def word(tree: Tree, kind: Any, prefix: str) -> Any:
     if found is None:
         raise tree.problem(f'"{tree.value}" is not one of {", ".join(known)}')
     return found
+
+
+def permissions(tree: Tree) -> int:
+    """Return permissions of a file: a number as YAML reads it, text as octal digits."""
+    if isinstance(tree.value, int) and not isinstance(tree.value, bool):
+        return tree.value
+    try:
+        return int(text(tree), 8)
+    except ValueError:
+        raise tree.problem(f'"{tree.value}" are no permissions such as 0440') from None

@@ -10,6 +10,7 @@ import structlog
 
 from swarm.api.status import ErrorInterceptor
 from swarm.api.v1.ca_pb2_grpc import add_NodeCAServicer_to_server
+from swarm.api.v1.containers_pb2_grpc import add_ContainersServicer_to_server
 from swarm.api.v1.control_pb2_grpc import add_ControlServicer_to_server
 from swarm.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server, add_LeaderServicer_to_server
 from swarm.api.v1.images_pb2_grpc import add_ImagesServicer_to_server
@@ -28,6 +29,9 @@ from swarm.manager.ca.rights import RightsLoop
 from swarm.manager.ca.rotation import RotationLoop
 from swarm.manager.ca.self_renewal import SelfRenewal
 from swarm.manager.ca.servicer import NodeCAServicer
+from swarm.manager.containers.calls import ContainerCalls
+from swarm.manager.containers.control import ContainerControl
+from swarm.manager.containers.servicer import ContainersServicer
 from swarm.manager.controlapi.servicer import ControlServicer
 from swarm.manager.dispatcher.main import Dispatcher
 from swarm.manager.founding import Foundation, found_cluster
@@ -38,6 +42,8 @@ from swarm.manager.lock import LockKeeper
 from swarm.manager.logs.broker import LogBroker
 from swarm.manager.logs.control import LogControl
 from swarm.manager.logs.servicer import LogsServicer
+from swarm.manager.orchestrator.autoscale.loop import AutoscaleLoop
+from swarm.manager.orchestrator.autoscale.prometheus import Prometheus
 from swarm.manager.orchestrator.loop import OrchestratorLoop
 from swarm.manager.planning.balance_loop import BalanceLoop
 from swarm.manager.planning.forecaster import Forecaster
@@ -105,6 +111,7 @@ class Manager:
         self._listen_addr = settings.listen_addr
         self._on_fatal = on_fatal
         self._foundation = foundation
+        self._metrics = metrics
         self._node_id = credentials.identity.node_id
         self.store = Store(clock, new_id())
         self._leading = Leading(self._prepare_term, self._loops, self._give_up)
@@ -122,6 +129,10 @@ class Manager:
         self._images = ManagerImages(self.store, images, self._node_id, self.raft, dial)
         self._registry = RegistryClient(settings.insecure_registries)
         self._logs = LogBroker(self.store, self._dispatcher.sessions)
+        calls = ContainerCalls(
+            self._node_id, self.store, self._dispatcher.sessions, lambda: self.raft.members, dial
+        )
+        self.containers = ContainersServicer(ContainerControl(self.store, calls), calls)
         self.control = ControlServicer(
             self.store,
             clock,
@@ -154,6 +165,7 @@ class Manager:
     async def stop(self) -> None:
         """Stop serving and leave Raft's log as it is."""
         self.control.end_streams()
+        self.containers.end_streams()
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
@@ -236,6 +248,13 @@ class Manager:
             "rotation": RotationLoop(self.store),
             "liveness": self._dispatcher.leader_loop(),
             "orchestrator": OrchestratorLoop(self.store, self._clock),
+            "autoscale": AutoscaleLoop(
+                self.store,
+                self._clock,
+                self._dispatcher.usage_table(),
+                Prometheus(),
+                self._metrics.scaled,
+            ),
             "allocator": AllocatorLoop(self.store, self._clock),
             "balance": BalanceLoop(self.store, self._clock),
             "scheduler": SchedulerLoop(self.store, self._clock),
@@ -260,6 +279,7 @@ class Manager:
         )
         add_NodeCAServicer_to_server(ca, server)
         add_LogsServicer_to_server(LogsServicer(self._logs), server)
+        add_ContainersServicer_to_server(self.containers, server)
         add_ImagesServicer_to_server(self._images.servicer, server)
         add_raft_to_server(RaftServicer(self.raft), server)
         return server

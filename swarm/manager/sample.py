@@ -8,7 +8,8 @@ from typing import Protocol
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.api.v1.types_pb2 import NodeState, TaskState
 from swarm.manager.store.tables import ReadView
-from swarm.telemetry.samples import ManagerSample
+from swarm.model.autoscale import wanted_replicas
+from swarm.telemetry.samples import AutoscaledService, ManagerSample
 
 SLICE = 5_000  # tasks counted before others get a turn: about 2 ms
 
@@ -41,6 +42,13 @@ async def sample_manager(view: ReadView, raft: RaftPosition) -> ManagerSample:
         by_state.update(task.status.state for task in tasks[start : start + SLICE])
         await asyncio.sleep(0)
     nodes: Counter[int] = Counter(node.status.state for node in view.nodes)
+    autoscaled = [
+        AutoscaledService(
+            one.spec.annotations.name, wanted_replicas(one), bool(one.autoscale_status.holding)
+        )
+        for one in view.services
+        if one.spec.HasField("autoscale")
+    ]
     return ManagerSample(
         leader=raft.is_leader,
         raft_term=raft.term,
@@ -55,6 +63,7 @@ async def sample_manager(view: ReadView, raft: RaftPosition) -> ManagerSample:
             for name, value in TaskState.items()
             if value != TaskState.TASK_STATE_REMOVE
         },
+        autoscaled=sorted(autoscaled, key=lambda one: one.service),
     )
 
 

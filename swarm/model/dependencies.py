@@ -16,6 +16,7 @@ from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.specs_pb2 import ServiceDependency, ServiceSpec
 from swarm.api.v1.types_pb2 import NodeState
 from swarm.model import defaults, task_state
+from swarm.model.autoscale import wanted_replicas
 from swarm.model.job import Job, is_completed, job_of, of_last_run, run_is_decided
 from swarm.timestamps import SECOND, nanoseconds
 
@@ -193,7 +194,7 @@ def _healthy(service: Service, tasks: Sequence[Task], look: Look) -> str:
         wanted = sum(map(task_state.wants_to_run, tasks))
         running = sum(map(look.runs, tasks))
     else:
-        wanted = defaults.replicas(service.spec)
+        wanted = wanted_replicas(service)
         running = len({task.slot for task in tasks if look.runs(task)})
     if not wanted:
         return "no task of it is wanted"
@@ -206,7 +207,7 @@ def _completed(service: Service, tasks: Sequence[Task], look: Look) -> str:
         return _job_completed(service, job, tasks)
     newest = {(task.slot, "" if task.slot else task.node_id): task for task in tasks}
     done = sum(task.status.state == task_state.COMPLETE for task in newest.values())
-    wanted = len(newest) if defaults.is_global(service.spec) else defaults.replicas(service.spec)
+    wanted = len(newest) if defaults.is_global(service.spec) else wanted_replicas(service)
     return "" if wanted and done >= wanted else f"{done} of {wanted} tasks have completed"
 
 

@@ -62,6 +62,14 @@ class Ledger:
         self._counted = counted
         self._named = {kind: tuple(sorted(set(names))) for kind, names in named.items()}
 
+    def copy(self) -> "Ledger":
+        """Return a ledger that says the same, and is changed without this one."""
+        copy = Ledger()
+        copy._counted, copy._named = self._counted, self._named  # replaced as a whole, never changed
+        copy._taken, copy._taken_names = dict(self._taken), dict(self._taken_names)
+        copy._shared_names = dict(self._shared_names)
+        return copy
+
     def free(self, kind: str) -> int:
         """Return how many of `kind` nobody has; negative when the node has fewer than were given away."""
         taken = self._taken.get(kind, 0)

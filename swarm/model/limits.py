@@ -38,6 +38,8 @@ LABEL_VALUE_BYTES = Limit("LABEL_VALUE_BYTES", 16 * 1024, "bytes", "room for a p
 LABELS_BYTES = Limit("LABELS_BYTES", 64 * 1024, "bytes", "every task carries the labels of its service")
 
 # Specs.
+LOG_FILE_BYTES = Limit("LOG_FILE_BYTES", 1024**3, "bytes", "a reader of the last lines goes through a file")
+LOG_FILES = Limit("LOG_FILES", 100, "files", "each is renamed whenever a new one is begun")
 SPEC_BYTES = Limit("SPEC_BYTES", 1024 * 1024, "bytes", "every task carries a copy of its spec")
 IMAGE_CHARACTERS = Limit("IMAGE_CHARACTERS", 255, "characters", "with its registry, as registries have it")
 HOSTNAME_CHARACTERS = Limit("HOSTNAME_CHARACTERS", 63, "characters", "the kernel takes 64 bytes, DNS 63")
@@ -70,6 +72,9 @@ PATTERN_CHARACTERS = Limit("PATTERN_CHARACTERS", 256, "characters", "compiled it
 PREFERENCES = Limit("PREFERENCES", 8, "levels", "the tasks are spread once for each level and branch")
 PLATFORMS = Limit("PLATFORMS", 64, "platforms", "no image is built for more")
 DEPENDENCIES = Limit("DEPENDENCIES", 64, "services", "each is looked at whenever something changes")
+PRIORITY = Limit("PRIORITY", 1000, "steps above or below 0", "so many kinds of urgency nobody tells apart")
+SCALE_RULES = Limit("SCALE_RULES", 8, "rules", "each is asked every few seconds")
+QUERY_BYTES = Limit("QUERY_BYTES", 4096, "bytes", "room for a long PromQL expression")
 EXTERNAL_CAS = Limit("EXTERNAL_CAS", 8, "external CAs", "they are asked one after the other")
 
 # Secrets and configs.

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from swarm.api.v1.objects_pb2 import Rebalance, Service
-from swarm.api.v1.specs_pb2 import ServiceSpec
+from swarm.api.v1.specs_pb2 import ServiceSpec, TaskSpec
 from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.errors import FailedPrecondition
 from swarm.model import rollout
+from swarm.model.autoscale import keep_replicas, wanted_replicas
 from swarm.model.job import job_of
 from swarm.model.revisions import number_of, remember, spec_of_revision
 
@@ -34,7 +35,9 @@ def replace_spec(service: Service, spec: ServiceSpec, now: Timestamp) -> None:
     remember(service)
     before = ServiceSpec()
     before.CopyFrom(service.spec)
+    replicas = wanted_replicas(service)
     service.spec.CopyFrom(spec)
+    keep_replicas(service, replicas, now)
     service.revision = number_of(service) + 1
     service.revised_at.CopyFrom(now)
     if job_of(spec) is not None or _asks_for_other_tasks(before, spec):  # a changed job runs again
@@ -93,10 +96,19 @@ def roll_back(
 
 def _asks_for_other_tasks(before: ServiceSpec, after: ServiceSpec) -> bool:
     return (
-        before.task != after.task
+        _without_priority(before.task) != _without_priority(after.task)
         or before.endpoint != after.endpoint
         or before.HasField("endpoint") != after.HasField("endpoint")
     )
+
+
+def _without_priority(spec: TaskSpec) -> TaskSpec:
+    """Return `spec` without what counts for the tasks that are there, too."""
+    bare = TaskSpec()
+    bare.CopyFrom(spec)
+    bare.ClearField("priority")
+    bare.ClearField("preempt")
+    return bare
 
 
 def _carry_over(service: Service) -> None:
@@ -106,6 +118,7 @@ def _carry_over(service: Service) -> None:
     spec = ServiceSpec()
     spec.CopyFrom(service.spec)
     spec.task.CopyFrom(service.previous_spec.task)
+    spec.task.priority, spec.task.preempt = service.spec.task.priority, service.spec.task.preempt
     spec.ClearField("endpoint")
     if service.previous_spec.HasField("endpoint"):
         spec.endpoint.CopyFrom(service.previous_spec.endpoint)

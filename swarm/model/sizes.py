@@ -52,6 +52,8 @@ def _service(spec: ServiceSpec) -> Iterator[str]:
         yield from limits.NAME_CHARACTERS.exceeded(f"dependency {shown(one.service)}", len(one.service))
     yield from _container(spec.task.container)
     yield from _placement(spec.task.placement)
+    priority = spec.task.priority
+    yield from limits.PRIORITY.exceeded(f"the priority {priority}", abs(priority))
 
 
 def _container(spec: ContainerSpec) -> Iterator[str]:

@@ -8,7 +8,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.text_format import MessageToString
 
-from swarm.api.v1.specs_pb2 import ConfigReference, SecretReference
+from swarm.api.v1.specs_pb2 import ConfigReference, ScaleRule, SecretReference
+from swarm.model.autoscale import rule_text
 from swarm.model.units import format_duration, format_size
 
 # Levels that say nothing to people: `image`, not `task.container.image`.
@@ -34,6 +35,8 @@ def _changes(before: Message, after: Message, path: tuple[str, ...]) -> Iterator
             yield from _list_changes(name, list(map(_text, old)), list(map(_text, new)))
         elif field.type == FieldDescriptor.TYPE_MESSAGE:
             yield from _changes(old, new, where)
+        elif field.name == "scaled_by_hand":
+            yield from ("scaled by hand",) if old != new else ()
         elif field.name == "force_update":
             yield from ("forced",) if old != new else ()
         elif field.name == "image_digest":
@@ -64,6 +67,8 @@ def _list_changes(name: str, old: Sequence[str], new: Sequence[str]) -> Iterator
 
 
 def _text(item: Any) -> str:
+    if isinstance(item, ScaleRule):
+        return rule_text(item)
     if isinstance(item, SecretReference | ConfigReference):
         return _reference(item)
     return MessageToString(item, as_one_line=True) if isinstance(item, Message) else str(item)

@@ -74,7 +74,8 @@ def task_name(task: Task) -> str:
 def is_dirty(service: Service, task: Task, node: Node | None) -> bool:
     """Whether `task`, on `node`, must be replaced to be what `service` asks for now.
 
-    New credentials need no new task, nor does another placement that the task's node satisfies too.
+    New credentials need no new task, nor does another priority, which counts for the tasks that are there,
+    nor another placement that the task's node satisfies too.
     """
     if task.spec_version == service.spec_version:
         return False
@@ -106,6 +107,7 @@ def still_fits(spec: TaskSpec, node: Node | None) -> bool:
 def _without_placement(spec: TaskSpec) -> TaskSpec:
     bare = TaskSpec()
     bare.CopyFrom(spec)
-    bare.ClearField("placement")
+    for field in ("placement", "priority", "preempt"):
+        bare.ClearField(field)
     bare.container.ClearField("registry_auth")
     return bare

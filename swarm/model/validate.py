@@ -22,6 +22,7 @@ from swarm.model.constraint import parse_constraint
 from swarm.model.dependencies import dependency_problems
 from swarm.model.generic_resources import wanted_problems
 from swarm.model.sizes import size_problems
+from swarm.model.validate_autoscale import autoscale_problems, autoscale_warnings
 from swarm.model.validate_container import container_problems, negative
 from swarm.model.validate_job import job_problems
 from swarm.model.validate_options import resource_problems
@@ -65,6 +66,12 @@ def service_warnings(spec: ServiceSpec) -> list[str]:
         )
     if spec.rebalance == REBALANCE_MODE_AUTO and spec.task.placement.strategy not in _SPREAD:
         warnings.append("rebalance auto moves nothing: only tasks placed by strategy spread are balanced")
+    if spec.task.preempt and spec.task.priority <= 0:
+        warnings.append(
+            f"preempt at priority {spec.task.priority}: only tasks of services with a lower priority "
+            "than that would have to go, and 0 is the default"
+        )
+    warnings.extend(autoscale_warnings(spec))
     return warnings
 
 
@@ -82,6 +89,7 @@ def _service_problems(spec: ServiceSpec) -> Iterator[str]:
     yield from size_problems(spec)
     yield from _task_problems(spec.task)
     yield from job_problems(spec)
+    yield from autoscale_problems(spec)
     yield from dependency_problems(spec)
     yield from affinity_problems(spec.task.placement.affinities, name)
     yield from _update_problems("update", spec.update)

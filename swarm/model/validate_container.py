@@ -4,17 +4,18 @@ import re
 import signal
 from collections.abc import Iterator
 
-from swarm.api.v1.specs_pb2 import ContainerSpec
+from swarm.api.v1.specs_pb2 import ContainerSpec, LogConfig
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import InvalidArgument
 from swarm.model.devices import device_problems
 from swarm.model.file_references import reference_problems
-from swarm.model.limits import HOSTNAME_CHARACTERS, shown
+from swarm.model.limits import HOSTNAME_CHARACTERS, LOG_FILE_BYTES, LOG_FILES, shown
 from swarm.model.reference import parse_reference
 from swarm.model.validate_options import option_problems
 from swarm.model.volumes import mount_problems
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+LOG_FILE_BYTES_MIN = 4096
 HOSTNAME_LIMIT = HOSTNAME_CHARACTERS.value
 
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
@@ -53,8 +54,18 @@ def container_problems(spec: ContainerSpec) -> Iterator[str]:
             yield f"two mounts have the target {target}"
         targets.add(target)
     yield from device_problems(spec)
+    yield from _log_problems(spec.log)
     yield from option_problems(spec)
     yield from reference_problems(spec)
+
+
+def _log_problems(log: LogConfig) -> Iterator[str]:
+    if log.HasField("max_size_bytes") and log.max_size_bytes < LOG_FILE_BYTES_MIN:
+        yield f"log max-size of {log.max_size_bytes} bytes: the least is {LOG_FILE_BYTES_MIN}"
+    if log.HasField("max_files") and not log.max_files:
+        yield "log max-file of 0: the least is 1"
+    yield from LOG_FILE_BYTES.exceeded("log max-size", log.max_size_bytes)
+    yield from LOG_FILES.exceeded("log max-file", log.max_files)
 
 
 def negative(*named: tuple[str, int]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from swarm.api.v1 import control_pb2 as control
+from swarm.api.v1.containers_pb2_grpc import ContainersServicer
 from swarm.api.v1.control_pb2_grpc import ControlServicer
 from swarm.api.v1.types_pb2 import Peer
 from swarm.clock import Clock
@@ -160,6 +161,11 @@ class Node:
         """Return who answers Control here, None while this node is no manager."""
         member = self._membership
         return member.manager.control if member is not None and member.manager is not None else None
+
+    def containers_servicer(self) -> ContainersServicer | None:
+        """Return who answers Containers here, None while this node is no manager."""
+        member = self._membership
+        return member.manager.containers if member is not None and member.manager is not None else None
 
     def control_refusal(self) -> SwarmError:
         """Return why Control is not answered here, and where it is."""

@@ -142,6 +142,8 @@ class ContainerConfig:
     read_only: bool = False
     init: bool = False
     tty: bool = False
+    log_max_bytes: int = 0  # of one log file; 0: the node's default
+    log_files: int = 0  # with the newest; 0: the node's default
     stop_signal: str = ""  # empty: the image's, else SIGTERM
     netns_path: str = ""  # empty: the host's network
     resolv_conf: str = ""  # path on the node, mounted at /etc/resolv.conf; empty: the node's own
@@ -160,6 +162,7 @@ class ContainerInfo:
     error: str = ""  # e.g. "shim lost"
     started_at_ns: int = 0
     finished_at_ns: int = 0
+    paused: bool = False  # it runs, and gets no time
     warnings: Sequence[str] = ()  # what was asked for and is less here, e.g. a limit that was clamped
 
 
@@ -195,12 +198,74 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecConfig:
+    """A command to run in a container beside its own; what is empty is as for the container's own."""
+
+    command: Sequence[str]
+    env: Sequence[str] = ()  # over the container's own
+    working_dir: str = ""
+    user: str = ""
+    tty: bool = False
+    stdin: bool = False
+    privileged: bool = False
+    rows: int = 0  # of the terminal at first; 0: the kernel's default
+    columns: int = 0
+
+
+class ExecProcess(Protocol):
+    """A command that was started in a container. Whoever started it reads its output, and ends it.
+
+    It ends with its container, and with this agent: the next one kills what its predecessor left behind.
+    """
+
+    def output(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield ("stdout" or "stderr", chunk) until both are closed; a terminal has only stdout.
+
+        What keeps the command from starting is said on stderr. To be read by one reader, once.
+        """
+
+    async def write(self, data: bytes) -> None:
+        """Write to its standard input; returns when there is room for more. Ignored once it has ended."""
+
+    async def close_stdin(self) -> None:
+        """Let it read the end of its input."""
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Change the size of its terminal; ignored without one."""
+
+    async def signal(self, name: str) -> None:
+        """Send a signal (`SIGINT`, `INT`, `2`) to the command; raises InvalidArgument for an unknown one."""
+
+    async def wait(self) -> int:
+        """Return its exit code once it has ended; 128 + number of the signal that killed it.
+
+        127: there is no such program; 126: it cannot be run. Does not wait for who still holds its output.
+        """
+
+    async def kill(self) -> None:
+        """Kill it and all that it started, also what outlived it; returns when nothing is left."""
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What this driver can do on this node, for `node inspect`."""
 
     driver: str  # oci, process, fake
     isolated: bool  # real containers with namespaces of their own
     info: Mapping[str, str] = field(default_factory=dict)  # binary, version, cgroup version, why chosen
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """One process of a container, as the node sees it."""
+
+    pid: int
+    parent_pid: int
+    user: int
+    cpu_ns: int
+    started_at_ns: int
+    memory_bytes: int
+    command: str
 
 
 class RuntimeDriver(Protocol):
@@ -236,8 +301,40 @@ class RuntimeDriver(Protocol):
     def logs(self, container_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
         """Yield the container's output, oldest line first."""
 
+    async def exec(self, container_id: str, config: ExecConfig) -> ExecProcess:
+        """Start a command in a running container; raises NotFound, FailedPrecondition when it cannot be."""
+
     async def sample(self, container_id: str) -> Sample | None:
         """Return the container's resource use, None when it does not run."""
+
+    async def pause(self, container_id: str) -> None:
+        """Give a running container no more time; raises FailedPrecondition where that is impossible."""
+
+    async def unpause(self, container_id: str) -> None:
+        """Let a paused container go on."""
+
+    async def processes(self, container_id: str) -> Sequence[ProcessInfo]:
+        """Return what runs in a container; raises FailedPrecondition when it does not run."""
+
+    async def path_kind(self, container_id: str, path: str) -> str:
+        """Return what `path` inside a container leads to: `directory`, `file`, `other`, empty for nothing.
+
+        Raises FailedPrecondition where containers have no files of their own, as `copy_from` and `copy_to`.
+        """
+
+    def copy_from(self, container_id: str, path: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Yield a tar archive of what is at `path`; no symbolic link leads out of the container.
+
+        `follow`: if `path` itself is a link, of what it leads to. Raises NotFound.
+        """
+
+    async def copy_to(
+        self, container_id: str, path: str, archive: AsyncIterator[bytes], *, keep_owner: bool = False
+    ) -> None:
+        """Unpack a tar archive into the directory `path`; nothing outside of the container is touched.
+
+        Raises NotFound without that directory, InvalidArgument for what is no archive.
+        """
 
     async def close(self) -> None:
         """Let go of the containers without touching them."""

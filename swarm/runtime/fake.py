@@ -9,20 +9,32 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from swarm.clock import Clock, SystemClock
-from swarm.errors import InvalidArgument, NotFound, TaskFailed, TaskRejected
+from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskFailed, TaskRejected
 from swarm.runtime.base import (
     Capabilities,
     ContainerConfig,
     ContainerInfo,
     ContainerState,
+    ExecConfig,
     LogLine,
     LogQuery,
+    ProcessInfo,
     Sample,
 )
 from swarm.runtime.images.base import BlobSource, Credentials, ImageConfig, LoadedImage
 
 SIGKILL_EXIT = 137
 SIGTERM_EXIT = 143
+
+
+@dataclass(frozen=True, slots=True)
+class ExecScript:
+    """How a command in a fake container behaves. Durations in seconds."""
+
+    exit_code: int = 0
+    output: bytes = b""  # on stdout
+    errors: bytes = b""  # on stderr
+    runs_s: float | None = 0.0  # None: until it is killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,7 @@ class Script:
     stop_s: float = 0.0  # from the stop signal to its end
     ignores_stop: bool = False  # only a kill ends it
     output: tuple[bytes, ...] = ()  # lines written to stdout when it starts
+    exec: ExecScript = ExecScript()  # how a command in it behaves
 
 
 @dataclass(slots=True)
@@ -51,6 +64,62 @@ class _Container:
     timer: asyncio.TimerHandle | None = None
 
 
+class FakeExec:
+    """An ExecProcess that runs nothing."""
+
+    def __init__(self, config: ExecConfig, script: ExecScript, container_ended: asyncio.Event) -> None:
+        self.config = config
+        self.written = b""
+        self.signals: list[str] = []
+        self._script = script
+        self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._run = asyncio.get_running_loop().create_task(self._live(container_ended))
+
+    async def _live(self, container_ended: asyncio.Event) -> None:
+        try:
+            async with asyncio.timeout(self._script.runs_s):
+                await container_ended.wait()
+            self._end(SIGKILL_EXIT)
+        except TimeoutError:
+            self._end(self._script.exit_code)
+
+    def _end(self, code: int) -> None:
+        if not self._code.done():
+            self._code.set_result(code)
+
+    async def output(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield what the script says, and end with the command."""
+        for stream, data in (("stdout", self._script.output), ("stderr", self._script.errors)):
+            if data:
+                yield stream, data
+        await self.wait()
+
+    async def write(self, data: bytes) -> None:
+        """Remember what was written."""
+        self.written += data
+
+    async def close_stdin(self) -> None:
+        """Do nothing."""
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Do nothing."""
+
+    async def signal(self, name: str) -> None:
+        """Remember the signal; SIGKILL ends the command."""
+        self.signals.append(name)
+        if name in {"SIGKILL", "KILL"}:
+            self._end(SIGKILL_EXIT)
+
+    async def wait(self) -> int:
+        """Return the exit code."""
+        return await asyncio.shield(self._code)
+
+    async def kill(self) -> None:
+        """End it."""
+        self._end(SIGKILL_EXIT)
+        self._run.cancel()
+
+
 class FakeDriver:
     """A RuntimeDriver. `scripts` is looked up by container id, then by image; else `default` holds."""
 
@@ -58,6 +127,7 @@ class FakeDriver:
         self.default = default or Script()
         self.scripts: dict[str, Script] = {}
         self.calls: Counter[str] = Counter()
+        self.execs: list[tuple[str, FakeExec]] = []  # every command that was started
         self.broken: dict[str, Exception] = {}  # method name -> what every call of it raises
         self._clock = clock or SystemClock()
         self._containers: dict[str, _Container] = {}
@@ -202,6 +272,17 @@ class FakeDriver:
                 return
             await _first(grew, container.ended)
 
+    async def exec(self, container_id: str, config: ExecConfig) -> FakeExec:
+        """Pretend to run a command: `scripts` say how it behaves, looked up anew each time."""
+        self._called("exec")
+        container = self._get(container_id)
+        if container.info.state is not ContainerState.RUNNING:
+            raise FailedPrecondition(f"container {container_id} does not run")
+        script = self.scripts.get(container_id) or self.scripts.get(container.config.image) or self.default
+        process = FakeExec(config, script.exec, container.ended)
+        self.execs.append((container_id, process))
+        return process
+
     async def sample(self, container_id: str) -> Sample | None:
         """Return made-up resource use."""
         container = self._containers.get(container_id)
@@ -209,6 +290,41 @@ class FakeDriver:
             return None
         age_ns = self._clock.now_ns() - container.info.started_at_ns
         return Sample(cpu_usage_ns=age_ns // 100, memory_bytes=1 << 20, pids=1)
+
+    async def pause(self, container_id: str) -> None:
+        """Call a container paused."""
+        self._set_paused(container_id, True)
+
+    async def unpause(self, container_id: str) -> None:
+        """Call it running again."""
+        self._set_paused(container_id, False)
+
+    def _set_paused(self, container_id: str, paused: bool) -> None:
+        container = self._get(container_id)
+        if container.info.state is not ContainerState.RUNNING:
+            raise FailedPrecondition(f"container {container_id} does not run")
+        container.info = replace(container.info, paused=paused)
+
+    async def processes(self, container_id: str) -> Sequence[ProcessInfo]:
+        """Return one made-up process."""
+        info = self._get(container_id).info
+        return [ProcessInfo(info.pid, 1, 0, 0, info.started_at_ns, 1 << 20, "fake")]
+
+    async def path_kind(self, container_id: str, path: str) -> str:
+        """Refuse: there are no files."""
+        raise FailedPrecondition("a fake container has no files")
+
+    async def copy_from(self, container_id: str, path: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Refuse: there are no files."""
+        raise FailedPrecondition("a fake container has no files")
+        yield b""  # makes this an iterator
+
+    async def copy_to(
+        self, container_id: str, path: str, archive: AsyncIterator[bytes], *, keep_owner: bool = False
+    ) -> None:
+        """Take an archive and forget it."""
+        async for _ in archive:
+            pass
 
     async def close(self) -> None:
         """Let go of the containers."""

@@ -77,13 +77,18 @@ def wanted(line: LogLine, query: LogQuery) -> bool:
 
 
 def log_files(path: Path) -> list[Path]:
-    """Return the names a log may have, newest first."""
-    return [path, *(path.with_name(f"{path.name}.{number}") for number in range(1, KEPT_FILES))]
+    """Return the files of a log, newest first."""
+    numbers = (one.name.removeprefix(f"{path.name}.") for one in path.parent.glob(f"{path.name}.*"))
+    older = sorted(int(number) for number in numbers if number.isdecimal())
+    return [path, *(path.with_name(f"{path.name}.{number}") for number in older)]
 
 
-def rotate_files(path: Path) -> None:
-    """Make room for a new `path`: `log` becomes `log.1` and so on, the oldest goes."""
-    names = log_files(path)
+def rotate_files(path: Path, kept: int = 0) -> None:
+    """Make room for a new `path`: `log` becomes `log.1` and so on, the oldest of `kept` goes."""
+    kept = kept or KEPT_FILES
+    names = [path, *(path.with_name(f"{path.name}.{number}") for number in range(1, kept))]
+    if kept == 1:
+        path.unlink(missing_ok=True)
     for newer, older in reversed(list(itertools.pairwise(names))):
         if newer.exists():
             newer.replace(older)

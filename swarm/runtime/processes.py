@@ -5,14 +5,16 @@ the start time of the process, so a signal can only reach the process that was m
 """
 
 import asyncio
+import errno
 import os
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+KILL_ROUNDS = 50  # processes that start others while they are being killed are outrun by then
 
 
 def boot_id() -> str:
@@ -148,3 +150,70 @@ def kill_and_wait(process: Process, timeout_s: float) -> bool:
     """Kill a process and block until it is gone; returns False when it is still there. For threads only."""
     process.send(signal.SIGKILL)
     return process.ends_within(timeout_s)
+
+
+def descendants(pids: Iterable[int]) -> list[Process]:
+    """Return all processes that those with `pids` have started, as far as the line of parents lives."""
+    found: list[Process] = []
+    left = [child for pid in pids for child in children(pid)]
+    while left:
+        process = Process.open(left.pop())
+        if process is not None:
+            found.append(process)
+            left.extend(children(process.pid))
+    return found
+
+
+def kill_all(find: Callable[[], list[Process]]) -> bool:
+    """Kill what `find` finds until it finds nothing more; blocks. False when something would not go."""
+    for _ in range(KILL_ROUNDS):
+        found = find()
+        if not found:
+            return True
+        for process in found:
+            kill_and_wait(process, 1.0)
+            process.close()
+    return False
+
+
+def carriers(entry: str, pids: Iterable[int] | None = None) -> list[Process]:
+    """Return the living processes that were started with `KEY=value` in their environment.
+
+    Looks at `pids`, or at all of the machine, which takes milliseconds.
+    """
+    wanted, own = entry.encode(), os.getpid()
+    if pids is None:
+        pids = [int(one.name) for one in Path("/proc").iterdir() if one.name.isdecimal()]
+    found = (_open_if(pid, wanted) for pid in pids if pid != own)
+    return [process for process in found if process is not None]
+
+
+def living(processes: Iterable[Process]) -> list[Process]:
+    """Return those that live, and let go of the others."""
+    kept = []
+    for process in processes:
+        if process.alive:
+            kept.append(process)
+        else:
+            process.close()
+    return kept
+
+
+def _open_if(pid: int, entry: bytes) -> Process | None:
+    if not _carries(pid, entry):
+        return None
+    process = Process.open(pid)
+    # Asked again now that the pidfd is open: the id may have changed hands in between.
+    if process is not None and not (process.alive and _carries(pid, entry)):
+        process.close()
+        return None
+    return process
+
+
+def _carries(pid: int, entry: bytes) -> bool:
+    try:
+        return entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError as error:
+        if error.errno in {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ESRCH, errno.EIO}:
+            return False
+        raise

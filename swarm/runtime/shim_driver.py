@@ -17,8 +17,18 @@ from typing import Any, TypeVar
 import structlog
 
 from swarm.clock import Clock, SystemClock
-from swarm.errors import NotFound, SwarmError, TaskFailed, TaskRejected, Unavailable
-from swarm.runtime.base import Capabilities, ContainerConfig, ContainerInfo, LogLine, LogQuery, Sample
+from swarm.errors import FailedPrecondition, NotFound, SwarmError, TaskFailed, TaskRejected, Unavailable
+from swarm.runtime.base import (
+    Capabilities,
+    ContainerConfig,
+    ContainerInfo,
+    ExecConfig,
+    ExecProcess,
+    LogLine,
+    LogQuery,
+    Sample,
+)
+from swarm.runtime.exec_process import ExecFiles, Execs
 from swarm.runtime.logs import read_log
 from swarm.runtime.oci.layers import LayerSource
 from swarm.runtime.processes import boot_id, signal_number
@@ -50,6 +60,7 @@ class ShimDriver(ABC):
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._threads = ThreadPoolExecutor(PARALLEL_STARTS, thread_name_prefix="runtime")
         self._starts = asyncio.Semaphore(PARALLEL_STARTS)
+        self._execs = Execs(self._run_dir / "execs")
 
     # What a driver has to add. Those without `async` block and run in threads.
 
@@ -86,8 +97,24 @@ class ShimDriver(ABC):
         """Tell whether the kernel killed processes of the container for want of memory."""
 
     @abstractmethod
+    async def _exec(self, record: Record, files: ExecFiles, config: ExecConfig) -> ExecProcess:
+        """Start a command in a running container."""
+
+    @abstractmethod
+    def _kill_left_exec(self, container_id: str, files: ExecFiles) -> None:
+        """Kill what is left of a command that an earlier agent has started."""
+
+    @abstractmethod
     def _sample(self, record: Record) -> Sample | None:
         """Measure a running container; takes microseconds."""
+
+    @abstractmethod
+    def _thaw(self, record: Record) -> None:
+        """Let a paused container go on: nothing that stands still can end."""
+
+    @abstractmethod
+    def _is_paused(self, record: Record) -> bool:
+        """Tell whether somebody paused a running container; takes microseconds."""
 
     def _tend(self, record: Record) -> bool:
         """Look after a running container from time to time; False when that is never needed."""
@@ -112,6 +139,7 @@ class ShimDriver(ABC):
     async def adopt(self) -> Sequence[ContainerInfo]:
         """Find the containers of an earlier life of this agent; remove those that were only half made."""
         now = boot_id()
+        await self._in_thread(self._kill_left_execs)
         for container_id, record in await self._in_thread(self._read_records):
             if container_id in self._containers:
                 continue
@@ -130,6 +158,12 @@ class ShimDriver(ABC):
         except FileNotFoundError:
             return []
         return [(directory.name, read_record(directory / "state.json")) for directory in directories]
+
+    def _kill_left_execs(self) -> None:
+        for container_id, files in self._execs.left_behind():
+            files.request.unlink(missing_ok=True)
+            self._kill_left_exec(container_id, files)
+            files.remove()
 
     async def _take_over(self, record: Record, now: str) -> None:
         if record.phase is not Phase.EXITED and record.boot_id != now:
@@ -247,6 +281,7 @@ class ShimDriver(ABC):
         if container is None or container.ended.is_set():
             return
         if container.record.phase is not Phase.CREATED and container.main is not None:
+            await self._in_thread(self._thaw, container.record)
             container.main.send(container.record.stop_signal)
             try:
                 async with asyncio.timeout(max(0.0, grace_s)):
@@ -264,6 +299,7 @@ class ShimDriver(ABC):
         if container.main is not None:
             container.main.send(signal.SIGKILL)
         await self._in_thread(self._kill_everything, container.record)
+        await self._in_thread(self._thaw, container.record)
         await container.ended.wait()
 
     async def kill(self, container_id: str, signal_name: str) -> None:
@@ -276,6 +312,8 @@ class ShimDriver(ABC):
             raise TaskFailed(str(error)) from None
         if container.main is not None:
             container.main.send(number)
+            if number == signal.SIGKILL:
+                await self._in_thread(self._thaw, container.record)
 
     async def remove(self, container_id: str) -> None:
         """Kill what still runs and leave nothing behind; raises Unavailable when something would not go."""
@@ -320,7 +358,17 @@ class ShimDriver(ABC):
     async def inspect(self, container_id: str) -> ContainerInfo | None:
         """Return what is known of a container, None when there is no such container."""
         container = self._containers.get(container_id)
-        return container.record.info() if container is not None else None
+        if container is None:
+            return None
+        record = container.record
+        return replace(record.info(), paused=record.phase is Phase.RUNNING and self._is_paused(record))
+
+    def _running(self, container_id: str) -> Record:
+        """Return the record of a container that runs; raises NotFound, FailedPrecondition."""
+        record = self._get(container_id).record
+        if record.phase is not Phase.RUNNING:
+            raise FailedPrecondition(f"container {container_id} does not run")
+        return record
 
     async def logs(self, container_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
         """Yield the container's output, oldest line first; raises NotFound."""
@@ -332,6 +380,15 @@ class ShimDriver(ABC):
         async for line in read_log(self._log_path(container_id), query, ended):
             yield line
 
+    async def exec(self, container_id: str, config: ExecConfig) -> ExecProcess:
+        """Start a command in a running container; raises NotFound, FailedPrecondition."""
+        record = self._running(container_id)
+        if self._is_paused(record):
+            raise FailedPrecondition(f"container {container_id} is paused: unpause it first")
+        if not config.command or not config.command[0] or any("\0" in word for word in config.command):
+            raise FailedPrecondition("there is no command to run")
+        return await self._execs.start(container_id, lambda files: self._exec(record, files, config))
+
     async def sample(self, container_id: str) -> Sample | None:
         """Return the container's resource use, None when it does not run."""
         container = self._containers.get(container_id)
@@ -340,7 +397,8 @@ class ShimDriver(ABC):
         return self._sample(container.record)
 
     async def close(self) -> None:
-        """Let go of the containers without touching them."""
+        """Let go of the containers without touching them; commands beside theirs end."""
+        await self._execs.close()
         await asyncio.gather(*self._unfinished, return_exceptions=True)
         supervisors = [container.supervisor for container in self._containers.values()]
         for container in self._containers.values():
@@ -370,6 +428,7 @@ class ShimDriver(ABC):
         try:
             await first_to_end(container, self._tend)
             status = await self._how_it_ended(container)
+            await self._execs.kill(container.record.id)
             await self._finish(container, status)
         except Exception:
             # Whoever waits for this container must not wait for ever.

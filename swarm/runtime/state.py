@@ -37,6 +37,8 @@ class Record:
     image_digest: str = ""
     runtime: str = ""  # program that created it and has to start it
     stop_signal: int = 15
+    log_max_bytes: int = 0  # 0: the default
+    log_files: int = 0
     pid: int = 0
     pid_started: int = 0  # clock ticks since boot, to tell the process from a later one with its id
     shim_pid: int = 0

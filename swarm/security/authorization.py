@@ -62,6 +62,10 @@ ALLOWED: Mapping[str, frozenset[Role]] = {
     **_rpcs("Leader", _MANAGERS, "ReportSessions", "ReportTaskStatuses"),
     **_rpcs("Logs", _NODES, "Publish"),
     **_rpcs("Logs", _MANAGERS, "Relay"),
+    **_rpcs("Containers", _READERS, "View"),
+    **_rpcs("Containers", _OPERATORS, "Operate"),  # whoever runs a command there sees every secret
+    **_rpcs("Containers", _NODES, "Answer"),
+    **_rpcs("Containers", _MANAGERS, "Deliver"),
     **_rpcs("Images", _NODES, "Resolve", "FetchBlob"),
     **_rpcs("Images", _MANAGERS, "ReportHolder"),
     **_rpcs("Raft", _MANAGERS, "Stream", "Join", "Leave", "Health"),

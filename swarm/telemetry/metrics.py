@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
+    Counter,
     Histogram,
     ProcessCollector,
     disable_created_metrics,
@@ -32,6 +33,19 @@ class Metrics:
             buckets=COMMIT_BUCKETS,
             registry=self.registry,
         )
+
+        self._autoscale_changes = Counter(
+            "swarm_autoscale_changes",
+            "Changes of the number of replicas that this manager decided as the leader.",
+            labelnames=("direction",),
+            registry=self.registry,
+        )
+        for direction in ("up", "down"):
+            self._autoscale_changes.labels(direction)
+
+    def scaled(self, direction: str) -> None:
+        """Count a change of the number of replicas of an autoscaled service: up or down."""
+        self._autoscale_changes.labels(direction).inc()
 
     def render(self, sample: NodeSample) -> bytes:
         """Return the page of a scrape."""
@@ -74,6 +88,18 @@ def _manager_families(sample: ManagerSample) -> Iterator[Metric]:
     )
     yield _by_state("swarm_manager_nodes", "Nodes of the cluster by state.", sample.nodes)
     yield _by_state("swarm_manager_tasks", "Tasks of the cluster by observed state.", sample.tasks)
+    replicas = GaugeMetricFamily(
+        "swarm_autoscale_replicas", "Replicas that an autoscaled service wants now.", labels=("service",)
+    )
+    held = GaugeMetricFamily(
+        "swarm_autoscale_held",
+        "Whether something keeps the replicas of an autoscaled service from following its load.",
+        labels=("service",),
+    )
+    for scaled in sample.autoscaled:
+        replicas.add_metric((scaled.service,), scaled.replicas)
+        held.add_metric((scaled.service,), int(scaled.held))
+    yield from (replicas, held)
 
 
 def _agent_families(sample: AgentSample) -> Iterator[Metric]:

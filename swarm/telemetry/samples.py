@@ -5,6 +5,15 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class AutoscaledService:
+    """An autoscaled service, as was decided last."""
+
+    service: str
+    replicas: int
+    held: bool  # something keeps the number from following the load
+
+
+@dataclass(frozen=True, slots=True)
 class ManagerSample:
     """What a manager knows of the cluster. Every manager tells; `leader` says whom to believe."""
 
@@ -16,6 +25,7 @@ class ManagerSample:
     managers: int
     nodes: Mapping[str, int] = field(default_factory=dict)  # by state
     tasks: Mapping[str, int] = field(default_factory=dict)  # by state
+    autoscaled: Sequence[AutoscaledService] = ()
 
 
 @dataclass(frozen=True, slots=True)

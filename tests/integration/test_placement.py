@@ -22,10 +22,10 @@ class Person:
     def __init__(self, manager: Daemon) -> None:
         self._socket = manager.directory / "r" / "swarmd.sock"
 
-    def __call__(self, *arguments: str) -> str:
+    def __call__(self, *arguments: str, code: int = 0) -> str:
         command = [sys.executable, "-m", "swarm.cli.main", "--host", f"unix://{self._socket}", *arguments]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, f"swarmctl {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
+        assert done.returncode == code, f"swarmctl {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
         return done.stdout
 
     def tasks(self, service: str) -> list[dict[str, Any]]:
@@ -134,3 +134,34 @@ def test_services_go_to_each_other_or_keep_apart_and_strategies_hold(nodes: dict
     assert len({row["Node"] for row in person.running("packed", 3)}) == 1
     (spec,) = json.loads(person("service", "inspect", "near"))
     assert spec["Spec"]["TaskTemplate"]["Placement"]["Affinities"] == [{"Expression": "service==db"}]
+
+
+def test_the_urgent_task_gets_the_gpu_of_another_also_when_the_leader_goes_in_the_middle(
+    nodes: dict[str, Daemon],
+) -> None:
+    person = Person(nodes["m1"])
+    gpu = ("--generic-resource", "gpu=1", "hello:1")
+    batch = ("--name", "batch", "--replicas", "2", "--stop-grace-period", "1s")
+    person("service", "create", "-d", *batch, *gpu)
+    person.running("batch", 2)
+    shop = ("--name", "shop", "--priority", "10", "--preempt", *gpu)
+    plan = json.loads(person("service", "create", "--dry-run", "--format", "json", *shop, code=5))
+    (step,) = [one for one in plan["Steps"] if one["Service"] == "batch"]
+    assert step["Reason"].startswith("preempted by shop (priority 10); no suitable node")
+    assert len(person.running("batch", 2)) == 2, "to ask changes nothing"
+    person("service", "create", "-d", *shop)
+    nodes["m1"].stop()
+    nodes["m1"].start()
+    (row,) = wait_for(lambda: person.running("shop", 1), 90)
+    assert (row["Node"], row["Priority"]) == ("w1", "10")
+    (left,) = person.running("batch", 1)
+    assert {person.given(row), person.given(left)} == {"UUID1", "UUID2"}
+    why = f"the task before it was preempted by task {row['ID']} of shop (priority 10)"
+    wait_for(lambda: any(why in one["Error"] for one in person.tasks("batch")), 30)
+    rows = [json.loads(line) for line in person("service", "ps", "--format", "json", "batch").splitlines()]
+    (victim,) = [one["ID"] for one in rows if one["CurrentState"].startswith("Shutdown")]
+    assert f"it was preempted by task {row['ID']} of shop (priority 10)" in person("task", "why", victim)
+    assert "Priority: 10" in person("service", "inspect", "--pretty", "shop")
+    person("service", "rm", "shop")
+    person.running("batch", 2)
+    person("service", "rm", "batch")

@@ -369,20 +369,32 @@ class RebalanceServiceResponse(_message.Message):
     def __init__(self, service: _Optional[_Union[_objects_pb2.Service, _Mapping]] = ...) -> None: ...
 
 class PlannedChange(_message.Message):
-    __slots__ = ("create_service", "update_service", "remove_service", "update_node", "rebalance_service", "steer_update")
+    __slots__ = ("create_service", "update_service", "remove_service", "update_node", "rebalance_service", "steer_update", "keep_secret", "keep_config", "collect_data")
     CREATE_SERVICE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_SERVICE_FIELD_NUMBER: _ClassVar[int]
     REMOVE_SERVICE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_NODE_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_SERVICE_FIELD_NUMBER: _ClassVar[int]
     STEER_UPDATE_FIELD_NUMBER: _ClassVar[int]
+    KEEP_SECRET_FIELD_NUMBER: _ClassVar[int]
+    KEEP_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    COLLECT_DATA_FIELD_NUMBER: _ClassVar[int]
     create_service: CreateServiceRequest
     update_service: UpdateServiceRequest
     remove_service: RemoveServiceRequest
     update_node: UpdateNodeRequest
     rebalance_service: RebalanceServiceRequest
     steer_update: SteerUpdateRequest
-    def __init__(self, create_service: _Optional[_Union[CreateServiceRequest, _Mapping]] = ..., update_service: _Optional[_Union[UpdateServiceRequest, _Mapping]] = ..., remove_service: _Optional[_Union[RemoveServiceRequest, _Mapping]] = ..., update_node: _Optional[_Union[UpdateNodeRequest, _Mapping]] = ..., rebalance_service: _Optional[_Union[RebalanceServiceRequest, _Mapping]] = ..., steer_update: _Optional[_Union[SteerUpdateRequest, _Mapping]] = ...) -> None: ...
+    keep_secret: _specs_pb2.SecretSpec
+    keep_config: _specs_pb2.ConfigSpec
+    collect_data: CollectStackDataRequest
+    def __init__(self, create_service: _Optional[_Union[CreateServiceRequest, _Mapping]] = ..., update_service: _Optional[_Union[UpdateServiceRequest, _Mapping]] = ..., remove_service: _Optional[_Union[RemoveServiceRequest, _Mapping]] = ..., update_node: _Optional[_Union[UpdateNodeRequest, _Mapping]] = ..., rebalance_service: _Optional[_Union[RebalanceServiceRequest, _Mapping]] = ..., steer_update: _Optional[_Union[SteerUpdateRequest, _Mapping]] = ..., keep_secret: _Optional[_Union[_specs_pb2.SecretSpec, _Mapping]] = ..., keep_config: _Optional[_Union[_specs_pb2.ConfigSpec, _Mapping]] = ..., collect_data: _Optional[_Union[CollectStackDataRequest, _Mapping]] = ...) -> None: ...
+
+class CollectStackDataRequest(_message.Message):
+    __slots__ = ("stack",)
+    STACK_FIELD_NUMBER: _ClassVar[int]
+    stack: str
+    def __init__(self, stack: _Optional[str] = ...) -> None: ...
 
 class PlanChangesRequest(_message.Message):
     __slots__ = ("changes", "services")
@@ -459,12 +471,14 @@ class ApplyChangesRequest(_message.Message):
     def __init__(self, changes: _Optional[_Iterable[_Union[PlannedChange, _Mapping]]] = ...) -> None: ...
 
 class ApplyChangesResponse(_message.Message):
-    __slots__ = ("service_ids", "warnings")
-    SERVICE_IDS_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("ids", "warnings", "made")
+    IDS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
-    service_ids: _containers.RepeatedScalarFieldContainer[str]
+    MADE_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[str]
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, service_ids: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    made: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ids: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., made: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetTaskRequest(_message.Message):
     __slots__ = ("ref",)

@@ -1,5 +1,6 @@
 from swarm.api.v1 import objects_pb2 as _objects_pb2
 from swarm.api.v1 import types_pb2 as _types_pb2
+from swarm.api.v1 import containers_pb2 as _containers_pb2
 from swarm.api.v1 import logs_pb2 as _logs_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -41,17 +42,35 @@ class StatusReport(_message.Message):
     updates: _containers.RepeatedCompositeFieldContainer[TaskStatusUpdate]
     def __init__(self, sequence: _Optional[int] = ..., updates: _Optional[_Iterable[_Union[TaskStatusUpdate, _Mapping]]] = ...) -> None: ...
 
+class TaskUsage(_message.Message):
+    __slots__ = ("task_id", "nano_cpus", "memory_bytes")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    NANO_CPUS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    nano_cpus: int
+    memory_bytes: int
+    def __init__(self, task_id: _Optional[str] = ..., nano_cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+
+class UsageReport(_message.Message):
+    __slots__ = ("tasks",)
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    tasks: _containers.RepeatedCompositeFieldContainer[TaskUsage]
+    def __init__(self, tasks: _Optional[_Iterable[_Union[TaskUsage, _Mapping]]] = ...) -> None: ...
+
 class AgentMessage(_message.Message):
-    __slots__ = ("hello", "heartbeat", "statuses", "description")
+    __slots__ = ("hello", "heartbeat", "statuses", "description", "usage")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     STATUSES_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     heartbeat: Heartbeat
     statuses: StatusReport
     description: _types_pb2.NodeDescription
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., statuses: _Optional[_Union[StatusReport, _Mapping]] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ...) -> None: ...
+    usage: UsageReport
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., statuses: _Optional[_Union[StatusReport, _Mapping]] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., usage: _Optional[_Union[UsageReport, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("session_id", "heartbeat_period_ns", "leaderless", "standby")
@@ -66,7 +85,7 @@ class Welcome(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., heartbeat_period_ns: _Optional[int] = ..., leaderless: _Optional[bool] = ..., standby: _Optional[bool] = ...) -> None: ...
 
 class NodeInfo(_message.Message):
-    __slots__ = ("role", "managers", "heartbeat_period_ns", "manager_weights", "trust")
+    __slots__ = ("role", "managers", "heartbeat_period_ns", "manager_weights", "trust", "sampled_service_ids")
     class ManagerWeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -79,12 +98,14 @@ class NodeInfo(_message.Message):
     HEARTBEAT_PERIOD_NS_FIELD_NUMBER: _ClassVar[int]
     MANAGER_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     TRUST_FIELD_NUMBER: _ClassVar[int]
+    SAMPLED_SERVICE_IDS_FIELD_NUMBER: _ClassVar[int]
     role: _types_pb2.NodeRole
     managers: _containers.RepeatedCompositeFieldContainer[_types_pb2.Peer]
     heartbeat_period_ns: int
     manager_weights: _containers.ScalarMap[str, int]
     trust: Trust
-    def __init__(self, role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., heartbeat_period_ns: _Optional[int] = ..., manager_weights: _Optional[_Mapping[str, int]] = ..., trust: _Optional[_Union[Trust, _Mapping]] = ...) -> None: ...
+    sampled_service_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., heartbeat_period_ns: _Optional[int] = ..., manager_weights: _Optional[_Mapping[str, int]] = ..., trust: _Optional[_Union[Trust, _Mapping]] = ..., sampled_service_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Trust(_message.Message):
     __slots__ = ("roots_pem", "version", "issuer_digest", "renew_within_ns")
@@ -135,20 +156,22 @@ class Move(_message.Message):
     def __init__(self, manager_id: _Optional[str] = ...) -> None: ...
 
 class DispatcherMessage(_message.Message):
-    __slots__ = ("welcome", "node_info", "assignments", "status_ack", "log_subscription", "move")
+    __slots__ = ("welcome", "node_info", "assignments", "status_ack", "log_subscription", "move", "container_call")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     NODE_INFO_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
     STATUS_ACK_FIELD_NUMBER: _ClassVar[int]
     LOG_SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     MOVE_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_CALL_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     node_info: NodeInfo
     assignments: Assignments
     status_ack: StatusAck
     log_subscription: _logs_pb2.LogSubscription
     move: Move
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., node_info: _Optional[_Union[NodeInfo, _Mapping]] = ..., assignments: _Optional[_Union[Assignments, _Mapping]] = ..., status_ack: _Optional[_Union[StatusAck, _Mapping]] = ..., log_subscription: _Optional[_Union[_logs_pb2.LogSubscription, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ...) -> None: ...
+    container_call: _containers_pb2.ContainerCall
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., node_info: _Optional[_Union[NodeInfo, _Mapping]] = ..., assignments: _Optional[_Union[Assignments, _Mapping]] = ..., status_ack: _Optional[_Union[StatusAck, _Mapping]] = ..., log_subscription: _Optional[_Union[_logs_pb2.LogSubscription, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., container_call: _Optional[_Union[_containers_pb2.ContainerCall, _Mapping]] = ...) -> None: ...
 
 class SessionState(_message.Message):
     __slots__ = ("node_id", "session_id", "connected", "addr", "description", "silent_ns", "incarnation")
@@ -169,12 +192,22 @@ class SessionState(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., session_id: _Optional[str] = ..., connected: _Optional[bool] = ..., addr: _Optional[str] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., silent_ns: _Optional[int] = ..., incarnation: _Optional[int] = ...) -> None: ...
 
 class ReportSessionsRequest(_message.Message):
-    __slots__ = ("complete", "sessions")
+    __slots__ = ("complete", "sessions", "usage")
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     complete: bool
     sessions: _containers.RepeatedCompositeFieldContainer[SessionState]
-    def __init__(self, complete: _Optional[bool] = ..., sessions: _Optional[_Iterable[_Union[SessionState, _Mapping]]] = ...) -> None: ...
+    usage: _containers.RepeatedCompositeFieldContainer[NodeUsage]
+    def __init__(self, complete: _Optional[bool] = ..., sessions: _Optional[_Iterable[_Union[SessionState, _Mapping]]] = ..., usage: _Optional[_Iterable[_Union[NodeUsage, _Mapping]]] = ...) -> None: ...
+
+class NodeUsage(_message.Message):
+    __slots__ = ("node_id", "tasks")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    tasks: _containers.RepeatedCompositeFieldContainer[TaskUsage]
+    def __init__(self, node_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskUsage, _Mapping]]] = ...) -> None: ...
 
 class SessionOrder(_message.Message):
     __slots__ = ("node_id", "session_id", "move_to")

@@ -33,7 +33,7 @@ class Node(_message.Message):
     def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.NodeSpec, _Mapping]] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.NodeStatus, _Mapping]] = ..., role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., manager_status: _Optional[_Union[_types_pb2.ManagerStatus, _Mapping]] = ..., certificate_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Service(_message.Message):
-    __slots__ = ("id", "meta", "spec", "spec_version", "previous_spec", "previous_spec_version", "update_status", "revision", "revisions", "revised_at", "job_status", "rebalance")
+    __slots__ = ("id", "meta", "spec", "spec_version", "previous_spec", "previous_spec_version", "update_status", "revision", "revisions", "revised_at", "job_status", "rebalance", "autoscale_status")
     ID_FIELD_NUMBER: _ClassVar[int]
     META_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +46,7 @@ class Service(_message.Message):
     REVISED_AT_FIELD_NUMBER: _ClassVar[int]
     JOB_STATUS_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_FIELD_NUMBER: _ClassVar[int]
+    AUTOSCALE_STATUS_FIELD_NUMBER: _ClassVar[int]
     id: str
     meta: _types_pb2.Meta
     spec: _specs_pb2.ServiceSpec
@@ -58,7 +59,35 @@ class Service(_message.Message):
     revised_at: _timestamp_pb2.Timestamp
     job_status: JobStatus
     rebalance: Rebalance
-    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., previous_spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., previous_spec_version: _Optional[int] = ..., update_status: _Optional[_Union[_types_pb2.UpdateStatus, _Mapping]] = ..., revision: _Optional[int] = ..., revisions: _Optional[_Iterable[_Union[ServiceRevision, _Mapping]]] = ..., revised_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job_status: _Optional[_Union[JobStatus, _Mapping]] = ..., rebalance: _Optional[_Union[Rebalance, _Mapping]] = ...) -> None: ...
+    autoscale_status: AutoscaleStatus
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., previous_spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., previous_spec_version: _Optional[int] = ..., update_status: _Optional[_Union[_types_pb2.UpdateStatus, _Mapping]] = ..., revision: _Optional[int] = ..., revisions: _Optional[_Iterable[_Union[ServiceRevision, _Mapping]]] = ..., revised_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job_status: _Optional[_Union[JobStatus, _Mapping]] = ..., rebalance: _Optional[_Union[Rebalance, _Mapping]] = ..., autoscale_status: _Optional[_Union[AutoscaleStatus, _Mapping]] = ...) -> None: ...
+
+class AutoscaleStatus(_message.Message):
+    __slots__ = ("replicas", "decided_at", "reason", "holding", "readings", "read_at")
+    class Reading(_message.Message):
+        __slots__ = ("rule", "value", "wish", "problem")
+        RULE_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        WISH_FIELD_NUMBER: _ClassVar[int]
+        PROBLEM_FIELD_NUMBER: _ClassVar[int]
+        rule: str
+        value: float
+        wish: int
+        problem: str
+        def __init__(self, rule: _Optional[str] = ..., value: _Optional[float] = ..., wish: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_AT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    HOLDING_FIELD_NUMBER: _ClassVar[int]
+    READINGS_FIELD_NUMBER: _ClassVar[int]
+    READ_AT_FIELD_NUMBER: _ClassVar[int]
+    replicas: int
+    decided_at: _timestamp_pb2.Timestamp
+    reason: str
+    holding: str
+    readings: _containers.RepeatedCompositeFieldContainer[AutoscaleStatus.Reading]
+    read_at: _timestamp_pb2.Timestamp
+    def __init__(self, replicas: _Optional[int] = ..., decided_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., holding: _Optional[str] = ..., readings: _Optional[_Iterable[_Union[AutoscaleStatus.Reading, _Mapping]]] = ..., read_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class JobStatus(_message.Message):
     __slots__ = ("iteration", "spec_version", "last_execution", "force_update", "next_run", "last_run", "last_skipped", "skip_reason", "skipped")
@@ -133,8 +162,30 @@ class Rebalance(_message.Message):
     moves: _containers.RepeatedCompositeFieldContainer[Rebalance.Move]
     def __init__(self, state: _Optional[_Union[Rebalance.State, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ..., spec_version: _Optional[int] = ..., moves: _Optional[_Iterable[_Union[Rebalance.Move, _Mapping]]] = ...) -> None: ...
 
+class Nomination(_message.Message):
+    __slots__ = ("node_id", "victims", "priority", "decided_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    VICTIMS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    victims: _containers.RepeatedScalarFieldContainer[str]
+    priority: int
+    decided_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., victims: _Optional[_Iterable[str]] = ..., priority: _Optional[int] = ..., decided_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Preemption(_message.Message):
+    __slots__ = ("task_id", "service_name", "priority")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_NAME_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    service_name: str
+    priority: int
+    def __init__(self, task_id: _Optional[str] = ..., service_name: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
+
 class Task(_message.Message):
-    __slots__ = ("id", "meta", "spec", "spec_version", "service_id", "slot", "node_id", "service_annotations", "status", "desired_state", "endpoint", "previous_task_id", "start_not_before", "history", "job_iteration", "run_for", "crashes", "shared_devices", "assigned_generic")
+    __slots__ = ("id", "meta", "spec", "spec_version", "service_id", "slot", "node_id", "service_annotations", "status", "desired_state", "endpoint", "previous_task_id", "start_not_before", "history", "job_iteration", "run_for", "crashes", "shared_devices", "nomination", "preempted_by", "assigned_generic")
     ID_FIELD_NUMBER: _ClassVar[int]
     META_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +204,8 @@ class Task(_message.Message):
     RUN_FOR_FIELD_NUMBER: _ClassVar[int]
     CRASHES_FIELD_NUMBER: _ClassVar[int]
     SHARED_DEVICES_FIELD_NUMBER: _ClassVar[int]
+    NOMINATION_FIELD_NUMBER: _ClassVar[int]
+    PREEMPTED_BY_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_GENERIC_FIELD_NUMBER: _ClassVar[int]
     id: str
     meta: _types_pb2.Meta
@@ -172,8 +225,10 @@ class Task(_message.Message):
     run_for: _timestamp_pb2.Timestamp
     crashes: int
     shared_devices: _containers.RepeatedCompositeFieldContainer[_types_pb2.GenericResource]
+    nomination: Nomination
+    preempted_by: Preemption
     assigned_generic: _containers.RepeatedCompositeFieldContainer[_types_pb2.GenericResource]
-    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.TaskSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., service_id: _Optional[str] = ..., slot: _Optional[int] = ..., node_id: _Optional[str] = ..., service_annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., desired_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., previous_task_id: _Optional[str] = ..., start_not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., history: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., job_iteration: _Optional[int] = ..., run_for: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., crashes: _Optional[int] = ..., shared_devices: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ..., assigned_generic: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.TaskSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., service_id: _Optional[str] = ..., slot: _Optional[int] = ..., node_id: _Optional[str] = ..., service_annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., desired_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., previous_task_id: _Optional[str] = ..., start_not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., history: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., job_iteration: _Optional[int] = ..., run_for: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., crashes: _Optional[int] = ..., shared_devices: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ..., nomination: _Optional[_Union[Nomination, _Mapping]] = ..., preempted_by: _Optional[_Union[Preemption, _Mapping]] = ..., assigned_generic: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ...) -> None: ...
 
 class RootCA(_message.Message):
     __slots__ = ("cert_pem", "key_pem", "worker_secret", "manager_secret", "trust_version", "rotation")

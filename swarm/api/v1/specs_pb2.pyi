@@ -18,8 +18,16 @@ class RebalanceMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 REBALANCE_MODE_OFF: RebalanceMode
 REBALANCE_MODE_AUTO: RebalanceMode
 
+class LogConfig(_message.Message):
+    __slots__ = ("max_size_bytes", "max_files")
+    MAX_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_FILES_FIELD_NUMBER: _ClassVar[int]
+    max_size_bytes: int
+    max_files: int
+    def __init__(self, max_size_bytes: _Optional[int] = ..., max_files: _Optional[int] = ...) -> None: ...
+
 class ContainerSpec(_message.Message):
-    __slots__ = ("image", "labels", "command", "args", "hostname", "env", "dir", "user", "mounts", "stop_signal", "stop_grace_period_ns", "read_only", "init", "tty", "registry_auth", "image_digest", "devices", "device_requests", "groups", "privileges", "capability_add", "capability_drop", "sysctls", "ulimits", "hosts", "dns", "shm_size_bytes", "oom_score_adj", "namespaces", "cgroup_parent", "secrets", "configs", "sticky")
+    __slots__ = ("image", "labels", "command", "args", "hostname", "env", "dir", "user", "mounts", "stop_signal", "stop_grace_period_ns", "read_only", "init", "tty", "registry_auth", "image_digest", "devices", "device_requests", "groups", "privileges", "capability_add", "capability_drop", "sysctls", "ulimits", "hosts", "dns", "shm_size_bytes", "oom_score_adj", "namespaces", "cgroup_parent", "secrets", "configs", "log", "sticky")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +74,7 @@ class ContainerSpec(_message.Message):
     CGROUP_PARENT_FIELD_NUMBER: _ClassVar[int]
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     CONFIGS_FIELD_NUMBER: _ClassVar[int]
+    LOG_FIELD_NUMBER: _ClassVar[int]
     STICKY_FIELD_NUMBER: _ClassVar[int]
     image: str
     labels: _containers.ScalarMap[str, str]
@@ -99,8 +108,9 @@ class ContainerSpec(_message.Message):
     cgroup_parent: str
     secrets: _containers.RepeatedCompositeFieldContainer[SecretReference]
     configs: _containers.RepeatedCompositeFieldContainer[ConfigReference]
+    log: LogConfig
     sticky: bool
-    def __init__(self, image: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., command: _Optional[_Iterable[str]] = ..., args: _Optional[_Iterable[str]] = ..., hostname: _Optional[str] = ..., env: _Optional[_Iterable[str]] = ..., dir: _Optional[str] = ..., user: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[_types_pb2.Mount, _Mapping]]] = ..., stop_signal: _Optional[str] = ..., stop_grace_period_ns: _Optional[int] = ..., read_only: _Optional[bool] = ..., init: _Optional[bool] = ..., tty: _Optional[bool] = ..., registry_auth: _Optional[_Union[_types_pb2.RegistryAuth, _Mapping]] = ..., image_digest: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[_types_pb2.Device, _Mapping]]] = ..., device_requests: _Optional[_Iterable[_Union[_types_pb2.DeviceRequest, _Mapping]]] = ..., groups: _Optional[_Iterable[str]] = ..., privileges: _Optional[_Union[_types_pb2.Privileges, _Mapping]] = ..., capability_add: _Optional[_Iterable[str]] = ..., capability_drop: _Optional[_Iterable[str]] = ..., sysctls: _Optional[_Mapping[str, str]] = ..., ulimits: _Optional[_Iterable[_Union[_types_pb2.Ulimit, _Mapping]]] = ..., hosts: _Optional[_Iterable[_Union[_types_pb2.HostEntry, _Mapping]]] = ..., dns: _Optional[_Union[_types_pb2.DnsConfig, _Mapping]] = ..., shm_size_bytes: _Optional[int] = ..., oom_score_adj: _Optional[int] = ..., namespaces: _Optional[_Union[_types_pb2.Namespaces, _Mapping]] = ..., cgroup_parent: _Optional[str] = ..., secrets: _Optional[_Iterable[_Union[SecretReference, _Mapping]]] = ..., configs: _Optional[_Iterable[_Union[ConfigReference, _Mapping]]] = ..., sticky: _Optional[bool] = ...) -> None: ...
+    def __init__(self, image: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., command: _Optional[_Iterable[str]] = ..., args: _Optional[_Iterable[str]] = ..., hostname: _Optional[str] = ..., env: _Optional[_Iterable[str]] = ..., dir: _Optional[str] = ..., user: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[_types_pb2.Mount, _Mapping]]] = ..., stop_signal: _Optional[str] = ..., stop_grace_period_ns: _Optional[int] = ..., read_only: _Optional[bool] = ..., init: _Optional[bool] = ..., tty: _Optional[bool] = ..., registry_auth: _Optional[_Union[_types_pb2.RegistryAuth, _Mapping]] = ..., image_digest: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[_types_pb2.Device, _Mapping]]] = ..., device_requests: _Optional[_Iterable[_Union[_types_pb2.DeviceRequest, _Mapping]]] = ..., groups: _Optional[_Iterable[str]] = ..., privileges: _Optional[_Union[_types_pb2.Privileges, _Mapping]] = ..., capability_add: _Optional[_Iterable[str]] = ..., capability_drop: _Optional[_Iterable[str]] = ..., sysctls: _Optional[_Mapping[str, str]] = ..., ulimits: _Optional[_Iterable[_Union[_types_pb2.Ulimit, _Mapping]]] = ..., hosts: _Optional[_Iterable[_Union[_types_pb2.HostEntry, _Mapping]]] = ..., dns: _Optional[_Union[_types_pb2.DnsConfig, _Mapping]] = ..., shm_size_bytes: _Optional[int] = ..., oom_score_adj: _Optional[int] = ..., namespaces: _Optional[_Union[_types_pb2.Namespaces, _Mapping]] = ..., cgroup_parent: _Optional[str] = ..., secrets: _Optional[_Iterable[_Union[SecretReference, _Mapping]]] = ..., configs: _Optional[_Iterable[_Union[ConfigReference, _Mapping]]] = ..., log: _Optional[_Union[LogConfig, _Mapping]] = ..., sticky: _Optional[bool] = ...) -> None: ...
 
 class FileTarget(_message.Message):
     __slots__ = ("name", "uid", "gid", "mode")
@@ -135,18 +145,22 @@ class ConfigReference(_message.Message):
     def __init__(self, config_id: _Optional[str] = ..., config_name: _Optional[str] = ..., target: _Optional[_Union[FileTarget, _Mapping]] = ...) -> None: ...
 
 class TaskSpec(_message.Message):
-    __slots__ = ("container", "resources", "restart", "placement", "force_update")
+    __slots__ = ("container", "resources", "restart", "placement", "force_update", "priority", "preempt")
     CONTAINER_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     RESTART_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     FORCE_UPDATE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    PREEMPT_FIELD_NUMBER: _ClassVar[int]
     container: ContainerSpec
     resources: _types_pb2.ResourceRequirements
     restart: _types_pb2.RestartPolicy
     placement: _types_pb2.Placement
     force_update: int
-    def __init__(self, container: _Optional[_Union[ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., restart: _Optional[_Union[_types_pb2.RestartPolicy, _Mapping]] = ..., placement: _Optional[_Union[_types_pb2.Placement, _Mapping]] = ..., force_update: _Optional[int] = ...) -> None: ...
+    priority: int
+    preempt: bool
+    def __init__(self, container: _Optional[_Union[ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., restart: _Optional[_Union[_types_pb2.RestartPolicy, _Mapping]] = ..., placement: _Optional[_Union[_types_pb2.Placement, _Mapping]] = ..., force_update: _Optional[int] = ..., priority: _Optional[int] = ..., preempt: _Optional[bool] = ...) -> None: ...
 
 class ReplicatedService(_message.Message):
     __slots__ = ("replicas",)
@@ -197,7 +211,7 @@ class CronJob(_message.Message):
     def __init__(self, schedule: _Optional[str] = ..., timezone: _Optional[str] = ..., concurrency_policy: _Optional[_Union[CronJob.ConcurrencyPolicy, str]] = ..., history: _Optional[int] = ..., starting_deadline_ns: _Optional[int] = ..., max_concurrent: _Optional[int] = ..., total_completions: _Optional[int] = ...) -> None: ...
 
 class ServiceSpec(_message.Message):
-    __slots__ = ("annotations", "task", "replicated", "replicated_job", "global_job", "cron", "update", "rollback", "endpoint", "depends_on", "rebalance")
+    __slots__ = ("annotations", "task", "replicated", "replicated_job", "global_job", "cron", "update", "rollback", "endpoint", "depends_on", "rebalance", "autoscale")
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     REPLICATED_FIELD_NUMBER: _ClassVar[int]
@@ -210,6 +224,7 @@ class ServiceSpec(_message.Message):
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     DEPENDS_ON_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_FIELD_NUMBER: _ClassVar[int]
+    AUTOSCALE_FIELD_NUMBER: _ClassVar[int]
     annotations: _types_pb2.Annotations
     task: TaskSpec
     replicated: ReplicatedService
@@ -221,7 +236,56 @@ class ServiceSpec(_message.Message):
     endpoint: _types_pb2.EndpointSpec
     depends_on: _containers.RepeatedCompositeFieldContainer[ServiceDependency]
     rebalance: RebalanceMode
-    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., replicated: _Optional[_Union[ReplicatedService, _Mapping]] = ..., replicated_job: _Optional[_Union[ReplicatedJob, _Mapping]] = ..., global_job: _Optional[_Union[GlobalJob, _Mapping]] = ..., cron: _Optional[_Union[CronJob, _Mapping]] = ..., update: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., rollback: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., depends_on: _Optional[_Iterable[_Union[ServiceDependency, _Mapping]]] = ..., rebalance: _Optional[_Union[RebalanceMode, str]] = ..., **kwargs) -> None: ...
+    autoscale: Autoscale
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., replicated: _Optional[_Union[ReplicatedService, _Mapping]] = ..., replicated_job: _Optional[_Union[ReplicatedJob, _Mapping]] = ..., global_job: _Optional[_Union[GlobalJob, _Mapping]] = ..., cron: _Optional[_Union[CronJob, _Mapping]] = ..., update: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., rollback: _Optional[_Union[_types_pb2.UpdateConfig, _Mapping]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., depends_on: _Optional[_Iterable[_Union[ServiceDependency, _Mapping]]] = ..., rebalance: _Optional[_Union[RebalanceMode, str]] = ..., autoscale: _Optional[_Union[Autoscale, _Mapping]] = ..., **kwargs) -> None: ...
+
+class Autoscale(_message.Message):
+    __slots__ = ("replicas_min", "replicas_max", "rules", "up_window_ns", "down_window_ns", "up_step", "down_step", "scaled_by_hand")
+    REPLICAS_MIN_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_MAX_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    UP_WINDOW_NS_FIELD_NUMBER: _ClassVar[int]
+    DOWN_WINDOW_NS_FIELD_NUMBER: _ClassVar[int]
+    UP_STEP_FIELD_NUMBER: _ClassVar[int]
+    DOWN_STEP_FIELD_NUMBER: _ClassVar[int]
+    SCALED_BY_HAND_FIELD_NUMBER: _ClassVar[int]
+    replicas_min: int
+    replicas_max: int
+    rules: _containers.RepeatedCompositeFieldContainer[ScaleRule]
+    up_window_ns: int
+    down_window_ns: int
+    up_step: ScaleStep
+    down_step: ScaleStep
+    scaled_by_hand: int
+    def __init__(self, replicas_min: _Optional[int] = ..., replicas_max: _Optional[int] = ..., rules: _Optional[_Iterable[_Union[ScaleRule, _Mapping]]] = ..., up_window_ns: _Optional[int] = ..., down_window_ns: _Optional[int] = ..., up_step: _Optional[_Union[ScaleStep, _Mapping]] = ..., down_step: _Optional[_Union[ScaleStep, _Mapping]] = ..., scaled_by_hand: _Optional[int] = ...) -> None: ...
+
+class ScaleRule(_message.Message):
+    __slots__ = ("source", "target", "url", "query")
+    class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        SOURCE_CPU: _ClassVar[ScaleRule.Source]
+        SOURCE_MEMORY: _ClassVar[ScaleRule.Source]
+        SOURCE_PROMETHEUS: _ClassVar[ScaleRule.Source]
+    SOURCE_CPU: ScaleRule.Source
+    SOURCE_MEMORY: ScaleRule.Source
+    SOURCE_PROMETHEUS: ScaleRule.Source
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    source: ScaleRule.Source
+    target: float
+    url: str
+    query: str
+    def __init__(self, source: _Optional[_Union[ScaleRule.Source, str]] = ..., target: _Optional[float] = ..., url: _Optional[str] = ..., query: _Optional[str] = ...) -> None: ...
+
+class ScaleStep(_message.Message):
+    __slots__ = ("tasks", "percent")
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    tasks: int
+    percent: int
+    def __init__(self, tasks: _Optional[int] = ..., percent: _Optional[int] = ...) -> None: ...
 
 class ServiceDependency(_message.Message):
     __slots__ = ("service", "condition")

@@ -56,6 +56,13 @@ _RULES: Sequence[Rule] = (
         ),
     ),
     _rule(
+        r"was preempted by",
+        lambda task: (
+            "add a node, or let it not be pushed out by a priority as high as that of the other service "
+            f"(swarmctl service update --priority NUMBER {_service(task)})"
+        ),
+    ),
+    _rule(
         r"not available for new tasks|is paused|is drained",
         lambda task: (
             "look at the nodes (swarmctl node ls); a drained or paused one takes tasks again after "

@@ -6,7 +6,7 @@ import grpc
 
 from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.objects_pb2 import Service
-from swarm.errors import FailedPrecondition
+from swarm.errors import FailedPrecondition, NotPermitted
 from swarm.manager.controlapi.planning import (
     PlannedChanges,
     ask_nobody,
@@ -63,6 +63,9 @@ class ChangesServicer(SteeringServicer):
         # A viewer must not have this manager show the credentials of a service to a registry.
         is_viewer = caller(context).role is Role.VIEWER
         ask_registry = ask_nobody if is_viewer else self._resolve_image
+        if is_viewer and any(one.HasField("keep_secret") for one in request.changes):
+            # What is planned tells whether there is a secret with this data: viewers could try out guesses.
+            raise NotPermitted("a viewer may not plan with secrets")
 
         async def look(timeout_s: float) -> control.PlanChangesResponse:
             await self._raft.barrier(timeout_s)
@@ -75,14 +78,14 @@ class ChangesServicer(SteeringServicer):
     async def ApplyChanges(
         self, request: control.ApplyChangesRequest, context: Context
     ) -> control.ApplyChangesResponse:
-        """Make several changes of services in one transaction: all of them or none."""
+        """Make several changes in one transaction: all of them or none."""
         wanted = to_apply(request)
 
         async def commit(timeout_s: float) -> control.ApplyChangesResponse:
             changes = PlannedChanges(wanted, self._raft, self._clock.now_ns())
             await changes.prepare(self._store.view, self._resolve_image, self._planner, timeout_s)
-            service_ids = await self._update(changes.apply, COMMIT_RESERVE_S)
-            return control.ApplyChangesResponse(service_ids=service_ids, warnings=changes.warnings)
+            ids = await self._update(changes.apply, COMMIT_RESERVE_S)
+            return control.ApplyChangesResponse(ids=ids, warnings=changes.warnings, made=changes.made)
 
         return await self._router.write("ApplyChanges", request, context, commit, total_s=PLAN_S)
 

@@ -25,11 +25,13 @@ from swarm.manager.controlapi.dependencies import dependency_warnings
 from swarm.manager.controlapi.image_digest import pin_image
 from swarm.manager.controlapi.ports import Planner, RaftStatus, ResolveImage
 from swarm.manager.controlapi.resolve import resolve
+from swarm.manager.controlapi.stack_data import Kept, collect
 from swarm.manager.controlapi.steering import steer
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model.service import is_moving, start_moving
 from swarm.model.validate import service_warnings, validate_service
+from swarm.model.validate_data import validate_data
 
 CHANGES_MAX = 200  # in one request: each may ask a registry for an image
 
@@ -50,6 +52,7 @@ class PlannedChanges:
         self._raft = raft
         self._now_ns = now_ns
         self._moves: dict[str, Sequence[Rebalance.Move]] = {}  # by the ref of the service
+        self.made: list[str] = []  # secrets and configs that were not there before
 
     async def prepare(
         self, view: ReadView, ask_registry: ResolveImage | None, planner: Planner | None, timeout_s: float
@@ -64,6 +67,8 @@ class PlannedChanges:
                     self._to_pin.append(create.spec.task.container)
             elif kind == "update_service":
                 self._prepare_update(change.update_service, view)
+            elif kind in {"keep_secret", "keep_config"}:
+                validate_data(getattr(change, kind))
             elif kind == "rebalance_service" and planner is not None:
                 await self._prepare_rebalance(change.rebalance_service, view, planner, timeout_s)
         await asyncio.gather(*(pin_image(one, view, ask_registry) for one in self._to_pin))
@@ -100,16 +105,30 @@ class PlannedChanges:
 
     def apply(self, transaction: Transaction) -> list[str]:
         """Make the changes; return the ids of what they changed, in the same order."""
-        return [self._make(transaction, change) for change in self._changes]
+        kept = Kept()
+        ids = [self._make(transaction, change, kept) for change in self._changes]
+        self.made = kept.made
+        return ids
 
-    def _make(self, transaction: Transaction, change: PlannedChange) -> str:
+    def _make(self, transaction: Transaction, change: PlannedChange, kept: Kept) -> str:
         match change.WhichOneof("change"):
             case "create_service":
-                return services.create_service(transaction, change.create_service.spec, new_id()).id
+                spec = kept.filled_in(change.create_service.spec)
+                return services.create_service(transaction, spec, new_id()).id
             case "update_service":
-                return services.update_service(transaction, change.update_service, self._now_ns).id
+                update = UpdateServiceRequest()
+                update.CopyFrom(change.update_service)
+                update.spec.CopyFrom(kept.filled_in(update.spec))
+                return services.update_service(transaction, update, self._now_ns).id
             case "remove_service":
                 return services.remove_service(transaction, change.remove_service.ref)
+            case "keep_secret":
+                return kept.keep_secret(transaction, change.keep_secret)
+            case "keep_config":
+                return kept.keep_config(transaction, change.keep_config)
+            case "collect_data":
+                collect(transaction, change.collect_data.stack)
+                return ""
             case "update_node":
                 return nodes.update_node(transaction, self._raft, change.update_node, self._now_ns).id
             case "steer_update":
@@ -147,7 +166,10 @@ def copy_of_request(request: PlanChangesRequest) -> PlanChangesRequest:
     return copy
 
 
-_APPLIED = ("create_service", "update_service", "remove_service")
+_APPLIED = (
+    *("create_service", "update_service", "remove_service"),
+    *("keep_secret", "keep_config", "collect_data"),
+)
 
 
 def to_apply(request: ApplyChangesRequest) -> PlanChangesRequest:
@@ -155,7 +177,7 @@ def to_apply(request: ApplyChangesRequest) -> PlanChangesRequest:
     for change in request.changes:
         kind = change.WhichOneof("change")
         if kind not in _APPLIED:
-            raise InvalidArgument(f"{kind or 'nothing'} is no change of services to be made with others")
+            raise InvalidArgument(f"{kind or 'nothing'} cannot be changed together with others")
     return PlanChangesRequest(changes=request.changes)
 
 

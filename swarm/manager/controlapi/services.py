@@ -14,7 +14,7 @@ from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.steering import BY_HAND, check_version
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
-from swarm.model.defaults import replicas
+from swarm.model.autoscale import is_set_by_hand, most_replicas, set_by_hand, wanted_replicas
 from swarm.model.job import is_completed, job_of, mode_of, of_last_run, runs_everywhere
 from swarm.model.limits import TASKS
 from swarm.model.rollout import PAUSED, resume
@@ -59,6 +59,8 @@ def update_service(transaction: Transaction, request: UpdateServiceRequest, now_
         check_dependencies(transaction, spec)
         check_tasks(transaction, current.id, spec)
         replace_spec(service, spec, timestamp(now_ns))
+        if is_set_by_hand(current.spec, spec):
+            set_by_hand(service, timestamp(now_ns))
     elif current.update_status.state in PAUSED:
         resume(service, timestamp(now_ns))
     else:
@@ -85,7 +87,7 @@ def _tasks_wanted(spec: ServiceSpec, view: ReadView) -> int:
     if runs_everywhere(spec):
         return len(view.nodes)
     job = job_of(spec)
-    return job.max_concurrent if job else replicas(spec)
+    return job.max_concurrent if job else most_replicas(spec)
 
 
 def remove_service(transaction: Transaction, ref: str) -> str:
@@ -126,7 +128,7 @@ def _service_status(view: ReadView, service: Service) -> ServiceStatus:
     elif job is not None:
         desired = job.max_concurrent
     else:
-        desired = replicas(service.spec)
+        desired = wanted_replicas(service)
     return ServiceStatus(
         service_id=service.id,
         running_tasks=sum(map(is_running, tasks)),

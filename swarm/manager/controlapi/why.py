@@ -12,6 +12,7 @@ from swarm.manager.store.tables import ReadView
 from swarm.model import task_state
 from swarm.model.dependencies import Gate
 from swarm.model.exit_code import exit_reason
+from swarm.model.preemption import preempted_text
 from swarm.model.service import MOVED
 from swarm.model.units import format_age, format_memory
 from swarm.timestamps import timestamp
@@ -132,7 +133,11 @@ def _new(task: Task, about: Around, now_ns: int) -> str:
 
 
 def _pending(task: Task, about: Around, now_ns: int) -> str:
-    return task.status.err or _waiting("it waits for a node to be chosen", task, now_ns)
+    why = task.status.err or _waiting("it waits for a node to be chosen", task, now_ns)
+    before = about.previous
+    if before is not None and before.HasField("preempted_by"):
+        return f"{why}; the task before it was {preempted_text(before.preempted_by)}"
+    return why
 
 
 def _assigned(task: Task, about: Around, now_ns: int) -> str:
@@ -240,16 +245,14 @@ def _why_stopped(task: Task, about: Around) -> str:
         return "its service was removed"
     if task.desired_state == task_state.REMOVE:
         return "its service was scaled down"
+    if task.HasField("preempted_by"):
+        return f"it was {preempted_text(task.preempted_by)}"
     if about.successor is not None and about.successor.spec_version != task.spec_version:
         return f"an update replaced it by version {about.successor.spec_version} of the service"
     if any(status.message == MOVED for status in (*task.history, task.status)):
         return "it moved, so that its service is spread evenly"
-    if about.node is not None and about.node.spec.availability == NodeAvailability.NODE_AVAILABILITY_DRAIN:
-        return f"node {_name(task, about.node)} was drained"
-    if task.node_id and about.node is None:
-        return f"its node {task.node_id} left the cluster"
-    if about.node is not None and about.node.status.state == NodeState.NODE_STATE_DOWN:
-        return f"node {_name(task, about.node)} was down, another task took over"
+    if lost := _off_node(task, about.node):
+        return lost
     if about.service.spec_version != task.spec_version:
         return (
             f"the service is at version {about.service.spec_version} now, and this was {task.spec_version}"
@@ -257,6 +260,17 @@ def _why_stopped(task: Task, about: Around) -> str:
     return (
         f"task {about.successor.id} took over" if about.successor is not None else "nobody needs it any more"
     )
+
+
+def _off_node(task: Task, node: Node | None) -> str:
+    """Return what is the matter with the node of a task that was stopped; empty when it is well."""
+    if node is None:
+        return f"its node {task.node_id} left the cluster" if task.node_id else ""
+    if node.spec.availability == NodeAvailability.NODE_AVAILABILITY_DRAIN:
+        return f"node {_name(task, node)} was drained"
+    if node.status.state == NodeState.NODE_STATE_DOWN:
+        return f"node {_name(task, node)} was down, another task took over"
+    return ""
 
 
 def _name(task: Task, node: Node | None) -> str:

@@ -20,6 +20,7 @@ from swarm.clock import Clock
 from swarm.errors import NotLeader
 from swarm.manager.dispatcher.liveness import LivenessTable
 from swarm.manager.dispatcher.statuses import batches, write_statuses
+from swarm.manager.dispatcher.usage import UsageTable
 from swarm.manager.store.store import Store
 from swarm.security.identity import Identity
 from swarm.security.identity import caller as caller_of
@@ -38,6 +39,7 @@ class LeaderServicer(LeaderServicerBase):
         self._clock = clock
         self._caller = caller
         self.table: LivenessTable | None = None  # while this manager leads
+        self.usage = UsageTable()  # a new one in each term
         self.reported = asyncio.Event()  # there is news in the table
         self.orders: dict[str, list[SessionOrder]] = {}  # for managers, to be told when they report
 
@@ -67,7 +69,9 @@ class LeaderServicer(LeaderServicerBase):
         """Do what `ReportSessions` does, for the manager with this node id."""
         if self.table is None:
             raise NotLeader
-        self.table.report(manager_id, request.complete, request.sessions, self._clock.monotonic_s())
+        now_s = self._clock.monotonic_s()
+        self.table.report(manager_id, request.complete, request.sessions, now_s)
+        self.usage.take(request.usage, now_s)
         self.reported.set()
         return ReportSessionsResponse(orders=self.orders.pop(manager_id, ()))
 

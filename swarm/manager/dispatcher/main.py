@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from swarm.api.v1.objects_pb2 import Cluster, Node, Task
+from swarm.api.v1.objects_pb2 import Cluster, Node, Service, Task
 from swarm.clock import Clock
 from swarm.errors import NodeRemoved, Unavailable
 from swarm.manager.dispatcher.balance import weights
@@ -18,6 +18,7 @@ from swarm.manager.dispatcher.loop import LivenessLoop
 from swarm.manager.dispatcher.servicer import DispatcherServicer
 from swarm.manager.dispatcher.session_reporter import SessionReporter
 from swarm.manager.dispatcher.sessions import RegistrationLimit, Sessions
+from swarm.manager.dispatcher.usage import SampledServices, UsageGatherer, UsageTable
 from swarm.manager.store.store import Store
 from swarm.manager.store.watch import Action, Commit, Event, Watch, WatchOverflow
 from swarm.security.identity import Identity
@@ -47,7 +48,9 @@ class Dispatcher:
         self._link = LeaderLink(node_id, leadership, dial, self.leader_servicer)
         limit = RegistrationLimit()
         self._forwarder = StatusForwarder(self._link.report_statuses)
-        self._reporter = SessionReporter(store, clock, self.sessions, self._link, limit)
+        usage = UsageGatherer()
+        self._sampled = SampledServices()
+        self._reporter = SessionReporter(store, clock, self.sessions, self._link, limit, usage)
         self.servicer = DispatcherServicer(
             store,
             clock,
@@ -56,6 +59,8 @@ class Dispatcher:
             self._forwarder,
             limit,
             self._reporter.leaderless,
+            usage,
+            self._sampled,
             caller=caller,
         )
 
@@ -64,6 +69,11 @@ class Dispatcher:
         return LivenessLoop(
             self._store, self._clock, self.leader_servicer, self._shares, self._unreachable_managers
         )
+
+    def usage_table(self) -> UsageTable:
+        """Return what tasks use, as this manager hears while it leads; it begins anew with each term."""
+        self.leader_servicer.usage = UsageTable()
+        return self.leader_servicer.usage
 
     def _shares(self) -> Mapping[str, int]:
         return weights((member.node_id for member in self._leadership.members), self._node_id)
@@ -86,7 +96,8 @@ class Dispatcher:
 
     async def _feed(self) -> None:
         """Tell sessions what changed in the store."""
-        with self._store.watch(Task, Node, Cluster) as watch:
+        with self._store.watch(Task, Node, Service, Cluster) as watch:
+            self._sampled.look(self._store.view.services)
             while True:
                 await self._feed_next(watch)
 
@@ -111,12 +122,13 @@ class Dispatcher:
                     stream.end(NodeRemoved("this node was removed from the cluster"))
                 else:
                     stream.info_changed()
-        else:
+        elif isinstance(changed, Cluster) or self._sampled.note(event):
             for session in self.sessions:
                 session.info_changed()
 
     def _resync(self) -> None:
         nodes = self._store.view.nodes
+        self._sampled.look(self._store.view.services)
         for stream in self.sessions.streams():
             if nodes.get(stream.node_id) is None:
                 stream.end(NodeRemoved("this node was removed from the cluster"))

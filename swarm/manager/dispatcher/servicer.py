@@ -21,6 +21,7 @@ from swarm.manager.dispatcher.liveness import heartbeat_period_ns
 from swarm.manager.dispatcher.sessions import AgentSession, RegistrationLimit, Sessions, identity_in_use
 from swarm.manager.dispatcher.statuses import worth_forwarding
 from swarm.manager.dispatcher.trust import trust_of
+from swarm.manager.dispatcher.usage import SampledServices, UsageGatherer
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import ReadView
 from swarm.model.truncate import bounded_description
@@ -38,7 +39,7 @@ CATCH_UP_TIMEOUT_S = 2.0  # a follower is milliseconds behind unless something i
 class DispatcherServicer(DispatcherServicerBase):
     """Serves agents from this manager's own copy of the store."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 -- one argument per part of the dispatcher
         self,
         store: Store,
         clock: Clock,
@@ -47,6 +48,8 @@ class DispatcherServicer(DispatcherServicerBase):
         forwarder: StatusForwarder,
         limit: RegistrationLimit,
         leaderless: Callable[[], bool],
+        usage: UsageGatherer,
+        sampled: SampledServices,
         *,
         caller: Callable[[Any], Identity] = caller_of,
     ) -> None:
@@ -58,6 +61,8 @@ class DispatcherServicer(DispatcherServicerBase):
         self._forwarder = forwarder
         self._limit = limit
         self._leaderless = leaderless
+        self._usage = usage
+        self._sampled = sampled
         self._caller = caller
 
     async def Session(self, request_iterator: AsyncIterator[AgentMessage], context: Context) -> None:  # type: ignore[override]
@@ -177,6 +182,8 @@ class DispatcherServicer(DispatcherServicerBase):
                 session.acknowledge(0)
             elif kind == "statuses":
                 self._take_statuses(session, message)
+            elif kind == "usage":
+                self._usage.add(self._store.view, session.node_id, message.usage.tasks)
             elif kind == "description":
                 session.description = bounded_description(message.description)
                 self._sessions.note_change(session.node_id)
@@ -221,6 +228,7 @@ class DispatcherServicer(DispatcherServicerBase):
                 (member.node_id for member in managers), leader.node_id if leader else ""
             ),
             trust=trust_of(self._store.view),
+            sampled_service_ids=self._sampled.on_node(self._store.view, node_id),
         )
 
 

@@ -10,6 +10,7 @@ from swarm.errors import SwarmError
 from swarm.manager.dispatcher.leader_link import LeaderLink
 from swarm.manager.dispatcher.liveness import GRACE_PERIODS, heartbeat_period_ns
 from swarm.manager.dispatcher.sessions import RegistrationLimit, Sessions
+from swarm.manager.dispatcher.usage import UsageGatherer
 from swarm.manager.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -21,13 +22,20 @@ class SessionReporter:
     """Reports changes at once, and the whole table twice a period and to every new leader."""
 
     def __init__(
-        self, store: Store, clock: Clock, sessions: Sessions, link: LeaderLink, limit: RegistrationLimit
+        self,
+        store: Store,
+        clock: Clock,
+        sessions: Sessions,
+        link: LeaderLink,
+        limit: RegistrationLimit,
+        usage: UsageGatherer,
     ) -> None:
         self._store = store
         self._clock = clock
         self._sessions = sessions
         self._link = link
         self._limit = limit
+        self._usage = usage
         self._told: tuple[str, int] | None = None  # the leader that has the whole table
         self._complete_s = 0.0  # when the whole table was last sent
         self._reached_s = self._looked_s = clock.monotonic_s()
@@ -64,7 +72,8 @@ class SessionReporter:
             return True
         states = self._sessions.take_states(self._store.view, complete, now_s)
         try:
-            request = ReportSessionsRequest(complete=complete, sessions=states)
+            usage = self._usage.take() if complete else ()
+            request = ReportSessionsRequest(complete=complete, sessions=states, usage=usage)
             orders = await self._link.report_sessions(request)
         except SwarmError as error:
             if self._told is not None:

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
+from swarm.api.v1.containers_pb2 import ContainerCall
 from swarm.api.v1.dispatcher_pb2 import (
     Assignments,
     DispatcherMessage,
@@ -94,6 +95,7 @@ class AgentSession:
         self._ack_due = False
         self._move_to = ""
         self._subscriptions: deque[LogSubscription] = deque()
+        self._calls: dict[str, ContainerCall] = {}  # by id: said again before it was sent, it is one
         self.wake.set()
 
     def end(self, error: SwarmError | None) -> None:
@@ -132,6 +134,11 @@ class AgentSession:
         self._subscriptions.append(subscription)
         self.wake.set()
 
+    def call(self, call: ContainerCall) -> None:
+        """Ask the agent to come to the manager that the call names."""
+        self._calls[call.id] = call
+        self.wake.set()
+
     def take(
         self, view: ReadView, info: Callable[[], NodeInfo], leaderless: bool
     ) -> list[DispatcherMessage]:
@@ -156,6 +163,8 @@ class AgentSession:
             self._move_to = ""
         while self._subscriptions:
             messages.append(DispatcherMessage(log_subscription=self._subscriptions.popleft()))
+        calls, self._calls = self._calls, {}
+        messages.extend(DispatcherMessage(container_call=call) for call in calls.values())
         return messages
 
     def _welcome(self, period_ns: int, leaderless: bool) -> Welcome:
@@ -214,6 +223,14 @@ class Sessions:
         if session is None:
             return False
         session.subscribe_logs(subscription)
+        return True
+
+    def send_container_call(self, node_id: str, call: ContainerCall) -> bool:
+        """Pass a call on to the agent of a node; False when it has no session here."""
+        session = self._open.get(node_id)
+        if session is None:
+            return False
+        session.call(call)
         return True
 
     def open(self, session: AgentSession) -> None:

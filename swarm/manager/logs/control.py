@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 ANSWER_TIMEOUT_S = 5.0  # a node that neither sends lines nor its end for this long is given up
 LOOK_S = 0.25
+LOSSES_S = 1.0  # between two looks for nodes that went down while they were followed
 QUEUE_EVENTS = 1024
 
 
@@ -82,7 +83,8 @@ class LogControl:
         if not options.stdout and not options.stderr:
             subscription.options.stdout = subscription.options.stderr = True
         waiting = dict(concerned_tasks(self._store.view, subscription))
-        for node_id in [one for one in waiting if is_down(self._store.view.nodes.get(one))]:
+        down = [one for one in waiting if is_down(self._store.view.nodes.get(one))]
+        for node_id in down:
             yield self._notice(node_id, waiting.pop(node_id), "is down")
         if not waiting and not options.follow:
             return
@@ -92,7 +94,8 @@ class LogControl:
             for member in self._managers()
         ]
         try:
-            async for answer in self._answers(events, waiting, follow=options.follow):
+            losses = _Losses(self._store, subscription, down) if options.follow else None
+            async for answer in self._answers(events, waiting, losses):
                 yield answer
         finally:
             for relay in relays:
@@ -103,14 +106,15 @@ class LogControl:
         self,
         events: "asyncio.Queue[RelayLogsResponse]",
         waiting: dict[str, tuple[Task, ...]],
-        *,
-        follow: bool,
+        losses: "_Losses | None",
     ) -> AsyncIterator[ServiceLogsResponse]:
-        replay = Replay()
+        replay, follow = Replay(), losses is not None
         heard_s = dict.fromkeys(waiting, self._clock.monotonic_s())
         while follow or waiting:
             event = await _next(events)
             now_s = self._clock.monotonic_s()
+            for node_id, tasks in losses.news(now_s) if losses is not None else ():
+                yield self._notice(node_id, tasks, "is down")
             if event is None:
                 for node_id in [one for one in waiting if now_s - heard_s[one] >= ANSWER_TIMEOUT_S]:
                     yield self._notice(node_id, waiting.pop(node_id), "does not answer")
@@ -156,6 +160,29 @@ class LogControl:
             log.warning("logs.manager_not_reached", node_id=member.node_id, reason=str(error))
         finally:
             await channel.close()
+
+
+class _Losses:
+    """Nodes that went down while their output was followed."""
+
+    def __init__(self, store: Store, subscription: LogSubscription, down: Sequence[str]) -> None:
+        """`down` are those that were named already."""
+        self._store = store
+        self._subscription = subscription
+        self._down = set(down)
+        self._next_s = 0.0
+
+    def news(self, now_s: float) -> list[tuple[str, tuple[Task, ...]]]:
+        """Return the nodes that went down since the last call, each with the tasks it had."""
+        if now_s < self._next_s:
+            return []
+        self._next_s = now_s + LOSSES_S
+        view = self._store.view
+        self._down = {node_id for node_id in self._down if is_down(view.nodes.get(node_id))}
+        tasks = concerned_tasks(view, self._subscription)
+        new = [one for one in tasks if one not in self._down and is_down(view.nodes.get(one))]
+        self._down.update(new)
+        return [(node_id, tasks[node_id]) for node_id in new]
 
 
 async def _next(events: "asyncio.Queue[RelayLogsResponse]") -> RelayLogsResponse | None:

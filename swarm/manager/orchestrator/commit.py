@@ -13,6 +13,7 @@ from swarm.manager.orchestrator.plan import NewTask, ServiceChange, Step
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model import task_state
+from swarm.model.preemption import is_nominated
 from swarm.model.service import roll_back
 from swarm.model.task import new_task
 
@@ -56,13 +57,14 @@ def commit_steps(
     fresh_ids = iter(task_ids)
     for step in steps:
         if step.create is None:
-            _commit_step(transaction, step)
+            if _is_called_for(transaction, step):
+                _commit_step(transaction, step)
         elif service is not None:
             task_id = next(fresh_ids)
-            if _is_free(transaction, service_id, step):
+            if _is_called_for(transaction, step) and _is_free(transaction, service_id, step):
                 _commit_step(transaction, step)
                 task = task_of(service, step.create, task_id, now_ns)
-                task.status.message = step.why or task.status.message
+                task.status.message = _first_message(step) or task.status.message
                 transaction.create(task)
     return True
 
@@ -103,11 +105,27 @@ def _commit_step(transaction: Transaction, step: Step) -> None:
             task = copy_of(current)
             task.desired_state = desired
             task.status.message = step.why or task.status.message
+            if step.preempted_by is not None:
+                task.preempted_by.CopyFrom(step.preempted_by)
             transaction.update(task)
     for task_id in step.remove:
         current = transaction.tasks.get(task_id)
         if current is not None:
             transaction.remove(current)
+
+
+def _first_message(step: Step) -> str:
+    return f"in place of a task that was {step.why}" if step.preempted_by is not None else step.why
+
+
+def _is_called_for(transaction: Transaction, step: Step) -> bool:
+    """Whether the task that others are to stop for waits for them still."""
+    if step.preempted_by is None:
+        return True
+    nominee = transaction.tasks.get(step.preempted_by.task_id)
+    if nominee is None or not is_nominated(nominee):
+        return False
+    return all(task_id in nominee.nomination.victims for task_id, _ in step.desire)
 
 
 def _is_free(transaction: Transaction, service_id: str, step: Step) -> bool:

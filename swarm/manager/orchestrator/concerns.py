@@ -14,6 +14,7 @@ from swarm.manager.store.tables import ReadView
 from swarm.manager.store.watch import Action, Event
 from swarm.model import defaults, task_state
 from swarm.model.job import runs_everywhere
+from swarm.model.preemption import is_nominated
 
 
 def services_concerned(event: Event, view: ReadView) -> Iterator[str]:
@@ -22,6 +23,7 @@ def services_concerned(event: Event, view: ReadView) -> Iterator[str]:
     if isinstance(changed, Task):
         if _task_matters(event, changed):
             yield changed.service_id
+        yield from _victims_services(event, changed, view)
     elif isinstance(changed, Service):
         yield changed.id
     elif isinstance(changed, Node):
@@ -56,6 +58,16 @@ def _task_matters(event: Event, task: Task) -> bool:
         return event.action is Action.REMOVE  # only the orchestrator creates tasks, and knows it did
     before, after = event.previous.status.state, task.status.state
     return before != after and after >= task_state.RUNNING
+
+
+def _victims_services(event: Event, task: Task, view: ReadView) -> Iterator[str]:
+    """Return the services whose tasks have to go for `task` since `event`."""
+    if event.action is Action.REMOVE or not is_nominated(task):
+        return
+    if isinstance(event.previous, Task) and event.previous.nomination == task.nomination:
+        return
+    victims = map(view.tasks.get, task.nomination.victims)
+    yield from {victim.service_id: None for victim in victims if victim is not None}
 
 
 def _history_limit_changed(event: Event, cluster: Cluster) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from swarm.api.v1.objects_pb2 import JobStatus, Rebalance, Task
+from swarm.api.v1.objects_pb2 import JobStatus, Preemption, Rebalance, Task
 from swarm.api.v1.types_pb2 import TaskState, UpdateStatus
 
 
@@ -29,6 +29,7 @@ class Step:
     create: NewTask | None = None
     live: frozenset[str] = frozenset()  # with `create`: tasks meant to run that may be in the slot by then
     remove: tuple[str, ...] = ()  # ids of tasks to forget
+    preempted_by: Preemption | None = None  # who needs the room of the tasks that are told to stop
     why: str = ""  # written on the tasks that are told something, and on the one that is created
 
     @property

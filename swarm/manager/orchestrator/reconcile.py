@@ -11,6 +11,7 @@ from swarm.manager.orchestrator.drain import plan_move, stays_for_now
 from swarm.manager.orchestrator.global_services import plan_coverage
 from swarm.manager.orchestrator.jobs import plan_job
 from swarm.manager.orchestrator.plan import Plan, PlanBuilder, Step
+from swarm.manager.orchestrator.preemption import plan_preempted, preempted
 from swarm.manager.orchestrator.reaper import history_limit_of, plan_reap, plan_removed_service
 from swarm.manager.orchestrator.rebalance import moving_slots, plan_moves
 from swarm.manager.orchestrator.replicated import plan_scale
@@ -71,7 +72,7 @@ def plan_without_service(tasks: Sequence[Task], nodes: Table[Node]) -> Steps[Pla
 def _plan_slot(plan: PlanBuilder, view: ServiceView, slot: Slot) -> bool:
     """See to the tasks of a slot that stays; return whether something changes in it."""
     before = len(plan.steps)
-    causes = [(task, cause_of(task, view.nodes)) for task in slot.live]
+    causes = [(task, cause_of(task, view.nodes) or preempted(view, task)) for task in slot.live]
     well = [task for task, cause in causes if cause is None]
     newest_live = slot.live[-1] if slot.live else None
     for task, cause in causes:
@@ -81,6 +82,8 @@ def _plan_slot(plan: PlanBuilder, view: ServiceView, slot: Slot) -> bool:
         if cause is Cause.ENDED and held_ns > view.now_ns:
             # It failed while it was prepared: the delay goes on, or a bad image would be tried in a rush.
             plan.wake(held_ns)
+        elif cause is Cause.PREEMPTED:
+            plan_preempted(plan, view, slot, task, well)
         elif cause is Cause.MOVED and stays_for_now(view, task):
             plan_move(plan, view, slot, task, well)
         elif task is newest_live and all(map(view.is_dirty, well)):

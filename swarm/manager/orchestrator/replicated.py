@@ -8,7 +8,8 @@ from swarm.manager.orchestrator.reaper import plan_removal
 from swarm.manager.orchestrator.restart import is_finished
 from swarm.manager.orchestrator.service_view import ServiceView
 from swarm.manager.orchestrator.slots import SLOTS_PER_STEP, Slot, SlotKey, stopping
-from swarm.model import defaults, task_state
+from swarm.model import task_state
+from swarm.model.autoscale import wanted_replicas
 from swarm.steps import Steps
 
 
@@ -22,7 +23,7 @@ def plan_scale(
         (filled if slot.live or is_finished(slot, view.restart) else free)[key] = slot
         if count % SLOTS_PER_STEP == 0:
             yield
-    excess = len(filled) - defaults.replicas(view.service.spec)
+    excess = len(filled) - wanted_replicas(view.service)
     if excess < 0:
         yield from _create(plan, view, free, filled, -excess)
     elif excess > 0:

@@ -36,6 +36,7 @@ class Cause(Enum):
     ENDED = "it ended"
     MOVED = "its node is drained"
     LOST = "its node is down or gone"
+    PREEMPTED = "a task of higher priority needs its room"
 
 
 def cause_of(task: Task, nodes: Table[Node]) -> Cause | None:
@@ -56,6 +57,7 @@ def ended_by_itself(task: Task) -> bool:
     return (
         task.status.state in (task_state.COMPLETE, task_state.FAILED, task_state.REJECTED)
         and task.status.err != NO_LONGER_FITS
+        and not task.HasField("preempted_by")
     )
 
 

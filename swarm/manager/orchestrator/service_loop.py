@@ -14,6 +14,7 @@ from swarm.manager.orchestrator.agenda_loop import AgendaLoop
 from swarm.manager.orchestrator.commit import commit_service_change, commit_steps
 from swarm.manager.orchestrator.concerns import services_concerned
 from swarm.manager.orchestrator.plan import Plan, ServiceChange, Step
+from swarm.manager.orchestrator.preemption import victims_of
 from swarm.manager.orchestrator.reconcile import plan_service, plan_without_service
 from swarm.manager.orchestrator.service_view import ServiceView
 from swarm.manager.store.store import Store
@@ -88,7 +89,8 @@ class ServiceLoop(AgendaLoop):
         limit = defaults.TASK_HISTORY_LIMIT
         if view.cluster is not None:
             limit = defaults.task_history_limit(view.cluster.spec)
-        service_view = ServiceView(service, tasks, view.nodes, limit, self._clock.now_ns())
+        victims, now_ns = victims_of(service, view.tasks), self._clock.now_ns()
+        service_view = ServiceView(service, tasks, view.nodes, limit, now_ns, victims)
         return service.meta.version.index, await self._pacer.run(plan_service(service_view))
 
     async def _carry_out(self, service_id: str, version: int, plan: Plan) -> None:

@@ -1,9 +1,9 @@
 """What the orchestrator looks at to decide about one service."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from swarm.api.v1.objects_pb2 import Node, Service, Task
+from swarm.api.v1.objects_pb2 import Node, Preemption, Service, Task
 from swarm.manager.orchestrator.slots import Condition, Slot, condition_of
 from swarm.manager.store.tables import Table
 from swarm.model import defaults, job, task, task_state
@@ -21,6 +21,7 @@ class ServiceView:
     nodes: Table[Node]
     history_limit: int
     now_ns: int
+    victims: Mapping[str, Preemption] = field(default_factory=dict)  # tasks that have to go, and for whom
     restart: defaults.Restart = field(init=False)
     moving: frozenset[str] = field(init=False)  # ids of tasks that a rebalance replaces
     _conditions: dict[str, Condition] = field(init=False, default_factory=dict)
@@ -48,6 +49,7 @@ class ServiceView:
             and one.spec_version == self.service.spec_version
             and one.status.state <= task_state.RUNNING
             and (not one.node_id or self.condition(one.node_id) in _KEEPING)
+            and one.id not in self.victims
         )
 
     def is_dirty(self, one: Task) -> bool:

@@ -12,6 +12,7 @@ from swarm.manager.store.tables import ReadView, Table
 from swarm.model import task_state
 from swarm.model.dependencies import Gate
 from swarm.model.job import is_completed, runs_everywhere
+from swarm.model.preemption import preempted_for
 from swarm.model.service import MOVED
 from swarm.steps import Steps
 
@@ -126,7 +127,7 @@ def _step(old: Holder, new: Holder, before: ReadView, after: ReadView, gate: Gat
             kind=PlannedStep.KIND_WAIT,
             from_node_id=stays,
             node_id=new.waiting.node_id,
-            reason=_why_waiting(new.waiting, gate),
+            reason=_why_waiting(new.waiting, was, after, gate),
             task_id=was.id if was is not None else "",
         )
     if then is None:
@@ -156,11 +157,19 @@ def _completed(old: Holder, new: Holder) -> Task | None:
     return new.completed if new.completed is not None and new.completed.id != before else None
 
 
-def _why_waiting(task: Task, gate: Gate) -> str:
+def _why_waiting(task: Task, was: Task | None, after: ReadView, gate: Gate) -> str:
     hold = gate.hold(task) if task.status.state == task_state.NEW else None
     if hold is not None:
         return hold.reason
-    return task.status.err or "it is not known yet whether a node takes it"
+    why = task.status.err or "it is not known yet whether a node takes it"
+    pushed_out = _preempted(was, after)
+    return f"{pushed_out}; {why}" if pushed_out else why
+
+
+def _preempted(was: Task | None, after: ReadView) -> str:
+    """Return for whom a task has to go, if that is why it goes."""
+    then = after.tasks.get(was.id) if was is not None else None
+    return preempted_for(then.preempted_by) if then is not None and then.HasField("preempted_by") else ""
 
 
 def _stop(was: Task, after: ReadView) -> PlannedStep:
@@ -183,6 +192,9 @@ def _why_replaced(was: Task, then: Task, before: ReadView, after: ReadView) -> s
     cause = cause_of(was, after.nodes)
     if cause is not None:
         return cause.value
+    pushed_out = _preempted(was, after)
+    if pushed_out:
+        return pushed_out
     balanced = any(status.message == MOVED for status in (*then.history, then.status))
     return MOVED if balanced else MISFIT
 

@@ -22,17 +22,19 @@ from swarm.manager.orchestrator.drain import drained_until_ns
 from swarm.manager.orchestrator.enforcer import plan_evictions
 from swarm.manager.orchestrator.node_loop import REJECTED, commit_end
 from swarm.manager.orchestrator.plan import Plan, Step
+from swarm.manager.orchestrator.preemption import victims_of
 from swarm.manager.orchestrator.reconcile import plan_service, plan_without_service
 from swarm.manager.orchestrator.service_view import ServiceView
 from swarm.manager.planning.best_case import commit_state, hastened, next_state
 from swarm.manager.planning.placement import Placement
 from swarm.manager.planning.scratch import Scratch
-from swarm.manager.scheduler.commit import commit_assignments, commit_reasons
+from swarm.manager.scheduler.commit import commit_assignments, commit_nominations, commit_reasons
 from swarm.manager.store.look import look_at
 from swarm.manager.store.tables import Object
 from swarm.manager.store.transaction import Transaction
 from swarm.manager.store.watch import Action, Event
 from swarm.model import defaults, task_state
+from swarm.model.autoscale import wanted_replicas
 from swarm.model.dependencies import COMPLETED, Gate
 from swarm.model.job import job_of
 from swarm.model.service import is_moving
@@ -164,7 +166,7 @@ class Forecast:
         service = tables.services.get(service_id)
         if service is None or job_of(service.spec) is not None:
             return
-        quick = hastened(service, max(len(tasks), defaults.replicas(service.spec)))
+        quick = hastened(service, max(len(tasks), wanted_replicas(service)))
         if quick is not None:
             self.is_hastened = True
             self.scratch.change(lambda transaction: transaction.update(quick))
@@ -177,7 +179,8 @@ class Forecast:
         limit = defaults.TASK_HISTORY_LIMIT
         if tables.cluster is not None:
             limit = defaults.task_history_limit(tables.cluster.spec)
-        view = ServiceView(service, tasks, tables.nodes, limit, self.scratch.now_ns)
+        victims = victims_of(service, tables.tasks)
+        view = ServiceView(service, tasks, tables.nodes, limit, self.scratch.now_ns, victims)
         return service.meta.version.index, (yield from plan_service(view))
 
     # The other loops.
@@ -208,6 +211,7 @@ class Forecast:
             self.change(partial(commit_assignments, assignments=part, now_ns=now_ns))
             yield
         self.change(partial(commit_reasons, reasons=placed.reasons))
+        self.change(partial(commit_nominations, nominees=placed.nominees, now_ns=now_ns))
         return bool(placed)
 
     def _act(self) -> Steps[bool]:

@@ -5,6 +5,7 @@ from datetime import UTC
 
 from swarm.api.v1.objects_pb2 import Service
 from swarm.api.v1.types_pb2 import UpdateStatus
+from swarm.model.autoscale import autoscaling_of
 
 
 def later(service: Service) -> Iterator[str]:
@@ -15,3 +16,6 @@ def later(service: Service) -> Iterator[str]:
     if service.job_status.HasField("next_run"):
         at = service.job_status.next_run.ToDatetime(UTC)
         yield f"{name} runs at {at:%Y-%m-%dT%H:%M:%SZ}"
+    settings = autoscaling_of(service.spec)
+    if settings is not None:
+        yield f"{name} is autoscaled: by its load it will have {settings.least} to {settings.most} replicas"

@@ -1,12 +1,12 @@
 """What the scheduler writes, inside a store transaction: everything is checked against the newest state."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.objects_pb2 import Nomination, Task
 from swarm.api.v1.types_pb2 import TaskStatus
 from swarm.clock import timestamp
 from swarm.manager.scheduler.backlog import waits
-from swarm.manager.scheduler.plan import Assignment
+from swarm.manager.scheduler.plan import Assignment, Nominee
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model import task_state
@@ -28,6 +28,7 @@ def commit_assignments(
             task.node_id = assignment.node_id
             claims = assignment.claims
             task.assigned_generic.extend(assigned_by(one for one in claims if not one.shared))
+            task.ClearField("nomination")
             task.shared_devices.extend(assigned_by(one for one in claims if one.shared))
             record_status(
                 task,
@@ -53,6 +54,49 @@ def commit_reasons(transaction: Transaction, reasons: Iterable[tuple[str, str]])
 
 def _message(assignment: Assignment) -> str:
     return f"{ASSIGNED_MESSAGE}, {assignment.note}" if assignment.note else ASSIGNED_MESSAGE
+
+
+def commit_nominations(
+    transaction: Transaction, nominees: Mapping[str, Nominee | None], now_ns: int
+) -> tuple[str, ...]:
+    """Write for which tasks room is kept where, and (None) for which none is any more.
+
+    Returns the ids of those for whom it is not: they, their node or a victim changed since the plan.
+    """
+    refused: list[str] = []
+    for task_id, nominee in nominees.items():
+        task = transaction.tasks.get(task_id)
+        if nominee is None:
+            if task is not None and task.HasField("nomination"):
+                task = copy_of(task)
+                task.ClearField("nomination")
+                transaction.update(task)
+        elif task is not None and _may_be_nominated(transaction, task, nominee):
+            task = copy_of(task)
+            task.nomination.CopyFrom(
+                Nomination(
+                    node_id=nominee.node_id,
+                    victims=nominee.victims,
+                    priority=nominee.priority,
+                    decided_at=timestamp(now_ns),
+                )
+            )
+            task.status.err = nominee.reason
+            transaction.update(task)
+        else:
+            refused.append(task_id)
+    return tuple(refused)
+
+
+def _may_be_nominated(transaction: Transaction, task: Task, nominee: Nominee) -> bool:
+    node = transaction.nodes.get(nominee.node_id)
+    victims = [transaction.tasks.get(victim) for victim in nominee.victims]
+    return (
+        waits(task)
+        and node is not None
+        and node.meta.version.index == nominee.node_version
+        and all(victim is not None and victim.node_id == nominee.node_id for victim in victims)
+    )
 
 
 def _still_right(transaction: Transaction, task: Task, assignment: Assignment) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import Placement, PlacementStrategy, PortConfig
 from swarm.errors import InvalidArgument
+from swarm.manager.scheduler.precedence import Precedence
 from swarm.model.affinity import Affinity, Facet, facets_of, parse_affinities
 from swarm.model.constraint import Constraint, parse_constraints
 from swarm.model.devices import NamedDevice, named_devices, wanted_devices
@@ -41,6 +42,9 @@ class Demand:
     facets: tuple[Facet, ...]  # what affinities of other services know this one by
     guards: tuple[Facet, ...]  # which services may not come where a task of this one is
     pool_key: PoolKey
+    precedence: (
+        Precedence  # as the spec of the tasks says; that of the service, where it is known, comes first
+    )
 
     @property
     def service_id(self) -> str:
@@ -87,6 +91,7 @@ def demand_of(task: Task) -> Demand:
             preferences,
             (*map(str, devices), *(kind for kind, _ in many)),
         ),
+        precedence=Precedence(task.spec.priority, task.spec.preempt),
     )
 
 

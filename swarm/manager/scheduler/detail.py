@@ -72,11 +72,11 @@ def _not_ready(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[st
 
 def _too_little(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[str]:
     resources = node.node.description.resources if node.node is not None else None
-    if demand.nano_cpus > node.nano_cpus_free:
+    if demand.nano_cpus > max(0, node.nano_cpus_free):
         total = f" of {format_cpus(resources.nano_cpus)}" if resources else ""
         free = format_cpus(max(0, node.nano_cpus_free))
         yield f"needs {format_cpus(demand.nano_cpus)}, {free}{total} free"
-    if demand.memory_bytes > node.memory_bytes_free:
+    if demand.memory_bytes > max(0, node.memory_bytes_free):
         total = f" of {format_memory(resources.memory_bytes)}" if resources else ""
         free = format_memory(max(0, node.memory_bytes_free))
         yield f"needs {format_memory(demand.memory_bytes)} of memory, {free}{total} free"
@@ -85,6 +85,8 @@ def _too_little(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[s
             yield f"needs {_number(count)} of {kind}, {max(0, node.generic.free(kind))} free"
     for device in _in_use(node, demand):
         yield f"the device {device} is in use by another task"
+    for name in sorted({one.demand.service_name for one in node.bound.values() if one.is_kept}):
+        yield f"room is kept for service {name}, which waits for others to stop"
 
 
 def _in_use(node: NodeView, demand: Demand) -> Iterable[NamedDevice]:
@@ -181,9 +183,9 @@ class Details:
 
     def _note_resources(self, node: NodeView) -> None:
         name = _name(node)
-        if self._demand.nano_cpus > node.nano_cpus_free:
+        if self._demand.nano_cpus > max(0, node.nano_cpus_free):
             self._cpus = max(self._cpus or (0, name), (node.nano_cpus_free, name), key=_amount)
-        if self._demand.memory_bytes > node.memory_bytes_free:
+        if self._demand.memory_bytes > max(0, node.memory_bytes_free):
             self._memory = max(self._memory or (0, name), (node.memory_bytes_free, name), key=_amount)
         for kind, count in self._demand.generic:
             free = node.generic.free(kind)

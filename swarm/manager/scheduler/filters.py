@@ -40,10 +40,13 @@ def is_ready(node: NodeView, demand: Demand) -> bool:
 
 
 def has_resources(node: NodeView, demand: Demand) -> bool:
-    """Whether the node has the reserved cpu, memory and generic resources free."""
+    """Whether the node has the reserved cpu, memory and generic resources free.
+
+    What is not reserved need not be there: less than nothing is free where room is kept for another task.
+    """
     return (
-        demand.nano_cpus <= node.nano_cpus_free
-        and demand.memory_bytes <= node.memory_bytes_free
+        demand.nano_cpus <= max(0, node.nano_cpus_free)
+        and demand.memory_bytes <= max(0, node.memory_bytes_free)
         and node.things_room(demand, 1) > 0
     )
 

@@ -1,7 +1,8 @@
 """What each node has left, and what runs there: kept up to date from events, never rebuilt.
 
 Rules: a task is counted on its node from the moment it is bound there until it reaches a terminal state or
-is deleted; putting the same task twice changes nothing, so the scheduler may count a placement before its
+is deleted; one that was nominated is counted on the node where room is kept for it, so that nobody else gets
+that room. Putting the same task twice changes nothing, so the scheduler may count a placement before its
 commit comes back as an event. Knows nothing of filters and ranking.
 """
 
@@ -11,15 +12,17 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from swarm.api.v1.objects_pb2 import Node, Task
+from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.types_pb2 import NodeAvailability, NodeState, PlacementStrategy
 from swarm.clock import SECOND, nanoseconds
 from swarm.manager.scheduler.demand import Demand, Group, HostPort, demand_of, group_of
 from swarm.manager.scheduler.last_places import LastPlaces
+from swarm.manager.scheduler.precedence import Precedence, precedence_of
 from swarm.model import task_state
 from swarm.model.affinity import Facet
 from swarm.model.devices import claims_for, parts_of, task_claims, things_of
 from swarm.model.generic_resources import Claim, Ledger
+from swarm.model.preemption import is_nominated
 
 K = TypeVar("K")
 
@@ -38,13 +41,15 @@ class NodeListener(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Bound:
+class Bound:
     """One task counted on a node."""
 
     node_id: str
     demand: Demand
     active: bool  # it is meant to run; otherwise it only holds resources until it has stopped
     claims: tuple[Claim, ...]  # generic resources it was given
+    is_kept: bool = False  # it is not there: room is kept for it until its victims have stopped
+    victims: tuple[str, ...] = ()  # ids of the tasks that it waits for
 
 
 class NodeView:
@@ -52,6 +57,7 @@ class NodeView:
 
     __slots__ = (
         "active",
+        "bound",
         "devices",
         "facets",
         "generic",
@@ -78,6 +84,7 @@ class NodeView:
         self.devices: dict[str, tuple[str, ...]] = {}  # by their full names, with their parts
         self.active = 0
         self.tasks = 0
+        self.bound: dict[str, Bound] = {}  # by the id of the task
         self.ports: Counter[HostPort] = Counter()
         self.listeners: list[NodeListener] = []
         self.facets: dict[Facet, int] = {}  # active tasks by what affinities know them by
@@ -114,6 +121,23 @@ class NodeView:
         claims = self.generic.pick(demand.generic) if demand.generic else ()
         return (*claims, *claims_for(demand.devices, self.devices)) if demand.devices else claims
 
+    def things_to_come(self, demand: Demand) -> tuple[Claim, ...]:
+        """Return what is kept for the next task while others have it still."""
+        counts = (Claim(kind, self.generic.number(kind, count)) for kind, count in demand.generic)
+        return (*counts, *claims_for(demand.devices, self.devices))
+
+    def copy(self) -> "NodeView":
+        """Return a node that is the same, has no listeners, and is changed without this one."""
+        copy = NodeView(self.id)
+        copy.node, copy.ready, copy.devices = self.node, self.ready, self.devices
+        copy.nano_cpus, copy.nano_cpus_free = self.nano_cpus, self.nano_cpus_free
+        copy.memory_bytes, copy.memory_bytes_free = self.memory_bytes, self.memory_bytes_free
+        copy.generic, copy.ports = self.generic.copy(), self.ports.copy()
+        copy.active, copy.tasks = self.active, self.tasks
+        copy.facets, copy.guards = self.facets.copy(), self.guards.copy()
+        copy.bound = self.bound  # read only: what is counted on a copy has no names
+        return copy
+
     def show(self, node: Node | None) -> None:
         """Take over what the node's object says."""
         description = (node or _NOWHERE).description
@@ -127,7 +151,7 @@ class NodeView:
         self.ready = node is not None and is_available(node)
         self._tell()
 
-    def count(self, bound: _Bound, sign: int) -> None:
+    def count(self, bound: Bound, sign: int) -> None:
         """Add (1) or take away (-1) a task."""
         demand = bound.demand
         self.tasks += sign
@@ -157,7 +181,10 @@ class ClusterView:
 
     def __init__(self) -> None:
         self._nodes: dict[str, NodeView] = {}
-        self._bound: dict[str, _Bound] = {}
+        self._bound: dict[str, Bound] = {}
+        self._placed: dict[str, int] = {}  # active tasks of services by id, those that are there
+        self._condemned: dict[str, int] = {}  # victims by id, and how many wait for each
+        self._precedences: dict[str, Precedence] = {}  # of services by id
         self._demands: WeakValueDictionary[Group, Demand] = WeakValueDictionary()
         self._facets: dict[Facet, dict[str, int]] = {}  # what services are known by → node → active tasks
         self._guards: dict[Facet, dict[str, int]] = {}  # whom services keep away → node → active tasks
@@ -190,6 +217,10 @@ class ClusterView:
         """Return how many active tasks known by `facet` each node has, nodes without any left out."""
         return self._facets.get(facet, {})
 
+    def placed(self, service_id: str) -> int:
+        """Return how many active tasks of a service all nodes have, without those that room is kept for."""
+        return self._placed.get(service_id, 0)
+
     def guarded_from(self, facet: Facet) -> dict[str, int]:
         """Return on which nodes tasks keep those known by `facet` away."""
         return self._guards.get(facet, {})
@@ -197,6 +228,21 @@ class ClusterView:
     def strategy(self, demand: Demand) -> "PlacementStrategy":
         """Return how the nodes for `demand` are ranked."""
         return demand.strategy or self.default_strategy
+
+    def precedence(self, demand: Demand) -> Precedence:
+        """Return how the tasks of a service stand to those of others: as it says now, where it is known."""
+        return self._precedences.get(demand.service_id, demand.precedence)
+
+    def priority_of(self, task: Task) -> int:
+        """Return the priority of `task`, which may wait still."""
+        known = self._precedences.get(task.service_id)
+        return known.priority if known is not None else task.spec.priority
+
+    def put_service(self, service: Service) -> bool:
+        """Take over what a service says; return whether its tasks stand otherwise to others now."""
+        before = self._precedences.get(service.id, Precedence())
+        after = self._precedences[service.id] = precedence_of(service)
+        return (before.priority, before.preempts) != (after.priority, after.preempts)
 
     def port_holder(self, node_id: str, port: HostPort) -> str:
         """Return the name of a service with an active task on a node that publishes `port` there, or ""."""
@@ -220,24 +266,26 @@ class ClusterView:
             view.show(None)
             self._forget_empty(view)
 
-    def put_task(self, task: Task, now_ns: int) -> bool:
-        """Take over the state of a task; return whether its node has more room now."""
+    def put_task(self, task: Task, now_ns: int) -> str:
+        """Take over the state of a task; return the id of the node that has more room now, or nothing."""
         before = self._bound.get(task.id)
         after = self._binding(task)
         if task.status.state in _FAILURES and task.node_id:
             self._note_failure(task, now_ns)
         self._last.put(task)
-        if before is not None and after is not None and _same(before, after):
-            return False
+        if before is not None and after is not None and before == after:
+            return ""
         self._replace(task.id, before, after)
-        return before is not None and (after is None or (before.active and not after.active))
+        if before is None or (after is not None and after.node_id == before.node_id and after.active):
+            return ""
+        return before.node_id if before.active or after is None else ""
 
-    def drop_task(self, task_id: str) -> bool:
-        """Forget a deleted task; return whether its node has more room now."""
+    def drop_task(self, task_id: str) -> str:
+        """Forget a deleted task; return the id of the node that has more room now, or nothing."""
         before = self._bound.get(task_id)
         self._replace(task_id, before, None)
         self._last.drop(task_id)
-        return before is not None
+        return before.node_id if before is not None else ""
 
     def last_place(self, task: Task) -> tuple[str, str]:
         """Return the node on which the slot's last task ran, and its id; empty when none did.
@@ -257,8 +305,22 @@ class ClusterView:
         demand = self.demand(task)
         active = task.desired_state <= task_state.RUNNING
         claims = node.things(demand)
-        self._replace(task.id, self._bound.get(task.id), _Bound(node.id, demand, active, claims))
+        self._replace(task.id, self._bound.get(task.id), Bound(node.id, demand, active, claims))
         return claims
+
+    def keep_room(self, task: Task, node: NodeView, victims: tuple[str, ...]) -> None:
+        """Keep room for `task` on `node` until its victims have stopped, ahead of the commit."""
+        kept = self._kept(task, node, victims)
+        self._replace(task.id, self._bound.get(task.id), kept)
+
+    def kept_for(self, task_id: str) -> Bound | None:
+        """Return where room is kept for a task, if it is."""
+        bound = self._bound.get(task_id)
+        return bound if bound is not None and bound.is_kept else None
+
+    def is_condemned(self, task_id: str) -> bool:
+        """Whether some task waits for this one to stop."""
+        return task_id in self._condemned
 
     def many_failures(self, group: Group, now_ns: int) -> dict[str, int]:
         """Return the nodes where tasks of `group` failed often lately, and how often."""
@@ -274,31 +336,47 @@ class ClusterView:
         return {node: len(tasks) for node, tasks in nodes.items() if len(tasks) >= FAILURES_MANY}
 
     def forget_service(self, service_id: str) -> None:
-        """Forget the failures of a service that is gone."""
+        """Forget a service that is gone."""
+        self._precedences.pop(service_id, None)
         for group in [group for group in self._failures if group[0] == service_id]:
             del self._failures[group]
 
-    def _binding(self, task: Task) -> _Bound | None:
+    def _kept(self, task: Task, node: NodeView, victims: tuple[str, ...]) -> Bound:
+        demand = self.demand(task)
+        return Bound(node.id, demand, True, node.things_to_come(demand), is_kept=True, victims=victims)
+
+    def _binding(self, task: Task) -> Bound | None:
+        if is_nominated(task):
+            node = self.get(task.nomination.node_id)
+            return self._kept(task, node, tuple(task.nomination.victims)) if node is not None else None
         # A task of a global service has a node from its creation, and is bound there once it is assigned.
         if not task.node_id or task.status.state < task_state.ASSIGNED or task_state.is_done(task):
             return None
         claims = task_claims(task) if task.assigned_generic or task.shared_devices else ()
-        return _Bound(task.node_id, self.demand(task), task_state.wants_to_run(task), claims)
+        return Bound(task.node_id, self.demand(task), task_state.wants_to_run(task), claims)
 
-    def _replace(self, task_id: str, before: _Bound | None, after: _Bound | None) -> None:
+    def _replace(self, task_id: str, before: Bound | None, after: Bound | None) -> None:
         if before is not None:
-            self._count(before, -1)
+            self._count(task_id, before, -1)
             del self._bound[task_id]
         if after is not None:
             self._bound[task_id] = after
-            self._count(after, 1)
+            self._count(task_id, after, 1)
 
-    def _count(self, bound: _Bound, sign: int) -> None:
+    def _count(self, task_id: str, bound: Bound, sign: int) -> None:
         view = self._nodes.get(bound.node_id)
         if view is None:
             view = self._nodes[bound.node_id] = NodeView(bound.node_id)
+        if sign > 0:
+            view.bound[task_id] = bound
+        else:
+            del view.bound[task_id]
+        for victim in bound.victims:
+            _add(self._condemned, victim, sign)
         view.count(bound, sign)
         if bound.active:
+            if not bound.is_kept:
+                _add(self._placed, bound.demand.service_id, sign)
             for facet in bound.demand.facets:
                 _add_on(self._facets, facet, bound.node_id, sign)
             for facet in bound.demand.guards:
@@ -325,15 +403,6 @@ def is_available(node: Node) -> bool:
     return (
         node.status.state == NodeState.NODE_STATE_READY
         and node.spec.availability == NodeAvailability.NODE_AVAILABILITY_ACTIVE
-    )
-
-
-def _same(one: _Bound, other: _Bound) -> bool:
-    return (
-        one.node_id == other.node_id
-        and one.active == other.active
-        and one.demand is other.demand
-        and one.claims == other.claims
     )
 
 

@@ -50,11 +50,26 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Nominee:
+    """A task for which room is kept on a node, and who has to go there."""
+
+    task_id: str
+    node_id: str
+    node_version: int
+    victims: tuple[str, ...]
+    priority: int
+    reason: str  # what the task says of itself meanwhile
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to do with the tasks of one group."""
 
     assignments: tuple[Assignment, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    nominees: tuple[Nominee, ...] = ()
+    withdrawn: tuple[str, ...] = ()  # ids of tasks for which no room is kept any more
+    freed: tuple[str, ...] = ()  # ids of nodes that kept room for tasks which do not need it
 
 
 def plan_group(view: ClusterView, pools: Pools, tasks: Sequence[Task], now_ns: int) -> Steps[Plan]:

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task
 from swarm.api.v1.store_pb2 import StoreObject
+from swarm.model.preemption import is_nominated
 from swarm.model.task import task_name
 
 Object: TypeAlias = Node | Service | Task | Cluster | Image | Secret | Config
@@ -71,6 +72,10 @@ class TaskTable(Table[Task]):
     def by_slot(self, service_id: str, slot: int) -> tuple[Task, ...]:
         """Return the tasks, past and present, of one slot of a replicated service."""
         return self.indexed("slot", (service_id, slot))
+
+    def nominated(self) -> tuple[Task, ...]:
+        """Return the tasks that wait for others to stop on a node where room is kept for them."""
+        return self.indexed("nominated", True)
 
     def named(self, name: str) -> tuple[Task, ...]:
         """Return the task called `service.slot.id`: the id decides."""
@@ -165,6 +170,7 @@ _TASK_INDEXES: Mapping[str, KeyOf[Task]] = {
     "service": lambda task: task.service_id or None,
     "node": lambda task: task.node_id or None,
     "slot": lambda task: (task.service_id, task.slot) if task.service_id and task.slot else None,
+    "nominated": lambda task: is_nominated(task) or None,
 }
 
 

@@ -15,13 +15,11 @@ from pathlib import Path
 
 from swarm.errors import TaskRejected
 from swarm.runtime.oci.binaries import SEARCH_PATH
-from swarm.runtime.processes import Process, children, kill_and_wait
+from swarm.runtime.processes import Process, descendants, kill_all
 
 CREATE_TIMEOUT_S = 60.0
 # When no agent is there to rotate, conmon starts the file anew at this size rather than fill the disk.
 LOG_LIMIT_BYTES = 40 * 1024 * 1024
-
-STRAY_ROUNDS = 50
 
 _REOPEN_LOG = b"2 0 0\n"
 # Whoever removes a half-made container withdraws the permit and then looks for processes. A shim that was
@@ -64,7 +62,14 @@ class ShimFiles:
 
 
 def conmon_command(
-    conmon: str, runtime: str, runtime_root: Path, container_id: str, files: ShimFiles, *, tty: bool
+    conmon: str,
+    runtime: str,
+    runtime_root: Path,
+    container_id: str,
+    files: ShimFiles,
+    *,
+    tty: bool,
+    log_max_bytes: int = 0,
 ) -> list[str]:
     """Return the command line that creates a container."""
     return [
@@ -80,7 +85,7 @@ def conmon_command(
         *("--container-pidfile", str(files.bundle / "container.pid")),
         *("--conmon-pidfile", str(files.pid_file)),
         *("--log-path", f"k8s-file:{files.log}"),
-        *("--log-size-max", str(LOG_LIMIT_BYTES)),
+        *("--log-size-max", str(max(LOG_LIMIT_BYTES, 4 * log_max_bytes))),
         *("--log-level", "warning"),
         "--no-sync-log",  # fsync at the end of a container would delay the news of its end
         "--no-new-keyring",
@@ -214,13 +219,13 @@ def kill_strays(container_id: str, bundle: Path) -> None:
 
     Walks through all processes, again until there are none: the last ones may have been starting others.
     """
-    for _ in range(STRAY_ROUNDS):
+
+    def find() -> list[Process]:
         strays = _strays(container_id.encode(), str(bundle).encode())
-        if not strays:
-            return
-        for process in [*strays, *_descendants(strays)]:
-            kill_and_wait(process, timeout_s=2.0)
-            process.close()
+        # What they started as well: half-made first processes do not say whose they are.
+        return [*strays, *descendants(stray.pid for stray in strays)]
+
+    kill_all(find)
 
 
 def _strays(container_id: bytes, bundle: bytes) -> list[Process]:
@@ -233,18 +238,6 @@ def _strays(container_id: bytes, bundle: bytes) -> list[Process]:
                 found.append(process)
             elif process is not None:
                 process.close()
-    return found
-
-
-def _descendants(processes: Sequence[Process]) -> list[Process]:
-    """Return what a shim or runtime has started: half-made first processes do not say whose they are."""
-    found: list[Process] = []
-    left = [child for process in processes for child in children(process.pid)]
-    while left:
-        process = Process.open(left.pop())
-        if process is not None:
-            found.append(process)
-            left.extend(children(process.pid))
     return found
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, aclosing, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -12,11 +12,19 @@ import structlog
 
 from swarm.clock import Clock
 from swarm.errors import FailedPrecondition, TaskFailed, TaskRejected, UserError
-from swarm.runtime.base import Capabilities, ContainerConfig, Sample
+from swarm.runtime.base import (
+    Capabilities,
+    ContainerConfig,
+    ExecConfig,
+    ExecProcess,
+    ProcessInfo,
+    Sample,
+)
 from swarm.runtime.command import command_line, stop_signal
+from swarm.runtime.exec_process import ExecFiles, exec_mark
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.logs import MAX_FILE_BYTES, rotate_files
-from swarm.runtime.oci import conmon
+from swarm.runtime.oci import conmon, copying, freezer
 from swarm.runtime.oci.abilities import described, read_abilities
 from swarm.runtime.oci.binaries import SEARCH_PATH
 from swarm.runtime.oci.bundle import CGROUP_FILE, BundlePlace, make_bundle
@@ -27,13 +35,25 @@ from swarm.runtime.oci.cgroups import (
     read_layout,
     shim_procs_files,
 )
+from swarm.runtime.oci.console import wanted_terminal
 from swarm.runtime.oci.devices import CdiSettings
+from swarm.runtime.oci.exec import (
+    OciExec,
+    exec_command,
+    exec_process,
+    grantable_capabilities,
+    kill_left_exec,
+    write_request,
+)
 from swarm.runtime.oci.layers import LayerSource
 from swarm.runtime.oci.overlay import mounts_below, unmount
 from swarm.runtime.oci.probe import Choice, choose
+from swarm.runtime.oci.rootfs import read_text_inside
+from swarm.runtime.oci.users import User, resolve_user
 from swarm.runtime.processes import Process, boot_id, kill_and_wait, start_time
 from swarm.runtime.shim_driver import ShimDriver
 from swarm.runtime.state import Phase, Record, remove_tree
+from swarm.runtime.top import read_processes
 
 log = structlog.get_logger(__name__)
 
@@ -153,7 +173,13 @@ class OciDriver(ShimDriver):
         place = await self._in_thread(self._place, config, files.bundle)
         warnings = await self._in_thread(make_bundle, config, image, layers, place)
         command = conmon.conmon_command(
-            choice.conmon, choice.executable, self._runtime_root, config.id, files, tty=config.tty
+            choice.conmon,
+            choice.executable,
+            self._runtime_root,
+            config.id,
+            files,
+            tty=config.tty,
+            log_max_bytes=config.log_max_bytes,
         )
         launch = conmon.launch_command(command, files.config, self._shim_cgroups())
         pid = await conmon.create(launch, files.errors, name)
@@ -183,6 +209,8 @@ class OciDriver(ShimDriver):
             image_digest=config.image_digest,
             runtime=choice.executable,
             stop_signal=stop_signal(config, image),
+            log_max_bytes=config.log_max_bytes,
+            log_files=config.log_files,
             pid=pid,
             pid_started=start_time(pid),
             shim_pid=shim_pid,
@@ -235,6 +263,34 @@ class OciDriver(ShimDriver):
             complaint.decode("utf-8", "replace"),
         )
 
+    async def _exec(self, record: Record, files: ExecFiles, config: ExecConfig) -> ExecProcess:
+        await self._in_thread(self._write_exec_request, record, files, config)
+        terminal = wanted_terminal(config, record.runtime, files.console)
+        process = OciExec(files, self._cgroup(record.id), config.command[0], terminal)
+        command = exec_command(record.runtime, self._runtime_root, files, record.id)
+        await process.launch(command, env={"PATH": SEARCH_PATH}, cwd="/", stdin=config.stdin)
+        return process
+
+    def _write_exec_request(self, record: Record, files: ExecFiles, config: ExecConfig) -> None:
+        try:
+            spec = json.loads(self._shim_files(record.id).config.read_bytes())
+            user = self._user_inside(record.id, config.user) if config.user else None
+            mark = exec_mark(files.exec_id)
+            process = exec_process(spec["process"], config, mark, user, grantable_capabilities())
+            write_request(files, process)
+        except TaskRejected as error:
+            raise FailedPrecondition(str(error)) from None
+        except OSError as error:
+            raise FailedPrecondition(f"cannot run a command in container {record.id}: {error}") from error
+
+    def _user_inside(self, container_id: str, name: str) -> User:
+        rootfs = self._container_dir(container_id) / "rootfs"
+        texts = (read_text_inside(rootfs, path) for path in ("/etc/passwd", "/etc/group"))
+        return resolve_user(name, *texts)
+
+    def _kill_left_exec(self, container_id: str, files: ExecFiles) -> None:
+        kill_left_exec(files, self._cgroup(container_id))
+
     def _exit_status(self, record: Record) -> tuple[int, int] | None:
         return conmon.read_exit_code(self._shim_files(record.id), record.id)
 
@@ -244,13 +300,57 @@ class OciDriver(ShimDriver):
     def _sample(self, record: Record) -> Sample | None:
         return self._cgroup(record.id).sample()
 
+    # Looking into it
+
+    async def pause(self, container_id: str) -> None:
+        """Give a running container no more time."""
+        record = self._running(container_id)
+        await self._in_thread(freezer.freeze, self._layout, self._cgroup(record.id).path)
+
+    async def unpause(self, container_id: str) -> None:
+        """Let a paused container go on."""
+        await self._in_thread(self._thaw, self._running(container_id))
+
+    def _thaw(self, record: Record) -> None:
+        freezer.thaw(self._layout, self._cgroup(record.id).path)
+
+    def _is_paused(self, record: Record) -> bool:
+        return freezer.is_frozen(self._layout, self._cgroup(record.id).path)
+
+    async def processes(self, container_id: str) -> Sequence[ProcessInfo]:
+        """Return what runs in a container."""
+        record = self._running(container_id)
+        return await self._in_thread(lambda: read_processes(self._cgroup(record.id).processes()))
+
+    async def path_kind(self, container_id: str, path: str) -> str:
+        """Return what a path inside a container leads to."""
+        with self._root(container_id) as root:
+            return await copying.path_kind(root, path)
+
+    async def copy_from(self, container_id: str, path: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Yield a tar archive of what is at a path."""
+        with self._root(container_id) as root:
+            async with aclosing(copying.copy_from(root, path, follow=follow)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    async def copy_to(
+        self, container_id: str, path: str, archive: AsyncIterator[bytes], *, keep_owner: bool = False
+    ) -> None:
+        """Unpack a tar archive into a directory."""
+        with self._root(container_id) as root:
+            await copying.copy_to(root, path, archive, keep_owner=keep_owner)
+
+    def _root(self, container_id: str) -> AbstractContextManager[int]:
+        return copying.root_of(self._get(container_id).record, self._container_dir(container_id) / "rootfs")
+
     def _tend(self, record: Record) -> bool:
         """Rotate the log when it is long enough; conmon itself could only throw it away."""
         path = self._log_path(record.id)
         try:
-            if path.stat().st_size < MAX_FILE_BYTES:
+            if path.stat().st_size < (record.log_max_bytes or MAX_FILE_BYTES):
                 return True
-            rotate_files(path)
+            rotate_files(path, record.log_files)
         except FileNotFoundError:
             pass  # an agent was killed between the renaming and this order
         except OSError as error:
@@ -285,6 +385,7 @@ class OciDriver(ShimDriver):
             rootfs.rmdir()  # never by a recursive removal: that would reach through a mount that stayed
         # What the runtime's own `delete` would do besides, without starting it: 7 ms saved, and no complaint
         # about a container that it had only half made.
+        self._execs.forget(container_id)
         for path in (self._runtime_root / container_id, files.bundle, directory):
             remove_tree(path)
 

@@ -5,28 +5,38 @@ each process, so it outlives the agent.
 """
 
 import asyncio
-import errno
 import json
 import os
 import pwd
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from swarm.errors import TaskFailed, TaskRejected, UserError
+from swarm.errors import FailedPrecondition, TaskFailed, TaskRejected, UserError
 from swarm.ids import new_id
-from swarm.runtime.base import Capabilities, ContainerConfig, Sample, TmpfsMount
+from swarm.runtime.base import (
+    Capabilities,
+    ContainerConfig,
+    ExecConfig,
+    ExecProcess,
+    ProcessInfo,
+    Sample,
+    TmpfsMount,
+)
 from swarm.runtime.command import DEFAULT_PATH, command_line, environment, stop_signal
+from swarm.runtime.exec_process import ExecFiles
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.logs import KEPT_FILES, MAX_FILE_BYTES
+from swarm.runtime.process.exec import kill_left_exec, start_exec
 from swarm.runtime.process.options import process_limits, refuse_options
-from swarm.runtime.process.usage import tree_sample
+from swarm.runtime.process.usage import tree_pids, tree_sample
 from swarm.runtime.process.view import build_view, find_program, resolve_inside
-from swarm.runtime.processes import Process, boot_id, kill_and_wait
+from swarm.runtime.processes import Process, boot_id, carriers, kill_all, kill_and_wait
 from swarm.runtime.shim_driver import ShimDriver
 from swarm.runtime.state import Phase, Record, remove_tree, write_atomically
+from swarm.runtime.top import read_processes
 from swarm.runtime.ulimits import clamp_warnings, may_raise_limits, read_hard_limits
 
 START_TIMEOUT_S = 30.0
@@ -101,8 +111,8 @@ class ProcessDriver(ShimDriver):
             "cwd": str(_working_dir(config.working_dir or image.working_dir, view, directory / "home")),
             "rlimits": process_limits(config, _hard_limits()),
             "log": str(self._log_path(config.id)),
-            "log_max_bytes": MAX_FILE_BYTES,
-            "log_kept_files": KEPT_FILES,
+            "log_max_bytes": config.log_max_bytes or MAX_FILE_BYTES,
+            "log_kept_files": config.log_files or KEPT_FILES,
             "processes_file": str(directory / "processes.json"),
             "exit_file": str(self._exit_file(config.id)),
         }
@@ -167,6 +177,16 @@ class ProcessDriver(ShimDriver):
                 await asyncio.sleep(0.02)  # the shim has its permit and is about to start the process
         return replace(record, phase=Phase.RUNNING)  # its supervisor will find neither process nor exit code
 
+    async def _exec(self, record: Record, files: ExecFiles, config: ExecConfig) -> ExecProcess:
+        if config.user and config.user.partition(":")[0] not in _own_names():
+            raise FailedPrecondition(
+                f"running as user {config.user} needs containers; this node runs plain processes"
+            )
+        return await start_exec(self._container_dir(record.id), files, config)
+
+    def _kill_left_exec(self, container_id: str, files: ExecFiles) -> None:
+        kill_left_exec(files)
+
     def _exit_file(self, container_id: str) -> Path:
         """Not on the disk that the tasks fill: usually memory."""
         return self._run_dir / "exits" / container_id
@@ -184,6 +204,40 @@ class ProcessDriver(ShimDriver):
     def _sample(self, record: Record) -> Sample | None:
         return tree_sample(record.pid)
 
+    async def pause(self, container_id: str) -> None:
+        """Refuse: every process would see it."""
+        raise _needs_containers("pausing")
+
+    async def unpause(self, container_id: str) -> None:
+        """Refuse: there is nothing paused."""
+        raise _needs_containers("pausing")
+
+    def _thaw(self, record: Record) -> None:
+        """Do nothing: nothing is ever paused."""
+
+    def _is_paused(self, record: Record) -> bool:
+        return False
+
+    async def processes(self, container_id: str) -> Sequence[ProcessInfo]:
+        """Return the process and what it has started."""
+        record = self._running(container_id)
+        return await self._in_thread(lambda: read_processes(tree_pids(record.pid)))
+
+    async def path_kind(self, container_id: str, path: str) -> str:
+        """Refuse: the files of a process are those of the node."""
+        raise _needs_containers("copying")
+
+    async def copy_from(self, container_id: str, path: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Refuse: the files of a process are those of the node."""
+        raise _needs_containers("copying")
+        yield b""  # makes this an iterator
+
+    async def copy_to(
+        self, container_id: str, path: str, archive: AsyncIterator[bytes], *, keep_owner: bool = False
+    ) -> None:
+        """Refuse: the files of a process are those of the node."""
+        raise _needs_containers("copying")
+
     def _kill_everything(self, record: Record) -> None:
         _kill_by_environment(record.id)
 
@@ -199,6 +253,7 @@ class ProcessDriver(ShimDriver):
                 kill_and_wait(shim, 2.0)
             shim.close()
         self._exit_file(container_id).unlink(missing_ok=True)
+        self._execs.forget(container_id)
         remove_tree(directory)
 
     async def cleanup(self) -> None:
@@ -208,6 +263,10 @@ class ProcessDriver(ShimDriver):
         await self.close()
         for path in (self._directory, self._run_dir):
             await asyncio.to_thread(remove_tree, path)
+
+
+def _needs_containers(what: str) -> FailedPrecondition:
+    return FailedPrecondition(f"{what} needs containers; this node runs plain processes")
 
 
 def _hard_limits() -> dict[str, int]:
@@ -288,42 +347,4 @@ def _working_dir(wanted: str, view: Path, home: Path) -> Path:
 
 def _kill_by_environment(task_id: str) -> None:
     """Kill every process that carries a task's id in its environment, and wait for them; blocks."""
-    for _ in range(100):
-        found = _with_task_id(task_id)
-        if not found:
-            return
-        for process in found:
-            kill_and_wait(process, 1.0)
-            process.close()
-
-
-def _with_task_id(task_id: str) -> list[Process]:
-    entry = f"{TASK_VARIABLE}={task_id}".encode()
-    found = []
-    for directory in Path("/proc").iterdir():
-        if not directory.name.isdecimal() or directory.name == str(os.getpid()):
-            continue
-        process = _open_if(int(directory.name), entry)
-        if process is not None:
-            found.append(process)
-    return found
-
-
-def _open_if(pid: int, entry: bytes) -> Process | None:
-    if not _carries(pid, entry):
-        return None
-    process = Process.open(pid)
-    # Asked again now that the pidfd is open: the id may have changed hands in between.
-    if process is not None and not (process.alive and _carries(pid, entry)):
-        process.close()
-        return None
-    return process
-
-
-def _carries(pid: int, entry: bytes) -> bool:
-    try:
-        return entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError as error:
-        if error.errno in {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ESRCH, errno.EIO}:
-            return False
-        raise
+    kill_all(lambda: carriers(f"{TASK_VARIABLE}={task_id}"))

@@ -64,6 +64,8 @@ class Log:
                 self._rotate()
 
     def _rotate(self) -> None:
+        if self.kept_files == 1:
+            os.unlink(self.path)  # noqa: PTH108
         for number in range(self.kept_files - 1, 0, -1):
             newer = self.path if number == 1 else f"{self.path}.{number - 1}"
             with contextlib.suppress(FileNotFoundError):

@@ -30,6 +30,15 @@ def tree_sample(pid: int) -> Sample | None:
     return Sample(cpu_usage_ns=cpu_ns, memory_bytes=memory_bytes, pids=count)
 
 
+def tree_pids(pid: int) -> list[int]:
+    """Return a process and its descendants."""
+    found, left = [], [pid]
+    while left:
+        found.append(left.pop())
+        left.extend(children(found[-1]))
+    return found
+
+
 def _usage(pid: int) -> tuple[int, int] | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()

@@ -14,6 +14,8 @@ services:
     depends_on:
       setup: {condition: service_completed_successfully}
     deploy: {replicas: 2}
+    secrets: [key]
+    configs: [{source: greeting, target: /etc/greeting}]
   setup:
     image: hello:1
     entrypoint: [/bin/sh]
@@ -21,6 +23,10 @@ services:
     deploy: {mode: replicated-job}
   extra:
     image: hello:1
+secrets:
+  key: {file: key.txt}
+configs:
+  greeting: {content: "for ${GREETING:-hello}"}
 """
 
 
@@ -30,16 +36,24 @@ def services(operator: Operator) -> dict[str, int]:
     return {name: json.loads(operator("service", "inspect", name))[0]["Version"]["Index"] for name in listed}
 
 
+def data(operator: Operator, kind: str) -> list[str]:
+    """Return the names of the secrets or configs of the stack."""
+    mine = ("--filter", "label=com.docker.stack.namespace=shop")
+    return sorted(operator(kind, "ls", *mine, "--format", "{{.Name}}").split())
+
+
 def test_a_stack_is_deployed_changed_pruned_and_removed(operator: Operator, tmp_path: Path) -> None:
     path = tmp_path / "compose.yaml"
     path.write_text(FILE)
+    (tmp_path / "key.txt").write_text("first")
     deploy = ("stack", "deploy", "-c", str(path))
     plan = operator(*deploy, "--dry-run")
     assert "shop_web: 2 start" in plan
     assert operator("stack", "ls", "--format", "{{.Name}}").strip() == ""
 
-    told = operator(*deploy)
-    assert told.splitlines()[0].startswith("Creating service shop_web (id: ")
+    told = operator(*deploy).splitlines()
+    assert told[:2] == ["Creating secret shop_key-1", "Creating config shop_greeting-1"]
+    assert told[2].startswith("Creating service shop_web (id: ")
     assert operator("stack", "ls", "--format", "{{.Name}} {{.Services}}").strip() == "shop 3"
     states = operator("stack", "ps", "shop", "--format", "{{.Name}} {{.CurrentState}}").splitlines()
     assert sorted(line.split(" ")[0:2] for line in states) == [
@@ -53,12 +67,17 @@ def test_a_stack_is_deployed_changed_pruned_and_removed(operator: Operator, tmp_
     operator(*deploy)
     assert services(operator) == before
 
-    path.write_text(FILE[: FILE.index("  extra:")])
+    path.write_text(FILE[: FILE.index("  extra:")] + FILE[FILE.index("secrets:\n  key: {") :])
+    (tmp_path / "key.txt").write_text("second")
     (tmp_path / ".env").write_text("GREETING=hi\n")
     operator(*deploy, "--prune")
     (shown,) = json.loads(operator("service", "inspect", "shop_web"))
     assert "GREETING=hi" in json.dumps(shown)
     assert set(services(operator)) == {"shop_web", "shop_setup"}
+    assert data(operator, "secret") == ["shop_key-1", "shop_key-2"]
+    (task,) = [row for row in operator.running("shop_web") if row["Name"] == "shop_web.1"]
+    (spec,) = json.loads(operator("task", "inspect", task["ID"]))
+    assert spec["Spec"]["ContainerSpec"]["Secrets"][0]["SecretName"] == "shop_key-2"
 
     path.write_text(FILE.replace("replicas: 2", "replicas: two"))
     refused = operator.try_(*deploy)
@@ -69,3 +88,4 @@ def test_a_stack_is_deployed_changed_pruned_and_removed(operator: Operator, tmp_
     gone = operator.try_("stack", "ps", "shop")
     assert gone.returncode == 1
     assert "there is no stack shop" in gone.stderr
+    assert data(operator, "secret") + data(operator, "config") == []

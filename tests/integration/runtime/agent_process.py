@@ -1,14 +1,14 @@
 """An agent in a process of its own, to be killed: makes and starts containers as it is told.
 
 Arguments: KIND BASE CGROUP_PARENT IMAGES_DIR. One order a line: `ID SCRIPT`. It answers `begin ID` before
-and `done ID PID` after.
+and `done ID PID` after. `+ID SCRIPT` runs a script in the container of that id, which exists.
 """
 
 import asyncio
 import sys
 from pathlib import Path
 
-from swarm.runtime.base import ContainerConfig
+from swarm.runtime.base import ContainerConfig, ExecConfig
 from tests.integration.runtime.conftest import Images, Lab
 
 
@@ -22,6 +22,9 @@ async def main() -> None:
     print("ready", flush=True)
     while order := await asyncio.to_thread(sys.stdin.readline):
         container_id, script = order.rstrip("\n").split(" ", 1)
+        if container_id.startswith("+"):
+            await driver.exec(container_id[1:], ExecConfig(("sh", "-c", script)))
+            continue
         print("begin", container_id, flush=True)
         config = ContainerConfig(
             id=container_id, image="app", image_digest="app", command=["sh", "-c", script]

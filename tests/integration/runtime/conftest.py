@@ -37,6 +37,7 @@ APPLETS = [
     "seq",
     "sleep",
     "stat",
+    "stty",
     "tail",
     "touch",
     "true",
@@ -232,7 +233,7 @@ async def said(driver: Driver, container_id: str, query: LogQuery = STDOUT) -> l
     return lines
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = 30.0) -> None:
     """Wait for a condition; fails when it does not come true."""
     async with asyncio.timeout(timeout_s):
         while True:

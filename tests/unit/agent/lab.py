@@ -12,6 +12,7 @@ import grpc
 from swarm.agent.fake_network import FakeNetwork
 from swarm.agent.main import Agent
 from swarm.api.status import ErrorInterceptor
+from swarm.api.v1.containers_pb2_grpc import add_ContainersServicer_to_server
 from swarm.api.v1.dispatcher_pb2 import NodeInfo
 from swarm.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server, add_LeaderServicer_to_server
 from swarm.api.v1.logs_pb2_grpc import add_LogsServicer_to_server
@@ -21,6 +22,9 @@ from swarm.api.v1.types_pb2 import Peer
 from swarm.clock import SystemClock
 from swarm.errors import NotLeader
 from swarm.ids import new_id
+from swarm.manager.containers.calls import ContainerCalls
+from swarm.manager.containers.control import ContainerControl
+from swarm.manager.containers.servicer import ContainersServicer
 from swarm.manager.dispatcher.main import Dispatcher
 from swarm.manager.logs.broker import LogBroker
 from swarm.manager.logs.control import LogControl
@@ -35,7 +39,7 @@ from swarm.security.identity import Identity, Role
 PERIOD_NS = 400_000_000
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], Any], timeout_s: float = 30.0) -> None:
     """Wait until `condition()` holds."""
     async with asyncio.timeout(timeout_s):
         while not condition():
@@ -134,7 +138,12 @@ class Manager:
             self.dial,
             self.lab.clock,
         )
+        self.calls = ContainerCalls(
+            self.node_id, self.store, self.dispatcher.sessions, lambda: self.leadership.members, self.dial
+        )
+        containers = ContainersServicer(ContainerControl(self.store, self.calls), self.calls, caller=caller)
         self.server = grpc.aio.server(interceptors=[ErrorInterceptor()])
+        add_ContainersServicer_to_server(containers, self.server)
         add_DispatcherServicer_to_server(self.dispatcher.servicer, self.server)
         add_LeaderServicer_to_server(self.dispatcher.leader_servicer, self.server)
         add_LogsServicer_to_server(LogsServicer(self.broker, caller=caller), self.server)

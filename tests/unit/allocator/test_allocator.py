@@ -104,7 +104,7 @@ async def test_the_loss_of_leadership_ends_the_loop() -> None:
     proposer.fail_next(NotLeader())
     async with allocating(store) as running:
         with pytest.raises(NotLeader):
-            await asyncio.wait_for(running, 10)
+            await asyncio.wait_for(running, 30)
 
 
 async def test_a_replaced_state_is_read_anew() -> None:

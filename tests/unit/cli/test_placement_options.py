@@ -1,5 +1,6 @@
 """Options that say which nodes take the tasks of a service."""
 
+import click
 import pytest
 
 from swarm.api.v1 import objects_pb2 as o
@@ -130,3 +131,31 @@ def test_inspect_shows_the_devices_of_a_node_and_who_shares_them():
     given = o.Task()
     given.shared_devices.add(kind="v.com/c", named="0")
     assert task(given)["SharedDevices"] == [{"NamedResourceSpec": {"Kind": "v.com/c", "Value": "0"}}]
+
+
+def test_a_priority_and_the_right_to_push_others_out_are_shown_where_they_were_given():
+    plain = created("--name", "web", "web:1")
+    assert not {"Priority", "Preempt"} & set(service_spec(plain)["TaskTemplate"])
+    spec = created("--name", "web", "--priority", "-5", "--preempt", "web:1")
+    validate_service(spec)
+    view = service_spec(spec)["TaskTemplate"]
+    assert (view["Priority"], view["Preempt"]) == (-5, True)
+    assert updated(spec, "--no-preempt", "--priority", "0").task == plain.task
+    assert updated(spec, "--image", "web:2").task.priority == -5
+
+
+@pytest.mark.parametrize("text", ["1001", "-1001", "high"])
+def test_a_priority_that_is_none_is_refused(text):
+    with pytest.raises(click.BadParameter):
+        created("--name", "web", "--priority", text, "web:1")
+
+
+def test_a_task_shows_for_whom_it_goes_and_whose_room_it_waits_for():
+    waiting, victim = o.Task(id="t1"), o.Task(id="t2")
+    waiting.nomination.node_id = "n1"
+    waiting.nomination.victims.append("t2")
+    victim.preempted_by.task_id, victim.preempted_by.service_name = "t1", "shop"
+    victim.preempted_by.priority = 10
+    assert task(waiting)["Nomination"] == {"NodeID": "n1", "Victims": ["t2"]}
+    assert task(victim)["PreemptedBy"] == {"TaskID": "t1", "Service": "shop", "Priority": 10}
+    assert not {"Nomination", "PreemptedBy"} & set(task(o.Task(id="t3")))

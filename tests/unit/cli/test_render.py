@@ -7,7 +7,7 @@ import pytest
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskState
 from swarm.cli.render import fill, show, table
-from swarm.cli.task_table import task_rows
+from swarm.cli.task_table import COLUMNS, columns_of, task_rows
 from swarm.errors import InvalidArgument
 
 
@@ -50,3 +50,14 @@ def test_older_tasks_of_a_slot_follow_as_its_history():
     assert [(row["ID"], row["Name"]) for row in rows] == [("new", "web.1"), ("old", "\\_ web.1")]
     assert rows[0]["CurrentState"] == "Running about a minute ago"
     assert rows[0]["Node"] == "worker-1"
+
+
+def test_priorities_are_a_column_where_somebody_has_one():
+    tasks = [a_task("one", 10), a_task("two", 20)]
+    for task in tasks:
+        task.service_id = task.id
+    plain = task_rows(tasks, {}, 80 * 10**9, truncate=True)
+    assert columns_of(plain) == COLUMNS
+    rows = task_rows(tasks, {}, 80 * 10**9, truncate=True, priorities={"two": 10})
+    assert {row["ID"]: row["Priority"] for row in rows} == {"one": "0", "two": "10"}
+    assert ("PRIORITY", "Priority") in columns_of(rows)

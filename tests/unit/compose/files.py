@@ -25,6 +25,9 @@ class Files:
             raise NotFound(f"there is no file {path}")
         return text
 
+    def read_data(self, path: str) -> bytes:
+        return self.read(path).encode()
+
 
 def _path(name: str) -> str:
     return name if name.startswith("/") else f"{DIRECTORY}/{name}"
@@ -44,7 +47,13 @@ def project(
 def stack(*texts: str, files: Files | None = None, variables: dict[str, str] | None = None) -> Stack:
     """Return the stack `shop` of these Compose files."""
     found = files or Files()
-    return read_stack(project(*texts, files=found, variables=variables), "shop", found.read, variables or {})
+    return read_stack(
+        project(*texts, files=found, variables=variables),
+        "shop",
+        found.read,
+        found.read_data,
+        variables or {},
+    )
 
 
 def service(text: str, **more: object) -> ServiceSpec:

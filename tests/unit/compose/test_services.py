@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from swarm.api.v1.specs_pb2 import ServiceSpec
-from swarm.compose.services import IMAGE_LABEL, NAMESPACE_LABEL
 from swarm.errors import InvalidArgument
+from swarm.model.stacks import IMAGE_LABEL, NAMESPACE_LABEL
 from swarm.model.validate import validate_service
 from tests.unit.compose.files import Files, service, stack
 
@@ -196,6 +196,10 @@ CASES: list[tuple[str, Any]] = [
             s.task.container.devices.add(host_path="/dev/c", container_path="/dev/c"),
         ),
     ),
+    (
+        "logging: {driver: json-file, options: {max-size: 10m, max-file: '3'}}",
+        lambda s: s.task.container.log.__init__(max_size_bytes=10 << 20, max_files=3),
+    ),
     ("gpus: all", lambda s: s.task.container.device_requests.add(kind="nvidia.com/gpu", all=True)),
     ("gpus: [{count: 2}]", lambda s: s.task.container.device_requests.add(kind="nvidia.com/gpu", count=2)),
     (
@@ -294,7 +298,8 @@ def test_what_is_ignored_is_told_once_with_its_place() -> None:
     assert stack(text).warnings == [
         "c0.yaml:1:1: version is ignored: it says nothing any more",
         "c0.yaml:5:5: container_name is ignored: tasks have names of their own, SERVICE.SLOT.ID",
-        "c0.yaml:6:5: logging is ignored: agents keep the output: `swarmctl service logs`",
+        "c0.yaml:6:23: the driver x is ignored: agents keep the output: `swarmctl service logs`",
+        "c0.yaml:6:39: a is ignored: agents keep the output: `swarmctl service logs`",
     ]
 
 
@@ -323,3 +328,63 @@ def test_a_seccomp_profile_is_read_from_beside_the_file() -> None:
 def test_options_that_make_no_sense_are_told_with_their_place(text: str, problem: str) -> None:
     with pytest.raises(InvalidArgument, match=problem):
         service(text)
+
+
+DATA = """
+services:
+  web:
+    image: w
+    secrets:
+      - key
+      - {source: cert, target: /etc/cert.pem, uid: "33", gid: "34", mode: 0440}
+      - {source: theirs, mode: "0400"}
+    configs: [ini, {source: old, target: /o}]
+secrets:
+  key: {file: key.txt, labels: {a: b}}
+  cert: {environment: CERT, name: the-cert, template_driver: golang}
+  theirs: {external: true, name: their-key}
+  unused: {file: nowhere}
+configs:
+  ini: {content: "x=${X:-1}"}
+  old: {external: {name: older}}
+"""
+
+
+def test_secrets_and_configs_that_services_use_belong_to_the_stack() -> None:
+    files = Files()
+    files.add("key.txt", "k")
+    found = stack(DATA, files=files, variables={"CERT": "c"})
+    assert [(one.annotations.name, one.secret_data, one.template_driver) for one in found.secrets] == [
+        ("shop_key", b"k", ""),
+        ("the-cert", b"c", "golang"),
+    ]
+    assert dict(found.secrets[0].annotations.labels) == {"a": "b", NAMESPACE_LABEL: "shop"}
+    assert [(one.annotations.name, one.data) for one in found.configs] == [("shop_ini", b"x=1")]
+    container = found.services[0].task.container
+    assert [(one.secret_name, one.target.name, one.target.mode) for one in container.secrets] == [
+        ("shop_key", "key", 0),
+        ("the-cert", "/etc/cert.pem", 0o440),
+        ("their-key", "theirs", 0o400),
+    ]
+    assert (container.secrets[1].target.uid, container.secrets[1].target.gid) == (33, 34)
+    assert [(one.config_name, one.target.name) for one in container.configs] == [
+        ("shop_ini", "/ini"),
+        ("older", "/o"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("{file: a, content: b}", "say one of file, environment, content or external"),
+        ("{}", "say one of file, environment, content or external"),
+        ("{file: no}", "there is no file /srv/shop/no"),
+        ("{environment: NO}", "the variable NO is not set"),
+    ],
+)
+def test_a_config_without_content_is_refused_with_its_place(entry: str, problem: str) -> None:
+    text = f"services: {{web: {{image: w, configs: [c]}}}}\nconfigs:\n  c: {entry}\n"
+    with pytest.raises(InvalidArgument) as refused:
+        stack(text)
+    assert str(refused.value).startswith("c0.yaml:3:")
+    assert problem in str(refused.value)

@@ -3,11 +3,22 @@
 import pytest
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.errors import FailedPrecondition, InvalidArgument, NameConflict, NotFound, StaleVersion
+from swarm.api.v1.objects_pb2 import Secret
+from swarm.api.v1.specs_pb2 import SecretSpec
+from swarm.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    NameConflict,
+    NotFound,
+    NotPermitted,
+    StaleVersion,
+)
 from swarm.manager.controlapi.servicer import ControlServicer
 from swarm.model.service import new_service
+from swarm.model.stacks import NAMESPACE_LABEL
+from swarm.security.identity import Role
 from tests.unit.controlapi.fakes import FakeContext, a_spec
-from tests.unit.controlapi.test_planning import a_servicer, asked, creating
+from tests.unit.controlapi.test_planning import a_servicer, asked, creating, plan
 
 
 async def apply(servicer: ControlServicer, *changes: c.PlannedChange) -> c.ApplyChangesResponse:
@@ -29,13 +40,11 @@ async def test_all_changes_are_made_in_one_transaction_with_their_images_pinned(
     answer = await apply(
         servicer, creating(a_spec("new")), updating(store, "a", a_spec("a", replicas=5)), removing("b")
     )
-    assert list(answer.service_ids[1:]) == ["a", "b"]
+    assert list(answer.ids[1:]) == ["a", "b"]
     assert store.version == before + 1
     assert {one.spec.annotations.name for one in store.view.services} == {"new", "a"}
     assert store.view.services.get("a").spec.replicated.replicas == 5
-    assert store.view.services.get(answer.service_ids[0]).spec.task.container.image_digest.startswith(
-        "sha256:"
-    )
+    assert store.view.services.get(answer.ids[0]).spec.task.container.image_digest.startswith("sha256:")
     assert len(asked) == 2
 
 
@@ -79,7 +88,83 @@ async def test_services_that_come_together_may_depend_on_each_other_but_not_in_a
 async def test_what_is_the_same_is_not_written():
     servicer, store = a_servicer()
     spec = a_spec("web")
-    (service_id,) = (await apply(servicer, creating(spec))).service_ids
+    (service_id,) = (await apply(servicer, creating(spec))).ids
     before = store.view.services.get(service_id).meta.version.index
     await apply(servicer, updating(store, service_id, spec))
     assert store.view.services.get(service_id).meta.version.index == before
+
+
+def keeping(content: bytes, name: str = "shop_key") -> c.PlannedChange:
+    change = c.PlannedChange()
+    change.keep_secret.secret_data = content
+    change.keep_secret.annotations.name = name
+    change.keep_secret.annotations.labels[NAMESPACE_LABEL] = "shop"
+    return change
+
+
+def with_secret(spec, name: str = "shop_key"):
+    spec.task.container.secrets.add(secret_name=name, target={"name": "key"})
+    return spec
+
+
+COLLECT = c.PlannedChange(collect_data=c.CollectStackDataRequest(stack="shop"))
+
+
+def secrets(store) -> dict[str, bytes]:
+    return {one.spec.annotations.name: one.spec.secret_data for one in store.view.secrets}
+
+
+def secret_of(store, name: str) -> str:
+    (reference,) = store.view.services.by_name(name).spec.task.container.secrets
+    assert reference.secret_id in store.view.secrets
+    return reference.secret_name
+
+
+async def test_other_content_is_another_version_and_services_get_that():
+    servicer, store = a_servicer()
+    first = await apply(servicer, keeping(b"one"), creating(with_secret(a_spec("web"))), COLLECT)
+    assert list(first.made) == ["secret shop_key-1"]
+    assert secret_of(store, "web") == "shop_key-1"
+    web = first.ids[1]
+    version = store.view.services.get(web).meta.version.index
+
+    again = await apply(servicer, keeping(b"one"), updating(store, web, with_secret(a_spec("web"))), COLLECT)
+    assert list(again.made) == []
+    assert store.view.services.get(web).meta.version.index == version
+
+    await apply(servicer, keeping(b"two"), updating(store, web, with_secret(a_spec("web"))), COLLECT)
+    assert secret_of(store, "web") == "shop_key-2"
+    assert secrets(store) == {"shop_key-1": b"one", "shop_key-2": b"two"}  # to go back to
+
+    await apply(servicer, keeping(b"three"), updating(store, web, with_secret(a_spec("web"))), COLLECT)
+    assert secrets(store) == {"shop_key-2": b"two", "shop_key-3": b"three"}
+
+    await apply(servicer, removing(web), COLLECT)
+    assert secrets(store) == {}
+
+
+async def test_what_people_made_is_neither_taken_nor_collected():
+    other = Secret(id="x", spec=SecretSpec(secret_data=b"one"))
+    other.spec.annotations.name = "shop_key-1"
+    servicer, store = a_servicer(other)
+    await apply(servicer, keeping(b"one"), creating(with_secret(a_spec("web"))), COLLECT)
+    assert secret_of(store, "web") == "shop_key-2"
+    await apply(servicer, removing("web"), COLLECT)
+    assert secrets(store) == {"shop_key-1": b"one"}
+
+
+async def test_a_secret_that_cannot_be_is_refused_with_everything():
+    servicer, store = a_servicer()
+    with pytest.raises(InvalidArgument) as refused:
+        await apply(servicer, creating(a_spec("web")), keeping(b"x" * 600_000))
+    assert "SECRET_BYTES" in str(refused.value)
+    with pytest.raises(InvalidArgument, match="there is no secret nobody"):
+        await apply(servicer, keeping(b"x"), creating(with_secret(a_spec("web"), "nobody")))
+    assert len(store.view.services) + len(store.view.secrets) == 0
+
+
+async def test_a_viewer_cannot_try_out_guesses_of_a_secret():
+    servicer, _ = a_servicer()
+    with pytest.raises(NotPermitted):
+        await plan(servicer, keeping(b"guess"), role=Role.VIEWER)
+    assert list((await plan(servicer, keeping(b"guess"))).steps) == []

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from swarm.api.v1.control_pb2 import Filters, UpdateServiceRequest
@@ -13,6 +15,7 @@ from swarm.errors import (
     NotFound,
     StaleVersion,
 )
+from swarm.manager.controlapi import services
 from swarm.manager.controlapi.dependencies import dependency_warnings
 from swarm.manager.controlapi.redact import shown_service
 from swarm.manager.controlapi.resolve import resolve
@@ -20,6 +23,8 @@ from swarm.manager.controlapi.services import create_service, list_services, rem
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.testing import store_with
+from swarm.model.autoscale import BY_HAND, parse_rule, wanted_replicas
+from swarm.model.limits import TASKS
 from tests.unit.controlapi.fakes import a_service, a_spec, a_task
 
 NOW_NS = 1_700_000_000 * SECOND
@@ -251,3 +256,63 @@ async def test_another_dependency_alone_replaces_no_task():
     service = await update(store, depends_on("db"))
     assert service.spec_version == before
     assert [one.service for one in service.spec.depends_on] == ["db"]
+
+
+def scaled(least: int, most: int, replicas: int | None = None) -> ServiceSpec:
+    spec = a_spec()
+    spec.replicated.ClearField("replicas")
+    if replicas is not None:
+        spec.replicated.replicas = replicas
+    spec.task.resources.reservations.nano_cpus = 10**9
+    spec.autoscale.replicas_min, spec.autoscale.replicas_max = least, most
+    spec.autoscale.rules.append(parse_rule("cpu=70"))
+    return spec
+
+
+def decide(count: int):
+    def change(tx) -> None:
+        service = copy_of(tx.services.get("s1"))
+        service.autoscale_status.replicas = count
+        tx.update(service)
+
+    return change
+
+
+async def test_an_autoscaled_service_counts_what_was_decided_and_a_number_by_hand_wins_for_now():
+    store = store_with()
+    await store.update(lambda tx: create_service(tx, scaled(2, 9), "s1"))
+    assert list_services(store.view, Filters()).statuses[0].desired_tasks == 2
+    await store.update(decide(6))
+    assert list_services(store.view, Filters()).statuses[0].desired_tasks == 6
+    service = await update(store, image("web:2"))
+    assert wanted_replicas(service) == 6
+    service = await update(store, lambda spec: setattr(spec.replicated, "replicas", 4))
+    assert (wanted_replicas(service), service.autoscale_status.reason) == (4, BY_HAND)
+    await store.update(decide(8))
+    service = await update(store, lambda spec: setattr(spec.autoscale, "scaled_by_hand", 1))
+    assert wanted_replicas(service) == 4, "the same number again, but said again"
+    assert service.spec_version == 2, "and no task is replaced for it"
+
+
+async def test_a_number_by_hand_outside_of_the_bounds_is_refused():
+    store = store_with()
+    await store.update(lambda tx: create_service(tx, scaled(2, 9), "s1"))
+    with pytest.raises(InvalidArgument, match="10 replicas are not between replicas-min 2"):
+        await update(store, lambda spec: setattr(spec.replicated, "replicas", 10))
+    assert wanted_replicas(store.view.services.get("s1")) == 2
+
+
+async def test_going_back_keeps_as_many_as_there_are():
+    store = store_with()
+    await store.update(lambda tx: create_service(tx, scaled(2, 9, replicas=3), "s1"))
+    await update(store, image("web:2"))
+    await store.update(decide(7))
+    assert wanted_replicas(await update(store, rollback=True)) == 7
+
+
+async def test_the_room_for_tasks_is_asked_for_the_most_that_there_may_be(monkeypatch):
+    monkeypatch.setattr(services, "TASKS", replace(TASKS, value=10))
+    store = store_with()
+    with pytest.raises(FailedPrecondition, match="no room for 11 tasks"):
+        await store.update(lambda tx: create_service(tx, scaled(1, 11), "s1"))
+    await store.update(lambda tx: create_service(tx, scaled(1, 10), "s1"))

@@ -248,3 +248,19 @@ def test_a_task_that_waits_for_another_service_says_for_what_and_what_to_do() ->
 )
 def test_who_lacks_a_device_is_told_where_to_look(reason: str) -> None:
     assert any("--device-rm" in text for text in advice(Task(), reason))
+
+
+def test_both_sides_of_a_preemption_are_told() -> None:
+    victim = a_task("t1", "s1", "n1", ts.RUNNING, ts.SHUTDOWN)
+    victim.preempted_by.task_id, victim.preempted_by.service_name = "t9", "shop"
+    victim.preempted_by.priority = 10
+    why = "preempted by task t9 of shop (priority 10)"
+    assert reason(victim) == f"it was told to stop: it was {why}; it has not stopped yet on node host-n1"
+    stopped = a_task("t1", "s1", "n1", ts.SHUTDOWN, ts.SHUTDOWN)
+    stopped.preempted_by.CopyFrom(victim.preempted_by)
+    assert reason(stopped) == f"it was stopped: it was {why}"
+    successor = a_task("t2", "s1", "", ts.PENDING, ts.RUNNING)
+    successor.previous_task_id, successor.status.err = "t1", "no suitable node"
+    text = reason(successor, stopped)
+    assert text == f"no suitable node; the task before it was {why}"
+    assert any("--priority" in line for line in advice(successor, text))

@@ -183,6 +183,25 @@ async def test_follow_shows_new_lines_and_tasks_created_later(tmp_path: Path) ->
             await until(lambda: not node.agent._logs._tasks)  # noqa: B023
 
 
+async def test_a_node_that_goes_down_while_it_is_followed_is_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarm.manager.logs.control.LOSSES_S", 0.05)
+    async with two_nodes(tmp_path) as (lab, first, second):
+        one, two = a_task("n1"), a_task("n2")
+        await running(lab, one, two)
+        async with Follower(lab.managers[0]) as follower:
+            first.driver.write(one.id, b"1")
+            await until(lambda: follower.lines == [b"1"])
+            await second.stop()
+            await until(lambda: follower.notices)
+            first.driver.write(one.id, b"2")
+            await until(lambda: follower.lines == [b"1", b"2"])
+            assert len(follower.notices) == 1
+            assert "host-n2 is down" in follower.notices[0]
+            assert f"web.1.{two.id}" in follower.notices[0]
+
+
 async def test_follow_goes_on_without_repeating_when_the_session_moves_to_another_manager(
     tmp_path: Path,
 ) -> None:

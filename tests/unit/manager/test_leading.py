@@ -52,7 +52,7 @@ async def following(trace: Trace) -> AsyncIterator[Leading]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

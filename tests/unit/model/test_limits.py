@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ServiceSpec
+from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ScaleRule, ServiceSpec
 from swarm.api.v1.types_pb2 import Mount, NodeDescription, NodeDevice, PortConfig, Privileges, TaskStatus
 from swarm.errors import InvalidArgument
 from swarm.model import limits, task_state
@@ -59,6 +59,17 @@ def image(spec: ServiceSpec, amount: int) -> None:
     spec.task.container.image = "registry.example/" + "a" * (amount - len("registry.example/"))
 
 
+def autoscale(spec: ServiceSpec, most: int = 2, rules: int = 1, query: int = 2, path: int = 0) -> None:
+    spec.autoscale.replicas_max = most
+    for number in range(rules):
+        spec.autoscale.rules.add(
+            source=ScaleRule.SOURCE_PROMETHEUS,
+            url=f"http://p/{'a' * path}",
+            query=f"{number:0>{query}}",
+            target=1,
+        )
+
+
 def seccomp_profile(spec: ServiceSpec, amount: int) -> None:
     profile = '{"defaultAction": "SCMP_ACT_ALLOW"}'
     spec.task.container.privileges.seccomp.mode = Privileges.Seccomp.MODE_CUSTOM
@@ -79,6 +90,8 @@ SERVICE: list[tuple[Limit, Grow]] = [
     (limits.LABEL_KEY_BYTES, lambda spec, n: spec.task.container.labels.update({"k" * n: ""})),
     (limits.LABEL_VALUE_BYTES, lambda spec, n: labels(spec, [(1, n)])),
     (limits.LABELS_BYTES, labels_bytes),
+    (limits.LOG_FILE_BYTES, lambda spec, n: setattr(spec.task.container.log, "max_size_bytes", n)),
+    (limits.LOG_FILES, lambda spec, n: setattr(spec.task.container.log, "max_files", n)),
     (limits.SPEC_BYTES, spec_bytes),
     (limits.IMAGE_CHARACTERS, image),
     (limits.HOSTNAME_CHARACTERS, lambda spec, n: setattr(spec.task.container, "hostname", "h" * n)),
@@ -137,7 +150,13 @@ SERVICE: list[tuple[Limit, Grow]] = [
         limits.PLATFORMS,
         lambda spec, n: [spec.task.placement.platforms.add(os="linux") for _ in range(n)] and None,
     ),
+    (limits.PRIORITY, lambda spec, n: setattr(spec.task, "priority", n)),
+    (limits.PRIORITY, lambda spec, n: setattr(spec.task, "priority", -n)),
     (limits.REPLICAS, lambda spec, n: setattr(spec.replicated, "replicas", n)),
+    (limits.REPLICAS, lambda spec, n: autoscale(spec, most=n)),
+    (limits.SCALE_RULES, lambda spec, n: autoscale(spec, rules=n)),
+    (limits.QUERY_BYTES, lambda spec, n: autoscale(spec, query=n)),
+    (limits.TEXT_BYTES, lambda spec, n: autoscale(spec, path=n - len("http://p/"))),
 ]
 
 # Tested elsewhere, or below: in the store, at the control API, of the cluster's spec, of what agents say.

@@ -10,6 +10,7 @@ from swarm.api.v1.types_pb2 import NodeAvailability, NodeState, TaskState, TaskS
 from swarm.clock import timestamp
 from swarm.manager.orchestrator.commit import commit_service_change, commit_steps
 from swarm.manager.orchestrator.plan import Plan
+from swarm.manager.orchestrator.preemption import victims_of
 from swarm.manager.orchestrator.reconcile import plan_service, plan_without_service
 from swarm.manager.orchestrator.service_view import ServiceView
 from swarm.manager.store.tables import Tables, copy_of
@@ -212,9 +213,8 @@ class Bench:
     def plan(self) -> Plan:
         if self.tables.services.get("s") is None:
             return complete(plan_without_service(self.tasks, self.tables.nodes))
-        view = ServiceView(
-            self.service, self.tasks, self.tables.nodes, self.history_limit, self.clock.now_ns()
-        )
+        victims, now_ns = victims_of(self.service, self.tables.tasks), self.clock.now_ns()
+        view = ServiceView(self.service, self.tasks, self.tables.nodes, self.history_limit, now_ns, victims)
         return complete(plan_service(view))
 
     def look(self) -> Plan:

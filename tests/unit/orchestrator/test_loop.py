@@ -230,7 +230,7 @@ async def test_the_loss_of_leadership_ends_the_loop() -> None:
     proposer.fail_next(NotLeader())
     async with leading(store) as running:
         with pytest.raises(ExceptionGroup) as caught:
-            await asyncio.wait_for(running, 10)
+            await asyncio.wait_for(running, 30)
         assert caught.group_contains(NotLeader)
 
 

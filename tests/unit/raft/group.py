@@ -243,7 +243,7 @@ def voters(manager: Manager) -> set[str]:
     return {member.node_id for member in manager.node.members if not member.learner}
 
 
-async def eventually(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+async def eventually(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
     """Wait until `condition` holds."""
     async with asyncio.timeout(timeout_s):
         while not condition():

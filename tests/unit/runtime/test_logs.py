@@ -130,18 +130,18 @@ class Follower:
     async def has_looked(self) -> None:
         """Wait until everything there was is read."""
         seen = self.looks
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self.looks < seen + 2:
                 await asyncio.sleep(0.005)
 
     async def has_read(self, last: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while last not in self.lines:
                 await asyncio.sleep(0.005)
 
     async def end(self) -> list[str]:
         self.ended = True
-        await asyncio.wait_for(self._task, 5)
+        await asyncio.wait_for(self._task, 30)
         return self.lines
 
 
@@ -231,3 +231,13 @@ async def test_a_following_reader_can_be_closed(log: Path) -> None:
     reader = read_log(log, LogQuery(follow=True), lambda: False)
     assert (await anext(reader)).data == b"line 1"
     await reader.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("kept", "left"), [(1, [6]), (2, [5, 6]), (5, [2, 3, 4, 5, 6])])
+async def test_a_service_decides_how_many_files_are_kept(log: Path, kept: int, left: list[int]) -> None:
+    for number in range(6):
+        log.write_bytes(_record(number))
+        rotate_files(log, kept)
+    log.write_bytes(_record(6))
+    lines = [line.data.decode() async for line in read_log(log, LogQuery(), lambda: True)]
+    assert lines == [f"line {number}" for number in left]

@@ -68,7 +68,7 @@ async def test_any_number_may_wait_for_the_end(sleeper: subprocess.Popen[bytes])
     waiting[0].cancel()
     assert not waiting[1].done()
     sleeper.kill()
-    await asyncio.wait_for(asyncio.gather(*waiting[1:]), 5)
+    await asyncio.wait_for(asyncio.gather(*waiting[1:]), 30)
     await process.wait()
     process.close()
 
@@ -79,7 +79,7 @@ async def test_closing_wakes_those_who_wait(sleeper: subprocess.Popen[bytes]) ->
     waiting = asyncio.create_task(process.wait())
     await asyncio.sleep(0)
     process.close()
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 30)
     await process.wait()
     assert sleeper.poll() is None
 

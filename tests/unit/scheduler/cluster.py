@@ -2,11 +2,12 @@
 
 from itertools import count
 
-from swarm.api.v1.objects_pb2 import Node, Task
+from swarm.api.v1.objects_pb2 import Node, Nomination, Task
 from swarm.api.v1.types_pb2 import NodeState, PortConfig
 from swarm.cli.names import PLACEMENT_STRATEGY
 from swarm.clock import SECOND, timestamp
 from swarm.manager.scheduler.node_view import ClusterView
+from swarm.manager.scheduler.nominate import plan_waiting
 from swarm.manager.scheduler.plan import Plan, plan_bound, plan_group
 from swarm.manager.scheduler.spread import Pools
 from swarm.model import task_state
@@ -73,7 +74,7 @@ class Cluster:
 
     def new_tasks(self, number: int, service: str = "s", version: int = 1, **needs: object) -> list[Task]:
         """Return waiting tasks; `needs`: cpus, constraints, platforms, spread, ports, per_node, node_id,
-        generic, device, gpus, affinity, strategy, labels (of the service)."""
+        generic, device, gpus, affinity, strategy, labels (of the service), priority, preempt."""
         tasks = []
         for _ in range(number):
             task = Task(id=f"t{next(self._ids)}", service_id=service, spec_version=version)
@@ -89,6 +90,32 @@ class Cluster:
         plan = complete(plan_group(self.view, self.pools, tasks, now_ns))
         self._carry_out(plan, tasks)
         return plan
+
+    def wait(self, tasks: list[Task]) -> Plan:
+        """Plan for tasks as the loop does, room being made for those that preempt, and carry that out."""
+        plan = complete(plan_waiting(self.view, self.pools, tasks, NOW_NS))
+        self._carry_out(plan, tasks)
+        known = {task.id: task for task in tasks}
+        for task_id in plan.withdrawn:
+            known[task_id].ClearField("nomination")
+        for nominee in plan.nominees:
+            task = known[nominee.task_id]
+            task.nomination.CopyFrom(
+                Nomination(node_id=nominee.node_id, victims=nominee.victims, priority=nominee.priority)
+            )
+            self.report(task, task_state.PENDING)
+        return plan
+
+    def tell_to_stop(self, task_id: str) -> None:
+        """Do as the orchestrator does with a victim."""
+        task = Task()
+        task.CopyFrom(self.tasks[task_id])
+        task.desired_state = task_state.SHUTDOWN
+        self.report(task, task.status.state)
+
+    def stop(self, task_id: str) -> None:
+        self.tell_to_stop(task_id)
+        self.report(self.tasks[task_id], task_state.SHUTDOWN)
 
     def check_bound(self, tasks: list[Task]) -> Plan:
         plan = complete(plan_bound(self.view, tasks))
@@ -154,6 +181,8 @@ def _require(task: Task, needs: dict[str, object]) -> None:
         added = task.endpoint.ports.add(published_port=int(number), target_port=80)
         added.protocol = PortConfig.Protocol.Value(f"PROTOCOL_{protocol.upper() or 'TCP'}")
         added.publish_mode = PortConfig.PUBLISH_MODE_HOST
+    task.spec.priority = int(str(needs.get("priority", 0)))
+    task.spec.preempt = bool(needs.get("preempt", False))
     if "per_node" in needs:
         placement.max_replicas_per_node = int(str(needs["per_node"]))
     if "node_id" in needs:

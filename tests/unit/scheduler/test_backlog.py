@@ -116,3 +116,63 @@ def test_who_takes_tasks_may_ask_for_more_at_once() -> None:
     backlog = backlog_of(*Cluster().new_tasks(TASKS_PER_PLAN + 5))
     assert len(backlog.take_fresh(lambda _group: TASKS_PER_PLAN + 5)) == TASKS_PER_PLAN + 5
     assert not backlog.has_fresh
+
+
+def prioritised(service: str, priority: int, **needs: object) -> Task:
+    (task,) = Cluster().new_tasks(1, service, priority=priority, **needs)
+    task.id = f"{service}-{task.id}"
+    return task
+
+
+def take_all(backlog: Backlog) -> list[str]:
+    found = []
+    while tasks := (backlog.take_bound() or backlog.take_fresh()):
+        found += [task.service_id for task in tasks]
+        for task in tasks:
+            backlog.drop(task.id)
+    return found
+
+
+def test_higher_priorities_come_first_then_who_came_first() -> None:
+    backlog = backlog_of(
+        prioritised("low", -5),
+        prioritised("first", 0),
+        prioritised("second", 0),
+        prioritised("bound", 0, node_id="n1"),
+        prioritised("high", 10),
+        prioritised("high-bound", 10, node_id="n2"),
+    )
+    assert take_all(backlog) == ["high-bound", "high", "bound", "first", "second", "low"]
+
+
+def test_what_had_no_luck_comes_before_new_tasks_of_lower_priority_only() -> None:
+    high, equal = prioritised("high", 10), prioritised("equal", 0)
+    backlog = backlog_of(high, equal)
+    for task in (high, equal):
+        backlog.take_fresh()
+        backlog.give_up(group_of(task))
+    backlog.put(prioritised("new", 0))
+    assert not backlog.has_urgent_stale, "nothing happened that may help it"
+    backlog.note_room("n1")
+    assert backlog.has_urgent_stale
+    assert [task.service_id for task in backlog.take_stale()] == ["high"]
+    backlog.give_up(group_of(high))
+    assert not backlog.has_urgent_stale
+    assert take_all(backlog)[0] == "new"
+
+
+def test_another_priority_counts_at_once() -> None:
+    priorities = {"a": 0, "b": 0}
+    backlog = Backlog(lambda task: priorities[task.service_id])
+    for task in (prioritised("a", 0), prioritised("b", 0), prioritised("b", 0, node_id="n1")):
+        task.id += task.node_id
+        backlog.put(task)
+    priorities["a"] = -1
+    backlog.note_precedence("a")
+    assert take_all(backlog) == ["b", "b", "a"]
+    backlog.put(prioritised("a", 0))
+    backlog.take_fresh()
+    backlog.give_up(("a", 1))
+    priorities["a"] = 5
+    backlog.note_precedence("a")
+    assert [task.service_id for task in backlog.take_stale()] == ["a"]

@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from swarm.api.v1.objects_pb2 import Cluster as StoredCluster
-from swarm.api.v1.objects_pb2 import Node, Task
+from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.types_pb2 import NodeAvailability, PlacementStrategy
 from swarm.clock import SystemClock
 from swarm.errors import NoQuorum, NotLeader, OutcomeUnknown
-from swarm.manager.scheduler.commit import commit_assignments, commit_reasons
+from swarm.manager.scheduler.commit import commit_assignments, commit_nominations, commit_reasons
 from swarm.manager.scheduler.loop import SchedulerLoop, SchedulerSettings
-from swarm.manager.scheduler.plan import Assignment
+from swarm.manager.scheduler.plan import Assignment, Nominee
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.testing import LocalProposer, store_with
@@ -186,7 +187,7 @@ async def test_the_loss_of_leadership_ends_the_loop() -> None:
     proposer.fail_next(NotLeader())
     async with scheduling(store) as running:
         with pytest.raises(NotLeader):
-            await asyncio.wait_for(running, 10)
+            await asyncio.wait_for(running, 30)
 
 
 async def test_a_replaced_state_is_read_anew() -> None:
@@ -286,3 +287,75 @@ async def test_the_strategy_of_the_cluster_counts_from_the_moment_it_changes() -
         await until(lambda: len(assigned(store)) == 8)
     others = [task.node_id for task in store.view.tasks if task.service_id == "other"]
     assert sorted(others) == ["n1", "n1", "n2", "n2"]
+
+
+def low_and_high(store: Store) -> tuple[Task, Task]:
+    return task_of(store, "low-t1"), task_of(store, "high-t1")
+
+
+async def test_room_is_kept_and_taken_by_whichever_leader_there_is() -> None:
+    store = store_with(a_node("n1", cpus=1), *waiting(1, "low", cpus=1))
+    async with scheduling(store):
+        await until(lambda: assigned(store) == ["n1"])
+        (high,) = waiting(1, "high", cpus=1, priority=10, preempt=True)
+        await store.update(lambda tx: tx.create(high))
+        await until(lambda: task_of(store, "high-t1").HasField("nomination"))
+    low, high = low_and_high(store)
+    assert list(high.nomination.victims) == ["low-t1"]
+    assert high.nomination.decided_at.seconds
+    assert high.status.err.startswith("waits for room on node n1: 1 task of low")
+    async with scheduling(store):  # the next one
+        await store.update(lambda tx: tx.create(waiting(1, "other", cpus=1)[0]))
+        stopped = copy_of(low)
+        stopped.status.state, stopped.desired_state = task_state.SHUTDOWN, task_state.SHUTDOWN
+        await store.update(lambda tx: tx.update(stopped))
+        await until(lambda: task_of(store, "high-t1").status.state == task_state.ASSIGNED)
+        assert not task_of(store, "high-t1").HasField("nomination")
+        await until(lambda: bool(task_of(store, "other-t1").status.err))
+        assert task_of(store, "other-t1").status.state == task_state.PENDING
+
+
+async def test_a_node_that_goes_away_takes_the_nomination_along_and_another_one_is_found() -> None:
+    store = store_with(a_node("n1", cpus=1), a_node("n2", cpus=1), *waiting(2, "low", cpus=1))
+    async with scheduling(store):
+        await until(lambda: assigned(store) == ["n1", "n2"])
+        await store.update(lambda tx: tx.create(waiting(1, "high", cpus=1, priority=10, preempt=True)[0]))
+        await until(lambda: task_of(store, "high-t1").HasField("nomination"))
+        first = task_of(store, "high-t1").nomination.node_id
+        (second,) = {"n1", "n2"} - {first}
+        await change_node(store, first, lambda node: setattr(node.status, "state", 1))
+        await until(lambda: task_of(store, "high-t1").nomination.node_id == second)
+        await change_node(store, second, lambda node: setattr(node.status, "state", 1))
+        await until(lambda: not task_of(store, "high-t1").HasField("nomination"))
+        await until(lambda: "not available" in task_of(store, "high-t1").status.err)
+
+
+async def test_a_priority_that_a_service_is_given_later_counts_for_tasks_that_wait() -> None:
+    low, high = waiting(1, "low", cpus=1), waiting(1, "high", cpus=1)
+    service = Service(id="high")
+    store = store_with(a_node("n1", cpus=1), service, *low)
+    async with scheduling(store):
+        await until(lambda: assigned(store) == ["n1"])
+        await store.update(lambda tx: tx.create(high[0]))
+        await until(lambda: bool(task_of(store, "high-t1").status.err))
+
+        def raise_it(tx) -> None:
+            changed = copy_of(tx.services.get("high"))
+            changed.spec.task.priority, changed.spec.task.preempt = 1, True
+            tx.update(changed)
+
+        await store.update(raise_it)
+        await until(lambda: list(task_of(store, "high-t1").nomination.victims) == ["low-t1"])
+
+
+async def test_a_nomination_whose_victim_went_between_plan_and_commit_is_made_anew() -> None:
+    nominee = Nominee("high-t1", "n1", 1, ("gone",), 10, "why")
+    store = store_with(a_node("n1", cpus=1), *waiting(1, "high", cpus=1))
+    version = store.view.nodes.get("n1").meta.version.index
+    for refused in (nominee, replace(nominee, victims=(), node_version=version + 1)):
+        result = await store.update(lambda tx, one=refused: commit_nominations(tx, {"high-t1": one}, 0))
+        assert result == ("high-t1",)
+    right = replace(nominee, victims=(), node_version=version)
+    assert await store.update(lambda tx: commit_nominations(tx, {"high-t1": right}, 0)) == ()
+    assert await store.update(lambda tx: commit_nominations(tx, {"high-t1": None, "x": None}, 0)) == ()
+    assert not task_of(store, "high-t1").HasField("nomination")

@@ -3,7 +3,14 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from swarm.telemetry.metrics import Metrics
-from swarm.telemetry.samples import AgentSample, ManagerSample, NodeSample, TaskUse, count_by
+from swarm.telemetry.samples import (
+    AgentSample,
+    AutoscaledService,
+    ManagerSample,
+    NodeSample,
+    TaskUse,
+    count_by,
+)
 
 SAMPLE = NodeSample(
     manager=ManagerSample(
@@ -15,6 +22,7 @@ SAMPLE = NodeSample(
         managers=3,
         nodes={"ready": 4, "down": 1},
         tasks={"running": 6},
+        autoscaled=(AutoscaledService("web", 7, held=True),),
     ),
     agent=AgentSample(connected=True, containers={"running": 2}, uses=(TaskUse("web", "web.1", 1.5, 4096),)),
     certificate_expires_at_s=1e9,
@@ -40,6 +48,16 @@ def test_a_scrape_shows_what_the_node_knows() -> None:
     assert found["swarm_agent_task_cpu_seconds_total", "web", "web.1"] == 1.5
     assert found["swarm_agent_task_memory_bytes", "web", "web.1"] == 4096
     assert found["process_resident_memory_bytes",] > 0
+
+
+def test_autoscaling_is_shown_and_its_changes_are_counted() -> None:
+    metrics = Metrics()
+    metrics.scaled("up")
+    found = scraped(metrics, SAMPLE)
+    assert found["swarm_autoscale_replicas", "web"] == 7
+    assert found["swarm_autoscale_held", "web"] == 1
+    assert found["swarm_autoscale_changes_total", "up"] == 1
+    assert found["swarm_autoscale_changes_total", "down"] == 0
 
 
 def test_a_node_outside_a_cluster_shows_no_cluster() -> None:

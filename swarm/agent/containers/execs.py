@@ -1,0 +1,160 @@
+"""Running a command in a container for somebody who may leave at any time.
+
+Who leaves takes the command along: it is told that its terminal hung up, and killed with all it started if
+that does not end it. Only who detaches lets it run on, with nobody to hear it.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from swarm.agent.containers.conversation import Conversation
+from swarm.api.v1.containers_pb2 import ContainerOutput, ExecOptions
+from swarm.errors import FailedPrecondition, InvalidArgument, Unavailable
+from swarm.runtime.base import ExecConfig, ExecProcess, RuntimeDriver
+
+HANGUP_GRACE_S = 3.0
+# A child that the command left behind may hold its output open for ever: after such a pause it has ended.
+LAST_OUTPUT_S = 0.5
+COMMANDS_MAX = 256  # of one node at once, detached ones too
+
+
+class Execs:
+    """All commands that people run in containers of this node."""
+
+    def __init__(self, driver: RuntimeDriver) -> None:
+        """Run them with `driver`."""
+        self._driver = driver
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def run(self, container_id: str, options: ExecOptions, conversation: Conversation) -> None:
+        """Run a command and answer with its output and exit code; ends it when cancelled."""
+        if not options.command:
+            raise InvalidArgument("there is no command to run")
+        if len(self._background) >= COMMANDS_MAX:
+            raise FailedPrecondition(f"{COMMANDS_MAX} commands run in containers of this node already")
+        process = await self._driver.exec(container_id, exec_config(options))
+        attendant = _Attendant(process, conversation, listened_to=not options.detach)
+        passing = self._keep(attendant.pass_on())
+        to_end = True
+        try:
+            await conversation.send(ContainerOutput(started=True))
+            to_end = not options.detach and await attendant.attend(passing)
+        finally:
+            attendant.listened_to = False
+            if to_end:
+                self._keep(end(process))
+        if not to_end:
+            await conversation.send(ContainerOutput(done=True))
+
+    async def close(self) -> None:
+        """Forget all commands; the driver ends them."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work, name="agent-exec")
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task
+
+
+class _Attendant:
+    """Carries everything between one command and its caller."""
+
+    def __init__(self, process: ExecProcess, conversation: Conversation, *, listened_to: bool) -> None:
+        self._process = process
+        self._conversation = conversation
+        self._chunks = 0
+        self._sending = False
+        self.listened_to = listened_to
+
+    async def attend(self, passing: "asyncio.Task[None]") -> bool:
+        """Return whether the command has to be ended, or has ended; False when the caller detached."""
+        feeding = asyncio.create_task(self._feed())
+        obeying = asyncio.create_task(self._obey())
+        ended = asyncio.create_task(self._process.wait())
+        try:
+            await asyncio.wait((ended, obeying), return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                obeying.result()
+                return False
+            await self._last_output(passing)
+            await self._conversation.send(ContainerOutput(exit_code=ended.result()))
+            return True
+        finally:
+            for task in (feeding, obeying, ended):
+                task.cancel()
+            await asyncio.gather(feeding, obeying, ended, return_exceptions=True)
+
+    async def pass_on(self) -> None:
+        """Take the output to its end, also when nobody listens: a command must not wait for that."""
+        async for stream, data in self._process.output():
+            self._chunks += 1
+            if not self.listened_to:
+                continue
+            self._sending = True
+            try:
+                await self._conversation.send_chunks(data, stream)
+            except Unavailable:
+                self.listened_to = False
+            finally:
+                self._sending = False
+
+    async def _last_output(self, passing: "asyncio.Task[None]") -> None:
+        while not passing.done():
+            before = self._chunks
+            await asyncio.wait((passing,), timeout=LAST_OUTPUT_S)
+            if self._chunks == before and not self._sending:
+                return
+
+    async def _feed(self) -> None:
+        async for data in self._conversation.data():
+            await self._process.write(data)
+        await self._process.close_stdin()
+
+    async def _obey(self) -> None:
+        """Resize and signal; returns when the caller detaches."""
+        while True:
+            order = await self._conversation.orders.get()
+            kind = order.WhichOneof("input")
+            if kind == "detach":
+                return
+            if kind == "resize":
+                await self._process.resize(order.resize.rows, order.resize.columns)
+            elif kind == "signal":
+                await self._process.signal(order.signal)
+
+
+def exec_config(options: ExecOptions) -> ExecConfig:
+    """Return what the driver is to run."""
+    return ExecConfig(
+        command=tuple(options.command),
+        env=tuple(options.env),
+        working_dir=options.working_dir,
+        user=options.user,
+        tty=options.tty,
+        stdin=options.stdin,
+        privileged=options.privileged,
+        rows=options.rows,
+        columns=options.columns,
+    )
+
+
+async def end(process: ExecProcess) -> None:
+    """End a command whose caller has left; does nothing to one that ended by itself."""
+    waiting = asyncio.create_task(process.wait())
+    try:
+        await asyncio.wait((waiting,), timeout=0)
+        if waiting.done():
+            return
+        async with asyncio.timeout(HANGUP_GRACE_S):
+            await process.signal("HUP")
+            await asyncio.shield(waiting)
+    except TimeoutError:
+        await process.kill()
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)

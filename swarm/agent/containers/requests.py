@@ -1,0 +1,173 @@
+"""Doing what somebody asks of this node's containers."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from swarm.agent.containers.conversation import Conversation
+from swarm.agent.containers.execs import Execs
+from swarm.agent.containers.summary import details, sample, shown_process, summary
+from swarm.agent.task_machine import TaskRecord
+from swarm.api.v1.containers_pb2 import (
+    ContainerOutput,
+    ContainerRequest,
+    PathInfo,
+    ProcessList,
+    SampleList,
+    StopContainer,
+)
+from swarm.clock import SECOND, Clock
+from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
+from swarm.model.task import task_name
+from swarm.runtime.base import ContainerInfo, ContainerState, RuntimeDriver
+
+log = structlog.get_logger(__name__)
+
+SAMPLE_PERIOD_S = 1.0
+DEFAULT_GRACE_S = 10.0
+SHOWN = frozenset({ContainerState.RUNNING})
+
+
+class ContainerRequests:
+    """Answers every kind of request; raises SwarmErrors, which the caller gets."""
+
+    def __init__(
+        self, driver: RuntimeDriver, records: Callable[[], Mapping[str, TaskRecord]], clock: Clock
+    ) -> None:
+        """`records` returns the tasks of this node."""
+        self._driver = driver
+        self._records = records
+        self._clock = clock
+        self._execs = Execs(driver)
+
+    async def close(self) -> None:
+        """End what people left running."""
+        await self._execs.close()
+
+    async def answer(self, request: ContainerRequest, conversation: Conversation) -> None:
+        """Do what is asked and say the last word."""
+        verb = request.WhichOneof("verb")
+        match verb:
+            case "list":
+                await self._list(conversation, everything=request.list.all)
+            case "stats":
+                await self._stats(conversation, follow=request.stats.follow)
+            case "prune":
+                await self._prune(conversation)
+            case None:
+                raise InvalidArgument("this node is of an older version: it does not know the request")
+            case _:
+                await self._about_one(verb, request, conversation)
+                return
+        await conversation.send(ContainerOutput(done=True))
+
+    async def _about_one(self, verb: str, request: ContainerRequest, conversation: Conversation) -> None:
+        container_id = request.container_id
+        info = await self._driver.inspect(container_id)
+        if info is None:
+            raise NotFound(f"there is no container {container_id} on this node")
+        if verb == "exec":
+            await self._execs.run(container_id, request.exec, conversation)
+            return
+        if verb == "wait":
+            ended = await self._driver.wait(container_id)
+            await conversation.send(ContainerOutput(exit_code=ended.exit_code))
+            return
+        if verb in {"inspect", "top", "stat", "copy_from"}:
+            await self._look(verb, request, info, conversation)
+        else:
+            await self._change(verb, request, info, conversation)
+        await conversation.send(ContainerOutput(done=True))
+
+    async def _look(
+        self, verb: str, request: ContainerRequest, info: ContainerInfo, conversation: Conversation
+    ) -> None:
+        match verb:
+            case "inspect":
+                record = self._records().get(info.id)
+                await conversation.send(ContainerOutput(details=details(info, record)))
+            case "top":
+                found = await self._driver.processes(info.id)
+                shown = ProcessList(processes=[shown_process(one) for one in found])
+                await conversation.send(ContainerOutput(processes=shown))
+            case "stat":
+                kind = await self._driver.path_kind(info.id, request.stat.path)
+                path = PathInfo(exists=bool(kind), directory=kind == "directory")
+                await conversation.send(ContainerOutput(path=path))
+            case "copy_from":
+                wanted = request.copy_from
+                async for data in self._driver.copy_from(info.id, wanted.path, follow=wanted.follow_link):
+                    await conversation.send_chunks(data)
+
+    async def _change(
+        self, verb: str, request: ContainerRequest, info: ContainerInfo, conversation: Conversation
+    ) -> None:
+        """Do something to a container. That of a task is not spared: the orchestrator replaces the task."""
+        log.info("agent.container_changed_by_hand", task_id=info.id, verb=verb)
+        match verb:
+            case "stop":
+                await self._driver.stop(info.id, self._grace_s(info.id, request.stop))
+            case "kill":
+                await self._kill(info, request.kill.signal)
+            case "pause":
+                await self._driver.pause(info.id)
+            case "unpause":
+                await self._driver.unpause(info.id)
+            case "remove":
+                await self._remove(info, force=request.remove.force)
+            case "copy_to":
+                wanted = request.copy_to
+                archive = conversation.data()
+                await self._driver.copy_to(info.id, wanted.path, archive, keep_owner=wanted.keep_owner)
+
+    async def _list(self, conversation: Conversation, *, everything: bool) -> None:
+        for task_id, record in self._records().items():
+            info = await self._driver.inspect(task_id)
+            if info is not None and (everything or info.state in SHOWN):
+                await conversation.send(ContainerOutput(container=summary(info, record)))
+
+    async def _stats(self, conversation: Conversation, *, follow: bool) -> None:
+        while True:
+            found = [
+                (record, await self._driver.sample(task_id)) for task_id, record in self._records().items()
+            ]
+            now_ns = self._clock.now_ns()
+            samples = SampleList(
+                samples=[sample(record, one, now_ns) for record, one in found if one is not None]
+            )
+            await conversation.send(ContainerOutput(samples=samples))
+            if not follow:
+                return
+            await asyncio.sleep(SAMPLE_PERIOD_S)
+
+    async def _prune(self, conversation: Conversation) -> None:
+        for task_id in list(self._records()):
+            info = await self._driver.inspect(task_id)
+            if info is not None and info.state is ContainerState.EXITED:
+                await self._driver.remove(task_id)
+                await conversation.send(ContainerOutput(removed=task_id))
+
+    async def _kill(self, info: ContainerInfo, signal: str) -> None:
+        if info.state is not ContainerState.RUNNING:
+            raise FailedPrecondition(f"container {self._name(info.id)} does not run")
+        await self._driver.kill(info.id, signal or "SIGKILL")
+
+    async def _remove(self, info: ContainerInfo, *, force: bool) -> None:
+        if info.state is not ContainerState.EXITED and not force:
+            raise FailedPrecondition(
+                f"container {self._name(info.id)} is {info.state.value}: stop it, or remove it by force"
+            )
+        await self._driver.remove(info.id)
+
+    def _grace_s(self, container_id: str, wanted: StopContainer) -> float:
+        if wanted.HasField("grace_ns"):
+            return wanted.grace_ns / SECOND
+        record = self._records().get(container_id)
+        if record is not None and record.task.spec.container.HasField("stop_grace_period_ns"):
+            return record.task.spec.container.stop_grace_period_ns / SECOND
+        return DEFAULT_GRACE_S
+
+    def _name(self, container_id: str) -> str:
+        record = self._records().get(container_id)
+        return task_name(record.task) if record is not None else container_id

@@ -1,0 +1,76 @@
+"""How does this node describe its containers? Pure."""
+
+from swarm.agent.task_machine import TaskRecord
+from swarm.api.v1.containers_pb2 import (
+    ContainerDetails,
+    ContainerProcess,
+    ContainerSample,
+    ContainerSummary,
+)
+from swarm.clock import timestamp
+from swarm.model.task import task_name
+from swarm.runtime.base import ContainerInfo, ProcessInfo, Sample
+
+
+def summary(info: ContainerInfo, record: TaskRecord | None) -> ContainerSummary:
+    """Return one line about a container; without its task little is known."""
+    found = ContainerSummary(
+        id=info.id,
+        name=info.id,
+        state="paused" if info.paused else info.state.value,
+        exit_code=info.exit_code,
+        error=info.error,
+        oom_killed=info.oom_killed,
+        pid=info.pid,
+    )
+    if info.started_at_ns:
+        found.started_at.CopyFrom(timestamp(info.started_at_ns))
+    if info.finished_at_ns:
+        found.finished_at.CopyFrom(timestamp(info.finished_at_ns))
+    if record is not None:
+        task = record.task
+        found.name = task_name(task)
+        found.image = task.spec.container.image
+        found.command.extend([*task.spec.container.command, *task.spec.container.args])
+        found.created_at.CopyFrom(task.meta.created_at)
+        found.task_id, found.service_id = task.id, task.service_id
+        found.service_name = task.service_annotations.name
+        found.ports.extend(task.endpoint.ports)
+    return found
+
+
+def details(info: ContainerInfo, record: TaskRecord | None) -> ContainerDetails:
+    """Return everything known of a container, without the password for its registry."""
+    found = ContainerDetails(summary=summary(info, record))
+    if record is not None:
+        found.spec.CopyFrom(record.task.spec.container)
+        found.spec.ClearField("registry_auth")
+        found.resources.CopyFrom(record.task.spec.resources)
+    return found
+
+
+def sample(record: TaskRecord, measured: Sample, now_ns: int) -> ContainerSample:
+    """Return what a container uses now."""
+    return ContainerSample(
+        container_id=record.task.id,
+        name=task_name(record.task),
+        at_ns=now_ns,
+        cpu_usage_ns=measured.cpu_usage_ns,
+        memory_bytes=measured.memory_bytes,
+        memory_limit_bytes=record.task.spec.resources.limits.memory_bytes,
+        pids=measured.pids,
+    )
+
+
+def shown_process(process: ProcessInfo) -> ContainerProcess:
+    """Return one process of a container."""
+    found = ContainerProcess(
+        pid=process.pid,
+        parent_pid=process.parent_pid,
+        user=str(process.user),
+        cpu_ns=process.cpu_ns,
+        memory_bytes=process.memory_bytes,
+        command=process.command,
+    )
+    found.started_at.CopyFrom(timestamp(process.started_at_ns))
+    return found

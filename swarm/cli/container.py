@@ -1,0 +1,228 @@
+"""`swarmctl container`: the containers of tasks, on whatever node they are."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from swarm.api.v1.containers_pb2 import (
+    ContainerRequest,
+    InspectContainer,
+    KillContainer,
+    ListContainers,
+    ListProcesses,
+    PauseContainer,
+    PruneContainers,
+    RemoveContainer,
+    StopContainer,
+    UnpauseContainer,
+    WaitContainer,
+)
+from swarm.cli import objects
+from swarm.cli.connect import Connection, connect
+from swarm.cli.container_calls import Notices, ask, ask_one, find_container, node_ids, only
+from swarm.cli.container_cp import cp
+from swarm.cli.container_stats import stats
+from swarm.cli.exec import exec_command
+from swarm.cli.flags import FlagGroup
+from swarm.cli.logs import logs_command
+
+REPLACED = (
+    "The container is that of a task: the task counts as ended, and is replaced as the restart policy of "
+    "its service says."
+)
+FILTERS = ("id", "name", "status", "service")
+
+
+def _examples(*lines: str) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines) + "\n\n"
+
+
+@click.group(cls=FlagGroup)
+def container() -> None:
+    """Containers on all nodes: those of the tasks of services."""
+
+
+container.add_command(exec_command("container", "CONTAINER", "web.1"))
+container.add_command(logs_command("container", "CONTAINER", "web.1"))
+container.add_command(stats)
+container.add_command(cp)
+
+
+@container.command(
+    "ls",
+    epilog="\b\nExamples:\n"
+    "  swarmctl container ls\n"
+    "  swarmctl container ls --all --node worker-1 --filter service=web\n"
+    "  swarmctl container ls --format '{{.Names}} {{.Node}} {{.Status}}'\n\n"
+    "Exit code 1: a node could not answer; a warning names it.",
+)
+@click.option("-a", "--all", "everything", is_flag=True, help="Also containers that do not run.")
+@click.option("--node", "nodes", multiple=True, help="Only of this node; repeatable. Default: all nodes.")
+@click.option("-f", "--filter", "filters", multiple=True, help=f"KEY=VALUE; keys: {', '.join(FILTERS)}.")
+@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("--no-trunc", is_flag=True, help="Do not shorten ids and commands.")
+@click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
+@click.pass_context
+def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], **given: Any) -> None:
+    """List containers: those that run, or all."""
+    from swarm.cli import parse
+    from swarm.cli.container_table import COLUMNS, rows
+    from swarm.cli.render import show
+    from swarm.cli.tasks import node_names
+    from swarm.clock import SystemClock
+
+    wanted, notices = parse.filters(filters, FILTERS), Notices()
+    everything = given["everything"] or "status" in wanted
+    with connect(ctx.obj) as conn:
+        request = ContainerRequest(list=ListContainers(all=everything))
+        answers = list(notices.filter(ask(conn, request, node_ids(conn, nodes))))
+        found = rows(
+            answers, wanted, node_names(conn), SystemClock().now_ns(), truncate=not given["no_trunc"]
+        )
+    show(found, COLUMNS, given["layout"], "ID" if given["quiet"] else "")
+    ctx.exit(notices.exit_code)
+
+
+@container.command(
+    "inspect",
+    epilog=_examples(
+        "swarmctl container inspect web.1", 'swarmctl container inspect --format "{{.State.Pid}}" web.1'
+    ),
+)
+@click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
+@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
+@click.pass_context
+def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
+    """Show everything that its node knows of containers."""
+    from swarm.cli.container_table import details_view
+    from swarm.cli.tasks import node_names
+
+    with connect(ctx.obj) as conn:
+        names = node_names(conn)
+
+        def get(ref: str) -> Any:
+            target = find_container(conn, ref)
+            answers = ask_one(conn, target, ContainerRequest(inspect=InspectContainer()))
+            return details_view(only(answers, "details"), target.node_id, names)
+
+        ctx.exit(objects.inspect(refs, get, layout))
+
+
+@container.command("top", epilog=_examples("swarmctl container top web.1"))
+@click.argument("ref", metavar="CONTAINER")
+@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.pass_obj
+def top(host: str, ref: str, layout: str) -> None:
+    """Show the processes of a container, as its node numbers them."""
+    from swarm.cli.container_table import PROCESS_COLUMNS, process_rows
+    from swarm.cli.render import show
+    from swarm.clock import SystemClock
+
+    with connect(host) as conn:
+        answers = ask_one(conn, find_container(conn, ref), ContainerRequest(top=ListProcesses()))
+    show(process_rows(only(answers, "processes"), SystemClock().now_ns()), PROCESS_COLUMNS, layout)
+
+
+def _each(ctx: click.Context, refs: tuple[str, ...], request: Callable[[], ContainerRequest]) -> None:
+    with connect(ctx.obj) as conn:
+
+        def act(ref: str) -> str:
+            ask_one(conn, find_container(conn, ref), request())
+            return ref
+
+        ctx.exit(objects.each(refs, act))
+
+
+@container.command("stop", epilog=_examples("swarmctl container stop --time 30 web.1") + REPLACED)
+@click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
+@click.option(
+    "-t",
+    "--time",
+    "seconds",
+    type=click.FloatRange(min=0),
+    help="Seconds until it is killed (default: its service's).",
+)
+@click.pass_context
+def stop(ctx: click.Context, refs: tuple[str, ...], seconds: float | None) -> None:
+    """Ask containers to end, and kill those that do not."""
+    grace_ns = None if seconds is None else round(seconds * 1e9)
+    _each(ctx, refs, lambda: ContainerRequest(stop=StopContainer(grace_ns=grace_ns)))
+
+
+@container.command("kill", epilog=_examples("swarmctl container kill --signal HUP web.1") + REPLACED)
+@click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
+@click.option("-s", "--signal", default="SIGKILL", show_default=True, help="Signal to send.")
+@click.pass_context
+def kill(ctx: click.Context, refs: tuple[str, ...], signal: str) -> None:
+    """Send a signal to the first process of containers."""
+    _each(ctx, refs, lambda: ContainerRequest(kill=KillContainer(signal=signal)))
+
+
+@container.command("pause", epilog=_examples("swarmctl container pause web.1"))
+@click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
+@click.pass_context
+def pause(ctx: click.Context, refs: tuple[str, ...]) -> None:
+    """Give the processes of containers no more time."""
+    _each(ctx, refs, lambda: ContainerRequest(pause=PauseContainer()))
+
+
+@container.command("unpause", epilog=_examples("swarmctl container unpause web.1"))
+@click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
+@click.pass_context
+def unpause(ctx: click.Context, refs: tuple[str, ...]) -> None:
+    """Let paused containers go on."""
+    _each(ctx, refs, lambda: ContainerRequest(unpause=UnpauseContainer()))
+
+
+@container.command(
+    "rm", epilog=_examples("swarmctl container rm 4x8k", "swarmctl container rm --force web.1") + REPLACED
+)
+@click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
+@click.option("-f", "--force", is_flag=True, help="Kill those that run.")
+@click.pass_context
+def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
+    """Remove containers that have ended, with their files and output."""
+    _each(ctx, refs, lambda: ContainerRequest(remove=RemoveContainer(force=force)))
+
+
+@container.command("wait", epilog=_examples("swarmctl container wait fill.1 fill.2"))
+@click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
+@click.pass_context
+def wait(ctx: click.Context, refs: tuple[str, ...]) -> None:
+    """Wait until containers have ended, and print their exit codes."""
+    with connect(ctx.obj) as conn:
+
+        def act(ref: str) -> str:
+            answers = ask_one(conn, find_container(conn, ref), ContainerRequest(wait=WaitContainer()))
+            return str(only(answers, "exit_code"))
+
+        ctx.exit(objects.each(refs, act))
+
+
+@container.command(
+    "prune", epilog=_examples("swarmctl container prune --node worker-1", "swarmctl container prune --force")
+)
+@click.option("--node", "nodes", multiple=True, help="Only of this node; repeatable. Default: all nodes.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.pass_context
+def prune(ctx: click.Context, nodes: tuple[str, ...], *, force: bool) -> None:
+    """Remove all containers that have ended; their output is gone then."""
+    if not force:
+        click.confirm("This removes all containers that have ended, with their output. Go on?", abort=True)
+    notices = Notices()
+    with connect(ctx.obj) as conn:
+        removed = _pruned(conn, nodes, notices)
+    click.echo(f"Removed: {removed} containers")
+    ctx.exit(notices.exit_code)
+
+
+def _pruned(conn: Connection, nodes: tuple[str, ...], notices: Notices) -> int:
+    request, count = ContainerRequest(prune=PruneContainers()), 0
+    for answer in notices.filter(ask(conn, request, node_ids(conn, nodes))):
+        if answer.HasField("removed"):
+            click.echo(answer.removed)
+            sys.stdout.flush()
+            count += 1
+    return count

@@ -1,0 +1,111 @@
+"""Which container does a person mean, and how is its node asked?"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from swarm.api.v1 import control_pb2 as c
+from swarm.api.v1.containers_pb2 import ContainerInput, ContainerOutput, ContainerQuestion, ContainerRequest
+from swarm.api.v1.objects_pb2 import Task
+from swarm.cli.connect import Connection
+from swarm.errors import FailedPrecondition, NotFound
+from swarm.model.task_state import RUNNING
+
+VIEWING = frozenset({"list", "inspect", "top", "stats", "wait"})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A container and where it is."""
+
+    container_id: str
+    node_id: str
+
+
+def find_container(conn: Connection, ref: str) -> Target:
+    """Return the container that `ref` names: a task's id, its beginning, `web.1`, or a service.
+
+    Of a service it is the one that runs in the lowest slot. Raises NotFound and FailedPrecondition.
+    """
+    try:
+        task = conn.control.GetTask(c.GetTaskRequest(ref=ref)).task
+    except NotFound:
+        task = _of_service(conn, ref)
+    if not task.node_id:
+        raise FailedPrecondition(f"task {ref} is on no node yet; `swarmctl task why {ref}` says why")
+    return Target(task.id, task.node_id)
+
+
+def _of_service(conn: Connection, ref: str) -> Task:
+    try:
+        service = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
+    except NotFound:
+        raise NotFound(
+            f'no container, task or service "{ref}"; `swarmctl container ls --all` lists the containers'
+        ) from None
+    filters = c.Filters(service_ids=[service.id], desired_states=[RUNNING])
+    tasks = conn.control.ListTasks(c.ListTasksRequest(filters=filters)).tasks
+    running = [task for task in tasks if task.status.state == RUNNING]
+    if not running:
+        raise FailedPrecondition(f"no task of service {ref} runs; `swarmctl service why {ref}` says why")
+    found: Task = min(running, key=lambda task: (task.slot, task.node_id))
+    return found
+
+
+def node_ids(conn: Connection, refs: Sequence[str]) -> list[str]:
+    """Return the ids of nodes named by id, beginning of an id or hostname."""
+    return [conn.control.GetNode(c.GetNodeRequest(ref=ref)).node.id for ref in refs]
+
+
+def question(request: ContainerRequest, nodes: Sequence[str]) -> ContainerInput:
+    """Return the first message of a conversation."""
+    return ContainerInput(question=ContainerQuestion(node_ids=nodes, request=request))
+
+
+def ask(
+    conn: Connection, request: ContainerRequest, nodes: Sequence[str], more: Iterable[ContainerInput] = ()
+) -> Iterator[ContainerOutput]:
+    """Yield the answers of some nodes (none given: of all)."""
+    verb = request.WhichOneof("verb")
+    method = conn.containers.View if verb in VIEWING else conn.containers.Operate
+
+    def inputs() -> Iterator[ContainerInput]:
+        yield question(request, nodes)
+        yield from more
+
+    answers: Iterator[ContainerOutput] = method(inputs(), timeout=None)
+    return answers
+
+
+def ask_one(conn: Connection, target: Target, request: ContainerRequest) -> list[ContainerOutput]:
+    """Return everything that the node of one container answers."""
+    request.container_id = target.container_id
+    return list(ask(conn, request, [target.node_id]))
+
+
+class Notices:
+    """Says on stderr which nodes could not answer, and remembers that there were any."""
+
+    def __init__(self) -> None:
+        self.any = False
+
+    def filter(self, answers: Iterator[ContainerOutput]) -> Iterator[ContainerOutput]:
+        """Yield what is no notice."""
+        for answer in answers:
+            if answer.HasField("notice"):
+                self.any = True
+                click.echo(f"Warning: {answer.notice}", err=True)
+            else:
+                yield answer
+
+    @property
+    def exit_code(self) -> int:
+        """What a command that asked several nodes ends with."""
+        return 1 if self.any else 0
+
+
+def only(answers: Sequence[ContainerOutput], kind: str) -> Any:
+    """Return the one answer of a kind."""
+    return next(getattr(answer, kind) for answer in answers if answer.HasField(kind))

@@ -1,0 +1,128 @@
+"""`swarmctl container stats`: what containers use, now and again and again."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest, ContainerSample, SampleContainers
+from swarm.cli.connect import Connection, connect
+from swarm.cli.container_calls import Notices, ask, find_container, node_ids
+from swarm.cli.render import Row, show, table
+from swarm.cli.task_table import SHORT_ID
+from swarm.model.units import format_size
+
+COLUMNS = (
+    ("CONTAINER ID", "ID"),
+    ("NAME", "Name"),
+    ("NODE", "Node"),
+    ("CPU %", "CPUPerc"),
+    ("MEM USAGE / LIMIT", "MemUsage"),
+    ("MEM %", "MemPerc"),
+    ("PIDS", "PIDs"),
+)
+CLEAR = "\x1b[H\x1b[2J"
+
+
+class Usage:
+    """The newest samples, and what was used between the last two of each container."""
+
+    def __init__(self, wanted: frozenset[str]) -> None:
+        """Look at these container ids only; empty: at all."""
+        self._wanted = wanted
+        self._now: dict[str, dict[str, ContainerSample]] = {}  # by node id, then container id
+        self._percent: dict[str, float] = {}
+
+    def take(self, answer: ContainerOutput) -> None:
+        """Take the samples of one node."""
+        before = self._now.get(answer.node_id, {})
+        now = {
+            one.container_id: one
+            for one in answer.samples.samples
+            if not self._wanted or one.container_id in self._wanted
+        }
+        for container_id, one in now.items():
+            earlier = before.get(container_id)
+            if earlier is not None and one.at_ns > earlier.at_ns:
+                used = one.cpu_usage_ns - earlier.cpu_usage_ns
+                self._percent[container_id] = 100.0 * used / (one.at_ns - earlier.at_ns)
+        self._now[answer.node_id] = now
+
+    def rows(self, node_names: Mapping[str, str]) -> list[Row]:
+        """Return the rows to show."""
+        return [
+            self._row(one, node_names.get(node_id, node_id))
+            for node_id, samples in self._now.items()
+            for one in sorted(samples.values(), key=lambda one: one.name)
+        ]
+
+    def _row(self, one: ContainerSample, node: str) -> Row:
+        limit = format_size(one.memory_limit_bytes) if one.memory_limit_bytes else "none"
+        part = 100.0 * one.memory_bytes / one.memory_limit_bytes if one.memory_limit_bytes else 0.0
+        percent = self._percent.get(one.container_id)
+        return {
+            "ID": one.container_id[:SHORT_ID],
+            "Name": one.name,
+            "Node": node,
+            "CPUPerc": "--" if percent is None else f"{percent:.2f}%",
+            "MemUsage": f"{format_size(one.memory_bytes)} / {limit}",
+            "MemPerc": f"{part:.2f}%" if one.memory_limit_bytes else "--",
+            "PIDs": str(one.pids),
+        }
+
+
+@click.command(
+    "stats",
+    epilog="\b\nExamples:\n  swarmctl container stats\n  swarmctl container stats --no-stream web.1 web.2\n"
+    "  swarmctl container stats --node worker-1 --format json --no-stream",
+)
+@click.argument("refs", metavar="[CONTAINER]...", nargs=-1)
+@click.option("--node", "nodes", multiple=True, help="Only of this node; repeatable. Default: all nodes.")
+@click.option("--no-stream", is_flag=True, help="Show them once: what is used within one second.")
+@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.pass_context
+def stats(ctx: click.Context, /, refs: tuple[str, ...], nodes: tuple[str, ...], **given: Any) -> None:
+    """Show what running containers use: processor time, memory, processes."""
+    notices = Notices()
+    with connect(ctx.obj) as conn:
+        targets = [find_container(conn, ref) for ref in refs]
+        usage = Usage(frozenset(target.container_id for target in targets))
+        places = node_ids(conn, nodes) or list(dict.fromkeys(target.node_id for target in targets))
+        if given["no_stream"]:
+            _once(conn, places, usage, notices)
+            from swarm.cli.tasks import node_names
+
+            show(usage.rows(node_names(conn)), COLUMNS, given["layout"])
+        else:
+            _follow(conn, places, usage, notices, given["layout"])
+    ctx.exit(notices.exit_code)
+
+
+def _once(conn: Connection, places: list[str], usage: Usage, notices: Notices) -> None:
+    """Take two samples: processor time is known by the difference."""
+    import time
+
+    request = ContainerRequest(stats=SampleContainers())
+    for answer in notices.filter(ask(conn, request, places)):
+        if answer.HasField("samples"):
+            usage.take(answer)
+    time.sleep(1.0)
+    for answer in ask(conn, request, places):  # a silent node was named before
+        if answer.HasField("samples"):
+            usage.take(answer)
+
+
+def _follow(conn: Connection, places: list[str], usage: Usage, notices: Notices, layout: str) -> None:
+    from swarm.cli.tasks import node_names
+
+    names = node_names(conn)
+    request = ContainerRequest(stats=SampleContainers(follow=True))
+    for answer in notices.filter(ask(conn, request, places)):
+        if not answer.HasField("samples"):
+            continue
+        usage.take(answer)
+        if layout:
+            show(usage.rows(names), COLUMNS, layout)
+        else:
+            click.echo((CLEAR if sys.stdout.isatty() else "") + table(COLUMNS, usage.rows(names)))

@@ -1,0 +1,247 @@
+"""The process that copies files out of a container and into it. It runs apart so that it can chroot there.
+
+Then neither a symbolic link of the container nor a name in an archive can mean a file of the node, whatever
+the container does meanwhile. Nothing may be imported once the root has changed: it would be the container's.
+"""
+
+# An archive may have 100,000 entries, and path objects would double the time.
+# ruff: noqa: PTH103, PTH108, PTH116, PTH115, PTH118, PTH119, PTH120, PTH208, PTH211
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import stat
+import sys
+import tarfile
+from collections.abc import Iterator
+from typing import IO, Any
+
+PR_SET_PDEATHSIG = 1
+MEMORY_MAX = 1 << 30
+CHUNK_BYTES = 1 << 18
+
+
+class Refused(Exception):
+    """What is asked cannot be done; the kind is the name of an error of swarm."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+def kind_of(path: str) -> str:
+    """Return what a path leads to."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return ""
+    if stat.S_ISDIR(mode):
+        return "directory"
+    return "file" if stat.S_ISREG(mode) else "other"
+
+
+def copy_from(path: str, *, follow: bool, sink: IO[bytes]) -> None:
+    """Write an archive of what is at `path`."""
+    # "x/" and "x/." mean the directory that a link x leads to.
+    plain = os.path.normpath("/" + path)
+    if follow or path.endswith(("/", "/.")):
+        plain = os.path.realpath(plain)
+    if not os.path.lexists(plain):
+        raise Refused("NotFound", f"there is no {path} in the container")
+    name = os.path.basename(os.path.normpath("/" + path)) or "root"
+    with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        for inside, entry in walk(plain, name):
+            add(tar, inside, entry)
+
+
+def walk(path: str, name: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, name in the archive) of a file or a tree; what vanishes meanwhile is left out."""
+    yield path, name
+    try:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            return
+        names = sorted(os.listdir(path))
+    except OSError:
+        return
+    for one in names:
+        yield from walk(os.path.join(path, one), f"{name}/{one}")
+
+
+def add(tar: tarfile.TarFile, path: str, name: str) -> None:
+    """Add one entry; only regular files are opened, for a pipe or device might never answer."""
+    try:
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode):
+            entry = plain_entry(name, found)
+            if stat.S_ISLNK(found.st_mode):
+                entry.linkname = os.readlink(path)
+            if entry.type != tarfile.REGTYPE:
+                tar.addfile(entry)
+            return
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode):
+            tar.addfile(plain_entry(name, found), Exactly(file, found.st_size))
+
+
+def plain_entry(name: str, found: os.stat_result) -> tarfile.TarInfo:
+    """Return an entry by numbers alone: names of users would be looked up in the container."""
+    entry = tarfile.TarInfo(name)
+    entry.mode, entry.uid, entry.gid = stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid
+    entry.mtime = int(found.st_mtime)
+    kinds = {stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE, stat.S_IFIFO: tarfile.FIFOTYPE}
+    entry.type = kinds.get(stat.S_IFMT(found.st_mode), tarfile.REGTYPE)
+    if stat.S_ISREG(found.st_mode):
+        entry.size = found.st_size
+    return entry
+
+
+class Exactly:
+    """A file that has the size it had at first, whoever writes to it or cuts it."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self.file, self.left = file, size
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, zeros once the file has ended before its time."""
+        wanted = self.left if size < 0 else min(size, self.left)
+        data = self.file.read(wanted)
+        self.left -= wanted
+        return data.ljust(wanted, b"\0")
+
+
+def copy_to(path: str, *, keep_owner: bool, source: IO[bytes]) -> None:
+    """Unpack an archive into the directory `path`."""
+    if kind_of(path) != "directory":
+        raise Refused("NotFound", f"there is no directory {path} in the container")
+    os.chdir(path)
+    folders: list[tuple[str, tarfile.TarInfo]] = []
+    try:
+        with tarfile.open(fileobj=source, mode="r|*", errorlevel=1) as tar:
+            for entry in tar:
+                name = os.path.normpath("/" + entry.name).lstrip("/") or "."
+                unpack(tar, entry, name, keep_owner=keep_owner)
+                if entry.isdir():
+                    folders.append((name, entry))
+    except tarfile.TarError as error:
+        raise Refused("InvalidArgument", f"this is no tar archive: {error}") from error
+    for name, entry in reversed(folders):
+        os.utime(name, (entry.mtime, entry.mtime))
+    while source.read(CHUNK_BYTES):  # the end of an archive is padded
+        pass
+
+
+def unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, name: str, *, keep_owner: bool) -> None:
+    """Make one entry; a file is made anew and never written through what is there."""
+    parent = os.path.dirname(name)
+    if parent:
+        os.makedirs(parent, 0o755, exist_ok=True)
+    if entry.isdir():
+        make_folder(name)
+    elif entry.issym():
+        remove_file(name)
+        os.symlink(entry.linkname, name)
+    elif entry.isreg():
+        write_file(tar, entry, name)
+    elif entry.islnk():
+        source = os.path.normpath("/" + entry.linkname).lstrip("/")
+        remove_file(name)
+        os.link(source, name, follow_symlinks=False)
+        return
+    else:
+        raise Refused("InvalidArgument", f"{entry.name} is neither a file, a directory nor a link")
+    if keep_owner:
+        os.lchown(name, entry.uid, entry.gid)
+    if not entry.issym():
+        # Root's own file must not become a set-user-id program because its author's was.
+        os.chmod(name, entry.mode & (0o7777 if keep_owner else 0o1777))  # noqa: PTH101
+        os.utime(name, (entry.mtime, entry.mtime))
+
+
+def make_folder(name: str) -> None:
+    """Make a directory, or take the one that is there."""
+    if os.path.lexists(name) and kind_of(name) != "directory":
+        raise Refused("InvalidArgument", f"{name} is no directory in the container")
+    os.makedirs(name, 0o755, exist_ok=True)
+
+
+def write_file(tar: tarfile.TarFile, entry: tarfile.TarInfo, name: str) -> None:
+    """Write a regular file in place of one that is there."""
+    remove_file(name)
+    content = tar.extractfile(entry)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(name, flags, 0o600), "wb") as file:
+        while content is not None and (chunk := content.read(CHUNK_BYTES)):
+            file.write(chunk)
+
+
+def remove_file(name: str) -> None:
+    """Make room for a file; a directory is not removed for it."""
+    try:
+        os.unlink(name)
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        raise Refused("InvalidArgument", f"{name} is a directory in the container") from None
+
+
+def confine(root_fd: int) -> None:
+    """See only the container from here on."""
+    tarfile.pwd = tarfile.grp = None  # type: ignore[attr-defined]  # its accounts are not ours
+    import encodings.idna
+    import encodings.iso8859_1  # noqa: F401
+
+    sys.path.clear()
+    sys.meta_path.clear()
+    os.fchdir(root_fd)
+    os.chroot(".")
+    os.chdir("/")
+    os.close(root_fd)
+
+
+def restrict() -> None:
+    """Die with the parent, and hold little memory: headers are the only thing that can grow."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
+    os.umask(0o022)
+
+
+def carry_out(order: dict[str, Any]) -> None:
+    """Do what is ordered."""
+    if order["verb"] == "kind":
+        sys.stdout.buffer.write(kind_of("/" + order["path"]).encode())
+    elif order["verb"] == "from":
+        copy_from(order["path"], follow=order["follow"], sink=sys.stdout.buffer)
+    else:
+        copy_to("/" + order["path"], keep_owner=order["keep_owner"], source=sys.stdin.buffer)
+    sys.stdout.buffer.flush()
+
+
+def main() -> None:
+    """Carry out the order in the last argument; the error, if any, is one line of JSON on stderr."""
+    restrict()
+    order = json.loads(sys.argv[-1])
+    try:
+        confine(order["root_fd"])
+        carry_out(order)
+    except Refused as error:
+        kind, reason = error.kind, str(error)
+    except OSError as error:
+        name = f": {error.filename}" if error.filename else ""
+        kind, reason = "FailedPrecondition", f"{error.strerror or error}{name}"
+    except (MemoryError, RecursionError, ValueError) as error:
+        kind, reason = "InvalidArgument", f"{type(error).__name__}: {error}"
+    else:
+        return
+    sys.stderr.write(json.dumps({"kind": kind, "reason": reason}))
+    sys.stderr.flush()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

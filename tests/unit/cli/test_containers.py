@@ -1,0 +1,229 @@
+"""What people write to and see of containers; archives that come from hostile ones."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from swarm.api.v1.containers_pb2 import (
+    ContainerOutput,
+    ContainerSample,
+    ContainerSummary,
+    PathInfo,
+    SampleList,
+)
+from swarm.api.v1.specs_pb2 import ServiceSpec
+from swarm.cli.archive import Destination, extract, pack
+from swarm.cli.container import container
+from swarm.cli.container_cp import place, split
+from swarm.cli.container_stats import Usage
+from swarm.cli.container_table import rows
+from swarm.cli.exec import request_of
+from swarm.cli.log_options import apply_log
+from swarm.clock import SECOND, timestamp
+from swarm.errors import InvalidArgument
+
+NOW = 1_000_000 * SECOND
+
+
+def given(**changes: Any) -> dict[str, Any]:
+    plain = {"env": (), "workdir": "", "user": "", "tty": False, "interactive": False}
+    return {**plain, "detach": False, "privileged": False, **changes}
+
+
+def test_a_command_may_stand_behind_two_dashes_and_variables_may_be_the_callers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MINE", "from here")
+    asked = request_of(("--", "ls", "--", "-l"), given(env=("A=1", "MINE", "NOT_SET")), 24, 80).exec
+    assert list(asked.command) == ["ls", "--", "-l"]
+    assert list(asked.env) == ["A=1", "MINE=from here"]
+    assert (asked.rows, asked.columns) == (24, 80)
+    assert not request_of(("ls",), given(interactive=True, detach=True), 0, 0).exec.stdin
+    for command, options in ((("--",), {}), (("ls",), {"env": ("=x",)})):
+        with pytest.raises(InvalidArgument):
+            request_of(command, given(**options), 0, 0)
+
+
+def test_every_command_explains_itself() -> None:
+    for name in container.list_commands(click.Context(container)):
+        command = container.get_command(click.Context(container), name)
+        assert command is not None
+        text = command.get_help(click.Context(command, info_name=name))
+        assert f"  swarmctl container {name}" in text
+
+
+def a_container(node: str, **fields: Any) -> ContainerOutput:
+    found = ContainerSummary(id="i" * 25, image="web:1", state="running", service_name="web", **fields)
+    found.created_at.CopyFrom(timestamp(NOW - 7200 * SECOND))
+    found.started_at.CopyFrom(timestamp(NOW - 3600 * SECOND))
+    found.finished_at.CopyFrom(timestamp(NOW - 60 * SECOND))
+    return ContainerOutput(node_id=node, container=found)
+
+
+def test_the_list_tells_state_and_node_and_is_filtered() -> None:
+    oom = a_container("n2", name="web.2", oom_killed=True, exit_code=137)
+    oom.container.state = "exited"
+    paused = a_container("n1", name="db.1")
+    paused.container.state = "paused"
+    answers = [a_container("n1", name="web.1"), oom, paused, ContainerOutput(done=True)]
+    shown = {row["Names"]: row for row in rows(answers, {}, {"n1": "one"}, NOW, truncate=True)}
+    assert shown["web.1"]["Status"] == "Up about an hour"
+    assert shown["web.1"]["Node"] == "one"
+    assert shown["db.1"]["Status"].endswith("(Paused)")
+    assert shown["web.2"]["Status"].startswith("Exited (137)")
+    assert shown["web.2"]["Status"].endswith("(out of memory)")
+    assert shown["web.2"]["Node"] == "n2"
+    filtered = rows(answers, {"name": ["web"], "status": ["running"]}, {}, NOW, truncate=False)
+    assert [row["Names"] for row in filtered] == ["web.1"]
+
+
+def samples(at_s: int, cpu_s: float) -> ContainerOutput:
+    one = ContainerSample(
+        container_id="c", at_ns=at_s * SECOND, cpu_usage_ns=int(cpu_s * SECOND), memory_bytes=50, pids=2
+    )
+    one.memory_limit_bytes = 200
+    return ContainerOutput(node_id="n", samples=SampleList(samples=[one]))
+
+
+def test_processor_time_is_what_was_used_between_two_samples() -> None:
+    usage = Usage(frozenset())
+    usage.take(samples(10, 1.0))
+    assert usage.rows({})[0]["CPUPerc"] == "--"
+    usage.take(samples(12, 4.0))
+    row = usage.rows({"n": "one"})[0]
+    assert (row["CPUPerc"], row["MemPerc"], row["PIDs"], row["Node"]) == ("150.00%", "25.00%", "2", "one")
+    assert Usage(frozenset({"other"})).rows({}) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("web.1:/data", ("web.1", "/data")),
+        ("web:a:b", ("web", "a:b")),
+        ("./a:b", ("", "./a:b")),
+        ("/a:b", ("", "/a:b")),
+        ("dir/a:b", ("", "dir/a:b")),
+        ("-", ("", "-")),
+        ("plain", ("", "plain")),
+    ],
+)
+def test_a_colon_tells_container_from_file(text: str, found: tuple[str, str]) -> None:
+    assert split(text) == found
+
+
+FOLDER, FILE, NOTHING = PathInfo(exists=True, directory=True), PathInfo(exists=True), PathInfo()
+
+
+def test_where_a_copy_goes_follows_the_rules_of_cp(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "f").touch()
+    folder, file = tmp_path / "d", tmp_path / "f"
+    assert place(folder, "d", "/x", FOLDER) == ("/x", "d")
+    assert place(folder, "d/.", "/x", FOLDER) == ("/x", "")
+    assert place(folder, "d", "/x/new", NOTHING) == ("/x", "new")
+    assert place(file, "f", "/x/new", NOTHING) == ("/x", "new")
+    assert place(file, "f", "/x/old", FILE) == ("/x", "old")
+    for source, target, kind in (
+        (file, "/x/new/", NOTHING),
+        (folder, "/x", FILE),
+        (tmp_path / "no", "/x", FOLDER),
+    ):
+        with pytest.raises(InvalidArgument):
+            place(source, source.name, target, kind)
+
+
+def archive(*entries: tuple[str, bytes, str]) -> Iterator[bytes]:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, kind, content in entries:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = kind, 0o4755
+            if kind == tarfile.REGTYPE:
+                entry.size = len(content)
+            else:
+                entry.linkname = content
+            tar.addfile(entry, io.BytesIO(content.encode()))
+    data = buffer.getvalue()
+    return iter([data[at : at + 700] for at in range(0, len(data), 700)])
+
+
+def test_an_archive_becomes_files_under_the_name_wanted(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "sub/file").write_text("content")
+    (source / "link").symlink_to("sub/file")
+    for name, where in (("renamed", tmp_path / "to/renamed"), ("", tmp_path / "to/renamed")):
+        sink = io.BytesIO()
+        pack(source, name or "top", sink)
+        (tmp_path / "to").mkdir(exist_ok=True)
+        target = Destination(tmp_path / "to", name or "renamed")
+        assert extract(iter([sink.getvalue()]), target, keep_owner=False) == []
+        assert (where / "sub/file").read_text() == "content"
+        assert (where / "link").readlink() == Path("sub/file")
+    sink = io.BytesIO()
+    pack(source, "", sink)
+    with tarfile.open(fileobj=io.BytesIO(sink.getvalue())) as tar:
+        assert sorted(tar.getnames()) == ["link", "sub", "sub/file"]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [("t/../../out", tarfile.REGTYPE, "bad")],
+        [("..", tarfile.DIRTYPE, "")],
+        [("t", tarfile.SYMTYPE, ".."), ("t/out", tarfile.REGTYPE, "bad")],
+        [("t/x", tarfile.SYMTYPE, "../.."), ("t/x/out", tarfile.REGTYPE, "bad")],
+        [
+            ("t/x", tarfile.SYMTYPE, "../.."),
+            ("t/x", tarfile.DIRTYPE, ""),
+            ("t/x/out", tarfile.REGTYPE, "bad"),
+        ],
+    ],
+)
+def test_a_hostile_archive_writes_nothing_outside(
+    tmp_path: Path, entries: list[tuple[str, bytes, str]]
+) -> None:
+    (tmp_path / "here").mkdir()
+    with pytest.raises(InvalidArgument):
+        extract(archive(*entries), Destination(tmp_path / "here", ""), keep_owner=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
+def test_what_is_no_file_is_left_out_and_no_program_gets_rights(tmp_path: Path) -> None:
+    entries = [
+        ("t/fifo", tarfile.FIFOTYPE, ""),
+        ("t/tool", tarfile.REGTYPE, "#!"),
+        ("t/l", tarfile.LNKTYPE, "/etc/x"),
+    ]
+    warnings = extract(archive(*entries), Destination(tmp_path, None), keep_owner=False)
+    assert len(warnings) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["tool"]
+    assert (tmp_path / "tool").stat().st_mode & 0o7777 == 0o755
+
+
+def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="no archive"):
+        extract(iter([b"x" * 5000]), Destination(tmp_path, ""), keep_owner=False)
+
+
+def test_a_destination_must_exist_or_have_a_parent(tmp_path: Path) -> None:
+    assert Destination.choose(tmp_path, str(tmp_path), contents=False) == Destination(tmp_path, "")
+    assert Destination.choose(tmp_path, str(tmp_path), contents=True) == Destination(tmp_path, None)
+    assert Destination.choose(tmp_path / "x", "x", contents=False) == Destination(tmp_path, "x")
+    for text in ("x/", "no/x"):
+        with pytest.raises(InvalidArgument):
+            Destination.choose(tmp_path / text, text, contents=False)
+
+
+def test_log_options_are_written_into_the_spec() -> None:
+    spec = ServiceSpec()
+    apply_log(spec, {"log_opt": ("max-size=10m", "max-file=5")})
+    assert (spec.task.container.log.max_size_bytes, spec.task.container.log.max_files) == (10 << 20, 5)
+    for text in ("max-file=x", "max-size=", "compress=true"):
+        with pytest.raises(InvalidArgument):
+            apply_log(spec, {"log_opt": (text,)})
