@@ -33,7 +33,9 @@ def person(trio: DevCluster, tmp_path_factory: pytest.TempPathFactory) -> Operat
 
 def volumes(cluster: DevCluster, node: str) -> dict[str, Path]:
     """The volumes on a node's disk, by name."""
-    return {path.name: path / "_data" for path in (cluster.plan.node(node).data / "volumes").glob("[!.]*")}
+    return {
+        path.name: path / "_data" for path in (cluster.plan.node(node).data / "state/volumes").glob("[!.]*")
+    }
 
 
 def volume_mounts(cluster: DevCluster) -> list[str]:
@@ -79,6 +81,14 @@ def test_each_slot_finds_its_data_again_whatever_becomes_of_its_tasks(
     wait_lives(trio, first, {"db.1": 1, "db.2": 1})
     assert (volumes(trio, first["db.1"])["db-1"] / "busybox").stat().st_mode & 0o111  # of the image
     assert len(volume_mounts(trio)) == 2  # the memory, once on each node
+    listed = {
+        (row["Name"], row["Node"], row["Users"].rpartition(".")[0]) for row in person.rows("volume", "ls")
+    }
+    assert {("db-1", first["db.1"], "db.1"), ("db-2", first["db.2"], "db.2")} < listed
+    refused = person.try_("volume", "rm", "db-1")
+    assert refused.returncode == 1
+    assert "in use" in refused.stderr
+    assert "db.1" in refused.stderr
     # A task that ends, and an update: both slots come back to where they were.
     (row,) = (row for row in person.running("db") if row["Name"] == "db.1")
     kill_container(person, row)
@@ -96,7 +106,7 @@ def test_each_slot_finds_its_data_again_whatever_becomes_of_its_tasks(
     person("node", "update", "--availability", "drain", first["db.1"])
     wait_until(lambda: places_of_one(person) == first["db.2"] or None, PATIENCE_S, "the other node")
     (row,) = person.wait_running("db", 1, PATIENCE_S)
-    assert "where its data is: it is drained" in person("task", "inspect", "--pretty", row["ID"])
+    assert "where its data is: it is drained" in person("task", "history", row["ID"])
     person("node", "update", "--availability", "active", first["db.1"])
     person("service", "rm", "db")
     wait_until(lambda: not volume_mounts(trio) or None, PATIENCE_S, "no mount")
@@ -105,11 +115,29 @@ def test_each_slot_finds_its_data_again_whatever_becomes_of_its_tasks(
         assert {name for name in left if len(name) == 64} == set()  # those without a name went
         assert "memory" in left
     assert (volumes(trio, first["db.1"])["db-1"] / "diary").exists()
+    person("volume", "rm", "db-1", "db-2", "memory")
+    assert person("volume", "ls", "-q") == ""
 
 
 def places_of_one(person: Operator) -> str:
     rows = person.running("db")
     return str(rows[0]["Node"]) if len(rows) == 1 else ""
+
+
+def test_volumes_are_made_looked_at_and_removed_on_any_node(person: Operator) -> None:
+    assert person("volume", "create", "--label", "a=b", "--node", "worker-2", "spare") == "spare"
+    assert person("volume", "ls", "-q", "--filter", "label=a=b") == "spare"
+    (page,) = json.loads(person("volume", "inspect", "spare"))
+    assert (page["Node"], page["Labels"], page["Users"]) == ("worker-2", {"a": "b"}, [])
+    assert Path(page["Mountpoint"]).is_dir()
+    assert person("volume", "create", "everywhere") == "everywhere"
+    assert len(person.rows("volume", "ls", "--filter", "name=everywhere")) == 3
+    removed = person("volume", "prune", "--all", "--force", "--filter", "label=a").splitlines()
+    assert removed == ["spare", "Removed: 1 volumes"]
+    assert person("volume", "rm", "everywhere") == "everywhere"
+    missing = person.try_("volume", "rm", "everywhere")
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "no node asked has a volume everywhere" in missing.stderr
 
 
 def test_what_cannot_be_mounted_rejects_the_task_with_the_reason(person: Operator, trio: DevCluster) -> None:
