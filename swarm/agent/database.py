@@ -12,7 +12,7 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,7 +20,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.types_pb2 import TaskStatus
+from swarm.api.v1.types_pb2 import HealthConfig, HealthStatus, TaskStatus
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +36,11 @@ CREATE TABLE IF NOT EXISTS tasks (
     wanted INTEGER NOT NULL,
     credentials_withheld INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS health (
+    id TEXT PRIMARY KEY,
+    config BLOB NOT NULL,
+    status BLOB NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
 
@@ -50,6 +55,8 @@ class StoredTask:
     status: TaskStatus
     wanted: bool
     credentials_withheld: bool
+    health_config: HealthConfig = field(default_factory=HealthConfig)  # the user's and the image's together
+    health: HealthStatus = field(default_factory=HealthStatus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +113,25 @@ class Database:
             "UPDATE tasks SET status = ? WHERE id = ?", (status.SerializeToString(), task_id)
         )
 
+    def put_health_config(self, task_id: str, config: HealthConfig) -> asyncio.Future[None]:
+        """Keep the health check in force for a task: the next agent does not ask for its image again."""
+        return self._submit(
+            "INSERT OR REPLACE INTO health VALUES (?, ?, ?)", (task_id, config.SerializeToString(), b"")
+        )
+
+    def put_health(self, task_id: str, health: HealthStatus) -> asyncio.Future[None]:
+        """Keep how healthy a task is."""
+        return self._submit(
+            "UPDATE health SET status = ? WHERE id = ?", (health.SerializeToString(), task_id)
+        )
+
     def put_unwanted(self, task_id: str) -> asyncio.Future[None]:
         """Keep that a task has to go."""
         return self._submit("UPDATE tasks SET wanted = 0 WHERE id = ?", (task_id,))
 
     def delete_task(self, task_id: str) -> asyncio.Future[None]:
         """Forget a task of which nothing is left."""
+        self._submit("DELETE FROM health WHERE id = ?", (task_id,))
         return self._submit("DELETE FROM tasks WHERE id = ?", (task_id,))
 
     def put_applied_index(self, index: int) -> asyncio.Future[None]:
@@ -188,6 +208,7 @@ class Database:
         rebuilt = "node_id" not in facts
         if facts.get("node_id", node_id) != node_id:
             connection.execute("DELETE FROM tasks")
+            connection.execute("DELETE FROM health")
             connection.execute("DELETE FROM facts")
             facts = {}
         incarnation = next_incarnation(int(facts.get("incarnation", 0)), now_ns)
@@ -195,10 +216,20 @@ class Database:
             "INSERT OR REPLACE INTO facts VALUES ('node_id', ?), ('incarnation', ?)",
             (node_id, str(incarnation)),
         )
-        rows = connection.execute("SELECT task, status, wanted, credentials_withheld FROM tasks").fetchall()
+        rows = connection.execute(
+            "SELECT task, tasks.status, wanted, credentials_withheld, config, health.status "
+            "FROM tasks LEFT JOIN health USING (id)"
+        ).fetchall()
         tasks = tuple(
-            StoredTask(Task.FromString(task), TaskStatus.FromString(status), bool(wanted), bool(withheld))
-            for task, status, wanted, withheld in rows
+            StoredTask(
+                Task.FromString(task),
+                TaskStatus.FromString(status),
+                bool(wanted),
+                bool(withheld),
+                HealthConfig.FromString(config or b""),
+                HealthStatus.FromString(health or b""),
+            )
+            for task, status, wanted, withheld, config, health in rows
         )
         return Stored(tasks, int(facts.get("applied_index", 0)), incarnation, rebuilt)
 

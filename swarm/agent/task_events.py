@@ -1,7 +1,7 @@
 """What can happen to a task on its node, and what the task machine can ask for.
 
 The result of an instruction is again an event. Instructions are carried out by the worker, one at a time
-for a task, except `WaitContainer`, which goes on beside the others.
+for a task, except `WaitContainer` and `WatchHealth`, which go on beside the others.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ from typing import TypeAlias
 
 from swarm.agent.network.base import Sandbox
 from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.types_pb2 import HealthStatus
+from swarm.model.health import HealthCheck
 from swarm.runtime.base import ContainerInfo
 
 # Events.
@@ -42,9 +44,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ImagePulled:
-    """The image is usable on this node."""
+    """The image is usable on this node; `check` is the health check in force."""
 
     digest: str
+    check: HealthCheck | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,13 @@ class ContainerEnded:
     """The container ended by itself."""
 
     info: ContainerInfo
+
+
+@dataclass(frozen=True, slots=True)
+class HealthChanged:
+    """The container was found to be in another state of health, or its first probe failed."""
+
+    health: HealthStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +123,7 @@ Event: TypeAlias = (
     | ContainerCreated
     | ContainerStarted
     | ContainerEnded
+    | HealthChanged
     | ContainerStopped
     | ContainerRemoved
     | NetworkDetached
@@ -150,6 +161,14 @@ class StartContainer(Instruction):
 
 class WaitContainer(Instruction):
     """Wait for the container's end → ContainerEnded."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchHealth(Instruction):
+    """Ask the container for its health, beside all else, while it runs → HealthChanged."""
+
+    check: HealthCheck
+    started_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@
                                                                         ↓
                                                                     DETACHING → ENDED → REMOVING → GONE
 
+- With a health check that gates, the status stays STARTING in the phase RUNNING until the container is
+  healthy; an unhealthy container is stopped and its task FAILED.
 - The status only moves forward. An error before STARTING makes the task REJECTED, from there on FAILED.
 - A final status is reported after address and ports are free, so that a replacement can have them; should
   freeing them fail, the status is reported all the same and freeing is tried until it works.
@@ -21,14 +23,26 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from swarm.agent import task_events as events
+from swarm.agent.health import unhealthy_reason
 from swarm.agent.network.base import Sandbox
-from swarm.agent.task_status import Reason, ended, final, moved, rejected_or_failed, started_message
+from swarm.agent.task_status import (
+    NOT_HEALTHY,
+    Reason,
+    ended,
+    final,
+    moved,
+    rejected_or_failed,
+    started_message,
+    with_health,
+)
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskStatus
 from swarm.clock import SECOND
 from swarm.model.defaults import stop_grace_period_ns
+from swarm.model.health import HEALTHY, UNHEALTHY, HealthCheck
 from swarm.model.task_state import (
     ACCEPTED,
+    FAILED,
     PREPARING,
     READY,
     RUNNING,
@@ -69,6 +83,7 @@ class TaskRecord:
     wanted: bool = True
     image_digest: str = ""
     sandbox: Sandbox | None = None
+    check: HealthCheck | None = None
     end: TaskStatus | None = None  # the final status, until it may be reported
 
     @property
@@ -89,10 +104,13 @@ class Step:
     instructions: tuple[events.Instruction, ...] = ()
 
 
-def begin(task: Task, stored: TaskStatus | None, now_ns: int) -> Step:
-    """Take on a task: newly assigned, or of an earlier life with the status `stored` then."""
+def begin(task: Task, stored: TaskStatus | None, now_ns: int, check: HealthCheck | None = None) -> Step:
+    """Take on a task: newly assigned, or of an earlier life with the status `stored` then.
+
+    `check` is its health check, as far as that is known before the image is.
+    """
     status = stored if stored is not None else task.status
-    record = TaskRecord(task, moved(status, ACCEPTED, "accepted", now_ns))
+    record = TaskRecord(task, moved(status, ACCEPTED, "accepted", now_ns), check=check)
     return Step(record, (events.InspectContainer(),))
 
 
@@ -153,7 +171,7 @@ def _show_progress(record: TaskRecord, event: events.Progress, now_ns: int) -> S
 def _attach(record: TaskRecord, event: events.ImagePulled, now_ns: int) -> Step:
     if record.must_stop:
         return _shut_down(record, now_ns)
-    attaching = replace(record, phase=Phase.ATTACHING, image_digest=event.digest)
+    attaching = replace(record, phase=Phase.ATTACHING, image_digest=event.digest, check=event.check)
     return Step(attaching, (events.AttachNetwork(),))
 
 
@@ -193,6 +211,19 @@ def _stop_when_told(record: TaskRecord, event: Any, now_ns: int) -> Step:
 
 def _container_ended(record: TaskRecord, event: events.ContainerEnded, now_ns: int) -> Step:
     return _ended(record, event.info, now_ns)
+
+
+def _health_changed(record: TaskRecord, event: events.HealthChanged, now_ns: int) -> Step:
+    status, health = record.status, event.health
+    gates = record.check is not None and record.check.gates
+    error = unhealthy_reason(health) if health.state == UNHEALTHY else ""
+    if gates and error:
+        known = with_health(status, status.state, "stopping", now_ns, health, err=error)
+        end = final(known, FAILED, "unhealthy", now_ns, err=error)
+        return _stop(replace(record, status=known, end=end))
+    state = RUNNING if health.state == HEALTHY or not gates else status.state
+    message = status.message.removesuffix(NOT_HEALTHY) if state == RUNNING else status.message
+    return Step(replace(record, status=with_health(status, state, message, now_ns, health, err=error)))
 
 
 def _container_stopped(record: TaskRecord, event: events.ContainerStopped, now_ns: int) -> Step:
@@ -273,11 +304,17 @@ def _start(record: TaskRecord, now_ns: int) -> Step:
 
 
 def _running(record: TaskRecord, info: ContainerInfo, now_ns: int) -> Step:
-    status = moved(record.status, RUNNING, started_message(info), now_ns, info=info)
+    check = record.check
+    if check is not None and check.gates and record.status.state < RUNNING:
+        status = moved(record.status, STARTING, started_message(info) + NOT_HEALTHY, now_ns, info=info)
+    else:
+        status = moved(record.status, RUNNING, started_message(info), now_ns, info=info)
     running = replace(record, phase=Phase.RUNNING, status=status)
     if record.must_stop:
         return _stop(running)
-    return Step(running, (events.WaitContainer(),))
+    if check is None:
+        return Step(running, (events.WaitContainer(),))
+    return Step(running, (events.WaitContainer(), events.WatchHealth(check, info.started_at_ns)))
 
 
 def _ended(record: TaskRecord, info: ContainerInfo, now_ns: int) -> Step:
@@ -374,6 +411,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Any], Handler]] = {
         events.Wanted: _stop_when_told,
         events.Unwanted: _stop_when_told,
         events.ContainerEnded: _container_ended,
+        events.HealthChanged: _health_changed,
         events.InstructionFailed: _look_again,
     },
     Phase.STOPPING: {

@@ -1,7 +1,8 @@
 """What does a task's status say? Built here and nowhere else on the node."""
 
+from swarm.agent.health import UNHEALTHY_PREFIX, reported
 from swarm.agent.network.base import Sandbox
-from swarm.api.v1.types_pb2 import PortConfig, TaskState, TaskStatus
+from swarm.api.v1.types_pb2 import HealthStatus, PortConfig, TaskState, TaskStatus
 from swarm.clock import timestamp
 from swarm.model.exit_code import exit_reason
 from swarm.model.limits import STATUS_CHARACTERS
@@ -11,6 +12,8 @@ from swarm.model.units import format_memory
 from swarm.runtime.base import ContainerInfo
 
 TEXT_LIMIT = STATUS_CHARACTERS.value
+
+NOT_HEALTHY = "; not healthy yet"  # behind what is said of a container that runs
 
 PROTOCOLS = {
     "tcp": PortConfig.PROTOCOL_TCP,
@@ -65,6 +68,26 @@ def final(
         del status.ports[:]
         status.address = ""
     return status
+
+
+def with_health(
+    old: TaskStatus, state: "TaskState", message: str, now_ns: int, health: HealthStatus, *, err: str = ""
+) -> TaskStatus:
+    """Return the status after `old` with that health; the time stays that of the state."""
+    news = reported(health)
+    if state == old.state and old.container.health == news and not err:
+        return old
+    status = moved(old, state, message, now_ns, err=err)
+    if status is not old:
+        status.container.health.CopyFrom(news)
+        if state == old.state:
+            status.timestamp.CopyFrom(old.timestamp)
+    return status
+
+
+def loggable_reason(status: TaskStatus) -> str:
+    """Return the error of a status without what the user's own programs said: that may be secret."""
+    return UNHEALTHY_PREFIX.rstrip(": ") if status.err.startswith(UNHEALTHY_PREFIX) else status.err
 
 
 def started_message(info: ContainerInfo) -> str:

@@ -5,7 +5,7 @@ but only so many create and start containers at once: more would only make each 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -20,14 +20,19 @@ from swarm.agent.container import (
     template_context,
 )
 from swarm.agent.database import Database, StoredTask
+from swarm.agent.health import begun, is_news, is_worth_keeping
+from swarm.agent.health_monitor import watch
 from swarm.agent.network.base import NodeNetwork, Sandbox
+from swarm.agent.probes import Answer, Prober
 from swarm.agent.task_files import TaskFiles
-from swarm.agent.task_machine import Step, TaskRecord, advance, begin
+from swarm.agent.task_machine import Phase, Step, TaskRecord, advance, begin
+from swarm.agent.task_status import loggable_reason
 from swarm.agent.task_volumes import TaskVolumes
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.types_pb2 import TaskStatus
+from swarm.api.v1.types_pb2 import HealthStatus, TaskStatus
 from swarm.clock import Clock
 from swarm.errors import TaskFailure, TransientError
+from swarm.model.health import WORDS, check_of, merged
 from swarm.model.task_state import READY, state_name
 from swarm.runtime.base import RuntimeDriver
 from swarm.runtime.images.base import BlobSource, ImageStore
@@ -48,6 +53,8 @@ class _Held:
     record: TaskRecord
     current: asyncio.Task[None] | None = None
     waiter: asyncio.Task[None] | None = None
+    prober: asyncio.Task[None] | None = None
+    health: HealthStatus = field(default_factory=begun)
     progress_s: float = field(default=float("-inf"))
 
 
@@ -79,6 +86,7 @@ class Worker:
         self._files = files
         self._volumes = volumes
         self._starts = asyncio.Semaphore(starts_max)
+        self._prober = Prober(driver, starts_max)
         self._held: dict[str, _Held] = {}
         self._arriving: dict[str, Task] = {}  # to be held as soon as they are on disk
         self._waiting: dict[str, StoredTask] = {}  # resumed when a manager sends their password again
@@ -124,7 +132,7 @@ class Worker:
             if one.credentials_withheld and one.status.state < READY and one.wanted:
                 self._waiting[one.task.id] = one
             else:
-                self._begin(one.task, one.status, wanted=one.wanted)
+                self._begin(one.task, one.status, one)
 
     def apply(self, changes: Changes, index: int) -> None:
         """Do what the managers want; `index` is how far in their log that is.
@@ -190,19 +198,23 @@ class Worker:
             if task is not None:
                 self._begin(task, None)
 
-    def _begin(self, task: Task, stored: TaskStatus | None, *, wanted: bool = True) -> None:
-        step = begin(task, stored, self._clock.now_ns())
-        self._held[task.id] = _Held(step.record)
+    def _begin(self, task: Task, status: TaskStatus | None, stored: StoredTask | None = None) -> None:
+        # Without what an earlier life knew of the image, the user's part is all there is to go by.
+        config = stored.health_config if stored is not None else task.spec.container.healthcheck
+        step = begin(task, status, self._clock.now_ns(), check_of(config))
+        self._held[task.id] = held = _Held(step.record)
+        if stored is not None and stored.health.state:
+            held.health = stored.health
         self._follow(task.id, step, step.record.status)
         self.on_status(task.id, step.record.status)
-        if not wanted:
+        if stored is not None and not stored.wanted:
             self._deliver(task.id, events.Unwanted())
         self.on_change()
 
     def _end_wait(self, task_id: str, task: Task | None = None) -> None:
         waiting = self._waiting.pop(task_id, None)
         if waiting is not None:
-            self._begin(task or waiting.task, waiting.status)
+            self._begin(task or waiting.task, waiting.status, waiting)
 
     def _deliver(self, task_id: str, event: events.Event) -> None:
         held = self._held.get(task_id)
@@ -214,6 +226,9 @@ class Worker:
     def _follow(self, task_id: str, step: Step, before: TaskStatus) -> None:
         held = self._held[task_id]
         held.record = step.record
+        if held.prober is not None and step.record.phase is not Phase.RUNNING:
+            held.prober.cancel()  # it stops, or has ended: its health is of no interest any more
+            held.prober = None
         status = step.record.status
         if status is not before:
             self._database.put_status(task_id, status)
@@ -233,6 +248,8 @@ class Worker:
                     held.current.cancel("given up")
             case events.WaitContainer():
                 held.waiter = self.spawn(self._attempt(task_id, instruction))
+            case events.WatchHealth():
+                held.prober = self.spawn(self._watch_health(task_id, held, instruction))
             case _:
                 if isinstance(instruction, events.StopContainer) and held.waiter is not None:
                     held.waiter.cancel()  # a wait that fails now must not count as the result of the stop
@@ -314,6 +331,25 @@ class Worker:
                     return events.NetworkDetached()
         raise AssertionError(f"no way to carry out {instruction}")
 
+    async def _watch_health(self, task_id: str, held: _Held, what: events.WatchHealth) -> None:
+        """Keep and tell what probes find out, beginning with what was found out before."""
+
+        def ask() -> Awaitable[Answer | None]:
+            return self._prober.ask(task_id, what.check, held.record.status.address)
+
+        def tell(health: HealthStatus) -> None:
+            before, held.health = held.health, health
+            if is_worth_keeping(before, health):
+                self._database.put_health(task_id, health)
+            if is_news(before, health):
+                if before.state != health.state:
+                    state = WORDS[health.state]
+                    log.info("agent.health_changed", task_id=task_id, state=state)
+                self._deliver(task_id, events.HealthChanged(health))
+
+        self._deliver(task_id, events.HealthChanged(held.health))
+        await watch(task_id, what.check, held.health, what.started_ns, ask, self._clock, tell)
+
     async def _pull(self, task_id: str, held: _Held) -> events.Event:
         def show(message: str) -> None:
             now_s = self._clock.monotonic_s()
@@ -326,7 +362,11 @@ class Worker:
         config = await self._images.ensure(
             spec.image, spec.image_digest, registry_credentials(task), self._source, show
         )
-        return events.ImagePulled(config.digest)
+        health = merged(spec.healthcheck, config.healthcheck)
+        check = check_of(health)
+        if check is not None:  # on disk before there is anything to check
+            await self._database.put_health_config(task_id, health)
+        return events.ImagePulled(config.digest, check)
 
     async def _create_or_start(
         self, task_id: str, record: TaskRecord, instruction: events.Instruction
@@ -351,5 +391,5 @@ def _log_status(record: TaskRecord) -> None:
         service_id=record.task.service_id,
         slot=record.task.slot,
         state=state_name(record.status.state),
-        reason=record.status.err,
+        reason=loggable_reason(record.status),
     )

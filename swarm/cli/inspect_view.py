@@ -11,6 +11,7 @@ from swarm.api.v1 import types_pb2 as t
 from swarm.cli import autoscale_view, data_view, names, placement_view
 from swarm.cli.container_view import container_options, resource_options
 from swarm.cli.dependency_options import shown_dependencies
+from swarm.cli.health_options import shown_config, shown_health
 from swarm.model.job import shown_desired
 from swarm.model.revisions import number_of
 
@@ -220,6 +221,8 @@ def _container(spec: s.ContainerSpec) -> View:
     plural: View = {"Labels": dict(spec.labels), "Command": list(spec.command), "Args": list(spec.args)}
     plural |= {"Env": list(spec.env), "Mounts": [_mount(mount) for mount in spec.mounts]}
     view |= {key: value for key, value in plural.items() if value} | placement_view.devices(spec)
+    if spec.HasField("healthcheck"):
+        view["Healthcheck"] = shown_config(spec.healthcheck)
     if spec.HasField("log"):
         view["LogOptions"] = _present(spec.log, MaxSizeBytes="max_size_bytes", MaxFiles="max_files")
     return (
@@ -308,6 +311,8 @@ def task(item: o.Task) -> View:
             "ExitCode": container.exit_code,
             "OOMKilled": container.oom_killed,
         }
+        if container.HasField("health"):
+            status["ContainerStatus"]["Health"] = shown_health(container.health)
     run: View = {"JobIteration": {"Index": item.job_iteration - 1}} if item.job_iteration else {}
     if item.HasField("run_for"):
         run["RunFor"] = when(item.run_for)

@@ -59,6 +59,7 @@ def service() -> None:
     "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1\n"
     "  swarmctl service create --name db --secret password --config source=my.cnf,target=/etc/my.cnf db:1\n"
     "  swarmctl service create --name learn --gpus 2 learn:1\n"
+    "  swarmctl service create --name shop --health-http :8080/health --health-start-period 1m shop:1\n"
     "  swarmctl service create --name shop --priority 10 --preempt --reserve-memory 512m shop:1\n"
     "  swarmctl service create --name web --replicas-min 2 --replicas-max 20 --scale-on cpu=70 \\\n"
     "      --reserve-cpu 0.5 web:1\n"

@@ -10,7 +10,7 @@ import click
 
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import UpdateConfig
-from swarm.cli import container_options, names, placement_options
+from swarm.cli import container_options, health_options, names, placement_options
 from swarm.cli.log_options import LOG_OPT, apply_log
 from swarm.errors import InvalidArgument
 from swarm.model.units import parse_bytes, parse_cpus, parse_duration
@@ -43,6 +43,7 @@ SINGLE = (
     click.option("--restart-window", help="Count only restarts within this time, e.g. 1m."),
     click.option("--stop-grace-period", help="Time between the stop signal and the kill, e.g. 10s."),
     click.option("--stop-signal", help="Signal that asks the process to stop."),
+    *health_options.OPTIONS,
     LOG_OPT,
     placement_options.SERVICE_STRATEGY,
     placement_options.GPUS,
@@ -124,6 +125,7 @@ def apply_single(spec: ServiceSpec, given: Given) -> None:
         container.stop_grace_period_ns = parse_duration(given["stop_grace_period"])
     if given.get("replicas_max_per_node") is not None:
         spec.task.placement.max_replicas_per_node = given["replicas_max_per_node"]
+    health_options.apply_health(spec, given)
     apply_log(spec, given)
     placement_options.apply_strategy(spec, given)
     placement_options.apply_gpus(spec, given)

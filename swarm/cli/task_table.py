@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskState
 from swarm.cli import names
+from swarm.cli.health_options import health_suffix
 from swarm.cli.render import Row, shorten
 from swarm.clock import nanoseconds
 from swarm.model.job import shown_desired
@@ -90,9 +91,10 @@ def task_name(task: Task, node_names: Mapping[str, str]) -> str:
 
 
 def current_state(task: Task, now_ns: int) -> str:
-    """Return e.g. `Running 5 minutes ago`."""
+    """Return e.g. `Running (healthy) 5 minutes ago`."""
     state = names.word(names.TASK_STATE, task.status.state).capitalize()
     age = format_age(now_ns - nanoseconds(task.status.timestamp))
+    state += health_suffix(task.status)
     return f"{state} {age[0].lower()}{age[1:]} ago"
 
 

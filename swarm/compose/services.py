@@ -10,6 +10,7 @@ from swarm.compose.container_options import apply_container_options
 from swarm.compose.data import ReadData
 from swarm.compose.deploy import apply_deploy
 from swarm.compose.dotenv import parse_dotenv
+from swarm.compose.health import apply_health
 from swarm.compose.logging_options import apply_logging
 from swarm.compose.project import Project, Read
 from swarm.compose.support import check_support
@@ -182,6 +183,7 @@ def _set(field_name: str, read: Callable[[Tree], object]) -> Callable[[Container
 _SIMPLE: dict[str, Callable[[ContainerSpec, Tree], None]] = {
     "command": lambda container, entry: container.args.extend(values.words(entry)),
     "entrypoint": lambda container, entry: container.command.extend(values.words(entry)),
+    "healthcheck": apply_health,
     "hostname": _set("hostname", values.text),
     "working_dir": _set("dir", values.text),
     "user": _set("user", values.text),

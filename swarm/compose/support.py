@@ -110,7 +110,7 @@ RULES: dict[str, Rule] = {
     "services.*.gpus": _honoured("whole GPUs, by CDI"),
     "services.*.gpus.options": _refused("CDI knows no options"),
     "services.*.group_add": _honoured(),
-    "services.*.healthcheck": _refused("this version has no health checks"),
+    "services.*.healthcheck": _honoured("also by HTTP and TCP"),
     "services.*.hostname": _honoured(),
     "services.*.image": _honoured("must be said, also where it is built"),
     "services.*.init": _honoured(),

@@ -17,6 +17,7 @@ from swarm.api.v1.specs_pb2 import ServiceDependency, ServiceSpec
 from swarm.api.v1.types_pb2 import NodeState
 from swarm.model import defaults, task_state
 from swarm.model.autoscale import wanted_replicas
+from swarm.model.health import is_sound
 from swarm.model.job import Job, is_completed, job_of, of_last_run, run_is_decided
 from swarm.timestamps import SECOND, nanoseconds
 
@@ -190,15 +191,17 @@ def _started(service: Service, tasks: Sequence[Task], look: Look) -> str:
 def _healthy(service: Service, tasks: Sequence[Task], look: Look) -> str:
     if job_of(service.spec) is not None:
         return _completed(service, tasks, look)
+    # A task whose health check only informs runs also while it is not healthy.
+    running = [task for task in tasks if look.runs(task)]
+    sound = [task for task in running if is_sound(task)]
     if defaults.is_global(service.spec):
-        wanted = sum(map(task_state.wants_to_run, tasks))
-        running = sum(map(look.runs, tasks))
+        wanted, good = sum(map(task_state.wants_to_run, tasks)), len(sound)
     else:
-        wanted = wanted_replicas(service)
-        running = len({task.slot for task in tasks if look.runs(task)})
+        wanted, good = wanted_replicas(service), len({task.slot for task in sound})
     if not wanted:
         return "no task of it is wanted"
-    return "" if running >= wanted else f"{running} of {wanted} tasks run"
+    how = "run" if len(sound) == len(running) else "run and are healthy"
+    return "" if good >= wanted else f"{good} of {wanted} tasks {how}"
 
 
 def _completed(service: Service, tasks: Sequence[Task], look: Look) -> str:

@@ -104,6 +104,10 @@ COMPOSE_FILES = Limit("COMPOSE_FILES", 100, "files", "with all that include and 
 # What agents say: cut, never refused, for the task or node it is about exists anyway.
 STATUS_CHARACTERS = Limit("STATUS_CHARACTERS", 2000, "characters", "people read the first line of an error")
 TASK_STATES = Limit("TASK_STATES", 16, "states", "kept as the history of a task; a life has at most 10")
+HEALTH_PROBES = Limit("HEALTH_PROBES", 5, "probes", "of one task: the last ones, as Docker keeps them")
+HEALTH_OUTPUT_CHARACTERS = Limit(
+    "HEALTH_OUTPUT_CHARACTERS", 512, "characters", "of one probe: an error, not a page"
+)
 DESCRIPTION_TEXT_CHARACTERS = Limit(
     "DESCRIPTION_TEXT_CHARACTERS", 256, "characters", "names, versions and labels of a node's machine"
 )

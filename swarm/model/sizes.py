@@ -66,7 +66,8 @@ def _container(spec: ContainerSpec) -> Iterator[str]:
         )
     words = (*spec.command, *spec.args)
     yield from limits.ARGUMENTS.exceeded("the command", len(words))
-    for word in words:
+    yield from limits.ARGUMENTS.exceeded("the health check", len(spec.healthcheck.test))
+    for word in (*words, *spec.healthcheck.test):
         yield from limits.ARGUMENT_BYTES.exceeded(f"argument {shown(word)}", len(word.encode()))
     texts = (("the working directory", spec.dir), ("the user", spec.user), ("the signal", spec.stop_signal))
     for what, text in texts:

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
-from swarm.api.v1.types_pb2 import NodeDescription, TaskStatus
+from swarm.api.v1.types_pb2 import HealthStatus, NodeDescription, TaskStatus
 from swarm.model.limits import (
     DESCRIPTION_ENTRIES,
     DESCRIPTION_TEXT_CHARACTERS,
+    HEALTH_OUTPUT_CHARACTERS,
+    HEALTH_PROBES,
     NODE_DEVICES,
     PORTS,
     STATUS_CHARACTERS,
@@ -23,7 +25,8 @@ def bounded_status(status: TaskStatus) -> TaskStatus:
     fits = len(status.message) <= most and len(status.err) <= most and len(status.ports) <= PORTS.value
     short = DESCRIPTION_TEXT_CHARACTERS.value
     container_id = status.container.container_id
-    if fits and len(status.address) <= short and len(container_id) <= short:
+    fits = fits and len(status.address) <= short and len(container_id) <= short
+    if fits and _health_fits(status.container.health):
         return status
     bounded = TaskStatus()
     bounded.CopyFrom(status)
@@ -31,7 +34,23 @@ def bounded_status(status: TaskStatus) -> TaskStatus:
     bounded.address = cut(status.address, short)
     if status.HasField("container"):
         bounded.container.container_id = cut(container_id, short)
+        if status.container.HasField("health"):
+            bounded.container.health.CopyFrom(bounded_health(status.container.health))
     del bounded.ports[PORTS.value :]
+    return bounded
+
+
+def _health_fits(health: HealthStatus) -> bool:
+    most = HEALTH_OUTPUT_CHARACTERS.value
+    return len(health.log) <= HEALTH_PROBES.value and all(len(one.output) <= most for one in health.log)
+
+
+def bounded_health(health: HealthStatus) -> HealthStatus:
+    """Return a copy of `health` within the limits: the last probes, with the beginning of what they said."""
+    bounded = HealthStatus(state=health.state, failing_streak=health.failing_streak)
+    for one in health.log[-HEALTH_PROBES.value :]:
+        bounded.log.add().CopyFrom(one)
+        bounded.log[-1].output = cut(one.output, HEALTH_OUTPUT_CHARACTERS.value)
     return bounded
 
 

@@ -9,6 +9,7 @@ from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import InvalidArgument
 from swarm.model.devices import device_problems
 from swarm.model.file_references import reference_problems
+from swarm.model.health import health_problems
 from swarm.model.limits import HOSTNAME_CHARACTERS, LOG_FILE_BYTES, LOG_FILES, shown
 from swarm.model.reference import parse_reference
 from swarm.model.validate_options import option_problems
@@ -54,6 +55,7 @@ def container_problems(spec: ContainerSpec) -> Iterator[str]:
             yield f"two mounts have the target {target}"
         targets.add(target)
     yield from device_problems(spec)
+    yield from health_problems(spec.healthcheck)
     yield from _log_problems(spec.log)
     yield from option_problems(spec)
     yield from reference_problems(spec)

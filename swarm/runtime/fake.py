@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from swarm.api.v1.types_pb2 import HealthConfig
 from swarm.clock import Clock, SystemClock
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskFailed, TaskRejected
 from swarm.runtime.base import (
@@ -380,6 +381,7 @@ class FakeImages:
     def __init__(self) -> None:
         self.pull_s = 0.0
         self.errors: dict[str, list[Exception]] = {}  # by reference: what the next pulls raise
+        self.healthchecks: dict[str, HealthConfig] = {}  # by reference: what the image says
         self.missing: dict[str, str] = {}  # by reference: the TaskRejected text of every pull
         self.pulls: Counter[str] = Counter()
         self.credentials: dict[str, Credentials | None] = {}  # by reference: what the last pull brought
@@ -402,7 +404,10 @@ class FakeImages:
             raise TaskRejected(self.missing[reference])
         if self.errors.get(reference):
             raise self.errors[reference].pop(0)
-        return ImageConfig(digest=digest or f"sha256:{reference}")
+        return ImageConfig(
+            digest=digest or f"sha256:{reference}",
+            healthcheck=self.healthchecks.get(reference) or HealthConfig(),
+        )
 
     async def load(self, archive: AsyncIterator[bytes], reference: str = "") -> Sequence[LoadedImage]:
         """Refuse: there is nothing to unpack into."""

@@ -51,6 +51,13 @@ class PlacementStrategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PLACEMENT_STRATEGY_SPREAD: _ClassVar[PlacementStrategy]
     PLACEMENT_STRATEGY_BINPACK: _ClassVar[PlacementStrategy]
     PLACEMENT_STRATEGY_LEAST_RESERVED: _ClassVar[PlacementStrategy]
+
+class HealthState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HEALTH_STATE_NONE: _ClassVar[HealthState]
+    HEALTH_STATE_STARTING: _ClassVar[HealthState]
+    HEALTH_STATE_HEALTHY: _ClassVar[HealthState]
+    HEALTH_STATE_UNHEALTHY: _ClassVar[HealthState]
 TASK_STATE_NEW: TaskState
 TASK_STATE_PENDING: TaskState
 TASK_STATE_ASSIGNED: TaskState
@@ -78,6 +85,10 @@ PLACEMENT_STRATEGY_UNSPECIFIED: PlacementStrategy
 PLACEMENT_STRATEGY_SPREAD: PlacementStrategy
 PLACEMENT_STRATEGY_BINPACK: PlacementStrategy
 PLACEMENT_STRATEGY_LEAST_RESERVED: PlacementStrategy
+HEALTH_STATE_NONE: HealthState
+HEALTH_STATE_STARTING: HealthState
+HEALTH_STATE_HEALTHY: HealthState
+HEALTH_STATE_UNHEALTHY: HealthState
 
 class Version(_message.Message):
     __slots__ = ("index",)
@@ -473,16 +484,18 @@ class RegistryAuth(_message.Message):
     def __init__(self, server: _Optional[str] = ..., username: _Optional[str] = ..., password: _Optional[str] = ..., identity_token: _Optional[str] = ...) -> None: ...
 
 class ContainerStatus(_message.Message):
-    __slots__ = ("container_id", "pid", "exit_code", "oom_killed")
+    __slots__ = ("container_id", "pid", "exit_code", "oom_killed", "health")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
     OOM_KILLED_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
     container_id: str
     pid: int
     exit_code: int
     oom_killed: bool
-    def __init__(self, container_id: _Optional[str] = ..., pid: _Optional[int] = ..., exit_code: _Optional[int] = ..., oom_killed: _Optional[bool] = ...) -> None: ...
+    health: HealthStatus
+    def __init__(self, container_id: _Optional[str] = ..., pid: _Optional[int] = ..., exit_code: _Optional[int] = ..., oom_killed: _Optional[bool] = ..., health: _Optional[_Union[HealthStatus, _Mapping]] = ...) -> None: ...
 
 class TaskStatus(_message.Message):
     __slots__ = ("timestamp", "state", "message", "err", "container", "ports", "address")
@@ -621,3 +634,49 @@ class Peer(_message.Message):
     node_id: str
     addr: str
     def __init__(self, node_id: _Optional[str] = ..., addr: _Optional[str] = ...) -> None: ...
+
+class HealthConfig(_message.Message):
+    __slots__ = ("test", "interval_ns", "timeout_ns", "start_period_ns", "start_interval_ns", "retries", "action")
+    class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ACTION_RESTART: _ClassVar[HealthConfig.Action]
+        ACTION_NONE: _ClassVar[HealthConfig.Action]
+    ACTION_RESTART: HealthConfig.Action
+    ACTION_NONE: HealthConfig.Action
+    TEST_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_NS_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_NS_FIELD_NUMBER: _ClassVar[int]
+    START_PERIOD_NS_FIELD_NUMBER: _ClassVar[int]
+    START_INTERVAL_NS_FIELD_NUMBER: _ClassVar[int]
+    RETRIES_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    test: _containers.RepeatedScalarFieldContainer[str]
+    interval_ns: int
+    timeout_ns: int
+    start_period_ns: int
+    start_interval_ns: int
+    retries: int
+    action: HealthConfig.Action
+    def __init__(self, test: _Optional[_Iterable[str]] = ..., interval_ns: _Optional[int] = ..., timeout_ns: _Optional[int] = ..., start_period_ns: _Optional[int] = ..., start_interval_ns: _Optional[int] = ..., retries: _Optional[int] = ..., action: _Optional[_Union[HealthConfig.Action, str]] = ...) -> None: ...
+
+class HealthProbe(_message.Message):
+    __slots__ = ("started_at", "ended_at", "exit_code", "output")
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    started_at: _timestamp_pb2.Timestamp
+    ended_at: _timestamp_pb2.Timestamp
+    exit_code: int
+    output: str
+    def __init__(self, started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exit_code: _Optional[int] = ..., output: _Optional[str] = ...) -> None: ...
+
+class HealthStatus(_message.Message):
+    __slots__ = ("state", "failing_streak", "log")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    FAILING_STREAK_FIELD_NUMBER: _ClassVar[int]
+    LOG_FIELD_NUMBER: _ClassVar[int]
+    state: HealthState
+    failing_streak: int
+    log: _containers.RepeatedCompositeFieldContainer[HealthProbe]
+    def __init__(self, state: _Optional[_Union[HealthState, str]] = ..., failing_streak: _Optional[int] = ..., log: _Optional[_Iterable[_Union[HealthProbe, _Mapping]]] = ...) -> None: ...

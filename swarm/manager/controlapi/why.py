@@ -12,13 +12,16 @@ from swarm.manager.store.tables import ReadView
 from swarm.model import task_state
 from swarm.model.dependencies import Gate
 from swarm.model.exit_code import exit_reason
+from swarm.model.health import UNHEALTHY, health_of
 from swarm.model.preemption import preempted_text
 from swarm.model.service import MOVED
+from swarm.model.truncate import cut
 from swarm.model.units import format_age, format_memory
 from swarm.timestamps import timestamp
 
 # Longer than any of these steps takes while a leader works.
 OVERDUE_NS = 10 * SECOND
+PROBE_CHARACTERS = 300  # of what a health check said
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def reason_of(task: Task, about: Around, now_ns: int) -> str:
     if lost:
         return lost
     if state == task_state.RUNNING:
-        return ""
+        return task.status.err if health_of(task) == UNHEALTHY else ""
     held = _held_back(task, about, now_ns)
     if held and state == task_state.READY:
         return held
@@ -162,6 +165,12 @@ def _ready(task: Task, about: Around, now_ns: int) -> str:
 
 
 def _starting(task: Task, about: Around, now_ns: int) -> str:
+    container = task.status.container
+    if container.HasField("health"):
+        where = f"its container runs on node {_name(task, about.node)}"
+        said = " ".join(container.health.log[-1].output.split()) if container.health.log else ""
+        probe = f': a probe said "{cut(said, PROBE_CHARACTERS)}"' if said else ""
+        return _with_error(task, f"not healthy yet{probe}; {where}")
     return _with_error(task, f"node {_name(task, about.node)} is starting its container")
 
 

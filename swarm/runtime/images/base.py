@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from swarm.api.v1.types_pb2 import HealthConfig
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -26,6 +28,7 @@ class ImageConfig:
     working_dir: str = ""
     user: str = ""
     stop_signal: str = ""
+    healthcheck: HealthConfig = field(default_factory=HealthConfig, hash=False)
     architecture: str = ""
     os: str = ""
 

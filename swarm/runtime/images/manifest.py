@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from swarm.api.v1.types_pb2 import HealthConfig
 from swarm.errors import InvalidArgument
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.images.digests import check_digest
@@ -18,6 +19,8 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+_LONGEST_NS = 2**63 - 1
+_MOST_RETRIES = 2**31 - 1
 MANIFEST_TYPES = (OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
 
 
@@ -96,10 +99,36 @@ def parse_configuration(content: bytes, manifest_digest: str) -> Configuration:
         working_dir=_string(runs, "WorkingDir"),
         user=_string(runs, "User"),
         stop_signal=_string(runs, "StopSignal"),
+        healthcheck=_healthcheck(runs.get("Healthcheck")),
         architecture=_string(document, "architecture"),
         os=_string(document, "os"),
     )
     return Configuration(image, tuple(check_digest(diff_id) for diff_id in diff_ids))
+
+
+def _healthcheck(entry: object) -> HealthConfig:
+    """Return the health check of a configuration; durations are nanoseconds, 0 stands for the default."""
+    if entry is None:
+        return HealthConfig()
+    if not isinstance(entry, dict):
+        raise InvalidArgument("`Healthcheck` is not an object")
+    return HealthConfig(
+        test=_strings(entry, "Test"),
+        interval_ns=_amount(entry, "Interval", _LONGEST_NS),
+        timeout_ns=_amount(entry, "Timeout", _LONGEST_NS),
+        start_period_ns=_amount(entry, "StartPeriod", _LONGEST_NS),
+        start_interval_ns=_amount(entry, "StartInterval", _LONGEST_NS),
+        retries=_amount(entry, "Retries", _MOST_RETRIES),
+    )
+
+
+def _amount(document: Mapping[str, Any], key: str, most: int) -> int:
+    value = document.get(key)
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise InvalidArgument(f"`{key}` is not a number from 0 to {most}")
+    return value
 
 
 def choose_manifest(index: Index, wanted: ImagePlatform) -> Descriptor:

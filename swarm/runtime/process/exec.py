@@ -2,7 +2,7 @@
 
 import json
 import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,11 @@ class PlainExec(PipedExec):
     def _command_pid(self) -> int:
         return self._process.pid
 
-    def limit(self, limits: Mapping[int, int]) -> None:
-        """Set the limits of the task, by their numbers; what is started from now on has them as well."""
-        for number, limit in limits.items():
+    def limit(self, limits: Mapping[str, Sequence[int]]) -> None:
+        """Set the limits of the task, (soft, hard) by number; what it starts from now on has them too."""
+        for number, (soft, hard) in limits.items():
             with suppress(ProcessLookupError):
-                resource.prlimit(self._process.pid, number, (limit, limit))
+                resource.prlimit(self._process.pid, int(number), (soft, hard))
 
     def _members(self) -> list[Process]:
         return carriers(exec_mark(self._files.exec_id))
@@ -69,7 +69,7 @@ async def start_exec(container: Path, files: ExecFiles, config: ExecConfig) -> E
     except OSError as error:
         files.remove()
         return FailedExec(NOT_RUNNABLE, f'exec: "{name}": {(error.strerror or str(error)).lower()}')
-    process.limit({getattr(resource, key): value for key, value in spec["rlimits"].items()})
+    process.limit(spec["rlimits"])
     return process
 
 

@@ -3,18 +3,26 @@
 import asyncio
 import secrets
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
 from swarm.ids import new_id
-from swarm.runtime.base import ContainerState, ExecConfig, ExecProcess
-from tests.integration.runtime.conftest import Driver, Lab, until
+from swarm.runtime.base import ContainerState, ExecConfig, ExecProcess, Limits
+from tests.integration.runtime.conftest import Driver, Images, Lab, lab_of, until
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[3]
 FOR_EVER = "while :; do sleep 1; done"
+
+
+@pytest.fixture(params=["oci-crun", "process"])
+async def one_lab(request: pytest.FixtureRequest, images: Images) -> AsyncIterator[Lab]:
+    """For what all OCI runtimes do alike."""
+    async for lab in lab_of(request.param, images):
+        yield lab
 
 
 async def _running(lab: Lab, driver: Driver, **changes: object) -> str:
@@ -75,17 +83,17 @@ async def test_a_command_sees_what_the_container_sees_and_says_how_it_ended(lab:
     assert not lab.leftovers()
 
 
-async def test_output_of_any_size_comes_whole(lab: Lab) -> None:
-    driver = lab.driver()
-    container = await _running(lab, driver)
+async def test_output_of_any_size_comes_whole(one_lab: Lab) -> None:
+    driver = one_lab.driver()
+    container = await _running(one_lab, driver)
     code, said, _ = await _exec(driver, container, "yes 0123456 | head -c 3000000")
     assert code == 0
     assert said == "0123456\n" * 375_000
 
 
-async def test_input_reaches_the_command(lab: Lab) -> None:
-    driver = lab.driver()
-    container = await _running(lab, driver)
+async def test_input_reaches_the_command(one_lab: Lab) -> None:
+    driver = one_lab.driver()
+    container = await _running(one_lab, driver)
     process = await driver.exec(container, _shell("cat; echo end", stdin=True))
     await process.write(b"hello\n")
     await process.close_stdin()
@@ -124,9 +132,16 @@ async def test_a_command_has_its_own_user_and_no_more_rights_than_the_container(
         await driver.exec(container, _shell("true", user="nobody-here"))
 
 
-async def test_a_signal_reaches_the_command_alone(lab: Lab) -> None:
-    driver = lab.driver()
-    container = await _running(lab, driver)
+async def test_a_command_beside_a_plain_process_has_its_limits(process_lab: Lab) -> None:
+    driver = process_lab.driver()
+    container = await _running(process_lab, driver, limits=Limits(memory_bytes=64 << 20))
+    script = 'while [ "$(ulimit -d)" = unlimited ]; do sleep 0.05; done; ulimit -d'
+    assert await _exec(driver, container, script) == (0, "65536\n", "")
+
+
+async def test_a_signal_reaches_the_command_alone(one_lab: Lab) -> None:
+    driver = one_lab.driver()
+    container = await _running(one_lab, driver)
     process = await driver.exec(
         container, _shell("trap 'echo told; exit 5' USR1; echo up; while :; do sleep 0.1; done")
     )
@@ -177,9 +192,9 @@ async def test_commands_end_with_their_container_and_with_the_driver(lab: Lab) -
     assert not _sleepers(marker)
 
 
-async def test_a_command_that_nobody_waits_for_any_more_is_not_left_running(lab: Lab) -> None:
-    driver = lab.driver()
-    container = await _running(lab, driver)
+async def test_a_command_that_nobody_waits_for_any_more_is_not_left_running(one_lab: Lab) -> None:
+    driver = one_lab.driver()
+    container = await _running(one_lab, driver)
     marker = _marker()
     starting = asyncio.ensure_future(driver.exec(container, _shell(f"sleep {marker}")))
     await asyncio.sleep(0)
@@ -201,16 +216,21 @@ async def test_the_next_agent_kills_the_commands_of_a_killed_one_and_keeps_the_c
     )
     assert agent.stdin is not None
     assert agent.stdout is not None
-    async with asyncio.timeout(60):
-        while await agent.stdout.readline() != b"ready\n":
-            pass
-        agent.stdin.write(f"{container} {FOR_EVER}\n".encode())
-        while not (await agent.stdout.readline()).startswith(b"done"):
-            pass
-        agent.stdin.write(f"+{container} sleep {marker} & (sleep {marker} & wait); wait\n".encode())
-        await until(lambda: len(_sleepers(marker)) == 2)
-        agent.kill()
-        await agent.wait()
+    try:
+        async with asyncio.timeout(60):
+            while await agent.stdout.readline() != b"ready\n":
+                pass
+            agent.stdin.write(f"{container} {FOR_EVER}\n".encode())
+            while not (await agent.stdout.readline()).startswith(b"done"):
+                pass
+            agent.stdin.write(f"+{container} sleep {marker} & (sleep {marker} & wait); wait\n".encode())
+            await until(lambda: len(_sleepers(marker)) == 2)
+            agent.kill()
+            await agent.wait()
+    finally:
+        if agent.returncode is None:
+            agent.kill()
+            await agent.wait()
     assert _sleepers(marker)
     driver = lab.driver()
     found = await driver.adopt()

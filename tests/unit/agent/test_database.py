@@ -10,7 +10,7 @@ import pytest
 
 from swarm.agent.database import Database, Stored, next_incarnation
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.types_pb2 import TaskStatus
+from swarm.api.v1.types_pb2 import HEALTH_STATE_HEALTHY, HealthConfig, HealthStatus, TaskStatus
 from swarm.model.task_state import FAILED, RUNNING
 
 NOW_NS = 10**18
@@ -48,6 +48,26 @@ async def test_what_was_put_is_found_again(tmp_path: Path) -> None:
         assert (found["a"].task.service_id, found["a"].status.err) == ("s", "why")
         assert (found["a"].wanted, found["b"].wanted) == (True, False)
         assert (stored.applied_index, stored.rebuilt) == (77, False)
+
+
+async def test_check_and_health_of_a_task_are_found_again_and_forgotten_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.db"
+    config = HealthConfig(test=["TCP", "80"], retries=2)
+    health = HealthStatus(state=HEALTH_STATE_HEALTHY, failing_streak=1)
+    async with opened(path) as (database, _):
+        for task_id in ("a", "b"):
+            database.put_task(Task(id=task_id), TaskStatus(state=RUNNING))
+        database.put_health_config("a", config)
+        database.put_health("a", health)
+        await database.put_task(Task(id="a", service_id="again"), TaskStatus(state=RUNNING))
+    async with opened(path) as (database, stored):
+        found = {one.task.id: one for one in stored.tasks}
+        assert (found["a"].health_config, found["a"].health) == (config, health)
+        assert (found["b"].health_config, found["b"].health) == (HealthConfig(), HealthStatus())
+        await database.delete_task("a")
+        await database.put_task(Task(id="a"), TaskStatus())
+    async with opened(path) as (_, stored):
+        assert {one.health_config.ByteSize() for one in stored.tasks} == {0}
 
 
 async def test_a_finished_put_is_on_disk_although_nothing_was_closed(tmp_path: Path) -> None:

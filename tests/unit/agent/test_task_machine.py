@@ -12,7 +12,7 @@ from swarm.agent import task_events as events
 from swarm.agent.network.base import PublishedPort, Sandbox
 from swarm.agent.task_machine import TRANSITIONS, Phase, Step, TaskRecord, advance, begin
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.types_pb2 import TaskStatus
+from swarm.api.v1.types_pb2 import HEALTH_STATE_HEALTHY, HealthStatus, TaskStatus
 from swarm.model.task_state import (
     ACCEPTED,
     ASSIGNED,
@@ -53,6 +53,7 @@ def every_event(desired: int = RUNNING) -> list[events.Event]:
         events.ContainerCreated(),
         events.ContainerStarted(INFO),
         events.ContainerEnded(EXITED),
+        events.HealthChanged(HealthStatus(state=HEALTH_STATE_HEALTHY)),
         events.ContainerStopped(EXITED),
         events.ContainerRemoved(),
         events.NetworkDetached(),

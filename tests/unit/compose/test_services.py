@@ -30,6 +30,23 @@ CASES: list[tuple[str, Any]] = [
     ("environment: {A: 1, B: true, C: x}", lambda s: s.task.container.env.extend(["A=1", "B=true", "C=x"])),
     ("labels: {a: b}", lambda s: s.task.container.labels.update({"a": "b"})),
     ("deploy: {labels: [a=b]}", lambda s: s.annotations.labels.update({"a": "b"})),
+    (
+        "healthcheck: {test: curl -f localhost, interval: 10s, retries: 5, start_period: 1m}",
+        lambda s: s.task.container.healthcheck.__init__(
+            test=["CMD-SHELL", "curl -f localhost"],
+            interval_ns=10 * 10**9,
+            retries=5,
+            start_period_ns=60 * 10**9,
+        ),
+    ),
+    (
+        "healthcheck: {test: [HTTP, ':8080/health'], timeout: 2s, start_interval: 1s}",
+        lambda s: s.task.container.healthcheck.__init__(
+            test=["HTTP", ":8080/health"], timeout_ns=2 * 10**9, start_interval_ns=10**9
+        ),
+    ),
+    ("healthcheck: {disable: true}", lambda s: s.task.container.healthcheck.test.append("NONE")),
+    ("healthcheck: {test: [NONE]}", lambda s: s.task.container.healthcheck.test.append("NONE")),
     ("hostname: h", lambda s: setattr(s.task.container, "hostname", "h")),
     ("working_dir: /w", lambda s: setattr(s.task.container, "dir", "/w")),
     ("user: '1000'", lambda s: setattr(s.task.container, "user", "1000")),

@@ -34,7 +34,6 @@ EXAMPLES = {
     "blkio_config": "{weight: 5}",
     "cap_add": "[SYS_ADMIN]",
     "device_cgroup_rules": "['c 1:1 r']",
-    "healthcheck": "{test: [CMD, a]}",
     "network_mode": "host",
     "privileged": "true",
     "shm_size": "64m",

@@ -8,6 +8,7 @@ from swarm.api.v1.types_pb2 import (
     NODE_AVAILABILITY_DRAIN,
     NODE_STATE_DOWN,
     NODE_STATE_UNKNOWN,
+    HealthState,
     TaskState,
 )
 from swarm.clock import SECOND, timestamp
@@ -129,6 +130,23 @@ def test_a_node_that_is_only_unheard_of_does_not_speak_against_a_running_task() 
     assert reason(a_task("t1", "s1", "n1", ts.RUNNING, ts.RUNNING), nodes=(node,)) == ""
     found = reason(a_task("t1", "s1", "n1", ts.STARTING, ts.RUNNING), nodes=(node,))
     assert "expected back" in found
+
+
+def test_a_task_that_is_not_healthy_yet_says_what_the_last_probe_said() -> None:
+    task = a_task("t1", "s1", "n1", ts.STARTING, ts.RUNNING)
+    task.status.container.health.state = HealthState.HEALTH_STATE_STARTING
+    assert reason(task) == "not healthy yet; its container runs on node host-n1"
+    task.status.container.health.log.add(exit_code=1, output="no route\nto database")
+    assert reason(task).startswith('not healthy yet: a probe said "no route to database"; its container')
+
+
+def test_a_task_that_runs_unhealthy_says_why() -> None:
+    task = a_task("t1", "s1", "n1", ts.RUNNING, ts.RUNNING)
+    task.status.container.health.state = HealthState.HEALTH_STATE_UNHEALTHY
+    task.status.err = "unhealthy: last probe said nothing"
+    assert reason(task) == task.status.err
+    task.status.container.health.state = HealthState.HEALTH_STATE_HEALTHY
+    assert reason(task) == ""
 
 
 def a_failure(exit_code: int, err: str = "", *, oom: bool = False) -> Task:

@@ -1,5 +1,6 @@
 import pytest
 
+from swarm.api.v1.types_pb2 import HealthConfig
 from swarm.errors import InvalidArgument, SwarmError
 from swarm.runtime.images.garbage import expired_references, reachable
 from swarm.runtime.images.manifest import (
@@ -86,11 +87,31 @@ def test_what_is_rendered_is_parsed_back() -> None:
         b'{"rootfs":{"diff_ids":[]},"config":{"Env":["A=1",7]}}',
         b'{"rootfs":{"diff_ids":[]},"config":{"Cmd":"sh"}}',
         b'{"rootfs":{"diff_ids":[]},"config":{"User":7}}',
+        b'{"rootfs":{"diff_ids":[]},"config":{"Healthcheck":["CMD"]}}',
+        b'{"rootfs":{"diff_ids":[]},"config":{"Healthcheck":{"Test":"x"}}}',
+        b'{"rootfs":{"diff_ids":[]},"config":{"Healthcheck":{"Interval":"30s"}}}',
+        b'{"rootfs":{"diff_ids":[]},"config":{"Healthcheck":{"Timeout":-1}}}',
+        b'{"rootfs":{"diff_ids":[]},"config":{"Healthcheck":{"Retries":99999999999}}}',
     ],
 )
 def test_a_malformed_configuration_is_refused(configuration: bytes) -> None:
     with pytest.raises(InvalidArgument):
         parse_configuration(configuration, "")
+
+
+def test_the_health_check_of_an_image_is_read() -> None:
+    content = b"""{"rootfs":{"diff_ids":[]},"config":{"Healthcheck":{"Test":["CMD-SHELL","curl -f x"],
+        "Interval":1000000000,"Timeout":2,"StartPeriod":3,"StartInterval":4,"Retries":5}}}"""
+    assert parse_configuration(content, "d").image.healthcheck == HealthConfig(
+        test=["CMD-SHELL", "curl -f x"],
+        interval_ns=1_000_000_000,
+        timeout_ns=2,
+        start_period_ns=3,
+        start_interval_ns=4,
+        retries=5,
+    )
+    none = b'{"rootfs":{"diff_ids":[]},"config":{"Healthcheck":null}}'
+    assert parse_configuration(none, "d").image.healthcheck == HealthConfig()
 
 
 def test_nulls_in_a_configuration_mean_nothing_is_said() -> None:

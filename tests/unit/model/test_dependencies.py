@@ -4,7 +4,7 @@ import pytest
 
 from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.specs_pb2 import ServiceDependency, ServiceSpec
-from swarm.api.v1.types_pb2 import NODE_STATE_DOWN, NODE_STATE_READY
+from swarm.api.v1.types_pb2 import NODE_STATE_DOWN, NODE_STATE_READY, HealthState
 from swarm.clock import SECOND, timestamp
 from swarm.errors import InvalidArgument
 from swarm.manager.store.look import look_at
@@ -92,6 +92,18 @@ def test_started_holds_when_one_task_runs_and_healthy_when_all_do() -> None:
     assert "none of its tasks runs" in with_db(db, a_task(db, 1, ts.STARTING), condition=STARTED)
     assert with_db(db, one, condition=STARTED) == ""
     assert "1 of 2 tasks run" in with_db(db, one, condition=HEALTHY)
+    assert with_db(db, one, two, condition=HEALTHY) == ""
+
+
+def test_a_task_whose_health_check_only_informs_counts_once_it_is_healthy() -> None:
+    db = a_service("db", replicas=2)
+    one, two = a_task(db, 1, ts.RUNNING), a_task(db, 2, ts.RUNNING, node="n2")
+    one.status.container.health.state = HealthState.HEALTH_STATE_HEALTHY
+    for state in (HealthState.HEALTH_STATE_STARTING, HealthState.HEALTH_STATE_UNHEALTHY):
+        two.status.container.health.state = state
+        assert "1 of 2 tasks run and are healthy" in with_db(db, one, two, condition=HEALTHY)
+        assert with_db(db, one, two, condition=STARTED) == ""
+    two.status.container.health.state = HealthState.HEALTH_STATE_HEALTHY
     assert with_db(db, one, two, condition=HEALTHY) == ""
 
 

@@ -8,7 +8,15 @@ import pytest
 
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ScaleRule, ServiceSpec
-from swarm.api.v1.types_pb2 import Mount, NodeDescription, NodeDevice, PortConfig, Privileges, TaskStatus
+from swarm.api.v1.types_pb2 import (
+    HealthProbe,
+    Mount,
+    NodeDescription,
+    NodeDevice,
+    PortConfig,
+    Privileges,
+    TaskStatus,
+)
 from swarm.errors import InvalidArgument
 from swarm.model import limits, task_state
 from swarm.model.history import record_status
@@ -170,6 +178,8 @@ BELOW = {
     "EXTERNAL_CAS",
     "STATUS_CHARACTERS",
     "TASK_STATES",
+    "HEALTH_PROBES",
+    "HEALTH_OUTPUT_CHARACTERS",
     "DESCRIPTION_TEXT_CHARACTERS",
     "DESCRIPTION_ENTRIES",
     "NODE_DEVICES",
@@ -263,6 +273,19 @@ def test_a_description_is_cut() -> None:
     assert len(bounded.runtime_info["error"]) == limits.STATUS_CHARACTERS.value
     assert bounded.resources.memory_bytes == 5
     assert bounded_description(bounded) == bounded
+
+
+def test_the_health_of_a_task_is_cut_to_the_last_probes_and_the_beginning_of_what_they_said() -> None:
+    probes, most = limits.HEALTH_PROBES.value, limits.HEALTH_OUTPUT_CHARACTERS.value
+    status = TaskStatus(state=task_state.RUNNING)
+    status.container.health.log.extend([HealthProbe(exit_code=n, output="o" * most) for n in range(probes)])
+    assert bounded_status(status) is status
+    status.container.health.log.add(exit_code=99, output="o" * (most + 1))
+    bounded = bounded_status(status)
+    assert [one.exit_code for one in bounded.container.health.log] == [*range(1, probes), 99]
+    assert bounded.container.health.log[-1].output == "o" * (most - 1) + "…"
+    assert bounded_status(bounded) is bounded
+    assert len(status.container.health.log) == probes + 1
 
 
 def test_the_history_of_a_task_is_cut_at_its_beginning() -> None:

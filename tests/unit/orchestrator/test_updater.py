@@ -240,6 +240,30 @@ def test_a_failure_after_the_monitor_does_not_count() -> None:
     assert state_of(bench) == "UPDATING"
 
 
+@pytest.mark.parametrize(("healthy_s", "state"), [(3, "PAUSED"), (7, "UPDATING")])
+def test_an_update_waits_for_health_and_fails_when_it_is_lost_within_the_monitor(
+    healthy_s: float, state: str
+) -> None:
+    bench = updated(3, image="slow", monitor_ns=5 * SECOND, delay_ns=30 * SECOND)
+    for _ in range(120):
+        bench.settle()
+        bench.obey_except("slow")
+        for task in bench.live:
+            if task.spec.container.image == "slow" and task.desired_state == task_state.RUNNING:
+                bench.report(task, task_state.STARTING)
+        bench.clock.advance(1)
+    assert bench.images() == ["slow", "v1", "v1"], "not healthy yet: the next slot waits"
+    assert state_of(bench) == "UPDATING"
+    (slow,) = (task for task in bench.live if task.spec.container.image == "slow")
+    bench.report(slow, task_state.RUNNING)
+    bench.settle()
+    bench.clock.advance(healthy_s)
+    bench.settle()
+    bench.report(slow, task_state.FAILED, "unhealthy: last probe said nothing")
+    bench.settle()
+    assert state_of(bench) == state
+
+
 @pytest.mark.parametrize(("failures", "state"), [(2, "COMPLETED"), (3, "PAUSED")])
 def test_a_ratio_of_a_half_tolerates_up_to_half(failures: int, state: str) -> None:
     bench = updated(4, max_failure_ratio=0.5, parallelism=4)

@@ -37,6 +37,7 @@ def test_a_worker_may_do_what_an_agent_does() -> None:
     assert may(Role.WORKER) == {
         "Dispatcher/Session",
         "Logs/Publish",
+        "Containers/Answer",
         "Images/Resolve",
         "Images/FetchBlob",
         "NodeCA/IssueCertificate",
@@ -49,7 +50,7 @@ def test_nobody_may_do_anything_without_certificate() -> None:
 
 def test_the_local_service_is_for_the_socket_only() -> None:
     assert {rpc for rpc in may(Role.MANAGER) if rpc.startswith("Local/")} == set()
-    assert {rpc.partition("/")[0] for rpc in may(Role.LOCAL)} == {"Local", "Control"}
+    assert {rpc.partition("/")[0] for rpc in may(Role.LOCAL)} == {"Local", "Control", "Containers"}
 
 
 @pytest.mark.parametrize("role", list(Role))
