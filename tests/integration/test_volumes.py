@@ -71,7 +71,7 @@ def test_each_slot_finds_its_data_again_whatever_becomes_of_its_tasks(
 ) -> None:
     person(
         "service", "create", "-d", "--name", "db", "--replicas", "2", "--constraint", "node.role==worker",
-        "--stop-grace-period", "1s", "--restart-delay", "0s", "--mount", "src=db-{{.Task.Slot}},dst=/bin",
+        "--stop-signal", "SIGKILL", "--restart-delay", "0s", "--update-monitor", "1s", "--mount", "src=db-{{.Task.Slot}},dst=/bin",
         "--mount", "type=volume,dst=/scratch",
         "--mount", "type=volume,src=memory,dst=/m,volume-opt=type=tmpfs,volume-opt=device=tmpfs",
         "--entrypoint", "/bin/busybox sh -c", "hello:1", DIARY,
