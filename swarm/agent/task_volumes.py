@@ -9,8 +9,8 @@ import structlog
 from swarm.agent.templates import TemplateContext, expand
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import Mount
-from swarm.errors import TaskRejected
-from swarm.model.volumes import LOCAL, driver_problems, name_problems
+from swarm.errors import SwarmError, TaskRejected
+from swarm.model.volumes import driver_problems, name_problems
 from swarm.runtime.base import BindMount, ContainerConfig
 from swarm.runtime.volumes.record import VolumeRecord
 from swarm.runtime.volumes.store import VolumeStore, anonymous_name
@@ -29,11 +29,11 @@ def wanted_volume(task_id: str, mount: Mount, context: TemplateContext) -> Volum
         raise TaskRejected(problem)
     if not mount.source:
         name = anonymous_name(task_id, expand(mount.target, context))
-        return VolumeRecord(name, LOCAL, options, {ANONYMOUS_LABEL: "", **labels}, anonymous=True)
+        return VolumeRecord(name, given.driver, options, {ANONYMOUS_LABEL: "", **labels}, anonymous=True)
     name = expand(mount.source, context)
     for problem in name_problems(name):
         raise TaskRejected(problem)
-    return VolumeRecord(name, LOCAL, options, labels)
+    return VolumeRecord(name, given.driver, options, labels)
 
 
 class TaskVolumes:
@@ -74,5 +74,11 @@ class TaskVolumes:
             if task_id in held():  # asked for each: tasks may come meanwhile
                 continue
             log.warning("agent.unknown_volume_user_found", task_id=task_id)
-            await asyncio.to_thread(self._store.release, task_id)
-        await asyncio.to_thread(self._store.tidy)
+            await self._try(self._store.release, task_id)
+        await self._try(self._store.tidy)
+
+    async def _try(self, act: Callable[..., None], *arguments: str) -> None:
+        try:
+            await asyncio.to_thread(act, *arguments)
+        except (SwarmError, OSError) as error:  # it stays until the next start; the node's tasks must go on
+            log.warning("agent.volume_not_let_go", reason=str(error))

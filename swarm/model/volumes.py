@@ -15,6 +15,7 @@ from swarm.model.limits import (
 )
 
 LOCAL = "local"
+DRIVER_CHARACTERS = 100  # its socket has to have a name
 LOCAL_OPTIONS = ("type", "device", "o")
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -32,10 +33,11 @@ def name_problems(name: str) -> Iterator[str]:
 
 
 def driver_problems(driver: str, options: Mapping[str, str]) -> Iterator[str]:
-    """Yield why no volume can be made by `driver` with `options`."""
+    """Yield why no volume can be made by `driver`, local or a plugin of the node, with `options`."""
     if driver not in {"", LOCAL}:
-        yield f'there is no volume driver "{shown(driver)}"; the driver is local'
-        return
+        if len(driver) > DRIVER_CHARACTERS or not _NAME.fullmatch(driver):
+            yield f'"{shown(driver)}" is no name of a volume driver: local, or that of a plugin of the node'
+        return  # what options there are, a plugin knows
     for key in options:
         if key not in LOCAL_OPTIONS:
             known = ", ".join(LOCAL_OPTIONS)
@@ -74,10 +76,14 @@ def mount_problems(mount: Mount) -> Iterator[str]:
 def is_sticky(spec: ContainerSpec) -> bool:
     """Whether the next task of a slot should be where the last one was, because its data is there.
 
-    A volume that has a device is the same on several nodes, or empty anyway.
+    A volume that has a device is the same on several nodes, or empty anyway; of plugins nothing is known.
     """
     if spec.HasField("sticky"):
         return spec.sticky
     return any(
-        one.type == Mount.TYPE_VOLUME and one.source and not one.volume.driver_options for one in spec.mounts
+        one.type == Mount.TYPE_VOLUME
+        and one.source
+        and one.volume.driver in {"", LOCAL}
+        and not one.volume.driver_options
+        for one in spec.mounts
     )

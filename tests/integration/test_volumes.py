@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from swarm.dev.cluster import DevCluster
 from tests.integration.conftest import Clusters
 from tests.integration.operator import Operator, wait_until
+from tests.volume_plugin import serving
 
 pytestmark = pytest.mark.integration
 
@@ -71,7 +73,8 @@ def test_each_slot_finds_its_data_again_whatever_becomes_of_its_tasks(
 ) -> None:
     person(
         "service", "create", "-d", "--name", "db", "--replicas", "2", "--constraint", "node.role==worker",
-        "--stop-signal", "SIGKILL", "--restart-delay", "0s", "--update-monitor", "1s", "--mount", "src=db-{{.Task.Slot}},dst=/bin",
+        "--stop-signal", "SIGKILL", "--restart-delay", "0s", "--update-monitor", "1s",
+        "--mount", "src=db-{{.Task.Slot}},dst=/bin",
         "--mount", "type=volume,dst=/scratch",
         "--mount", "type=volume,src=memory,dst=/m,volume-opt=type=tmpfs,volume-opt=device=tmpfs",
         "--entrypoint", "/bin/busybox sh -c", "hello:1", DIARY,
@@ -116,7 +119,7 @@ def test_each_slot_finds_its_data_again_whatever_becomes_of_its_tasks(
         assert "memory" in left
     assert (volumes(trio, first["db.1"])["db-1"] / "diary").exists()
     person("volume", "rm", "db-1", "db-2", "memory")
-    assert person("volume", "ls", "-q") == ""
+    assert not {"db-1", "db-2", "memory"} & set(person("volume", "ls", "-q").split())
 
 
 def places_of_one(person: Operator) -> str:
@@ -138,6 +141,25 @@ def test_volumes_are_made_looked_at_and_removed_on_any_node(person: Operator) ->
     missing = person.try_("volume", "rm", "everywhere")
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "no node asked has a volume everywhere" in missing.stderr
+
+
+def test_a_plugin_of_the_node_provides_volumes(person: Operator, tmp_path: Path) -> None:
+    name, there = f"swarm-test-{secrets.token_hex(4)}", tmp_path / "there"
+    mount = f"type=volume,src=far,dst=/bin,volume-driver={name}"
+    with serving(Path(f"/run/docker/plugins/{name}.sock"), there) as plugin:
+        person(
+            "service", "create", "-d", "--name", "far", "--stop-signal", "SIGKILL", "--mount", mount,
+            "--entrypoint", "/bin/busybox sh -c", "hello:1", DIARY.replace("touch /scratch/x;", ""),
+        )  # fmt: skip
+        person.wait_running("far", 1, PATIENCE_S)
+        wait_until(lambda: (there / "far/diary").exists() or None, PATIENCE_S, "its diary")
+        assert (there / "far/busybox").exists()  # filled with what the image has
+        assert [len(users) for users in plugin.users.values()] == [1]
+        person("service", "rm", "far")
+        wait_until(lambda: plugin.users == {"far": set()} or None, PATIENCE_S, "the end of the mount")
+        assert person("volume", "ls", "--format", "{{.Driver}}", "--filter", "name=far") == name
+        assert person("volume", "rm", "far") == "far"
+        assert not (there / "far").exists()
 
 
 def test_what_cannot_be_mounted_rejects_the_task_with_the_reason(person: Operator, trio: DevCluster) -> None:

@@ -12,7 +12,7 @@ from swarm.api.v1.volumes_pb2 import CreateVolume, NodeVolume, PruneVolumes, Vol
 from swarm.clock import timestamp
 from swarm.errors import SwarmError
 from swarm.model.task import task_name
-from swarm.model.volumes import LOCAL, driver_problems, name_problems, size_problems
+from swarm.model.volumes import driver_problems, name_problems, size_problems
 from swarm.runtime.volumes.record import VolumeRecord
 from swarm.runtime.volumes.store import VolumeState, VolumeStore
 
@@ -59,7 +59,7 @@ class VolumeRequests:
         if problems:
             return VolumeAnswer(refusal="; ".join(problems))
         try:
-            state = self._store.create(VolumeRecord(wanted.name, LOCAL, options, labels))
+            state = self._store.create(VolumeRecord(wanted.name, wanted.driver, options, labels))
         except (SwarmError, OSError) as error:
             return VolumeAnswer(refusal=str(error))
         return VolumeAnswer(volume=self._shown(state))

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from swarm.model.volumes import LOCAL
 from swarm.runtime.images.durable import write_durably
 
 FORMAT = 1
@@ -16,7 +15,7 @@ class VolumeRecord:
     """How a volume was made."""
 
     name: str
-    driver: str = LOCAL
+    driver: str = ""  # of what is wanted: whichever; of what is there: local, or a plugin
     options: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     created_at_ns: int = 0

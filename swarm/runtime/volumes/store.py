@@ -20,12 +20,14 @@ from pathlib import Path
 import structlog
 
 from swarm.clock import Clock, SystemClock
-from swarm.errors import FailedPrecondition, NameConflict, NotFound, TaskRejected
-from swarm.model.volumes import name_problems
+from swarm.errors import FailedPrecondition, NameConflict, NotFound, SwarmError, TaskRejected
+from swarm.model.volumes import LOCAL, name_problems
 from swarm.runtime.oci.overlay import mounts_below
 from swarm.runtime.shim_driver import is_container_id
 from swarm.runtime.state import remove_tree
-from swarm.runtime.volumes.mounting import is_mounted, mount_volume, unmount_volume
+from swarm.runtime.volumes.drivers import driver_of
+from swarm.runtime.volumes.mounting import unmount_volume
+from swarm.runtime.volumes.plugins import Plugins
 from swarm.runtime.volumes.record import VolumeRecord, read_volume, write_volume
 
 log = structlog.get_logger(__name__)
@@ -59,8 +61,9 @@ def anonymous_name(task_id: str, target: str) -> str:
 class VolumeStore:
     """All volumes of a node. Calls may come from several threads."""
 
-    def __init__(self, directory: Path, clock: Clock | None = None) -> None:
-        """Keep them in `directory`."""
+    def __init__(self, directory: Path, clock: Clock | None = None, plugins: Plugins | None = None) -> None:
+        """Keep them in `directory`; `plugins` are the usual ones of a node unless said."""
+        self._plugins = plugins or Plugins()
         self._directory = directory.absolute()
         self._clock = clock or SystemClock()
         self._locks: dict[str, threading.Lock] = {}
@@ -81,23 +84,27 @@ class VolumeStore:
             raise TaskRejected(f"{task_id!r} cannot be the id of a task")
         with self._turn(wanted.name):
             folder = self._directory / wanted.name
+            user = folder / USERS / task_id
             try:
                 record = self._ensure(wanted)
-                (folder / USERS / task_id).touch()
+                user.touch()
+                if record.driver == LOCAL or not (known := user.read_text("utf-8")):
+                    known = str(driver_of(record, self._plugins).mount(record, folder / DATA, task_id))
+                    user.write_text(known, "utf-8")  # a plugin counts: it is asked once, and told once
             except (NameConflict, OSError) as error:
                 raise TaskRejected(f"cannot use the volume {wanted.name}: {error}") from error
-            data = folder / DATA
-            if record.options and not is_mounted(data):
-                mount_volume(record.name, record.options, data)
-                log.info("volumes.mounted", volume=record.name, task_id=task_id)
-            return Place(data, folder / FILLING)
+            return Place(Path(known), folder / FILLING)
 
     def release(self, task_id: str) -> None:
         """Take from a task its volumes; what nobody has any more is unmounted. May be repeated."""
         for name in self._names():
-            if (self._directory / name / USERS / task_id).exists():
+            user = self._directory / name / USERS / task_id
+            if user.exists():
                 with self._turn(name):
-                    (self._directory / name / USERS / task_id).unlink(missing_ok=True)
+                    record = read_volume(self._directory / name / RECORD)
+                    if record is not None and user.read_text("utf-8"):
+                        driver_of(record, self._plugins).unmount(record, task_id)
+                    user.unlink(missing_ok=True)
                     self._tidy(name)
 
     def users(self) -> frozenset[str]:
@@ -127,7 +134,10 @@ class VolumeStore:
         return self._state(name)
 
     def remove(self, name: str) -> None:
-        """Remove a volume with its data; raises NotFound, OSError, FailedPrecondition while it is used."""
+        """Remove a volume with its data; raises NotFound, FailedPrecondition while it is used.
+
+        Also OSError, and what its driver raises.
+        """
         with self._turn(name):
             state = self._state(name)
             if state.users:
@@ -179,12 +189,13 @@ class VolumeStore:
         data.chmod(0o755)  # whatever our umask is: users of containers have to get in
         record = VolumeRecord(
             wanted.name,
-            wanted.driver,
+            wanted.driver or LOCAL,
             dict(wanted.options),
             dict(wanted.labels),
             self._clock.now_ns(),
             wanted.anonymous,
         )
+        driver_of(record, self._plugins).create(record)
         write_volume(folder / RECORD, record)  # last: without it there is no volume
         log.info("volumes.created", volume=wanted.name)
         return record
@@ -196,13 +207,19 @@ class VolumeStore:
             return
         record = read_volume(folder / RECORD)
         if record is None or record.anonymous:  # half made, or its task is gone
-            self._remove(name)
-        elif record.options:
-            unmount_volume(folder / DATA)
+            try:
+                self._remove(name)
+            except (SwarmError, OSError) as error:  # the next start tries again
+                log.warning("volumes.not_removed", volume=name, reason=str(error))
+        else:
+            driver_of(record, self._plugins).rest(record, folder / DATA)
 
     def _remove(self, name: str) -> None:
         """Remove a folder, first under its name: half a volume must never be taken for a new one."""
         folder, gone = self._directory / name, self._directory / f"{_GONE}{name}"
+        record = read_volume(folder / RECORD)
+        if record is not None:
+            driver_of(record, self._plugins).remove(record)
         unmount_volume(folder)
         if mounts_below(folder):  # never remove through a mount that stayed
             raise OSError(errno.EBUSY, "still mounted", str(folder))
@@ -214,6 +231,8 @@ class VolumeStore:
 
 def _check_same(found: VolumeRecord, wanted: VolumeRecord) -> None:
     """Refuse to take one volume for another; who asks for nothing special takes what is there."""
+    if wanted.driver and wanted.driver != found.driver:
+        raise NameConflict(f"there is a volume {found.name} of the driver {found.driver}")
     if wanted.options and dict(wanted.options) != dict(found.options):
         raise NameConflict(
             f"there is a volume {found.name} that was made with other options"

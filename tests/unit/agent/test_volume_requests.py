@@ -15,6 +15,7 @@ from swarm.api.v1.volumes_pb2 import (
     RemoveVolume,
     VolumeAnswer,
 )
+from swarm.runtime.volumes.plugins import Plugins
 from swarm.runtime.volumes.record import VolumeRecord
 from swarm.runtime.volumes.store import VolumeStore
 from tests.unit.agent.lab import a_task
@@ -22,7 +23,7 @@ from tests.unit.agent.lab import a_task
 
 class Bench:
     def __init__(self, folder: Path) -> None:
-        self.store = VolumeStore(folder / "volumes")
+        self.store = VolumeStore(folder / "volumes", plugins=Plugins([folder]))
         self.task = a_task("n1")
         self.task.service_annotations.name, self.task.slot = "db", 1
         self.requests = VolumeRequests(self.store, lambda: {self.task.id: SimpleNamespace(task=self.task)})
@@ -73,7 +74,7 @@ async def test_what_cannot_be_made_is_refused_with_the_reason(bench: Bench) -> N
     options = {"type": "tmpfs", "device": "tmpfs"}
     for wanted, reason in (
         (CreateVolume(name="../x"), "no name for a volume"),
-        (CreateVolume(name="xx", driver="far"), 'no volume driver "far"'),
+        (CreateVolume(name="xx", driver="far"), "this node has no volume plugin far"),
         (CreateVolume(name="xx", options={"a": "b"}), 'no option "a"'),
     ):
         (refused,) = await bench.ask(create_volume=wanted)

@@ -75,7 +75,7 @@ def test_a_page_has_dockers_keys_and_the_node() -> None:
     ("arguments", "reason"),
     [
         (["create", "/srv/data"], "is no name for a volume"),
-        (["create", "-d", "far", "data"], "no volume driver"),
+        (["create", "-d", "a/b", "data"], "no name of a volume driver"),
         (["create", "-o", "type=nfs", "data"], 'needs the option "device"'),
         (["ls", "--filter", "dangling=maybe"], "write true or false"),
         (["ls", "--filter", "size=1"], "KEY one of name, label, driver, dangling"),

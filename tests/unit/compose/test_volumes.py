@@ -55,7 +55,7 @@ def test_a_volume_without_a_name_is_each_tasks_own() -> None:
     ("entries", "volumes", "problem"),
     [
         ("['data:/d']", "", "data"),
-        ("['data:/d']", "{data: {driver: far}}", 'there is no volume driver "far"'),
+        ("['data:/d']", "{data: {driver: a/b}}", "no name of a volume driver"),
         ("['data:/d']", "{data: {driver_opts: {size: 1g}}}", 'no option "size"'),
         ("['data:/d']", "{data: {name: a/b}}", "is no name for a volume"),
         ("[{type: volume, source: data, target: /d, volume: {subpath: x}}]", "{data: }", "subpath"),

@@ -35,7 +35,7 @@ def test_names_templates_and_volumes_without_a_name_are_accepted() -> None:
         (volume("x"), "two or more"),
         (volume("a b"), "is no name"),
         (volume("../{{.Task.Slot}}"), "does not become the name"),
-        (volume(driver="rexray"), 'no volume driver "rexray"'),
+        (volume(driver="../x"), "no name of a volume driver"),
         (volume(driver_options={"size": "1g"}), 'no option "size"; it has type, device, o'),
         (volume(driver_options={"type": "nfs"}), 'needs the option "device"'),
         (Mount(type=Mount.TYPE_BIND, source="/a", target="/b", volume={}), "options of volumes"),
