@@ -9,7 +9,16 @@ from swarm.steps import Steps
 # A heartbeat or a Raft message waits no longer than this for a decision that is being made.
 SLICE_S = 0.003
 
+# Looking at everything costs no more than a tenth of a processor, but is never put off for long.
+REST = 10.0
+REST_MAX_S = 0.5
+
 R = TypeVar("R")
+
+
+def rest_s(worked_s: float) -> float:
+    """Return for how long to leave the loop to others after a look in one piece that took so long."""
+    return min(REST * worked_s, REST_MAX_S)
 
 
 class Pacer:

@@ -51,19 +51,20 @@ class Leading:
         """Follow until cancelled; then the loops are stopped as well."""
         while True:
             self._changed.clear()
-            term = self._term
-            leading = asyncio.create_task(self._lead(term)) if term is not None else None
+            term, over = self._term, asyncio.Event()
+            leading = asyncio.create_task(self._lead(term, over)) if term is not None else None
             try:
                 await self._changed.wait()
             finally:
                 if leading is not None:
+                    over.set()
                     leading.cancel()
                     await asyncio.gather(leading, return_exceptions=True)
             if leading is not None:
                 log.info("manager.loops_stopped", term=term)
 
-    async def _lead(self, term: int) -> None:
-        """Run all loops until cancelled, again and again if need be."""
+    async def _lead(self, term: int, over: asyncio.Event) -> None:
+        """Run all loops until cancelled, again and again if need be; `over` is set before that."""
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
@@ -71,6 +72,10 @@ class Leading:
             try:
                 await self._run_loops(term)
             except Exception as error:
+                # Of a loop that fails while all are cancelled the error comes out of the group, and the
+                # cancellation is lost: nobody would end this any more.
+                if over.is_set():
+                    return
                 log.exception("manager.loops_failed", term=term, reason=reason_of(error))
             failures = 1 if loop.time() - started_s > SETTLED_S else failures + 1
             try:

@@ -29,6 +29,7 @@ from swarm.manager.ca.rights import RightsLoop
 from swarm.manager.ca.rotation import RotationLoop
 from swarm.manager.ca.self_renewal import SelfRenewal
 from swarm.manager.ca.servicer import NodeCAServicer
+from swarm.manager.collector import tame_collector
 from swarm.manager.containers.calls import ContainerCalls
 from swarm.manager.containers.control import ContainerControl
 from swarm.manager.containers.servicer import ContainersServicer
@@ -158,6 +159,7 @@ class Manager:
         listen(self._server, self._listen_addr, self._credentials)
         await self._server.start()
         await self.raft.start()
+        tame_collector()  # now that the store holds what the snapshot has
         self._running = asyncio.create_task(self._run(), name="manager")
         self._running.add_done_callback(lambda task: tell_end(task, self._on_fatal))
         log.info("manager.started", node_id=self._node_id, addr=self._listen_addr)

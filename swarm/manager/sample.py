@@ -30,6 +30,10 @@ class RaftPosition(Protocol):
         """The newest entry known to be committed."""
 
     @property
+    def delays_s(self) -> tuple[float, float]:
+        """The longest delays lately: of the Raft thread, and of the event loop."""
+
+    @property
     def members(self) -> Sequence[RaftMember]:
         """All members."""
 
@@ -42,6 +46,7 @@ async def sample_manager(view: ReadView, raft: RaftPosition) -> ManagerSample:
         by_state.update(task.status.state for task in tasks[start : start + SLICE])
         await asyncio.sleep(0)
     nodes: Counter[int] = Counter(node.status.state for node in view.nodes)
+    raft_delay_s, loop_delay_s = raft.delays_s
     autoscaled = [
         AutoscaledService(
             one.spec.annotations.name, wanted_replicas(one), bool(one.autoscale_status.holding)
@@ -53,6 +58,8 @@ async def sample_manager(view: ReadView, raft: RaftPosition) -> ManagerSample:
         leader=raft.is_leader,
         raft_term=raft.term,
         raft_commit_index=raft.commit_index,
+        raft_delay_s=raft_delay_s,
+        loop_delay_s=loop_delay_s,
         store_index=view.index,
         services=len(view.services),
         managers=len(raft.members),

@@ -4,7 +4,8 @@ Values of one filter are alternatives, except labels, which must all be there; d
 match. A filter that means nothing for a kind of object is refused, since ignoring it would show too much.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from swarm.api.v1.control_pb2 import Filters
 from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task
@@ -15,81 +16,128 @@ from swarm.model.task import task_name
 _EVERY_KIND = frozenset(("ids", "id_prefixes", "names", "name_prefixes", "labels"))
 
 
-def cluster_selected(filters: Filters, cluster: Cluster) -> bool:
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Filters, read once: whoever has thousands of objects to look at makes one beforehand."""
+
+    given: tuple[str, ...]  # names of the filters that say something
+    ids: frozenset[str]
+    id_prefixes: tuple[str, ...]
+    names: frozenset[str]
+    name_prefixes: tuple[str, ...]
+    labels: tuple[str, ...]
+    service_ids: frozenset[str]
+    node_ids: frozenset[str]
+    desired_states: frozenset[int]
+    roles: frozenset[int]
+    modes: frozenset[str]
+    node_labels: tuple[str, ...]
+
+
+def read_filters(filters: Filters | Selection) -> Selection:
+    """Return what `filters` ask for."""
+    if isinstance(filters, Selection):
+        return filters
+    return Selection(
+        given=tuple(field.name for field, _ in filters.ListFields()),
+        ids=frozenset(filters.ids),
+        id_prefixes=tuple(filters.id_prefixes),
+        names=frozenset(filters.names),
+        name_prefixes=tuple(filters.name_prefixes),
+        labels=tuple(filters.labels),
+        service_ids=frozenset(filters.service_ids),
+        node_ids=frozenset(filters.node_ids),
+        desired_states=frozenset(filters.desired_states),
+        roles=frozenset(filters.roles),
+        modes=frozenset(filters.modes),
+        node_labels=tuple(filters.node_labels),
+    )
+
+
+def cluster_selected(filters: Filters | Selection, cluster: Cluster) -> bool:
     """Whether the cluster object is asked for."""
-    _refuse_others(filters, "the cluster")
-    return _identity(filters, cluster.id, cluster.spec.annotations.name) and _labels(
-        filters.labels, cluster.spec.annotations.labels
+    wanted = _checked(filters, "the cluster")
+    return _identity(wanted, cluster.id, cluster.spec.annotations.name) and _labels(
+        wanted.labels, cluster.spec.annotations.labels
     )
 
 
-def node_selected(filters: Filters, node: Node) -> bool:
+def node_selected(filters: Filters | Selection, node: Node) -> bool:
     """Whether a node is asked for; `labels` are those of its engine, `node_labels` those of its spec."""
-    _refuse_others(filters, "nodes", "roles", "node_labels")
-    return (
-        _identity(filters, node.id, node.spec.annotations.name, node.description.hostname)
-        and _labels(filters.labels, node.description.engine_labels)
-        and _labels(filters.node_labels, node.spec.annotations.labels)
-        and _any(filters.roles, node.role)
+    wanted = _checked(filters, "nodes", "roles", "node_labels")
+    return not wanted.given or (
+        _identity(wanted, node.id, node.spec.annotations.name, node.description.hostname)
+        and (not wanted.labels or _labels(wanted.labels, node.description.engine_labels))
+        and (not wanted.node_labels or _labels(wanted.node_labels, node.spec.annotations.labels))
+        and _any(wanted.roles, node.role)
     )
 
 
-def service_selected(filters: Filters, service: Service) -> bool:
+def service_selected(filters: Filters | Selection, service: Service) -> bool:
     """Whether a service is asked for."""
-    _refuse_others(filters, "services", "modes", "service_ids")
-    return (
-        _identity(filters, service.id, service.spec.annotations.name)
-        and _any(filters.service_ids, service.id)
-        and _labels(filters.labels, service.spec.annotations.labels)
-        and _any(filters.modes, mode_of(service.spec))
+    wanted = _checked(filters, "services", "modes", "service_ids")
+    return not wanted.given or (
+        _identity(wanted, service.id, service.spec.annotations.name)
+        and _any(wanted.service_ids, service.id)
+        and (not wanted.labels or _labels(wanted.labels, service.spec.annotations.labels))
+        and _any(wanted.modes, mode_of(service.spec))
     )
 
 
-def task_selected(filters: Filters, task: Task) -> bool:
+def task_selected(filters: Filters | Selection, task: Task) -> bool:
     """Whether a task is asked for; its labels are its service's, its names its own and its service's."""
-    _refuse_others(filters, "tasks", "service_ids", "node_ids", "desired_states")
-    name = task_name(task)
-    return (
-        _any(filters.service_ids, task.service_id)
-        and _any(filters.node_ids, task.node_id)
-        and _any(filters.desired_states, task.desired_state)
-        and _identity(filters, task.id, name, name.rpartition(".")[0], task.service_annotations.name)
-        and _labels(filters.labels, task.service_annotations.labels)
+    wanted = _checked(filters, "tasks", "service_ids", "node_ids", "desired_states")
+    return not wanted.given or (
+        _any(wanted.service_ids, task.service_id)
+        and _any(wanted.node_ids, task.node_id)
+        and _any(wanted.desired_states, task.desired_state)
+        and _task_identity(wanted, task)
+        and (not wanted.labels or _labels(wanted.labels, task.service_annotations.labels))
     )
 
 
-def image_selected(filters: Filters, image: Image) -> bool:
+def image_selected(filters: Filters | Selection, image: Image) -> bool:
     """Whether an image is asked for."""
-    _refuse_others(filters, "images", "node_ids")
+    wanted = _checked(filters, "images", "node_ids")
     return (
-        _identity(filters, image.id, image.annotations.name)
-        and _labels(filters.labels, image.annotations.labels)
-        and (not filters.node_ids or any(holder in filters.node_ids for holder in image.holders))
+        _identity(wanted, image.id, image.annotations.name)
+        and _labels(wanted.labels, image.annotations.labels)
+        and (not wanted.node_ids or any(holder in wanted.node_ids for holder in image.holders))
     )
 
 
-def data_selected(filters: Filters, item: Secret | Config) -> bool:
+def _checked(filters: Filters | Selection, kind: str, *allowed: str) -> Selection:
+    wanted = read_filters(filters)
+    for name in wanted.given:
+        if name not in _EVERY_KIND and name not in allowed:
+            raise InvalidArgument(f"{kind} cannot be filtered by {name.replace('_', ' ')}")
+    return wanted
+
+
+def data_selected(filters: Filters | Selection, item: Secret | Config) -> bool:
     """Whether a secret or config is asked for."""
-    _refuse_others(filters, "secrets and configs")
+    wanted = _checked(filters, "secrets and configs")
     annotations = item.spec.annotations
-    return _identity(filters, item.id, annotations.name) and _labels(filters.labels, annotations.labels)
+    return _identity(wanted, item.id, annotations.name) and _labels(wanted.labels, annotations.labels)
 
 
-def _refuse_others(filters: Filters, kind: str, *allowed: str) -> None:
-    for field, _ in filters.ListFields():
-        if field.name not in _EVERY_KIND and field.name not in allowed:
-            raise InvalidArgument(f"{kind} cannot be filtered by {field.name.replace('_', ' ')}")
+def _task_identity(wanted: Selection, task: Task) -> bool:
+    if not (wanted.ids or wanted.id_prefixes or wanted.names or wanted.name_prefixes):
+        return True
+    name = task_name(task)
+    return _identity(wanted, task.id, name, name.rpartition(".")[0], task.service_annotations.name)
 
 
-def _identity(filters: Filters, object_id: str, *names: str) -> bool:
-    wants_id = bool(filters.ids or filters.id_prefixes)
-    wants_name = bool(filters.names or filters.name_prefixes)
-    has_id = object_id in filters.ids or any(object_id.startswith(prefix) for prefix in filters.id_prefixes)
-    return (not wants_id or has_id) and (not wants_name or any(_named(filters, name) for name in names))
+def _identity(wanted: Selection, object_id: str, *names: str) -> bool:
+    if (wanted.ids or wanted.id_prefixes) and not _matches(wanted.ids, wanted.id_prefixes, object_id):
+        return False
+    if not (wanted.names or wanted.name_prefixes):
+        return True
+    return any(_matches(wanted.names, wanted.name_prefixes, name) for name in names)
 
 
-def _named(filters: Filters, name: str) -> bool:
-    return name in filters.names or any(name.startswith(prefix) for prefix in filters.name_prefixes)
+def _matches(exact: frozenset[str], prefixes: tuple[str, ...], text: str) -> bool:
+    return text in exact or text.startswith(prefixes)
 
 
 def _labels(wanted: Iterable[str], labels: Mapping[str, str]) -> bool:
@@ -100,6 +148,5 @@ def _labels(wanted: Iterable[str], labels: Mapping[str, str]) -> bool:
     return True
 
 
-def _any(wanted: Iterable[object], actual: object) -> bool:
-    wanted = tuple(wanted)
+def _any(wanted: Collection[object], actual: object) -> bool:
     return not wanted or actual in wanted

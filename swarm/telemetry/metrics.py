@@ -82,6 +82,16 @@ def _manager_families(sample: ManagerSample) -> Iterator[Metric]:
     yield _gauge("swarm_manager_services", "Services of the cluster.", sample.services)
     yield _gauge("swarm_raft_term", "Term of the Raft group as this manager knows it.", sample.raft_term)
     yield _gauge("swarm_raft_members", "Members of the Raft group.", sample.managers)
+    yield _gauge(
+        "swarm_raft_delay_seconds",
+        "Longest time in the last minute or two that the Raft thread was late.",
+        sample.raft_delay_s,
+    )
+    yield _gauge(
+        "swarm_manager_loop_delay_seconds",
+        "Longest time in the last minute or two that a committed entry waited for the manager to take it.",
+        sample.loop_delay_s,
+    )
     yield _gauge("swarm_raft_commit_index", "Newest entry known to be committed.", sample.raft_commit_index)
     yield _gauge(
         "swarm_store_applied_index", "Newest entry applied to this manager's store.", sample.store_index

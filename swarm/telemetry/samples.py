@@ -23,6 +23,8 @@ class ManagerSample:
     store_index: int
     services: int
     managers: int
+    raft_delay_s: float = 0.0  # the longest lately
+    loop_delay_s: float = 0.0
     nodes: Mapping[str, int] = field(default_factory=dict)  # by state
     tasks: Mapping[str, int] = field(default_factory=dict)  # by state
     autoscaled: Sequence[AutoscaledService] = ()

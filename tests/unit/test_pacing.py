@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Generator
 
 from swarm.manager.store.testing import ManualClock
-from swarm.pacing import Pacer
+from swarm.pacing import Pacer, rest_s
 
 
 def work(clock: ManualClock, steps: int, step_s: float) -> Generator[None, None, str]:
@@ -36,3 +36,9 @@ async def test_long_work_lets_others_on_after_every_slice() -> None:
 
 async def test_short_work_is_done_in_one_go() -> None:
     assert await turns_of_others(steps=2, step_s=0.001) == 0
+
+
+def test_a_look_rests_ten_times_what_it_took_but_never_for_long() -> None:
+    assert rest_s(0.0) == 0.0
+    assert rest_s(0.01) == 0.1
+    assert rest_s(3.0) == 0.5

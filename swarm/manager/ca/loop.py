@@ -15,6 +15,7 @@ from swarm.manager.ca.roles import Act, Step, plan_roles
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
 from swarm.manager.store.watch import Watch, WatchOverflow
+from swarm.pacing import rest_s
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +54,7 @@ class RoleLoop:
         self._store = store
         self._clock = clock
         self._raft = raft
+        self._looked_s = 0.0  # how long the last look at all nodes took
         self._told: dict[str, str] = {}  # node id → why it waits, so that it is logged once
 
     async def run(self) -> None:
@@ -60,13 +62,17 @@ class RoleLoop:
         with self._store.watch(Node) as watch:
             while True:
                 await self._forget_expired()
-                await _next_change(watch, await self._pass())
+                again_s = await self._pass()
+                await asyncio.sleep(rest_s(self._looked_s))
+                await _next_change(watch, again_s)
 
     async def _pass(self) -> float:
         """Do every step that can be done now; returns after how many seconds to look again."""
+        began_s = self._clock.monotonic_s()
         steps = plan_roles(
             self._store.view.nodes, self._raft.members, self._raft.raft_id, self._raft.reachable
         )
+        self._looked_s = self._clock.monotonic_s() - began_s
         done = 0
         for step in steps:
             try:

@@ -11,22 +11,25 @@ from swarm.errors import FailedPrecondition, StaleVersion
 from swarm.manager.controlapi.ports import RaftStatus
 from swarm.manager.controlapi.quorum import called, check_demotion, member_of, with_manager_status
 from swarm.manager.controlapi.resolve import resolve
+from swarm.manager.controlapi.stepwise import selected
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model import task_state
 from swarm.model.defaults import node_cert_expiry_ns
 from swarm.model.history import record_status
-from swarm.model.selectors import node_selected
+from swarm.model.selectors import node_selected, read_filters
 from swarm.model.validate import validate_node
+from swarm.steps import Steps
 
 # A certificate issued by a manager whose clock runs behind may outlive the date that we know.
 REVOCATION_MARGIN_NS = 7 * 24 * 3600 * SECOND
 ORPHANED_BYTES_MAX = 2 * 1024 * 1024  # of tasks in one change, which may have 4 MiB in all
 
 
-def list_nodes(view: ReadView, raft: RaftStatus, filters: Filters) -> list[Node]:
+def list_nodes(view: ReadView, raft: RaftStatus, filters: Filters) -> Steps[list[Node]]:
     """Return the nodes asked for, by hostname."""
-    nodes = [node for node in view.nodes if node_selected(filters, node)]
+    wanted = read_filters(filters)
+    nodes = yield from selected(view.nodes, lambda node: node_selected(wanted, node))
     nodes.sort(key=lambda node: (node.description.hostname, node.id))
     return [with_manager_status(node, raft) for node in nodes]
 

@@ -17,7 +17,9 @@ from swarm.errors import NoQuorum, NotLeader, OutcomeUnknown, Unavailable
 from swarm.manager.controlapi.forward import STALE_KEY, Forwarder, NotSent
 from swarm.manager.controlapi.ports import Dial, RaftStatus
 from swarm.manager.controlapi.quorum import explain_no_quorum, has_quorum
+from swarm.pacing import Pacer
 from swarm.security.authorization import FORWARDED_KEY, passing_on
+from swarm.steps import Steps
 
 log = structlog.get_logger(__name__)
 
@@ -84,13 +86,20 @@ class Router:
         return answer
 
     async def read(
-        self, method: str, request: Message, context: Context, answer_now: Callable[[], Answer]
+        self,
+        method: str,
+        request: Message,
+        context: Context,
+        answer_now: Callable[[], Answer | Steps[Answer]],
     ) -> Answer:
-        """Answer a request that changes nothing; `answer_now` does it from this manager's state."""
+        """Answer a request that changes nothing; `answer_now` does it from this manager's state.
+
+        What may take longer is answered in steps, between which others have their turn.
+        """
 
         async def local(timeout_s: float) -> Answer:
             await self._raft.barrier(min(timeout_s, self._leaderless_s))
-            return answer_now()
+            return await self._complete(answer_now())
 
         try:
             answer = await self._route(method, request, context, local, repeatable=True)
@@ -99,8 +108,11 @@ class Router:
             answer = None
         if answer is None:
             _mark_stale(context)
-            answer = answer_now()
+            answer = await self._complete(answer_now())
         return answer
+
+    async def _complete(self, answer: Answer | Steps[Answer]) -> Answer:
+        return answer if isinstance(answer, Message) else await Pacer(self._clock).run(answer)
 
     async def _route(
         self,

@@ -36,6 +36,7 @@ from swarm.pacing import Pacer
 from swarm.security.keyfiles import NodeBundle
 from swarm.security.tokens import new_secret
 from swarm.security.unlock_key import new_key_bytes
+from swarm.steps import Steps
 
 R = TypeVar("R")
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -212,8 +213,8 @@ class ControlServicer(DataServicer, ChangesServicer):
     ) -> control.ListNodesResponse:
         """Return the nodes asked for, and which of them is the manager asked."""
 
-        def answer() -> control.ListNodesResponse:
-            found = nodes.list_nodes(self._store.view, self._raft, request.filters)
+        def answer() -> Steps[control.ListNodesResponse]:
+            found = yield from nodes.list_nodes(self._store.view, self._raft, request.filters)
             return control.ListNodesResponse(nodes=found)
 
         response = await self._router.read("ListNodes", request, context, answer)
@@ -300,7 +301,7 @@ class ControlServicer(DataServicer, ChangesServicer):
     ) -> control.ListServicesResponse:
         """Return the services asked for, each with how many tasks run and should."""
 
-        def answer() -> control.ListServicesResponse:
+        def answer() -> Steps[control.ListServicesResponse]:
             return services.list_services(self._store.view, request.filters)
 
         return await self._router.read("ListServices", request, context, answer)
@@ -378,7 +379,7 @@ class ControlServicer(DataServicer, ChangesServicer):
     ) -> control.ListTasksResponse:
         """Return the tasks asked for."""
 
-        def answer() -> control.ListTasksResponse:
+        def answer() -> Steps[control.ListTasksResponse]:
             return tasks.tasks_with_reasons(self._store.view, request.filters, self._clock.now_ns())
 
         return await self._router.read("ListTasks", request, context, answer)

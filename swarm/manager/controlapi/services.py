@@ -1,6 +1,6 @@
 """What a request about services does: functions of a transaction or view and the request."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from swarm.api.v1.control_pb2 import Filters, ListServicesResponse, ServiceStatus, UpdateServiceRequest
 from swarm.api.v1.objects_pb2 import Service, Task
@@ -12,16 +12,18 @@ from swarm.manager.controlapi.redact import shown_service
 from swarm.manager.controlapi.references import check_references, resolve_references
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.steering import BY_HAND, check_version
+from swarm.manager.controlapi.stepwise import parts, selected
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model.autoscale import is_set_by_hand, most_replicas, set_by_hand, wanted_replicas
 from swarm.model.job import is_completed, job_of, mode_of, of_last_run, runs_everywhere
 from swarm.model.limits import TASKS
 from swarm.model.rollout import PAUSED, resume
-from swarm.model.selectors import service_selected
+from swarm.model.selectors import read_filters, service_selected
 from swarm.model.service import new_service, replace_spec, roll_back
-from swarm.model.task_state import RUNNING, is_running
+from swarm.model.task_state import RUNNING
 from swarm.model.validate import validate_service
+from swarm.steps import Steps
 
 
 def create_service(transaction: Transaction, spec: ServiceSpec, service_id: str) -> Service:
@@ -97,20 +99,20 @@ def remove_service(transaction: Transaction, ref: str) -> str:
     return service.id
 
 
-def list_services(view: ReadView, filters: Filters) -> ListServicesResponse:
+def list_services(view: ReadView, filters: Filters) -> Steps[ListServicesResponse]:
     """Return the services asked for, oldest first, each with how many tasks run and should."""
-    services = [service for service in view.services if service_selected(filters, service)]
+    wanted = read_filters(filters)
+    services = yield from selected(view.services, lambda service: service_selected(wanted, service))
     services.sort(
         key=lambda service: (service.meta.created_at.seconds, service.meta.created_at.nanos, service.id)
     )
-    return ListServicesResponse(
-        services=[shown_service(service) for service in services], statuses=service_statuses(view, services)
-    )
-
-
-def service_statuses(view: ReadView, services: Iterable[Service]) -> Sequence[ServiceStatus]:
-    """Return how many tasks of each service run and are meant to run."""
-    return [_service_status(view, service) for service in services]
+    response = ListServicesResponse()
+    for part in parts(services):
+        response.services.extend(map(shown_service, part))
+        for service in part:
+            response.statuses.append(_service_status(view, service))
+            yield
+    return response
 
 
 def copy_of_spec(spec: ServiceSpec) -> ServiceSpec:
@@ -121,9 +123,10 @@ def copy_of_spec(spec: ServiceSpec) -> ServiceSpec:
 
 
 def _service_status(view: ReadView, service: Service) -> ServiceStatus:
-    tasks = view.tasks.by_service(service.id)
-    job = job_of(service.spec)
-    if runs_everywhere(service.spec):
+    job, everywhere = job_of(service.spec), runs_everywhere(service.spec)
+    # The tasks themselves are looked at where only they can tell: there may be many.
+    tasks = view.tasks.by_service(service.id) if everywhere or job is not None else ()
+    if everywhere:
         desired = sum(task.desired_state == RUNNING and not is_completed(task) for task in tasks)
     elif job is not None:
         desired = job.max_concurrent
@@ -131,7 +134,7 @@ def _service_status(view: ReadView, service: Service) -> ServiceStatus:
         desired = wanted_replicas(service)
     return ServiceStatus(
         service_id=service.id,
-        running_tasks=sum(map(is_running, tasks)),
+        running_tasks=view.tasks.running(service.id),
         desired_tasks=desired,
         completed_tasks=_completed(service, tasks) if job is not None else 0,
     )

@@ -9,12 +9,14 @@ from swarm.errors import NotFound
 from swarm.manager.controlapi.advice import advice
 from swarm.manager.controlapi.redact import shown_task
 from swarm.manager.controlapi.resolve import resolve
+from swarm.manager.controlapi.stepwise import parts, selected
 from swarm.manager.controlapi.why import reason_in, slot_mates
 from swarm.manager.store.look import look_at
 from swarm.manager.store.tables import ReadView
 from swarm.model import task_state
 from swarm.model.dependencies import Gate
-from swarm.model.selectors import task_selected
+from swarm.model.selectors import read_filters, task_selected
+from swarm.steps import Steps
 
 
 def resolve_task(view: ReadView, ref: str) -> Task:
@@ -72,27 +74,32 @@ def explain_task(
     )
 
 
-def tasks_with_reasons(view: ReadView, filters: Filters, now_ns: int) -> ListTasksResponse:
+def tasks_with_reasons(view: ReadView, filters: Filters, now_ns: int) -> Steps[ListTasksResponse]:
     """Return the tasks asked for, each with why it does not run."""
-    tasks = list_tasks(view, filters)
+    tasks = yield from list_tasks(view, filters)
     ready = {node.id for node in view.nodes if node.status.state == NodeState.NODE_STATE_READY}
     gate = Gate(look_at(view), now_ns)
-    # Almost all tasks of a long list run on nodes that are well: for those one look is enough.
-    reasons = [
-        "" if task_state.is_running(task) and task.node_id in ready else reason_in(view, task, now_ns, gate)
-        for task in tasks
-    ]
-    return ListTasksResponse(tasks=tasks, reasons=reasons)
+    response = ListTasksResponse()
+    for part in parts(tasks):
+        response.tasks.extend(map(shown_task, part))
+        for task in part:
+            # Almost all tasks of a long list run on nodes that are well: for those one look is enough.
+            is_well = task_state.is_running(task) and task.node_id in ready
+            response.reasons.append("" if is_well else reason_in(view, task, now_ns, gate))
+        yield
+    return response
 
 
-def list_tasks(view: ReadView, filters: Filters) -> list[Task]:
+def list_tasks(view: ReadView, filters: Filters) -> Steps[list[Task]]:
     """Return the tasks asked for, by service and slot, the newest of a slot first."""
-    tasks = [task for task in _candidates(view, filters) if task_selected(filters, task)]
+    wanted = read_filters(filters)
+    tasks = yield from selected(_candidates(view, filters), lambda task: task_selected(wanted, task))
     tasks.sort(key=_newest_first, reverse=True)
+    yield
     tasks.sort(
         key=lambda task: (task.service_annotations.name, task.slot, task.node_id if not task.slot else "")
     )
-    return [shown_task(task) for task in tasks]
+    return tasks
 
 
 def _newest_first(task: Task) -> tuple[int, int, str]:

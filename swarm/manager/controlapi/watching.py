@@ -9,7 +9,7 @@ from typing import Any, cast
 import grpc
 import structlog
 
-from swarm.api.v1.control_pb2 import Filters, WatchEvent, WatchRequest, WatchResponse
+from swarm.api.v1.control_pb2 import WatchEvent, WatchRequest, WatchResponse
 from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.clock import timestamp
@@ -27,10 +27,12 @@ from swarm.manager.store.store import Store
 from swarm.manager.store.tables import Kind, Object, kind_name, table_of, wrap
 from swarm.manager.store.watch import Watch, WatchOverflow
 from swarm.model.selectors import (
+    Selection,
     cluster_selected,
     data_selected,
     image_selected,
     node_selected,
+    read_filters,
     service_selected,
     task_selected,
 )
@@ -46,7 +48,7 @@ BOOKMARK_S = 5.0  # a quiet stream tells so often how far it is
 WAIT_VERSION_S = 10.0  # for this manager to reach the version that another one has sent
 PIECE_OBJECTS = 500  # of the initial state, in one message
 
-_SHOWN: Mapping[Kind, tuple[Callable[[Any], Object], Callable[[Filters, Any], bool]]] = {
+_SHOWN: Mapping[Kind, tuple[Callable[[Any], Object], Callable[[Selection, Any], bool]]] = {
     Cluster: (shown_cluster, cluster_selected),
     Node: (lambda node: cast("Node", node), node_selected),
     Service: (shown_service, service_selected),
@@ -68,7 +70,7 @@ class Wanted:
     """What a reader asked for."""
 
     kinds: tuple[Kind, ...]
-    filters: Filters
+    filters: Selection
     resume: int | None
     initial: bool
     previous: bool
@@ -80,12 +82,13 @@ class Wanted:
             if name not in _KINDS:
                 raise InvalidArgument(f'there is no kind "{name}" to watch (known: {", ".join(_KINDS)})')
         kinds = tuple(_KINDS[name] for name in dict.fromkeys(request.kinds)) or tuple(_SHOWN)
+        filters = read_filters(request.filters)
         for kind in kinds:
-            _SHOWN[kind][1](request.filters, kind())
+            _SHOWN[kind][1](filters, kind())
         resume = request.resume_version if request.HasField("resume_version") else None
         if resume is not None and request.include_initial_state:
             raise InvalidArgument("resume_version and include_initial_state exclude each other")
-        return cls(kinds, request.filters, resume, request.include_initial_state, request.include_previous)
+        return cls(kinds, filters, resume, request.include_initial_state, request.include_previous)
 
     def selects(self, obj: Object) -> bool:
         """Whether the filters fit an object."""

@@ -105,6 +105,10 @@ class Balancer:
         self._told: dict[str, tuple[str, float]] = {}  # by session id: where to go, and until when it counts
         self._next_s = 0.0
 
+    def plans_moves(self, now_s: float) -> bool:
+        """Whether `orders` would plan moves now, and has to know all sessions; else those of copies do."""
+        return now_s >= self._next_s
+
     def orders(
         self, sessions: Sequence[Held], shares: Mapping[str, int], period_s: float, now_s: float
     ) -> dict[str, list[SessionOrder]]:
@@ -113,7 +117,7 @@ class Balancer:
         ending = superseded(sessions, period_s, now_s)
         told_to_end = {one for one, (to, _) in self._told.items() if not to}
         planned = [Move(held, "") for held in ending if held.session_id not in told_to_end]
-        if now_s >= self._next_s:
+        if self.plans_moves(now_s):
             self._next_s = now_s + period_s
             asked = {one: to for one, (to, _) in self._told.items() if to in shares}
             planned += moves(

@@ -74,6 +74,16 @@ class _Held:
     session_id: str
     incarnation: int
 
+    def says_the_same(self, other: "_Held") -> bool:
+        """Whether `other` differs in nothing but when the node was heard."""
+        return (
+            self.description is other.description
+            and self.connected == other.connected
+            and self.session_id == other.session_id
+            and self.incarnation == other.incarnation
+            and self.addr == other.addr
+        )
+
 
 @dataclass(slots=True)
 class _Record:
@@ -81,6 +91,7 @@ class _Record:
     heard_s: float = float("-inf")
     by_manager: dict[str, _Held] = field(default_factory=dict)
     disconnected_s: float | None = None  # since when no manager has a session
+    settled: Node | None = None  # the object that says all there is to say, as long as the node is heard
 
     def __post_init__(self) -> None:
         """Nobody has told of a session yet: a node that is not reported has lost it."""
@@ -122,6 +133,7 @@ class LivenessTable:
             named = {session.node_id for session in sessions}
             for node_id, record in self._records.items():
                 if node_id not in named and record.by_manager.pop(manager_id, None) is not None:
+                    record.settled = None
                     _note_connection(record, now_s)
         for session in sessions:
             self._take(manager_id, session, now_s)
@@ -134,9 +146,12 @@ class LivenessTable:
         description = before.description if before else None
         if session.HasField("description"):
             description = session.description
-        record.by_manager[manager_id] = _Held(
+        held = _Held(
             session.connected, heard_s, session.addr, description, session.session_id, session.incarnation
         )
+        if before is None or not before.says_the_same(held):
+            record.settled = None
+        record.by_manager[manager_id] = held
         _note_connection(record, now_s)
 
     def _note_manager(self, manager_id: str, now_s: float) -> None:
@@ -151,11 +166,12 @@ class LivenessTable:
             if now_s - since_s >= SETTLE_PERIODS * period_s
         )
 
-    def sessions(self) -> list[Held]:
-        """Return what managers that are still there have with nodes."""
+    def sessions(self, *, several: bool = False) -> list[Held]:
+        """Return what managers that are still there have with nodes; `several`: with those at several."""
         return [
             Held(manager_id, node_id, held.session_id, held.incarnation, held.heard_s, held.connected)
             for node_id, record in self._records.items()
+            if not several or len(record.by_manager) > 1
             for manager_id, held in record.by_manager.items()
             if manager_id in self._managers
         ]
@@ -180,9 +196,12 @@ class LivenessTable:
                 del self._managers[manager_id]
         known: dict[str, _Record] = {}
         changes: list[NodeChange] = []
+        heard_after_s = now_s - GRACE_PERIODS * period_s
         for node in nodes:
             record = self._records.get(node.id) or _Record(now_s)
             known[node.id] = record
+            if record.settled is node and record.heard_s > heard_after_s:
+                continue  # almost all nodes, almost always
             change = _judge(node, record, period_s, now_s)
             if change is not None:
                 changes.append(change)
@@ -211,7 +230,10 @@ def _judge(node: Node, record: _Record, period_s: float, now_s: float) -> NodeCh
         return _change(node, NODE_STATE_DOWN, _silence(record, grace_s, now_s), None)
     held = record.newest()
     if held is not None:
-        return _change(node, NODE_STATE_READY, "", held)
+        change = _change(node, NODE_STATE_READY, "", held)
+        # With several sessions the one that was heard last decides, which changes all the time.
+        record.settled = node if change is None and len(record.by_manager) == 1 else None
+        return change
     gone_s = record.disconnected_s
     if gone_s is not None and now_s - gone_s >= RECONNECT_S and node.status.state == NODE_STATE_READY:
         return _change(node, NODE_STATE_DISCONNECTED, "its session ended; it is expected back", None)

@@ -14,6 +14,7 @@ from swarm.manager.dispatcher.leader_servicer import LeaderServicer
 from swarm.manager.dispatcher.liveness import LivenessTable, NodeChange, heartbeat_period_ns
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
+from swarm.pacing import rest_s
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +22,7 @@ LOOK_S = 0.25  # how late a deadline may be noticed
 # Less than a heartbeat period, so that waiting for a majority is not mistaken for a pause of the
 # machine.
 WRITE_TIMEOUT_S = 2.0
+CHANGES_PER_COMMIT = 100  # a transaction of this size holds up the event loop for a few ms
 
 
 class LivenessLoop:
@@ -43,6 +45,7 @@ class LivenessLoop:
         self._store = store
         self._clock = clock
         self._leader = leader
+        self._looked_s = 0.0  # how long the last look took
 
     async def run(self) -> None:
         """Judge nodes until cancelled."""
@@ -56,27 +59,39 @@ class LivenessLoop:
 
     def _balance(self, table: LivenessTable, balancer: Balancer) -> None:
         """Have managers told what is to become of their sessions."""
-        now_s, period_s = self._clock.monotonic_s(), self._period_s()
+        now_s = began_s = self._clock.monotonic_s()
+        period_s = self._period_s()
         settled = table.settled_managers(period_s, now_s)
         shares = {manager: share for manager, share in self._shares().items() if manager in settled}
-        for manager_id, orders in balancer.orders(table.sessions(), shares, period_s, now_s).items():
+        sessions = table.sessions(several=not balancer.plans_moves(now_s))
+        for manager_id, orders in balancer.orders(sessions, shares, period_s, now_s).items():
             self._leader.orders.setdefault(manager_id, []).extend(orders)
+        self._looked_s += self._clock.monotonic_s() - began_s
 
     def _period_s(self) -> float:
         view = self._store.view
         return heartbeat_period_ns(view.cluster, len(view.nodes)) / SECOND
 
     async def _judge(self, table: LivenessTable) -> None:
-        changes = table.plan(self._store.view.nodes, self._period_s(), self._clock.monotonic_s())
-        if not changes:
-            return
+        """Write what changed, for so long; what is left is found again by the next look."""
+        began_s = self._clock.monotonic_s()
+        changes = table.plan(self._store.view.nodes, self._period_s(), began_s)
+        self._looked_s = self._clock.monotonic_s() - began_s
+        until_s = self._clock.monotonic_s() + WRITE_TIMEOUT_S
+        for start in range(0, len(changes), CHANGES_PER_COMMIT):
+            left_s = until_s - self._clock.monotonic_s()
+            if left_s <= 0 or not await self._write(changes[start : start + CHANGES_PER_COMMIT], left_s):
+                return
+
+    async def _write(self, changes: Sequence[NodeChange], timeout_s: float) -> bool:
+        """Commit some changes; False when that is not known to have succeeded."""
         try:
             written = await self._store.update(
-                lambda transaction: write_changes(transaction, changes), WRITE_TIMEOUT_S
+                lambda transaction: write_changes(transaction, changes), timeout_s
             )
         except TransientError as error:
             log.warning("dispatcher.node_states_not_written", nodes=len(changes), reason=str(error))
-            return
+            return False
         for change in written:
             log.info(
                 "dispatcher.node_state_changed",
@@ -84,8 +99,10 @@ class LivenessLoop:
                 state=NodeState.Name(change.state),
                 reason=change.message,
             )
+        return True
 
     async def _wait(self) -> None:
+        await asyncio.sleep(rest_s(self._looked_s))
         try:
             async with asyncio.timeout(LOOK_S):
                 await self._leader.reported.wait()

@@ -13,6 +13,7 @@ from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.errors import SwarmError
 from swarm.manager.raft.entries import FIRST_INDEX, data_of
 from swarm.manager.raft.host import Committed, Proposal, ReadRequest
+from swarm.manager.raft.longest import Longest
 from swarm.manager.raft.membership import Membership
 from swarm.manager.raft.snapshots import Snapshot
 from swarm.manager.store.proposer import FrozenState, StateMachine
@@ -49,6 +50,8 @@ class Handover:
         self._staged: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._scheduled = False
+        self._scheduled_s = 0.0  # when that was
+        self.delay = Longest()  # of the event loop: how long what was handed over had to wait for its turn
         self._closed = False
         self._starving = False  # the raft thread waits for room
         self._handed = 0  # entries, ever; only the raft thread writes it
@@ -136,14 +139,16 @@ class Handover:
         self._queue.extend(self._staged)
         self._staged.clear()
         if not self._scheduled:
-            self._scheduled = True
+            self._scheduled, self._scheduled_s = True, time.monotonic()
             self._loop.call_soon_threadsafe(self._drain)
 
     # Event loop.
 
     def _drain(self) -> None:
         self._scheduled = False  # before looking: what comes later schedules again
-        until = time.monotonic() + SLICE_S
+        now_s = time.monotonic()
+        self.delay.note(now_s - self._scheduled_s, now_s)
+        until = now_s + SLICE_S
         while self._queue and not self._closed:
             function, arguments = self._queue.popleft()
             try:
@@ -155,7 +160,7 @@ class Handover:
                 self._on_fatal(f"applying the log failed after entry {self.processed_index}: {error}")
                 return
             if time.monotonic() > until and self._queue:
-                self._scheduled = True
+                self._scheduled, self._scheduled_s = True, time.monotonic()
                 self._loop.call_soon(self._drain)
                 break
         if self._starving:

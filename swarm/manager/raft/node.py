@@ -6,6 +6,7 @@ Consensus itself runs on a thread of its own; the state machine is applied to on
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
@@ -223,6 +224,15 @@ class RaftNode(Proposer):
     def commit_index(self) -> int:
         """Last index known to be committed; 0 before the start."""
         return self._parts.core.commit_index if self._parts else 0
+
+    @property
+    def delays_s(self) -> tuple[float, float]:
+        """The longest delays lately, in seconds: of the Raft thread, and of the event loop."""
+        parts, now_s = self._parts, time.monotonic()
+        if parts is None:
+            return 0.0, 0.0
+        loop_s = max(parts.handover.delay.read(now_s), parts.requests.delay.read(now_s))
+        return parts.thread.delay.read(now_s), loop_s
 
     @property
     def leader(self) -> RaftMember | None:

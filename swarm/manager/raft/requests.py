@@ -9,6 +9,7 @@ from swarm.errors import InvalidArgument, NoQuorum, NotLeader, OutcomeUnknown
 from swarm.manager.raft.core import Core
 from swarm.manager.raft.entries import ENTRY_BYTES_MAX
 from swarm.manager.raft.host import Proposal, ReadRequest
+from swarm.manager.raft.longest import Longest
 
 SWEEP_S = 0.05  # so much later than it should a request may be given up
 
@@ -25,6 +26,8 @@ class Requests:
         self._blocked: deque[asyncio.Future[None]] = deque()
         self._waiting: dict[Proposal | ReadRequest, float] = {}  # until when, on the event loop's clock
         self._sweep_due = False
+        self._sweep_s = 0.0  # when it is due
+        self.delay = Longest()  # of the event loop: how late it is with what has a time
 
     async def propose(self, command: bytes, timeout_s: float) -> int:
         """Append a command; return its index once it is committed and applied here.
@@ -80,11 +83,13 @@ class Requests:
     def _sweep_later(self) -> None:
         if self._waiting and not self._sweep_due:
             self._sweep_due = True
-            asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+            self._sweep_s = asyncio.get_running_loop().time() + SWEEP_S
+            asyncio.get_running_loop().call_at(self._sweep_s, self._sweep)
 
     def _sweep(self) -> None:
         self._sweep_due = False
         now = asyncio.get_running_loop().time()
+        self.delay.note(now - self._sweep_s, now)
         for request, deadline in self._waiting.items():
             if now >= deadline:
                 _fail(request.ticket, TimeoutError())

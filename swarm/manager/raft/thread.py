@@ -3,11 +3,13 @@
 import os
 import select
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 
+from swarm.manager.raft.longest import Longest
 from swarm.manager.raft.turn import Turn
 
 log = structlog.get_logger(__name__)
@@ -22,6 +24,8 @@ class RaftThread:
         self._on_failure = on_failure
         self._stopping = False
         self._woken = False
+        self._woken_s = 0.0  # when that was
+        self.delay = Longest()  # from the moment in which a turn was due until it began
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._closing = threading.Lock()  # nobody writes to a descriptor that is somebody else's by now
         self._thread = threading.Thread(target=self._run, name="raft", daemon=True)
@@ -34,6 +38,7 @@ class RaftThread:
         """Have `function` called on the thread, soon; for any thread."""
         self._turn.put(function, *arguments)
         if not self._woken:
+            self._woken_s = time.monotonic()
             self._woken = True
             self._wake()
 
@@ -67,11 +72,14 @@ class RaftThread:
 
     def _wait(self, poll: select.poll) -> None:
         timeout_s = self._turn.pause_s()
+        due_s = time.monotonic() + timeout_s
         # Rounded up: waking a moment too early would spin until the deadline.
         if poll.poll(timeout_s * 1000 + 1 if timeout_s else 0):
             try:
                 os.eventfd_read(self._event)
             except BlockingIOError:
                 log.debug("raft.wake_missed")
+        now_s = time.monotonic()
+        self.delay.note(now_s - (min(due_s, self._woken_s) if self._woken else due_s), now_s)
         # Cleared after reading and before the inbox is looked at: a wake-up in between is not lost.
         self._woken = False

@@ -21,21 +21,19 @@ def commit_assignments(
 ) -> tuple[str, ...]:
     """Bind tasks to their nodes; return the ids of those whose task or node changed since the plan."""
     refused: list[str] = []
+    assigned = TaskStatus(timestamp=timestamp(now_ns), state=task_state.ASSIGNED, message=ASSIGNED_MESSAGE)
     for assignment in assignments:
         task = transaction.tasks.get(assignment.task_id)
         if task is not None and _still_right(transaction, task, assignment):
             task = copy_of(task)
             task.node_id = assignment.node_id
-            claims = assignment.claims
-            task.assigned_generic.extend(assigned_by(one for one in claims if not one.shared))
             task.ClearField("nomination")
-            task.shared_devices.extend(assigned_by(one for one in claims if one.shared))
-            record_status(
-                task,
-                TaskStatus(
-                    timestamp=timestamp(now_ns), state=task_state.ASSIGNED, message=_message(assignment)
-                ),
-            )
+            if claims := assignment.claims:
+                task.assigned_generic.extend(assigned_by(one for one in claims if not one.shared))
+                task.shared_devices.extend(assigned_by(one for one in claims if one.shared))
+            record_status(task, assigned)
+            if assignment.note:
+                task.status.message = f\"{ASSIGNED_MESSAGE}, {assignment.note}\"
             transaction.update(task)
         else:
             refused.append(assignment.task_id)
@@ -50,10 +48,6 @@ def commit_reasons(transaction: Transaction, reasons: Iterable[tuple[str, str]])
             task = copy_of(task)
             task.status.err = reason
             transaction.update(task)
-
-
-def _message(assignment: Assignment) -> str:
-    return f"{ASSIGNED_MESSAGE}, {assignment.note}" if assignment.note else ASSIGNED_MESSAGE
 
 
 def commit_nominations(

@@ -49,7 +49,7 @@ class Outcome:
     repeated: bool = False  # applied before; nothing was done
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Change:
     kind: "StoreAction.Kind"
     object: Object

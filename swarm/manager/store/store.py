@@ -196,7 +196,8 @@ class Store(StateMachine):
 
     def _next_batch(self) -> _Batch:
         batch = _Batch(self._clock.now_ns(), self._clock.monotonic_s() + BATCH_MS / 1e3)
-        overlay = Overlay(self._state.tables)
+        live, overlay = self._state.tables, Overlay(self._state.tables)
+        ran: Transaction | None = None  # before, and the overlay does not have it yet
         now = timestamp(batch.now_ns)
         while self._queue and not batch.is_full(self._clock.monotonic_s()):
             writer = self._queue[0]
@@ -205,34 +206,37 @@ class Store(StateMachine):
                 continue
             self._pending_version += 1
             writer.error = None
-            transaction = Transaction(overlay, now, self._pending_version)
+            if ran is not None:
+                overlay.absorb(ran)
+                ran = None
+            transaction = Transaction(overlay if batch.writers else live, now, self._pending_version)
             try:
                 writer.result = writer.fn(transaction)
-                encoded = self._encode(transaction)
+                encoded, size = self._encode(transaction)
             except Exception as error:  # noqa: BLE001  # whatever it is, it is the caller's
                 self._queue.popleft()
                 batch.refuse(writer, error)
                 continue
-            size = encoded.ByteSize()
             if batch.writers and batch.size + size > TRANSACTION_BYTES_MAX:
                 break  # it runs again, at the head of the next batch
             self._queue.popleft()
             if not encoded.actions and not batch.actions:
                 writer.done.set_result(writer.result)  # it read committed state and changed nothing
                 continue
-            overlay.absorb(transaction)
+            ran = transaction
             batch.writers.append(writer)
             batch.transactions.append(encoded)
             batch.actions += len(encoded.actions)
             batch.size += size
         return batch
 
-    def _encode(self, transaction: Transaction) -> StoreTransaction:
+    def _encode(self, transaction: Transaction) -> tuple[StoreTransaction, int]:
+        """Return what the log carries of a transaction, and its size in bytes."""
         encoded = encode(transaction, self._state.tables)
-        size = encoded.ByteSize()
+        size = encoded.ByteSize()  # costs as much as writing it out
         for problem in TRANSACTION_BYTES.exceeded("the whole change", size):
             raise InvalidArgument(f"the change is too large: {problem}")
-        return encoded
+        return encoded, size
 
     async def _commit(self, batch: _Batch) -> Outcome:
         if self._proposer is None:

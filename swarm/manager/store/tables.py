@@ -5,7 +5,8 @@ Objects are values: whoever gets one from a table must copy it before changing i
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from google.protobuf.message import Message
@@ -14,6 +15,7 @@ from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Servi
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.model.preemption import is_nominated
 from swarm.model.task import task_name
+from swarm.model.task_state import is_running
 
 Object: TypeAlias = Node | Service | Task | Cluster | Image | Secret | Config
 Kind: TypeAlias = type[Message]  # one of KINDS
@@ -64,6 +66,10 @@ class TaskTable(Table[Task]):
     def by_service(self, service_id: str) -> tuple[Task, ...]:
         """Return the tasks of a service."""
         return self.indexed("service", service_id)
+
+    def running(self, service_id: str) -> int:
+        """Return how many tasks of a service run and are meant to."""
+        return sum(map(is_running, self.by_service(service_id)))
 
     def by_node(self, node_id: str) -> tuple[Task, ...]:
         """Return the tasks bound to a node."""
@@ -134,9 +140,14 @@ def object_name(obj: Object) -> str:
     return obj.spec.annotations.name
 
 
+# Written down once: asking a descriptor for its name takes longer than finding an object.
+_NAMES: dict[Kind, str] = {kind: kind.DESCRIPTOR.name.lower() for kind in KINDS}
+_TABLES: dict[Kind, str] = {kind: f"{name}s" for kind, name in _NAMES.items()}
+
+
 def kind_name(kind: Kind) -> str:
     """Return the kind as people say it, e.g. `service`; it is also its field in StoreObject."""
-    return kind.DESCRIPTOR.name.lower()
+    return _NAMES[kind]
 
 
 def copy_of(obj: T) -> T:
@@ -178,14 +189,54 @@ def _named(obj: Object) -> str | None:
     return object_name(obj) or None
 
 
+_BY_NAME: Mapping[str, KeyOf[Any]] = {"name": _named}
+
+
+class Index(Generic[T]):
+    """Ids by key. Most keys, such as a slot, have one id: that one is kept as it is, without a container."""
+
+    def __init__(self, key_of: KeyOf[T]) -> None:
+        self.key_of = key_of
+        # Ids, not objects: most updates then change no index at all. Dicts keep the order of arrival.
+        self._ids: dict[Hashable, str | dict[str, None]] = {}
+
+    def __len__(self) -> int:
+        """Return the number of keys."""
+        return len(self._ids)
+
+    def get(self, key: Hashable) -> Collection[str]:
+        """Return the ids filed under `key`, in the order in which they came."""
+        found = self._ids.get(key, ())
+        return (found,) if isinstance(found, str) else found
+
+    def move(self, object_id: str, before: Hashable | None, after: Hashable | None) -> None:
+        """File an id under another key; None: under none."""
+        if before is not None:
+            self._take_out(object_id, before)
+        if after is None:
+            return
+        ids = self._ids.setdefault(after, object_id)
+        if isinstance(ids, dict):
+            ids[object_id] = None
+        elif ids != object_id:
+            self._ids[after] = {ids: None, object_id: None}
+
+    def _take_out(self, object_id: str, key: Hashable) -> None:
+        ids = self._ids[key]
+        if isinstance(ids, dict) and len(ids) > 1:
+            del ids[object_id]
+        else:
+            del self._ids[key]
+
+
 class MemoryTable(Table[T]):
     """A table in memory."""
 
-    def __init__(self, indexes: Mapping[str, KeyOf[T]]) -> None:
+    def __init__(self, indexes: Mapping[str, KeyOf[T]], *, filed: bool = True) -> None:
+        """Unless `filed`, objects are filed in the indexes when somebody first asks for one of them."""
         self._objects: dict[str, T] = {}
-        self._key_of = dict(indexes)
-        # Ids, not objects: most updates then change no index at all. Dicts keep the order of arrival.
-        self._ids: dict[str, dict[Hashable, dict[str, None]]] = {name: {} for name in indexes}
+        self._indexes = {name: Index(key_of) for name, key_of in indexes.items()}
+        self._filed = filed
 
     def get(self, object_id: str) -> T | None:
         """Return the object with this id."""
@@ -201,57 +252,87 @@ class MemoryTable(Table[T]):
 
     def indexed(self, index: str, key: Hashable) -> tuple[T, ...]:
         """Return the objects filed under `key`."""
+        if not self._filed:
+            self._filed = True
+            for obj in self._objects.values():
+                self._file(obj.id, None, obj)
         objects = self._objects
-        return tuple([objects[object_id] for object_id in self._ids[index].get(key, ())])
+        return tuple([objects[object_id] for object_id in self._indexes[index].get(key)])
 
     def put(self, obj: T) -> T | None:
         """Insert or replace `obj`; return what it replaced."""
-        previous = self._objects.get(obj.id)
-        self._objects[obj.id] = obj
-        for index, key_of in self._key_of.items():
-            old = None if previous is None else key_of(previous)
-            new = key_of(obj)
-            if old != new:
-                self._unfile(index, old, obj.id)
-                if new is not None:
-                    self._ids[index].setdefault(new, {})[obj.id] = None
+        object_id = obj.id
+        previous = self._objects.get(object_id)
+        self._objects[object_id] = obj
+        if self._filed:
+            self._file(object_id, previous, obj)
         return previous
 
     def delete(self, object_id: str) -> T | None:
         """Remove the object with this id, if there is one; return it."""
         previous = self._objects.pop(object_id, None)
-        if previous is not None:
-            for index, key_of in self._key_of.items():
-                self._unfile(index, key_of(previous), object_id)
+        if previous is not None and self._filed:
+            self._file(object_id, previous, None)
         return previous
 
-    def _unfile(self, index: str, key: Hashable | None, object_id: str) -> None:
-        if key is None:
-            return
-        ids = self._ids[index][key]
-        del ids[object_id]
-        if not ids:
-            del self._ids[index][key]
+    def _file(self, object_id: str, previous: T | None, obj: T | None) -> None:
+        for index in self._indexes.values():
+            key_of = index.key_of
+            before = None if previous is None else key_of(previous)
+            after = None if obj is None else key_of(obj)
+            if before != after:
+                index.move(object_id, before, after)
 
 
 class MemoryTaskTable(MemoryTable[Task], TaskTable):
     """Tasks in memory."""
 
-    def __init__(self) -> None:
-        super().__init__(_TASK_INDEXES)
+    def __init__(self, *, filed: bool = True) -> None:
+        """`filed` as in MemoryTable; it also says whether running tasks are counted all the time."""
+        super().__init__(_TASK_INDEXES, filed=filed)
+        self._counts = filed
+        self._running: Counter[str] = Counter()  # by service: lists of services ask for it all the time
+
+    def running(self, service_id: str) -> int:
+        """Return how many tasks of a service run and are meant to."""
+        return self._running.get(service_id, 0) if self._counts else super().running(service_id)
+
+    def put(self, obj: Task) -> Task | None:
+        """Insert or replace `obj`; return what it replaced."""
+        previous = super().put(obj)
+        if self._counts:
+            self._count(previous, -1)
+            self._count(obj, 1)
+        return previous
+
+    def delete(self, object_id: str) -> Task | None:
+        """Remove the object with this id, if there is one; return it."""
+        previous = super().delete(object_id)
+        if self._counts:
+            self._count(previous, -1)
+        return previous
+
+    def _count(self, task: Task | None, number: int) -> None:
+        if task is not None and is_running(task):
+            left = self._running[task.service_id] + number
+            if left:
+                self._running[task.service_id] = left
+            else:
+                del self._running[task.service_id]
 
 
 class Tables:
     """Every table of the store: the live state, a ReadView."""
 
-    def __init__(self) -> None:
-        self.clusters: MemoryTable[Cluster] = MemoryTable({"name": _named})
-        self.nodes: MemoryTable[Node] = MemoryTable({"name": _named})
-        self.services: MemoryTable[Service] = MemoryTable({"name": _named})
-        self.tasks = MemoryTaskTable()
-        self.images: MemoryTable[Image] = MemoryTable({"name": _named})
-        self.secrets: MemoryTable[Secret] = MemoryTable({"name": _named})
-        self.configs: MemoryTable[Config] = MemoryTable({"name": _named})
+    def __init__(self, *, filed: bool = True) -> None:
+        """`filed` as in MemoryTable."""
+        self.clusters: MemoryTable[Cluster] = MemoryTable(_BY_NAME, filed=filed)
+        self.nodes: MemoryTable[Node] = MemoryTable(_BY_NAME, filed=filed)
+        self.services: MemoryTable[Service] = MemoryTable(_BY_NAME, filed=filed)
+        self.tasks = MemoryTaskTable(filed=filed)
+        self.images: MemoryTable[Image] = MemoryTable(_BY_NAME, filed=filed)
+        self.secrets: MemoryTable[Secret] = MemoryTable(_BY_NAME, filed=filed)
+        self.configs: MemoryTable[Config] = MemoryTable(_BY_NAME, filed=filed)
         self.index = 0
 
     @property
@@ -270,4 +351,4 @@ class Tables:
 
 def table_of(view: ReadView, kind: Kind) -> Table[Object]:
     """Return the table of a kind in any view."""
-    return cast("Table[Object]", getattr(view, f"{kind_name(kind)}s"))
+    return cast("Table[Object]", getattr(view, _TABLES[kind]))

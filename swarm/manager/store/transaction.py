@@ -27,7 +27,6 @@ from swarm.manager.store.tables import (
     kind_name,
     object_name,
     table_of,
-    wrap,
 )
 from swarm.model import limits
 from swarm.model.limits import Limit
@@ -107,7 +106,7 @@ class Overlay:
     """A ReadView on which changes can be tried."""
 
     def __init__(self, base: ReadView) -> None:
-        fresh = Tables()
+        fresh = Tables(filed=False)  # most transactions only ask for what they know the id of
         self.clusters: OverlayTable[Cluster] = OverlayTable(base.clusters, fresh.clusters)
         self.nodes: OverlayTable[Node] = OverlayTable(base.nodes, fresh.nodes)
         self.services: OverlayTable[Service] = OverlayTable(base.services, fresh.services)
@@ -227,17 +226,16 @@ def encode(transaction: Transaction, live: ReadView) -> StoreTransaction:
     """Return what the log carries of a transaction; `live` tells the versions before the entry."""
     encoded = StoreTransaction()
     for write in transaction.writes:
-        action = encoded.actions.add(kind=write.kind)
-        before = table_of(live, type(write.object)).get(write.object.id)
-        action.base_version = before.meta.version.index if before else 0
         obj = write.object
+        kind = type(obj)
+        before = table_of(live, kind).get(obj.id)
+        action = encoded.actions.add(
+            kind=write.kind, base_version=before.meta.version.index if before is not None else 0
+        )
+        carried: Object = getattr(action.object, kind_name(kind))
         if write.kind == StoreAction.KIND_REMOVE:
-            obj = type(write.object)(id=write.object.id)
-        action.object.CopyFrom(wrap(obj))
-        if write.kind != StoreAction.KIND_REMOVE:
-            _inner(action).meta.version.ClearField("index")
+            carried.id = obj.id
+        else:
+            carried.CopyFrom(obj)  # type: ignore[arg-type]  # of the same kind
+            carried.meta.version.ClearField("index")
     return encoded
-
-
-def _inner(action: StoreAction) -> Object:
-    return cast("Object", getattr(action.object, action.object.WhichOneof("object") or ""))

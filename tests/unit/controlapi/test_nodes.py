@@ -25,6 +25,7 @@ from swarm.manager.controlapi.nodes import (
 from swarm.manager.controlapi.quorum import explain_no_quorum, has_quorum, with_manager_status
 from swarm.manager.store.store import Store
 from swarm.manager.store.testing import store_with
+from swarm.steps import complete
 from tests.unit.controlapi.fakes import FakeRaft, a_cluster, a_node, a_task
 
 NOW_NS = 1_700_000_000 * SECOND
@@ -167,7 +168,7 @@ def test_managers_show_who_leads_and_who_is_reachable():
     raft = FakeRaft(leader="r2")
     raft.lost = {"r3"}
     store = a_store()
-    listed = {node.id: node for node in list_nodes(store.view, raft, Filters())}
+    listed = {node.id: node for node in complete(list_nodes(store.view, raft, Filters()))}
     assert listed["m2"].manager_status.leader
     assert not listed["m1"].manager_status.leader
     assert listed["m1"].manager_status.reachability == ManagerStatus.REACHABILITY_REACHABLE
@@ -175,7 +176,7 @@ def test_managers_show_who_leads_and_who_is_reachable():
     assert listed["m3"].manager_status.addr == "10.0.0.3:2377"
     assert not listed["w1"].HasField("manager_status")
     assert not store.view.nodes.get("m2").HasField("manager_status")
-    assert [node.id for node in list_nodes(store.view, raft, Filters(names=["host-w1"]))] == ["w1"]
+    assert [node.id for node in complete(list_nodes(store.view, raft, Filters(names=["host-w1"])))] == ["w1"]
 
 
 def test_hosts_with_the_same_name_must_be_told_apart():

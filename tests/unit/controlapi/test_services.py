@@ -25,6 +25,7 @@ from swarm.manager.store.tables import copy_of
 from swarm.manager.store.testing import store_with
 from swarm.model.autoscale import BY_HAND, parse_rule, wanted_replicas
 from swarm.model.limits import TASKS
+from swarm.steps import complete
 from tests.unit.controlapi.fakes import a_service, a_spec, a_task
 
 NOW_NS = 1_700_000_000 * SECOND
@@ -192,11 +193,11 @@ def test_counts_tell_running_from_wanted():
         a_task("t5", "s2", "n2", failed, running, slot=0),
         a_task("t6", "s2", "n3", running, shutdown, slot=0),
     )
-    listed = list_services(store.view, Filters())
+    listed = complete(list_services(store.view, Filters()))
     counts = {status.service_id: (status.running_tasks, status.desired_tasks) for status in listed.statuses}
     assert counts == {"s1": (1, 5), "s2": (1, 2)}
     assert [s.id for s in listed.services] == [status.service_id for status in listed.statuses]
-    assert [s.id for s in list_services(store.view, Filters(modes=["global"])).services] == ["s2"]
+    assert [s.id for s in complete(list_services(store.view, Filters(modes=["global"]))).services] == ["s2"]
 
 
 def test_a_reference_is_an_id_a_name_or_the_beginning_of_one_id():
@@ -281,9 +282,9 @@ def decide(count: int):
 async def test_an_autoscaled_service_counts_what_was_decided_and_a_number_by_hand_wins_for_now():
     store = store_with()
     await store.update(lambda tx: create_service(tx, scaled(2, 9), "s1"))
-    assert list_services(store.view, Filters()).statuses[0].desired_tasks == 2
+    assert complete(list_services(store.view, Filters())).statuses[0].desired_tasks == 2
     await store.update(decide(6))
-    assert list_services(store.view, Filters()).statuses[0].desired_tasks == 6
+    assert complete(list_services(store.view, Filters())).statuses[0].desired_tasks == 6
     service = await update(store, image("web:2"))
     assert wanted_replicas(service) == 6
     service = await update(store, lambda spec: setattr(spec.replicated, "replicas", 4))

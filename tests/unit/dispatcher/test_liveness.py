@@ -296,3 +296,32 @@ def test_what_a_silent_manager_had_is_no_ground_for_orders() -> None:
     }
     world.pass_time(2 * P, ("m2", [a_session(connected=False)]))
     assert {held.manager_id for held in world.table.sessions()} == {"m2"}
+
+
+def test_what_is_new_about_a_node_that_was_settled_is_not_missed() -> None:
+    world = World("n1")
+    settled = a_session()
+    world.pass_time(3, ("m1", [settled]))
+    assert world.look() == ()
+
+    moved = SessionState(node_id="n1", connected=True, addr="10.0.0.10")
+    world.report("m1", [moved])
+    assert [change.addr for change in world.look()] == ["10.0.0.10"]
+    assert world.look() == ()
+
+    written = Node()
+    written.CopyFrom(world.nodes["n1"])
+    written.status.state = NODE_STATE_DOWN  # by a leader that heard nothing of it
+    world.nodes["n1"] = written
+    assert [change.state for change in world.look()] == [NODE_STATE_READY]
+    assert world.look() == ()
+
+    world.report("m1", [])
+    world.pass_time(1.5)
+    assert world.nodes["n1"].status.state == NODE_STATE_DISCONNECTED
+    world.report("m1", [moved])
+    world.look()
+    assert world.nodes["n1"].status.state == NODE_STATE_READY
+    world.look()
+    world.pass_time(3 * P + 1)
+    assert world.nodes["n1"].status.state == NODE_STATE_DOWN

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from swarm.errors import NoQuorum
+from swarm.errors import NoQuorum, NotLeader
 from swarm.manager.leading import Leading
 
 
@@ -106,3 +106,37 @@ async def test_without_another_manager_the_loops_start_again(monkeypatch: pytest
         leading.on_leadership(1)
         await until(lambda: trace.running == 2)
     assert trace.given_up == 1
+
+
+class Sore:
+    """A loop that answers its cancellation with an error, as one does whose commit is refused just then."""
+
+    def __init__(self) -> None:
+        self.running = 0
+
+    async def run(self) -> None:
+        self.running += 1
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise NotLeader from None
+        finally:
+            self.running -= 1
+
+
+async def test_a_loop_that_fails_while_all_are_cancelled_does_not_keep_the_term_alive() -> None:
+    trace, sore = Trace(), Sore()
+    leading = Leading(trace.prepare, lambda: {"one": trace, "two": sore}, trace.give_up)
+    task = asyncio.create_task(leading.run())
+    for term in (1, 3):
+        leading.on_leadership(term)
+        await until(lambda: sore.running == 1)
+        leading.on_leadership(None)
+        await until(lambda: sore.running == 0)
+    assert (trace.prepared, trace.started, trace.given_up) == (2, 2, 0)
+    leading.on_leadership(5)
+    await until(lambda: sore.running == 1)
+    task.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.gather(task, return_exceptions=True)
+    assert (trace.running, sore.running) == (0, 0)

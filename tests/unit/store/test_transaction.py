@@ -6,6 +6,7 @@ from swarm.clock import timestamp
 from swarm.errors import InvalidArgument, NameConflict, NotFound, StaleVersion
 from swarm.manager.store.tables import MemoryTaskTable, Tables, copy_of
 from swarm.manager.store.transaction import Overlay, Transaction
+from swarm.model.task_state import PENDING, RUNNING, SHUTDOWN
 
 NOW = timestamp(1_700_000_000_000_000_000)
 
@@ -175,4 +176,52 @@ def test_an_index_forgets_keys_that_nothing_is_filed_under():
     table.put(Task(id="t", service_id="s", slot=1, node_id="n"))
     table.delete("t")
     assert table.delete("t") is None
-    assert all(not keys for keys in table._ids.values())
+    assert all(not index for index in table._indexes.values())
+
+
+def test_several_tasks_of_a_key_are_found_in_the_order_in_which_they_came():
+    table = MemoryTaskTable()
+    for task_id in ("b", "a", "c"):
+        table.put(Task(id=task_id, service_id="s", slot=1))
+    assert [task.id for task in table.by_slot("s", 1)] == ["b", "a", "c"]
+    table.delete("a")
+    table.delete("b")
+    assert [task.id for task in table.by_slot("s", 1)] == ["c"]
+    table.put(Task(id="c", service_id="s", slot=2))
+    table.put(Task(id="d", service_id="s", slot=1))
+    assert [task.id for task in table.by_slot("s", 1)] == ["d"]
+    assert [task.id for task in table.by_slot("s", 2)] == ["c"]
+
+
+def test_a_table_that_files_late_finds_what_was_there_before_and_after():
+    table = MemoryTaskTable(filed=False)
+    table.put(Task(id="a", service_id="s", node_id="n"))
+    table.put(Task(id="gone", service_id="s", node_id="n"))
+    table.delete("gone")
+    assert [task.id for task in table.by_node("n")] == ["a"]
+    table.put(Task(id="b", service_id="s", node_id="n"))
+    table.put(Task(id="a", service_id="s", node_id="m"))
+    assert [task.id for task in table.by_node("n")] == ["b"]
+    assert {task.id for task in table.by_service("s")} == {"a", "b"}
+
+
+def test_running_tasks_of_a_service_are_counted_as_they_come_and_go():
+    held = Tables()
+    for number in range(4):
+        task = Task(id=f"t{number}", service_id="s", desired_state=RUNNING)
+        task.status.state = RUNNING if number else PENDING
+        held.tasks.put(task)
+    assert held.tasks.running("s") == 3
+    told = copy_of(held.tasks.get("t1"))
+    told.desired_state = SHUTDOWN
+    held.tasks.put(told)
+    held.tasks.put(copy_of(told))
+    assert held.tasks.running("s") == 2
+    overlay = Overlay(held)
+    overlay.tasks.delete("t2")
+    assert overlay.tasks.running("s") == 1
+    assert held.tasks.running("s") == 2
+    held.tasks.delete("t2")
+    held.tasks.delete("t3")
+    held.tasks.delete("t3")
+    assert held.tasks.running("s") == held.tasks.running("unknown") == 0

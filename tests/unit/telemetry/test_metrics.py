@@ -20,6 +20,8 @@ SAMPLE = NodeSample(
         store_index=11,
         services=2,
         managers=3,
+        raft_delay_s=0.25,
+        loop_delay_s=0.5,
         nodes={"ready": 4, "down": 1},
         tasks={"running": 6},
         autoscaled=(AutoscaledService("web", 7, held=True),),
@@ -44,6 +46,8 @@ def test_a_scrape_shows_what_the_node_knows() -> None:
     assert found["swarm_manager_tasks", "running"] == 6
     assert found["swarm_manager_leader",] == 1
     assert found["swarm_raft_term",] == 3
+    assert found["swarm_raft_delay_seconds",] == 0.25
+    assert found["swarm_manager_loop_delay_seconds",] == 0.5
     assert found["swarm_agent_containers", "running"] == 2
     assert found["swarm_agent_task_cpu_seconds_total", "web", "web.1"] == 1.5
     assert found["swarm_agent_task_memory_bytes", "web", "web.1"] == 4096
