@@ -33,7 +33,7 @@ def commit_assignments(
                 task.shared_devices.extend(assigned_by(one for one in claims if one.shared))
             record_status(task, assigned)
             if assignment.note:
-                task.status.message = f\"{ASSIGNED_MESSAGE}, {assignment.note}\"
+                task.status.message = f"{ASSIGNED_MESSAGE}, {assignment.note}"
             transaction.update(task)
         else:
             refused.append(assignment.task_id)
