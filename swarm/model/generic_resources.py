@@ -104,8 +104,19 @@ class Ledger:
     def _grants(self, claim: Claim) -> bool:
         if claim.shared:
             taken = {name for name in claim.names if (claim.kind, name) in self._taken_names}
-            return not taken and set(claim.names) <= set(self._named.get(claim.kind, ()))
+            has_them = set(claim.names) <= set(self._named.get(claim.kind, ()))
+            return not taken and has_them and self._leaves_promised(claim)
         return claim.count <= self.free(claim.kind) and set(claim.names) <= set(self._unclaimed(claim.kind))
+
+    def _leaves_promised(self, claim: Claim) -> bool:
+        """Whether enough stay whole, beside what `claim` shares, for those who were promised a number of them.
+
+        Which ones those get is not known before others have left: until then nothing of the kind is shared
+        that is not plainly left over.
+        """
+        named = sum(times for (kind, _), times in self._taken_names.items() if kind == claim.kind)
+        promised = self._taken.get(claim.kind, 0) - named
+        return promised <= 0 or len(set(self._unclaimed(claim.kind)) - set(claim.names)) >= promised
 
     def count(self, claims: Iterable[Claim], sign: int) -> None:
         """Add (1) or take away (-1) what a task was given."""

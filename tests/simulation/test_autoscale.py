@@ -9,28 +9,33 @@ from collections.abc import Collection, Mapping
 from math import ceil
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from swarm.api.v1.objects_pb2 import Service
 from swarm.api.v1.specs_pb2 import ServiceSpec
-from swarm.clock import SECOND
+from swarm.clock import SECOND, Clock, timestamp
+from swarm.manager.leading import Loop
 from swarm.manager.orchestrator.autoscale.loop import AutoscaleLoop
 from swarm.manager.orchestrator.autoscale.rules import TOLERANCE, Answer, Query
+from swarm.manager.store.store import Store
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
-from swarm.model import task_state
+from swarm.manager.store.watch import Commit
 from swarm.model.autoscale import autoscaling_of, parse_rule, set_by_hand, wanted_replicas
 from swarm.model.service import new_service, replace_spec
 from swarm.model.usage import Usage
-from tests.simulation.orchestration_world import Faults, World
-from tests.simulation.test_orchestration import Broken, now_of, tell
-from tests.simulation.virtual_time import VirtualClock, VirtualLoop, run_virtually
+from swarm.runtime.base import ContainerState
+from tests.simulation.world.runtime import Faults
+from tests.simulation.world.story import Broken, tell
+from tests.simulation.world.workload import a_plain_node
+from tests.simulation.world.world import World
 
 SEEDS = (
     [int(os.environ["SWARM_SEED"])]
     if "SWARM_SEED" in os.environ
     else range(2 + int(os.environ.get("SWARM_SEEDS", "0")))
 )
-STORMY = Faults(proposal=0.05, crash=0.0005, hang=0.2, lose=0.05, repeat=0.1)
+STORMY = Faults(proposal=0.05, crash=0.1, hang=0.2, lose=0.05, repeat=0.1)
 STORM_S = 400.0
 WINDOW_S = 60.0
 CORE = 10**9
@@ -52,8 +57,8 @@ class Load:
     def usage_of(self, task_id: str, now_s: float) -> Usage | None:
         world = self._world
         task = world.view.tasks.get(task_id)
-        agent = world.agents.get(task.node_id) if task is not None else None
-        if agent is None or not agent.reachable or agent.node_id in self.blind:
+        node = world.nodes.get(task.node_id) if task is not None else None
+        if node is None or not node.online or node.id in self.blind:
             return None
         if now_s - world.leading_since_s < 7:  # a leader hears the first samples a moment later
             return None
@@ -71,26 +76,26 @@ class Load:
 class ScaledWorld(World):
     """A world whose leader scales, too."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
         self.load = Load(self)
         self.leading_since_s = 0.0
         self.asked_since_s: dict[str, float] = {}  # since when the spec of a service is what it is
 
-    async def _lead(self) -> None:
+    def make_loops(self, store: Store, clock: Clock) -> tuple[Loop, ...]:
         self.leading_since_s = self.loop.time()
-        store, clock = self.stores[self.leader], VirtualClock(self.loop)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(super()._lead())
-            group.create_task(AutoscaleLoop(store, clock, self.load, self.load).run())
+        return (*super().make_loops(store, clock), AutoscaleLoop(store, self.clock, self.load, self.load))
 
     def running(self, service_id: str) -> int:
         return sum(
-            status.state == task_state.RUNNING
-            for agent in self.agents.values()
-            for task_id, status in agent.containers.items()
-            if (task := self.view.tasks.get(task_id)) is not None and task.service_id == service_id
+            container.state is ContainerState.RUNNING and container.task.service_id == service_id
+            for node in self.nodes.values()
+            for container in node.runtime.containers.values()
         )
+
+
+def now_of(world: World) -> Timestamp:
+    return timestamp(world.clock.now_ns())
 
 
 def a_spec(name: str, least: int, most: int, rule: str) -> ServiceSpec:
@@ -106,13 +111,15 @@ def a_spec(name: str, least: int, most: int, rule: str) -> ServiceSpec:
     return spec
 
 
-async def watch_over(world: ScaledWorld) -> None:
+def watch_over(world: ScaledWorld) -> None:
     """Check every decision as it is committed."""
-    with world.stores[0].watch(Service) as watch:
-        async for commit in watch:
-            for event in commit.events:
-                if isinstance(event.object, Service) and isinstance(event.previous, Service):
-                    check(world, event.previous, event.object)
+
+    def look(commit: Commit) -> None:
+        for event in commit.events:
+            if isinstance(event.object, Service) and isinstance(event.previous, Service):
+                check(world, event.previous, event.object)
+
+    world.on_commit.append(look)
 
 
 def check(world: ScaledWorld, before: Service, after: Service) -> None:
@@ -137,7 +144,7 @@ async def people_and_nature(world: ScaledWorld) -> None:
     rng = world.random
     while True:
         await asyncio.sleep(rng.expovariate(1 / 12))
-        action, node_id = rng.random(), rng.choice(sorted(world.agents))
+        action, node_id = rng.random(), rng.choice(sorted(world.nodes))
         load = world.load
         if action < 0.3:
             load.cores, load.queued = rng.uniform(0, 6), rng.uniform(0, 1500)
@@ -146,10 +153,10 @@ async def people_and_nature(world: ScaledWorld) -> None:
         elif action < 0.55:
             load.no_answers, load.answers_since_s = not load.no_answers, world.loop.time()
         elif action < 0.75:
-            await world.change_leader()
+            await world.next_leader()
         elif action < 0.82:
-            agent = world.agents[node_id]
-            world.cut_off(node_id) if agent.reachable else world.reconnect(node_id)
+            node = world.nodes[node_id]
+            node.cut() if node.reachable else node.reconnect()
         elif action < 0.9:
             await by_hand(world, rng.choice(("web", "queue")), rng.randrange(2, 9))
         else:
@@ -189,26 +196,25 @@ async def reimage(world: ScaledWorld, service_id: str, image: str) -> None:
 async def story(world: ScaledWorld) -> None:
     rng, load = world.random, world.load
     for number in range(4):
-        await world.add_node(f"n{number}", cpus=8)
+        await world.add_node(a_plain_node(f"n{number}", cpus=8))
     for service_id, least, most, rule in (
         ("web", 1, 12, f"cpu={CPU_TARGET}"),
         ("queue", 0, 9, f"{QUERY}={QUERY_TARGET}"),
     ):
         service = new_service(service_id, a_spec(service_id, least, most, rule))
         await world.insist(lambda tx, s=service: tx.create(s) if s.id not in tx.services else None)
-    watching = world.spawn(watch_over(world))
+    watch_over(world)
     world.faults = STORMY
     troubles = world.spawn(people_and_nature(world))
     await asyncio.sleep(STORM_S)
     troubles.cancel()
     world.faults, load.blind, load.no_answers = Faults(), set(), False
-    world.commit_late()
-    for node_id in world.agents:
-        world.reconnect(node_id)
+    for node in world.nodes.values():
+        node.reconnect()
     for service_id in ("web", "queue"):
         await reimage(world, service_id, "good")
     load.cores, load.queued = rng.uniform(0, 5), rng.uniform(0, 800)
-    await world.change_leader()
+    await world.next_leader()
     await at_rest(world)
     load.cores, load.queued = 0.1, 0.0
     assert await world.until(lambda: (wanted(world, "web"), wanted(world, "queue")) == (1, 0), 600)
@@ -217,7 +223,6 @@ async def story(world: ScaledWorld) -> None:
     load.no_answers, load.queued, load.answers_since_s = True, 0.0, world.loop.time()
     await asyncio.sleep(2 * WINDOW_S)
     assert wanted(world, "queue") == 5, "nobody knows: it stays"
-    watching.cancel()
 
 
 def wanted(world: ScaledWorld, service_id: str) -> int:
@@ -248,5 +253,4 @@ async def at_rest(world: ScaledWorld) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_replicas_follow_the_load_whoever_leads(seed: int) -> None:
-    loop = VirtualLoop()
-    run_virtually(ScaledWorld(seed, loop).run(story), loop)
+    ScaledWorld(seed).play(story)

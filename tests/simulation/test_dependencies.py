@@ -8,6 +8,7 @@ import os
 
 import pytest
 
+from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.manager.store.look import look_at
 from swarm.manager.store.tables import copy_of
@@ -16,9 +17,12 @@ from swarm.model import task_state
 from swarm.model.dependencies import COMPLETED, HEALTHY, STARTED, Gate, unmet
 from swarm.model.job import is_completed
 from swarm.model.service import new_service
-from tests.simulation.orchestration_world import Agent, Faults, World
-from tests.simulation.test_orchestration import Broken, tell
-from tests.simulation.virtual_time import VirtualLoop, run_virtually
+from swarm.runtime.base import ContainerState
+from tests.simulation.world.node import SimNode
+from tests.simulation.world.runtime import Faults
+from tests.simulation.world.story import Broken, tell
+from tests.simulation.world.workload import a_plain_node
+from tests.simulation.world.world import World
 
 SEEDS = (
     [int(os.environ["SWARM_SEED"])]
@@ -32,7 +36,7 @@ REPLICAS = {"db": 2, "web": 3}
 def a_spec(name: str) -> ServiceSpec:
     spec = ServiceSpec()
     spec.annotations.name = name
-    spec.task.container.image = "good"
+    spec.task.container.image = "job" if name == "setup" else "good"
     if name == "setup":
         spec.replicated_job.total_completions = 2
     elif name == "front":
@@ -44,25 +48,29 @@ def a_spec(name: str) -> ServiceSpec:
     return spec
 
 
-def containers(world: World, name: str, state: int) -> int:
-    """How many slots of a service have a container in that state, whatever the store believes."""
-    found = set()
-    for agent in world.agents.values():
-        for task_id, status in agent.containers.items():
-            task = world.stores[0].view.tasks.get(task_id)
-            if task is not None and task.service_id == name and status.state == state:
-                found.add((task.slot, task.node_id if not task.slot else ""))
-    return len(found)
+def running_of(world: World, name: str) -> list[tuple[SimNode, Task]]:
+    """Which containers of a service run, whatever the store believes."""
+    return [
+        (node, container.task)
+        for node in world.nodes.values()
+        for container in node.runtime.containers.values()
+        if container.task.service_id == name and container.state is ContainerState.RUNNING
+    ]
+
+
+def containers(world: World, name: str) -> int:
+    """How many slots of a service have a container that runs."""
+    return len({(task.slot, "" if task.slot else task.node_id) for _, task in running_of(world, name)})
 
 
 def watch_starts(world: World, started: list[str]) -> None:
     """Break when the first container of a service that is down starts before what it depends on is there."""
 
-    def check(_: Agent, task_id: str) -> None:
-        task = world.view.tasks.get(task_id)
+    def check(_: SimNode, task: Task) -> None:
         name = task.service_id
         started.append(name)
-        running = {one: containers(world, one, task_state.RUNNING) for one in NEEDS}
+        running = {one: containers(world, one) for one in NEEDS}
+        running[name] -= 1  # itself
         if running[name]:
             return
         # A task of the job whose container is forgotten has completed nevertheless.
@@ -78,33 +86,20 @@ def watch_starts(world: World, started: list[str]) -> None:
                 f"seed {world.seed}: {name} starts too early\n{tell(world, list(world.view.tasks))}"
             )
 
-    world.on_start = check
+    world.on_start.append(check)
 
 
 def is_all_up(world: World) -> bool:
-    running = {name: containers(world, name, task_state.RUNNING) for name in NEEDS}
-    return (running["db"], running["web"], running["front"]) == (2, 3, len(world.agents))
-
-
-async def end_jobs(world: World) -> None:
-    """Let the containers of the job come to their end."""
-    while True:
-        await asyncio.sleep(world.random.uniform(0.5, 2))
-        for agent in world.agents.values():
-            for task_id, status in tuple(agent.containers.items()):
-                task = world.view.tasks.get(task_id)
-                ends = task is not None and task.service_id == "setup"
-                if ends and status.state == task_state.RUNNING:
-                    agent._move(task_id, task_state.COMPLETE)
+    running = {name: containers(world, name) for name in NEEDS}
+    return (running["db"], running["web"], running["front"]) == (2, 3, len(world.nodes))
 
 
 async def deploy(world: World) -> list[str]:
     """Create the services in any order, while leaders change; return the containers started, in order."""
     started: list[str] = []
     for number in range(3):
-        await world.add_node(f"n{number}", cpus=16)
+        await world.add_node(a_plain_node(f"n{number}", cpus=16))
     watch_starts(world, started)
-    world.spawn(end_jobs(world))
     for name in world.random.sample(sorted(NEEDS), len(NEEDS)):
         service = new_service(name, a_spec(name))
         await world.insist(
@@ -112,7 +107,7 @@ async def deploy(world: World) -> list[str]:
         )
         await asyncio.sleep(world.random.uniform(0, 2))
         if world.random.random() < 0.5:
-            await world.change_leader()
+            await world.next_leader()
     if not await world.until(lambda: is_all_up(world), 300):
         raise Broken(f"seed {world.seed}: not deployed\n{tell(world, list(world.view.tasks))}")
     return started
@@ -120,16 +115,13 @@ async def deploy(world: World) -> list[str]:
 
 async def outage(world: World, *, with_managers: bool) -> None:
     """Every container dies; nodes come back one after another, and tell what became of their tasks."""
-    for node_id, agent in world.agents.items():
-        world.cut_off(node_id)
-        agent.reboot()
+    for node in world.nodes.values():
+        node.crash()
     if with_managers:
-        await world.change_leader()
-    for node_id in world.random.sample(sorted(world.agents), len(world.agents)):
+        await world.next_leader()
+    for node_id in world.random.sample(sorted(world.nodes), len(world.nodes)):
         await asyncio.sleep(world.random.choice((0.1, 1, 8)))
-        world.reconnect(node_id)
-        for task_id in world.agents[node_id].containers:
-            world.agents[node_id]._report(task_id)
+        world.nodes[node_id].start(keeping_containers=False)
 
 
 async def deploys_and_outages(world: World) -> None:
@@ -150,8 +142,7 @@ async def deploys_and_outages(world: World) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_services_start_after_what_they_depend_on_also_after_outages_whoever_leads(seed: int) -> None:
-    loop = VirtualLoop()
-    run_virtually(World(seed, loop).run(deploys_and_outages), loop)
+    World(seed).play(deploys_and_outages)
 
 
 async def scale(world: World, name: str, replicas: int) -> None:
@@ -164,29 +155,25 @@ async def scale(world: World, name: str, replicas: int) -> None:
 
 
 def crash(world: World, name: str, most: int) -> None:
-    for agent in world.agents.values():
-        for task_id, status in tuple(agent.containers.items()):
-            task = world.view.tasks.get(task_id)
-            if most and task.service_id == name and status.state == task_state.RUNNING:
-                agent._move(task_id, task_state.FAILED, "crashed")
-                most -= 1
+    for node, task in running_of(world, name)[:most]:
+        node.end(task.id, exit_code=1)
 
 
 async def a_dependency_goes_away(world: World) -> None:
     await deploy(world)
-    world.on_start = None
+    world.on_start.clear()
     before = {task.id for task in world.view.tasks.by_service("web")}
     await scale(world, "db", 0)
-    assert await world.until(lambda: not containers(world, "db", task_state.RUNNING), 60)
+    assert await world.until(lambda: not containers(world, "db"), 60)
     await asyncio.sleep(60)
-    await world.change_leader()
+    await world.next_leader()
     assert {task.id for task in world.view.tasks.by_service("web")} == before, "what runs goes on"
     crash(world, "web", 1)
-    assert await world.until(lambda: containers(world, "web", task_state.RUNNING) == 2, 10)
-    assert await world.until(lambda: containers(world, "web", task_state.RUNNING) == 3, 60)
+    assert await world.until(lambda: containers(world, "web") == 2, 10)
+    assert await world.until(lambda: containers(world, "web") == 3, 60)
     crash(world, "web", 3)
     await asyncio.sleep(120)
-    assert not containers(world, "web", task_state.RUNNING)
+    assert not containers(world, "web")
     waiting = [one for one in world.view.tasks.by_service("web") if one.status.state == task_state.NEW]
     assert len(waiting) == 3
     hold = Gate(look_at(world.view), world.clock.now_ns()).hold(waiting[0])
@@ -196,11 +183,10 @@ async def a_dependency_goes_away(world: World) -> None:
         await scale(world, "db", 2)
         assert await world.until(lambda: is_all_up(world), 60)
     else:  # it does not, and in the end the service tries without it
-        assert await world.until(lambda: containers(world, "web", task_state.RUNNING) == 3, 900)
+        assert await world.until(lambda: containers(world, "web") == 3, 900)
         assert unmet(world.view.services.get("web").spec.depends_on[0], look_at(world.view))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_runs_goes_on_without_its_dependency_and_replacements_do_not_wait_for_ever(seed: int) -> None:
-    loop = VirtualLoop()
-    run_virtually(World(seed, loop).run(a_dependency_goes_away), loop)
+    World(seed).play(a_dependency_goes_away)

@@ -8,18 +8,23 @@ import os
 
 import pytest
 
-from swarm.api.v1.objects_pb2 import Node, Service, Task
-from swarm.api.v1.specs_pb2 import CronJob, ServiceSpec
+from swarm.api.v1.objects_pb2 import Service
+from swarm.api.v1.specs_pb2 import CronJob, NodeSpec, ServiceSpec
 from swarm.api.v1.types_pb2 import NodeAvailability
-from swarm.clock import nanoseconds, timestamp
+from swarm.clock import nanoseconds
 from swarm.manager.orchestrator.restart import is_finished
 from swarm.manager.orchestrator.slots import slots_of
+from swarm.manager.store.watch import Commit
 from swarm.model import job, task_state
 from swarm.model.service import new_service
 from swarm.steps import complete
-from tests.simulation.orchestration_world import Faults, World
-from tests.simulation.test_orchestration import Broken, tell
-from tests.simulation.virtual_time import VirtualLoop, run_virtually
+from tests.simulation.world.jobs import Jobs
+from tests.simulation.world.people import People, make_active
+from tests.simulation.world.runtime import Faults
+from tests.simulation.world.slots import Slots
+from tests.simulation.world.story import Broken, tell
+from tests.simulation.world.workload import Wishes, a_plain_node
+from tests.simulation.world.world import World
 
 SEEDS = (
     [int(os.environ["SWARM_SEED"])]
@@ -28,14 +33,12 @@ SEEDS = (
 )
 STORM_S, CALM_S = 300.0, 900.0
 MINUTE_NS = 60 * 10**9
-DRAIN = NodeAvailability.NODE_AVAILABILITY_DRAIN
-ACTIVE = NodeAvailability.NODE_AVAILABILITY_ACTIVE
 
 
 def a_spec(name: str) -> ServiceSpec:
     spec = ServiceSpec()
     spec.annotations.name = name
-    spec.task.container.image = "v1"
+    spec.task.container.image = "web" if name == "web" else "flaky"
     spec.task.restart.delay_ns = 10**9
     return spec
 
@@ -59,95 +62,28 @@ def the_jobs(world: World) -> list[Service]:
     return [new_service(spec.annotations.name, spec) for spec in specs]
 
 
-class Watcher:
-    """What must hold at every commit, as a manager that only follows sees it."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.run_of_time: dict[tuple[str, int], int] = {}
-        self.commits = 0
-
-    async def run(self) -> None:
-        with self.world.stores[0].watch() as watch:
-            async for commit in watch:
-                self.commits += 1
-                for event in commit.events:
-                    if isinstance(event.object, Service) and isinstance(event.previous, Service):
-                        self.check_service(event.previous, event.object)
-                    elif isinstance(event.object, Task):
-                        self.check_task(event.object)
-                        self.check_concurrency(event.object.service_id)
-
-    def check_service(self, before: Service, after: Service) -> None:
-        old, new = before.job_status, after.job_status
-        if new.iteration not in (old.iteration, old.iteration + 1):
-            raise Broken(f"seed {self.world.seed}: {after.id} went from run {old} to {new}")
-        forward = nanoseconds(new.last_run) >= nanoseconds(old.last_run)
-        same = nanoseconds(new.last_run) == nanoseconds(old.last_run)
-        if not forward or (after.spec.HasField("cron") and same and new.iteration != old.iteration):
-            raise Broken(f"seed {self.world.seed}: {after.id} ran twice for one time: {old} {new}")
-
-    def check_task(self, task: Task) -> None:
-        """One time, one run, whoever leads."""
-        if task.HasField("run_for"):
-            key = task.service_id, nanoseconds(task.run_for)
-            if self.run_of_time.setdefault(key, task.job_iteration) != task.job_iteration:
-                raise Broken(f"two runs for one time\n{tell(self.world, [task])}")
-
-    def check_concurrency(self, service_id: str) -> None:
-        view = self.world.stores[0].view
-        service = view.services.get(service_id)
-        one = job.job_of(service.spec) if service is not None else None
-        if one is None:
-            return
-        live: dict[int, list[Task]] = {}
-        for task in view.tasks.by_service(service_id):
-            if task.desired_state <= task_state.RUNNING and not task_state.is_done(task):
-                live.setdefault(task.job_iteration, []).append(task)
-        for tasks in live.values():
-            if not one.is_global and len(tasks) > one.max_concurrent:
-                raise Broken(f"too many tasks of one run live\n{tell(self.world, tasks)}")
-            if len({(task.slot, task.node_id if not task.slot else "") for task in tasks}) != len(tasks):
-                raise Broken(f"two tasks live in one place\n{tell(self.world, tasks)}")
-        overlaps = one.cron is not None and one.cron.concurrency_policy == CronJob.CONCURRENCY_POLICY_ALLOW
-        if len(live) > 1 and not overlaps:
-            raise Broken(
-                f"two runs go on\n{tell(self.world, [t for tasks in live.values() for t in tasks])}"
-            )
+def drain(spec: NodeSpec) -> None:
+    spec.availability = NodeAvailability.NODE_AVAILABILITY_DRAIN
 
 
-def drain(world: World):
-    """Return the change that drains a node, as the control API makes it."""
-
-    def change(node: Node) -> None:
-        node.spec.availability = DRAIN
-        node.spec.drain_started_at.CopyFrom(timestamp(world.clock.now_ns()))
-
-    return change
-
-
-def activate(node: Node) -> None:
-    node.spec.availability = ACTIVE
-    node.spec.ClearField("drain_started_at")
-
-
-async def trouble(world: World) -> None:
+async def trouble(world: World, people: People) -> None:
     """Leaders die, nodes go and come back, are drained and made active."""
     rng = world.random
     while True:
         await asyncio.sleep(rng.expovariate(1 / 8))
-        node_id = rng.choice(sorted(world.agents))
-        agent, action = world.agents[node_id], rng.random()
+        node_id = rng.choice(sorted(world.nodes))
+        node, action = world.nodes[node_id], rng.random()
         if action < 0.35:
-            await world.change_leader()
+            await world.next_leader()
         elif action < 0.65:
-            world.cut_off(node_id) if agent.reachable else world.reconnect(node_id)
+            node.cut() if node.reachable else node.reconnect()
         elif action < 0.8:
-            agent.reboot()
+            node.crash()
+            node.start(keeping_containers=False)
         elif action < 0.9:
-            await world.change_node(node_id, drain(world))
+            await people.change_node(node_id, drain, insist=True)
         else:
-            await world.change_node(node_id, activate)
+            await people.change_node(node_id, make_active, insist=True)
 
 
 def unfinished(world: World) -> str:
@@ -161,30 +97,30 @@ def unfinished(world: World) -> str:
         places = complete(slots_of(tasks)).values()
         done = [slot for slot in places if any(map(job.is_completed, slot.tasks))]
         over = [slot for slot in places if slot not in done and is_finished(slot, policy)]
-        wanted = len(world.agents) if one.is_global else one.total
+        wanted = len(world.nodes) if one.is_global else one.total
         if len(done) + len(over) != wanted or (over and not policy.max_attempts):
             return f"{service.id}: {len(done)} done, {len(over)} given up of {wanted}\n{tell(world, tasks)}"
     return ""
 
 
 async def jobs_in_a_storm(world: World) -> None:
+    people, slots = People(world, Wishes(world.random)), Slots(world)
+    jobs = Jobs(world, slots)
     for number in range(4):
-        await world.add_node(f"n{number}")
-    world.faults = Faults(proposal=0.03, crash=0.02, reject=0.02, hang=0.2, lose=0.05, repeat=0.1)
-    watcher = Watcher(world)
-    world.spawn(watcher.run())
+        await world.add_node(a_plain_node(f"n{number}"))
+    world.faults = Faults(proposal=0.03, reject=0.1, hang=0.2, lose=0.05, repeat=0.1)
+    world.on_commit += [slots.check, jobs.check]
     for service in the_jobs(world):
         await world.insist(lambda tx, s=service: None if s.id in tx.services else tx.create(s))
-    troubles = world.spawn(trouble(world))
+    troubles = world.spawn(trouble(world, people))
     await asyncio.sleep(STORM_S)
     troubles.cancel()
     await asyncio.wait([troubles])
-    if world._leading.done():
-        await world.change_leader()
-    world.faults = Faults(crash=0.2)  # every task ends before long, well or not
-    for node_id in sorted(world.agents):
-        world.reconnect(node_id)
-        await world.change_node(node_id, activate)
+    world.faults = Faults()
+    for node_id in sorted(world.nodes):
+        if not world.nodes[node_id].reachable:
+            world.nodes[node_id].reconnect()
+        await people.change_node(node_id, make_active, insist=True)
     if not await world.until(lambda: not unfinished(world), CALM_S):
         raise Broken(f"seed {world.seed}: {unfinished(world)}")
     await asyncio.sleep(120)
@@ -195,53 +131,49 @@ async def jobs_in_a_storm(world: World) -> None:
     assert nanoseconds(after.next_run) - nanoseconds(after.last_run) == MINUTE_NS
     runs = {task.job_iteration for task in world.view.tasks.by_service("cron0")}
     assert len(runs) <= job.CRON_HISTORY + 2, f"old runs are forgotten: {runs}"
-    assert len(watcher.run_of_time) > 10, "nothing ran"
+    assert len(jobs.run_of_time) > 10, "nothing ran"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_jobs_end_and_no_time_of_a_cron_job_runs_twice_whoever_leads(seed: int) -> None:
-    loop = VirtualLoop()
-    run_virtually(World(seed, loop).run(jobs_in_a_storm), loop)
+    World(seed).play(jobs_in_a_storm)
 
 
 def running_slots(world: World) -> set[int]:
-    tasks = world.stores[0].view.tasks.by_service("web")
+    tasks = world.view.tasks.by_service("web")
     return {task.slot for task in tasks if task.status.state == task_state.RUNNING}
 
 
 async def drains(world: World) -> None:
     """One node after another is drained, and leaders change while their tasks move."""
     for number in range(4):
-        await world.add_node(f"n{number}")
+        await world.add_node(a_plain_node(f"n{number}"))
     spec = a_spec("web")
     spec.replicated.replicas = 6
     await world.insist(lambda tx: tx.create(new_service("web", spec)))
     every = set(range(1, 7))
     assert await world.until(lambda: running_slots(world) == every, 60)
 
-    async def never_fewer() -> None:
-        with world.stores[0].watch() as watch:
-            async for _ in watch:
-                if running_slots(world) != every:
-                    tasks = world.stores[0].view.tasks.by_service("web")
-                    raise Broken(f"a slot runs nowhere\n{tell(world, list(tasks))}")
+    def never_fewer(_: Commit) -> None:
+        if running_slots(world) != every:
+            tasks = world.view.tasks.by_service("web")
+            raise Broken(f"a slot runs nowhere\n{tell(world, list(tasks))}")
 
-    guard = world.spawn(never_fewer())
-    for node_id in sorted(world.agents):
-        await world.change_node(node_id, drain(world))
+    world.on_commit.append(never_fewer)
+    people = People(world, Wishes(world.random))
+    for node_id in sorted(world.nodes):
+        await people.change_node(node_id, drain, insist=True)
         await asyncio.sleep(world.random.uniform(0, 1.5))
-        await world.change_leader()
+        await world.next_leader()
 
         def is_empty(node_id: str = node_id) -> bool:
             return all(map(task_state.is_done, world.view.tasks.by_node(node_id)))
 
         assert await world.until(is_empty, 60), f"{node_id} keeps its tasks"
-        await world.change_node(node_id, activate)
-    guard.cancel()
+        await people.change_node(node_id, make_active, insist=True)
     assert len([t for t in world.view.tasks.by_service("web") if t.desired_state <= task_state.RUNNING]) == 6
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_drain_leaves_no_slot_without_a_running_task_though_leaders_change(seed: int) -> None:
-    loop = VirtualLoop()
-    run_virtually(World(seed, loop).run(drains), loop)
+    World(seed).play(drains)

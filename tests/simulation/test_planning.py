@@ -8,24 +8,25 @@ import os
 from collections import Counter
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from swarm.api.v1.objects_pb2 import Rebalance, Task
-from swarm.api.v1.specs_pb2 import REBALANCE_MODE_AUTO
+from swarm.api.v1.objects_pb2 import Rebalance
+from swarm.api.v1.specs_pb2 import REBALANCE_MODE_AUTO, ServiceSpec
 from swarm.api.v1.types_pb2 import NodeAvailability
 from swarm.clock import SECOND, timestamp
-from swarm.errors import FailedPrecondition
 from swarm.manager.planning.balance import plan_rebalance
 from swarm.manager.planning.balance_loop import COOLDOWN_NS
 from swarm.manager.planning.forecaster import look_ahead
 from swarm.manager.planning.scratch import freeze
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
+from swarm.manager.store.watch import Commit
 from swarm.model import task_state
 from swarm.model.service import is_moving, new_service, replace_spec, start_moving
 from swarm.steps import complete
-from tests.simulation.orchestration_world import Faults, World
-from tests.simulation.test_orchestration import STORM_S, now_of, reimage, storm
-from tests.simulation.virtual_time import VirtualLoop, run_virtually
+from tests.simulation.world.runtime import Faults
+from tests.simulation.world.workload import a_plain_node
+from tests.simulation.world.world import World
 from tests.unit.planning.world import a_service_spec
 
 SEEDS = (
@@ -36,9 +37,11 @@ SEEDS = (
 
 
 def play(seed: int, scenario) -> None:
-    loop = VirtualLoop()
-    world = World(seed, loop)
-    run_virtually(world.run(scenario), loop)
+    World(seed).play(scenario)
+
+
+def now_of(world: World) -> Timestamp:
+    return timestamp(world.clock.now_ns())
 
 
 def spread(world: World) -> dict[str, int]:
@@ -64,21 +67,21 @@ async def begin(world: World, moves: list[Rebalance.Move], service_id: str = "s"
 
 async def crowd(world: World, replicas: int, **more: object) -> None:
     """Run a service on one node, then add two more."""
-    await world.add_node("n1", {"zone": "a"}, cpus=64)
+    await world.add_node(a_plain_node("n1", cpus=64))
     spec = a_service_spec(replicas=replicas, **more)
     spec.rebalance = more.get("rebalance", 0)
     service = new_service("s", spec)
     await world.insist(lambda tx: None if "s" in tx.services else tx.create(service))
     assert await world.until(lambda: sum(spread(world).values()) == replicas, 120)
     for node_id in ("n2", "n3"):
-        await world.add_node(node_id, {"zone": "a"}, cpus=64)
+        await world.add_node(a_plain_node(node_id, cpus=64))
 
 
-async def count_running(world: World, least: list[int]) -> None:
-    with world.stores[0].watch(Task) as watch:
-        async for _ in watch:
-            tasks = world.stores[0].view.tasks
-            least.append(sum(task.status.state == task_state.RUNNING for task in tasks))
+def count_running(world: World, least: list[int]) -> None:
+    def count(_: Commit) -> None:
+        least.append(sum(task.status.state == task_state.RUNNING for task in world.view.tasks))
+
+    world.on_commit.append(count)
 
 
 def rebalance_state(world: World) -> int:
@@ -94,11 +97,11 @@ def test_a_rebalance_goes_on_under_new_leaders_and_never_stops_more_than_it_may(
         await crowd(world, 9, order=order, parallelism=2)
         world.faults = Faults(proposal=0.05, lose=0.05, repeat=0.1, hang=0.2)
         least: list[int] = []
-        world.spawn(count_running(world, least))
+        count_running(world, least)
         await begin(world, moves_of(world))
         for _ in range(3):
             await asyncio.sleep(world.random.uniform(0.5, 4))
-            await world.change_leader()
+            await world.next_leader()
         assert await world.until(lambda: rebalance_state(world) == Rebalance.STATE_COMPLETED, 300)
         assert await world.until(lambda: sorted(spread(world).values()) == [3, 3, 3], 60)
         assert len([task for task in world.view.tasks if task.previous_task_id]) == 6
@@ -112,11 +115,15 @@ def test_a_changed_service_stops_its_rebalance_cleanly() -> None:
     async def scenario(world: World) -> None:
         await crowd(world, 9, order=1)
         await begin(world, moves_of(world))
-        await asyncio.sleep(3)
+        await asyncio.sleep(0.5)
+        assert rebalance_state(world) == Rebalance.STATE_MOVING
 
         def write(tx: Transaction) -> None:
             service = copy_of(tx.services.get("s"))
-            reimage(service, "v2", now_of(world))
+            spec = ServiceSpec()
+            spec.CopyFrom(service.spec)
+            spec.task.container.image = "v2"
+            replace_spec(service, spec, now_of(world))
             tx.update(service)
 
         await world.insist(write)
@@ -162,8 +169,8 @@ def test_a_node_that_comes_and_goes_does_not_make_tasks_move_all_the_time() -> N
         story_s, until_s = 1200.0, world.loop.time() + 1200.0
         moves: set[str] = set()
         while world.loop.time() < until_s:
-            for change in (world.cut_off, world.reconnect):
-                change("n3")
+            for change in (world.nodes["n3"].cut, world.nodes["n3"].reconnect):
+                change()
                 await asyncio.sleep(40)
                 moves |= {
                     task.id
@@ -173,30 +180,6 @@ def test_a_node_that_comes_and_goes_does_not_make_tasks_move_all_the_time() -> N
         assert len(moves) <= 4 * (1 + story_s * SECOND / COOLDOWN_NS)
 
     play(4, scenario)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_rebalances_in_a_storm_break_no_invariant_and_end(seed: int) -> None:
-    async def balance(world: World) -> None:
-        while world.loop.time() < STORM_S:
-            await asyncio.sleep(world.random.expovariate(1 / 4))
-            for service in tuple(world.view.services):
-                try:
-                    moves = moves_of(world, service.id)
-                except FailedPrecondition:
-                    continue
-                if moves:
-                    begun.append(service.id)
-                    await begin(world, moves, service.id)
-
-    async def scenario(world: World) -> None:
-        world.spawn(balance(world))
-        await storm(world)
-        assert not any(service.rebalance.state == Rebalance.STATE_MOVING for service in world.view.services)
-
-    begun: list[str] = []
-    play(seed, scenario)
-    assert begun, "nothing was ever out of balance: this shows nothing"
 
 
 def where(world: World) -> Counter[tuple[str, str]]:
@@ -211,7 +194,7 @@ def test_the_loops_of_a_leader_do_what_was_told(seed: int) -> None:
     async def scenario(world: World) -> None:
         rng = world.random
         for number in range(4):
-            await world.add_node(f"n{number}", cpus=rng.randrange(2, 6))
+            await world.add_node(a_plain_node(f"n{number}", cpus=rng.randrange(2, 6)))
         for name in ("a", "b", "c"):
             spec = a_service_spec(name, replicas=rng.randrange(1, 6), cpus=1, order=rng.randrange(2))
             service = new_service(name, spec)

@@ -5,6 +5,7 @@ operator does about pauses and canaries. SWARM_SEEDS=N runs N more seeds, SWARM_
 """
 
 import asyncio
+import itertools
 import os
 from dataclasses import dataclass
 
@@ -16,16 +17,19 @@ from swarm.api.v1.types_pb2 import UpdateConfig, UpdateStatus
 from swarm.clock import SECOND, timestamp
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
+from swarm.manager.store.watch import Commit
 from swarm.model import defaults, rollout, task_state
 from swarm.model.service import new_service, replace_spec, roll_back
-from tests.simulation.orchestration_world import Faults, World
-from tests.simulation.test_orchestration import Broken, check_alone, tell
-from tests.simulation.virtual_time import VirtualLoop, run_virtually
+from tests.simulation.world.runtime import Faults
+from tests.simulation.world.slots import Slots
+from tests.simulation.world.story import Broken, tell
+from tests.simulation.world.workload import a_plain_node
+from tests.simulation.world.world import World
 
 SEEDS = (
     [int(os.environ["SWARM_SEED"])]
     if "SWARM_SEED" in os.environ
-    else range(16 + int(os.environ.get("SWARM_SEEDS", "0")))
+    else range(60 + int(os.environ.get("SWARM_SEEDS", "0")))
 )
 NODES = 4
 KILLS_MAX = 4
@@ -110,14 +114,10 @@ def reimage(world: World, service: Service, image: str) -> None:
     replace_spec(service, spec, now_of(world))
 
 
-async def kill_leaders(world: World, story: Story) -> None:
+def kill_leaders(world: World, story: Story) -> None:
     """Let the leader die right after the commits that the story names."""
-    commits = 0
-    with world.stores[0].watch() as watch:
-        async for _ in watch:
-            commits += 1
-            if commits in story.kills:
-                await world.change_leader()
+    commits = itertools.count(1)
+    world.kill_after = lambda _: next(commits) in story.kills
 
 
 async def operate(world: World, story: Story) -> None:
@@ -159,20 +159,22 @@ def go_back(world: World, service: Service) -> None:
         roll_back(service, now_of(world), "asked for", keep_previous=True)
 
 
-async def watch_limits(world: World, story: Story) -> None:
+def watch_limits(world: World, story: Story) -> None:
     """Check at every commit that the update keeps to its parallelism, its order and its canaries."""
-    with world.stores[0].watch() as watch:
-        async for _ in watch:
-            service = service_of(world)
-            status = service.update_status
-            if status.state in rollout.PAUSED:
-                story.steady = False  # what is resumed may find more slots begun than it would have
-            if story.steady and status.state in (UpdateStatus.STATE_UPDATING, UpdateStatus.STATE_CANARY):
-                check_limits(world, service)
+
+    def check(_: Commit) -> None:
+        service = service_of(world)
+        status = service.update_status
+        if status.state in rollout.PAUSED:
+            story.steady = False  # what is resumed may find more slots begun than it would have
+        if story.steady and status.state in (UpdateStatus.STATE_UPDATING, UpdateStatus.STATE_CANARY):
+            check_limits(world, service)
+
+    world.on_commit.append(check)
 
 
 def check_limits(world: World, service: Service) -> None:
-    view = world.stores[0].view
+    view = world.view
     config = defaults.update(service.spec)
     tasks = view.tasks.by_service("s")
     live = [task for task in tasks if task.desired_state <= task_state.RUNNING]
@@ -208,7 +210,7 @@ def at_rest(world: World) -> str:
 async def one_update(world: World) -> None:
     rng = world.random
     for number in range(NODES):
-        await world.add_node(f"n{number}", cpus=64)
+        await world.add_node(a_plain_node(f"n{number}", cpus=64))
     spec = spec_of(world)
     await world.insist(lambda tx: None if "s" in tx.services else tx.create(new_service("s", spec)))
     assert await world.until(lambda: all_run(world), 120)
@@ -220,10 +222,12 @@ async def one_update(world: World) -> None:
         steady=not crashes,
     )
     story.steady = story.steady and story.wanted != "bad"
-    world.on_start = lambda agent, task_id: check_alone(world, agent, task_id)
-    for watcher in (kill_leaders(world, story), watch_limits(world, story)):
-        world.spawn(watcher)
-    world.faults = Faults(proposal=0.05, crash=0.002 if crashes else 0.0, lose=0.02, repeat=0.05)
+    slots = Slots(world)
+    world.on_commit.append(slots.check)
+    world.on_start.append(slots.check_start)
+    kill_leaders(world, story)
+    watch_limits(world, story)
+    world.faults = Faults(proposal=0.05, crash=0.3 if crashes else 0.0, lose=0.02, repeat=0.05)
     await change(world, lambda service: reimage(world, service, story.wanted))
     operator = world.spawn(operate(world, story))
     await asyncio.sleep(30)
@@ -243,6 +247,4 @@ async def one_update(world: World) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_update_ends_at_the_wanted_or_the_previous_spec_whenever_leaders_die(seed: int) -> None:
-    loop = VirtualLoop()
-    world = World(seed, loop)
-    run_virtually(world.run(one_update), loop)
+    World(seed).play(one_update)

@@ -117,8 +117,13 @@ def _plan_doubles(plan: PlanBuilder, view: ServiceView, well: Sequence[Task]) ->
 
 
 def _is_updatable(view: ServiceView, slot: Slot) -> bool:
-    """Whether an update concerns itself with `slot`: a paused node gets no new task of a global service."""
-    return not slot.node_id or view.condition(slot.node_id) is not Condition.PAUSED
+    """Whether an update concerns itself with `slot`: a paused node gets no new task of a global service.
+
+    What it began there before the node was paused goes on, and holds up other slots as anywhere else.
+    """
+    if not slot.node_id or view.condition(slot.node_id) is not Condition.PAUSED:
+        return True
+    return any(not view.is_dirty(task) for task in slot.live)
 
 
 def _reap(

@@ -6,6 +6,8 @@ from swarm.api.v1.objects_pb2 import Nomination, Task
 from swarm.api.v1.types_pb2 import TaskStatus
 from swarm.clock import timestamp
 from swarm.manager.scheduler.backlog import waits
+from swarm.manager.scheduler.filters import first_failure
+from swarm.manager.scheduler.node_view import ClusterView
 from swarm.manager.scheduler.plan import Assignment, Nominee
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
@@ -17,14 +19,22 @@ ASSIGNED_MESSAGE = "scheduler assigned task to node"
 
 
 def commit_assignments(
-    transaction: Transaction, assignments: Iterable[Assignment], now_ns: int
+    transaction: Transaction, assignments: Iterable[Assignment], now_ns: int, *, recount: bool = False
 ) -> tuple[str, ...]:
-    """Bind tasks to their nodes; return the ids of those whose task or node changed since the plan."""
+    """Bind tasks to their nodes; return the ids of those whose task or node changed since the plan.
+
+    With `recount` what is left on each node is counted anew, for there may be tasks that the plan did not
+    know of: from an earlier commit that came true although nobody was told.
+    """
     refused: list[str] = []
     assigned = TaskStatus(timestamp=timestamp(now_ns), state=task_state.ASSIGNED, message=ASSIGNED_MESSAGE)
     for assignment in assignments:
         task = transaction.tasks.get(assignment.task_id)
-        if task is not None and _still_right(transaction, task, assignment):
+        if (
+            task is not None
+            and _still_right(transaction, task, assignment)
+            and not (recount and _is_taken(transaction, task, assignment, now_ns))
+        ):
             task = copy_of(task)
             task.node_id = assignment.node_id
             task.ClearField("nomination")
@@ -91,6 +101,19 @@ def _may_be_nominated(transaction: Transaction, task: Task, nominee: Nominee) ->
         and node.meta.version.index == nominee.node_version
         and all(victim is not None and victim.node_id == nominee.node_id for victim in victims)
     )
+
+
+def _is_taken(transaction: Transaction, task: Task, assignment: Assignment, now_ns: int) -> bool:
+    """Whether the tasks that the node has by now leave no room for `task`."""
+    node = transaction.nodes.get(assignment.node_id)
+    assert node is not None, "it was found before"
+    view = ClusterView()
+    there = view.put_node(node)
+    for other in transaction.tasks.by_node(node.id):
+        if other.id != task.id:  # room may be kept for it there
+            view.put_task(other, now_ns)
+    granted = there.generic.grants(assignment.claims)
+    return not granted or first_failure(there, view.demand(task)) is not None
 
 
 def _still_right(transaction: Transaction, task: Task, assignment: Assignment) -> bool:

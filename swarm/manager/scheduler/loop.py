@@ -55,6 +55,7 @@ class SchedulerLoop:
         self._assignments: list[Assignment] = []  # planned, not committed
         self._nominees: dict[str, Nominee | None] = {}  # by task id; None: room is kept no more
         self._reasons: list[Reason] = []
+        self._doubtful = False  # a commit of ours may still come true
         self._retry_at_s = 0.0
         self._explain_at_s: dict[Group, float] = {}  # when a reason that changed again may be written
 
@@ -71,6 +72,7 @@ class SchedulerLoop:
                     await self._rebuild()
                 except (NoQuorum, OutcomeUnknown, StaleVersion) as error:
                     log.warning("scheduler.commit_failed", reason=str(error))
+                    self._doubtful = True
                     await asyncio.sleep(self._settings.failure_rest_s)
                     await self._rebuild()
 
@@ -240,10 +242,12 @@ class SchedulerLoop:
 
         def commit(transaction: Transaction) -> tuple[tuple[str, ...], tuple[str, ...]]:
             commit_reasons(transaction, reasons)
-            refused = commit_assignments(transaction, assignments, now_ns)
+            refused = commit_assignments(transaction, assignments, now_ns, recount=self._doubtful)
             return refused, commit_nominations(transaction, nominees, now_ns)
 
         refused, unwanted = await self._store.update(commit)
+        if len(refused) < len(assignments):  # it is in the log, and so is whatever was before it
+            self._doubtful = False
         for task_id in (*refused, *unwanted):
             self._put_back(task_id, now_ns)
         for task_id, nominee in nominees.items():

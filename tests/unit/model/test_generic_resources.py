@@ -72,3 +72,25 @@ def test_who_came_first_keeps_what_is_left():
     claims = {"t1": (Claim("gpu", 1, ("b",)),), "t2": (Claim("gpu", 1, ("a",)),), "t3": (Claim("ssd", 2),)}
     assert lost_claims(parse_owned(["gpu=a", "ssd=2"]), claims) == {"t1"}
     assert lost_claims((), claims) == {"t1", "t2", "t3"}
+
+
+def shared(name: str) -> tuple[Claim, ...]:
+    return (Claim("gpu", 0, (name,), shared=True),)
+
+
+def test_nothing_is_shared_of_what_was_promised_whole_until_it_is_known_which_that_is():
+    ledger = Ledger(parse_owned(["gpu=a,gpu=b,gpu=c"]))
+    ledger.count(shared("a"), 1)
+    assert ledger.grants(shared("a"))
+    ledger.count([Claim("gpu", 2)], 1)  # promised: two of them, whichever
+    assert not ledger.grants(shared("b"))
+    assert ledger.grants(shared("a"))  # b and c stay whole
+    ledger.count([Claim("gpu", 1)], 1)  # and one more, once whoever has a is gone
+    assert not ledger.grants(shared("a"))
+
+
+def test_what_is_given_by_name_promises_nothing_else():
+    ledger = Ledger(parse_owned(["gpu=a,gpu=b"]))
+    ledger.count([Claim("gpu", 1, ("a",))], 1)
+    assert ledger.grants(shared("b"))
+    assert not ledger.grants(shared("a"))

@@ -403,6 +403,20 @@ def test_global_services_are_updated_node_by_node_and_not_on_a_paused_node(order
     assert state_of(bench) == "COMPLETED"
 
 
+def test_a_node_that_is_paused_while_its_task_is_replaced_still_counts_as_one_that_is_down() -> None:
+    bench = Bench(with_update(a_spec(None), parallelism=1), nodes=3)
+    bench.run()
+    bench.update(image="v2")
+    bench.settle()
+    begun = {task.node_id for task in bench.live if task.spec.container.image == "v2"}
+    assert len(begun) == 1
+    bench.set_availability(begun.pop(), 1)
+    bench.settle()
+    assert bench.images() == ["v1", "v1", "v2"]
+    bench.run(30)
+    assert bench.images() == ["v2", "v2", "v2"], "what was begun goes on"
+
+
 @pytest.mark.parametrize("limit", [0, 1])
 def test_a_short_history_neither_holds_up_nor_blinds_an_update(limit: int) -> None:
     bench = Bench(with_update(a_spec(3), failure_action=PAUSE), history_limit=limit)

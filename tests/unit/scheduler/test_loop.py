@@ -203,6 +203,27 @@ async def test_a_replaced_state_is_read_anew() -> None:
 # What a commit checks.
 
 
+async def test_a_commit_in_doubt_counts_again_what_is_left_for_others_may_have_come_in_between() -> None:
+    store = store_with(a_node("n1", cpus=3), *waiting(2, cpus=2), *waiting(1, "small", cpus=1))
+    first, second = (task.id for task in store.view.tasks.by_service("s"))
+    (small,) = (task.id for task in store.view.tasks.by_service("small"))
+    version = next(iter(store.view.nodes)).meta.version.index
+    await store.update(lambda tx: commit_assignments(tx, [Assignment(first, "n1", version)], 0))
+    planned_before = [Assignment(one, "n1", version) for one in (second, small)]
+    refused = await store.update(lambda tx: commit_assignments(tx, planned_before, 0, recount=True))
+    assert refused == (second,)
+    assert task_of(store, small).node_id == "n1", "there is room for it"
+
+
+async def test_a_commit_in_doubt_does_not_count_the_room_that_is_kept_for_the_task_itself() -> None:
+    (task,) = waiting(1, cpus=2)
+    task.node_id = task.nomination.node_id = "n1"
+    store = store_with(a_node("n1", cpus=2), task)
+    version = next(iter(store.view.nodes)).meta.version.index
+    kept = [Assignment(task.id, "n1", version)]
+    assert await store.update(lambda tx: commit_assignments(tx, kept, 0, recount=True)) == ()
+
+
 async def test_a_node_that_changed_since_the_plan_gets_nothing() -> None:
     store = store_with(a_node("n1"), *waiting(1))
     task, node = next(iter(store.view.tasks)), next(iter(store.view.nodes))
