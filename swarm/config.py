@@ -152,6 +152,11 @@ class Settings:
         return self.state_dir / "containers"
 
     @property
+    def volumes_dir(self) -> Path:
+        """Volumes of this node, with what is in them."""
+        return self.state_dir / "volumes"
+
+    @property
     def network_dir(self) -> Path:
         """What the node's network keeps per task."""
         return self.state_dir / "network"

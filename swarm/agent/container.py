@@ -62,7 +62,7 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         working_dir=spec.dir,
         user=spec.user,
         groups=tuple(spec.groups),
-        mounts=tuple(_mount(mount, context) for mount in spec.mounts),
+        mounts=tuple(_mount(one, context) for one in spec.mounts if one.type != Mount.TYPE_VOLUME),
         devices=tuple(_host_device(one) for one in spec.devices if not one.cdi_name),
         cdi_devices=given_devices(task),
         limits=limits(task.spec.resources),

@@ -14,7 +14,9 @@ from swarm.agent.blob_source import ManagerBlobs
 from swarm.agent.connection import Connection
 from swarm.agent.container import NodeFacts
 from swarm.agent.containers.calls import CallAnswerer
+from swarm.agent.containers.conversation import Conversation
 from swarm.agent.containers.requests import ContainerRequests
+from swarm.agent.containers.volumes import VolumeRequests, is_about_volumes
 from swarm.agent.database import Database
 from swarm.agent.description import describe_node, this_platform
 from swarm.agent.log_publisher import LogPublisher
@@ -23,8 +25,9 @@ from swarm.agent.reporter import Reporter
 from swarm.agent.sampler import Sampler
 from swarm.agent.session import Session
 from swarm.agent.task_files import TaskFiles
+from swarm.agent.task_volumes import TaskVolumes
 from swarm.agent.worker import Worker
-from swarm.api.v1.containers_pb2 import ContainerCall
+from swarm.api.v1.containers_pb2 import ContainerCall, ContainerRequest
 from swarm.api.v1.dispatcher_pb2 import Hello, NodeInfo, StatusReport
 from swarm.api.v1.logs_pb2 import LogSubscription
 from swarm.api.v1.types_pb2 import NodeDescription, Peer, TaskState, TaskStatus, TlsInfo
@@ -35,6 +38,7 @@ from swarm.runtime.base import Capabilities, RuntimeDriver, Sample
 from swarm.runtime.cdi.registry import read_registry
 from swarm.runtime.images.base import ImageStore
 from swarm.runtime.memory_files import MemoryFiles
+from swarm.runtime.volumes.store import VolumeStore
 from swarm.security.tls import NodeCredentials
 
 log = structlog.get_logger(__name__)
@@ -104,6 +108,7 @@ class Agent:
         self._connection = Connection(
             self, node_id, managers, channel, self._hello, clock, self._session_changed
         )
+        volumes = VolumeStore(settings.volumes_dir, clock)
         self._worker = Worker(
             driver,
             images,
@@ -113,6 +118,7 @@ class Agent:
             clock,
             self._facts,
             files=TaskFiles(MemoryFiles(settings.run_dir), self._isolated),
+            volumes=TaskVolumes(volumes),
             starts_max=STARTS_PER_CPU * (os.cpu_count() or 1),
         )
         self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
@@ -120,7 +126,8 @@ class Agent:
         self._worker.on_forgotten = self._reporter.forget
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
         self._requests = ContainerRequests(driver, lambda: self._worker.held, clock)
-        self._calls = CallAnswerer(channel, managers, self._requests.answer)
+        self._volume_requests = VolumeRequests(volumes, lambda: self._worker.held)
+        self._calls = CallAnswerer(channel, managers, self._answer)
         self._leaving = asyncio.Event()
         self._empty = asyncio.Event()
 
@@ -250,6 +257,12 @@ class Agent:
     def take_container_call(self, call: ContainerCall) -> None:
         """Go to a manager and answer what is asked there."""
         self._calls.take(call)
+
+    async def _answer(self, request: ContainerRequest, conversation: Conversation) -> None:
+        if is_about_volumes(request):
+            await self._volume_requests.answer(request, conversation)
+        else:
+            await self._requests.answer(request, conversation)
 
     def next_report(self) -> StatusReport | None:
         """Return a report to send now."""

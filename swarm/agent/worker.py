@@ -27,6 +27,7 @@ from swarm.agent.probes import Answer, Prober
 from swarm.agent.task_files import TaskFiles
 from swarm.agent.task_machine import Phase, Step, TaskRecord, advance, begin
 from swarm.agent.task_status import loggable_reason
+from swarm.agent.task_volumes import TaskVolumes
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import HealthStatus, TaskStatus
 from swarm.clock import Clock
@@ -71,6 +72,7 @@ class Worker:
         facts: Callable[[], NodeFacts],
         *,
         files: TaskFiles,
+        volumes: TaskVolumes,
         starts_max: int,
     ) -> None:
         """`starts_max`: how many containers are created and started at once."""
@@ -82,6 +84,7 @@ class Worker:
         self._clock = clock
         self._facts = facts
         self._files = files
+        self._volumes = volumes
         self._starts = asyncio.Semaphore(starts_max)
         self._prober = Prober(driver, starts_max)
         self._held: dict[str, _Held] = {}
@@ -184,6 +187,7 @@ class Worker:
                     log.exception("agent.unknown_container_not_removed", task_id=info.id)
         await self._network.keep_only(self.held_ids())
         await self._files.keep_only(self.held_ids)
+        await self._volumes.keep_only(self.held_ids)
 
     # Events and instructions.
 
@@ -322,6 +326,7 @@ class Worker:
                     return events.ContainerRemoved()
                 case events.DetachNetwork():
                     await self._files.wipe(task)  # no process can read them any more, nor may anybody else
+                    await self._volumes.release(task)
                     await self._network.detach(task_id)
                     return events.NetworkDetached()
         raise AssertionError(f"no way to carry out {instruction}")
@@ -372,7 +377,9 @@ class Worker:
             sandbox = record.sandbox or Sandbox(task_id, "", "", "")
             facts = self._facts()
             config = container_config(record.task, record.image_digest, sandbox, facts)
-            config = await self._files.add_to(config, record.task, template_context(record.task, facts))
+            context = template_context(record.task, facts)
+            config = await self._files.add_to(config, record.task, context)
+            config = await self._volumes.add_to(config, record.task, context)
             await self._driver.create(config)
             return events.ContainerCreated()
 

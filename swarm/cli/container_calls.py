@@ -13,7 +13,7 @@ from swarm.cli.connect import Connection
 from swarm.errors import FailedPrecondition, NotFound
 from swarm.model.task_state import RUNNING
 
-VIEWING = frozenset({"list", "inspect", "top", "stats", "wait"})
+VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,7 @@ def _container(spec: s.ContainerSpec) -> View:
             ReadOnly="read_only",
             Init="init",
             TTY="tty",
+            Sticky="sticky",
         )
     )
 
@@ -252,6 +253,12 @@ def _mount(item: t.Mount) -> View:
         )
     if item.HasField("tmpfs"):
         view["TmpfsOptions"] = _present(item.tmpfs, SizeBytes="size_bytes", Mode="mode")
+    if item.HasField("volume"):
+        given = item.volume
+        view["VolumeOptions"] = {"NoCopy": given.no_copy, "Labels": dict(given.labels)}
+        if given.driver or given.driver_options:
+            driver = {"Name": given.driver or "local", "Options": dict(given.driver_options)}
+            view["VolumeOptions"]["DriverConfig"] = driver
     return view
 
 

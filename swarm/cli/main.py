@@ -31,6 +31,7 @@ COMMANDS = {
     "unlock": ("swarm.cli.lock:unlock", "Unlock this manager after a restart"),
     "unlock-key": ("swarm.cli.lock:unlock_key", "Show or rotate the key that unlocks managers"),
     "update": ("swarm.cli.update:update", "Change settings of the cluster"),
+    "volume": ("swarm.cli.volume:volume", "Volumes: data of containers that stays on a node"),
 }
 
 EPILOG = """\b

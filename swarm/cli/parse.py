@@ -1,5 +1,6 @@
 """Option values as Docker users write them, turned into messages."""
 
+import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
@@ -16,7 +17,7 @@ PROTOCOLS = {
     "sctp": PortConfig.PROTOCOL_SCTP,
 }
 PUBLISH_MODES = {"ingress": PortConfig.PUBLISH_MODE_INGRESS, "host": PortConfig.PUBLISH_MODE_HOST}
-MOUNT_TYPES = {"bind": Mount.TYPE_BIND, "tmpfs": Mount.TYPE_TMPFS}
+MOUNT_TYPES = {"bind": Mount.TYPE_BIND, "tmpfs": Mount.TYPE_TMPFS, "volume": Mount.TYPE_VOLUME}
 PUBLISHED_RANGE_MAX = 1000  # ports that one --publish may expand to
 
 _SHORT_PUBLISH = re.compile(r"(?:(\d+(?:-\d+)?):)?(\d+(?:-\d+)?)(?:/(\w+))?")
@@ -49,8 +50,12 @@ def environment(texts: Iterable[str], surroundings: Mapping[str, str]) -> list[s
 
 def fields(text: str, option: str, known: Sequence[str]) -> dict[str, str]:
     """Return the fields of a `a=b,c=d` value; a field alone means `true`."""
+    return _fields(text.split(","), text, option, known)
+
+
+def _fields(parts: Iterable[str], text: str, option: str, known: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for part in text.split(","):
+    for part in parts:
         key, equals, value = part.partition("=")
         if key not in known:
             raise InvalidArgument(f'{option} "{text}": unknown field "{key}"; known: {", ".join(known)}')
@@ -116,15 +121,22 @@ def _range(word: str, text: str) -> list[int]:
 MOUNT_FIELDS = (
     "type", "source", "src", "target", "destination", "dst", "readonly", "ro",
     "bind-propagation", "bind-create-src", "tmpfs-size", "tmpfs-mode",
+    "volume-nocopy", "volume-driver", "volume-label", "volume-opt",
 )  # fmt: skip
 
 
 def mount(text: str) -> Mount:
-    """Return the mount of a --mount value, e.g. `type=bind,src=/srv,dst=/data,readonly`."""
-    values = fields(text, "--mount", MOUNT_FIELDS)
+    """Return the mount of a --mount value, e.g. `type=bind,src=/srv,dst=/data,readonly`.
+
+    A field with commas stands in quotes, as in CSV. Without a type it is a volume, or a bind of a path.
+    """
+    parts = next(csv.reader([text]), [])
+    repeated = ("volume-label=", "volume-opt=")
+    values = _fields((p for p in parts if not p.startswith(repeated)), text, "--mount", MOUNT_FIELDS)
+    source = values.get("source", values.get("src", ""))
     result = Mount(
-        type=_choice(values.get("type", "bind"), MOUNT_TYPES, text),
-        source=values.get("source", values.get("src", "")),
+        type=_choice(values.get("type", "bind" if source[:1] == "/" else "volume"), MOUNT_TYPES, text),
+        source=source,
         target=values.get("target", values.get("destination", values.get("dst", ""))),
         read_only=_truth(values.get("readonly", values.get("ro", "false")), text),
     )
@@ -136,6 +148,15 @@ def mount(text: str) -> Mount:
         result.tmpfs.size_bytes = parse_bytes(values["tmpfs-size"])
     if "tmpfs-mode" in values:
         result.tmpfs.mode = _octal(values["tmpfs-mode"], text)
+    if "volume-nocopy" in values:
+        result.volume.no_copy = _truth(values["volume-nocopy"], text)
+    if "volume-driver" in values:
+        result.volume.driver = values["volume-driver"]
+    for part in parts:
+        if part.startswith(repeated):
+            field, _, pair = part.partition("=")
+            into = result.volume.labels if field == "volume-label" else result.volume.driver_options
+            into.update(key_values([pair], f"--mount {field}"))
     return result
 
 

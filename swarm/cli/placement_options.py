@@ -26,6 +26,12 @@ SERVICE_STRATEGY = click.option(
     help="How to choose among nodes with room; default: as the cluster says (swarmctl update).",
 )
 
+STICKY = click.option(
+    "--sticky/--no-sticky",
+    default=None,
+    help="A slot's next task goes where the last one ran, while it can (default: with named volumes).",
+)
+
 GPUS = click.option(
     "--gpus",
     help="Whole GPUs for each task alone: a number, all, or device=ID,ID; also ,kind=VENDOR/CLASS; 0: none.",
@@ -73,6 +79,12 @@ def apply_strategy(spec: ServiceSpec, given: Given) -> None:
             spec.task.placement.ClearField("strategy")
     elif given.get("placement_strategy") is not None:
         spec.task.placement.strategy = names.PLACEMENT_STRATEGY[given["placement_strategy"]]
+
+
+def apply_sticky(spec: ServiceSpec, given: Given) -> None:
+    """Write whether tasks stay where their data is, if it was given."""
+    if given.get("sticky") is not None:
+        spec.task.container.sticky = given["sticky"]
 
 
 def apply_priority(spec: ServiceSpec, given: Given) -> None:

@@ -19,7 +19,7 @@ LISTS = (
     ("--container-label", "Label of the containers, KEY=VALUE."),
     ("--constraint", "Where tasks may run, e.g. node.role==worker, 'node.labels.zone in (a, b)'."),
     ("--placement-pref", "Spread tasks, e.g. spread=node.labels.zone."),
-    ("--mount", "type=bind|tmpfs,src=PATH,dst=PATH[,readonly]."),
+    ("--mount", "type=volume|bind|tmpfs,src=NAME|PATH,dst=PATH[,readonly]."),
     ("-p|--publish", "Publish a port: published=8080,target=80,mode=host."),
     *placement_options.LISTS,
     *dependency_options.LISTS,

@@ -47,6 +47,7 @@ SINGLE = (
     LOG_OPT,
     placement_options.SERVICE_STRATEGY,
     placement_options.GPUS,
+    placement_options.STICKY,
     placement_options.PRIORITY,
     placement_options.PREEMPT,
     *container_options.SINGLE,
@@ -128,6 +129,7 @@ def apply_single(spec: ServiceSpec, given: Given) -> None:
     apply_log(spec, given)
     placement_options.apply_strategy(spec, given)
     placement_options.apply_gpus(spec, given)
+    placement_options.apply_sticky(spec, given)
     placement_options.apply_priority(spec, given)
     container_options.apply_container_options(spec, given)
     if given.get("rebalance") is not None:

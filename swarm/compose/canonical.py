@@ -68,10 +68,14 @@ def _service(service: Tree, directory: str, variables: Mapping[str, str]) -> Tre
     found = _edit(found, ("depends_on",), _dependencies)
     found = _edit(found, ("networks",), _names_to_mapping)
     found = _edit(found, ("ports",), long_ports)
-    found = _edit(found, ("volumes",), lambda one: _each(one, lambda item: long_volume(item, directory)))
+    found = _edit(found, ("volumes",), lambda one: _each(one, lambda item: _volume(item, directory)))
     for kind in ("secrets", "configs"):
         found = _edit(found, (kind,), lambda one: _each(one, lambda item: _key(item, "source")))
     return found
+
+
+def _volume(item: Tree, directory: str) -> Tree:
+    return _edit(long_volume(item, directory), ("volume", "labels"), _to_mapping)
 
 
 def long_ports(ports: Tree) -> Tree:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from swarm.api.v1.specs_pb2 import ConfigSpec, ContainerSpec, SecretSpec, ServiceDependency, ServiceSpec
-from swarm.api.v1.types_pb2 import Mount, Platform, PortConfig, RestartPolicy
-from swarm.compose import data, values
+from swarm.api.v1.types_pb2 import Platform, PortConfig, RestartPolicy
+from swarm.compose import data, values, volumes
 from swarm.compose.container_options import apply_container_options
 from swarm.compose.data import ReadData
 from swarm.compose.deploy import apply_deploy
@@ -115,10 +115,10 @@ class _ServiceReader:
         for key, reader in _SIMPLE.items():
             if (entry := service.get(key)) is not None and entry.value is not None:
                 reader(container, entry)
-        for mount in (service.get("volumes") or service.having([])).items:
-            container.mounts.append(_mount(mount))
+        for item in (service.get("volumes") or service.having([])).items:
+            container.mounts.append(volumes.mount(item, self._project.get("volumes"), self._stack))
         for target in (service.get("tmpfs") or service.having([])).items:
-            container.mounts.append(_tmpfs(target))
+            container.mounts.append(volumes.tmpfs(target))
         for device in (service.get("devices") or service.having([])).items:
             _device(container, device)
         self.warnings += apply_logging(container, service)
@@ -200,44 +200,6 @@ def _platform(entry: Tree) -> Platform:
     if not slash:
         system, architecture = "linux", system
     return Platform(os=system, architecture=architecture.partition("/")[0])
-
-
-def _mount(entry: Tree) -> Mount:
-    kind = values.text(entry.entries["type"])
-    if kind not in {"bind", "tmpfs"}:
-        raise entry.problem(f"this version has no mounts of type {kind}; it has bind and tmpfs")
-    mount = Mount(type=Mount.TYPE_BIND if kind == "bind" else Mount.TYPE_TMPFS)
-    for key in ("source", "target"):
-        if (part := entry.get(key)) is not None:
-            setattr(mount, key, values.text(part))
-    if (read_only := entry.get("read_only")) is not None:
-        mount.read_only = values.truth(read_only)
-    if (propagation := entry.get("bind", "propagation")) is not None:
-        mount.bind.propagation = values.text(propagation)
-    if (create := entry.get("bind", "create_host_path")) is not None:
-        mount.bind.create_source = values.truth(create)
-    if (size := entry.get("tmpfs", "size")) is not None:
-        mount.tmpfs.size_bytes = values.size_bytes(size)
-    if (mode := entry.get("tmpfs", "mode")) is not None:
-        mount.tmpfs.mode = values.permissions(mode)
-    return mount
-
-
-def _tmpfs(entry: Tree) -> Mount:
-    """Return what `/run:size=64m,mode=1777` says."""
-    target, _, options = values.text(entry).partition(":")
-    mount = Mount(type=Mount.TYPE_TMPFS, target=target)
-    for option in filter(None, options.split(",")):
-        key, _, value = option.partition("=")
-        if key == "size":
-            mount.tmpfs.size_bytes = values.size_bytes(entry.having(value))
-        elif key == "mode":
-            mount.tmpfs.mode = values.permissions(entry.having(value))
-        elif key == "ro":
-            mount.read_only = True
-        elif key != "rw":
-            raise entry.problem(f'"{option}" is no option of a tmpfs; known: size, mode, ro, rw')
-    return mount
 
 
 def _device(container: ContainerSpec, entry: Tree) -> None:

@@ -60,6 +60,10 @@ SYSCTLS = Limit("SYSCTLS", 128, "kernel parameters", "each is written at every s
 SECCOMP_PROFILE_BYTES = Limit(
     "SECCOMP_PROFILE_BYTES", 128 * 1024, "bytes", "every task carries it; that of Docker has 15,000"
 )
+VOLUME_NAME_CHARACTERS = Limit(
+    "VOLUME_NAME_CHARACTERS", 200, "characters", "the name becomes that of a folder"
+)
+VOLUME_ENTRIES = Limit("VOLUME_ENTRIES", 128, "entries", "labels or options of one volume")
 PORTS = Limit("PORTS", 1024, "ports", "each is a packet filter rule on every node with a task")
 CONSTRAINTS = Limit("CONSTRAINTS", 64, "constraints", "each is asked of every node")
 CONSTRAINT_BYTES = Limit("CONSTRAINT_BYTES", 4096, "bytes", "room for a list of values")

@@ -13,6 +13,7 @@ from swarm.model.health import health_problems
 from swarm.model.limits import HOSTNAME_CHARACTERS, LOG_FILE_BYTES, LOG_FILES, shown
 from swarm.model.reference import parse_reference
 from swarm.model.validate_options import option_problems
+from swarm.model.volumes import mount_problems
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 LOG_FILE_BYTES_MIN = 4096
@@ -89,10 +90,12 @@ def _env_problems(spec: ContainerSpec) -> Iterator[str]:
 def _mount_problems(mount: Mount) -> Iterator[str]:
     where = f'the mount at "{mount.target}"'
     if mount.type not in Mount.Type.values():
-        yield f"{where} has a type that is neither bind nor tmpfs"
+        yield f"{where} has a type that is neither bind, tmpfs nor volume"
         return
     if not mount.target.startswith("/") or ".." in mount.target.split("/") or not mount.target.strip("/"):
         yield f"{where} needs an absolute target below /"
+    if mount.HasField("volume") and mount.type != Mount.TYPE_VOLUME:
+        yield f"{where} has options of volumes, and is none"
     if mount.type == Mount.TYPE_BIND:
         if not mount.source.startswith("/"):
             yield f'{where} has the source "{mount.source}", which is not an absolute path of the node'
@@ -101,6 +104,9 @@ def _mount_problems(mount: Mount) -> Iterator[str]:
         if mount.bind.propagation and mount.bind.propagation not in PROPAGATIONS:
             allowed = ", ".join(PROPAGATIONS)
             yield f'{where} has the propagation "{mount.bind.propagation}", not one of {allowed}'
+        return
+    if mount.type == Mount.TYPE_VOLUME:
+        yield from mount_problems(mount)
         return
     if mount.source:
         yield f"{where} is a tmpfs, which has no source"

@@ -29,6 +29,8 @@ class BindMount:
     read_only: bool = False
     propagation: str = "rprivate"
     create_source: bool = False
+    # A file that says how far an empty source was filled with what the image has there; empty: it is not.
+    copy_up: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from swarm.api.v1 import logs_pb2 as _logs_pb2
 from swarm.api.v1 import specs_pb2 as _specs_pb2
 from swarm.api.v1 import types_pb2 as _types_pb2
+from swarm.api.v1 import volumes_pb2 as _volumes_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -121,7 +122,7 @@ class StatPath(_message.Message):
     def __init__(self, path: _Optional[str] = ...) -> None: ...
 
 class ContainerRequest(_message.Message):
-    __slots__ = ("container_id", "exec", "list", "inspect", "top", "stats", "stop", "kill", "pause", "unpause", "remove", "prune", "wait", "copy_from", "copy_to", "stat")
+    __slots__ = ("container_id", "exec", "list", "inspect", "top", "stats", "stop", "kill", "pause", "unpause", "remove", "prune", "wait", "copy_from", "copy_to", "stat", "list_volumes", "create_volume", "remove_volume", "prune_volumes")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     EXEC_FIELD_NUMBER: _ClassVar[int]
     LIST_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +139,10 @@ class ContainerRequest(_message.Message):
     COPY_FROM_FIELD_NUMBER: _ClassVar[int]
     COPY_TO_FIELD_NUMBER: _ClassVar[int]
     STAT_FIELD_NUMBER: _ClassVar[int]
+    LIST_VOLUMES_FIELD_NUMBER: _ClassVar[int]
+    CREATE_VOLUME_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_VOLUME_FIELD_NUMBER: _ClassVar[int]
+    PRUNE_VOLUMES_FIELD_NUMBER: _ClassVar[int]
     container_id: str
     exec: ExecOptions
     list: ListContainers
@@ -154,7 +159,11 @@ class ContainerRequest(_message.Message):
     copy_from: CopyFromContainer
     copy_to: CopyToContainer
     stat: StatPath
-    def __init__(self, container_id: _Optional[str] = ..., exec: _Optional[_Union[ExecOptions, _Mapping]] = ..., list: _Optional[_Union[ListContainers, _Mapping]] = ..., inspect: _Optional[_Union[InspectContainer, _Mapping]] = ..., top: _Optional[_Union[ListProcesses, _Mapping]] = ..., stats: _Optional[_Union[SampleContainers, _Mapping]] = ..., stop: _Optional[_Union[StopContainer, _Mapping]] = ..., kill: _Optional[_Union[KillContainer, _Mapping]] = ..., pause: _Optional[_Union[PauseContainer, _Mapping]] = ..., unpause: _Optional[_Union[UnpauseContainer, _Mapping]] = ..., remove: _Optional[_Union[RemoveContainer, _Mapping]] = ..., prune: _Optional[_Union[PruneContainers, _Mapping]] = ..., wait: _Optional[_Union[WaitContainer, _Mapping]] = ..., copy_from: _Optional[_Union[CopyFromContainer, _Mapping]] = ..., copy_to: _Optional[_Union[CopyToContainer, _Mapping]] = ..., stat: _Optional[_Union[StatPath, _Mapping]] = ...) -> None: ...
+    list_volumes: _volumes_pb2.ListVolumes
+    create_volume: _volumes_pb2.CreateVolume
+    remove_volume: _volumes_pb2.RemoveVolume
+    prune_volumes: _volumes_pb2.PruneVolumes
+    def __init__(self, container_id: _Optional[str] = ..., exec: _Optional[_Union[ExecOptions, _Mapping]] = ..., list: _Optional[_Union[ListContainers, _Mapping]] = ..., inspect: _Optional[_Union[InspectContainer, _Mapping]] = ..., top: _Optional[_Union[ListProcesses, _Mapping]] = ..., stats: _Optional[_Union[SampleContainers, _Mapping]] = ..., stop: _Optional[_Union[StopContainer, _Mapping]] = ..., kill: _Optional[_Union[KillContainer, _Mapping]] = ..., pause: _Optional[_Union[PauseContainer, _Mapping]] = ..., unpause: _Optional[_Union[UnpauseContainer, _Mapping]] = ..., remove: _Optional[_Union[RemoveContainer, _Mapping]] = ..., prune: _Optional[_Union[PruneContainers, _Mapping]] = ..., wait: _Optional[_Union[WaitContainer, _Mapping]] = ..., copy_from: _Optional[_Union[CopyFromContainer, _Mapping]] = ..., copy_to: _Optional[_Union[CopyToContainer, _Mapping]] = ..., stat: _Optional[_Union[StatPath, _Mapping]] = ..., list_volumes: _Optional[_Union[_volumes_pb2.ListVolumes, _Mapping]] = ..., create_volume: _Optional[_Union[_volumes_pb2.CreateVolume, _Mapping]] = ..., remove_volume: _Optional[_Union[_volumes_pb2.RemoveVolume, _Mapping]] = ..., prune_volumes: _Optional[_Union[_volumes_pb2.PruneVolumes, _Mapping]] = ...) -> None: ...
 
 class ContainerQuestion(_message.Message):
     __slots__ = ("node_ids", "request")
@@ -307,7 +316,7 @@ class ContainerError(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ContainerOutput(_message.Message):
-    __slots__ = ("node_id", "call_id", "chunk", "exit_code", "started", "container", "details", "processes", "samples", "path", "removed", "notice", "error", "done", "taken")
+    __slots__ = ("node_id", "call_id", "chunk", "exit_code", "started", "container", "details", "processes", "samples", "path", "removed", "notice", "error", "done", "taken", "volume")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
@@ -323,6 +332,7 @@ class ContainerOutput(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     TAKEN_FIELD_NUMBER: _ClassVar[int]
+    VOLUME_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     call_id: str
     chunk: OutputChunk
@@ -338,7 +348,8 @@ class ContainerOutput(_message.Message):
     error: ContainerError
     done: bool
     taken: int
-    def __init__(self, node_id: _Optional[str] = ..., call_id: _Optional[str] = ..., chunk: _Optional[_Union[OutputChunk, _Mapping]] = ..., exit_code: _Optional[int] = ..., started: _Optional[bool] = ..., container: _Optional[_Union[ContainerSummary, _Mapping]] = ..., details: _Optional[_Union[ContainerDetails, _Mapping]] = ..., processes: _Optional[_Union[ProcessList, _Mapping]] = ..., samples: _Optional[_Union[SampleList, _Mapping]] = ..., path: _Optional[_Union[PathInfo, _Mapping]] = ..., removed: _Optional[str] = ..., notice: _Optional[str] = ..., error: _Optional[_Union[ContainerError, _Mapping]] = ..., done: _Optional[bool] = ..., taken: _Optional[int] = ...) -> None: ...
+    volume: _volumes_pb2.VolumeAnswer
+    def __init__(self, node_id: _Optional[str] = ..., call_id: _Optional[str] = ..., chunk: _Optional[_Union[OutputChunk, _Mapping]] = ..., exit_code: _Optional[int] = ..., started: _Optional[bool] = ..., container: _Optional[_Union[ContainerSummary, _Mapping]] = ..., details: _Optional[_Union[ContainerDetails, _Mapping]] = ..., processes: _Optional[_Union[ProcessList, _Mapping]] = ..., samples: _Optional[_Union[SampleList, _Mapping]] = ..., path: _Optional[_Union[PathInfo, _Mapping]] = ..., removed: _Optional[str] = ..., notice: _Optional[str] = ..., error: _Optional[_Union[ContainerError, _Mapping]] = ..., done: _Optional[bool] = ..., taken: _Optional[int] = ..., volume: _Optional[_Union[_volumes_pb2.VolumeAnswer, _Mapping]] = ...) -> None: ...
 
 class DeliverRequest(_message.Message):
     __slots__ = ("call", "node_id")

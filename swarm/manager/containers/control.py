@@ -14,8 +14,9 @@ from swarm.security.identity import Identity
 
 log = structlog.get_logger(__name__)
 
-VIEWING = frozenset({"list", "inspect", "top", "stats", "wait"})
-NODE_WIDE = frozenset({"list", "stats", "prune"})
+VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes"})
+VOLUMES = frozenset({"list_volumes", "create_volume", "remove_volume", "prune_volumes"})
+NODE_WIDE = frozenset({"list", "stats", "prune"}) | VOLUMES
 NODES_AT_ONCE = 100
 FOLLOWED_NODES = 200  # each is a stream for as long as somebody looks
 ANSWERS = 256
@@ -117,16 +118,17 @@ class ContainerControl:
                     if not output.done:
                         await answers.put(output)
         except SwarmError as error:
-            await answers.put(self._notice(node_id, str(error)))
+            await answers.put(self._notice(node_id, request, str(error)))
         except Exception as error:  # one node's answer must not hang all others'
             log.exception("containers.asking_failed", node_id=node_id)
-            await answers.put(self._notice(node_id, str(error)))
+            await answers.put(self._notice(node_id, request, str(error)))
         await answers.put(None)
 
-    def _notice(self, node_id: str, reason: str) -> ContainerOutput:
+    def _notice(self, node_id: str, request: ContainerRequest, reason: str) -> ContainerOutput:
+        what = "volumes" if request.WhichOneof("verb") in VOLUMES else "containers"
         name = self._calls.name(node_id)
         text = reason if name in reason else f"{name}: {reason}"
-        return ContainerOutput(node_id=node_id, notice=f"{text}: its containers are missing here")
+        return ContainerOutput(node_id=node_id, notice=f"{text}: its {what} are missing here")
 
 
 async def _question(inputs: AsyncIterator[ContainerInput]) -> ContainerQuestion:

@@ -26,6 +26,7 @@ from swarm.manager.store.tables import ReadView
 from swarm.model import defaults, task_state
 from swarm.model.job import job_of, mode_of
 from swarm.model.task import new_task
+from swarm.model.volumes import is_sticky
 from swarm.steps import Steps
 
 # Of one rebalance: they stand in the service, which is copied with every change of it.
@@ -42,12 +43,19 @@ def check_rebalance(service: Service) -> None:
             f"service {name} is a job ({mode}): its tasks end by themselves and are not moved; "
             "only replicated services can be rebalanced"
         )
+    if is_sticky(service.spec.task.container):
+        raise FailedPrecondition(
+            f"service {name} is sticky: its tasks stay where their data is, and none would move "
+            f"(swarmctl service update --no-sticky {name} changes that)"
+        )
     if mode != "replicated":
         raise FailedPrecondition(f"service {name} is {mode}: only replicated services can be rebalanced")
 
 
 def is_spread(service: Service, cluster: Cluster | None) -> bool:
-    """Whether the tasks of `service` are placed by their number: by another strategy none is misplaced."""
+    """Whether the tasks of `service` are placed by their number: otherwise none is misplaced."""
+    if is_sticky(service.spec.task.container):
+        return False
     strategy = service.spec.task.placement.strategy
     if not strategy and cluster is not None:
         strategy = defaults.placement_strategy(cluster.spec)

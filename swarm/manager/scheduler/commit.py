@@ -42,6 +42,8 @@ def commit_assignments(
                 task.assigned_generic.extend(assigned_by(one for one in claims if not one.shared))
                 task.shared_devices.extend(assigned_by(one for one in claims if one.shared))
             record_status(task, assigned)
+            if assignment.note:
+                task.status.message = f"{ASSIGNED_MESSAGE}, {assignment.note}"
             transaction.update(task)
         else:
             refused.append(assignment.task_id)

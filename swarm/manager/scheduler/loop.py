@@ -194,6 +194,13 @@ class SchedulerLoop:
         plan = await self._pacer.run(plan_waiting(self._view, self._pools, tasks, now_ns))
         for assignment in plan.assignments:
             self._backlog.drop(assignment.task_id)
+            if assignment.note:
+                log.warning(
+                    "scheduler.task_not_with_its_data",
+                    task_id=assignment.task_id,
+                    node_id=assignment.node_id,
+                    reason=assignment.note,
+                )
             self._nominees.pop(assignment.task_id, None)
         self._backlog.note_company({assignment.node_id: None for assignment in plan.assignments})
         self._assignments += plan.assignments

@@ -16,6 +16,7 @@ from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.types_pb2 import NodeAvailability, NodeState, PlacementStrategy
 from swarm.clock import SECOND, nanoseconds
 from swarm.manager.scheduler.demand import Demand, Group, HostPort, demand_of, group_of
+from swarm.manager.scheduler.last_places import LastPlaces
 from swarm.manager.scheduler.precedence import Precedence, precedence_of
 from swarm.model import task_state
 from swarm.model.affinity import Facet
@@ -189,6 +190,7 @@ class ClusterView:
         self._guards: dict[Facet, dict[str, int]] = {}  # whom services keep away → node → active tasks
         self.default_strategy = PlacementStrategy.PLACEMENT_STRATEGY_SPREAD
         self._failures: dict[Group, dict[str, dict[str, int]]] = {}  # group → node → task → when
+        self._last = LastPlaces()
 
     def __iter__(self) -> Iterator[NodeView]:
         """Iterate over the nodes that exist."""
@@ -270,6 +272,7 @@ class ClusterView:
         after = self._binding(task)
         if task.status.state in _FAILURES and task.node_id:
             self._note_failure(task, now_ns)
+        self._last.put(task)
         if before is not None and after is not None and before == after:
             return ""
         self._replace(task.id, before, after)
@@ -281,7 +284,21 @@ class ClusterView:
         """Forget a deleted task; return the id of the node that has more room now, or nothing."""
         before = self._bound.get(task_id)
         self._replace(task_id, before, None)
+        self._last.drop(task_id)
         return before.node_id if before is not None else ""
+
+    def last_place(self, task: Task) -> tuple[str, str]:
+        """Return the node on which the slot's last task ran, and its id; empty when none did.
+
+        Known of sticky services; of others only while the task that this one replaces is on its node.
+        """
+        known, before = self._last.of(task), self._bound.get(task.previous_task_id)
+        return known or ((before.node_id, task.previous_task_id) if before is not None else ("", ""))
+
+    def is_stopping(self, task_id: str) -> bool:
+        """Whether a task still holds what it has on its node, and is to stop."""
+        bound = self._bound.get(task_id)
+        return bound is not None and not bound.active
 
     def bind(self, task: Task, node: NodeView) -> tuple[Claim, ...]:
         """Count `task` on `node` ahead of the commit that binds it; return what it is given there."""

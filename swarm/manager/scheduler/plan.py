@@ -16,6 +16,7 @@ from swarm.manager.scheduler.filters import first_failure
 from swarm.manager.scheduler.node_view import ClusterView, NodeView
 from swarm.manager.scheduler.rank import Ranked
 from swarm.manager.scheduler.spread import Pools, ranking
+from swarm.manager.scheduler.sticky import find_returns
 from swarm.model.generic_resources import Claim
 from swarm.steps import Steps, complete
 
@@ -31,6 +32,7 @@ class Assignment:
     node_id: str
     node_version: int
     claims: tuple[Claim, ...] = ()  # generic resources of the node that the task is given
+    note: str = ""  # why it is not where its data is
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +77,20 @@ def plan_group(view: ClusterView, pools: Pools, tasks: Sequence[Task], now_ns: i
     if not tasks:
         return Plan()
     demand = view.demand(tasks[0])
-    nodes = yield from _choose(view, pools, demand, len(tasks), now_ns)
-    assignments: list[Assignment] = []
-    for task, node in zip(tasks, nodes, strict=False):
-        assignments.append(Assignment(task.id, node.id, node.version, view.bind(task, node)))
+    returns = yield from find_returns(view, demand, tasks)
+    others, notes = returns.others, returns.notes
+    nodes = (yield from _choose(view, pools, demand, len(others), now_ns)) if others else []
+    assignments = [Assignment(task.id, node.id, node.version, claims) for task, node, claims in returns.back]
+    for task, node in zip(others, nodes, strict=False):
+        claims, note = view.bind(task, node), notes.get(task.id, "")
+        assignments.append(Assignment(task.id, node.id, node.version, claims, note))
         if len(assignments) % TASKS_PER_STEP == 0:
             yield
-    left = tuple(tasks[len(nodes) :])
+    left = (*others[len(nodes) :], *returns.waiting)
     if not left:
         return Plan(tuple(assignments))
+    if len(left) == len(returns.waiting):
+        return Plan(tuple(assignments), (Refusal(left, returns.reason),))
     details = Details(view, demand)
     reason = yield from explain(view, demand, details)
     return Plan(tuple(assignments), (Refusal(left, reason, details.text()),))

@@ -19,6 +19,7 @@ from swarm.runtime.oci.rootfs import read_text_inside
 from swarm.runtime.oci.spec import Surroundings, build_spec, hostname, spec_warnings
 from swarm.runtime.oci.users import resolve_user
 from swarm.runtime.state import write_atomically
+from swarm.runtime.volumes.copy_up import copy_up
 
 CGROUP_FILE = "cgroup"  # where the container's cgroup is, when the service chose the place
 
@@ -59,6 +60,9 @@ def make_bundle(
     if not layers:  # an image from scratch; overlayfs wants at least one
         nothing.mkdir()
     mount_overlay(layers or [nothing], upper, work, rootfs)
+    for one in config.mounts:
+        if isinstance(one, BindMount) and one.copy_up:
+            copy_up(rootfs, one.target, Path(one.source), Path(one.copy_up))
     spec = build_spec(config, image, _surroundings(config, image, place, rootfs))
     apply_edits(spec, edits)
     write_atomically(place.bundle / "config.json", json.dumps(spec).encode())

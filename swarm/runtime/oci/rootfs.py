@@ -42,10 +42,19 @@ def read_text_inside(root: Path, name: str) -> str:
         os.close(fd)
 
 
-def _open_inside(root_fd: int, name: str) -> int:
+def open_directory_inside(root: Path, name: str) -> int:
+    """Return a descriptor of a directory of a container; raises OSError when there is none. Blocks."""
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return _open_inside(root_fd, name, os.O_DIRECTORY)
+    finally:
+        os.close(root_fd)
+
+
+def _open_inside(root_fd: int, name: str, flags: int = 0) -> int:
     # O_NONBLOCK: opening a pipe that the image put there must not hang.
     how = _OpenHow(
-        os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC,
+        os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | flags,
         0,
         _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS,
     )

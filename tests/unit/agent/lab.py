@@ -278,6 +278,7 @@ class AgentHandle:
         self.running: asyncio.Task[None] | None = None
         self.settings: Any = SimpleNamespace(
             agent_dir=lab.folder / node_id,
+            volumes_dir=lab.folder / node_id / "volumes",
             run_dir=lab.folder / "run" / node_id,
             hostname=f"host-{node_id}",
             engine_labels={"disk": "ssd"},

@@ -101,7 +101,12 @@ class Node:
     def __init__(self, folder: Path, managers: Callable[[], list[Peer]]) -> None:
         self.driver = FakeDriver()
         settings: Any = SimpleNamespace(
-            run_dir=folder, agent_dir=folder, hostname="host", engine_labels={}, node_generic_resource=()
+            run_dir=folder,
+            agent_dir=folder,
+            volumes_dir=folder / "volumes",
+            hostname="host",
+            engine_labels={},
+            node_generic_resource=(),
         )
         self.agent = Agent(
             settings,

@@ -13,6 +13,7 @@ from swarm.agent.container import NodeFacts
 from swarm.agent.database import Database
 from swarm.agent.fake_network import FakeNetwork
 from swarm.agent.task_files import TaskFiles
+from swarm.agent.task_volumes import TaskVolumes
 from swarm.agent.worker import Worker
 from swarm.api.v1.objects_pb2 import Task
 from swarm.clock import SystemClock
@@ -20,6 +21,7 @@ from swarm.model.task_state import ACCEPTED, PREPARING, RUNNING, SHUTDOWN
 from swarm.runtime.base import ContainerState
 from swarm.runtime.fake import FakeDriver, FakeImages, Script
 from swarm.runtime.memory_files import MemoryFiles
+from swarm.runtime.volumes.store import VolumeStore
 from tests.unit.agent.lab import a_task, until
 
 
@@ -50,6 +52,7 @@ class Bench:
             SystemClock(),
             lambda: NodeFacts("n1", "host"),
             files=TaskFiles(MemoryFiles(self.folder / "run"), self.isolated),
+            volumes=TaskVolumes(VolumeStore(self.folder / "volumes")),
             starts_max=2,
         )
         worker.on_status = lambda task_id, status: self.reported.append((task_id, status.state))

@@ -54,6 +54,24 @@ def test_a_mount_takes_dockers_field_names():
     assert (tmpfs.tmpfs.size_bytes, tmpfs.tmpfs.mode) == (1 << 20, 0o1777)
 
 
+def test_a_mount_of_a_volume_takes_dockers_field_names():
+    volume = parse.mount(
+        "type=volume,src=data,dst=/data,readonly,volume-nocopy,volume-driver=local,volume-label=a=b,"
+        'volume-opt=type=nfs,volume-opt=device=:/x,"volume-opt=o=addr=192.0.2.1,rw",volume-label=c'
+    )
+    assert (volume.type, volume.source, volume.read_only) == (Mount.TYPE_VOLUME, "data", True)
+    assert (volume.volume.no_copy, volume.volume.driver) == (True, "local")
+    assert dict(volume.volume.labels) == {"a": "b", "c": ""}
+    options = {"type": "nfs", "device": ":/x", "o": "addr=192.0.2.1,rw"}
+    assert dict(volume.volume.driver_options) == options
+
+
+def test_a_mount_without_a_type_is_a_volume_unless_it_is_of_a_path():
+    assert parse.mount("src=data,dst=/data").type == Mount.TYPE_VOLUME
+    assert parse.mount("dst=/data").type == Mount.TYPE_VOLUME
+    assert parse.mount("src=/srv,dst=/data").type == Mount.TYPE_BIND
+
+
 def test_an_unknown_mount_field_is_refused_with_the_known_ones():
     with pytest.raises(InvalidArgument, match="known: type"):
         parse.mount("type=bind,sorce=/srv,dst=/data")

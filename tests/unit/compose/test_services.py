@@ -285,7 +285,7 @@ def test_dependencies_are_those_of_the_stack() -> None:
         ("restart: sometimes", '"sometimes" is not one of no, always'),
         ("deploy: {restart_policy: {condition: never}}", '"never" is not one of any, on-failure, none'),
         ("ports: [{target: 80, mode: both}]", '"both" is not one of ingress, host'),
-        ("volumes: ['/data']", "this version has no mounts of type volume"),
+        ("volumes: [{type: npipe, source: a, target: /a}]", "this version has no mounts of type npipe"),
         ("tmpfs: '/t:fast'", '"fast" is no option of a tmpfs'),
         ("devices: ['x']", "c0.yaml:4:15: "),
         ("gpus: [{count: 1, device_ids: ['0']}]", "say count or device_ids"),

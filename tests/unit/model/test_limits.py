@@ -171,6 +171,7 @@ SERVICE: list[tuple[Limit, Grow]] = [
 ELSEWHERE = {"TASKS", "SERVICES", "NODES", "IMAGES", "TRANSACTION_BYTES"}  # test_store_limits.py
 ELSEWHERE |= {"SECRETS", "CONFIGS", "DATA_BYTES"}  # there as well
 ELSEWHERE |= {"DATA_NAME_CHARACTERS", "SECRET_BYTES", "CONFIG_BYTES"}  # test_validate_data.py
+ELSEWHERE |= {"VOLUME_NAME_CHARACTERS", "VOLUME_ENTRIES"}  # test_volumes.py
 ELSEWHERE |= {"EXPANDED_BYTES"}  # test_templates.py
 COMPOSE = {"COMPOSE_FILE_BYTES", "COMPOSE_VALUES", "COMPOSE_FILES"}  # tests/unit/compose
 BELOW = {

@@ -1,0 +1,84 @@
+"""The volumes of this node's tasks: made when the first task needs them, and let go with the last."""
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+import structlog
+
+from swarm.agent.templates import TemplateContext, expand
+from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.types_pb2 import Mount
+from swarm.errors import SwarmError, TaskRejected
+from swarm.model.volumes import driver_problems, name_problems
+from swarm.runtime.base import BindMount, ContainerConfig
+from swarm.runtime.volumes.record import VolumeRecord
+from swarm.runtime.volumes.store import VolumeStore, anonymous_name
+
+log = structlog.get_logger(__name__)
+
+ANONYMOUS_LABEL = "com.docker.volume.anonymous"
+
+
+def wanted_volume(task_id: str, mount: Mount, context: TemplateContext) -> VolumeRecord:
+    """Return the volume that a mount means; raises TaskRejected for a name that it cannot have."""
+    given = mount.volume
+    options = {key: expand(value, context) for key, value in given.driver_options.items()}
+    labels = {key: expand(value, context) for key, value in given.labels.items()}
+    for problem in driver_problems(given.driver, options):
+        raise TaskRejected(problem)
+    if not mount.source:
+        name = anonymous_name(task_id, expand(mount.target, context))
+        return VolumeRecord(name, given.driver, options, {ANONYMOUS_LABEL: "", **labels}, anonymous=True)
+    name = expand(mount.source, context)
+    for problem in name_problems(name):
+        raise TaskRejected(problem)
+    return VolumeRecord(name, given.driver, options, labels)
+
+
+class TaskVolumes:
+    """Shell around the node's volumes."""
+
+    def __init__(self, store: VolumeStore) -> None:
+        """`store` has the volumes."""
+        self._store = store
+
+    async def add_to(self, config: ContainerConfig, task: Task, context: TemplateContext) -> ContainerConfig:
+        """Return the config of a container that has the task's volumes; may be repeated.
+
+        Raises TaskRejected for a volume that cannot be had.
+        """
+        mounts = [one for one in task.spec.container.mounts if one.type == Mount.TYPE_VOLUME]
+        if not mounts:
+            return config
+        found = [await asyncio.to_thread(self._mount, task.id, one, context) for one in mounts]
+        return replace(config, mounts=(*config.mounts, *found))
+
+    def _mount(self, task_id: str, mount: Mount, context: TemplateContext) -> BindMount:
+        place = self._store.acquire(wanted_volume(task_id, mount, context), task_id)
+        return BindMount(
+            source=str(place.data),
+            target=expand(mount.target, context),
+            read_only=mount.read_only,
+            copy_up="" if mount.volume.no_copy else str(place.filling),
+        )
+
+    async def release(self, task: Task) -> None:
+        """Let go of the volumes of a task; raises OSError."""
+        if any(one.type == Mount.TYPE_VOLUME for one in task.spec.container.mounts):
+            await asyncio.to_thread(self._store.release, task.id)
+
+    async def keep_only(self, held: Callable[[], Collection[str]]) -> None:
+        """Let go of the volumes of tasks that this node does not have: of an agent that was killed."""
+        for task_id in await asyncio.to_thread(self._store.users):
+            if task_id in held():  # asked for each: tasks may come meanwhile
+                continue
+            log.warning("agent.unknown_volume_user_found", task_id=task_id)
+            await self._try(self._store.release, task_id)
+        await self._try(self._store.tidy)
+
+    async def _try(self, act: Callable[..., None], *arguments: str) -> None:
+        try:
+            await asyncio.to_thread(act, *arguments)
+        except (SwarmError, OSError) as error:  # it stays until the next start; the node's tasks must go on
+            log.warning("agent.volume_not_let_go", reason=str(error))

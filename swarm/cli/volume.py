@@ -1,0 +1,192 @@
+"""`swarmctl volume`: data of containers that stays on a node, on this one and on all others."""
+
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest
+from swarm.api.v1.volumes_pb2 import CreateVolume, ListVolumes, PruneVolumes, RemoveVolume
+from swarm.cli import objects, parse
+from swarm.cli.connect import Connection, connect
+from swarm.cli.container_calls import Notices, ask, node_ids
+from swarm.cli.flags import FlagGroup
+from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
+
+NODES = click.option(
+    "--node", "nodes", multiple=True, help="Only on this node; repeatable. Default: on all nodes."
+)
+PARTLY = "Exit code 1: a node could not answer, or did not do it; what it says names it."
+
+
+def _epilog(*lines: str) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines) + f"\n\n{PARTLY}"
+
+
+@click.group(cls=FlagGroup)
+def volume() -> None:
+    """Volumes: data of containers that stays on a node. Each node has its own, also of the same name."""
+
+
+@volume.command(
+    "create",
+    epilog=_epilog(
+        "swarmctl volume create --node worker-1 data",
+        "swarmctl volume create --label tier=db data",
+        "swarmctl volume create -o type=nfs -o o=addr=192.0.2.10,rw -o device=:/export shared",
+    ),
+)
+@click.argument("name", required=False)
+@click.option("-d", "--driver", default="local", show_default=True, help="What makes it.")
+@click.option("-o", "--opt", "options", multiple=True, help="Option of the driver: type, device or o=….")
+@click.option("-l", "--label", "labels", multiple=True, help="KEY=VALUE.")
+@NODES
+@click.pass_context
+def create(ctx: click.Context, /, name: str | None, nodes: tuple[str, ...], **given: Any) -> None:
+    """Make a volume, on all nodes or on some; services make theirs themselves."""
+    from swarm.model.volumes import driver_problems, name_problems
+
+    wanted = CreateVolume(
+        name=name or secrets.token_hex(32),
+        driver=given["driver"],
+        options=parse.key_values(given["options"], "--opt"),
+        labels=parse.key_values(given["labels"], "--label"),
+    )
+    for problem in (*name_problems(wanted.name), *driver_problems(wanted.driver, wanted.options)):
+        raise InvalidArgument(problem)
+    with connect(ctx.obj) as conn:
+        asked = _Asked(conn, nodes, ContainerRequest(create_volume=wanted))
+    if any(one.volume.HasField("volume") for one in asked.answers):
+        click.echo(wanted.name)
+    ctx.exit(asked.exit_code)
+
+
+@volume.command(
+    "ls",
+    epilog=_epilog(
+        "swarmctl volume ls",
+        "swarmctl volume ls --node worker-1 --filter dangling=true -q",
+        "swarmctl volume ls --format '{{.Name}} {{.Node}} {{.Mountpoint}}'",
+    ),
+)
+@click.option(
+    "-f", "--filter", "filters", multiple=True, help="KEY=VALUE; keys: name, label, driver, dangling."
+)
+@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("-q", "--quiet", is_flag=True, help="Print names only.")
+@NODES
+@click.pass_context
+def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], **given: Any) -> None:
+    """List volumes, and which tasks have them."""
+    from swarm.cli.render import show
+    from swarm.cli.tasks import node_names
+    from swarm.cli.volume_view import COLUMNS, FILTERS, rows
+
+    wanted = parse.filters(filters, FILTERS)
+    for value in wanted.get("dangling", ()):
+        if value.lower() not in {"true", "false", "1", "0"}:
+            raise InvalidArgument(f"--filter dangling={value}: write true or false")
+    with connect(ctx.obj) as conn:
+        asked = _Asked(conn, nodes, ContainerRequest(list_volumes=ListVolumes()))
+        names = node_names(conn)
+    show(rows(asked.answers, wanted, names), COLUMNS, given["layout"], "Name" if given["quiet"] else "")
+    ctx.exit(asked.exit_code)
+
+
+@volume.command(
+    "inspect",
+    epilog=_epilog("swarmctl volume inspect data", "swarmctl volume inspect --node worker-1 data"),
+)
+@click.argument("names", metavar="VOLUME...", nargs=-1, required=True)
+@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
+@NODES
+@click.pass_context
+def inspect(ctx: click.Context, names: tuple[str, ...], nodes: tuple[str, ...], layout: str) -> None:
+    """Show everything that nodes know of volumes: one entry for each node that has one of the name."""
+    from swarm.cli.render import show_objects
+    from swarm.cli.tasks import node_names
+    from swarm.cli.volume_view import page, volumes_of
+
+    with connect(ctx.obj) as conn:
+        asked = _Asked(conn, nodes, ContainerRequest(list_volumes=ListVolumes(names=names)))
+        hostnames = node_names(conn)
+    found = sorted(
+        volumes_of(asked.answers), key=lambda one: (names.index(one.volume.volume.name), one.node_id)
+    )
+    if found or not layout:
+        show_objects([page(one.volume.volume, one.node_id, hostnames) for one in found], layout)
+    missing = set(names) - {one.volume.volume.name for one in found}
+    for name in names:
+        if name in missing:
+            click.echo(f"Error: {_unknown(name)}", err=True)
+    ctx.exit(1 if missing else asked.exit_code)
+
+
+@volume.command("rm", epilog=_epilog("swarmctl volume rm data", "swarmctl volume rm --node worker-1 data"))
+@click.argument("names", metavar="VOLUME...", nargs=-1, required=True)
+@click.option("-f", "--force", is_flag=True, help="One that does not exist is no error.")
+@NODES
+@click.pass_context
+def rm(ctx: click.Context, names: tuple[str, ...], nodes: tuple[str, ...], *, force: bool) -> None:
+    """Remove volumes with their data, on all nodes that have them; one that a task has stays."""
+    with connect(ctx.obj) as conn:
+        codes: list[int] = []
+
+        def act(name: str) -> str:
+            asked = _Asked(conn, nodes, ContainerRequest(remove_volume=RemoveVolume(name=name)))
+            codes.append(asked.exit_code)
+            if any(one.volume.removed for one in asked.answers) or (force and not asked.exit_code):
+                return name
+            if asked.refused:
+                raise FailedPrecondition(f"volume {name} was not removed")
+            raise NotFound(_unknown(name))
+
+        failed = objects.each(names, act)
+    ctx.exit(max([failed, *codes]))
+
+
+@volume.command(
+    "prune", epilog=_epilog("swarmctl volume prune --all --node worker-1 --filter label=tier=test")
+)
+@click.option("-a", "--all", "everything", is_flag=True, help="Also those that have a name.")
+@click.option("--filter", "filters", multiple=True, help="label=KEY or label=KEY=VALUE.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@NODES
+@click.pass_context
+def prune(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], **given: Any) -> None:
+    """Remove volumes that no task has: those without a name, or all."""
+    labels = parse.filters(filters, ("label",)).get("label", [])
+    if not given["force"]:
+        what = "all volumes that no task has" if given["everything"] else "volumes without a name"
+        click.confirm(f"This removes {what}, with their data. Go on?", abort=True)
+    request = ContainerRequest(prune_volumes=PruneVolumes(all=given["everything"], labels=labels))
+    with connect(ctx.obj) as conn:
+        asked = _Asked(conn, nodes, request)
+    removed = [one.volume.removed for one in asked.answers if one.volume.removed]
+    for name in sorted(removed):
+        click.echo(name)
+    click.echo(f"Removed: {len(removed)} volumes")
+    ctx.exit(asked.exit_code)
+
+
+class _Asked:
+    """What nodes answered; what they refused was said on stderr."""
+
+    def __init__(self, conn: Connection, nodes: Iterable[str], request: ContainerRequest) -> None:
+        from swarm.cli.tasks import node_names
+
+        notices = Notices()
+        self.answers: list[ContainerOutput] = list(
+            notices.filter(ask(conn, request, node_ids(conn, tuple(nodes))))
+        )
+        refusals = [one for one in self.answers if one.volume.refusal]
+        names = node_names(conn) if refusals else {}
+        for one in refusals:
+            click.echo(f"Error: node {names.get(one.node_id, one.node_id)}: {one.volume.refusal}", err=True)
+        self.refused = bool(refusals)
+        self.exit_code = 1 if refusals or notices.any else 0
+
+
+def _unknown(name: str) -> str:
+    return f"no node asked has a volume {name}; `swarmctl volume ls` lists them"

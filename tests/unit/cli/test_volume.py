@@ -1,0 +1,88 @@
+"""What people see of volumes."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from swarm.api.v1.containers_pb2 import ContainerOutput
+from swarm.api.v1.volumes_pb2 import NodeVolume, VolumeAnswer
+from swarm.cli.volume import volume
+from swarm.cli.volume_view import page, rows
+from swarm.clock import SECOND, timestamp
+from swarm.errors import InvalidArgument
+
+NODES = {"n1": "worker-1", "n2": "worker-2"}
+
+
+def answer(name: str, node: str = "n1", **fields: object) -> ContainerOutput:
+    found = NodeVolume(name=name, driver="local", mountpoint=f"/v/{name}", **fields)
+    found.created_at.CopyFrom(timestamp(1_700_000_000 * SECOND))
+    return ContainerOutput(node_id=node, volume=VolumeAnswer(volume=found))
+
+
+ANSWERS = [
+    answer("db-2", "n2", users=["db.2"], labels={"tier": "db"}),
+    answer("db-1", users=["db.1", "copy.1"], labels={"tier": "db"}),
+    answer("cache"),
+    ContainerOutput(node_id="n1", volume=VolumeAnswer(refusal="no")),
+    ContainerOutput(done=True),
+]
+
+
+def names(**filters: list[str]) -> list[str]:
+    return [row["Name"] for row in rows(ANSWERS, filters, NODES)]
+
+
+def test_volumes_are_listed_by_name_with_their_node_and_tasks() -> None:
+    found = rows(ANSWERS, {}, NODES)
+    assert [(row["Name"], row["Node"], row["Users"]) for row in found] == [
+        ("cache", "worker-1", ""),
+        ("db-1", "worker-1", "db.1, copy.1"),
+        ("db-2", "worker-2", "db.2"),
+    ]
+    assert found[1]["Labels"] == "tier=db"
+
+
+def test_filters_are_those_of_docker() -> None:
+    assert names(name=["db"]) == ["db-1", "db-2"]
+    assert names(name=["db-1", "cache"]) == ["cache", "db-1"]
+    assert names(dangling=["true"]) == ["cache"]
+    assert names(dangling=["0"]) == ["db-1", "db-2"]
+    assert names(label=["tier"], driver=["local"]) == ["db-1", "db-2"]
+    assert names(label=["tier", "tier=x"]) == []
+    assert names(driver=["far"]) == []
+
+
+def test_a_page_has_dockers_keys_and_the_node() -> None:
+    found = page(ANSWERS[1].volume.volume, "n1", NODES)
+    assert json.loads(json.dumps(found)) == {
+        "CreatedAt": found["CreatedAt"],
+        "Driver": "local",
+        "Labels": {"tier": "db"},
+        "Mountpoint": "/v/db-1",
+        "Name": "db-1",
+        "Options": {},
+        "Scope": "local",
+        "NodeID": "n1",
+        "Node": "worker-1",
+        "Users": ["db.1", "copy.1"],
+    }
+    assert str(found["CreatedAt"]).startswith("2023-11-14T")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["create", "/srv/data"], "is no name for a volume"),
+        (["create", "-d", "a/b", "data"], "no name of a volume driver"),
+        (["create", "-o", "type=nfs", "data"], 'needs the option "device"'),
+        (["ls", "--filter", "dangling=maybe"], "write true or false"),
+        (["ls", "--filter", "size=1"], "KEY one of name, label, driver, dangling"),
+        (["prune", "--force", "--filter", "until=1h"], "KEY one of label"),
+    ],
+)
+def test_bad_input_is_one_error_before_any_node_is_asked(arguments: list[str], reason: str) -> None:
+    done = CliRunner().invoke(volume, arguments, obj="unix:///nothing")
+    assert isinstance(done.exception, InvalidArgument)
+    assert reason in str(done.exception)
