@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from swarm.api.v1.types_pb2 import HealthConfig
 from swarm.clock import Clock, SystemClock
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskFailed, TaskRejected
+from swarm.runtime.attachment import LogAttachment
 from swarm.runtime.base import (
+    Attachment,
     Capabilities,
     ContainerConfig,
     ContainerInfo,
@@ -214,6 +216,27 @@ class FakeDriver:
             loop = asyncio.get_running_loop()
             container.timer = loop.call_later(script.runs_s, self._end, container, script.exit_code, False)
         return container.info
+
+    async def renew(self, config: ContainerConfig) -> None:
+        """Let a container that has ended be started again; its output stays."""
+        self._called("renew")
+        old = self._get(config.id)
+        if old.info.state is ContainerState.CREATED:
+            return
+        if old.info.state is not ContainerState.EXITED:
+            raise FailedPrecondition(f"container {config.id} runs")
+        script = self.scripts.get(config.id) or self.scripts.get(config.image) or self.default
+        if script.create_error:
+            raise TaskRejected(script.create_error)
+        created = ContainerInfo(config.id, ContainerState.CREATED)
+        self._containers[config.id] = _Container(config, script, created, lines=old.lines)
+
+    async def attach(self, container_id: str) -> Attachment:
+        """Look on at a container's output."""
+        self._called("attach")
+        if self._get(container_id).info.state is ContainerState.EXITED:
+            raise FailedPrecondition(f"container {container_id} does not run")
+        return LogAttachment(lambda query: self.logs(container_id, query))
 
     async def wait(self, container_id: str) -> ContainerInfo:
         """Wait until a container has ended."""
