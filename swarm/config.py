@@ -157,6 +157,11 @@ class Settings:
         return self.state_dir / "volumes"
 
     @property
+    def plain_dir(self) -> Path:
+        """What the node writes down of containers that belong to no service; not the cluster's."""
+        return self.state_dir / "plain"
+
+    @property
     def network_dir(self) -> Path:
         """What the node's network keeps per task."""
         return self.state_dir / "network"

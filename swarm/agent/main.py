@@ -21,10 +21,16 @@ from swarm.agent.database import Database
 from swarm.agent.description import describe_node, this_platform
 from swarm.agent.log_publisher import LogPublisher
 from swarm.agent.network.base import NodeNetwork
+from swarm.agent.plain.containers import PlainContainers
+from swarm.agent.plain.node import Node as PlainNode
+from swarm.agent.plain.records import PlainRecords
+from swarm.agent.plain.requests import PlainRequests
+from swarm.agent.probes import Prober
 from swarm.agent.reporter import Reporter
 from swarm.agent.sampler import Sampler
 from swarm.agent.session import Session
 from swarm.agent.task_files import TaskFiles
+from swarm.agent.task_machine import TaskRecord
 from swarm.agent.task_volumes import TaskVolumes
 from swarm.agent.worker import Worker
 from swarm.api.v1.containers_pb2 import ContainerCall, ContainerRequest
@@ -109,24 +115,43 @@ class Agent:
             self, node_id, managers, channel, self._hello, clock, self._session_changed
         )
         volumes = VolumeStore(settings.volumes_dir, clock)
+        task_volumes = TaskVolumes(volumes)
+        blobs = ManagerBlobs(self._preferred_managers, channel)
+        starts_max = STARTS_PER_CPU * (os.cpu_count() or 1)
         self._worker = Worker(
             driver,
             images,
             network,
             self._database,
-            ManagerBlobs(self._preferred_managers, channel),
+            blobs,
             clock,
             self._facts,
             files=TaskFiles(MemoryFiles(settings.run_dir), self._isolated),
-            volumes=TaskVolumes(volumes),
-            starts_max=STARTS_PER_CPU * (os.cpu_count() or 1),
+            volumes=task_volumes,
+            starts_max=starts_max,
         )
+        self._plain = PlainContainers(
+            PlainNode(
+                driver,
+                images,
+                network,
+                blobs,
+                task_volumes,
+                PlainRecords(settings.plain_dir),
+                clock,
+                self._facts,
+                Prober(driver, starts_max),
+                asyncio.Semaphore(starts_max),
+            )
+        )
+        self._plain_requests = PlainRequests(self._plain, driver)
+        self._worker.neighbours = self._plain.ids
         self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
         self._worker.on_status = self._status_changed
         self._worker.on_forgotten = self._reporter.forget
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
-        self._requests = ContainerRequests(driver, lambda: self._worker.held, clock)
-        self._volume_requests = VolumeRequests(volumes, lambda: self._worker.held)
+        self._requests = ContainerRequests(driver, lambda: self._worker.held, clock, self._plain_requests)
+        self._volume_requests = VolumeRequests(volumes, self._records)
         self._calls = CallAnswerer(channel, managers, self._answer)
         self._leaving = asyncio.Event()
         self._empty = asyncio.Event()
@@ -186,15 +211,18 @@ class Agent:
                 await self._worker.started.wait()
                 await self._driver.adopt()
                 await self._network.setup()
+                await self._plain.load()
                 self._worker.resume(stored.tasks)
                 self._strangers_allowed = stored.rebuilt
                 if not stored.rebuilt:
                     await self._worker.remove_strangers()
                 await self._describe()
+                group.create_task(self._plain.resume())
                 await self._serve()
         finally:
             await self._logs.close()
             await self._calls.close()
+            await self._plain.close()
             await self._requests.close()
             await self._database.close()
 
@@ -217,6 +245,7 @@ class Agent:
                 if not one.cancelled():
                     one.result()
         await self._worker.remove_all()
+        await self._plain.leave_node()
         await self._network.teardown()
         await self._database.put_applied_index(0)
         self._empty.set()
@@ -259,10 +288,15 @@ class Agent:
         self._calls.take(call)
 
     async def _answer(self, request: ContainerRequest, conversation: Conversation) -> None:
-        if is_about_volumes(request):
+        if self._plain_requests.takes(request):
+            await self._plain_requests.answer(request, conversation)
+        elif is_about_volumes(request):
             await self._volume_requests.answer(request, conversation)
         else:
             await self._requests.answer(request, conversation)
+
+    def _records(self) -> Mapping[str, TaskRecord]:
+        return {**self._worker.held, **self._plain.records()}
 
     def next_report(self) -> StatusReport | None:
         """Return a report to send now."""

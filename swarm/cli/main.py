@@ -24,6 +24,7 @@ COMMANDS = {
     "login": ("swarm.cli.login:login", "Log in to a registry"),
     "logout": ("swarm.cli.login:logout", "Forget the credentials for a registry"),
     "node": ("swarm.cli.node:node", "Nodes of the cluster"),
+    "run": ("swarm.cli.container_run:run", "Run a container that belongs to no service, on any node"),
     "secret": ("swarm.cli.data:secret", "Secrets: data that only containers get to see"),
     "service": ("swarm.cli.service:service", "Services of the cluster"),
     "stack": ("swarm.cli.stack:stack", "Stacks: services that belong together, from Compose files"),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import structlog
 
@@ -12,6 +13,8 @@ from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.containers_pb2 import (
     ContainerOutput,
     ContainerRequest,
+    ContainerSummary,
+    ListContainers,
     PathInfo,
     ProcessList,
     SampleList,
@@ -29,17 +32,39 @@ DEFAULT_GRACE_S = 10.0
 SHOWN = frozenset({ContainerState.RUNNING})
 
 
+class PlainOnes(Protocol):
+    """The containers of this node that belong to no task."""
+
+    def records(self) -> Mapping[str, TaskRecord]:
+        """Return all in the form of tasks, by id."""
+
+    async def summaries(self, *, everything: bool, refs: tuple[str, ...]) -> list[ContainerSummary]:
+        """Return a line about each, or about those that `refs` name."""
+
+    async def prune(self) -> list[str]:
+        """Remove all that do not run; return their ids."""
+
+
 class ContainerRequests:
     """Answers every kind of request; raises SwarmErrors, which the caller gets."""
 
     def __init__(
-        self, driver: RuntimeDriver, records: Callable[[], Mapping[str, TaskRecord]], clock: Clock
+        self,
+        driver: RuntimeDriver,
+        records: Callable[[], Mapping[str, TaskRecord]],
+        clock: Clock,
+        plain: PlainOnes | None = None,
     ) -> None:
-        """`records` returns the tasks of this node."""
+        """`records` returns the tasks of this node, `plain` knows the containers without one."""
         self._driver = driver
-        self._records = records
+        self._tasks = records
+        self._plain = plain
         self._clock = clock
         self._execs = Execs(driver)
+
+    def _records(self) -> Mapping[str, TaskRecord]:
+        plain = self._plain.records() if self._plain is not None else {}
+        return {**self._tasks(), **plain} if plain else self._tasks()
 
     async def close(self) -> None:
         """End what people left running."""
@@ -50,7 +75,7 @@ class ContainerRequests:
         verb = request.WhichOneof("verb")
         match verb:
             case "list":
-                await self._list(conversation, everything=request.list.all)
+                await self._list(conversation, request.list)
             case "stats":
                 await self._stats(conversation, follow=request.stats.follow)
             case "prune":
@@ -121,11 +146,14 @@ class ContainerRequests:
                 archive = conversation.data()
                 await self._driver.copy_to(info.id, wanted.path, archive, keep_owner=wanted.keep_owner)
 
-    async def _list(self, conversation: Conversation, *, everything: bool) -> None:
-        for task_id, record in self._records().items():
+    async def _list(self, conversation: Conversation, wanted: ListContainers) -> None:
+        for task_id, record in () if wanted.refs else self._tasks().items():
             info = await self._driver.inspect(task_id)
-            if info is not None and (everything or info.state in SHOWN):
+            if info is not None and (wanted.all or info.state in SHOWN):
                 await conversation.send(ContainerOutput(container=summary(info, record)))
+        if self._plain is not None:
+            for one in await self._plain.summaries(everything=wanted.all, refs=tuple(wanted.refs)):
+                await conversation.send(ContainerOutput(container=one))
 
     async def _stats(self, conversation: Conversation, *, follow: bool) -> None:
         while True:
@@ -142,11 +170,13 @@ class ContainerRequests:
             await asyncio.sleep(SAMPLE_PERIOD_S)
 
     async def _prune(self, conversation: Conversation) -> None:
-        for task_id in list(self._records()):
+        for task_id in list(self._tasks()):
             info = await self._driver.inspect(task_id)
             if info is not None and info.state is ContainerState.EXITED:
                 await self._driver.remove(task_id)
                 await conversation.send(ContainerOutput(removed=task_id))
+        for container_id in await self._plain.prune() if self._plain is not None else ():
+            await conversation.send(ContainerOutput(removed=container_id))
 
     async def _kill(self, info: ContainerInfo, signal: str) -> None:
         if info.state is not ContainerState.RUNNING:

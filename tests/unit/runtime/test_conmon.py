@@ -60,6 +60,10 @@ FILES = ShimFiles(Path("/run/b/id"), Path("/state/id/log"))
         ),
     ],
 )
+def test_complaints_become_sentences(message: str, name: str, sentence: str) -> None:
+    assert readable_error(message, name) == sentence
+
+
 def a_config(**changes: Any) -> ContainerConfig:
     return ContainerConfig("id", "web:1", "sha256:0", **changes)
 
@@ -72,10 +76,6 @@ def test_only_an_open_standard_input_is_kept_for_later() -> None:
     assert not options()
     assert options(stdin=True) == {"--stdin", "--leave-stdin-open"}
     assert options(stdin=True, stdin_once=True) == {"--stdin"}
-
-
-def test_complaints_become_sentences(message: str, name: str, sentence: str) -> None:
-    assert readable_error(message, name) == sentence
 
 
 def test_the_command_line_names_everything() -> None:
