@@ -2,14 +2,13 @@
 
 from typing import Any, BinaryIO
 
-from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.containers_pb2 import ContainerRequest
 from swarm.api.v1.logs_pb2 import LOG_STREAM_STDERR
 from swarm.api.v1.plain_pb2 import ReadLogs
 from swarm.cli.connect import Connection
 from swarm.cli.container_calls import ask, find_plain
 from swarm.cli.inspect_view import when
-from swarm.cli.service_logs import options, show_logs
+from swarm.cli.service_logs import options, select, show_logs
 from swarm.clock import SystemClock
 from swarm.errors import InvalidArgument, NotFound
 
@@ -39,14 +38,8 @@ def show_container_logs(
 
 
 def _is_of_service(conn: Connection, ref: str) -> bool:
-    lookups = (
-        lambda: conn.control.GetService(c.GetServiceRequest(ref=ref)),
-        lambda: conn.control.GetTask(c.GetTaskRequest(ref=ref)),
-    )
-    for look_up in lookups:
-        try:
-            look_up()
-        except (NotFound, InvalidArgument):
-            continue
-        return True
-    return False
+    try:
+        select(conn, ref)
+    except (NotFound, InvalidArgument):
+        return False
+    return True

@@ -60,7 +60,7 @@ def _each(ctx: click.Context, refs: tuple[str, ...], request: Callable[[], Conta
 @click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to it (without a terminal).")
 @DETACH_KEYS
 @click.pass_context
-def start(ctx: click.Context, refs: tuple[str, ...], **given: Any) -> None:
+def start(ctx: click.Context, /, refs: tuple[str, ...], **given: Any) -> None:
     """Start containers that were created, or have ended; their files are as they were."""
     if not (given["attached"] or given["interactive"]):
         _each(ctx, refs, lambda: ContainerRequest(start=StartContainer()))
@@ -87,7 +87,7 @@ def start(ctx: click.Context, refs: tuple[str, ...], **given: Any) -> None:
 @click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to it (without a terminal).")
 @DETACH_KEYS
 @click.pass_context
-def attach(ctx: click.Context, ref: str, **given: Any) -> None:
+def attach(ctx: click.Context, /, ref: str, **given: Any) -> None:
     """Show what a container writes from now on, and type to it if it has a standard input."""
     with connect(ctx.obj) as conn:
         target = find_container(conn, ref)

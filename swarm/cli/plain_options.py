@@ -162,9 +162,8 @@ def _from_files(paths: tuple[str, ...]) -> list[str]:
             text = Path(path).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidArgument(f"--env-file {path}: {error}") from None
-        lines += [
-            line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")
-        ]
+        stripped = (line.strip() for line in text.splitlines())
+        lines += [line for line in stripped if line and not line.startswith("#")]
     return lines
 
 

@@ -25,7 +25,8 @@ def check_plain(view: ReadView, spec: PlainSpec) -> None:
     validate_plain(spec)
     if view.services.by_name(spec.name) is not None:
         raise NameConflict(
-            f'the name "{spec.name}" is that of a service: commands that name a container would mean its tasks'
+            f'the name "{spec.name}" is that of a service: commands that name a container would mean '
+            "its tasks"
         )
 
 
@@ -57,7 +58,8 @@ def choose(
         more = f"; and {len(against) - REASONS_SHOWN} more" if len(against) > REASONS_SHOWN else ""
         reasons = "; ".join(against[:REASONS_SHOWN]) or "there is none"
         raise FailedPrecondition(
-            f"no node takes the container ({reasons}{more}): change what it needs, or name a node with --node"
+            f"no node takes the container ({reasons}{more}): change what it needs, or name a node "
+            "with --node"
         )
     least = min(loads.values())
     return pick(sorted(node_id for node_id, load in loads.items() if load == least))

@@ -1,0 +1,121 @@
+"""Containers that belong to no service: run from a manager on a worker that only dials out."""
+
+import subprocess
+import time
+
+import pytest
+
+from swarm.dev.cluster import DevCluster
+from tests.integration.conftest import Clusters
+from tests.integration.containers.conftest import command, keyboard
+from tests.integration.operator import ROOT, Operator, wait_until
+
+
+@pytest.fixture(scope="module")
+def cluster(clusters: Clusters) -> DevCluster:
+    """One manager, one worker."""
+    return clusters.up(1, 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _image(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> None:
+    operator.load_image(tmp_path_factory.mktemp("image"))
+
+
+RUN = ("run", "-q", "--node", "worker-1", "--entrypoint", "sh")
+
+
+def state(operator: Operator, name: str) -> str:
+    rows = operator.rows("container", "ls", "-a", "--filter", f"name={name}")
+    return str(rows[0]["Status"]) if rows else ""
+
+
+def test_a_foreground_run_is_as_if_the_command_ran_here(operator: Operator, cluster: DevCluster) -> None:
+    done = operator.try_(*RUN, "--rm", "-e", "A=b c", "hello:1", "-c", "echo $A; echo oh >&2; exit 7")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "b c\n", "oh\n")
+    missing = operator.try_("run", "-q", "--rm", "--entrypoint", "no-such-program", "hello:1")
+    assert missing.returncode == 127
+    assert "no-such-program" in missing.stderr
+    assert operator.try_("run", "-q", "no-such-image:1").returncode == 125
+    data = b"0123456789" * 300_000
+    arguments = (*RUN[:-1], "cat", "--rm", "-i", "hello:1")
+    echo = subprocess.run(
+        command(cluster, *arguments, at="manager-1"),
+        input=data,
+        capture_output=True,
+        timeout=60,
+        check=True,
+        cwd=ROOT,
+    )
+    assert echo.stdout == data
+    assert not operator.rows("container", "ls", "-a", "--filter", "is-task=false")
+
+
+def test_a_terminal_is_resized_left_and_taken_up_again(operator: Operator, cluster: DevCluster) -> None:
+    script = "trap 'stty size' WINCH; echo ready; while read -r word; do echo got $word; done; exit 3"
+    arguments = (*RUN, "-it", "--name", "typed", "hello:1", "-c", script)
+    with keyboard(command(cluster, *arguments, at="manager-1")) as screen:
+        screen.sees(b"ready")
+        screen.types(b"one\n")
+        screen.sees(b"got one")
+        screen.types(b"\x10\x11")
+        assert screen.ends() == 0
+    assert state(operator, "typed").startswith("Up")
+    with keyboard(command(cluster, "container", "attach", "typed", at="manager-1")) as screen:
+        screen.types(b"two\n")
+        screen.sees(b"got two")
+        screen.resize(44, 122)
+        screen.types(b"three\n")  # the trap runs once the shell has read something
+        screen.sees(b"44 122")
+        screen.types(b"\x04")
+        assert screen.ends() == 3
+    assert "got one" in operator("container", "logs", "typed")
+    operator("container", "rm", "typed")
+
+
+def test_signals_go_to_the_container(operator: Operator, cluster: DevCluster) -> None:
+    script = "trap 'echo told; exit 5' INT; echo ready; while :; do sleep 0.1; done"
+    arguments = command(cluster, *RUN, "--rm", "hello:1", "-c", script, at="manager-1")
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, cwd=ROOT)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(2)
+        assert process.wait(timeout=30) == 5
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def test_a_container_belongs_to_its_node_whatever_becomes_of_the_daemons(
+    operator: Operator, cluster: DevCluster
+) -> None:
+    """Files stay over restarts; the policy is kept by an agent that was away; a drain does nothing."""
+    script = "echo run >> /kept; cat /kept | wc -l; exec sleep 1000"
+    container = operator(
+        *RUN, "-d", "--name", "db", "--restart", "always", "-p", "8099:80", "hello:1", "-c", script
+    )
+    taken = operator.try_("run", "-q", "-d", "--name", "db", "hello:1")
+    assert taken.returncode == 125
+    assert '"db" is taken' in taken.stderr
+    operator("container", "restart", "-t", "0", "db")
+    assert operator("container", "exec", "db", "cat", "/kept").split() == ["run", "run"]
+    operator("node", "update", "--availability", "drain", "worker-1")
+    cluster.kill("worker-1")
+    (pid,) = operator.cluster.run("worker-1", "pgrep", "-f", f"conmon.*{container}").stdout.split()[:1]
+    subprocess.run(["pkill", "-KILL", "-P", pid], check=True)  # its first process, while no agent looks
+    time.sleep(0.2)
+    cluster.start("worker-1")
+    wait_until(lambda: state(operator, "db").startswith("Up"), 40, "db to run again")
+    wait_until(
+        lambda: operator.try_("container", "exec", "db", "cat", "/kept").stdout.split() == ["run"] * 3,
+        20,
+        "the third run",
+    )
+    operator("node", "update", "--availability", "active", "worker-1")
+    operator("container", "stop", "-t", "0", "db")
+    assert state(operator, "db").startswith("Exited")
+    assert operator("container", "prune", "-f").splitlines()[-1] == "Removed: 1 containers"
