@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from swarm.api.v1.containers_pb2 import ContainerRequest, RemoveContainer
-from swarm.api.v1.logs_pb2 import LOG_STREAM_STDERR
 from swarm.api.v1.plain_pb2 import AttachContainer, CreateContainer, PlainSpec, StartContainer
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Target, ask, ask_one, node_ids
@@ -74,7 +73,8 @@ def run(ctx: click.Context, /, image: str, args: tuple[str, ...], **given: Any) 
         raise InvalidArgument("standard input is no terminal: leave out -t to pipe something through")
     terminal.parse_keys(given["detach_keys"])
     spec = plain_spec(image, args, given)
-    spec.stdin_once = given["interactive"] and not given["detach"]
+    # Who leaves a terminal may come back to it; the end of a pipe is the end of the container's input.
+    spec.stdin_once = given["interactive"] and not given["detach"] and not given["tty"]
     with connect(ctx.obj) as conn:
         try:
             ctx.exit(_run(conn, spec, given))
@@ -122,12 +122,17 @@ def make(conn: Connection, spec: PlainSpec, given: dict[str, Any]) -> Target:
     nodes = node_ids(conn, [given["node"]]) if given["node"] else []
     request = ContainerRequest(create=CreateContainer(spec=with_credentials(spec)))
     for answer in ask(conn, request, nodes):
-        if answer.HasField("chunk") and answer.chunk.stream == LOG_STREAM_STDERR and not given["quiet"]:
+        if answer.HasField("chunk") and not given["quiet"] and not _is_no_news(answer.chunk.data):
             sys.stderr.buffer.write(answer.chunk.data)
             sys.stderr.flush()
         if answer.HasField("created"):
             return Target(answer.created, answer.node_id, plain=True)
     raise Unavailable("the node did not say whether it made the container: see `swarmctl container ls -a`")
+
+
+def _is_no_news(line: bytes) -> bool:
+    """Whether progress says that there was nothing to do."""
+    return line.strip().endswith(b"already here")
 
 
 def with_credentials(spec: PlainSpec) -> PlainSpec:
@@ -181,5 +186,5 @@ def exit_code(problem: str) -> int:
     """Return what `run` ends with when there is no container to tell."""
     about_command = re.search(r'exec: ".*": (.*)', problem)
     if about_command is None:
-        return NOT_RUN
+        return NOT_RUNNABLE if problem.startswith("open executable") else NOT_RUN
     return NOT_RUNNABLE if "permission denied" in about_command[1] else NOT_FOUND
