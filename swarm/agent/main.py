@@ -56,6 +56,16 @@ Dial = Callable[[str, Sequence[tuple[str, int | str]]], grpc.aio.Channel]
 
 
 @dataclass(frozen=True, slots=True)
+class _Parts:
+    """What tasks and plain containers share, beside driver and network."""
+
+    images: ImageStore
+    blobs: ManagerBlobs
+    volumes: TaskVolumes
+    starts_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class TaskContainer:
     """One task of this node, for metrics."""
 
@@ -115,35 +125,14 @@ class Agent:
             self, node_id, managers, channel, self._hello, clock, self._session_changed
         )
         volumes = VolumeStore(settings.volumes_dir, clock)
-        task_volumes = TaskVolumes(volumes)
-        blobs = ManagerBlobs(self._preferred_managers, channel)
-        starts_max = STARTS_PER_CPU * (os.cpu_count() or 1)
-        self._worker = Worker(
-            driver,
+        parts = _Parts(
             images,
-            network,
-            self._database,
-            blobs,
-            clock,
-            self._facts,
-            files=TaskFiles(MemoryFiles(settings.run_dir), self._isolated),
-            volumes=task_volumes,
-            starts_max=starts_max,
+            ManagerBlobs(self._preferred_managers, channel),
+            TaskVolumes(volumes),
+            STARTS_PER_CPU * (os.cpu_count() or 1),
         )
-        self._plain = PlainContainers(
-            PlainNode(
-                driver,
-                images,
-                network,
-                blobs,
-                task_volumes,
-                PlainRecords(settings.plain_dir),
-                clock,
-                self._facts,
-                Prober(driver, starts_max),
-                asyncio.Semaphore(starts_max),
-            )
-        )
+        self._worker = self._new_worker(parts)
+        self._plain = self._new_plain_containers(parts)
         self._plain_requests = PlainRequests(self._plain, driver)
         self._worker.neighbours = self._plain.ids
         self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
@@ -155,6 +144,36 @@ class Agent:
         self._calls = CallAnswerer(channel, managers, self._answer)
         self._leaving = asyncio.Event()
         self._empty = asyncio.Event()
+
+    def _new_worker(self, parts: "_Parts") -> Worker:
+        return Worker(
+            self._driver,
+            parts.images,
+            self._network,
+            self._database,
+            parts.blobs,
+            self._clock,
+            self._facts,
+            files=TaskFiles(MemoryFiles(self._settings.run_dir), self._isolated),
+            volumes=parts.volumes,
+            starts_max=parts.starts_max,
+        )
+
+    def _new_plain_containers(self, parts: "_Parts") -> PlainContainers:
+        return PlainContainers(
+            PlainNode(
+                self._driver,
+                parts.images,
+                self._network,
+                parts.blobs,
+                parts.volumes,
+                PlainRecords(self._settings.plain_dir),
+                self._clock,
+                self._facts,
+                Prober(self._driver, parts.starts_max),
+                asyncio.Semaphore(parts.starts_max),
+            )
+        )
 
     # What the daemon asks.
 

@@ -279,6 +279,7 @@ class AgentHandle:
         self.settings: Any = SimpleNamespace(
             agent_dir=lab.folder / node_id,
             volumes_dir=lab.folder / node_id / "volumes",
+            plain_dir=lab.folder / node_id / "plain",
             run_dir=lab.folder / "run" / node_id,
             hostname=f"host-{node_id}",
             engine_labels={"disk": "ssd"},

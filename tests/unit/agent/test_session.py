@@ -104,6 +104,7 @@ class Node:
             run_dir=folder,
             agent_dir=folder,
             volumes_dir=folder / "volumes",
+            plain_dir=folder / "plain",
             hostname="host",
             engine_labels={},
             node_generic_resource=(),
