@@ -29,6 +29,9 @@ from swarm.agent.probes import Prober
 from swarm.agent.reporter import Reporter
 from swarm.agent.sampler import Sampler
 from swarm.agent.session import Session
+from swarm.agent.system.disk_watch import DiskWatch
+from swarm.agent.system.pressure import Limits
+from swarm.agent.system.requests import VERBS, SystemRequests
 from swarm.agent.task_files import TaskFiles
 from swarm.agent.task_machine import TaskRecord
 from swarm.agent.task_volumes import TaskVolumes
@@ -40,7 +43,7 @@ from swarm.api.v1.types_pb2 import NodeDescription, Peer, TaskState, TaskStatus,
 from swarm.clock import Clock
 from swarm.config import Settings
 from swarm.errors import NodeRemoved
-from swarm.runtime.base import Capabilities, RuntimeDriver, Sample
+from swarm.runtime.base import Capabilities, ContainerState, RuntimeDriver, Sample
 from swarm.runtime.cdi.registry import read_registry
 from swarm.runtime.images.base import ImageStore
 from swarm.runtime.memory_files import MemoryFiles
@@ -141,6 +144,9 @@ class Agent:
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
         self._requests = ContainerRequests(driver, lambda: self._worker.held, clock, self._plain_requests)
         self._volume_requests = VolumeRequests(volumes, self._records)
+        self._system = SystemRequests(driver, images, volumes, self._records, clock, settings.state_dir)
+        self._disks = self._new_disk_watch(images)
+        self._worker.explain = self._plain.explain = self._disks.explain
         self._calls = CallAnswerer(channel, managers, self._answer)
         self._leaving = asyncio.Event()
         self._empty = asyncio.Event()
@@ -173,6 +179,17 @@ class Agent:
                 Prober(self._driver, parts.starts_max),
                 asyncio.Semaphore(parts.starts_max),
             )
+        )
+
+    def _new_disk_watch(self, images: ImageStore) -> DiskWatch:
+        settings = self._settings
+        return DiskWatch(
+            (settings.state_dir, settings.images_dir, settings.containers_dir, settings.volumes_dir),
+            Limits(settings.disk_soft_percent / 100, settings.disk_hard_percent / 100),
+            images,
+            self._clock,
+            self._remove_ended,
+            self.describe_again,
         )
 
     # What the daemon asks.
@@ -250,8 +267,9 @@ class Agent:
         connecting = asyncio.create_task(self._connection.run(), name="agent-connection")
         describing = asyncio.create_task(self._describe_for_ever(), name="agent-description")
         sampling = asyncio.create_task(self._sampler.run(), name="agent-samples")
+        watching = asyncio.create_task(self._disks.run(), name="agent-disks")
         leaving = asyncio.create_task(self._leaving.wait())
-        works = (connecting, describing, sampling)
+        works = (connecting, describing, sampling, watching)
         try:
             await asyncio.wait({*works, leaving}, return_when=asyncio.FIRST_COMPLETED)
             removed = connecting.done() and isinstance(connecting.exception(), NodeRemoved)
@@ -309,6 +327,8 @@ class Agent:
     async def _answer(self, request: ContainerRequest, conversation: Conversation) -> None:
         if self._plain_requests.takes(request):
             await self._plain_requests.answer(request, conversation)
+        elif request.WhichOneof("verb") in VERBS:
+            await self._system.answer(request, conversation)
         elif is_about_volumes(request):
             await self._volume_requests.answer(request, conversation)
         else:
@@ -316,6 +336,16 @@ class Agent:
 
     def _records(self) -> Mapping[str, TaskRecord]:
         return {**self._worker.held, **self._plain.records()}
+
+    async def _remove_ended(self) -> int:
+        """Remove the containers of tasks that have ended, with their output; return how many."""
+        count = 0
+        for task_id in list(self._worker.held):
+            info = await self._driver.inspect(task_id)
+            if info is not None and info.state is ContainerState.EXITED:
+                await self._driver.remove(task_id)
+                count += 1
+        return count
 
     def next_report(self) -> StatusReport | None:
         """Return a report to send now."""
@@ -370,6 +400,7 @@ class Agent:
             generic_resources=self._settings.node_generic_resource,
             devices=await self._devices() if capabilities.isolated else {},
         )
+        fresh.conditions.extend(self._disks.pressure.conditions())
         if self._tls_info is not None:
             fresh.tls_info.CopyFrom(self._tls_info())
         changed = fresh != self._description

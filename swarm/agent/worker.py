@@ -97,6 +97,7 @@ class Worker:
         self.on_status: Callable[[str, TaskStatus], None] = lambda task_id, status: None
         self.on_change: Callable[[], None] = lambda: None  # a task came or went
         self.on_forgotten: Callable[[str], None] = lambda task_id: None
+        self.explain: Callable[[Exception], str] = str  # what to tell people of an error
         self.neighbours: Callable[[], frozenset[str]] = frozenset  # ids of containers without a task
 
     async def run(self) -> None:
@@ -289,7 +290,7 @@ class Worker:
             task.uncancel()
             event = events.InstructionFailed("given up", temporary=True)
         except TaskFailure as error:
-            event = events.InstructionFailed(str(error), temporary=False)
+            event = events.InstructionFailed(self.explain(error), temporary=False)
         except (TransientError, TimeoutError) as error:
             event = events.InstructionFailed(str(error) or "it took too long", temporary=True)
         except Exception as error:  # whatever a driver raises must cost one task, not the node

@@ -28,6 +28,7 @@ COMMANDS = {
     "secret": ("swarm.cli.data:secret", "Secrets: data that only containers get to see"),
     "service": ("swarm.cli.service:service", "Services of the cluster"),
     "stack": ("swarm.cli.stack:stack", "Stacks: services that belong together, from Compose files"),
+    "system": ("swarm.cli.system:system", "What the nodes' disks are used for, and what of it can go"),
     "task": ("swarm.cli.task:task", "Tasks: what they are and what happened to them"),
     "unlock": ("swarm.cli.lock:unlock", "Unlock this manager after a restart"),
     "unlock-key": ("swarm.cli.lock:unlock_key", "Show or rotate the key that unlocks managers"),

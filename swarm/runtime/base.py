@@ -337,6 +337,9 @@ class RuntimeDriver(Protocol):
     async def sample(self, container_id: str) -> Sample | None:
         """Return the container's resource use, None when it does not run."""
 
+    async def disk_bytes(self, container_id: str) -> int:
+        """Return what a container takes on the disk beside its image: what it wrote, and its output."""
+
     async def pause(self, container_id: str) -> None:
         """Give a running container no more time; raises FailedPrecondition where that is impossible."""
 

@@ -25,6 +25,7 @@ from swarm.runtime.base import (
     Sample,
 )
 from swarm.runtime.images.base import BlobSource, Credentials, ImageConfig, LoadedImage
+from swarm.runtime.images.collected import Collected, ImageUsage
 
 SIGKILL_EXIT = 137
 SIGTERM_EXIT = 143
@@ -315,6 +316,10 @@ class FakeDriver:
         age_ns = self._clock.now_ns() - container.info.started_at_ns
         return Sample(cpu_usage_ns=age_ns // 100, memory_bytes=1 << 20, pids=1)
 
+    async def disk_bytes(self, container_id: str) -> int:
+        """Return nothing: there are no files."""
+        return 0
+
     async def pause(self, container_id: str) -> None:
         """Call a container paused."""
         self._set_paused(container_id, True)
@@ -407,6 +412,7 @@ class FakeImages:
         self.healthchecks: dict[str, HealthConfig] = {}  # by reference: what the image says
         self.missing: dict[str, str] = {}  # by reference: the TaskRejected text of every pull
         self.pulls: Counter[str] = Counter()
+        self.collections: list[bool] = []  # each with whether what is unused was to go at once
         self.credentials: dict[str, Credentials | None] = {}  # by reference: what the last pull brought
 
     async def ensure(
@@ -446,6 +452,15 @@ class FakeImages:
     async def read_blob(self, digest: str, offset: int) -> AsyncIterator[bytes]:
         """Yield the digest as content."""
         yield digest.encode()[offset:]
+
+    def usage(self) -> ImageUsage:
+        """Take no room."""
+        return ImageUsage()
+
+    async def gc(self, now_ns: int, *, unused: bool = False) -> Collected:
+        """Remember that garbage was collected."""
+        self.collections.append(unused)
+        return Collected()
 
     async def remove(self, reference: str) -> None:
         """Pretend to forget."""

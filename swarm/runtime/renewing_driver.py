@@ -12,6 +12,7 @@ import structlog
 from swarm.errors import FailedPrecondition, SwarmError, TaskRejected
 from swarm.runtime.attachment import LogAttachment
 from swarm.runtime.base import Attachment, ContainerConfig
+from swarm.runtime.disk import tree_bytes
 from swarm.runtime.processes import boot_id
 from swarm.runtime.shim_driver import ShimDriver
 from swarm.runtime.state import Phase, Record
@@ -66,6 +67,10 @@ class RenewingDriver(ShimDriver):
             await self._in_thread(self._clear, container_id, None)
         except (SwarmError, OSError) as error:
             log.warning("runtime.cleanup_failed", task_id=container_id, reason=str(error))
+
+    async def disk_bytes(self, container_id: str) -> int:
+        """Return what a container has written, and its log, on the disk."""
+        return await asyncio.to_thread(tree_bytes, self._container_dir(container_id), ("rootfs", "work"))
 
     async def attach(self, container_id: str) -> Attachment:
         """Look on at a container through its log; it has no standard input."""

@@ -8,7 +8,7 @@ import structlog
 
 from swarm.agent.containers.conversation import Conversation
 from swarm.agent.containers.execs import Execs
-from swarm.agent.containers.summary import details, sample, shown_process, summary
+from swarm.agent.containers.summary import details, is_to_go, sample, shown_process, summary
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.containers_pb2 import (
     ContainerOutput,
@@ -17,6 +17,7 @@ from swarm.api.v1.containers_pb2 import (
     ListContainers,
     PathInfo,
     ProcessList,
+    PruneContainers,
     SampleList,
     StopContainer,
 )
@@ -41,8 +42,8 @@ class PlainOnes(Protocol):
     async def summaries(self, *, everything: bool, refs: tuple[str, ...]) -> list[ContainerSummary]:
         """Return a line about each, or about those that `refs` name."""
 
-    async def prune(self) -> list[str]:
-        """Remove all that do not run; return their ids."""
+    async def prune(self, wanted: PruneContainers) -> list[str]:
+        """Remove those that do not run and are meant; return their ids."""
 
 
 class ContainerRequests:
@@ -79,7 +80,7 @@ class ContainerRequests:
             case "stats":
                 await self._stats(conversation, follow=request.stats.follow)
             case "prune":
-                await self._prune(conversation)
+                await self._prune(conversation, request.prune)
             case None:
                 raise InvalidArgument("this node is of an older version: it does not know the request")
             case _:
@@ -147,7 +148,7 @@ class ContainerRequests:
                 await self._driver.copy_to(info.id, wanted.path, archive, keep_owner=wanted.keep_owner)
 
     async def _list(self, conversation: Conversation, wanted: ListContainers) -> None:
-        for task_id, record in () if wanted.refs else self._tasks().items():
+        for task_id, record in () if wanted.refs or wanted.plain else self._tasks().items():
             info = await self._driver.inspect(task_id)
             if info is not None and (wanted.all or info.state in SHOWN):
                 await conversation.send(ContainerOutput(container=summary(info, record)))
@@ -169,13 +170,13 @@ class ContainerRequests:
                 return
             await asyncio.sleep(SAMPLE_PERIOD_S)
 
-    async def _prune(self, conversation: Conversation) -> None:
-        for task_id in list(self._tasks()):
+    async def _prune(self, conversation: Conversation, wanted: PruneContainers) -> None:
+        for task_id, record in list(self._tasks().items()):
             info = await self._driver.inspect(task_id)
-            if info is not None and info.state is ContainerState.EXITED:
+            if info is not None and is_to_go(info, record.task.spec.container.labels, wanted):
                 await self._driver.remove(task_id)
                 await conversation.send(ContainerOutput(removed=task_id))
-        for container_id in await self._plain.prune() if self._plain is not None else ():
+        for container_id in await self._plain.prune(wanted) if self._plain is not None else ():
             await conversation.send(ContainerOutput(removed=container_id))
 
     async def _kill(self, info: ContainerInfo, signal: str) -> None:

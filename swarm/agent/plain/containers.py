@@ -12,7 +12,14 @@ from swarm.agent.plain.node import Node
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.plain_pb2 import PlainContainer, PlainSpec
 from swarm.clock import timestamp
-from swarm.errors import FailedPrecondition, InvalidArgument, NameConflict, NotFound, SwarmError
+from swarm.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    NameConflict,
+    NotFound,
+    SwarmError,
+    TaskRejected,
+)
 from swarm.ids import new_id
 from swarm.model.health import merged
 from swarm.model.limits import PLAIN_CONTAINERS
@@ -34,6 +41,7 @@ class PlainContainers:
         self._names: set[str] = set()  # about to be made
         self._unfinished: set[asyncio.Task[Any]] = set()
         self.on_event: OnEvent = lambda plain, event: None
+        self.explain: Callable[[Exception], str] = str  # what to tell people of an error
 
     async def load(self) -> None:
         """Read what was written down; to be called before strangers are removed."""
@@ -113,9 +121,12 @@ class PlainContainers:
 
     async def _create(self, spec: PlainSpec, progress: Callable[[str], None] | None) -> Plain:
         container = spec.container
-        image = await self._node.images.ensure(
-            container.image, container.image_digest, _credentials(spec), self._node.source, progress
-        )
+        try:
+            image = await self._node.images.ensure(
+                container.image, container.image_digest, _credentials(spec), self._node.source, progress
+            )
+        except TaskRejected as error:
+            raise TaskRejected(self.explain(error)) from error
         record = PlainContainer(id=new_id(), image_digest=image.digest)
         record.spec.CopyFrom(spec)
         record.spec.container.ClearField("registry_auth")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import structlog
 
 from swarm.agent.containers.conversation import Conversation
-from swarm.agent.containers.summary import summary
+from swarm.agent.containers.summary import is_to_go, summary
 from swarm.agent.log_publisher import log_query
 from swarm.agent.plain.attach import attend
 from swarm.agent.plain.container import Plain
@@ -18,9 +18,10 @@ from swarm.api.v1.containers_pb2 import (
     ContainerRequest,
     ContainerSummary,
     OutputChunk,
+    PruneContainers,
 )
 from swarm.api.v1.logs_pb2 import LOG_STREAM_STDERR, LOG_STREAM_STDOUT
-from swarm.clock import timestamp
+from swarm.clock import nanoseconds, timestamp
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
 from swarm.model.plain import restart_problems
 from swarm.runtime.base import ContainerInfo, ContainerState, LogQuery, RuntimeDriver
@@ -78,12 +79,12 @@ class PlainRequests:
         found = [await plain_summary(plain) for plain in chosen]
         return [one for one in found if everything or one.state in {"running", "paused", "restarting"}]
 
-    async def prune(self) -> list[str]:
-        """Remove all that do not run; return their ids."""
+    async def prune(self, wanted: PruneContainers) -> list[str]:
+        """Remove those that do not run and are meant; return their ids."""
         removed = []
         for plain in self._containers.all():
-            info = await plain.info()
-            if plain.restarting or (info is not None and info.state is ContainerState.RUNNING):
+            info = await plain.info() or _never_ran(plain)
+            if plain.restarting or not is_to_go(info, plain.record.spec.container.labels, wanted):
                 continue
             await self._containers.finished(plain.remove(force=False))
             removed.append(plain.id)
@@ -240,6 +241,13 @@ async def plain_details(plain: Plain) -> ContainerDetails:
     found.spec.CopyFrom(plain.record.spec.container)
     found.resources.CopyFrom(plain.record.spec.resources)
     return found
+
+
+def _never_ran(plain: Plain) -> ContainerInfo:
+    """Return what counts for a prune: as if it had ended when it was made."""
+    return ContainerInfo(
+        plain.id, ContainerState.EXITED, finished_at_ns=nanoseconds(plain.record.created_at)
+    )
 
 
 def _grace_s(plain: Plain, wanted_ns: int | None) -> float:

@@ -4,6 +4,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from swarm.api.v1 import logs_pb2 as _logs_pb2
 from swarm.api.v1 import plain_pb2 as _plain_pb2
 from swarm.api.v1 import specs_pb2 as _specs_pb2
+from swarm.api.v1 import system_pb2 as _system_pb2
 from swarm.api.v1 import types_pb2 as _types_pb2
 from swarm.api.v1 import volumes_pb2 as _volumes_pb2
 from google.protobuf.internal import containers as _containers
@@ -47,12 +48,14 @@ class ExecOptions(_message.Message):
     def __init__(self, command: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[str]] = ..., working_dir: _Optional[str] = ..., user: _Optional[str] = ..., tty: _Optional[bool] = ..., stdin: _Optional[bool] = ..., privileged: _Optional[bool] = ..., detach: _Optional[bool] = ..., rows: _Optional[int] = ..., columns: _Optional[int] = ...) -> None: ...
 
 class ListContainers(_message.Message):
-    __slots__ = ("all", "refs")
+    __slots__ = ("all", "refs", "plain")
     ALL_FIELD_NUMBER: _ClassVar[int]
     REFS_FIELD_NUMBER: _ClassVar[int]
+    PLAIN_FIELD_NUMBER: _ClassVar[int]
     all: bool
     refs: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, all: _Optional[bool] = ..., refs: _Optional[_Iterable[str]] = ...) -> None: ...
+    plain: bool
+    def __init__(self, all: _Optional[bool] = ..., refs: _Optional[_Iterable[str]] = ..., plain: _Optional[bool] = ...) -> None: ...
 
 class InspectContainer(_message.Message):
     __slots__ = ()
@@ -95,8 +98,12 @@ class RemoveContainer(_message.Message):
     def __init__(self, force: _Optional[bool] = ...) -> None: ...
 
 class PruneContainers(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("labels", "ended_before_ns")
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_BEFORE_NS_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    ended_before_ns: int
+    def __init__(self, labels: _Optional[_Iterable[str]] = ..., ended_before_ns: _Optional[int] = ...) -> None: ...
 
 class WaitContainer(_message.Message):
     __slots__ = ()
@@ -125,7 +132,7 @@ class StatPath(_message.Message):
     def __init__(self, path: _Optional[str] = ...) -> None: ...
 
 class ContainerRequest(_message.Message):
-    __slots__ = ("container_id", "exec", "list", "inspect", "top", "stats", "stop", "kill", "pause", "unpause", "remove", "prune", "wait", "copy_from", "copy_to", "stat", "list_volumes", "create_volume", "remove_volume", "prune_volumes", "create", "start", "attach", "restart", "rename", "update", "logs")
+    __slots__ = ("container_id", "exec", "list", "inspect", "top", "stats", "stop", "kill", "pause", "unpause", "remove", "prune", "wait", "copy_from", "copy_to", "stat", "list_volumes", "create_volume", "remove_volume", "prune_volumes", "create", "start", "attach", "restart", "rename", "update", "logs", "disk", "collect_images")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     EXEC_FIELD_NUMBER: _ClassVar[int]
     LIST_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +160,8 @@ class ContainerRequest(_message.Message):
     RENAME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_FIELD_NUMBER: _ClassVar[int]
     LOGS_FIELD_NUMBER: _ClassVar[int]
+    DISK_FIELD_NUMBER: _ClassVar[int]
+    COLLECT_IMAGES_FIELD_NUMBER: _ClassVar[int]
     container_id: str
     exec: ExecOptions
     list: ListContainers
@@ -180,7 +189,9 @@ class ContainerRequest(_message.Message):
     rename: _plain_pb2.RenameContainer
     update: _plain_pb2.UpdateContainer
     logs: _plain_pb2.ReadLogs
-    def __init__(self, container_id: _Optional[str] = ..., exec: _Optional[_Union[ExecOptions, _Mapping]] = ..., list: _Optional[_Union[ListContainers, _Mapping]] = ..., inspect: _Optional[_Union[InspectContainer, _Mapping]] = ..., top: _Optional[_Union[ListProcesses, _Mapping]] = ..., stats: _Optional[_Union[SampleContainers, _Mapping]] = ..., stop: _Optional[_Union[StopContainer, _Mapping]] = ..., kill: _Optional[_Union[KillContainer, _Mapping]] = ..., pause: _Optional[_Union[PauseContainer, _Mapping]] = ..., unpause: _Optional[_Union[UnpauseContainer, _Mapping]] = ..., remove: _Optional[_Union[RemoveContainer, _Mapping]] = ..., prune: _Optional[_Union[PruneContainers, _Mapping]] = ..., wait: _Optional[_Union[WaitContainer, _Mapping]] = ..., copy_from: _Optional[_Union[CopyFromContainer, _Mapping]] = ..., copy_to: _Optional[_Union[CopyToContainer, _Mapping]] = ..., stat: _Optional[_Union[StatPath, _Mapping]] = ..., list_volumes: _Optional[_Union[_volumes_pb2.ListVolumes, _Mapping]] = ..., create_volume: _Optional[_Union[_volumes_pb2.CreateVolume, _Mapping]] = ..., remove_volume: _Optional[_Union[_volumes_pb2.RemoveVolume, _Mapping]] = ..., prune_volumes: _Optional[_Union[_volumes_pb2.PruneVolumes, _Mapping]] = ..., create: _Optional[_Union[_plain_pb2.CreateContainer, _Mapping]] = ..., start: _Optional[_Union[_plain_pb2.StartContainer, _Mapping]] = ..., attach: _Optional[_Union[_plain_pb2.AttachContainer, _Mapping]] = ..., restart: _Optional[_Union[_plain_pb2.RestartContainer, _Mapping]] = ..., rename: _Optional[_Union[_plain_pb2.RenameContainer, _Mapping]] = ..., update: _Optional[_Union[_plain_pb2.UpdateContainer, _Mapping]] = ..., logs: _Optional[_Union[_plain_pb2.ReadLogs, _Mapping]] = ...) -> None: ...
+    disk: _system_pb2.MeasureDisk
+    collect_images: _system_pb2.CollectImages
+    def __init__(self, container_id: _Optional[str] = ..., exec: _Optional[_Union[ExecOptions, _Mapping]] = ..., list: _Optional[_Union[ListContainers, _Mapping]] = ..., inspect: _Optional[_Union[InspectContainer, _Mapping]] = ..., top: _Optional[_Union[ListProcesses, _Mapping]] = ..., stats: _Optional[_Union[SampleContainers, _Mapping]] = ..., stop: _Optional[_Union[StopContainer, _Mapping]] = ..., kill: _Optional[_Union[KillContainer, _Mapping]] = ..., pause: _Optional[_Union[PauseContainer, _Mapping]] = ..., unpause: _Optional[_Union[UnpauseContainer, _Mapping]] = ..., remove: _Optional[_Union[RemoveContainer, _Mapping]] = ..., prune: _Optional[_Union[PruneContainers, _Mapping]] = ..., wait: _Optional[_Union[WaitContainer, _Mapping]] = ..., copy_from: _Optional[_Union[CopyFromContainer, _Mapping]] = ..., copy_to: _Optional[_Union[CopyToContainer, _Mapping]] = ..., stat: _Optional[_Union[StatPath, _Mapping]] = ..., list_volumes: _Optional[_Union[_volumes_pb2.ListVolumes, _Mapping]] = ..., create_volume: _Optional[_Union[_volumes_pb2.CreateVolume, _Mapping]] = ..., remove_volume: _Optional[_Union[_volumes_pb2.RemoveVolume, _Mapping]] = ..., prune_volumes: _Optional[_Union[_volumes_pb2.PruneVolumes, _Mapping]] = ..., create: _Optional[_Union[_plain_pb2.CreateContainer, _Mapping]] = ..., start: _Optional[_Union[_plain_pb2.StartContainer, _Mapping]] = ..., attach: _Optional[_Union[_plain_pb2.AttachContainer, _Mapping]] = ..., restart: _Optional[_Union[_plain_pb2.RestartContainer, _Mapping]] = ..., rename: _Optional[_Union[_plain_pb2.RenameContainer, _Mapping]] = ..., update: _Optional[_Union[_plain_pb2.UpdateContainer, _Mapping]] = ..., logs: _Optional[_Union[_plain_pb2.ReadLogs, _Mapping]] = ..., disk: _Optional[_Union[_system_pb2.MeasureDisk, _Mapping]] = ..., collect_images: _Optional[_Union[_system_pb2.CollectImages, _Mapping]] = ...) -> None: ...
 
 class ContainerQuestion(_message.Message):
     __slots__ = ("node_ids", "request")
@@ -354,7 +365,7 @@ class ContainerError(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ContainerOutput(_message.Message):
-    __slots__ = ("node_id", "call_id", "chunk", "exit_code", "started", "container", "details", "processes", "samples", "path", "removed", "notice", "error", "done", "taken", "volume", "created")
+    __slots__ = ("node_id", "call_id", "chunk", "exit_code", "started", "container", "details", "processes", "samples", "path", "removed", "notice", "error", "done", "taken", "volume", "created", "disk", "freed_bytes")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
@@ -372,6 +383,8 @@ class ContainerOutput(_message.Message):
     TAKEN_FIELD_NUMBER: _ClassVar[int]
     VOLUME_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
+    DISK_FIELD_NUMBER: _ClassVar[int]
+    FREED_BYTES_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     call_id: str
     chunk: OutputChunk
@@ -389,7 +402,9 @@ class ContainerOutput(_message.Message):
     taken: int
     volume: _volumes_pb2.VolumeAnswer
     created: str
-    def __init__(self, node_id: _Optional[str] = ..., call_id: _Optional[str] = ..., chunk: _Optional[_Union[OutputChunk, _Mapping]] = ..., exit_code: _Optional[int] = ..., started: _Optional[bool] = ..., container: _Optional[_Union[ContainerSummary, _Mapping]] = ..., details: _Optional[_Union[ContainerDetails, _Mapping]] = ..., processes: _Optional[_Union[ProcessList, _Mapping]] = ..., samples: _Optional[_Union[SampleList, _Mapping]] = ..., path: _Optional[_Union[PathInfo, _Mapping]] = ..., removed: _Optional[str] = ..., notice: _Optional[str] = ..., error: _Optional[_Union[ContainerError, _Mapping]] = ..., done: _Optional[bool] = ..., taken: _Optional[int] = ..., volume: _Optional[_Union[_volumes_pb2.VolumeAnswer, _Mapping]] = ..., created: _Optional[str] = ...) -> None: ...
+    disk: _system_pb2.DiskUsage
+    freed_bytes: int
+    def __init__(self, node_id: _Optional[str] = ..., call_id: _Optional[str] = ..., chunk: _Optional[_Union[OutputChunk, _Mapping]] = ..., exit_code: _Optional[int] = ..., started: _Optional[bool] = ..., container: _Optional[_Union[ContainerSummary, _Mapping]] = ..., details: _Optional[_Union[ContainerDetails, _Mapping]] = ..., processes: _Optional[_Union[ProcessList, _Mapping]] = ..., samples: _Optional[_Union[SampleList, _Mapping]] = ..., path: _Optional[_Union[PathInfo, _Mapping]] = ..., removed: _Optional[str] = ..., notice: _Optional[str] = ..., error: _Optional[_Union[ContainerError, _Mapping]] = ..., done: _Optional[bool] = ..., taken: _Optional[int] = ..., volume: _Optional[_Union[_volumes_pb2.VolumeAnswer, _Mapping]] = ..., created: _Optional[str] = ..., disk: _Optional[_Union[_system_pb2.DiskUsage, _Mapping]] = ..., freed_bytes: _Optional[int] = ...) -> None: ...
 
 class DeliverRequest(_message.Message):
     __slots__ = ("call", "node_id")

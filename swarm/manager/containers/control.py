@@ -17,9 +17,9 @@ from swarm.security.identity import Identity
 
 log = structlog.get_logger(__name__)
 
-VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes", "logs"})
+VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes", "logs", "disk"})
 VOLUMES = frozenset({"list_volumes", "create_volume", "remove_volume", "prune_volumes"})
-NODE_WIDE = frozenset({"list", "stats", "prune"}) | VOLUMES
+NODE_WIDE = frozenset({"list", "stats", "prune", "disk", "collect_images"}) | VOLUMES
 NODES_AT_ONCE = 100
 FOLLOWED_NODES = 200  # each is a stream for as long as somebody looks
 ANSWERS = 256
