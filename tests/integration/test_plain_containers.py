@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,22 @@ def cluster(clusters: Clusters) -> DevCluster:
 @pytest.fixture(scope="module", autouse=True)
 def _image(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> None:
     operator.load_image(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture
+def small_disk(cluster: DevCluster) -> Iterator[Path]:
+    """The worker's containers on a disk of 16 MB; nothing of it is left."""
+    state = Path(f"/var/lib/swarm-dev/{cluster.plan.name}/worker-1/state/containers")
+    assert state.is_dir()
+    cluster.kill("worker-1")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(state)], check=True)
+    try:
+        cluster.start("worker-1")
+        yield state
+    finally:
+        cluster.kill("worker-1")
+        subprocess.run(["umount", "-l", str(state)], check=True)
+        cluster.start("worker-1")
 
 
 RUN = ("run", "-q", "--node", "worker-1", "--entrypoint", "sh")
@@ -122,3 +139,37 @@ def test_a_container_belongs_to_its_node_whatever_becomes_of_the_daemons(
     operator("container", "stop", "-t", "0", "db")
     assert state(operator, "db").startswith("Exited")
     assert operator("container", "prune", "-f").splitlines()[-1] == "Removed: 1 containers"
+
+
+def test_a_full_disk_keeps_tasks_away_until_there_is_room(operator: Operator, small_disk: Path) -> None:
+    place = ("--constraint", "node.hostname==worker-1")
+    filler = small_disk / "filler"
+    filler.write_bytes(b"x" * 16_000_000)
+    listed = ("node", "ls", "--filter", "name=worker-1", "--format", "{{.Status}}")
+    wait_until(lambda: "disk pressure" in operator(*listed), 60, "disk pressure")
+    operator("service", "create", "-d", "--name", "late", *place, "hello:1")
+    wait_until(lambda: "disk pressure" in operator.try_("service", "why", "late").stdout, 20, "the reason")
+    assert "swarmctl system prune" in operator("node", "inspect", "worker-1")
+    filler.unlink()
+    operator.wait_running("late", 1, timeout_s=60)
+    operator("service", "rm", "late")
+    wait_until(lambda: not operator.rows("container", "ls", "-a"), 30, "its container to go")
+
+
+def test_disks_are_measured_and_what_is_used_is_not_removed(operator: Operator) -> None:
+    operator(*RUN, "-d", "--name", "user", "-v", "scratch:/scratch", "hello:1", "-c", "exec sleep 1000")
+    rows = operator.rows("system", "df", "--node", "worker-1")
+    kinds = {row["Type"].partition(" of ")[0]: row for row in rows}
+    assert kinds["Containers"]["Active"] == "1"
+    assert kinds["Images"]["Active"] == "1"
+    assert "%" in kinds["Disk"]["Size"]
+    used = operator.try_("image", "rm", "-f", "hello:1")
+    assert used.returncode == 1
+    assert "container user, which is running" in used.stderr
+    operator("container", "stop", "-t", "0", "user")
+    assert "by force" in operator.try_("image", "rm", "hello:1").stderr
+    pruned = operator("system", "prune", "-f", "--node", "worker-1", "--filter", "until=1h")
+    assert "Removed container" not in pruned
+    pruned = operator("system", "prune", "-f", "--node", "worker-1", "--volumes")
+    assert pruned.count("Removed container") == 1
+    assert "scratch" in operator("volume", "ls", "-q")  # it has a name

@@ -238,11 +238,8 @@ def test_an_image_that_is_used_stays_and_who_uses_it_is_named() -> None:
     running.CopyFrom(ended)
     running.status.state = TASK_STATE_RUNNING
     check_unused(store_with(image, a_service(NEW)).view, image, force=False)
-    for objects, reason in (
-        ((a_service(OLD),), r"services \(s1\)"),
-        ((ended,), r"ended tasks \(shop\.1\.t\)"),
-    ):
-        view = store_with(image, *objects).view
+    for user, reason in ((a_service(OLD), r"services \(s1\)"), (ended, r"ended tasks \(shop\.1\.t\)")):
+        view = store_with(image, user).view
         with pytest.raises(FailedPrecondition, match=f"{reason}.*by force"):
             check_unused(view, image, force=False)
         check_unused(view, image, force=True)
