@@ -43,8 +43,11 @@ from swarm.api.v1.types_pb2 import NodeDescription, Peer, TaskState, TaskStatus,
 from swarm.clock import Clock
 from swarm.config import Settings
 from swarm.errors import NodeRemoved
+from swarm.model.health import UNHEALTHY
+from swarm.model.task_state import is_terminal
 from swarm.runtime.base import Capabilities, ContainerState, RuntimeDriver, Sample
 from swarm.runtime.cdi.registry import read_registry
+from swarm.runtime.disk import DiskSpace
 from swarm.runtime.images.base import ImageStore
 from swarm.runtime.memory_files import MemoryFiles
 from swarm.runtime.volumes.store import VolumeStore
@@ -226,6 +229,27 @@ class Agent:
         """Return what running containers use, by task id."""
         found = {task_id: await self._driver.sample(task_id) for task_id in self._worker.held}
         return {task_id: sample for task_id, sample in found.items() if sample is not None}
+
+    def unhealthy(self) -> int:
+        """Return how many containers are unhealthy."""
+        tasks = sum(
+            one.status.container.health.state == UNHEALTHY and not is_terminal(one.status.state)
+            for one in self._worker.held.values()
+        )
+        return tasks + sum(one.health.state == UNHEALTHY for one in self._plain.all())
+
+    def plain_running(self) -> int:
+        """Return how many containers without a task run, or are about to again."""
+        return sum(one.record.running for one in self._plain.all())
+
+    def disk_spaces(self) -> list[DiskSpace]:
+        """Return the file systems that this node uses; blocks."""
+        return self._disks.spaces()
+
+    @property
+    def disk_pressure(self) -> bool:
+        """Whether a disk is so full that new tasks stay away."""
+        return bool(self._disks.pressure.conditions())
 
     async def shutdown_tasks(self) -> None:
         """Stop and remove everything, for a node that leaves; `run` must be running and stays so.

@@ -89,6 +89,8 @@ def image_kind(usage: ImageUsage, names: Mapping[str, str]) -> DiskKind:
     ]
     kind = kind_of(items)
     kind.size_bytes, kind.reclaimable_bytes = usage.size_bytes, usage.reclaimable_bytes
+    kind.count = len({one.id for one in items})  # one image may have several names
+    kind.active = len({one.id for one in items if one.active})
     return kind
 
 
