@@ -25,6 +25,7 @@ from swarm.model.sizes import size_problems
 from swarm.model.validate_autoscale import autoscale_problems, autoscale_warnings
 from swarm.model.validate_container import container_problems, negative
 from swarm.model.validate_job import job_problems
+from swarm.model.validate_network import attachment_problems, pool_problems
 from swarm.model.validate_options import resource_problems
 from swarm.timestamps import SECOND
 
@@ -95,6 +96,7 @@ def _service_problems(spec: ServiceSpec) -> Iterator[str]:
     yield from _update_problems("update", spec.update)
     yield from _update_problems("rollback", spec.rollback)
     yield from _port_problems(spec)
+    yield from attachment_problems(spec)
     if spec.rebalance == REBALANCE_MODE_AUTO and spec.WhichOneof("mode") not in (None, "replicated"):
         yield "rebalance auto: only tasks of replicated services move to be balanced"
 
@@ -119,6 +121,7 @@ def _cluster_problems(spec: ClusterSpec) -> Iterator[str]:
     if spec.HasField("snapshot_interval") and not spec.snapshot_interval:
         yield "the snapshot interval is 0; at least 1 log entry is needed"
     yield from _strategy_problems(spec.placement_strategy)
+    yield from pool_problems(spec)
 
 
 def _annotation_problems(annotations: Annotations) -> Iterator[str]:
