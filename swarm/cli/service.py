@@ -58,6 +58,7 @@ def service() -> None:
     "  swarmctl service create --name web --depends-on db:healthy --depends-on setup:completed web:1\n"
     "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1\n"
     "  swarmctl service create --name db --secret password --config source=my.cnf,target=/etc/my.cnf db:1\n"
+    "  swarmctl service create --name web --network shop --network name=db,alias=web-of-db web:1\n"
     "  swarmctl service create --name learn --gpus 2 learn:1\n"
     "  swarmctl service create --name shop --health-http :8080/health --health-start-period 1m shop:1\n"
     "  swarmctl service create --name shop --priority 10 --preempt --reserve-memory 512m shop:1\n"

@@ -681,10 +681,12 @@ class CreateNetworkResponse(_message.Message):
     def __init__(self, network: _Optional[_Union[_objects_pb2.Network, _Mapping]] = ...) -> None: ...
 
 class GetNetworkRequest(_message.Message):
-    __slots__ = ("ref",)
+    __slots__ = ("ref", "verbose")
     REF_FIELD_NUMBER: _ClassVar[int]
+    VERBOSE_FIELD_NUMBER: _ClassVar[int]
     ref: str
-    def __init__(self, ref: _Optional[str] = ...) -> None: ...
+    verbose: bool
+    def __init__(self, ref: _Optional[str] = ..., verbose: _Optional[bool] = ...) -> None: ...
 
 class GetNetworkResponse(_message.Message):
     __slots__ = ("network", "endpoints")
