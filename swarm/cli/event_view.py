@@ -28,6 +28,8 @@ def events_of(answer: c.WatchResponse) -> Iterator[View]:
     at_ns = nanoseconds(answer.at)
     for event in answer.events:
         kind, obj = _inside(event.object)
+        if kind == "network" and event.action == c.WatchEvent.ACTION_UPDATE:
+            continue  # nothing of it changes but which address was given last
         before = _inside(event.previous)[1] if event.HasField("previous") else None
         yield {
             "Type": kind,

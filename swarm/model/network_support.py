@@ -1,5 +1,7 @@
 """What kinds of networks can nodes give to their tasks? The one gate before services that ask for some.
 
+The control API refuses a service that no node could run, the scheduler the nodes that cannot run it.
+
 A node says it in its description (`runtime_info`, key `network_drivers`: names of drivers with commas
 between them, `encrypted` for overlays with that option). A node that says nothing gives its tasks the
 network of the node only: what such a task is told to join it would not join, silently.

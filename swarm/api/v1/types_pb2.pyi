@@ -480,7 +480,7 @@ class EndpointSpec(_message.Message):
     def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., mode: _Optional[_Union[EndpointSpec.Mode, str]] = ...) -> None: ...
 
 class NetworkAttachment(_message.Message):
-    __slots__ = ("network_id", "network_name", "aliases", "ipv4_address", "ipv6_address", "driver_options")
+    __slots__ = ("network_id", "network_name", "aliases", "ipv4_address", "ipv6_address", "driver_options", "driver")
     class DriverOptionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -494,13 +494,15 @@ class NetworkAttachment(_message.Message):
     IPV4_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     IPV6_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     DRIVER_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
     network_id: str
     network_name: str
     aliases: _containers.RepeatedScalarFieldContainer[str]
     ipv4_address: str
     ipv6_address: str
     driver_options: _containers.ScalarMap[str, str]
-    def __init__(self, network_id: _Optional[str] = ..., network_name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., ipv4_address: _Optional[str] = ..., ipv6_address: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    driver: str
+    def __init__(self, network_id: _Optional[str] = ..., network_name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., ipv4_address: _Optional[str] = ..., ipv6_address: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ...) -> None: ...
 
 class NetworkAddresses(_message.Message):
     __slots__ = ("network_id", "addresses")

@@ -107,6 +107,7 @@ def resolve_networks(view: ReadView, spec: ServiceSpec, before: ServiceSpec | No
             )
             continue
         one.network_id, one.network_name = network.id, _name(network)
+        one.driver = driver_of(network.spec)
         problems.extend(_problems(one, network))
     ids = [one.network_id for one in spec.task.networks]
     twice = sorted({one.network_name for one in spec.task.networks if ids.count(one.network_id) > 1})
@@ -119,9 +120,7 @@ def resolve_networks(view: ReadView, spec: ServiceSpec, before: ServiceSpec | No
     known = network_ids(before.task.networks) if before is not None else ()
     for one in spec.task.networks:
         if one.network_id not in known:
-            network = _find(view, one)
-            driver = driver_of(network.spec) if network is not None else ""
-            check_supported(f"network {one.network_name}", driver, view.nodes)
+            check_supported(f"network {one.network_name}", one.driver, view.nodes)
 
 
 def check_networks(view: ReadView, spec: ServiceSpec) -> None:

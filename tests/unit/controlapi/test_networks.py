@@ -125,7 +125,7 @@ def test_a_service_joins_by_name_or_id_and_both_are_filled_in() -> None:
     spec = in_networks("shop")
     service = create_service(tx, spec, "s1")
     (one,) = service.spec.task.networks
-    assert (one.network_id, one.network_name) == ("shop-id", "shop")
+    assert (one.network_id, one.network_name, one.driver) == ("shop-id", "shop", "overlay")
     spec.annotations.name = "other"
     spec.task.networks[0].CopyFrom(type(one)(network_id="shop-id"))
     (same,) = create_service(tx, spec, "s2").spec.task.networks
