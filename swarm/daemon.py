@@ -122,6 +122,15 @@ def _folders(settings: Settings) -> Iterator[None]:
         yield
 
 
+def _hang_up_reaches_children() -> None:
+    """Let commands in containers end when whoever typed them leaves, also under `nohup swarmd`.
+
+    What this process ignores, all programs that it starts would ignore too; a handler is not inherited.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+
+
 async def _serve(settings: Settings) -> None:
     import structlog
 
@@ -133,6 +142,7 @@ async def _serve(settings: Settings) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    _hang_up_reaches_children()
     service_manager = ServiceManager()
     metrics = functools.cache(_make_metrics)
     node = Node(settings, SystemClock(), metrics)
