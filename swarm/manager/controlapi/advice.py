@@ -72,8 +72,8 @@ _RULES: Sequence[Rule] = (
     _rule(
         r"no \S+ networks",
         lambda task: (
-            "update the nodes' agents (swarmctl node inspect NODE shows in Runtime.network_drivers what they "
-            f"can do), or leave the network (swarmctl service update --network-rm NAME {_service(task)})"
+            "update the nodes' agents (swarmctl node inspect NODE shows in Runtime.network_drivers what "
+            f"they can do), or leave the network (swarmctl service update --network-rm NAME {_service(task)})"
         ),
     ),
     _rule(
