@@ -90,9 +90,8 @@ def decide_subnets(
         if wanted is not None:
             found.append(_asked_for(wanted, others))
             continue
-        rest = next((one for one in spec.subnets if not one.subnet), SubnetSpec()) if version == 4 else None
         block, pool = next_subnet([one for one in pools if one.block.version == version], taken)
-        found.append(_resolved(rest or SubnetSpec(), block, str(pool)))
+        found.append(_resolved(SubnetSpec(), block, str(pool)))
     return found
 
 

@@ -73,7 +73,8 @@ _RULES: Sequence[Rule] = (
         r"no \S+ networks",
         lambda task: (
             "update the nodes' agents (swarmctl node inspect NODE shows in Runtime.network_drivers what "
-            f"they can do), or leave the network (swarmctl service update --network-rm NAME {_service(task)})"
+            "they can do), or leave the network (swarmctl service update --network-rm NAME "
+            f"{_service(task)})"
         ),
     ),
     _rule(

@@ -1,7 +1,7 @@
 """What people do with networks: make, look, remove; and what services may say of them."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any, TypeVar
 
 import grpc
@@ -19,6 +19,7 @@ from swarm.manager.controlapi.routing import Router
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import ReadView
 from swarm.manager.store.transaction import Transaction
+from swarm.model.constraint import address_of
 from swarm.model.ipam import Block
 from swarm.model.limits import shown
 from swarm.model.network_support import ENCRYPTED, check_supported
@@ -164,11 +165,9 @@ def _name(network: Network) -> str:
 def _node_addresses(view: ReadView) -> Iterator[Block]:
     """Yield where nodes are: a subnet that nobody asked for is not to hide them from its containers."""
     for node in view.nodes:
-        host = node.status.addr.rpartition(":")[0].strip("[]") or node.status.addr
-        try:
-            yield ip_network(ip_address(host))
-        except ValueError:  # a name, or not known yet
-            continue
+        address = address_of(node.status.addr)
+        if address is not None:
+            yield ip_network(address)
 
 
 def endpoints_of(view: ReadView, network_id: str) -> Steps[list[control.NetworkEndpoint]]:

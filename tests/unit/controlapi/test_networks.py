@@ -242,3 +242,10 @@ async def test_everybody_in_a_network_is_shown() -> None:
         (kinds.KIND_SERVICE, "web"),
     ]
     assert [list(one.addresses) for one in answer.endpoints] == [["10.0.0.3"], ["10.0.0.2"]]
+
+
+@pytest.mark.parametrize("addr", ["10.0.0.9", "10.0.0.9:2377", "", "fd00::9", "[fd00::9]:2377", "a-name"])
+def test_a_subnet_from_the_pools_hides_no_node(addr: str) -> None:
+    tx = a_transaction(able(addr=addr))
+    (subnet,) = create_network(tx, a_network(), "a").subnets
+    assert subnet.subnet == ("10.0.1.0/24" if addr.startswith("10.") else "10.0.0.0/24")
