@@ -1,6 +1,6 @@
 """What people do with networks: make, look, remove; and what services may say of them."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
@@ -110,12 +110,7 @@ def resolve_networks(view: ReadView, spec: ServiceSpec, before: ServiceSpec | No
         one.network_id, one.network_name = network.id, _name(network)
         one.driver = driver_of(network.spec)
         problems.extend(_problems(one, network))
-    ids = [one.network_id for one in spec.task.networks]
-    twice = sorted({one.network_name for one in spec.task.networks if ids.count(one.network_id) > 1})
-    problems += [f"network {name} is named twice" for name in twice if not problems]
-    alone = sorted({"host", "none"} & set(ids))
-    if alone and len(ids) > 1:
-        problems.append(f"network {alone[0]} is all that a task with it has: take the others away")
+    problems = problems or list(_problems_together(spec.task.networks))
     if problems:
         raise InvalidArgument(f"invalid service: {'; '.join(problems)}")
     known = network_ids(before.task.networks) if before is not None else ()
@@ -131,6 +126,15 @@ def check_networks(view: ReadView, spec: ServiceSpec) -> None:
         raise FailedPrecondition(
             f"the service cannot go back to that spec: network {', '.join(gone)} was removed"
         )
+
+
+def _problems_together(attachments: Sequence[NetworkAttachment]) -> Iterator[str]:
+    ids = [one.network_id for one in attachments]
+    for name in sorted({one.network_name for one in attachments if ids.count(one.network_id) > 1}):
+        yield f"network {name} is named twice"
+    alone = sorted({"host", "none"} & set(ids))
+    if alone and len(ids) > 1:
+        yield f"network {alone[0]} is all that a task with it has: take the others away"
 
 
 def _problems(one: NetworkAttachment, network: Network) -> Iterator[str]:
@@ -152,7 +156,8 @@ def _find(view: ReadView, one: NetworkAttachment) -> Network | None:
     ref = one.network_id or one.network_name
     if ref in PREDEFINED:
         return Network(id=ref, spec=NetworkSpec(driver=ref, annotations=Annotations(name=ref)))
-    found = view.networks.get(one.network_id) if one.network_id else view.networks.by_name(ref)
+    known = view.networks
+    found = known.get(one.network_id) if one.network_id else known.by_name(ref) or known.get(ref)
     if found is None or (one.network_name and one.network_name not in (_name(found), found.id)):
         return None
     return found

@@ -126,11 +126,12 @@ def test_a_service_joins_by_name_or_id_and_both_are_filled_in() -> None:
     service = create_service(tx, spec, "s1")
     (one,) = service.spec.task.networks
     assert (one.network_id, one.network_name, one.driver) == ("shop-id", "shop", "overlay")
-    spec.annotations.name = "other"
-    spec.task.networks[0].CopyFrom(type(one)(network_id="shop-id"))
-    (same,) = create_service(tx, spec, "s2").spec.task.networks
-    assert same == one
-    assert sorted(user.id for user in users_of(tx, "shop-id")) == ["s1", "s2"]
+    for number, field in enumerate(("network_id", "network_name"), 2):
+        spec.annotations.name = f"other-{number}"
+        spec.task.networks[0].CopyFrom(type(one)(**{field: "shop-id"}))
+        (same,) = create_service(tx, spec, f"s{number}").spec.task.networks
+        assert same == one
+    assert sorted(user.id for user in users_of(tx, "shop-id")) == ["s1", "s2", "s3"]
 
 
 @pytest.mark.parametrize(
