@@ -57,7 +57,7 @@ class Range:
     @property
     def size(self) -> int:
         """How many addresses can be given out."""
-        inside = sum(1 for one in self.reserved if self.first <= one <= self.last)  # type: ignore[operator]
+        inside = sum(int(self.first) <= int(one) <= int(self.last) for one in self.reserved)
         return int(self.last) - int(self.first) + 1 - inside
 
 
@@ -124,7 +124,7 @@ def _lowest(pool: Pool, spans: Iterable[tuple[int, int]]) -> Block | None:
         candidate = (last // size + 1) * size
     if candidate + size - 1 > end:
         return None
-    return type(pool.block)((candidate, pool.length))  # type: ignore[arg-type]
+    return type(pool.block)((candidate, pool.length))
 
 
 def overlapping(block: Block, others: Iterable[tuple[Block, str]]) -> str:
