@@ -283,6 +283,8 @@ class Agent:
     def _session_changed(self, session: Session | None) -> None:
         if session is not None:
             self._reporter.session_opened(self._worker.statuses())
+            # What changed since the greeting was written was told to the session before.
+            session.describe(self._description)
             session.wake()
         self._logs.session_changed(session.channel if session else None)
 

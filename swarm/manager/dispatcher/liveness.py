@@ -143,7 +143,9 @@ class LivenessTable:
         record = self._records.setdefault(session.node_id, _Record(now_s))
         record.heard_s = max(record.heard_s, heard_s)
         before = record.by_manager.get(manager_id)
-        description = before.description if before else None
+        # What an earlier session said of the node may be outdated by what the node told another manager.
+        same = before is not None and before.session_id == session.session_id
+        description = before.description if before is not None and same else None
         if session.HasField("description"):
             description = session.description
         held = _Held(

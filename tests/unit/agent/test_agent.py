@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from swarm.agent.main import Agent
+from swarm.api.v1.dispatcher_pb2 import Hello
 from swarm.api.v1.objects_pb2 import Node, Task
 from swarm.api.v1.types_pb2 import (
     NODE_STATE_DISCONNECTED,
@@ -26,7 +28,7 @@ from swarm.model.task_state import (
 )
 from swarm.runtime.base import ContainerState
 from swarm.runtime.fake import FakeDriver, FakeImages, Script
-from tests.unit.agent.lab import a_lab, a_task, until
+from tests.unit.agent.lab import AgentHandle, a_lab, a_task, until
 
 
 async def test_a_task_assigned_to_a_node_runs_and_its_states_are_recorded(tmp_path: Path) -> None:
@@ -51,6 +53,24 @@ async def test_a_node_is_ready_with_description_and_address_while_its_agent_is_c
         assert lab.node("n1").description.hostname == "host-n1"
         assert lab.node("n1").description.engine_labels == {"disk": "ssd"}
         assert lab.node("n1").description.resources.memory_bytes > 0
+
+
+async def test_a_node_that_changes_while_it_greets_a_manager_tells_what_it_is_like_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_lab(tmp_path) as lab:
+        node = AgentHandle(lab, "n1")
+        lab.agents["n1"] = node
+        greet = Agent._hello
+
+        def late(agent: Agent) -> Hello:
+            greeting = greet(agent)
+            agent._description.engine_labels["disk"] = "nvme"
+            return greeting
+
+        monkeypatch.setattr(Agent, "_hello", late)
+        await node.start()
+        await until(lambda: lab.node("n1").description.engine_labels == {"disk": "nvme"})
 
 
 async def test_a_silent_node_is_first_disconnected_then_down_and_ready_again_when_it_returns(

@@ -325,3 +325,18 @@ def test_what_is_new_about_a_node_that_was_settled_is_not_missed() -> None:
     world.look()
     world.pass_time(3 * P + 1)
     assert world.nodes["n1"].status.state == NODE_STATE_DOWN
+
+
+def test_what_an_earlier_session_said_of_a_node_does_not_come_back_with_a_new_one() -> None:
+    table = LivenessTable(0.0)
+    first = a_session()
+    first.session_id = "first"
+    first.description.hostname = "before"
+    table.report("m1", True, [first], 0.0)
+    second = a_session()  # without a description: the store has what the node told another manager since
+    second.session_id = "second"
+    table.report("m1", True, [second], 1.0)
+    node = Node(id="n1", description=NodeDescription(hostname="now"))
+    node.status.state = NODE_STATE_READY
+    node.status.addr = second.addr
+    assert table.plan([node], P, 1.0) == ()
