@@ -48,8 +48,9 @@ def _problems(spec: NetworkSpec) -> Iterator[str]:
         for what, given in (("attachable", spec.attachable), ("ingress", spec.ingress)):
             if given:
                 yield f"a network of driver {driver} cannot be {what}: only an overlay can"
-    if spec.ingress:
-        yield "ports are published on their nodes only (mode=host) in this version: no ingress network"
+    for what, given in (("attachable", spec.attachable), ("internal", spec.internal)):
+        if spec.ingress and given:
+            yield f"the ingress network cannot be {what}: ports are all that it is for"
     yield from _option_problems(spec)
     yield from _family_problems(spec)
 
