@@ -20,6 +20,7 @@ from swarm.model.ipam import (
 from swarm.model.job import job_of, runs_everywhere
 from swarm.model.networks import DRIVERS, OVERLAY, PREDEFINED, driver_of
 from swarm.model.sizes import labels_problems
+from swarm.model.validate_container import negative
 
 LONGEST_SUBNET = 29  # of IPv4
 DATA_PATH_PORTS = range(1024, 49152)
@@ -164,6 +165,7 @@ def attachment_problems(spec: ServiceSpec) -> Iterator[str]:
     yield from limits.ATTACHMENTS.exceeded("the service", len(attachments))
     if spec.endpoint.mode not in EndpointSpec.Mode.values():
         yield f"{spec.endpoint.mode} is not an endpoint mode (vip, dnsrr)"
+    yield from negative(("the endpoint drain", spec.endpoint.drain_ns))
     if spec.endpoint.mode == EndpointSpec.MODE_DNSRR and any(
         port.publish_mode == PortConfig.PUBLISH_MODE_INGRESS for port in spec.endpoint.ports
     ):
