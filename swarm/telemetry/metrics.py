@@ -139,14 +139,14 @@ def _agent_families(sample: AgentSample) -> Iterator[Metric]:
 
 
 def _disk_families(disks: Sequence[DiskUse]) -> Iterator[Metric]:
-    for name, text, read in (
-        ("total_bytes", "Size of a file system of this node.", lambda disk: disk.total_bytes),
-        ("free_bytes", "Bytes free in a file system of this node.", lambda disk: disk.free_bytes),
-        ("free_inodes", "Inodes free in a file system of this node.", lambda disk: disk.free_inodes),
+    for field, text in (
+        ("total_bytes", "Size of a file system of this node."),
+        ("free_bytes", "Bytes free in a file system of this node."),
+        ("free_inodes", "Inodes free in a file system of this node."),
     ):
-        family = GaugeMetricFamily(f"swarm_node_disk_{name}", text, labels=("path",))
+        family = GaugeMetricFamily(f"swarm_node_disk_{field}", text, labels=("path",))
         for disk in disks:
-            family.add_metric((disk.path,), read(disk))
+            family.add_metric((disk.path,), getattr(disk, field))
         yield family
 
 
