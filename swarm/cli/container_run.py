@@ -12,7 +12,7 @@ from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Target, ask, ask_one, node_ids
 from swarm.cli.flags import FlagCommand
 from swarm.cli.plain_options import plain_options, plain_spec
-from swarm.errors import InvalidArgument, NameConflict, NotFound, SwarmError, Unavailable
+from swarm.errors import Ambiguous, InvalidArgument, NameConflict, NotFound, SwarmError, Unavailable
 
 NOT_RUN, NOT_RUNNABLE, NOT_FOUND = 125, 126, 127
 WHERE = (
@@ -157,8 +157,8 @@ def _check_name(conn: Connection, name: str, *, chosen: bool) -> None:
         return
     try:
         found = find_plain(conn, name)
-    except NotFound:
-        return
+    except (NotFound, Ambiguous):
+        return  # its node has the last word
     if found.container_id.startswith(name):
         return
     raise NameConflict(

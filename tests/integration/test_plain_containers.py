@@ -163,6 +163,8 @@ def test_disks_are_measured_and_what_is_used_is_not_removed(operator: Operator) 
     assert kinds["Containers"]["Active"] == "1"
     assert kinds["Images"]["Active"] == "1"
     assert "%" in kinds["Disk"]["Size"]
+    assert "worker" in operator("system", "df", "-v", "--node", "worker-1")
+    assert operator("system", "info") == operator("info")
     used = operator.try_("image", "rm", "-f", "hello:1")
     assert used.returncode == 1
     assert "container user, which is running" in used.stderr

@@ -5,7 +5,8 @@ attendant waits for the container's end beside it, and takes its turn only to st
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import structlog
 
@@ -43,6 +44,9 @@ class Plain:
         self._node = node
         self._on_gone = on_gone
         self._turn = asyncio.Lock()
+        self._writing = asyncio.Lock()
+        self._writes: set[asyncio.Task[None]] = set()
+        self._gone = False
         self._attendant: asyncio.Task[None] | None = None
         self._awake = asyncio.Event()  # somebody decided something: a wait for a restart is over
         self._delay_ns = 0
@@ -67,13 +71,28 @@ class Plain:
         return self.record.running and self._attendant is not None and bool(self._delay_ns)
 
     async def change(self, edit: Callable[[PlainContainer], None]) -> None:
-        """Write down a changed record; raises OSError."""
-        changed = PlainContainer()
-        changed.CopyFrom(self.record)
-        edit(changed)
-        if changed != self.record:
-            await asyncio.to_thread(self._node.records.save, changed)
-            self.record = changed
+        """Write down a changed record; raises OSError. Goes to its end also when the caller is cancelled."""
+        await self._to_its_end(self._change(edit))
+
+    async def _change(self, edit: Callable[[PlainContainer], None]) -> None:
+        async with self._writing:
+            changed = PlainContainer()
+            changed.CopyFrom(self.record)
+            edit(changed)
+            if changed != self.record and not self._gone:
+                await asyncio.to_thread(self._node.records.save, changed)
+                self.record = changed
+
+    async def _forget(self) -> None:
+        async with self._writing:
+            self._gone = True  # what is still to be written down about it must not bring it back
+            await asyncio.to_thread(self._node.records.delete, self.id)
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="plain-record")
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        await asyncio.shield(task)
 
     async def info(self) -> ContainerInfo | None:
         """Return what the runtime knows; None before its first start."""
@@ -331,7 +350,7 @@ class Plain:
         await self._node.driver.remove(self.id)
         await self._node.network.detach(self.id)
         await self._node.volumes.release(self.task())
-        await asyncio.to_thread(self._node.records.delete, self.id)
+        await self._to_its_end(self._forget())
         log.info("agent.plain_container_removed", container=self.name, container_id=self.id)
         self._on_gone(self)
 

@@ -18,7 +18,6 @@ from swarm.errors import (
     NameConflict,
     NotFound,
     SwarmError,
-    TaskRejected,
 )
 from swarm.ids import new_id
 from swarm.model.health import merged
@@ -121,12 +120,9 @@ class PlainContainers:
 
     async def _create(self, spec: PlainSpec, progress: Callable[[str], None] | None) -> Plain:
         container = spec.container
-        try:
-            image = await self._node.images.ensure(
-                container.image, container.image_digest, _credentials(spec), self._node.source, progress
-            )
-        except TaskRejected as error:
-            raise TaskRejected(self.explain(error)) from error
+        image = await self._node.images.ensure(
+            container.image, container.image_digest, _credentials(spec), self._node.source, progress
+        )
         record = PlainContainer(id=new_id(), image_digest=image.digest)
         record.spec.CopyFrom(spec)
         record.spec.container.ClearField("registry_auth")

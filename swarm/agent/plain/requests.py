@@ -22,7 +22,7 @@ from swarm.api.v1.containers_pb2 import (
 )
 from swarm.api.v1.logs_pb2 import LOG_STREAM_STDERR, LOG_STREAM_STDOUT
 from swarm.clock import nanoseconds, timestamp
-from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
+from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskFailure
 from swarm.model.plain import restart_problems
 from swarm.runtime.base import ContainerInfo, ContainerState, LogQuery, RuntimeDriver
 
@@ -54,6 +54,12 @@ class PlainRequests:
 
     async def answer(self, request: ContainerRequest, conversation: Conversation) -> None:
         """Do what is asked and say the last word."""
+        try:
+            await self._answer(request, conversation)
+        except TaskFailure as error:
+            raise type(error)(self._containers.explain(error)) from error
+
+    async def _answer(self, request: ContainerRequest, conversation: Conversation) -> None:
         verb = request.WhichOneof("verb") or ""
         if verb == "create":
             await self._create(request, conversation)
@@ -172,6 +178,8 @@ class PlainRequests:
             attending = asyncio.create_task(
                 attend(self._driver, plain.id, request.attach, conversation, attached), name="plain-attach"
             )
+            # Whoever asked may have left, and nobody takes its outcome then.
+            attending.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.wait((attending, attached), return_when=asyncio.FIRST_COMPLETED)
 
         try:

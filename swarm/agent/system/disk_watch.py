@@ -86,8 +86,7 @@ class DiskWatch:
             if self.pressure.level is Level.HARD:
                 removed = await self._free_ended()
                 log.info("agent.ended_containers_removed_early", count=removed)
-            collected = await self._images.gc(self._clock.now_ns(), unused=True)
-            log.info("agent.images_collected_early", bytes=collected.bytes)
+            await self._images.gc(self._clock.now_ns(), unused=True)  # says what it deletes
         except (SwarmError, OSError) as error:
             log.warning("agent.room_not_made", reason=str(error))
 

@@ -118,12 +118,10 @@ class RenameContainer(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class UpdateContainer(_message.Message):
-    __slots__ = ("restart", "limits")
+    __slots__ = ("restart",)
     RESTART_FIELD_NUMBER: _ClassVar[int]
-    LIMITS_FIELD_NUMBER: _ClassVar[int]
     restart: PlainRestart
-    limits: _types_pb2.ResourceLimits
-    def __init__(self, restart: _Optional[_Union[PlainRestart, _Mapping]] = ..., limits: _Optional[_Union[_types_pb2.ResourceLimits, _Mapping]] = ...) -> None: ...
+    def __init__(self, restart: _Optional[_Union[PlainRestart, _Mapping]] = ...) -> None: ...
 
 class ReadLogs(_message.Message):
     __slots__ = ("options",)

@@ -203,6 +203,20 @@ async def test_a_removal_that_was_interrupted_is_finished_by_the_next_agent(benc
         assert not bench.driver.ids()
 
 
+async def test_a_removal_in_the_middle_of_a_restart_leaves_no_trace(bench: Bench) -> None:
+    async with bench.life() as containers:
+        for turn in range(8):
+            plain = await containers.create(spec(f"c{turn}", R.CONDITION_ALWAYS))
+            bench.driver.scripts[plain.id] = Script(runs_s=0.0)
+            await plain.start()
+            await asyncio.sleep(0.004 * turn)
+            await plain.remove(force=True)
+        assert not containers.ids()
+    assert not list((bench.folder / "plain").iterdir())
+    assert not bench.driver.ids()
+    assert not bench.network.sandboxes
+
+
 async def test_names_are_unique_on_a_node(bench: Bench) -> None:
     async with bench.life() as containers:
         first = await containers.create(spec("db"))
