@@ -71,7 +71,11 @@ def test_a_foreground_run_is_as_if_the_command_ran_here(operator: Operator, clus
 
 
 def test_a_terminal_is_resized_left_and_taken_up_again(operator: Operator, cluster: DevCluster) -> None:
-    script = "trap 'stty size' WINCH; echo ready; while read -r word; do echo got $word; done; exit 3"
+    # A signal may interrupt `read`, which is not the end of the input.
+    script = (
+        "trap 'stty size' WINCH; echo ready; "
+        "while :; do read -r word && case $word in bye) exit 3;; *) echo got $word;; esac; done"
+    )
     arguments = (*RUN, "-it", "--name", "typed", "hello:1", "-c", script)
     with keyboard(command(cluster, *arguments, at="manager-1")) as screen:
         screen.sees(b"ready")
@@ -84,9 +88,8 @@ def test_a_terminal_is_resized_left_and_taken_up_again(operator: Operator, clust
         screen.types(b"two\n")
         screen.sees(b"got two")
         screen.resize(44, 122)
-        screen.types(b"three\n")  # the trap runs once the shell has read something
         screen.sees(b"44 122")
-        screen.types(b"\x04")
+        screen.types(b"bye\n")
         assert screen.ends() == 3
     assert "got one" in operator("container", "logs", "typed")
     operator("container", "rm", "typed")
@@ -138,7 +141,7 @@ def test_a_container_belongs_to_its_node_whatever_becomes_of_the_daemons(
     operator("node", "update", "--availability", "active", "worker-1")
     operator("container", "stop", "-t", "0", "db")
     assert state(operator, "db").startswith("Exited")
-    assert operator("container", "prune", "-f").splitlines()[-1] == "Removed: 1 containers"
+    assert container in operator("container", "prune", "-f")
 
 
 def test_a_full_disk_keeps_tasks_away_until_there_is_room(operator: Operator, small_disk: Path) -> None:
