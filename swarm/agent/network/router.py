@@ -13,7 +13,7 @@ was begun.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import IPv4Network
@@ -30,6 +30,7 @@ from swarm.agent.network.journal import Grant, Ledger
 from swarm.agent.network.layout import Layout
 from swarm.agent.network.ports import fits
 from swarm.agent.network.reservation import PortReservations
+from swarm.agent.overlay.ingress_router import IngressRouter
 from swarm.agent.overlay.layout import OverlayLayout
 from swarm.agent.overlay.overlays import Overlays
 from swarm.agent.overlay.state import NetworkState, OverlayState, Touched
@@ -69,7 +70,7 @@ class RouterNetwork:
         # The messages are values, the tables around them are not: the thread gets its own.
         states = {id_: _copy(state.networks[id_]) for id_ in ids if id_ in state.networks}
         gone = {one.network_id for one in touched} - state.networks.keys()
-        await self._do(lambda: self._books.overlays.apply(states, gone, everything))
+        await self._do(lambda: self._books.apply(states, gone, everything))
         self._heard = True
 
     async def attach(
@@ -105,6 +106,7 @@ class _Books:
     def __init__(self, layout: Layout, resolv_conf: Path) -> None:
         self._layout = layout
         self.overlays = Overlays(OverlayLayout(layout.run_dir))
+        self._ingress = IngressRouter(layout, OverlayLayout(layout.run_dir))
         self._resolv_conf = resolv_conf
         self._ledger = Ledger()
         self._reservations = PortReservations("0.0.0.0", holder_of)  # noqa: S104 a published port is the node's
@@ -127,6 +129,12 @@ class _Books:
         nft.run(rules.setup(layout, published, name_server))
         plumbing.remove_strangers(layout, self._ledger.addresses())
         log.info("network.ready", tasks=len(self._ledger.grants), rebuilt=rebuilt, ip_forward=True)
+
+    def apply(self, states: Mapping[str, NetworkState], gone: Collection[str], everything: bool) -> None:
+        try:
+            self.overlays.apply(states, gone, everything)
+        finally:
+            self._ingress.apply(states, gone, everything)
 
     def drivers(self) -> frozenset[str]:
         return probe.drivers(self._layout)

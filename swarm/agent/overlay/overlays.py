@@ -52,7 +52,8 @@ class Overlays:
 
         Raises Unavailable for a network that this node has not heard of.
         """
-        overlays = [self._known(network_id).overlay for network_id in network_ids]
+        known = [self._known(network_id).overlay for network_id in network_ids]
+        overlays = [overlay for overlay in known if not overlay.ingress]
         if not overlays:
             return Access.OPEN
         return Access.CLOSED if all(overlay.internal for overlay in overlays) else Access.OUTSIDE
@@ -91,7 +92,7 @@ class Overlays:
             if network.network_id not in self._here and self._is_connected(path, nic):
                 continue  # since an earlier life of this agent, or of the network
             here = self._known(network.network_id)
-            kernel.connect(path, task, nic, here.overlay.subnets, here.mtu)
+            kernel.connect(path, task, nic, here.overlay, here.mtu)
 
     def disconnect(self, task_id: str, grant: Grant) -> None:
         """Lead nothing to a task any more."""
@@ -144,7 +145,7 @@ class Overlays:
         for task_id, nic in nics.items():
             task = self._layout.task(task_id)
             if namespaces.is_namespace(task) and not nic.is_in(there):
-                kernel.connect(path, task, nic, here.overlay.subnets, here.mtu)
+                kernel.connect(path, task, nic, here.overlay, here.mtu)
 
     def _sync(self, network_id: str) -> None:
         here, path = self._here[network_id], self._layout.router(network_id)

@@ -1,13 +1,10 @@
 """Overlay networks over four nodes, with real namespaces: does traffic flow where it should, and only there?"""
 
-import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from swarm.agent.network import links, namespaces, nft
-from tests.integration.overlay.lab import Net, OverlayLab, flood, link_names, serve_both
+from tests.integration.overlay.lab import Net, OverlayLab, serve_both
 
 pytestmark = pytest.mark.integration
 
