@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 
 import pytest
 
@@ -37,7 +38,7 @@ class IngressLab(OverlayLab):
             with self.client.open("rb") as fd:
                 end = links.End("eth0", 2, namespace=fd.fileno())
                 switch.run(links.veth(links.End("client", 200, up=True, master=2), end))
-            inside.run(links.set_up(1), links.set_up(2), links.address(2, socket_address(CLIENT), 24))
+            inside.run(links.set_up(1), links.set_up(2), links.address(2, IPv4Address(CLIENT), 24))
         self.tell()
 
     def publish(self, *ports: tuple[int, int]) -> None:
@@ -63,12 +64,6 @@ class IngressLab(OverlayLab):
             endpoint.serving = endpoint.task_id in self.serving
         said.services.append(OverlayService(service_id="web", name="web", ports=self.published))
         return said
-
-
-def socket_address(text: str):  # type: ignore[no-untyped-def]
-    from ipaddress import IPv4Address
-
-    return IPv4Address(text)
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +176,7 @@ def test_a_connection_goes_on_while_its_task_drains_and_ends_with_it(lab: Ingres
             lab.tell()
             client.sendall(b"and now?")
             with pytest.raises(ConnectionError):
-                while True:
-                    client.recv(100)
+                client.recv(100)
     lab.nodes[1].call("detach", "one")
 
 
