@@ -176,8 +176,11 @@ def remove_strangers(path: Path, task_ids: Iterable[str]) -> None:
 
 
 def _set_sysctls(ipv6: bool) -> None:
-    """In the router's namespace: forward everything, and tell nobody of shorter ways."""
+    """In the router's namespace: forward, tell nobody of shorter ways, but everybody where there is none."""
     (_SYSCTL / "ipv4/ip_forward").write_text("1")
+    (_SYSCTL / "ipv4/icmp_ratelimit").write_text("0")
+    if ipv6:
+        (_SYSCTL / "ipv6/icmp/ratelimit").write_text("0")
     for name in ("all", "default"):
         (_SYSCTL / "ipv4/conf" / name / "rp_filter").write_text("0")
         (_SYSCTL / "ipv4/conf" / name / "send_redirects").write_text("0")
