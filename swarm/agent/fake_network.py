@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from swarm.agent.network.base import PublishedPort, Sandbox
+from swarm.agent.network.base import PublishedPort, Sandbox, TaskNetwork
+from swarm.agent.overlay.state import OverlayState, Touched
 from swarm.errors import TaskRejected
 
 FIRST_DYNAMIC_PORT = 30000
@@ -16,15 +17,31 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.sandboxes: dict[str, Sandbox] = {}
         self.calls: Counter[str] = Counter()
+        self.joined: dict[str, tuple[TaskNetwork, ...]] = {}  # by task id
+        self.applied: list[Touched] = []
+        self.overlays = OverlayState()  # as it was told last
         self.broken: dict[str, Exception] = {}  # method name -> what every call of it raises
 
     async def setup(self) -> None:
         """Do nothing."""
         self._called("setup")
 
-    async def attach(self, task_id: str, ports: Sequence[PublishedPort]) -> Sandbox:
+    def drivers(self) -> frozenset[str]:
+        """Return what it keeps books of."""
+        return frozenset({"overlay"})
+
+    async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
+        """Note what is known now."""
+        self._called("apply")
+        self.applied += touched
+        self.overlays.apply(state.everything(), complete=True)
+
+    async def attach(
+        self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
+    ) -> Sandbox:
         """Give a task an address; raises TaskRejected for a port that is taken."""
         self._called("attach")
+        self.joined[task_id] = tuple(networks)
         if task_id in self.sandboxes:
             return self.sandboxes[task_id]
         taken = {

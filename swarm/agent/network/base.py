@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from swarm.agent.overlay.state import OverlayState, Touched
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedPort:
@@ -28,14 +30,33 @@ class Sandbox:
     ports: Sequence[PublishedPort] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class TaskNetwork:
+    """What a task has in one overlay network."""
+
+    network_id: str
+    addresses: tuple[str, ...]  # one of each family
+
+
 class NodeNetwork(Protocol):
     """Networks of one node. Every call may be repeated and then changes nothing more."""
 
     async def setup(self) -> None:
         """Make or adopt what all tasks share; keeps existing sandboxes working."""
 
-    async def attach(self, task_id: str, ports: Sequence[PublishedPort]) -> Sandbox:
-        """Give a task its sandbox; raises TaskRejected, e.g. when a port is taken on this node."""
+    def drivers(self) -> frozenset[str]:
+        """Return the drivers of networks that tasks can have, `encrypted` for overlays with that option."""
+
+    async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
+        """Make what was touched what it is in `state` now; may be asked for the same again."""
+
+    async def attach(
+        self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
+    ) -> Sandbox:
+        """Give a task its sandbox, in networks that were applied before.
+
+        Raises TaskRejected, e.g. when a port is taken on this node.
+        """
 
     async def detach(self, task_id: str) -> None:
         """Take the sandbox away and free its address and ports."""

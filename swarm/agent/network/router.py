@@ -22,12 +22,13 @@ import structlog
 
 from swarm.agent.network import journal, namespaces, nft, plumbing, resolv, rules
 from swarm.agent.network.addresses import next_address
-from swarm.agent.network.base import PublishedPort, Sandbox
+from swarm.agent.network.base import PublishedPort, Sandbox, TaskNetwork
 from swarm.agent.network.holders import holder_of
 from swarm.agent.network.journal import Grant, Ledger
 from swarm.agent.network.layout import Layout
 from swarm.agent.network.ports import fits
 from swarm.agent.network.reservation import PortReservations
+from swarm.agent.overlay.state import OverlayState, Touched
 from swarm.errors import TaskRejected
 
 log = structlog.get_logger(__name__)
@@ -49,7 +50,16 @@ class RouterNetwork:
         """Make or adopt router, rules and the sandboxes of an earlier life of this agent."""
         await self._do(self._books.setup)
 
-    async def attach(self, task_id: str, ports: Sequence[PublishedPort]) -> Sandbox:
+    def drivers(self) -> frozenset[str]:
+        """Return none: tasks can be given no networks."""
+        return frozenset()
+
+    async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
+        """Do nothing: there is nothing that tasks could join."""
+
+    async def attach(
+        self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
+    ) -> Sandbox:
         """Give a task its namespace, address and ports; raises TaskRejected when it cannot have them."""
         return await self._do(lambda: self._books.attach(task_id, ports))
 
