@@ -20,6 +20,14 @@ class PublishedPort:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskNetwork:
+    """A network that a task joins."""
+
+    network_id: str  # of `host`, `none` and `bridge` without an object: their name
+    addresses: tuple[str, ...] = ()  # as the cluster gave them, one of each family
+
+
+@dataclass(frozen=True, slots=True)
 class Sandbox:
     """The network of one task."""
 
@@ -30,14 +38,6 @@ class Sandbox:
     ports: Sequence[PublishedPort] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TaskNetwork:
-    """What a task has in one overlay network."""
-
-    network_id: str
-    addresses: tuple[str, ...]  # one of each family
-
-
 class NodeNetwork(Protocol):
     """Networks of one node. Every call may be repeated and then changes nothing more."""
 
@@ -45,17 +45,22 @@ class NodeNetwork(Protocol):
         """Make or adopt what all tasks share; keeps existing sandboxes working."""
 
     def drivers(self) -> frozenset[str]:
-        """Return the drivers of networks that tasks can have, `encrypted` for overlays with that option."""
+        """Return the drivers of networks that tasks can have here, see `swarm.model.network_support`."""
 
     async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
-        """Make what was touched what it is in `state` now; may be asked for the same again."""
+        """Follow what the managers say of overlay networks; `touched` is what differs since the last call.
+
+        With nothing touched, and in the first call, everything is compared with the kernel. Raises
+        Unavailable for what could not be brought about; the next call tries again.
+        """
 
     async def attach(
         self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
     ) -> Sandbox:
-        """Give a task its sandbox, in networks that were applied before.
+        """Give a task its sandbox, in `networks` besides the node's own.
 
-        Raises TaskRejected, e.g. when a port is taken on this node.
+        Raises TaskRejected, e.g. when a port is taken on this node, Unavailable while `apply` has not
+        heard of a network or of this node's own address there.
         """
 
     async def detach(self, task_id: str) -> None:

@@ -56,16 +56,18 @@ class LoopbackNetwork:
                 log.warning("network.port_not_held", task_id=task_id, reason=str(error))
 
     def drivers(self) -> frozenset[str]:
-        """Return none: tasks can be given no networks."""
+        """Return nothing: without privileges there is one network, that of the machine."""
         return frozenset()
 
     async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
-        """Do nothing: there is nothing that tasks could join."""
+        """Do nothing: no task of this node is in such a network."""
 
     async def attach(
         self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
     ) -> Sandbox:
         """Give a task its address and open its ports; raises TaskRejected when a port is taken."""
+        if networks:
+            raise TaskRejected("this node's agent is not root: it cannot connect tasks to networks")
         grant = self._ledger.grants.get(task_id)
         if grant is None or not fits(ports, grant.ports):
             await self.detach(task_id)
