@@ -130,7 +130,7 @@ class OverlayFeed:
 
 
 def networks_of(task: Task) -> tuple[TaskNetwork, ...]:
-    """Return the networks that a task joins, in the order of its spec, with what the cluster gave it there."""
+    """Return the networks that a task joins, in the order of its spec, with what it was given there."""
     given = {one.network_id: tuple(one.addresses) for one in task.networks}
     ids = dict.fromkeys((*(one.network_id for one in task.spec.networks), *given))
     return tuple(TaskNetwork(network_id, given.get(network_id, ())) for network_id in ids)
