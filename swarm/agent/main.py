@@ -21,7 +21,7 @@ from swarm.agent.database import Database
 from swarm.agent.description import describe_node, this_platform
 from swarm.agent.log_publisher import LogPublisher
 from swarm.agent.network.base import NodeNetwork
-from swarm.agent.overlay.feed import OverlayFeed, OverlayListener
+from swarm.agent.overlay.feed import OverlayFeed
 from swarm.agent.reporter import Reporter
 from swarm.agent.sampler import Sampler
 from swarm.agent.session import Session
@@ -80,12 +80,10 @@ class Agent:
         capabilities: Capabilities | None = None,
         dial: Dial | None = None,
         tls_info: Callable[[], TlsInfo] | None = None,
-        listeners: Sequence[OverlayListener] = (),
     ) -> None:
         """`managers` returns those known at the moment; `dial` replaces mutual TLS in tests.
 
         `tls_info` returns what the managers shall know of this node's certificate (`describe_again`).
-        `listeners` hear what `network` hears of overlay networks.
         `on_node_info` hears who the managers are and which role the node has; `on_removed` is called
         once the node was removed from the cluster and everything it ran is gone.
         """
@@ -106,7 +104,7 @@ class Agent:
         self._strangers_allowed = False
         channel = dial or credentials.channel
         self._database = Database(settings.agent_dir / "tasks.db")
-        self._overlays = OverlayFeed(self._database, (network, *listeners))
+        self._overlays = OverlayFeed(self._database, (network,))
         self._reporter = Reporter()
         self._connection = Connection(
             self, node_id, managers, channel, self._hello, clock, self._session_changed
@@ -189,7 +187,7 @@ class Agent:
                 await self._worker.started.wait()
                 await self._driver.adopt()
                 await self._network.setup()
-                self._overlays.resume(stored.overlays)
+                self._overlays.resume(stored.overlays, complete=not stored.rebuilt)
                 group.create_task(self._overlays.run())
                 await self._overlays.settled()
                 self._worker.resume(stored.tasks)

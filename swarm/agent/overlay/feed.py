@@ -33,7 +33,11 @@ PATIENCE_S = 2.0  # for what a task needs, before people are told what it waits 
 
 
 class OverlayListener(Protocol):
-    """Makes something of what is known of overlay networks."""
+    """Makes something of what is known of overlay networks.
+
+    The first call comes with a state that is complete, also when there is nothing in it: what is there of an
+    earlier life and not in it has to go.
+    """
 
     async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
         """Make what was touched what it is in `state` now; may be asked for the same again."""
@@ -54,16 +58,16 @@ class OverlayFeed:
             for line in self._lines:
                 group.create_task(line.run())
 
-    def resume(self, stored: Iterable[OverlayChanges]) -> None:
-        """Begin with what an earlier life of the agent knew."""
-        self._tell(self.state.apply(stored, complete=True))
+    def resume(self, stored: Iterable[OverlayChanges], *, complete: bool) -> None:
+        """Begin with what an earlier life of the agent knew; unless `complete`, managers come first."""
+        self._tell(self.state.apply(stored, complete=True), begin=complete)
 
     def take(self, changes: NetworkChanges) -> None:
         """Hear what the managers say."""
         touched = self.state.apply(changes.changes, complete=changes.complete)
         for one in touched:
             self._keep(one)
-        self._tell(touched)
+        self._tell(touched, begin=changes.complete)
 
     async def settled(self) -> None:
         """Wait until every listener was told everything once, whatever came of it."""
@@ -75,7 +79,7 @@ class OverlayFeed:
 
         Raises TransientError, for people, when that takes long.
         """
-        wanted = tuple(TaskNetwork(one.network_id, tuple(one.addresses)) for one in task.networks)
+        wanted = networks_of(task)
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_S):
                 while self._missing(wanted):
@@ -87,6 +91,8 @@ class OverlayFeed:
     def _missing(self, wanted: Iterable[TaskNetwork]) -> str:
         """Return why a task cannot have its networks yet; empty when it can."""
         for one in wanted:
+            if not one.addresses:
+                continue
             known = self.state.networks.get(one.network_id)
             if known is None or not known.network.router_addresses:
                 return f"waits for an address of this node in network {one.network_id}"
@@ -95,9 +101,9 @@ class OverlayFeed:
                 return f"network {known.network.name} is not there on this node yet: {problem}"
         return ""
 
-    def _tell(self, touched: Sequence[Touched]) -> None:
+    def _tell(self, touched: Sequence[Touched], *, begin: bool) -> None:
         for line in self._lines:
-            line.add(touched)
+            line.add(touched, begin=begin)
 
     def _keep(self, touched: Touched) -> None:
         """Have on disk what the state is now."""
@@ -123,6 +129,13 @@ class OverlayFeed:
             self._database.put_overlay(network_id, OVERLAY_SERVICE, service_id, kept if service else None)
 
 
+def networks_of(task: Task) -> tuple[TaskNetwork, ...]:
+    """Return the networks that a task joins, in the order of its spec, with what it was given there."""
+    given = {one.network_id: tuple(one.addresses) for one in task.networks}
+    ids = dict.fromkeys((*(one.network_id for one in task.spec.networks), *given))
+    return tuple(TaskNetwork(network_id, given.get(network_id, ())) for network_id in ids)
+
+
 class _Line:
     """One listener, and what it has yet to hear."""
 
@@ -133,16 +146,18 @@ class _Line:
         self.idle.set()
         self._state = state
         self._listener = listener
+        self._begun = False
         self._pending: dict[str, Touched] = {}
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
 
-    def add(self, touched: Iterable[Touched]) -> None:
+    def add(self, touched: Iterable[Touched], *, begin: bool = False) -> None:
         for one in touched:
             self._pending[one.network_id] = _merged(self._pending.get(one.network_id), one)
             if one.network:
                 self.unmade.add(one.network_id)
-        if self._pending:
+        if self._pending if self._begun else begin:
+            self._begun = True
             self.idle.clear()
             self._wake.set()
 

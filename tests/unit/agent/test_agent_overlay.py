@@ -30,12 +30,12 @@ def _a_task(node_id: str, address: str) -> Task:
 
 
 def _known(handle: AgentHandle) -> NetworkState:
-    return handle.network.overlays.networks["shop"]
+    return handle.agent._overlays.state.networks["shop"]
 
 
 def _agrees(lab: Lab, node_id: str) -> bool:
     assert lab.leader is not None
-    return not differences(lab.leader.store.view, node_id, lab.agents[node_id].network.overlays)
+    return not differences(lab.leader.store.view, node_id, lab.agents[node_id].agent._overlays.state)
 
 
 async def _start(lab: Lab) -> tuple[Task, Task]:
@@ -54,7 +54,7 @@ async def test_a_change_at_one_node_is_known_at_the_other(tmp_path: Path) -> Non
     async with a_lab(tmp_path, nodes=("n1", "n2")) as lab:
         first, second = await _start(lab)
         there = lab.agents["n2"]
-        assert there.network.joined[second.id] == (TaskNetwork("shop", ("10.0.0.12",)),)
+        assert there.network.networks[second.id] == (TaskNetwork("shop", ("10.0.0.12",)),)
         assert _known(there).endpoints[first.id].serving
         sick = lab.task(first.id)
         sick.status.container.health.state = HealthState.HEALTH_STATE_UNHEALTHY
@@ -71,7 +71,7 @@ async def test_a_task_waits_in_preparing_until_its_node_has_an_address_and_says_
         handle = await lab.agent("n1")
         await until(lambda: "waits for an address of this node" in lab.task(task.id).status.err)
         assert lab.task(task.id).status.state == PREPARING
-        assert not handle.network.joined
+        assert not handle.network.networks
         node = Node()
         node.CopyFrom(lab.node("n1"))
         node.networks.add(network_id="shop", addresses=["10.0.0.2"])
@@ -94,7 +94,7 @@ async def test_networks_are_there_before_tasks_after_a_restart_without_a_manager
     async with a_lab(tmp_path, nodes=("n1", "n2")) as lab:
         await _start(lab)
         handle = lab.agents["n1"]
-        before = handle.network.overlays.networks
+        before = handle.agent._overlays.state.networks
         await handle.stop()
         await lab.managers[0].stop()
         network = handle.network = type(handle.network)()
@@ -108,7 +108,8 @@ async def test_networks_are_there_before_tasks_after_a_restart_without_a_manager
         network.apply = noting  # type: ignore[assignment,method-assign]
         await handle.start()
         await until(handle.agent.held_ids)
-        assert network.overlays.networks == before
+        assert handle.agent._overlays.state.networks == before
+        assert network.touched[0].network
         assert held_then == [0]
 
 
@@ -140,6 +141,8 @@ async def test_a_network_that_fails_to_be_made_is_tried_again_and_costs_no_task(
 async def test_a_node_says_which_networks_it_can_give_and_forgets_all_when_it_leaves(tmp_path: Path) -> None:
     async with a_lab(tmp_path, nodes=("n1", "n2")) as lab:
         await _start(lab)
-        await until(lambda: lab.node("n1").description.runtime_info[KEY] == "overlay")
+        lab.agents["n1"].network.network_drivers = frozenset({"overlay", "encrypted"})
+        lab.agents["n1"].agent.describe_again()
+        await until(lambda: lab.node("n1").description.runtime_info[KEY] == "encrypted,overlay")
         await lab.agents["n1"].agent.shutdown_tasks()
-        assert not lab.agents["n1"].network.overlays.networks
+        assert not lab.agents["n1"].agent._overlays.state.networks

@@ -54,7 +54,7 @@ async def a_feed(folder: Path, *listeners: Listener) -> AsyncIterator[OverlayFee
     database = Database(folder / "tasks.db")
     stored = await database.open("n1", 0)
     feed = OverlayFeed(database, listeners)
-    feed.resume(stored.overlays)
+    feed.resume(stored.overlays, complete=not stored.rebuilt)
     tasks = [asyncio.create_task(feed.run()), asyncio.create_task(database.run())]
     try:
         yield feed
@@ -164,3 +164,29 @@ async def test_nothing_is_left_of_networks_that_a_complete_set_does_not_name(tmp
         feed.take(_news(complete=True))
     async with a_feed(tmp_path, Listener()) as again:
         assert not again.state.networks
+
+
+async def test_the_first_call_comes_with_a_complete_state_even_when_there_is_nothing_in_it(
+    tmp_path: Path,
+) -> None:
+    listener = Listener()
+    async with a_feed(tmp_path, listener) as feed:
+        feed.take(_news(_shop(endpoints=[OverlayEndpoint(task_id="a")])))
+        await feed.settled()
+        assert listener.heard == [], "of a lost database nothing follows"
+        feed.take(_news(complete=True))
+        await feed.settled()
+        assert listener.heard == [()]
+    listener = Listener()
+    async with a_feed(tmp_path, listener) as feed:
+        await feed.settled()
+        assert listener.heard == [()]
+
+
+async def test_a_task_joins_its_networks_in_the_order_of_its_spec(tmp_path: Path) -> None:
+    task = _a_task()
+    for network_id in ("host", "shop"):
+        task.spec.networks.add(network_id=network_id)
+    async with a_feed(tmp_path, Listener()) as feed:
+        feed.take(_news(_shop(network=SHOP), complete=True))
+        assert await feed.join(task) == (TaskNetwork("host"), TaskNetwork("shop", ("10.0.0.9",)))
