@@ -29,7 +29,7 @@ from swarm.agent.overlay.layout import (
     nic_name,
     router_link,
 )
-from swarm.agent.overlay.plan import Address, Change, Mesh, Overlay
+from swarm.agent.overlay.plan import Address, Change, Mesh, Overlay, Subnets
 
 _LO = 1
 _SYSCTL = Path("/proc/sys/net")
@@ -127,8 +127,13 @@ def connected(path: Path) -> dict[Address, str]:
         }
 
 
-def connect(path: Path, task: Path, nic: Nic, overlay: Overlay, mtu: int) -> None:
-    """Make or complete the cable from a task's namespace to the router of a network."""
+def connect(
+    path: Path, task: Path, nic: Nic, subnets: Subnets, mtu: int, *, answers_all: bool = False
+) -> None:
+    """Make or complete the cable from a task's namespace to the router of a network.
+
+    With `answers_all` the task answers there also those who are not in the network.
+    """
     index, mac = nic_index(nic.position), links.mac_of(nic.addresses[0])
     with netlink_in(path) as router, netlink_in(task) as inside:
         cable = _ensure_cable(router, inside, task, nic, mac, mtu)
@@ -143,11 +148,11 @@ def connect(path: Path, task: Path, nic: Nic, overlay: Overlay, mtu: int) -> Non
                 links.neighbour(index, gateway, GATEWAY_MAC),
                 *(
                     links.route(subnet, index, gateway, address)
-                    for subnet in overlay.subnets
+                    for subnet in subnets
                     if subnet.version == address.version
                 ),
             )
-            if overlay.ingress and isinstance(address, IPv4Address):
+            if answers_all and isinstance(address, IPv4Address):
                 _answer_there(inside, index, address)
         # The routes come last: where they are, everything before them is.
         router.run(

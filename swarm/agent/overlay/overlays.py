@@ -102,7 +102,7 @@ class Overlays:
             if network.network_id not in self._here and self._is_connected(path, nic):
                 continue  # since an earlier life of this agent, or of the network
             here = self._known(network.network_id)
-            kernel.connect(path, task, nic, here.overlay, here.mtu)
+            kernel.connect(path, task, nic, here.overlay.subnets, here.mtu, answers_all=here.overlay.ingress)
 
     def disconnect(self, task_id: str, grant: Grant) -> None:
         """Lead nothing to a task any more."""
@@ -155,7 +155,9 @@ class Overlays:
         for task_id, nic in nics.items():
             task = self._layout.task(task_id)
             if namespaces.is_namespace(task) and not nic.is_in(there):
-                kernel.connect(path, task, nic, here.overlay, here.mtu)
+                kernel.connect(
+                    path, task, nic, here.overlay.subnets, here.mtu, answers_all=here.overlay.ingress
+                )
 
     def _sync(self, network_id: str) -> None:
         here, path = self._here[network_id], self._layout.router(network_id)

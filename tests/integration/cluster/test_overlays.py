@@ -39,4 +39,3 @@ def test_tasks_on_all_nodes_reach_each_other(operator: Operator, sight: Sight) -
     rows = operator.wait_running("web", 6)
     assert len({row["Node"] for row in rows}) == 5
     wait_until(lambda: reach_each_other(places(operator, sight, "web"), "shop"), what="all pings")
-
