@@ -17,9 +17,9 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.sandboxes: dict[str, Sandbox] = {}
         self.calls: Counter[str] = Counter()
-        self.joined: dict[str, tuple[TaskNetwork, ...]] = {}  # by task id
-        self.applied: list[Touched] = []
-        self.overlays = OverlayState()  # as it was told last
+        self.networks: dict[str, tuple[TaskNetwork, ...]] = {}  # by task
+        self.touched: list[Touched] = []  # by every `apply` so far
+        self.network_drivers: frozenset[str] = frozenset()
         self.broken: dict[str, Exception] = {}  # method name -> what every call of it raises
 
     async def setup(self) -> None:
@@ -27,21 +27,20 @@ class FakeNetwork:
         self._called("setup")
 
     def drivers(self) -> frozenset[str]:
-        """Return what it keeps books of."""
-        return frozenset({"overlay"})
+        """Return what the test says."""
+        return self.network_drivers
 
     async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
-        """Note what is known now."""
+        """Remember what was touched."""
         self._called("apply")
-        self.applied += touched
-        self.overlays.apply(state.everything(), complete=True)
+        self.touched += touched
 
     async def attach(
         self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
     ) -> Sandbox:
         """Give a task an address; raises TaskRejected for a port that is taken."""
         self._called("attach")
-        self.joined[task_id] = tuple(networks)
+        self.networks[task_id] = tuple(networks)
         if task_id in self.sandboxes:
             return self.sandboxes[task_id]
         taken = {
@@ -63,6 +62,7 @@ class FakeNetwork:
         """Take the address back."""
         self._called("detach")
         self.sandboxes.pop(task_id, None)
+        self.networks.pop(task_id, None)
 
     async def keep_only(self, task_ids: Collection[str]) -> None:
         """Take back the addresses of all others."""
