@@ -16,7 +16,7 @@ from swarm.api.v1.objects_pb2 import Network, Node, Service, Task
 from swarm.api.v1.specs_pb2 import ClusterSpec
 from swarm.clock import SECOND, Clock
 from swarm.errors import NoQuorum, OutcomeUnknown, StaleVersion
-from swarm.manager.allocator.nodes import is_joined
+from swarm.manager.allocator.nodes import is_joined, uses_networks
 from swarm.manager.allocator.plan import (
     AllocationPlan,
     commit_allocation,
@@ -28,7 +28,7 @@ from swarm.manager.store.look import look_at
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import ReadView
 from swarm.manager.store.watch import Action, Commit, Event, Watch, WatchOverflow
-from swarm.model import defaults, task_state
+from swarm.model import defaults
 from swarm.model.dependencies import SETTLE_PERIODS, Gate, Hold
 from swarm.pacing import Pacer
 
@@ -215,7 +215,8 @@ def _moves_in_networks(event: Event) -> bool:
         return False
     if event.action is Action.REMOVE or not isinstance(before, Task):
         return True
-    return before.node_id != after.node_id or task_state.is_done(before) != task_state.is_done(after)
+    # A task of a global service is of a node from the beginning, long before it is assigned to it.
+    return before.node_id != after.node_id or uses_networks(before) != uses_networks(after)
 
 
 def _could_let_go(event: Event) -> bool:
