@@ -31,6 +31,7 @@ from swarm.model.networks import OVERLAY
 log = structlog.get_logger(__name__)
 
 RETRY_S = 1.0
+CHECK_S = 60.0
 PATIENCE_S = 2.0  # for what a task needs, before people are told what it waits for
 
 
@@ -182,7 +183,9 @@ class _Line:
 
     async def run(self) -> None:
         while True:
-            await self._wake.wait()
+            with suppress(TimeoutError):  # now and then all is compared, whoever may have changed what
+                async with asyncio.timeout(CHECK_S if self._begun else None):
+                    await self._wake.wait()
             self._wake.clear()
             if not await self._apply():
                 await asyncio.sleep(RETRY_S)

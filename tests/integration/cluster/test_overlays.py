@@ -9,7 +9,7 @@ from pathlib import Path
 from swarm.dev.cluster import DevCluster
 from tests.integration.cluster.conftest import Sight
 from tests.integration.operator import Operator, wait_until
-from tests.integration.overlay.lab import flood
+from tests.integration.overlay.lab import flood, link_names
 
 Places = Mapping[str, tuple[Path, Mapping[str, str]]]  # task -> its namespace, its address by network
 
@@ -124,3 +124,23 @@ def test_networks_are_joined_and_left_by_an_update_and_nothing_stays_of_them(
 
     wait_until(lambda: not left(), what="the routers to go")
     operator("network", "rm", "front", "back")
+
+
+def test_networks_that_every_node_has_or_makes_for_itself(operator: Operator, sight: Sight) -> None:
+    operator("network", "create", "--driver", "bridge", "--subnet", "10.91.0.0/24", "own")
+    for name in ("host", "none", "bridge", "own"):
+        operator("service", "create", "-d", "--name", f"in-{name}", "--network", name, "hello:1")
+    links = {
+        name: link_names(next(iter(sight_of(operator, sight, f"in-{name}"))))
+        for name in ("host", "none", "bridge", "own")
+    }
+    assert links["none"] == {"lo"}
+    assert links["bridge"] == {"lo", "eth0"}
+    assert links["own"] == {"lo", "eth0", "eth1"}
+    assert any(name.startswith("swarm-") for name in links["host"])
+    operator("service", "rm", "in-host", "in-none", "in-bridge", "in-own")
+
+
+def sight_of(operator: Operator, sight: Sight, service: str) -> list[Path]:
+    operator.wait_running(service, 1)
+    return [Path(f"/proc/{pid}/ns/net") for pid in sight.pids(service).values()]

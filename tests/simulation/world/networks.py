@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.specs_pb2 import NetworkSpec, ServiceSpec
-from swarm.api.v1.types_pb2 import EndpointSpec, NetworkAddresses
+from swarm.api.v1.types_pb2 import EndpointSpec, NetworkAddresses, NetworkAttachment
 from swarm.debug.overlays import differences
 from swarm.manager.controlapi.networks import create_network, remove_network
 from swarm.manager.dispatcher.overlay_facts import joined
@@ -57,6 +57,27 @@ class Networks:
                 service_id = rng.choice(services)
                 self._world.tell(f"somebody changes the networks of {service_id}")
                 await self._people.change_one(service_id, self.choose)
+
+    async def calm_down(self) -> None:
+        """Have services leave networks that are too small: what starves there may do so for ever."""
+        for service in tuple(self._world.view.services) if self.wanted else ():
+            while self._is_cramped(service.id):
+                await self._people.change_one(service.id, self._leave_small)
+                await asyncio.sleep(0.3)
+
+    def _is_cramped(self, service_id: str) -> bool:
+        service = self._world.view.services.get(service_id)
+        return service is not None and any(map(self._is_small, service.spec.task.networks))
+
+    def _leave_small(self, spec: ServiceSpec) -> None:
+        kept = [one for one in spec.task.networks if not self._is_small(one)]
+        del spec.task.networks[:]
+        spec.task.networks.extend(kept)
+        spec.endpoint.ClearField("mode")
+
+    def _is_small(self, one: NetworkAttachment) -> bool:
+        network = self._world.view.networks.get(one.network_id)
+        return network is None or network.spec.annotations.name == "small"
 
     def choose(self, spec: ServiceSpec) -> None:
         """Give a service other networks."""

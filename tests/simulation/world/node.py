@@ -203,6 +203,8 @@ class SimNode:
             case _:
                 if isinstance(instruction, events.StopContainer) and task_id in self._waiters:
                     self._waiters.pop(task_id).cancel()
+                if task_id in self._current:
+                    self._current[task_id].cancel()  # it drained, and its container ended meanwhile
                 delay_s = self.runtime.duration_s(record.task, instruction)
                 self._current[task_id] = self._loop.call_later(delay_s, self._perform, task_id, instruction)
 

@@ -181,6 +181,7 @@ class Storm:
                 node.reconnect()
         for service in tuple(world.view.services):
             await self._end_wrong_wishes(service)
+        await self.networks.calm_down()
 
     async def _end_wrong_wishes(self, service: Service) -> None:
         image = "job" if Wishes.is_job(service.spec) else "good"

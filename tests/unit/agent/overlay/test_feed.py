@@ -183,6 +183,14 @@ async def test_the_first_call_comes_with_a_complete_state_even_when_there_is_not
         assert listener.heard == [()]
 
 
+async def test_now_and_then_all_is_to_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "CHECK_S", 0.01)
+    listener = Listener()
+    async with a_feed(tmp_path, listener), asyncio.timeout(30):
+        while listener.heard[:3] != [(), (), ()]:
+            await asyncio.sleep(0.01)
+
+
 async def test_a_task_joins_its_networks_in_the_order_of_its_spec(tmp_path: Path) -> None:
     task = _a_task()
     own = task.spec.networks.add(network_id="own", driver="bridge")
