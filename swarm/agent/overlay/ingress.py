@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeAlias
 
+from swarm.agent.overlay.balancing import SEED
 from swarm.agent.overlay.layout import VXLAN_LINK
 from swarm.agent.overlay.plan import overlay_of, parsed, router_mac
 from swarm.agent.overlay.state import NetworkState
+from swarm.api.v1.types_pb2 import EndpointSpec
 from swarm.model.ingress_ports import protocol_name
 
 TABLE = "ip swarm_ingress"
@@ -32,6 +34,7 @@ class Ingress:
 
     ports: Mapping[Published, tuple[Target, ...]] = field(default_factory=dict)
     routers: Mapping[str, tuple[int, IPv4Address]] = field(default_factory=dict)  # MAC → mark, address
+    by_client: frozenset[Published] = frozenset()  # where a client is always led to the same task
 
 
 def ingress_of(state: NetworkState) -> Ingress:
@@ -48,7 +51,13 @@ def ingress_of(state: NetworkState) -> Ingress:
         for service in state.services.values()
         for port in service.ports
     }
-    return Ingress(ports, _routers(state))
+    by_client = frozenset(
+        (protocol_name(port), port.published_port)
+        for service in state.services.values()
+        for port in service.ports
+        if service.affinity == EndpointSpec.AFFINITY_CLIENT_IP
+    )
+    return Ingress(ports, _routers(state), by_client)
 
 
 def _routers(state: NetworkState) -> dict[str, tuple[int, IPv4Address]]:
@@ -74,7 +83,12 @@ def script(before: Ingress | None, after: Ingress) -> str:
     """
     if before is None:
         return "\n".join([*_frame(), *_chains(after, after.ports), *_elements("add", after)]) + "\n"
-    changed = {key: value for key, value in after.ports.items() if before.ports.get(key) != value}
+    other_way = before.by_client ^ after.by_client
+    changed = {
+        key: value
+        for key, value in after.ports.items()
+        if before.ports.get(key) != value or key in other_way
+    }
     new = Ingress(
         {key: value for key, value in changed.items() if key not in before.ports},
         {mac: value for mac, value in after.routers.items() if before.routers.get(mac) != value},
@@ -128,10 +142,11 @@ def _chains(all_of: Ingress, keys: Iterable[Published]) -> list[str]:
         chain, targets = _chain(key), all_of.ports[key]
         lines += [f"add chain {TABLE} {chain}", f"flush chain {TABLE} {chain}"]
         if targets:
+            way = f"jhash ip saddr mod {len(targets)} seed {SEED}" if key in all_of.by_client else ""
+            way = way or f"numgen inc mod {len(targets)}"
             places = ", ".join(f"{n} : {address} . {port}" for n, (address, port) in enumerate(targets))
             lines.append(
-                f"add rule {TABLE} {chain} meta l4proto {key[0]} "
-                f"dnat ip to numgen inc mod {len(targets)} map {{ {places} }}"
+                f"add rule {TABLE} {chain} meta l4proto {key[0]} dnat ip to {way} map {{ {places} }}"
             )
     return lines
 

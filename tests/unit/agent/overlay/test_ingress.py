@@ -7,7 +7,7 @@ from swarm.agent.overlay.ingress import Ingress, ingress_of, script
 from swarm.agent.overlay.state import NetworkState
 from swarm.api.v1.objects_pb2 import Subnet
 from swarm.api.v1.overlay_pb2 import OverlayEndpoint, OverlayNetwork, OverlayPeer, OverlayService
-from swarm.api.v1.types_pb2 import PortConfig
+from swarm.api.v1.types_pb2 import EndpointSpec, PortConfig
 
 ONE, TWO = IPv4Address("10.0.1.1"), IPv4Address("10.0.1.2")
 
@@ -58,6 +58,17 @@ def test_what_did_not_change_is_not_touched() -> None:
     assert "udp" not in text
     assert "element" not in text
     assert "numgen inc mod 2 map { 0 : 10.0.1.1 . 80, 1 : 10.0.1.2 . 80 }" in text
+
+
+def test_a_client_may_be_led_to_the_same_task_always() -> None:
+    state = _state(_task("a", "10.0.1.1"), _task("b", "10.0.1.2"))
+    before = ingress_of(state)
+    state.services["web"] = OverlayService(
+        service_id="web", ports=state.services["web"].ports, affinity=EndpointSpec.AFFINITY_CLIENT_IP
+    )
+    text = script(before, ingress_of(state))
+    assert text.count("dnat ip to jhash ip saddr mod 2 seed 0x5eed map") == 2
+    assert "numgen" not in text
 
 
 def test_a_port_without_a_task_leads_nowhere_but_stays_known() -> None:
