@@ -83,16 +83,8 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         stop_signal=spec.stop_signal,
         netns_path=sandbox.netns_path,
         resolv_conf=sandbox.resolv_conf,
-        address=_known_address(task, sandbox),
+        address=sandbox.address,
     )
-
-
-def _known_address(task: Task, sandbox: Sandbox) -> str:
-    """The address under which a container knows itself: one at which others can reach it.
-
-    Programs that form a cluster tell each other what their own name stands for.
-    """
-    return next((address for one in task.networks for address in one.addresses), sandbox.address)
 
 
 def _labels(task: Task, context: TemplateContext) -> dict[str, str]:

@@ -48,13 +48,6 @@ def test_everything_of_the_spec_reaches_the_driver() -> None:
     assert config.labels["team"] == "web"
 
 
-def test_a_container_in_networks_knows_itself_by_its_address_there() -> None:
-    task = a_task()
-    task.networks.add(network_id="shop", addresses=["10.5.0.9", "fd05::9"])
-    config = container_config(task, "sha256:x", Sandbox(task.id, "172.30.0.16", "/run/ns", ""), FACTS)
-    assert config.address == "10.5.0.9"
-
-
 def test_devices_reach_the_driver_and_are_no_variables() -> None:
     task = a_task()
     task.spec.container.devices.extend(map(parse_device, ["a.b/c=d", "/dev/fuse:/dev/mine:r"]))
