@@ -252,6 +252,19 @@ def test_a_task_waits_for_a_network_that_its_node_has_not_heard_of(lab: OverlayL
     assert not (lab.nodes[0].run_dir / "netns" / "early").exists()
 
 
+def test_a_task_cannot_forge_packets_between_nodes(lab: OverlayLab, shop: Net) -> None:
+    if lab.ipv6:
+        return  # tasks have no way out to such nodes
+    task = lab.task("task", 0, {"shop": ["10.5.0.20", "fd05::20"]})
+    plain = lab.attach("plain", 0, {})
+    for port in (shop.port, shop.port + 1):
+        lab.serve(lab.nodes[3].node, "10.99.0.4", port, "udp")
+    for netns in (task.netns, plain.netns):
+        assert lab.ask(netns, "10.99.0.4", shop.port, "udp") == "No route to host"
+        assert lab.ask(netns, "10.99.0.4", shop.port + 1, "udp") == "10.99.0.1"
+    lab.nodes[0].call("detach", "plain")
+
+
 def test_what_others_do_with_packets_of_the_machine_does_not_concern_overlays(
     lab: OverlayLab, shop: Net
 ) -> None:
