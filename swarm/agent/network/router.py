@@ -107,7 +107,7 @@ class _Books:
 
     def __init__(self, layout: Layout, resolv_conf: Path) -> None:
         self._layout = layout
-        self.overlays = Overlays(OverlayLayout(layout.run_dir))
+        self._overlays = Overlays(OverlayLayout(layout.run_dir))
         self._ingress = IngressRouter(layout, OverlayLayout(layout.run_dir))
         self._locals = LocalNetworks(layout.local_routers)
         self._resolv_conf = resolv_conf
@@ -120,7 +120,7 @@ class _Books:
         self._ledger = journal.load(layout.journal)
         rebuilt = plumbing.ensure_router(layout)
         plumbing.run_in_router(layout, access.setup(self._ledger))
-        self.overlays.setup(self._ledger.grants)
+        self._overlays.setup(self._ledger.grants)
         name_server = self._write_resolv_conf()
         self._drop_lost()
         connected = plumbing.connected(layout)
@@ -136,11 +136,14 @@ class _Books:
         self._locals.keep_only(self._ledger.networks())
         log.info("network.ready", tasks=len(self._ledger.grants), rebuilt=rebuilt, ip_forward=True)
 
-    def apply(self, states: Mapping[str, NetworkState], gone: Collection[str], everything: bool) -> None:
+    def apply(self, states: Mapping[str, NetworkState], gone: Collection[str], check: bool) -> None:
+        before = self._overlays.ports
         try:
-            self.overlays.apply(states, gone, everything)
+            self._overlays.apply(states, gone, check)
         finally:
-            self._ingress.apply(states, gone, everything)
+            if check or self._overlays.ports != before:
+                plumbing.run_in_router(self._layout, access.close(self._overlays.ports))
+            self._ingress.apply(states, gone, check)
 
     def drivers(self) -> frozenset[str]:
         return probe.drivers(self._layout)
@@ -162,7 +165,7 @@ class _Books:
             plumbing.ensure_task(self._layout, task_id, grant.address)
             path = self._layout.namespace(task_id)
             self._locals.connect(task_id, path, grant.networks, plumbing.router_mtu(self._layout))
-            self.overlays.connect(task_id, path, grant)
+            self._overlays.connect(task_id, path, grant)
             plumbing.run_in_router(self._layout, access.admit(grant.access, grant.address))
             script = rules.publish(self._layout, grant.ports, grant.address)
             if script:
@@ -177,7 +180,7 @@ class _Books:
         grant = self._ledger.grants.get(task_id)
         address, ports = (grant.address, grant.ports) if grant else (None, ())
         if grant is not None:
-            self.overlays.disconnect(task_id, grant)
+            self._overlays.disconnect(task_id, grant)
             self._locals.disconnect(task_id, grant.networks, self._ledger.without(task_id).networks())
         plumbing.remove_task(self._layout, task_id, address, ports)
         self._reservations.release(task_id)
@@ -192,7 +195,7 @@ class _Books:
             self.detach(task_id)
 
     def teardown(self) -> None:
-        self.overlays.teardown()
+        self._overlays.teardown()
         self._locals.teardown()
         plumbing.teardown(self._layout)
         self._reservations.release_all()
@@ -206,7 +209,7 @@ class _Books:
     def _grant(
         self, task_id: str, ports: Sequence[PublishedPort], networks: tuple[TaskNetwork, ...]
     ) -> Grant:
-        reach = self.overlays.access(networks)
+        reach = self._overlays.access(networks)
         networks = self._locals.chosen(networks, self._ledger.networks())
         chosen = self._reservations.hold(task_id, ports, self._ledger.ports(), secrets.randbelow(1 << 16))
         try:

@@ -67,11 +67,8 @@ def ensure_router(path: Path, overlay: Overlay, towards: Address | None) -> int:
         )
         _ensure_vxlan(path, node, router, wanted)
         stale = set(links.list_addresses(router, VXLAN_INDEX)) - set(overlay.addresses)
-        router.run(
-            links.set_up(_LO),
-            links.set_up(VXLAN_INDEX),
-            *(_address(VXLAN_INDEX, address) for address in overlay.addresses),
-        )
+        _switch_on(router, overlay)
+        router.run(*(_address(VXLAN_INDEX, address) for address in overlay.addresses))
         _run(router, [links.delete_address(VXLAN_INDEX, address) for address in stale], ignore=_GONE)
     return mtu
 
@@ -226,9 +223,23 @@ def _ensure_vxlan(path: Path, node: Netlink, router: Netlink, wanted: Vxlan) -> 
                 return
         raise NetlinkError(
             errno.EEXIST,
-            f"VXLAN number {wanted.vxlan_id} at UDP port {wanted.port} of this node is another program's: "
-            "choose another port for all nodes with --data-path-port",
+            _taken(f"VXLAN number {wanted.vxlan_id} at UDP port {wanted.port}"),
         )
+
+
+def _switch_on(router: Netlink, overlay: Overlay) -> None:
+    try:
+        router.run(links.set_up(_LO), links.set_up(VXLAN_INDEX))
+    except NetlinkError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise NetlinkError(errno.EADDRINUSE, _taken(f"UDP port {overlay.port}")) from error
+        raise
+
+
+def _taken(what: str) -> str:
+    return (
+        f"{what} of this node is another program's: end that, or have all nodes use another --data-path-port"
+    )
 
 
 def _but_for_mtu(link: Vxlan) -> tuple[int | str, ...]:

@@ -70,6 +70,11 @@ class Overlays:
             return Access.OPEN
         return Access.CLOSED if all(internal) else Access.OUTSIDE
 
+    @property
+    def ports(self) -> frozenset[int]:
+        """Return the UDP ports that overlays use between nodes."""
+        return frozenset(here.overlay.port for here in self._here.values())
+
     def apply(self, states: Mapping[str, NetworkState], gone: Collection[str], check: bool) -> None:
         """Follow what differs; `check` compares with the kernel what should be as it was.
 
