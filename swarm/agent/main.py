@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import grpc
 import structlog
 
-from swarm.agent.assignments import Changes
+from swarm.agent.assignments import Changes, NetworkChanges
 from swarm.agent.blob_source import ManagerBlobs
 from swarm.agent.connection import Connection
 from swarm.agent.container import NodeFacts
@@ -21,6 +21,7 @@ from swarm.agent.database import Database
 from swarm.agent.description import describe_node, this_platform
 from swarm.agent.log_publisher import LogPublisher
 from swarm.agent.network.base import NodeNetwork
+from swarm.agent.overlay.feed import OverlayFeed
 from swarm.agent.plain.containers import PlainContainers
 from swarm.agent.plain.node import Node as PlainNode
 from swarm.agent.plain.records import PlainRecords
@@ -105,7 +106,6 @@ class Agent:
         """`managers` returns those known at the moment; `dial` replaces mutual TLS in tests.
 
         `tls_info` returns what the managers shall know of this node's certificate (`describe_again`).
-
         `on_node_info` hears who the managers are and which role the node has; `on_removed` is called
         once the node was removed from the cluster and everything it ran is gone.
         """
@@ -126,6 +126,7 @@ class Agent:
         self._strangers_allowed = False
         channel = dial or credentials.channel
         self._database = Database(settings.agent_dir / "tasks.db")
+        self._overlays = OverlayFeed(self._database, (network,))
         self._reporter = Reporter()
         self._connection = Connection(
             self, node_id, managers, channel, self._hello, clock, self._session_changed
@@ -151,8 +152,7 @@ class Agent:
         self._disks = self._new_disk_watch(images)
         self._worker.explain = self._plain.explain = self._disks.explain
         self._calls = CallAnswerer(channel, managers, self._answer)
-        self._leaving = asyncio.Event()
-        self._empty = asyncio.Event()
+        self._leaving, self._empty = asyncio.Event(), asyncio.Event()
 
     def _new_worker(self, parts: "_Parts") -> Worker:
         return Worker(
@@ -165,6 +165,7 @@ class Agent:
             self._facts,
             files=TaskFiles(MemoryFiles(self._settings.run_dir), self._isolated),
             volumes=parts.volumes,
+            overlays=self._overlays,
             starts_max=parts.starts_max,
         )
 
@@ -271,6 +272,9 @@ class Agent:
                 await self._worker.started.wait()
                 await self._driver.adopt()
                 await self._network.setup()
+                self._overlays.resume(stored.overlays, complete=not stored.rebuilt)
+                group.create_task(self._overlays.run())
+                await self._overlays.settled()
                 await self._plain.load()
                 self._worker.resume(stored.tasks)
                 self._strangers_allowed = stored.rebuilt
@@ -307,6 +311,8 @@ class Agent:
                     one.result()
         await self._worker.remove_all()
         await self._plain.leave_node()
+        self._overlays.take(NetworkChanges(complete=True))
+        await self._overlays.settled()
         await self._network.teardown()
         await self._database.put_applied_index(0)
         self._empty.set()
@@ -328,6 +334,7 @@ class Agent:
     def apply(self, changes: Changes, index: int, complete: bool) -> None:
         """Carry out assignments."""
         self._applied_index = index
+        self._overlays.take(changes.networks)
         self._worker.apply(changes, index)
         if complete and self._strangers_allowed:
             # Nothing was known of what ran here; now the managers said what of it they want.
@@ -423,6 +430,7 @@ class Agent:
             capabilities,
             generic_resources=self._settings.node_generic_resource,
             devices=await self._devices() if capabilities.isolated else {},
+            network_drivers=self._network.drivers(),
         )
         fresh.conditions.extend(self._disks.pressure.conditions())
         if self._tls_info is not None:
