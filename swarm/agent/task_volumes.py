@@ -10,7 +10,7 @@ from swarm.agent.templates import TemplateContext, expand
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import SwarmError, TaskRejected
-from swarm.model.volumes import driver_problems, name_problems
+from swarm.model.volumes import driver_problems, name_problems, subpath_problems
 from swarm.runtime.base import BindMount, ContainerConfig
 from swarm.runtime.volumes.record import VolumeRecord
 from swarm.runtime.volumes.store import VolumeStore, anonymous_name
@@ -36,6 +36,14 @@ def wanted_volume(task_id: str, mount: Mount, context: TemplateContext) -> Volum
     return VolumeRecord(name, given.driver, options, labels)
 
 
+def subpath_of(subpath: str, context: TemplateContext) -> str:
+    """Return the part of a volume or image that a mount means; raises TaskRejected where it leads out."""
+    found = expand(subpath, context)
+    for problem in subpath_problems(found):
+        raise TaskRejected(problem)
+    return found
+
+
 class TaskVolumes:
     """Shell around the node's volumes."""
 
@@ -55,12 +63,14 @@ class TaskVolumes:
         return replace(config, mounts=(*config.mounts, *found))
 
     def _mount(self, task_id: str, mount: Mount, context: TemplateContext) -> BindMount:
+        subpath = subpath_of(mount.volume.subpath, context)
         place = self._store.acquire(wanted_volume(task_id, mount, context), task_id)
         return BindMount(
             source=str(place.data),
             target=expand(mount.target, context),
             read_only=mount.read_only,
-            copy_up="" if mount.volume.no_copy else str(place.filling),
+            copy_up="" if mount.volume.no_copy or subpath else str(place.filling),
+            subpath=subpath,
         )
 
     async def release(self, task: Task) -> None:

@@ -259,6 +259,10 @@ def _mount(item: t.Mount) -> View:
         if given.driver or given.driver_options:
             driver = {"Name": given.driver or "local", "Options": dict(given.driver_options)}
             view["VolumeOptions"]["DriverConfig"] = driver
+        if given.subpath:
+            view["VolumeOptions"]["Subpath"] = given.subpath
+    if item.HasField("image"):
+        view["ImageOptions"] = {"Subpath": item.image.subpath}
     return view
 
 

@@ -373,15 +373,19 @@ class Placement(_message.Message):
     def __init__(self, constraints: _Optional[_Iterable[str]] = ..., preferences: _Optional[_Iterable[_Union[PlacementPreference, _Mapping]]] = ..., max_replicas_per_node: _Optional[int] = ..., platforms: _Optional[_Iterable[_Union[Platform, _Mapping]]] = ..., strategy: _Optional[_Union[PlacementStrategy, str]] = ..., affinities: _Optional[_Iterable[_Union[Affinity, _Mapping]]] = ...) -> None: ...
 
 class Mount(_message.Message):
-    __slots__ = ("type", "source", "target", "read_only", "bind", "tmpfs", "volume")
+    __slots__ = ("type", "source", "target", "read_only", "bind", "tmpfs", "volume", "image")
     class Type(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         TYPE_BIND: _ClassVar[Mount.Type]
         TYPE_TMPFS: _ClassVar[Mount.Type]
         TYPE_VOLUME: _ClassVar[Mount.Type]
+        TYPE_IMAGE: _ClassVar[Mount.Type]
+        TYPE_CLUSTER: _ClassVar[Mount.Type]
     TYPE_BIND: Mount.Type
     TYPE_TMPFS: Mount.Type
     TYPE_VOLUME: Mount.Type
+    TYPE_IMAGE: Mount.Type
+    TYPE_CLUSTER: Mount.Type
     class BindOptions(_message.Message):
         __slots__ = ("propagation", "create_source")
         PROPAGATION_FIELD_NUMBER: _ClassVar[int]
@@ -397,7 +401,7 @@ class Mount(_message.Message):
         mode: int
         def __init__(self, size_bytes: _Optional[int] = ..., mode: _Optional[int] = ...) -> None: ...
     class VolumeOptions(_message.Message):
-        __slots__ = ("no_copy", "labels", "driver", "driver_options")
+        __slots__ = ("no_copy", "labels", "driver", "driver_options", "subpath")
         class LabelsEntry(_message.Message):
             __slots__ = ("key", "value")
             KEY_FIELD_NUMBER: _ClassVar[int]
@@ -416,11 +420,18 @@ class Mount(_message.Message):
         LABELS_FIELD_NUMBER: _ClassVar[int]
         DRIVER_FIELD_NUMBER: _ClassVar[int]
         DRIVER_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+        SUBPATH_FIELD_NUMBER: _ClassVar[int]
         no_copy: bool
         labels: _containers.ScalarMap[str, str]
         driver: str
         driver_options: _containers.ScalarMap[str, str]
-        def __init__(self, no_copy: _Optional[bool] = ..., labels: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ...) -> None: ...
+        subpath: str
+        def __init__(self, no_copy: _Optional[bool] = ..., labels: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., subpath: _Optional[str] = ...) -> None: ...
+    class ImageOptions(_message.Message):
+        __slots__ = ("subpath",)
+        SUBPATH_FIELD_NUMBER: _ClassVar[int]
+        subpath: str
+        def __init__(self, subpath: _Optional[str] = ...) -> None: ...
     TYPE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -428,6 +439,7 @@ class Mount(_message.Message):
     BIND_FIELD_NUMBER: _ClassVar[int]
     TMPFS_FIELD_NUMBER: _ClassVar[int]
     VOLUME_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
     type: Mount.Type
     source: str
     target: str
@@ -435,7 +447,8 @@ class Mount(_message.Message):
     bind: Mount.BindOptions
     tmpfs: Mount.TmpfsOptions
     volume: Mount.VolumeOptions
-    def __init__(self, type: _Optional[_Union[Mount.Type, str]] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., read_only: _Optional[bool] = ..., bind: _Optional[_Union[Mount.BindOptions, _Mapping]] = ..., tmpfs: _Optional[_Union[Mount.TmpfsOptions, _Mapping]] = ..., volume: _Optional[_Union[Mount.VolumeOptions, _Mapping]] = ...) -> None: ...
+    image: Mount.ImageOptions
+    def __init__(self, type: _Optional[_Union[Mount.Type, str]] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., read_only: _Optional[bool] = ..., bind: _Optional[_Union[Mount.BindOptions, _Mapping]] = ..., tmpfs: _Optional[_Union[Mount.TmpfsOptions, _Mapping]] = ..., volume: _Optional[_Union[Mount.VolumeOptions, _Mapping]] = ..., image: _Optional[_Union[Mount.ImageOptions, _Mapping]] = ...) -> None: ...
 
 class PortConfig(_message.Message):
     __slots__ = ("name", "protocol", "target_port", "published_port", "publish_mode")
