@@ -21,7 +21,7 @@ def with_parts(
 ) -> ContainerConfig:
     """Return a config of whole binds only: with every image and every part of a volume mounted in `folder`.
 
-    `images` has the layers of each image, top layer first. Raises OSError, TaskRejected for what is not there.
+    `images` has the layers of each image, top layer first. Raises OSError, TaskRejected where nothing is.
     """
     mounts = [
         _whole(one, images, folder / str(number)) if _is_partial(one) else one

@@ -126,11 +126,15 @@ def test_a_variable_without_a_name_is_refused_and_its_value_not_shown():
         (Mount(type=Mount.TYPE_IMAGE, source="UPPER", target="/b"), "UPPER"),
         (Mount(type=Mount.TYPE_IMAGE, target="/b"), "image"),
         (
-            Mount(type=Mount.TYPE_IMAGE, source="web", target="/b", image=Mount.ImageOptions(subpath="a/../..")),
+            Mount(
+                type=Mount.TYPE_IMAGE, source="web", target="/b", image=Mount.ImageOptions(subpath="a/../..")
+            ),
             "no path inside",
         ),
         (
-            Mount(type=Mount.TYPE_VOLUME, source="data", target="/b", volume=Mount.VolumeOptions(subpath="/a")),
+            Mount(
+                type=Mount.TYPE_VOLUME, source="data", target="/b", volume=Mount.VolumeOptions(subpath="/a")
+            ),
             "no path inside",
         ),
         (
