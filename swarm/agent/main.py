@@ -17,6 +17,9 @@ from swarm.agent.containers.calls import CallAnswerer
 from swarm.agent.containers.conversation import Conversation
 from swarm.agent.containers.requests import ContainerRequests
 from swarm.agent.containers.volumes import VolumeRequests, is_about_volumes
+from swarm.agent.csi.plugins import CsiPlugins
+from swarm.agent.csi.requests import CsiRequests, is_about_plugins
+from swarm.agent.csi.volumes import ClusterVolumes
 from swarm.agent.database import Database
 from swarm.agent.description import describe_node, this_platform
 from swarm.agent.log_publisher import LogPublisher
@@ -109,6 +112,8 @@ class Agent:
             self, node_id, managers, channel, self._hello, clock, self._session_changed
         )
         volumes = VolumeStore(settings.volumes_dir, clock)
+        self._csi = CsiPlugins(settings.csi_dir)
+        cluster_volumes = ClusterVolumes(settings.cluster_volumes_dir, self._csi)
         self._worker = Worker(
             driver,
             images,
@@ -118,7 +123,7 @@ class Agent:
             clock,
             self._facts,
             files=TaskFiles(MemoryFiles(settings.run_dir), self._isolated),
-            volumes=TaskVolumes(volumes),
+            volumes=TaskVolumes(volumes, cluster_volumes),
             starts_max=STARTS_PER_CPU * (os.cpu_count() or 1),
         )
         self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
@@ -127,6 +132,7 @@ class Agent:
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
         self._requests = ContainerRequests(driver, lambda: self._worker.held, clock)
         self._volume_requests = VolumeRequests(volumes, lambda: self._worker.held)
+        self._csi_requests = CsiRequests(self._csi, cluster_volumes)
         self._calls = CallAnswerer(channel, managers, self._answer)
         self._leaving = asyncio.Event()
         self._empty = asyncio.Event()
@@ -196,6 +202,7 @@ class Agent:
             await self._logs.close()
             await self._calls.close()
             await self._requests.close()
+            await self._csi.close()
             await self._database.close()
 
     async def _serve(self) -> None:
@@ -203,8 +210,9 @@ class Agent:
         connecting = asyncio.create_task(self._connection.run(), name="agent-connection")
         describing = asyncio.create_task(self._describe_for_ever(), name="agent-description")
         sampling = asyncio.create_task(self._sampler.run(), name="agent-samples")
+        watching = asyncio.create_task(self._csi.watch(self.describe_again), name="agent-csi")
         leaving = asyncio.create_task(self._leaving.wait())
-        works = (connecting, describing, sampling)
+        works = (connecting, describing, sampling, watching)
         try:
             await asyncio.wait({*works, leaving}, return_when=asyncio.FIRST_COMPLETED)
             removed = connecting.done() and isinstance(connecting.exception(), NodeRemoved)
@@ -259,7 +267,9 @@ class Agent:
         self._calls.take(call)
 
     async def _answer(self, request: ContainerRequest, conversation: Conversation) -> None:
-        if is_about_volumes(request):
+        if is_about_plugins(request):
+            await self._csi_requests.answer(request, conversation)
+        elif is_about_volumes(request):
             await self._volume_requests.answer(request, conversation)
         else:
             await self._requests.answer(request, conversation)
@@ -316,6 +326,7 @@ class Agent:
             capabilities,
             generic_resources=self._settings.node_generic_resource,
             devices=await self._devices() if capabilities.isolated else {},
+            csi_plugins=await self._csi.discover() if capabilities.isolated else (),
         )
         if self._tls_info is not None:
             fresh.tls_info.CopyFrom(self._tls_info())

@@ -366,6 +366,7 @@ class Worker:
             spec.image, spec.image_digest, registry_credentials(task), self._source, show
         )
         await self._mounted_images.pull(task, show)
+        await self._volumes.wait(task, show)
         health = merged(spec.healthcheck, config.healthcheck)
         check = check_of(health)
         if check is not None:  # on disk before there is anything to check

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1.objects_pb2 import Config, Image, Node, Secret, Service, Task
+from swarm.api.v1.objects_pb2 import Config, Image, Node, Secret, Service, Task, Volume
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.cli import names
 from swarm.cli.inspect_view import when
@@ -14,7 +14,7 @@ from swarm.timestamps import SECOND, nanoseconds
 View = dict[str, Any]
 Attributes = Mapping[str, str]
 
-TYPES = ("cluster", "config", "image", "node", "secret", "service", "task")
+TYPES = ("cluster", "config", "image", "node", "secret", "service", "task", "volume")
 ACTIONS = {
     c.WatchEvent.ACTION_CREATE: "create",
     c.WatchEvent.ACTION_UPDATE: "update",
@@ -62,7 +62,7 @@ def matches(event: View, wanted: Mapping[str, Sequence[str]]) -> bool:
     """Whether an event passes the filters: values of one are alternatives, different ones must all match."""
     actor = event["Actor"]
     known = {"type": [event["Type"]], "event": [event["Action"]]}
-    for noun in ("service", "node", "image", "secret", "config"):
+    for noun in ("service", "node", "image", "secret", "config", "volume"):
         own = event["Type"] == noun
         known[noun] = [actor["ID"], actor["Attributes"].get("name", "")] if own else []
     if event["Type"] == "task":
@@ -86,7 +86,7 @@ def _of_node(node: Node) -> Attributes:
     return {"name": node.description.hostname} if node.description.hostname else {}
 
 
-def _of_named(obj: Service | Image | Secret | Config) -> Attributes:
+def _of_named(obj: Service | Image | Secret | Config | Volume) -> Attributes:
     name = obj.annotations.name if isinstance(obj, Image) else obj.spec.annotations.name
     return {"name": name}
 
@@ -98,6 +98,7 @@ _NAMED: Mapping[str, Callable[[Any], Attributes]] = {
     "image": _of_named,
     "secret": _of_named,
     "config": _of_named,
+    "volume": _of_named,
 }
 _CHANGING: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
     "task": {

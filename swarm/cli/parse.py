@@ -22,6 +22,7 @@ MOUNT_TYPES = {
     "tmpfs": Mount.TYPE_TMPFS,
     "volume": Mount.TYPE_VOLUME,
     "image": Mount.TYPE_IMAGE,
+    "cluster": Mount.TYPE_CLUSTER,
 }
 PUBLISHED_RANGE_MAX = 1000  # ports that one --publish may expand to
 

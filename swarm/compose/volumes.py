@@ -11,6 +11,7 @@ _TYPES = {
     "tmpfs": Mount.TYPE_TMPFS,
     "volume": Mount.TYPE_VOLUME,
     "image": Mount.TYPE_IMAGE,
+    "cluster": Mount.TYPE_CLUSTER,
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from swarm.api.v1.specs_pb2 import ContainerSpec, LogConfig
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import InvalidArgument
+from swarm.model.cluster_volumes import cluster_mount_problems
 from swarm.model.devices import device_problems
 from swarm.model.file_references import reference_problems
 from swarm.model.health import health_problems
@@ -90,7 +91,7 @@ def _env_problems(spec: ContainerSpec) -> Iterator[str]:
 def _mount_problems(mount: Mount) -> Iterator[str]:
     where = f'the mount at "{mount.target}"'
     if mount.type not in _MOUNTS:
-        yield f"{where} has a type that is none of bind, tmpfs, volume and image"
+        yield f"{where} has a type that is none of bind, tmpfs, volume, image and cluster"
         return
     if not mount.target.startswith("/") or ".." in mount.target.split("/") or not mount.target.strip("/"):
         yield f"{where} needs an absolute target below /"
@@ -128,6 +129,7 @@ _MOUNTS: Mapping[int, Callable[[Mount], Iterator[str]]] = {
     Mount.TYPE_TMPFS: _tmpfs_problems,
     Mount.TYPE_VOLUME: mount_problems,
     Mount.TYPE_IMAGE: image_mount_problems,
+    Mount.TYPE_CLUSTER: cluster_mount_problems,
 }
 
 

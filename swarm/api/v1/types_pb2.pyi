@@ -563,7 +563,7 @@ class UpdateStatus(_message.Message):
     def __init__(self, state: _Optional[_Union[UpdateStatus.State, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ..., promoted: _Optional[bool] = ..., resumed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeDescription(_message.Message):
-    __slots__ = ("hostname", "platform", "resources", "engine_version", "engine_labels", "runtime", "runtime_info", "tls_info", "devices")
+    __slots__ = ("hostname", "platform", "resources", "engine_version", "engine_labels", "runtime", "runtime_info", "tls_info", "devices", "csi_plugins")
     class EngineLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -587,6 +587,7 @@ class NodeDescription(_message.Message):
     RUNTIME_INFO_FIELD_NUMBER: _ClassVar[int]
     TLS_INFO_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
+    CSI_PLUGINS_FIELD_NUMBER: _ClassVar[int]
     hostname: str
     platform: Platform
     resources: Resources
@@ -596,7 +597,35 @@ class NodeDescription(_message.Message):
     runtime_info: _containers.ScalarMap[str, str]
     tls_info: TlsInfo
     devices: _containers.RepeatedCompositeFieldContainer[NodeDevice]
-    def __init__(self, hostname: _Optional[str] = ..., platform: _Optional[_Union[Platform, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., engine_version: _Optional[str] = ..., engine_labels: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ..., runtime_info: _Optional[_Mapping[str, str]] = ..., tls_info: _Optional[_Union[TlsInfo, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[NodeDevice, _Mapping]]] = ...) -> None: ...
+    csi_plugins: _containers.RepeatedCompositeFieldContainer[CsiPlugin]
+    def __init__(self, hostname: _Optional[str] = ..., platform: _Optional[_Union[Platform, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., engine_version: _Optional[str] = ..., engine_labels: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ..., runtime_info: _Optional[_Mapping[str, str]] = ..., tls_info: _Optional[_Union[TlsInfo, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[NodeDevice, _Mapping]]] = ..., csi_plugins: _Optional[_Iterable[_Union[CsiPlugin, _Mapping]]] = ...) -> None: ...
+
+class CsiPlugin(_message.Message):
+    __slots__ = ("name", "node_id", "topology", "has_controller", "controls", "creates", "publishes", "volumes_max")
+    class TopologyEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    TOPOLOGY_FIELD_NUMBER: _ClassVar[int]
+    HAS_CONTROLLER_FIELD_NUMBER: _ClassVar[int]
+    CONTROLS_FIELD_NUMBER: _ClassVar[int]
+    CREATES_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHES_FIELD_NUMBER: _ClassVar[int]
+    VOLUMES_MAX_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    node_id: str
+    topology: _containers.ScalarMap[str, str]
+    has_controller: bool
+    controls: bool
+    creates: bool
+    publishes: bool
+    volumes_max: int
+    def __init__(self, name: _Optional[str] = ..., node_id: _Optional[str] = ..., topology: _Optional[_Mapping[str, str]] = ..., has_controller: _Optional[bool] = ..., controls: _Optional[bool] = ..., creates: _Optional[bool] = ..., publishes: _Optional[bool] = ..., volumes_max: _Optional[int] = ...) -> None: ...
 
 class TlsInfo(_message.Message):
     __slots__ = ("trust_digest", "issuer_digest", "issuer_subject")

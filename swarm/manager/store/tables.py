@@ -11,20 +11,20 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task, Volume
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.model.preemption import is_nominated
 from swarm.model.task import task_name
 from swarm.model.task_state import is_running
 
-Object: TypeAlias = Node | Service | Task | Cluster | Image | Secret | Config
+Object: TypeAlias = Node | Service | Task | Cluster | Image | Secret | Config | Volume
 Kind: TypeAlias = type[Message]  # one of KINDS
 T = TypeVar("T", bound=Object)
 
-KINDS: tuple[Kind, ...] = (Cluster, Node, Service, Task, Image, Secret, Config)
+KINDS: tuple[Kind, ...] = (Cluster, Node, Service, Task, Image, Secret, Config, Volume)
 
 # Kinds whose name belongs to one object only. Hostnames repeat, and names of tasks contain their id.
-UNIQUE_NAMES: frozenset[Kind] = frozenset((Service, Image, Cluster, Secret, Config))
+UNIQUE_NAMES: frozenset[Kind] = frozenset((Service, Image, Cluster, Secret, Config, Volume))
 
 
 class Table(ABC, Generic[T]):
@@ -115,6 +115,10 @@ class ReadView(Protocol):
     @property
     def configs(self) -> Table[Config]:
         """Configs."""
+
+    @property
+    def volumes(self) -> Table[Volume]:
+        """Cluster volumes."""
 
     @property
     def clusters(self) -> Table[Cluster]:
@@ -333,6 +337,7 @@ class Tables:
         self.images: MemoryTable[Image] = MemoryTable(_BY_NAME, filed=filed)
         self.secrets: MemoryTable[Secret] = MemoryTable(_BY_NAME, filed=filed)
         self.configs: MemoryTable[Config] = MemoryTable(_BY_NAME, filed=filed)
+        self.volumes: MemoryTable[Volume] = MemoryTable(_BY_NAME, filed=filed)
         self.index = 0
 
     @property

@@ -169,7 +169,7 @@ SERVICE: list[tuple[Limit, Grow]] = [
 
 # Tested elsewhere, or below: in the store, at the control API, of the cluster's spec, of what agents say.
 ELSEWHERE = {"TASKS", "SERVICES", "NODES", "IMAGES", "TRANSACTION_BYTES"}  # test_store_limits.py
-ELSEWHERE |= {"SECRETS", "CONFIGS", "DATA_BYTES"}  # there as well
+ELSEWHERE |= {"SECRETS", "CONFIGS", "VOLUMES", "DATA_BYTES"}  # there as well
 ELSEWHERE |= {"DATA_NAME_CHARACTERS", "SECRET_BYTES", "CONFIG_BYTES"}  # test_validate_data.py
 ELSEWHERE |= {"VOLUME_NAME_CHARACTERS", "VOLUME_ENTRIES"}  # test_volumes.py
 ELSEWHERE |= {"EXPANDED_BYTES"}  # test_templates.py
