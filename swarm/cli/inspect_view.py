@@ -24,7 +24,7 @@ def when(stamp: Timestamp) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{stamp.nanos:09d}Z"
 
 
-def meta(item: o.Node | o.Service | o.Task | o.Image | o.Secret | o.Config) -> View:
+def meta(item: o.Node | o.Service | o.Task | o.Image | o.Secret | o.Config | o.Volume) -> View:
     """Return what every object has."""
     return {
         "ID": item.id,
@@ -70,6 +70,7 @@ def _description(item: t.NodeDescription) -> View:
         "Resources": {"NanoCPUs": item.resources.nano_cpus, "MemoryBytes": item.resources.memory_bytes}
         | placement_view.generic_resources(item.resources.generic),
         **placement_view.node_devices(item.devices),
+        **_csi_plugins(item),
         "Engine": {"EngineVersion": item.engine_version, "Labels": dict(item.engine_labels)},
         "Runtime": {"Name": item.runtime, **dict(item.runtime_info)},
     }
@@ -242,6 +243,23 @@ def _container(spec: s.ContainerSpec) -> View:
             Sticky="sticky",
         )
     )
+
+
+def _csi_plugins(item: t.NodeDescription) -> View:
+    if not item.csi_plugins:
+        return {}
+    return {
+        "CSIInfo": [
+            {
+                "PluginName": one.name,
+                "NodeID": one.node_id,
+                "MaxVolumesPerNode": one.volumes_max,
+                "AccessibleTopology": {"Segments": dict(one.topology)},
+                "Controller": one.controls,
+            }
+            for one in item.csi_plugins
+        ]
+    }
 
 
 def _mount(item: t.Mount) -> View:
