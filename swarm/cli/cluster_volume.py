@@ -12,7 +12,7 @@ from swarm.cli import parse
 from swarm.cli.connect import Connection
 from swarm.cli.inspect_view import meta
 from swarm.cli.render import Row
-from swarm.errors import InvalidArgument, NotFound
+from swarm.errors import Ambiguous, InvalidArgument, NotFound
 from swarm.model.units import parse_bytes
 
 SCOPES = {"single": VolumeSpec.SCOPE_SINGLE, "multi": VolumeSpec.SCOPE_MULTI}
@@ -109,9 +109,9 @@ def find(conn: Connection, ref: str) -> Volume | None:
     """Return the cluster volume of that name or id, None when there is none."""
     try:
         found: Volume = conn.control.GetVolume(c.GetVolumeRequest(ref=ref)).volume
-    except NotFound:
+    except (NotFound, Ambiguous):
         return None
-    return found
+    return found if ref in {found.id, found.spec.annotations.name} else None
 
 
 def remove(conn: Connection, ref: str, *, force: bool) -> None:

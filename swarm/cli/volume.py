@@ -123,28 +123,31 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
 @NODES
 @click.pass_context
 def inspect(ctx: click.Context, names: tuple[str, ...], nodes: tuple[str, ...], layout: str) -> None:
-    """Show everything that nodes know of volumes: one entry for each node that has one of the name."""
+    """Show everything that nodes know of volumes: one entry for each node that has one of the name.
+
+    A cluster volume of that name is the one that is meant, unless --node is said.
+    """
     from swarm.cli.render import show_objects
     from swarm.cli.tasks import node_names
     from swarm.cli.volume_view import page, volumes_of
 
     with connect(ctx.obj) as conn:
-        asked = _Asked(conn, nodes, ContainerRequest(list_volumes=ListVolumes(names=names)))
-        hostnames = node_names(conn)
-        shared = [one for name in names if (one := cluster_volume.find(conn, name))] if not nodes else []
-    found = sorted(
-        volumes_of(asked.answers), key=lambda one: (names.index(one.volume.volume.name), one.node_id)
-    )
-    pages = [cluster_volume.page(one, hostnames) for one in shared]
-    pages += [page(one.volume.volume, one.node_id, hostnames) for one in found]
+        found = {name: cluster_volume.find(conn, name) for name in names} if not nodes else {}
+        pages = [cluster_volume.page(one, node_names(conn)) for one in found.values() if one is not None]
+        local = [name for name in names if found.get(name) is None]
+        code, missing = 0, set(local)
+        if local:
+            asked = _Asked(conn, nodes, ContainerRequest(list_volumes=ListVolumes(names=local)))
+            answers = volumes_of(asked.answers)
+            answers.sort(key=lambda one: (local.index(one.volume.volume.name), one.node_id))
+            pages += [page(one.volume.volume, one.node_id, node_names(conn)) for one in answers]
+            code, missing = asked.exit_code, missing - {one.volume.volume.name for one in answers}
     if pages or not layout:
         show_objects(pages, layout)
-    missing = set(names) - {one.volume.volume.name for one in found}
-    missing -= {ref for one in shared for ref in (one.id, one.spec.annotations.name)}
     for name in names:
         if name in missing:
             click.echo(f"Error: {_unknown(name)}", err=True)
-    ctx.exit(1 if missing else asked.exit_code)
+    ctx.exit(1 if missing else code)
 
 
 @volume.command("update", epilog="\b\nExamples:\n  swarmctl volume update --availability drain db-1")

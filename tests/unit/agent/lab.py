@@ -279,6 +279,8 @@ class AgentHandle:
         self.settings: Any = SimpleNamespace(
             agent_dir=lab.folder / node_id,
             volumes_dir=lab.folder / node_id / "volumes",
+            csi_dir=lab.folder / node_id / "csi",
+            cluster_volumes_dir=lab.folder / node_id / "cluster-volumes",
             run_dir=lab.folder / "run" / node_id,
             hostname=f"host-{node_id}",
             engine_labels={"disk": "ssd"},

@@ -104,6 +104,8 @@ class Node:
             run_dir=folder,
             agent_dir=folder,
             volumes_dir=folder / "volumes",
+            csi_dir=folder / "csi",
+            cluster_volumes_dir=folder / "cluster-volumes",
             hostname="host",
             engine_labels={},
             node_generic_resource=(),

@@ -381,7 +381,7 @@ async def test_what_a_container_mounts_survives_as_what_it_runs(store: LocalImag
     for content, name in ((run, "run"), (mounted, "mounted")):
         assert (store.lower_dirs(content.top)[0] / name).exists()
     store.release("task1")
-    await collect_all(store)
+    await collect_all(store, 60 * DAY)
     with pytest.raises(NotFound):
         store.lower_dirs(mounted.top)
 

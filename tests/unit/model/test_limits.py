@@ -9,6 +9,7 @@ import pytest
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ScaleRule, ServiceSpec
 from swarm.api.v1.types_pb2 import (
+    CsiPlugin,
     HealthProbe,
     Mount,
     NodeDescription,
@@ -172,6 +173,7 @@ ELSEWHERE = {"TASKS", "SERVICES", "NODES", "IMAGES", "TRANSACTION_BYTES"}  # tes
 ELSEWHERE |= {"SECRETS", "CONFIGS", "VOLUMES", "DATA_BYTES"}  # there as well
 ELSEWHERE |= {"DATA_NAME_CHARACTERS", "SECRET_BYTES", "CONFIG_BYTES"}  # test_validate_data.py
 ELSEWHERE |= {"VOLUME_NAME_CHARACTERS", "VOLUME_ENTRIES"}  # test_volumes.py
+ELSEWHERE |= {"CSI_VOLUME_NAME_CHARACTERS"}  # test_cluster_volumes.py
 ELSEWHERE |= {"EXPANDED_BYTES"}  # test_templates.py
 COMPOSE = {"COMPOSE_FILE_BYTES", "COMPOSE_VALUES", "COMPOSE_FILES"}  # tests/unit/compose
 BELOW = {
@@ -183,6 +185,7 @@ BELOW = {
     "DESCRIPTION_TEXT_CHARACTERS",
     "DESCRIPTION_ENTRIES",
     "NODE_DEVICES",
+    "CSI_PLUGINS",
 }
 
 
@@ -266,8 +269,10 @@ def test_a_description_is_cut() -> None:
     fits.engine_labels["zzz"] = "one too many"
     fits.runtime_info["error"] = "x" * 1_000_000
     fits.devices.extend([NodeDevice(name="v/c=1")] * (limits.NODE_DEVICES.value + 1))
+    fits.csi_plugins.extend([CsiPlugin(name="csi")] * (limits.CSI_PLUGINS.value + 1))
     bounded = bounded_description(fits)
     assert len(bounded.devices) == limits.NODE_DEVICES.value
+    assert len(bounded.csi_plugins) == limits.CSI_PLUGINS.value
     assert bounded.hostname == "h" * (most - 1) + "…"
     assert "zzz" not in bounded.engine_labels
     assert len(bounded.runtime_info["error"]) == limits.STATUS_CHARACTERS.value
