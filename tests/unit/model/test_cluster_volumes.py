@@ -60,8 +60,12 @@ def test_a_name_leaves_room_for_our_id() -> None:
 
 def test_a_mount_means_a_volume_by_name_or_any_of_a_group() -> None:
     volume = a_volume(group="fast")
-    assert [WantedVolume(source, "/x").means(volume) for source in ("db", "id-db", "group:fast")] == [True] * 3
-    assert [WantedVolume(source, "/x").means(volume) for source in ("group:db", "group:", "fast")] == [False] * 3
+    assert [WantedVolume(source, "/x").means(volume) for source in ("db", "id-db", "group:fast")] == [
+        True
+    ] * 3
+    assert [WantedVolume(source, "/x").means(volume) for source in ("group:db", "group:", "fast")] == [
+        False
+    ] * 3
     assert list(cluster_mount_problems(Mount(type=Mount.TYPE_CLUSTER, source="group:", target="/x")))
     assert list(cluster_mount_problems(Mount(type=Mount.TYPE_CLUSTER, source="../x", target="/x")))
     assert not list(cluster_mount_problems(Mount(type=Mount.TYPE_CLUSTER, source="group:ab", target="/x")))
