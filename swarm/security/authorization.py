@@ -60,6 +60,8 @@ ALLOWED: Mapping[str, frozenset[Role]] = {
     **_rpcs("Control", _OPERATORS, "CreateConfig", "UpdateConfig", "RemoveConfig"),
     **_rpcs("Control", _READERS, "GetVolume", "ListVolumes"),
     **_rpcs("Control", _OPERATORS, "CreateVolume", "UpdateVolume", "RemoveVolume"),
+    **_rpcs("Control", _READERS, "GetNetwork", "ListNetworks"),
+    **_rpcs("Control", _OPERATORS, "CreateNetwork", "RemoveNetwork"),
     **_rpcs("Local", _LOCAL, "Init", "Join", "Leave", "Unlock", "Info"),
     **_rpcs("NodeCA", _CERTIFIABLE, "IssueCertificate"),
     **_rpcs("Dispatcher", _NODES, "Session"),

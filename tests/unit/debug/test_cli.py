@@ -125,6 +125,7 @@ async def test_state_snapshots_and_objects_are_shown(settings: Settings) -> None
         "secrets": 0,
         "configs": 0,
         "volumes": 0,
+        "networks": 0,
     }
     assert len(state["members"]) == 2
     (snapshot,) = rows(run(settings, "snapshot", "--format", "json"))
