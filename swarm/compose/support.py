@@ -184,7 +184,9 @@ RULES: dict[str, Rule] = {
     "services.*.user": _honoured(),
     "services.*.userns_mode": _honoured("host only"),
     "services.*.uts": _honoured("host or private"),
-    "services.*.volumes": _honoured("volumes, binds, tmpfs and images"),
+    "services.*.volumes": _honoured(
+        "volumes, binds, tmpfs, images, and cluster volumes, which must be there"
+    ),
     "services.*.volumes.bind.recursive": _refused("this version has no such option of mounts"),
     "services.*.volumes.bind.selinux": _warned("files are not labelled"),
     "services.*.volumes.consistency": _warned("it is for Docker Desktop"),

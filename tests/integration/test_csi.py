@@ -16,7 +16,9 @@ from tests.integration.operator import ROOT, Operator, wait_until
 pytestmark = pytest.mark.integration
 
 PATIENCE_S = 90.0
-SCRIPT = "echo life >> /data/diary; exec sleep 100000"
+# The tool comes from a part of an image that is mounted.
+SCRIPT = "/tools/busybox echo life >> /data/diary; exec sleep 100000"
+TOOLS = "type=image,source=hello:1,target=/tools,image-subpath=bin"
 
 
 class Storage:
@@ -109,7 +111,19 @@ def create(person: Operator, name: str, *options: str) -> None:
 
 def serve(person: Operator, name: str, source: str, *options: str) -> None:
     mount = f"type=cluster,source={source},target=/data"
-    words = ("service", "create", "-d", "--name", name, "--mount", mount, "--stop-grace-period", "1s")
+    words = (
+        "service",
+        "create",
+        "-d",
+        "--name",
+        name,
+        "--mount",
+        mount,
+        "--mount",
+        TOOLS,
+        "--stop-grace-period",
+        "1s",
+    )
     person(*words, *options, "--entrypoint", "/bin/busybox sh -c", "hello:1", SCRIPT)
 
 

@@ -4,8 +4,11 @@ from swarm.api.v1.objects_pb2 import Node, Task, Volume
 from swarm.api.v1.specs_pb2 import VolumeSpec
 from swarm.api.v1.types_pb2 import CsiPlugin, Mount
 from swarm.manager.scheduler.plan import Plan
+from swarm.manager.scheduler.why import judge_nodes
+from swarm.manager.store.testing import store_with
 from swarm.model import task_state
-from tests.unit.scheduler.cluster import Cluster, a_node, reasons
+from swarm.steps import complete
+from tests.unit.scheduler.cluster import NOW_NS, Cluster, a_node, reasons
 
 
 def node_with(name: str, zone: str = "a", most: int = 0, plugin: str = "csi.test") -> Node:
@@ -123,3 +126,15 @@ def test_a_task_that_only_stops_has_its_volume_still() -> None:
     assert not cluster.place([new]).assignments
     cluster.report(old, task_state.SHUTDOWN)
     assert len(cluster.place([new]).assignments) == 1
+
+
+def test_whoever_asks_why_hears_it_for_every_node() -> None:
+    cluster = Cluster()
+    volume = put(cluster, "db", zone="b")
+    (task,) = wanting(cluster, 1, "db")
+    store = store_with(node_with("n1", "a"), node_with("n2", "b"), volume)
+    verdicts = complete(judge_nodes(store.view, task, NOW_NS))
+    assert [(one.node_id, list(one.reasons)) for one in verdicts] == [
+        ("n1", ["volume db is not reachable on 1 node"]),
+        ("n2", []),
+    ]
