@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 STEPS_AT_ONCE = 16
 RETRY_FIRST_S = 0.1  # doubled each time
 RETRY_LAST_S = 60.0
+RETRY_DETACH_S = 5.0  # most often it only waits for a container to stop
 ATTACH_AGAIN_S = 20.0  # a task still waits although its node said that it has the volume: ask again
 
 
@@ -150,7 +151,8 @@ class VolumeLoop:
 
     def _put_off(self, step: Step, reason: str) -> None:
         before = self._retries.get(step.place)
-        pause_s = min(RETRY_LAST_S, before.pause_s * 2) if before is not None else RETRY_FIRST_S
+        last_s = RETRY_DETACH_S if step.work is Work.DETACH else RETRY_LAST_S
+        pause_s = min(last_s, before.pause_s * 2) if before is not None else RETRY_FIRST_S
         self._retries[step.place] = _Retry(self._clock.monotonic_s() + pause_s, pause_s)
         self._problems[step.place] = reason
         log.warning(
