@@ -113,7 +113,7 @@ class Agent:
         )
         volumes = VolumeStore(settings.volumes_dir, clock)
         self._csi = CsiPlugins(settings.csi_dir)
-        cluster_volumes = ClusterVolumes(settings.cluster_volumes_dir, self._csi)
+        self._cluster_volumes = ClusterVolumes(settings.cluster_volumes_dir, self._csi)
         self._worker = Worker(
             driver,
             images,
@@ -123,7 +123,7 @@ class Agent:
             clock,
             self._facts,
             files=TaskFiles(MemoryFiles(settings.run_dir), self._isolated),
-            volumes=TaskVolumes(volumes, cluster_volumes),
+            volumes=TaskVolumes(volumes, self._cluster_volumes),
             starts_max=STARTS_PER_CPU * (os.cpu_count() or 1),
         )
         self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
@@ -132,7 +132,7 @@ class Agent:
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
         self._requests = ContainerRequests(driver, lambda: self._worker.held, clock)
         self._volume_requests = VolumeRequests(volumes, lambda: self._worker.held)
-        self._csi_requests = CsiRequests(self._csi, cluster_volumes)
+        self._csi_requests = CsiRequests(self._csi, self._cluster_volumes)
         self._calls = CallAnswerer(channel, managers, self._answer)
         self._leaving = asyncio.Event()
         self._empty = asyncio.Event()
@@ -225,6 +225,7 @@ class Agent:
                 if not one.cancelled():
                     one.result()
         await self._worker.remove_all()
+        await self._cluster_volumes.leave()
         await self._network.teardown()
         await self._database.put_applied_index(0)
         self._empty.set()

@@ -18,7 +18,7 @@ import structlog
 from swarm.agent.csi.plugins import CsiPlugins
 from swarm.api.v1 import csi_pb2 as csi
 from swarm.api.v1.volumes_pb2 import AttachVolume
-from swarm.errors import FailedPrecondition, InvalidArgument, TaskRejected, Unavailable
+from swarm.errors import FailedPrecondition, InvalidArgument, SwarmError, TaskRejected, Unavailable
 from swarm.runtime.oci.overlay import mounts_below
 from swarm.runtime.processes import boot_id
 from swarm.runtime.shim_driver import is_container_id
@@ -205,6 +205,14 @@ class ClusterVolumes:
             for task_id in _Place(folder).tasks():
                 if task_id not in held():
                     (folder / "users" / task_id).unlink(missing_ok=True)
+
+    async def leave(self) -> None:
+        """Undo everything, for a node that leaves its cluster: no leader will order it."""
+        for folder in self._folders():
+            try:
+                await self.detach(folder.name)
+            except (SwarmError, OSError) as error:  # its data is safe; the next volumes must go too
+                log.warning("csi.volume_not_detached", volume_id=folder.name, reason=str(error))
 
     def _folders(self) -> list[Path]:
         try:

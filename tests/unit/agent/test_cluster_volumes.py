@@ -135,3 +135,15 @@ async def test_a_plugin_that_stages_nothing_is_not_asked_to(tmp_path: Path) -> N
 async def test_an_id_leads_to_no_other_folder(tmp_path: Path, plugins: Plugins) -> None:
     with pytest.raises(InvalidArgument):
         await volumes(tmp_path, plugins).attach(AttachVolume(volume_id="../x", driver="csi.test"))
+
+
+async def test_a_node_that_leaves_lets_go_of_everything_it_can(tmp_path: Path, plugins: Plugins) -> None:
+    here = volumes(tmp_path, plugins)
+    other = AttachVolume(volume_id=new_id(), driver="csi.test", plugin_volume_id="p2")
+    for order in (ORDER, other):
+        await here.attach(order)
+    plugins.errors["NodeUnpublishVolume"] = Unavailable("one of them fails")
+    await here.leave()
+    assert len(list(tmp_path.iterdir())) == 1
+    await here.leave()
+    assert not any(tmp_path.iterdir())
