@@ -158,6 +158,16 @@ class Settings:
         return self.state_dir / "containers"
 
     @property
+    def csi_dir(self) -> Path:
+        """Where storage plugins (CSI) have their sockets, NAME.sock."""
+        return self.run_dir / "csi"
+
+    @property
+    def cluster_volumes_dir(self) -> Path:
+        """Where cluster volumes are mounted."""
+        return self.state_dir / "cluster-volumes"
+
+    @property
     def volumes_dir(self) -> Path:
         """Volumes of this node, with what is in them."""
         return self.state_dir / "volumes"

@@ -17,6 +17,9 @@ from swarm.agent.containers.calls import CallAnswerer
 from swarm.agent.containers.conversation import Conversation
 from swarm.agent.containers.requests import ContainerRequests
 from swarm.agent.containers.volumes import VolumeRequests, is_about_volumes
+from swarm.agent.csi.plugins import CsiPlugins
+from swarm.agent.csi.requests import CsiRequests, is_about_plugins
+from swarm.agent.csi.volumes import ClusterVolumes
 from swarm.agent.database import Database
 from swarm.agent.description import describe_node, this_platform
 from swarm.agent.log_publisher import LogPublisher
@@ -132,10 +135,12 @@ class Agent:
             self, node_id, managers, channel, self._hello, clock, self._session_changed
         )
         volumes = VolumeStore(settings.volumes_dir, clock)
+        self._csi = CsiPlugins(settings.csi_dir)
+        self._cluster_volumes = ClusterVolumes(settings.cluster_volumes_dir, self._csi)
         parts = _Parts(
             images,
             ManagerBlobs(self._preferred_managers, channel),
-            TaskVolumes(volumes),
+            TaskVolumes(volumes, self._cluster_volumes),
             STARTS_PER_CPU * (os.cpu_count() or 1),
         )
         self._worker = self._new_worker(parts)
@@ -148,6 +153,7 @@ class Agent:
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
         self._requests = ContainerRequests(driver, lambda: self._worker.held, clock, self._plain_requests)
         self._volume_requests = VolumeRequests(volumes, self._records)
+        self._csi_requests = CsiRequests(self._csi, self._cluster_volumes)
         self._system = SystemRequests(driver, images, volumes, self._records, clock, settings.state_dir)
         self._disks = self._new_disk_watch(images)
         self._worker.explain = self._plain.explain = self._disks.explain
@@ -288,6 +294,7 @@ class Agent:
             await self._calls.close()
             await self._plain.close()
             await self._requests.close()
+            await self._csi.close()
             await self._database.close()
 
     async def _serve(self) -> None:
@@ -296,8 +303,9 @@ class Agent:
         describing = asyncio.create_task(self._describe_for_ever(), name="agent-description")
         sampling = asyncio.create_task(self._sampler.run(), name="agent-samples")
         watching = asyncio.create_task(self._disks.run(), name="agent-disks")
+        finding = asyncio.create_task(self._csi.watch(self.describe_again), name="agent-csi")
         leaving = asyncio.create_task(self._leaving.wait())
-        works = (connecting, describing, sampling, watching)
+        works = (connecting, describing, sampling, watching, finding)
         try:
             await asyncio.wait({*works, leaving}, return_when=asyncio.FIRST_COMPLETED)
             removed = connecting.done() and isinstance(connecting.exception(), NodeRemoved)
@@ -311,6 +319,7 @@ class Agent:
                     one.result()
         await self._worker.remove_all()
         await self._plain.leave_node()
+        await self._cluster_volumes.leave()
         self._overlays.take(NetworkChanges(complete=True))
         await self._overlays.settled()
         await self._network.teardown()
@@ -360,6 +369,8 @@ class Agent:
             await self._plain_requests.answer(request, conversation)
         elif request.WhichOneof("verb") in VERBS:
             await self._system.answer(request, conversation)
+        elif is_about_plugins(request):
+            await self._csi_requests.answer(request, conversation)
         elif is_about_volumes(request):
             await self._volume_requests.answer(request, conversation)
         else:
@@ -430,6 +441,7 @@ class Agent:
             capabilities,
             generic_resources=self._settings.node_generic_resource,
             devices=await self._devices() if capabilities.isolated else {},
+            csi_plugins=await self._csi.discover() if capabilities.isolated else (),
             network_drivers=self._network.drivers(),
         )
         fresh.conditions.extend(self._disks.pressure.conditions())

@@ -26,6 +26,7 @@ from swarm.agent.network.base import NodeNetwork, Sandbox
 from swarm.agent.overlay.feed import OverlayFeed
 from swarm.agent.probes import Answer, Prober
 from swarm.agent.task_files import TaskFiles
+from swarm.agent.task_images import TaskImages
 from swarm.agent.task_machine import Phase, Step, TaskRecord, advance, begin
 from swarm.agent.task_status import loggable_reason
 from swarm.agent.task_volumes import TaskVolumes
@@ -87,6 +88,7 @@ class Worker:
         self._facts = facts
         self._files = files
         self._volumes = volumes
+        self._mounted_images = TaskImages(images, source)
         self._overlays = overlays
         self._starts = asyncio.Semaphore(starts_max)
         self._prober = Prober(driver, starts_max)
@@ -339,6 +341,7 @@ class Worker:
                 case events.DetachNetwork():
                     await self._files.wipe(task)  # no process can read them any more, nor may anybody else
                     await self._volumes.release(task)
+                    self._mounted_images.forget(task)
                     await self._network.detach(task_id)
                     return events.NetworkDetached()
         raise AssertionError(f"no way to carry out {instruction}")
@@ -374,6 +377,8 @@ class Worker:
         config = await self._images.ensure(
             spec.image, spec.image_digest, registry_credentials(task), self._source, show
         )
+        await self._mounted_images.pull(task, show)
+        await self._volumes.wait(task, show)
         health = merged(spec.healthcheck, config.healthcheck)
         check = check_of(health)
         if check is not None:  # on disk before there is anything to check
@@ -392,6 +397,7 @@ class Worker:
             context = template_context(record.task, facts)
             config = await self._files.add_to(config, record.task, context)
             config = await self._volumes.add_to(config, record.task, context)
+            config = await self._mounted_images.add_to(config, record.task, context)
             await self._driver.create(config)
             return events.ContainerCreated()
 

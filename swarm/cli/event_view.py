@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1.objects_pb2 import Config, Image, Network, Node, Secret, Service, Task
+from swarm.api.v1.objects_pb2 import Config, Image, Network, Node, Secret, Service, Task, Volume
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.cli import names
 from swarm.cli.inspect_view import when
@@ -16,7 +16,7 @@ from swarm.timestamps import SECOND, nanoseconds
 View = dict[str, Any]
 Attributes = Mapping[str, str]
 
-TYPES = ("cluster", "config", "image", "network", "node", "secret", "service", "task")
+TYPES = ("cluster", "config", "image", "network", "node", "secret", "service", "task", "volume")
 ACTIONS = {
     c.WatchEvent.ACTION_CREATE: "create",
     c.WatchEvent.ACTION_UPDATE: "update",
@@ -66,7 +66,7 @@ def matches(event: View, wanted: Mapping[str, Sequence[str]]) -> bool:
     """Whether an event passes the filters: values of one are alternatives, different ones must all match."""
     actor = event["Actor"]
     known = {"type": [event["Type"]], "event": [event["Action"]]}
-    for noun in ("service", "node", "image", "secret", "config", "network"):
+    for noun in ("service", "node", "image", "secret", "config", "network", "volume"):
         own = event["Type"] == noun
         known[noun] = [actor["ID"], actor["Attributes"].get("name", "")] if own else []
     if event["Type"] == "task":
@@ -90,7 +90,7 @@ def _of_node(node: Node) -> Attributes:
     return {"name": node.description.hostname} if node.description.hostname else {}
 
 
-def _of_named(obj: Service | Image | Secret | Config | Network) -> Attributes:
+def _of_named(obj: Service | Image | Secret | Config | Network | Volume) -> Attributes:
     name = obj.annotations.name if isinstance(obj, Image) else obj.spec.annotations.name
     return {"name": name}
 
@@ -106,6 +106,7 @@ _NAMED: Mapping[str, Callable[[Any], Attributes]] = {
     "image": _of_named,
     "secret": _of_named,
     "config": _of_named,
+    "volume": _of_named,
     "network": _of_network,
 }
 _CHANGING: Mapping[str, Mapping[str, Callable[[Any], str]]] = {

@@ -31,6 +31,16 @@ class BindMount:
     create_source: bool = False
     # A file that says how far an empty source was filled with what the image has there; empty: it is not.
     copy_up: str = ""
+    subpath: str = ""  # what of the source is mounted; no link in it leads out of the source
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMount:
+    """The files of another image, read-only inside the container; the image stays while that does."""
+
+    image_digest: str  # of the manifest in this node's image store, from `ImageStore.ensure`
+    target: str
+    subpath: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +136,7 @@ class ContainerConfig:
     working_dir: str = ""
     user: str = ""
     groups: Sequence[str] = ()  # more of the process, by name or number
-    mounts: Sequence[BindMount | TmpfsMount] = ()
+    mounts: Sequence[BindMount | TmpfsMount | ImageMount] = ()
     devices: Sequence[HostDevice] = ()
     cdi_devices: Sequence[str] = ()  # their full names, VENDOR/CLASS=NAME
     limits: Limits = Limits()

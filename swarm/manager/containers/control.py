@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes", "logs", "disk"})
 VOLUMES = frozenset({"list_volumes", "create_volume", "remove_volume", "prune_volumes"})
+INTERNAL = frozenset({"controller_call", "attach_volume", "detach_volume"})
 NODE_WIDE = frozenset({"list", "stats", "prune", "disk", "collect_images"}) | VOLUMES
 NODES_AT_ONCE = 100
 FOLLOWED_NODES = 200  # each is a stream for as long as somebody looks
@@ -52,6 +53,8 @@ class ContainerControl:
         verb = question.request.WhichOneof("verb")
         if verb is None:
             raise InvalidArgument("the request says nothing that this version knows")
+        if verb in INTERNAL:
+            raise NotPermitted(f"{verb} is for the leader's volume manager only")
         if viewing and verb not in VIEWING:
             raise NotPermitted(f"{verb} changes things: it is not for a viewer")
         if verb == "create":

@@ -104,6 +104,18 @@ def has_host_ports(node: NodeView, demand: Demand) -> bool:
     return not any(port in node.ports for port in demand.ports)
 
 
+def has_volumes(node: NodeView, demand: Demand) -> bool:
+    """Whether a task here can have all cluster volumes that it wants."""
+    return not demand.volumes or node.choose_volumes(demand) is not None
+
+
+def missing_volume(node: NodeView, demand: Demand) -> str:
+    """Return why a task here cannot have a cluster volume; empty when it can have all."""
+    if node.node is None:
+        return ""
+    return node.volumes.problem(node.id, node.node.description, demand.volumes)
+
+
 def has_replicas_left(node: NodeView, demand: Demand) -> bool:
     """Whether the node runs fewer tasks of the service than the service allows on one node."""
     limit = demand.replicas_max_per_node
@@ -161,9 +173,13 @@ HOST_PORT = Filter(
 MAX_REPLICAS = Filter(
     has_replicas_left, "max replicas per node limit exceed", "max replicas per node limit exceed"
 )
+VOLUME = Filter(has_volumes, "{} on 1 node", "{} on {} nodes", detail=missing_volume)
 AFFINITY = Filter(satisfies_affinities, "{} on 1 node", "{} on {} nodes", detail=objection)
 
-FILTERS = (READY, DISK, DEVICE, NETWORK, RESOURCE, CONSTRAINT, PLATFORM, HOST_PORT, MAX_REPLICAS, AFFINITY)
+FILTERS = (
+    *(READY, DISK, DEVICE, NETWORK, RESOURCE, CONSTRAINT, PLATFORM),
+    *(HOST_PORT, VOLUME, MAX_REPLICAS, AFFINITY),
+)
 STATIC_FILTERS = (READY, DISK, DEVICE, NETWORK, CONSTRAINT, PLATFORM)
 
 
@@ -188,6 +204,8 @@ def room(node: NodeView, demand: Demand) -> int:
         count = node.things_room(demand, count)
     if demand.ports:
         count = min(count, int(has_host_ports(node, demand)))
+    if demand.volumes:
+        count = min(count, int(has_volumes(node, demand)))
     if demand.replicas_max_per_node:
         count = min(count, demand.replicas_max_per_node - node.replicas(demand.service_id))
     if demand.affinities is None or demand.affinities or node.guards:

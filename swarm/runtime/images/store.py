@@ -146,14 +146,17 @@ class LocalImageStore:
         numbers = dict.fromkeys(self._records.layers[diff_id].number for diff_id in reversed(diff_ids))
         return [self._layers.path(number) for number in numbers] or [self._layers.empty()]
 
-    def lease(self, container_id: str, manifest_digest: str) -> None:
+    def lease(self, container_id: str, manifest_digest: str, more: Sequence[str] = ()) -> None:
         """Keep an image's content while a container exists, also across a restart of this process.
 
-        May be repeated. Raises NotFound when the image is not whole here.
+        `more`: those of other images that it mounts. May be repeated. Raises NotFound when one is not
+        whole here.
         """
-        image = self._whole(manifest_digest)
-        numbers = [self._records.layers[diff_id].number for diff_id in image.configuration.diff_ids]
-        self._leases.take(container_id, Lease(manifest_digest, image.digests, numbers))
+        images = [self._whole(digest) for digest in (manifest_digest, *more)]
+        digests = dict.fromkeys(digest for image in images for digest in image.digests)
+        diff_ids = (diff_id for image in images for diff_id in image.configuration.diff_ids)
+        numbers = [self._records.layers[diff_id].number for diff_id in diff_ids]
+        self._leases.take(container_id, Lease(manifest_digest, [*digests, *more], numbers))
 
     def release(self, container_id: str) -> None:
         """End a container's lease; nothing happens when there is none."""

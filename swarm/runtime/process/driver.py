@@ -21,6 +21,7 @@ from swarm.runtime.base import (
     ContainerConfig,
     ExecConfig,
     ExecProcess,
+    ImageMount,
     ProcessInfo,
     Sample,
     TmpfsMount,
@@ -325,6 +326,11 @@ def _refuse_what_is_missing(config: ContainerConfig) -> None:
     for mount in config.mounts:
         if isinstance(mount, TmpfsMount):
             raise TaskRejected(f"a tmpfs at {mount.target} needs containers; this node runs plain processes")
+        if isinstance(mount, ImageMount) or mount.subpath:
+            raise TaskRejected(
+                f"mounting an image or a part of a volume at {mount.target} needs containers; "
+                "this node runs plain processes"
+            )
         if not Path(mount.source).exists():
             raise TaskRejected(f"bind source path does not exist: {mount.source}")
         if mount.source != mount.target:

@@ -285,6 +285,8 @@ class AgentHandle:
             containers_dir=lab.folder / node_id,
             disk_soft_percent=85,
             disk_hard_percent=95,
+            csi_dir=lab.folder / node_id / "csi",
+            cluster_volumes_dir=lab.folder / node_id / "cluster-volumes",
             run_dir=lab.folder / "run" / node_id,
             hostname=f"host-{node_id}",
             engine_labels={"disk": "ssd"},

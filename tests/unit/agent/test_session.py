@@ -110,6 +110,8 @@ class Node:
             containers_dir=folder,
             disk_soft_percent=85,
             disk_hard_percent=95,
+            csi_dir=folder / "csi",
+            cluster_volumes_dir=folder / "cluster-volumes",
             hostname="host",
             engine_labels={},
             node_generic_resource=(),
