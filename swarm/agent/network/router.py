@@ -31,6 +31,7 @@ from swarm.agent.network.layout import Layout
 from swarm.agent.network.local import LocalNetworks, is_same
 from swarm.agent.network.ports import fits
 from swarm.agent.network.reservation import PortReservations
+from swarm.agent.overlay.ingress_router import IngressRouter
 from swarm.agent.overlay.layout import OverlayLayout
 from swarm.agent.overlay.overlays import Overlays
 from swarm.agent.overlay.state import NetworkState, OverlayState, Touched
@@ -107,6 +108,7 @@ class _Books:
     def __init__(self, layout: Layout, resolv_conf: Path) -> None:
         self._layout = layout
         self._overlays = Overlays(OverlayLayout(layout.run_dir))
+        self._ingress = IngressRouter(layout, OverlayLayout(layout.run_dir))
         self._locals = LocalNetworks(layout.local_routers)
         self._resolv_conf = resolv_conf
         self._ledger = Ledger()
@@ -141,6 +143,7 @@ class _Books:
         finally:
             if check or self._overlays.ports != before:
                 plumbing.run_in_router(self._layout, access.close(self._overlays.ports))
+            self._ingress.apply(states, gone, check)
 
     def drivers(self) -> frozenset[str]:
         return probe.drivers(self._layout)

@@ -14,6 +14,7 @@ from swarm.agent.network import namespaces
 from swarm.agent.network.base import TaskNetwork
 from swarm.agent.network.journal import Access, Grant
 from swarm.agent.overlay import kernel
+from swarm.agent.overlay.balancer import Balancer
 from swarm.agent.overlay.kernel import Nic
 from swarm.agent.overlay.layout import OverlayLayout
 from swarm.agent.overlay.plan import Mesh, Overlay, differences, mesh_of, overlay_of, parsed, path_of
@@ -44,6 +45,7 @@ class Overlays:
         self._here: dict[str, _Here] = {}
         self._nics: dict[str, dict[str, Nic]] = {}  # by network, then task
         self._failed: dict[str, NetworkState] = {}
+        self._balancer = Balancer()
         self._heard = False
 
     def setup(self, grants: Mapping[str, Grant]) -> None:
@@ -59,11 +61,12 @@ class Overlays:
         for network in networks:
             if network.driver == DRIVER and not network.addresses:
                 raise TaskRejected(f"the task has no address in network {network.network_id}")
+        others = [one for one in networks if not self._is_ingress(one)]
         internal = [
             self._known(one.network_id).overlay.internal if one.driver == DRIVER else one.internal
-            for one in networks
+            for one in others
         ]
-        if not networks or any(one.network_id == NODES_OWN for one in networks):
+        if not others or any(one.network_id == NODES_OWN for one in others):
             return Access.OPEN
         return Access.CLOSED if all(internal) else Access.OUTSIDE
 
@@ -93,6 +96,7 @@ class Overlays:
         for network_id in gone:
             self._failed.pop(network_id, None)
             self._here.pop(network_id, None)
+            self._balancer.forget(network_id)
             try:
                 self._remove_unused(network_id)
             except OSError as error:
@@ -110,7 +114,7 @@ class Overlays:
             if network.network_id not in self._here and self._is_connected(path, nic):
                 continue  # since an earlier life of this agent, or of the network
             here = self._known(network.network_id)
-            kernel.connect(path, task, nic, here.overlay.subnets, here.mtu)
+            kernel.connect(path, task, nic, here.overlay.subnets, here.mtu, answers_all=here.overlay.ingress)
 
     def disconnect(self, task_id: str, grant: Grant) -> None:
         """Lead nothing to a task any more."""
@@ -143,14 +147,17 @@ class Overlays:
         if not overlay.addresses or not overlay.subnets:
             return  # it takes part as soon as it has an address; nothing can start here before
         here = _Here(overlay, 0, mesh_of(state, overlay.path_family))
-        if before is None or before.overlay != overlay or before.there is None or check:
-            path = self._layout.router(network_id)
+        check = check or before is None or before.overlay != overlay or before.there is None
+        path = self._layout.router(network_id)
+        if check:
             here = replace(here, mtu=kernel.ensure_router(path, overlay, path_of(state)))
             self._here[network_id] = here
             self._reconnect(network_id, here)
         else:
+            assert before is not None
             self._here[network_id] = replace(here, mtu=before.mtu, there=before.there)
         self._sync(network_id)
+        self._balancer.follow(network_id, path, state, check=check)
         if before is None:
             log.info("overlay.joined", network_id=network_id, vxlan_id=overlay.vxlan_id, mtu=here.mtu)
 
@@ -163,7 +170,9 @@ class Overlays:
         for task_id, nic in nics.items():
             task = self._layout.task(task_id)
             if namespaces.is_namespace(task) and not nic.is_in(there):
-                kernel.connect(path, task, nic, here.overlay.subnets, here.mtu)
+                kernel.connect(
+                    path, task, nic, here.overlay.subnets, here.mtu, answers_all=here.overlay.ingress
+                )
 
     def _sync(self, network_id: str) -> None:
         here, path = self._here[network_id], self._layout.router(network_id)
@@ -183,6 +192,10 @@ class Overlays:
             addresses = tuple(one for text in network.addresses if (one := parsed(text)))
             nics = self._nics.setdefault(network.network_id, {})
             nics[task_id] = Nic(task_id, position, addresses)
+
+    def _is_ingress(self, network: TaskNetwork) -> bool:
+        """Whether ports are published through the network: that says nothing of the way out."""
+        return network.driver == DRIVER and self._known(network.network_id).overlay.ingress
 
     def _known(self, network_id: str) -> _Here:
         here = self._here.get(network_id)

@@ -309,7 +309,7 @@ def test_teardown_leaves_nothing(lab: OverlayLab, shop: Net) -> None:
     node.call("teardown")
     before = machine(node.node)
     node.call("setup")
-    assert node.call("drivers") == ["bridge", "host", "none", "overlay"]
+    assert node.call("drivers") == ["bridge", "host", "ingress", "none", "overlay"]
     lab.task("one", 3, {"shop": ["10.5.0.20", "fd05::20"]})
     for _ in range(2):
         node.call("teardown")
