@@ -14,7 +14,7 @@ NAME_LIMIT = IMAGE_CHARACTERS.value
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::\d{{1,5}})?")
+_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1,5}})?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
@@ -73,9 +73,7 @@ def parse_reference(text: str) -> Reference:
     if _IMAGE_ID.fullmatch(rest):
         raise _invalid(text, "64 hexadecimal digits are an image id, not a name")
     if len(f"{registry}/{repository}") > NAME_LIMIT:
-        raise _invalid(
-            text[:NAME_LIMIT], f"the name is longer than {NAME_LIMIT} characters ({IMAGE_CHARACTERS.name})"
-        )
+        raise _invalid(text, f"the name is longer than {NAME_LIMIT} characters ({IMAGE_CHARACTERS.name})")
     return Reference(registry, repository, tag or ("" if digest else DEFAULT_TAG), digest)
 
 
@@ -100,4 +98,4 @@ def _split_registry(rest: str) -> tuple[str, str]:
 
 
 def _invalid(text: str, why: str) -> InvalidArgument:
-    return InvalidArgument(f'invalid image reference "{text}": {why}')
+    return InvalidArgument(f'invalid image reference "{text[:NAME_LIMIT]}": {why[: 2 * NAME_LIMIT]}')

@@ -11,6 +11,7 @@ from swarm.errors import InvalidArgument
 from swarm.model.reference import parse_reference
 from swarm.runtime.images.archive import Contents, StagedFile, explain_refusal
 from swarm.runtime.images.digests import digest_of
+from swarm.runtime.images.documents import parse_json
 from swarm.runtime.images.limits import Limits
 from swarm.runtime.images.manifest import (
     OCI_CONFIG,
@@ -20,11 +21,11 @@ from swarm.runtime.images.manifest import (
     Manifest,
     parse_configuration,
     parse_index,
-    parse_json,
     parse_manifest,
     render_index,
     render_manifest,
 )
+from swarm.runtime.images.shown import shown
 
 NAME_ANNOTATION = "io.containerd.image.name"
 TAG_ANNOTATION = "org.opencontainers.image.ref.name"
@@ -108,7 +109,7 @@ def _layout_name(descriptor: Descriptor, reference: str) -> str:
     if "/" in tag or ":" in tag:
         return str(parse_reference(tag))
     # A bare word may be a tag or a name, depending on who wrote the archive.
-    return _given_name(reference, f"only the tag {tag!r}" if tag else "no name")
+    return _given_name(reference, f"only the tag {shown(tag)}" if tag else "no name")
 
 
 def _given_name(reference: str, found: str) -> str:
@@ -159,7 +160,7 @@ def _convert(contents: Contents, findings: Findings, entry: dict[str, Any], limi
 def _named_file(contents: Contents, name: object) -> StagedFile:
     staged = contents.file(name) if isinstance(name, str) else None
     if staged is None:
-        raise InvalidArgument(f"the archive names {name!r} in manifest.json but does not contain it")
+        raise InvalidArgument(f"the archive names {shown(name)} in manifest.json but does not contain it")
     return staged
 
 

@@ -8,6 +8,7 @@ from swarm.runtime.images.limits import Limits
 from swarm.runtime.images.manifest import (
     Configuration,
     Manifest,
+    check_runnable,
     choose_manifest,
     parse_configuration,
     parse_manifest,
@@ -86,4 +87,5 @@ class LocalImages:
             raise InvalidArgument(
                 f"the image has {len(manifest.layers)} layers but names {len(configuration.diff_ids)}"
             )
+        check_runnable(manifest, ImagePlatform(configuration.image.os, configuration.image.architecture))
         return LocalImage(digest, manifest, configuration)
