@@ -141,7 +141,7 @@ def _field(raw: bytes) -> int:
     """Return the number in a header field: octal, or binary when it is large."""
     if raw[0] & 0x80:
         high, low = struct.unpack(">LQ", raw)
-        return ((high & 0x7FFFFFFF) << 64) + int(low)
+        return ((int(high) & 0x7FFFFFFF) << 64) + int(low)
     digits = raw.strip(b" \0")
     if digits and not re.fullmatch(rb"[0-7]+", digits):
         raise BadArchive("damaged tar header: a sparse file without a map")
