@@ -16,7 +16,9 @@ from typing import TypeVar
 from swarm.errors import InvalidArgument
 from swarm.runtime.images.limits import MIB, Limits
 from swarm.runtime.images.shown import plain, shown
-from swarm.runtime.images.tarstream import BadArchive, InflatedReader, TarReader
+from swarm.runtime.images.tarheaders import BadArchive
+from swarm.runtime.images.tarreader import TarReader
+from swarm.runtime.images.tarstream import InflatedReader
 
 V = TypeVar("V")
 

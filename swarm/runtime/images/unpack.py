@@ -26,8 +26,9 @@ from typing import IO
 
 from swarm.runtime.images.limits import GIB
 from swarm.runtime.images.shown import shown
-from swarm.runtime.images.tarheaders import XATTR
-from swarm.runtime.images.tarstream import BadArchive, InflatedReader, TarReader
+from swarm.runtime.images.tarheaders import XATTR, BadArchive
+from swarm.runtime.images.tarreader import TarReader
+from swarm.runtime.images.tarstream import InflatedReader
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
