@@ -98,4 +98,6 @@ def _split_registry(rest: str) -> tuple[str, str]:
 
 
 def _invalid(text: str, why: str) -> InvalidArgument:
-    return InvalidArgument(f'invalid image reference "{text[:NAME_LIMIT]}": {why[: 2 * NAME_LIMIT]}')
+    said = f'invalid image reference "{text[:NAME_LIMIT]}": {why[: 2 * NAME_LIMIT]}'
+    # It may come from an archive or a file of somebody else, and be shown on a terminal.
+    return InvalidArgument("".join(one if one.isprintable() else ascii(one)[1:-1] for one in said))

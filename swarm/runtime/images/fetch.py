@@ -13,6 +13,7 @@ from swarm.runtime.images.manifest import (
     Descriptor,
     Index,
     Manifest,
+    check_count,
     check_runnable,
     choose_manifest,
     parse_configuration,
@@ -128,10 +129,7 @@ class Fetcher:
         if check is None:
             return
         parsed = parse_configuration(self._blobs.document(config.digest), "")
-        if len(parsed.diff_ids) != len(manifest.layers):
-            raise InvalidArgument(
-                f"the image has {len(manifest.layers)} layers but names {len(parsed.diff_ids)}"
-            )
+        check_count(manifest, parsed)
         offered = ImagePlatform(parsed.image.os, parsed.image.architecture)
         check(offered)
         check_runnable(manifest, replace(offered, os=""))  # it may be for other machines than this

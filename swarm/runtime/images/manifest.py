@@ -122,6 +122,13 @@ def check_served(content: bytes, content_type: str) -> None:
         _check_type(media_type, "was served as", is_index=document.get("manifests") is not None)
 
 
+def check_count(manifest: Manifest, configuration: Configuration) -> None:
+    """Raise InvalidArgument unless an image's configuration names as many layers as there are."""
+    layers, named = len(manifest.layers), len(configuration.diff_ids)
+    if layers != named:
+        raise InvalidArgument(f"the image has {layers} layers but names {named}")
+
+
 def check_runnable(manifest: Manifest, offered: ImagePlatform) -> None:
     """Raise InvalidArgument when what a manifest lists are no layers that Linux can mount."""
     if offered.os not in ("", "linux"):

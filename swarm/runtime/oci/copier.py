@@ -255,8 +255,10 @@ def main() -> None:
     except OSError as error:
         name = f": {shown(error.filename)}" if error.filename else ""
         kind, reason = "FailedPrecondition", f"{error.strerror or error}{name}"
-    except (MemoryError, RecursionError, ValueError) as error:
-        kind, reason = "InvalidArgument", f"{type(error).__name__}: {error}"
+    except RecursionError:
+        kind, reason = "InvalidArgument", "directories nested too deeply"
+    except (MemoryError, ValueError) as error:
+        kind, reason = "InvalidArgument", f"it cannot be copied: {error or 'it takes too much memory'}"
     else:
         return
     sys.stderr.write(json.dumps({"kind": kind, "reason": reason}))
