@@ -31,6 +31,7 @@ TEST_PROGRAMS = {
     **RUN_PROGRAMS,
     "runc": "runc",
     "docker-registry": "docker-registry",
+    "dockerd": "docker.io",
     "buildah": "buildah",
     "ip": "iproute2",
     "iptables": "iptables",
@@ -71,9 +72,13 @@ def install_programs(programs: dict[str, str]) -> None:
         say(f"not root: running without {', '.join(sorted(missing))}; tasks will be plain processes")
         return
     apt_install(packages)
-    if "docker-registry" in packages and Path("/run/systemd/system").is_dir():
-        # The package starts a registry for everybody; the tests start their own.
-        run("systemctl", "disable", "--now", "docker-registry", check=False)
+    for package, units in {
+        "docker-registry": ["docker-registry"],
+        "docker.io": ["docker.socket", "docker"],
+    }.items():
+        if package in packages and Path("/run/systemd/system").is_dir():
+            # The packages start them for everybody; the tests start their own.
+            run("systemctl", "disable", "--now", *units, check=False)
 
 
 def find_program(name: str) -> "str | None":

@@ -29,14 +29,14 @@ needs_registry = pytest.mark.skipif(shutil.which("docker-registry") is None, rea
 
 @contextlib.asynccontextmanager
 async def docker_registry(
-    folder: Path, *, password: bool = False, host: str = "127.0.0.1"
+    folder: Path, *, password: bool = False, auth: str = "", host: str = "127.0.0.1"
 ) -> AsyncIterator[str]:
-    """Run docker-registry on a free port of `host` and yield HOST:PORT."""
+    """Run docker-registry on a free port of `host` and yield HOST:PORT; `auth` is YAML."""
     folder.mkdir(parents=True)
-    auth = ""
     if password:
         (folder / "htpasswd").write_text(_HTPASSWD)
-        auth = f"auth: {{htpasswd: {{realm: test, path: {folder / 'htpasswd'}}}}}"
+        auth = f"htpasswd: {{realm: test, path: {folder / 'htpasswd'}}}"
+    auth = f"auth: {{{auth}}}" if auth else ""
     with socket.socket() as probe:
         probe.bind((host, 0))
         port = probe.getsockname()[1]
