@@ -159,7 +159,7 @@ def parse_configuration(content: bytes, manifest_digest: str) -> Configuration:
         entrypoint=strings_of(runs, "Entrypoint"),
         command=strings_of(runs, "Cmd"),
         env=strings_of(runs, "Env"),
-        working_dir=string_of(runs, "WorkingDir"),
+        working_dir=_absolute(string_of(runs, "WorkingDir")),
         user=string_of(runs, "User"),
         stop_signal=string_of(runs, "StopSignal"),
         healthcheck=_healthcheck(runs.get("Healthcheck")),
@@ -167,6 +167,10 @@ def parse_configuration(content: bytes, manifest_digest: str) -> Configuration:
         os=string_of(document, "os"),
     )
     return Configuration(image, tuple(check_digest(diff_id) for diff_id in diff_ids))
+
+
+def _absolute(folder: str) -> str:
+    return f"/{folder}" if folder and not folder.startswith("/") else folder
 
 
 def _healthcheck(entry: object) -> HealthConfig:
