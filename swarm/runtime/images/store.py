@@ -307,8 +307,12 @@ class LocalImageStore:
 
     # For housekeeping.
 
-    async def gc(self, now_ns: int) -> Collected:
-        """Delete what no reference, container, pull or load needs and nobody used lately."""
+    async def gc(self, now_ns: int, needed: Iterable[str] = ()) -> Collected:
+        """Delete what no reference, container, pull or load needs and nobody used lately.
+
+        `needed`: manifests that tasks were prepared with; they wait for a container, perhaps for hours.
+        """
+        self._used_at_ns.update(dict.fromkeys(needed, now_ns))
         return await self._collector.collect(now_ns, self._used_at_ns)
 
     def unpacked_bytes(self) -> int:

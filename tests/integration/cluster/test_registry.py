@@ -123,7 +123,8 @@ DOCKERFILE = """\
 FROM scratch AS tools
 COPY busybox /bin/sh
 ARG WHO=nobody
-RUN echo "made for $WHO" > /made
+COPY context /context
+RUN cd /context && echo "made for $WHO with" * > /made
 FROM scratch
 COPY busybox /busybox
 COPY --from=tools /made /made
@@ -147,14 +148,21 @@ def test_an_image_is_built_here_and_runs_there(
     context.mkdir()
     shutil.copy(busybox, context / "busybox")
     (context / "Dockerfile").write_text(DOCKERFILE)
+    (context / "context").mkdir()
+    for name in ("kept", "secret.key", "build.log"):
+        (context / "context" / name).touch()
+    (context / ".dockerignore").write_text("**/*.key\n**/*.log\n!context/kept\n")
     (tmp_path / "storage.conf").write_text(STORAGE.format(folder=tmp_path))
     monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(tmp_path / "storage.conf"))
     command = ("image", "build", "-q", "-t", "made:1", "-t", "made:2", "--build-arg", "WHO=us", str(context))
     assert operator(*command).splitlines() == ["docker.io/library/made:1", "docker.io/library/made:2"]
     operator("service", "create", "-d", "--name", "made", "--mode", "global", "made:2")
     assert len(operator.wait_running("made", 2)) == 2
-    wait_until(lambda: operator("service", "logs", "made").count("made for us") == 2)
+    wait_until(lambda: operator("service", "logs", "made").count("made for us with kept") == 2)
     operator("service", "rm", "made")
+    told = operator.try_("image", "build", "-t", "made:1", "--build-arg", "WHO=us", str(context))
+    for step in ("FROM scratch AS tools", "ARG WHO", "COPY --from=tools", "ENTRYPOINT"):  # as it comes
+        assert step in told.stdout + told.stderr
     (context / "Dockerfile").write_text("FROM scratch\nCOPY nothing /\n")
     failed = operator.try_("image", "build", "-t", "broken", str(context))
     assert failed.returncode == 1
