@@ -258,7 +258,7 @@ def main() -> None:
     except RecursionError:
         kind, reason = "InvalidArgument", "directories nested too deeply"
     except (MemoryError, ValueError) as error:
-        kind, reason = "InvalidArgument", f"it cannot be copied: {error or 'it takes too much memory'}"
+        kind, reason = "InvalidArgument", f"it cannot be copied: {str(error) or 'it takes too much memory'}"
     else:
         return
     sys.stderr.write(json.dumps({"kind": kind, "reason": reason}))
