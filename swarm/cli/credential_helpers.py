@@ -41,7 +41,7 @@ class CredentialHelper:
         try:
             found = json.loads(answer)
             username, secret = str(found.get("Username") or ""), str(found.get("Secret") or "")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             raise Unavailable(f"{self.program} did not answer with JSON") from None
         if username == _TOKEN_USER:
             return Login(identity_token=secret)

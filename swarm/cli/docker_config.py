@@ -34,7 +34,7 @@ class DockerConfig:
             found = json.loads(path.read_text() or "{}")
         except FileNotFoundError:
             found = {}
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, RecursionError) as problem:
             raise InvalidArgument(f"cannot read {path}: {problem}") from None
         if not isinstance(found, dict):
             raise InvalidArgument(f"cannot read {path}: it is not a JSON object")

@@ -23,7 +23,7 @@ from swarm.model.registries import RegistryRules
 from swarm.runtime.images.base import Credentials
 from swarm.runtime.images.digests import check_digest, digest_of
 from swarm.runtime.images.limits import Limits
-from swarm.runtime.images.manifest import MANIFEST_TYPES, check_served
+from swarm.runtime.images.manifest import MANIFEST_TYPES, check_served, parse_manifest
 from swarm.runtime.images.registry_answers import RETRIED, delay_s, error_of, read_document, reason_of
 from swarm.runtime.images.registry_auth import (
     DOCKER_HUB,
@@ -177,7 +177,12 @@ class RegistryClient:
         if said.startswith("sha256:") and said != digest:
             raise InvalidArgument(f"{repository.domain} says {shown(said)} of what has the digest {digest}")
         media_type = response.headers.get("content-type", "")
-        check_served(content, media_type)
+        try:
+            # Also for whoever only asks for the digest: a page of a server must not be pinned.
+            parse_manifest(content, self._limits.layers_max)
+            check_served(content, media_type)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"{repository}: {error}") from error
         return FetchedManifest(digest, media_type, content)
 
     async def blob(
