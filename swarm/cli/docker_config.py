@@ -1,7 +1,6 @@
 """Where Docker's client keeps credentials: config.json, and the helper programs that it names."""
 
 import base64
-import binascii
 import json
 import os
 from pathlib import Path
@@ -104,7 +103,7 @@ class DockerConfig:
         if entry.get("auth"):
             try:
                 pair = base64.b64decode(entry["auth"], validate=True).decode()
-            except (binascii.Error, UnicodeDecodeError, TypeError):
+            except (ValueError, TypeError):
                 raise InvalidArgument(
                     f"{self.path}: the entry for {registry} is not base64 of NAME:PASSWORD"
                 ) from None

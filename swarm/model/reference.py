@@ -11,6 +11,7 @@ DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
 NAME_LIMIT = IMAGE_CHARACTERS.value
 
+_SAID_MAX = 4 * NAME_LIMIT  # of an error: escapes are longer than what they stand for
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -100,4 +101,6 @@ def _split_registry(rest: str) -> tuple[str, str]:
 def _invalid(text: str, why: str) -> InvalidArgument:
     said = f'invalid image reference "{text[:NAME_LIMIT]}": {why[: 2 * NAME_LIMIT]}'
     # It may come from an archive or a file of somebody else, and be shown on a terminal.
-    return InvalidArgument("".join(one if one.isprintable() else ascii(one)[1:-1] for one in said))
+    return InvalidArgument(
+        "".join(one if one.isprintable() else ascii(one)[1:-1] for one in said)[:_SAID_MAX]
+    )

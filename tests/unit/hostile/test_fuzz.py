@@ -67,3 +67,21 @@ def test_documents_with_anything_in_the_place_of_anything_are_understood_or_refu
     check()
     while time.monotonic() < until:
         check()
+
+
+FOUND = [
+    ("logs", b"0201-09-09T01:46:40.000000001Z stdout F x\n"),  # a year of three digits was written as such
+    ("logs", b"0001-01-01T00:00:00+23:59 stdout F x\n9999-12-31T23:59:59-23:59 stdout F x\n"),
+    ("reference", b"\xa0" * 160 + b"\0\0"),  # escaped, an error was six times as long
+    ("docker-config", '{"auths":{"registry.example.com:5000":{"auth":"\x80"}}}'.encode()),
+    ("users", b"w\0b\n\n"),
+    ("users", b"9" * 5000 + b"\n\n"),
+    ("users", b"web\nweb:x:" + b"9" * 5000 + b":1::/:\n"),
+    ("volume-plugin", b"[" * 100_000),
+    ("volume-plugin", b'{"Implements":7}'),
+]
+
+
+@pytest.mark.parametrize(("name", "data"), FOUND)
+def test_what_was_found_once_is_understood_or_refused(name: str, data: bytes) -> None:
+    TARGETS[name][0](data)
