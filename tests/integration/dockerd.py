@@ -84,6 +84,10 @@ def _start(folder: Path, runs: Path, arguments: Sequence[str]) -> subprocess.Pop
         "--bridge=none",
         "--iptables=false",
         "--ip6tables=false",
+        "--ip-forward=false",
+        # Where a containerd runs for the whole machine, dockerd uses that one.
+        f"--containerd-namespace={runs.name}",
+        f"--containerd-plugins-namespace={runs.name}-plugins",
         *arguments,
     ]
     with (folder / "dockerd.log").open("wb") as log:
