@@ -38,10 +38,12 @@ class Reference:
     @property
     def familiar(self) -> str:
         """Return what people type: without the default registry and namespace; the tag is kept."""
-        name = self.name.removeprefix(f"{DEFAULT_REGISTRY}/")
-        if self.registry == DEFAULT_REGISTRY:
-            name = name.removeprefix(f"{DEFAULT_NAMESPACE}/")
-        return name + self._suffix()
+        short = self.repository.removeprefix(f"{DEFAULT_NAMESPACE}/")
+        for name in (short, self.repository):
+            # Only what is read back as the same: docker.io/localhost/web is not localhost/web.
+            if _split_registry(name) == (self.registry, self.repository) and not _IMAGE_ID.fullmatch(name):
+                return name + self._suffix()
+        return str(self)
 
     def with_digest(self, digest: str) -> "Reference":
         """Return the same reference pinned to `digest`."""

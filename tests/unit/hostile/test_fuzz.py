@@ -73,6 +73,9 @@ FOUND = [
     ("logs", b"0201-09-09T01:46:40.000000001Z stdout F x\n"),  # a year of three digits was written as such
     ("logs", b"0001-01-01T00:00:00+23:59 stdout F x\n9999-12-31T23:59:59-23:59 stdout F x\n"),
     ("reference", b"\xa0" * 160 + b"\0\0"),  # escaped, an error was six times as long
+    ("reference", b"docker.io/localhost/web"),  # without its registry it is another image
+    ("reference", b"docker.io/library/library/web"),
+    ("reference", b"docker.io/a.b/web"),
     ("docker-config", '{"auths":{"registry.example.com:5000":{"auth":"\x80"}}}'.encode()),
     ("users", b"w\0b\n\n"),
     ("users", b"9" * 5000 + b"\n\n"),
