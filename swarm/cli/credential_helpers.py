@@ -30,7 +30,8 @@ class CredentialHelper:
     def __init__(self, name: str) -> None:
         """`name` as in Docker's config.json: the program is docker-credential-NAME."""
         if not _NAME.fullmatch(name):
-            raise InvalidArgument(f'"{name}" is not the name of a credential helper')
+            shown = "".join(one if one.isprintable() else "?" for one in name[:100])
+            raise InvalidArgument(f'"{shown}" is not the name of a credential helper')
         self.program = f"docker-credential-{name}"
 
     def get(self, server: str) -> Login | None:
