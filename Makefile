@@ -44,8 +44,10 @@ unit: setup ## run the tests that need nothing but Python
 simulate: setup ## run the simulations
 	@$(PYTEST) -n auto tests/simulation
 
-fuzz: setup ## feed damaged messages and files to Raft for ten minutes
+fuzz: setup ## feed damage to Raft, and to what reads images and other bytes of strangers, ten minutes each
 	@SWARM_EXPLORE=1 SWARM_FUZZ_SECONDS=600 $(BIN)/python -m pytest --timeout=1200 tests/unit/raft/test_fuzz.py
+	@$(BIN)/python -m pip install -q --group fuzz
+	@$(BIN)/python -m tests.fuzz --seconds 55
 
 integration: setup ## run the tests with real daemons, containers and networks (root)
 	@$(PYTEST) tests/integration

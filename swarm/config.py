@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swarm.errors import InvalidArgument
+from swarm.model.registries import RegistryRules, parse_rules
 
 if TYPE_CHECKING:
     pass
@@ -30,6 +31,8 @@ _REPEATABLE = {
     "engine_labels": "--engine-label",
     "insecure_registries": "--insecure-registry",
     "node_generic_resource": "--node-generic-resource",
+    "registry_mirrors": "--registry-mirror",
+    "blocked_registries": "--blocked-registry",
 }
 
 
@@ -98,6 +101,16 @@ class Settings:
     disk_hard_percent: int = field(
         default=95, metadata=_about("so full a disk of the node keeps new tasks away")
     )
+    registry_mirrors: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "who is asked before a registry, REGISTRY=HOST[:PORT][/PATH]; repeatable, asked in this order"
+        ),
+    )
+    blocked_registries: tuple[str, ...] = field(
+        default=(),
+        metadata=_about("registries (HOST[:PORT], * for any text) that are never asked, repeatable"),
+    )
     log_level: str = field(
         default="info", metadata=_about("least level to log", "debug", "info", "warning", "error")
     )
@@ -111,6 +124,11 @@ class Settings:
         default=0.1, metadata=_about("how often a leader reports to its followers")
     )
     raft_snapshot_interval: int = field(default=10000, metadata=_about("log entries between two snapshots"))
+
+    @property
+    def registry_rules(self) -> RegistryRules:
+        """Mirrors and blocked registries; raises InvalidArgument."""
+        return parse_rules(self.registry_mirrors, self.blocked_registries)
 
     @property
     def certificate_file(self) -> Path:
@@ -325,6 +343,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 def _check(settings: Settings) -> None:
     """Raise InvalidArgument for values that cannot work."""
+    parse_rules(settings.registry_mirrors, settings.blocked_registries)
     if settings.node_generic_resource:
         from swarm.model.generic_resources import parse_owned
 

@@ -232,6 +232,11 @@ class Agent:
             for task_id, record in self._worker.held.items()
         )
 
+    def image_digests(self) -> frozenset[str]:
+        """Return the manifests that tasks of this node were prepared with: they may start at any time."""
+        records = self._worker.held.values()
+        return frozenset(record.image_digest for record in records if record.image_digest)
+
     async def samples(self) -> Mapping[str, Sample]:
         """Return what running containers use, by task id."""
         found = {task_id: await self._driver.sample(task_id) for task_id in self._worker.held}

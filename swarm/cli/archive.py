@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from swarm.errors import InvalidArgument
+from swarm.runtime.images.shown import shown
+from swarm.runtime.images.tarheaders import BadArchive
+from swarm.runtime.images.tarreader import TarReader
 
 CHUNK_BYTES = 1 << 18
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -51,7 +54,7 @@ class Destination:
         """Return where an entry of the archive goes; empty for the directory itself."""
         parts = [part for part in name.split("/") if part not in {"", "."}]
         if not parts or ".." in parts:
-            raise InvalidArgument(f"the archive has an entry {name!r}: it would leave {self.directory}")
+            raise InvalidArgument(f"the archive has an entry {shown(name)}: it would leave {self.directory}")
         if self.name is None:
             parts = parts[1:]
         elif self.name:
@@ -87,24 +90,22 @@ def extract(chunks: Iterator[bytes], destination: Destination, keep_owner: bool)
     root = os.open(destination.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     reader = io.BufferedReader(_Reader(chunks), CHUNK_BYTES)
     try:
-        with tarfile.open(fileobj=reader, mode="r|") as tar:
-            for entry in tar:
-                warnings += _write(tar, entry, destination.place(entry.name), root, keep_owner=keep_owner)
+        tar = TarReader(reader)
+        while (entry := tar.next()) is not None:
+            warnings += _write(tar, entry, destination.place(entry.name), root, keep_owner=keep_owner)
         while reader.read(CHUNK_BYTES):  # so that an error of the other side is heard
             pass
-    except tarfile.TarError as error:
+    except BadArchive as error:
         raise InvalidArgument(f"what came is no archive: {error}") from error
     except OSError as error:
-        where = error.filename or destination.directory
+        where = shown(error.filename) if error.filename else destination.directory
         raise InvalidArgument(f"cannot write {where}: {error.strerror}") from error
     finally:
         os.close(root)
     return warnings
 
 
-def _write(
-    tar: tarfile.TarFile, entry: tarfile.TarInfo, place: str, root: int, *, keep_owner: bool
-) -> list[str]:
+def _write(tar: TarReader, entry: tarfile.TarInfo, place: str, root: int, *, keep_owner: bool) -> list[str]:
     if not place:
         return []
     *parents, name = place.split("/")
@@ -117,7 +118,7 @@ def _write(
         elif entry.isreg():
             _write_file(tar, entry, folder, name)
         else:
-            return [f"{entry.name} is neither a file, a directory nor a link: left out"]
+            return [f"{shown(entry.name)} is neither a file, a directory nor a link: left out"]
         if keep_owner and os.geteuid() == 0:
             os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
     return []
@@ -150,13 +151,14 @@ def _clear(folder: int, name: str) -> None:
         os.unlink(name, dir_fd=folder)
 
 
-def _write_file(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: int, name: str) -> None:
+def _write_file(tar: TarReader, entry: tarfile.TarInfo, folder: int, name: str) -> None:
     _clear(folder, name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, 0o600, dir_fd=folder)
-    content = tar.extractfile(entry)
     with os.fdopen(descriptor, "wb") as file:
-        while content is not None and (chunk := content.read(CHUNK_BYTES)):
-            file.write(chunk)
+        for offset, piece in tar.pieces(CHUNK_BYTES):
+            file.seek(offset)
+            file.write(piece)
+        file.truncate(entry.size)
         os.fchmod(descriptor, entry.mode & 0o777)  # no set-user-id program comes from a container
         os.utime(descriptor, (entry.mtime, entry.mtime))

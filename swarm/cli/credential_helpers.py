@@ -30,7 +30,8 @@ class CredentialHelper:
     def __init__(self, name: str) -> None:
         """`name` as in Docker's config.json: the program is docker-credential-NAME."""
         if not _NAME.fullmatch(name):
-            raise InvalidArgument(f'"{name}" is not the name of a credential helper')
+            shown = "".join(one if one.isprintable() else "?" for one in name[:100])
+            raise InvalidArgument(f'"{shown}" is not the name of a credential helper')
         self.program = f"docker-credential-{name}"
 
     def get(self, server: str) -> Login | None:
@@ -41,7 +42,7 @@ class CredentialHelper:
         try:
             found = json.loads(answer)
             username, secret = str(found.get("Username") or ""), str(found.get("Secret") or "")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             raise Unavailable(f"{self.program} did not answer with JSON") from None
         if username == _TOKEN_USER:
             return Login(identity_token=secret)

@@ -1,7 +1,6 @@
 """Where Docker's client keeps credentials: config.json, and the helper programs that it names."""
 
 import base64
-import binascii
 import json
 import os
 from pathlib import Path
@@ -34,7 +33,7 @@ class DockerConfig:
             found = json.loads(path.read_text() or "{}")
         except FileNotFoundError:
             found = {}
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, RecursionError) as problem:
             raise InvalidArgument(f"cannot read {path}: {problem}") from None
         if not isinstance(found, dict):
             raise InvalidArgument(f"cannot read {path}: it is not a JSON object")
@@ -104,7 +103,7 @@ class DockerConfig:
         if entry.get("auth"):
             try:
                 pair = base64.b64decode(entry["auth"], validate=True).decode()
-            except (binascii.Error, UnicodeDecodeError, TypeError):
+            except (ValueError, TypeError):
                 raise InvalidArgument(
                     f"{self.path}: the entry for {registry} is not base64 of NAME:PASSWORD"
                 ) from None

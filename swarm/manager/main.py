@@ -131,7 +131,7 @@ class Manager:
         dial = credentials.channel
         self._dispatcher = Dispatcher(self._node_id, self.store, clock, self.raft, dial)
         self._images = ManagerImages(self.store, images, self._node_id, self.raft, dial)
-        self._registry = RegistryClient(settings.insecure_registries)
+        self._registry = RegistryClient(settings.insecure_registries, rules=settings.registry_rules)
         self._logs = LogBroker(self.store, self._dispatcher.sessions)
         calls = ContainerCalls(
             self._node_id, self.store, self._dispatcher.sessions, lambda: self.raft.members, dial

@@ -11,10 +11,11 @@ DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
 NAME_LIMIT = IMAGE_CHARACTERS.value
 
+_SAID_MAX = 4 * NAME_LIMIT  # of an error: escapes are longer than what they stand for
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::\d{{1,5}})?")
+_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1,5}})?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
@@ -37,10 +38,12 @@ class Reference:
     @property
     def familiar(self) -> str:
         """Return what people type: without the default registry and namespace; the tag is kept."""
-        name = self.name.removeprefix(f"{DEFAULT_REGISTRY}/")
-        if self.registry == DEFAULT_REGISTRY:
-            name = name.removeprefix(f"{DEFAULT_NAMESPACE}/")
-        return name + self._suffix()
+        short = self.repository.removeprefix(f"{DEFAULT_NAMESPACE}/")
+        for name in (short, self.repository):
+            # Only what is read back as the same: docker.io/localhost/web is not localhost/web.
+            if _split_registry(name) == (self.registry, self.repository) and not _IMAGE_ID.fullmatch(name):
+                return name + self._suffix()
+        return str(self)
 
     def with_digest(self, digest: str) -> "Reference":
         """Return the same reference pinned to `digest`."""
@@ -73,9 +76,7 @@ def parse_reference(text: str) -> Reference:
     if _IMAGE_ID.fullmatch(rest):
         raise _invalid(text, "64 hexadecimal digits are an image id, not a name")
     if len(f"{registry}/{repository}") > NAME_LIMIT:
-        raise _invalid(
-            text[:NAME_LIMIT], f"the name is longer than {NAME_LIMIT} characters ({IMAGE_CHARACTERS.name})"
-        )
+        raise _invalid(text, f"the name is longer than {NAME_LIMIT} characters ({IMAGE_CHARACTERS.name})")
     return Reference(registry, repository, tag or ("" if digest else DEFAULT_TAG), digest)
 
 
@@ -100,4 +101,8 @@ def _split_registry(rest: str) -> tuple[str, str]:
 
 
 def _invalid(text: str, why: str) -> InvalidArgument:
-    return InvalidArgument(f'invalid image reference "{text}": {why}')
+    said = f'invalid image reference "{text[:NAME_LIMIT]}": {why[: 2 * NAME_LIMIT]}'
+    # It may come from an archive or a file of somebody else, and be shown on a terminal.
+    return InvalidArgument(
+        "".join(one if one.isprintable() else ascii(one)[1:-1] for one in said)[:_SAID_MAX]
+    )

@@ -103,7 +103,8 @@ class Membership:
                 group.create_task(self._run_agent(), name="node-agent")
                 group.create_task(self._follow_role(), name="node-role")
                 group.create_task(self._renewal.run(), name="node-renewal")
-                group.create_task(CollectionLoop(self.images, self._clock).run(), name="node-images")
+                collection = CollectionLoop(self.images, self._clock, self._needed_images)
+                group.create_task(collection.run(), name="node-images")
         finally:
             unsubscribe()
             if self.machine is not None:
@@ -112,6 +113,9 @@ class Membership:
             await self.images.close()
 
     # The agent.
+
+    def _needed_images(self) -> frozenset[str]:
+        return self.agent.image_digests() if self.agent is not None else frozenset()
 
     async def _run_agent(self) -> None:
         """Keep the agent running; what fails is tried again, so that a manager half goes on meanwhile."""

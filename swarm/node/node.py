@@ -387,8 +387,12 @@ class Node:
         return member
 
     def _open_images(self) -> LocalImageStore:
-        insecure = self._settings.insecure_registries
-        return LocalImageStore(self._settings.images_dir, clock=self._clock, insecure_registries=insecure)
+        return LocalImageStore(
+            self._settings.images_dir,
+            clock=self._clock,
+            insecure_registries=self._settings.insecure_registries,
+            registry_rules=self._settings.registry_rules,
+        )
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         """Bring the daemon down when a membership ends by a bug: its supervisor starts it again."""

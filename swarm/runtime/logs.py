@@ -26,6 +26,10 @@ _BATCH = 512
 _RECORD = re.compile(
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) (stdout|stderr) ([FP])(?: |$)"
 )
+_FIRST_S, _LAST_S = (
+    -62135596800,
+    253402300799,
+)  # what has a date: a zone may lead beyond the years 1 and 9999
 _seconds_cache: dict[bytes, int] = {}
 
 
@@ -54,6 +58,8 @@ def _seconds(moment: bytes, zone: bytes) -> int | None:
         seconds = int(datetime.fromisoformat(moment.decode() + offset).timestamp())
     except ValueError:
         return None
+    if not _FIRST_S <= seconds <= _LAST_S:
+        return None
     if len(_seconds_cache) > 1024:  # lines of one second come together; old seconds are of no use
         _seconds_cache.clear()
     _seconds_cache[key] = seconds
@@ -63,7 +69,7 @@ def _seconds(moment: bytes, zone: bytes) -> int | None:
 def format_record(timestamp_ns: int, stream: str, data: bytes, *, partial: bool) -> bytes:
     """Return one record with its line end; the inverse of `parse_record`."""
     seconds, nanoseconds = divmod(timestamp_ns, SECOND)
-    moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    moment = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")[:19]
     return f"{moment}.{nanoseconds:09d}Z {stream} {'P' if partial else 'F'} ".encode() + data + b"\n"
 
 

@@ -34,7 +34,7 @@ def certificate_in(url: str, status: int, answer: bytes) -> bytes:
     """
     try:
         parsed: Any = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
         error = Unavailable if status >= 500 else FailedPrecondition

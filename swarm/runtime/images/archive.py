@@ -11,18 +11,14 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from swarm.errors import InvalidArgument
 from swarm.runtime.images.limits import MIB, Limits
-from swarm.runtime.images.tarstream import (
-    BadArchive,
-    InflatedReader,
-    content_of,
-    next_entry,
-    open_tar,
-    read_content,
-)
+from swarm.runtime.images.shown import plain, shown
+from swarm.runtime.images.tarheaders import BadArchive
+from swarm.runtime.images.tarreader import TarReader
+from swarm.runtime.images.tarstream import InflatedReader
 
 V = TypeVar("V")
 
@@ -75,19 +71,19 @@ def stage(reader: InflatedReader, start: bytes, folder: Path, limits: Limits) ->
     """
     contents = Contents(compression=reader.compression)
     try:
-        tar = open_tar(reader)
-        while (entry := next_entry(tar)) is not None:
+        tar = TarReader(reader)
+        while (entry := tar.next()) is not None:
             _count(contents, limits)
             name = _normal(entry.name)
             if len(contents.examples) < 3 and not entry.isdir():
-                contents.examples.append(name[:80])
+                contents.examples.append(plain(name, 80))
             if entry.issym() or entry.islnk():
                 base = "" if entry.islnk() else str(PurePosixPath(name).parent)
                 contents.links[name] = _normal(f"{base}/{entry.linkname}")
             elif entry.isreg() and PurePosixPath(name).name in _DOCUMENTS and name.count("/") <= 1:
-                contents.documents[name] = _read_document(content_of(tar, entry), name, limits)
+                contents.documents[name] = _read_document(tar, entry.size, name, limits)
             elif entry.isreg() and _WANTED.fullmatch(name):
-                contents.files[name] = _copy(content_of(tar, entry), folder / str(contents.entries))
+                contents.files[name] = _copy(tar, entry.size, folder / str(contents.entries))
         reader.drain()
     except BadArchive as error:
         raise InvalidArgument(f"not an image archive: found {_describe(start)}, {error}") from error
@@ -124,21 +120,28 @@ def _normal(name: str) -> str:
     return os.path.normpath(f"/{name}").lstrip("/")
 
 
-def _read_document(content: IO[bytes], name: str, limits: Limits) -> bytes:
-    document = read_content(content, limits.document_bytes_max + 1)
-    if len(document) > limits.document_bytes_max:
-        raise BadArchive(f"{name} is larger than {limits.document_bytes_max} bytes")
-    return document
+def _read_document(tar: TarReader, size: int, name: str, limits: Limits) -> bytes:
+    if size > limits.document_bytes_max:
+        raise BadArchive(f"{shown(name)} is larger than {limits.document_bytes_max} bytes")
+    pieces = list(tar.pieces())
+    _refuse_holes(sum(len(piece) for _, piece in pieces), size, name)
+    return b"".join(piece for _, piece in pieces)
 
 
-def _copy(content: IO[bytes], path: Path) -> StagedFile:
+def _refuse_holes(size: int, expected: int, name: str) -> None:
+    if size != expected:
+        raise BadArchive(f"{shown(name)} is a sparse file, which image archives have no use for")
+
+
+def _copy(tar: TarReader, expected: int, path: Path) -> StagedFile:
     digest = hashlib.sha256()
     size = 0
     with path.open("xb") as file:
-        while chunk := read_content(content, MIB):
-            file.write(chunk)
-            digest.update(chunk)
-            size += len(chunk)
+        for _, piece in tar.pieces(MIB):
+            file.write(piece)
+            digest.update(piece)
+            size += len(piece)
+        _refuse_holes(size, expected, path.name)
         file.flush()
         os.fsync(file.fileno())
     return StagedFile(path, f"sha256:{digest.hexdigest()}", size)

@@ -3,7 +3,7 @@
 Nothing is believed: a blob must have the digest in its name, and what an image needs must be there.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from swarm.errors import InvalidArgument
 from swarm.model.reference import parse_reference
 from swarm.runtime.images.archive import Contents, StagedFile, explain_refusal
 from swarm.runtime.images.digests import digest_of
+from swarm.runtime.images.documents import parse_json
 from swarm.runtime.images.limits import Limits
 from swarm.runtime.images.manifest import (
     OCI_CONFIG,
@@ -18,13 +19,16 @@ from swarm.runtime.images.manifest import (
     Descriptor,
     Index,
     Manifest,
+    check_count,
+    check_runnable,
     parse_configuration,
     parse_index,
-    parse_json,
     parse_manifest,
     render_index,
     render_manifest,
 )
+from swarm.runtime.images.platforms import ImagePlatform
+from swarm.runtime.images.shown import shown
 
 NAME_ANNOTATION = "io.containerd.image.name"
 TAG_ANNOTATION = "org.opencontainers.image.ref.name"
@@ -108,7 +112,7 @@ def _layout_name(descriptor: Descriptor, reference: str) -> str:
     if "/" in tag or ":" in tag:
         return str(parse_reference(tag))
     # A bare word may be a tag or a name, depending on who wrote the archive.
-    return _given_name(reference, f"only the tag {tag!r}" if tag else "no name")
+    return _given_name(reference, f"only the tag {shown(tag)}" if tag else "no name")
 
 
 def _given_name(reference: str, found: str) -> str:
@@ -159,7 +163,7 @@ def _convert(contents: Contents, findings: Findings, entry: dict[str, Any], limi
 def _named_file(contents: Contents, name: object) -> StagedFile:
     staged = contents.file(name) if isinstance(name, str) else None
     if staged is None:
-        raise InvalidArgument(f"the archive names {name!r} in manifest.json but does not contain it")
+        raise InvalidArgument(f"the archive names {shown(name)} in manifest.json but does not contain it")
     return staged
 
 
@@ -175,8 +179,29 @@ def _add_image(findings: Findings, name: str, top: str, limits: Limits) -> None:
         raise InvalidArgument(f"{name} cannot be the name of a loaded image: it contains a digest")
     present = lambda digest: digest in findings.files or digest in findings.made  # noqa: E731
     blobs = complete_blobs(top, lambda digest: findings.read(digest, limits), present, limits)
+    _check_configurations(top, findings, blobs, limits)
     size = sum(findings.size(digest) for digest in blobs)
     findings.images.append(ArchivedImage(name, top, blobs, size))
+
+
+def _check_configurations(top: str, findings: Findings, blobs: Collection[str], limits: Limits) -> None:
+    """Raise InvalidArgument now for what every node would refuse when it is to run the image."""
+    read: Callable[[str], bytes | None] = lambda digest: findings.read(digest, limits)  # noqa: E731
+    document = _document(top, read, limits)
+    entries = [] if isinstance(document, Manifest) else document.manifests
+    manifests = [document] if isinstance(document, Manifest) else []
+    for entry in entries:
+        runs = entry.platform is None or entry.platform.os != "unknown"
+        if (
+            runs
+            and entry.digest in blobs
+            and isinstance(inner := _document(entry.digest, read, limits), Manifest)
+        ):
+            manifests.append(inner)
+    for manifest in manifests:
+        configuration = parse_configuration(read(manifest.config.digest) or b"", "")
+        check_count(manifest, configuration)
+        check_runnable(manifest, ImagePlatform())
 
 
 def complete_blobs(

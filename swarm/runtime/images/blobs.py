@@ -16,7 +16,7 @@ import structlog
 from swarm.errors import InvalidArgument, NotFound, TransientError
 from swarm.runtime.images.digests import digest_of, hexadecimal, short
 from swarm.runtime.images.durable import publish, sync_folder
-from swarm.runtime.images.limits import MIB, Limits
+from swarm.runtime.images.limits import KIB, MIB, Limits
 from swarm.runtime.images.single_flight import SingleFlight
 
 log = structlog.get_logger(__name__)
@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 _CHUNK = 1 * MIB
 # A transfer that gets further may break as often as it likes; one that does not is given up.
 _FRUITLESS_ATTEMPTS_MAX = 4
+_FRUITFUL_BYTES = 1 * KIB
 _BACKOFF_S = 0.2
 
 Fetch = Callable[[int], AsyncIterator[bytes]]
@@ -84,26 +85,36 @@ class BlobDirectory:
         size_bytes: int | None,
         fetch: Fetch,
         progress: Callable[[str], None] | None = None,
+        *,
+        document: bool = False,
     ) -> None:
         """Fetch a blob unless it is here, going on after broken transfers.
 
         `fetch(offset)` yields the content from there on; it raises TransientError when it may be tried
-        again. Raises what `fetch` raised last, InvalidArgument when the content has another digest.
+        again. A `document` is refused when it is larger than what is read into memory.
+        Raises what `fetch` raised last, InvalidArgument when the content has another digest.
         """
-        if not self.has(digest):
-            await self._flights.run(digest, lambda: self._receive(digest, size_bytes, fetch, progress))
-
-    async def _receive(
-        self, digest: str, size_bytes: int | None, fetch: Fetch, progress: Callable[[str], None] | None
-    ) -> None:
-        bound = self._limits.blob_bytes_max
+        bound = self._limits.document_bytes_max if document else self._limits.blob_bytes_max
         if size_bytes is not None and size_bytes > bound:
             raise InvalidArgument(f"blob {digest} has {size_bytes} bytes; the limit is {bound}")
+        if not self.has(digest):
+            await self._flights.run(
+                digest, lambda: self._receive(digest, size_bytes, bound, fetch, progress)
+            )
+
+    async def _receive(
+        self,
+        digest: str,
+        size_bytes: int | None,
+        bound: int,
+        fetch: Fetch,
+        progress: Callable[[str], None] | None,
+    ) -> None:
         path = self._partial / hexadecimal(digest)
         self._active.add(path.name)
         try:
             transfer = await asyncio.to_thread(_Transfer.begin, path)
-            await self._carry_out(transfer, digest, size_bytes, fetch, progress)
+            await self._carry_out(transfer, digest, size_bytes, bound, fetch, progress)
         finally:
             self._active.discard(path.name)
 
@@ -112,20 +123,27 @@ class BlobDirectory:
         transfer: "_Transfer",
         digest: str,
         size_bytes: int | None,
+        bound: int,
         fetch: Fetch,
         progress: Callable[[str], None] | None,
     ) -> None:
-        bound = self._limits.blob_bytes_max
+        bound = bound if size_bytes is None else size_bytes
         try:
-            if size_bytes is None or transfer.size < size_bytes:
-                await self._complete(transfer, size_bytes or bound, fetch, progress)
-            if transfer.resumed and transfer.digest != digest:
-                # What was left of an earlier attempt was bad: once more from the start.
+            try:
+                if size_bytes is None or transfer.size < size_bytes:
+                    await self._complete(transfer, bound, fetch, progress)
+                _check(transfer, digest, size_bytes)
+            except InvalidArgument:
+                # What was left of an earlier attempt was bad, or a mirror sent it: once more from the start.
                 await asyncio.to_thread(transfer.restart)
-                await self._complete(transfer, size_bytes or bound, fetch, progress)
-            _check(transfer, digest, size_bytes)
+                await self._complete(transfer, bound, fetch, progress)
+                _check(transfer, digest, size_bytes)
             await asyncio.to_thread(transfer.finish, self.path(digest))
-        except (InvalidArgument, OSError):
+        except (TransientError, asyncio.CancelledError):
+            if not transfer.size:
+                transfer.discard()
+            raise
+        except BaseException:
             # Bad content would never become good, and a full disk needs the space.
             await asyncio.to_thread(transfer.discard)
             raise
@@ -141,7 +159,8 @@ class BlobDirectory:
             try:
                 await _append_all(transfer, size_max, fetch)
             except TransientError as error:
-                fruitless = 0 if transfer.size > before else fruitless + 1
+                # Who sends a byte and breaks off could go on for ever.
+                fruitless = 0 if transfer.size - before >= _FRUITFUL_BYTES else fruitless + 1
                 if fruitless >= _FRUITLESS_ATTEMPTS_MAX:
                     raise
                 if progress is not None:
@@ -252,7 +271,6 @@ class _Transfer:
         self._hash = hashlib.sha256()
         self.name = path.name
         self.size = 0
-        self.resumed = False
 
     @classmethod
     def begin(cls, path: Path) -> "_Transfer":
@@ -261,7 +279,6 @@ class _Transfer:
         while chunk := transfer._file.read(_CHUNK):
             transfer._hash.update(chunk)
             transfer.size += len(chunk)
-        transfer.resumed = transfer.size > 0
         return transfer
 
     def append(self, chunks: list[bytes]) -> None:
@@ -275,7 +292,6 @@ class _Transfer:
         self._file.truncate(0)
         self._hash = hashlib.sha256()
         self.size = 0
-        self.resumed = False
 
     def finish(self, path: Path) -> None:
         self._file.flush()

@@ -4,6 +4,7 @@ import hashlib
 import re
 
 from swarm.errors import InvalidArgument
+from swarm.runtime.images.shown import shown
 
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -17,7 +18,7 @@ def check_digest(digest: object) -> str:
     """Return `digest` when it is a sha256 digest; raises InvalidArgument, so that it is safe in a path."""
     if isinstance(digest, str) and _SHA256.fullmatch(digest):
         return digest
-    raise InvalidArgument(f"{digest!r} is not a sha256 digest")
+    raise InvalidArgument(f"{shown(digest)} is not a sha256 digest")
 
 
 def hexadecimal(digest: str) -> str:

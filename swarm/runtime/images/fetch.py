@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from swarm.errors import InvalidArgument
 from swarm.model.reference import Reference
@@ -13,6 +13,8 @@ from swarm.runtime.images.manifest import (
     Descriptor,
     Index,
     Manifest,
+    check_count,
+    check_runnable,
     choose_manifest,
     parse_configuration,
     parse_manifest,
@@ -127,11 +129,10 @@ class Fetcher:
         if check is None:
             return
         parsed = parse_configuration(self._blobs.document(config.digest), "")
-        if len(parsed.diff_ids) != len(manifest.layers):
-            raise InvalidArgument(
-                f"the image has {len(manifest.layers)} layers but names {len(parsed.diff_ids)}"
-            )
-        check(ImagePlatform(parsed.image.os, parsed.image.architecture))
+        check_count(manifest, parsed)
+        offered = ImagePlatform(parsed.image.os, parsed.image.architecture)
+        check(offered)
+        check_runnable(manifest, replace(offered, os=""))  # it may be for other machines than this
 
     async def _layers(
         self, domain: str, layers: Sequence[Descriptor], blob: FetchFrom, progress: Progress

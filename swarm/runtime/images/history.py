@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swarm.errors import InvalidArgument
-from swarm.runtime.images.manifest import Manifest, parse_json
+from swarm.runtime.images.documents import parse_json
+from swarm.runtime.images.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any
 from swarm.runtime.images.archive import stage
 from swarm.runtime.images.archive_images import Findings, find_images
 from swarm.runtime.images.limits import KIB, Limits
-from swarm.runtime.images.tarstream import BadArchive, InflatedReader
+from swarm.runtime.images.tarheaders import BadArchive
+from swarm.runtime.images.tarstream import InflatedReader
 
 _START_BYTES = 512
 

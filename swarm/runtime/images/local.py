@@ -8,6 +8,8 @@ from swarm.runtime.images.limits import Limits
 from swarm.runtime.images.manifest import (
     Configuration,
     Manifest,
+    check_count,
+    check_runnable,
     choose_manifest,
     parse_configuration,
     parse_manifest,
@@ -82,8 +84,6 @@ class LocalImages:
     def _read(self, top: str) -> LocalImage:
         digest, manifest = self.manifest(top)
         configuration = parse_configuration(self._blobs.document(manifest.config.digest), digest)
-        if len(configuration.diff_ids) != len(manifest.layers):
-            raise InvalidArgument(
-                f"the image has {len(manifest.layers)} layers but names {len(configuration.diff_ids)}"
-            )
+        check_count(manifest, configuration)
+        check_runnable(manifest, ImagePlatform(configuration.image.os, configuration.image.architecture))
         return LocalImage(digest, manifest, configuration)

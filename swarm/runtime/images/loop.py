@@ -1,6 +1,7 @@
 """Collects the garbage of a node's image store now and then."""
 
 import asyncio
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -14,10 +15,20 @@ class CollectionLoop:
     """Runs on every node as long as its agent does."""
 
     def __init__(
-        self, images: LocalImageStore, clock: Clock, *, first_s: float = 60.0, period_s: float = 600.0
+        self,
+        images: LocalImageStore,
+        clock: Clock,
+        needed: Callable[[], Iterable[str]],
+        *,
+        first_s: float = 60.0,
+        period_s: float = 600.0,
     ) -> None:
-        """`first_s`: after the start the agent's containers come first."""
+        """`needed`: the manifests that tasks wait to be started with.
+
+        `first_s`: after the start the agent's containers come first.
+        """
         self._images = images
+        self._needed = needed
         self._clock = clock
         self._first_s = first_s
         self._period_s = period_s
@@ -27,7 +38,7 @@ class CollectionLoop:
         await asyncio.sleep(self._first_s)
         while True:
             try:
-                await self._images.gc(self._clock.now_ns())
+                await self._images.gc(self._clock.now_ns(), self._needed())
             except OSError as error:
                 log.warning("images.collection_failed", reason=str(error))
             await asyncio.sleep(self._period_s)

@@ -91,7 +91,9 @@ class Puller:
         return replace(origin, blob=blob)
 
     async def _document(self, digest: str, origin: Origin) -> None:
-        await self._blobs.receive(digest, None, lambda offset: origin.document(digest, offset))
+        await self._blobs.receive(
+            digest, None, lambda offset: origin.document(digest, offset), document=True
+        )
 
     async def _blob(self, descriptor: Descriptor, origin: Origin, progress: Progress) -> None:
         digest = descriptor.digest

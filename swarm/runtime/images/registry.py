@@ -7,20 +7,24 @@ unless plain HTTP is allowed for that host; never along a redirect to another ho
 from __future__ import annotations  # so that no signature loads httpx
 
 import asyncio
+import contextlib
+import hashlib
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
-from swarm.errors import InvalidArgument, NotFound, SwarmError, Unauthenticated, Unavailable
+from swarm.errors import InvalidArgument, SwarmError, Unavailable
 from swarm.lazy import lazily
+from swarm.model.registries import RegistryRules
 from swarm.runtime.images.base import Credentials
 from swarm.runtime.images.digests import check_digest, digest_of
 from swarm.runtime.images.limits import Limits
-from swarm.runtime.images.manifest import MANIFEST_TYPES
+from swarm.runtime.images.manifest import MANIFEST_TYPES, check_served, parse_manifest
+from swarm.runtime.images.registry_answers import RETRIED, delay_s, error_of, read_document, reason_of
 from swarm.runtime.images.registry_auth import (
     DOCKER_HUB,
     Challenge,
@@ -30,7 +34,9 @@ from swarm.runtime.images.registry_auth import (
     may_use_plain_http,
     parse_challenges,
 )
+from swarm.runtime.images.registry_tokens import Question, ask_for_token
 from swarm.runtime.images.registry_trust import CERTIFICATES_DIR, own_certificates, trusting
+from swarm.runtime.images.shown import plain, shown
 
 if TYPE_CHECKING:
     import httpx
@@ -42,17 +48,16 @@ log = structlog.get_logger(__name__)
 _DOCKER_HUB_ENDPOINT = "registry-1.docker.io"
 _REDIRECTS_MAX = 5
 _RETRIES_MAX = 4
-_RETRY_AFTER_MAX_S = 30.0
-_BACKOFF_S = 0.5
-_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _REDIRECTED_AS_IT_IS = frozenset({307, 308})  # with method and body
 # A server without TLS answers a handshake with an error, or not at all.
 _TLS_PROBE_S = 3.0
-# What OpenSSL says when the answer to a handshake is plain text.
-_NO_TLS = ("wrong version number", "record layer failure", "wrong_version_number")
-_ERROR_BYTES_MAX = 64 * 1024
-_CLIENT_ID = "swarm"
+# Longer than the time without a byte that ends a connection: headers may come in drops.
+_ANSWER_S = 60.0
+# A mirror that failed is passed over for a while: it would cost the same time for every blob.
+_SHUNNED_S = 60.0
+# Who sends less than this in that time keeps us busy and nothing else.
+SLOW_BYTES, SLOW_S = 16 * 1024, 60.0
 
 Content = Callable[[], bytes | AsyncIterator[bytes]] | None
 
@@ -106,11 +111,16 @@ class RegistryClient:
         timeout_s: float = 30.0,
         tls: ssl.SSLContext | None = None,
         certificates_dir: Path = CERTIFICATES_DIR,
+        rules: RegistryRules | None = None,
     ) -> None:
         """`insecure_registries`: who may be asked without TLS, besides this machine; `tls`: own trust.
 
         `certificates_dir`/HOST[:PORT]/*.crt: certificates that are trusted for one registry as well.
+        `rules`: who is asked in place of a registry, and who never is.
         """
+        self._rules = rules or RegistryRules()
+        self._shunned_until_s: dict[str, float] = {}
+        self._forged: set[tuple[Repository, str]] = set()  # what mirrors sent for a digest was not that
         self._certificates_dir = certificates_dir
         self._insecure = tuple(insecure_registries)
         self._limits = limits or Limits()
@@ -141,26 +151,78 @@ class RegistryClient:
     async def manifest(
         self, repository: Repository, tag_or_digest: str, credentials: Credentials | None = None
     ) -> FetchedManifest:
-        """Return a manifest or index.
+        """Return a manifest or index, of a mirror or of the registry itself.
 
-        Raises NotFound, Unauthenticated, Unavailable, InvalidArgument (content does not have the digest).
+        Raises NotFound, Unauthenticated, Unavailable, InvalidArgument (content does not have the digest),
+        NotPermitted (a blocked registry).
         """
+        for mirror in self._mirrors(repository):
+            try:
+                with self._shunning(mirror):
+                    return await self._manifest(mirror, tag_or_digest, for_mirror(credentials))
+            except SwarmError as error:
+                log.info("images.mirror_passed_over", mirror=str(mirror), reason=str(error))
+        return await self._manifest(repository, tag_or_digest, credentials)
+
+    async def _manifest(
+        self, repository: Repository, tag_or_digest: str, credentials: Credentials | None
+    ) -> FetchedManifest:
         access = Access(repository, credentials_for(repository.domain, credentials))
         headers = {"Accept": ", ".join(MANIFEST_TYPES), "Accept-Encoding": "identity"}
         response = await self.request(access, "GET", f"manifests/{tag_or_digest}", headers=headers)
-        try:
-            content = await _read_bounded(response, self._limits.document_bytes_max)
-        finally:
-            await response.aclose()
-        digest = digest_of(content)
+        content = await read_document(response, self._limits.document_bytes_max)
+        digest, said = digest_of(content), response.headers.get("docker-content-digest", "")
         if ":" in tag_or_digest and digest != check_digest(tag_or_digest):
             raise InvalidArgument(f"{repository.domain} sent other content for {tag_or_digest}")
-        return FetchedManifest(digest, response.headers.get("content-type", ""), content)
+        if said.startswith("sha256:") and said != digest:
+            raise InvalidArgument(f"{repository.domain} says {shown(said)} of what has the digest {digest}")
+        media_type = response.headers.get("content-type", "")
+        try:
+            # Also for whoever only asks for the digest: a page of a server must not be pinned.
+            parse_manifest(content, self._limits.layers_max)
+            check_served(content, media_type)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"{repository}: {error}") from error
+        return FetchedManifest(digest, media_type, content)
 
     async def blob(
         self, repository: Repository, digest: str, offset: int = 0, credentials: Credentials | None = None
     ) -> AsyncIterator[bytes]:
-        """Yield a blob from `offset` on, unchecked; raises as `manifest` does."""
+        """Yield a blob from `offset` on, unchecked; raises as `manifest` does.
+
+        What a mirror begins and does not bring to an end, the next one or the registry goes on with.
+        """
+        for mirror in self._mirrors(repository):
+            if (mirror, digest) in self._forged:
+                continue
+            whole = hashlib.sha256() if offset == 0 else None
+            try:
+                with self._shunning(mirror):
+                    login = for_mirror(credentials)
+                    async with contextlib.aclosing(self._blob(mirror, digest, offset, login)) as chunks:
+                        async for chunk in chunks:
+                            offset += len(chunk)
+                            if whole is not None:
+                                whole.update(chunk)
+                            yield chunk
+            except GeneratorExit:
+                self._forged.add((mirror, digest))  # maybe: it was more than there should be
+                raise
+            except SwarmError as error:
+                log.info("images.mirror_passed_over", mirror=str(mirror), reason=str(error))
+                continue
+            if whole is not None and digest != f"sha256:{whole.hexdigest()}":
+                # The reader finds out by itself, and comes again for what is right.
+                self._forged.add((mirror, digest))
+                log.warning("images.mirror_sent_other_content", mirror=str(mirror), digest=digest)
+            return
+        async with contextlib.aclosing(self._blob(repository, digest, offset, credentials)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _blob(
+        self, repository: Repository, digest: str, offset: int, credentials: Credentials | None
+    ) -> AsyncGenerator[bytes, None]:
         access = Access(repository, credentials_for(repository.domain, credentials))
         # No transfer encoding: the bytes must be those that the digest was made of.
         headers = {"Accept-Encoding": "identity"}
@@ -169,17 +231,42 @@ class RegistryClient:
         response = await self.request(access, "GET", f"blobs/{digest}", headers=headers)
         # A registry may ignore the range and begin at the beginning.
         skip = offset if response.status_code != 206 else 0
+        clock = asyncio.get_running_loop().time
+        received, since_s = 0, clock()
         try:
             async for chunk in response.aiter_raw():
+                received += len(chunk)
+                if clock() - since_s > SLOW_S:
+                    if received < SLOW_BYTES:
+                        raise Unavailable(f"{repository.domain} sent {received} bytes in {SLOW_S:g} s")
+                    received, since_s = 0, clock()
                 if skip >= len(chunk):
                     skip -= len(chunk)
                     continue
                 yield chunk[skip:]
                 skip = 0
         except httpx.TransportError as error:
-            raise Unavailable(f"{repository.domain}: {_reason(error)}") from error
+            raise Unavailable(f"{repository.domain}: {reason_of(error)}") from error
         finally:
             await response.aclose()
+
+    def _mirrors(self, repository: Repository) -> list[Repository]:
+        """Return where else a repository is looked for, in this order."""
+        now_s = asyncio.get_running_loop().time()
+        return [
+            Repository(mirror.host, mirror.repository(repository.path))
+            for mirror in self._rules.mirrors_of(repository.domain)
+            if self._shunned_until_s.get(mirror.host, 0.0) <= now_s
+        ]
+
+    @contextlib.contextmanager
+    def _shunning(self, mirror: Repository) -> Iterator[None]:
+        """Pass over a mirror for a while after it broke, or kept somebody waiting for too long."""
+        try:
+            yield
+        except (Unavailable, asyncio.CancelledError):
+            self._shunned_until_s[mirror.domain] = asyncio.get_running_loop().time() + _SHUNNED_S
+            raise
 
     async def request(
         self,
@@ -197,6 +284,7 @@ class RegistryClient:
         each time that the request is sent.
         """
         repository = access.repository
+        self._rules.check(repository.domain)
         scheme = await self._scheme(repository.domain)
         base = f"{scheme}://{_endpoint(repository.domain)}"
         registry, url = httpx.URL(base), httpx.URL(path)
@@ -204,7 +292,7 @@ class RegistryClient:
             below = f"{repository.path}/{path}" if repository.path else ""
             url = httpx.URL(f"{base}/v2/{below}")
         elif not _same_origin(url, registry):
-            self._check_secure(url, f"{repository.domain} sends us on")
+            self._check_secure(url, registry)
         attempt = 0
         challenged = False
         while True:
@@ -216,12 +304,12 @@ class RegistryClient:
             if response.status_code == 401 and asked_by_registry and not challenged:
                 challenged = True
                 await self._answer_challenge(access, response)
-            elif response.status_code in _RETRIED and attempt < _RETRIES_MAX:
+            elif response.status_code in RETRIED and attempt < _RETRIES_MAX:
                 await response.aclose()
-                await asyncio.sleep(_delay_s(response, attempt))
+                await asyncio.sleep(delay_s(response, attempt))
                 attempt += 1
             elif response.status_code >= 400:
-                raise await _error(response, repository)
+                raise await error_of(response, repository.domain)
             else:
                 return response
 
@@ -242,9 +330,11 @@ class RegistryClient:
             try:
                 body = content() if content is not None else None
                 request = client.build_request(method, url, headers=sent, content=body)
-                response = await client.send(request, stream=True)
-            except (httpx.TransportError, httpx.InvalidURL) as error:
-                raise Unavailable(f"registry not reachable: {_name(url)}: {_reason(error)}") from error
+                # An upload takes as long as it takes.
+                async with asyncio.timeout(_ANSWER_S if content is None else None):
+                    response = await client.send(request, stream=True)
+            except (httpx.TransportError, httpx.InvalidURL, TimeoutError) as error:
+                raise Unavailable(f"registry not reachable: {_name(url)}: {reason_of(error)}") from error
             if response.status_code not in _REDIRECTED:
                 return response
             if method not in ("GET", "HEAD") and response.status_code not in _REDIRECTED_AS_IT_IS:
@@ -258,13 +348,20 @@ class RegistryClient:
         try:
             target = url.join(response.headers.get("location", ""))
         except httpx.InvalidURL as error:
-            raise Unavailable(f"{url.host} redirects to nowhere: {error}") from error
-        self._check_secure(target, f"{url.host} redirects")
+            raise Unavailable(f"{url.host} redirects to nowhere: {plain(str(error))}") from error
+        self._check_secure(target, url)
         return target
 
-    def _check_secure(self, target: httpx.URL, what_happens: str) -> None:
+    def _check_secure(self, target: httpx.URL, sender: httpx.URL) -> None:
+        """Raise Unavailable when the server `sender` sends us to a place where nobody should send us."""
+        place = plain(f"{target.scheme}://{target.host}")
         if target.scheme != "https" and not (target.scheme == "http" and self._plain_http_allowed(target)):
-            raise Unavailable(f"{what_happens} to {target.scheme}://{target.host}, which is not secure")
+            raise Unavailable(f"{sender.host} sends us on to {place}, which is not secure")
+        if is_loopback(target.host) and not self._plain_http_allowed(sender):
+            # What listens on this machine for this machine trusts whoever asks.
+            raise Unavailable(f"{sender.host} sends us on to this machine ({place})")
+        if self._rules.is_blocked(_name(target)):
+            raise Unavailable(f"{sender.host} sends us on to {place}, which is blocked on this node")
 
     def _plain_http_allowed(self, url: httpx.URL) -> bool:
         return may_use_plain_http(url.netloc.decode("ascii"), self._insecure)
@@ -312,44 +409,22 @@ class RegistryClient:
         self._tokens.pop(access, None)
 
     async def _token(self, access: Access, challenge: Challenge) -> str:
-        realm = challenge.parameters.get("realm", "")
+        realm, domain = challenge.parameters.get("realm", ""), access.repository.domain
         try:
             url = httpx.URL(realm)
         except httpx.InvalidURL as error:
-            raise Unavailable(f"{access.repository.domain} names no usable token server") from error
+            raise Unavailable(f"{domain} names no usable token server") from error
         if url.scheme != "https" and not (url.scheme == "http" and self._plain_http_allowed(url)):
-            raise Unavailable(f"the token server of {access.repository.domain} is not secure: {realm}")
-        query = {"service": service} if (service := challenge.parameters.get("service")) else {}
-        response = await self._ask_for_token(url, query, access)
-        if response.status_code in (401, 403):
-            raise Unauthenticated(
-                f"authentication required: {url.host} refused the credentials for "
-                f"{access.repository if access.repository.path else access.repository.domain}"
-            )
-        if response.status_code != 200:
-            raise Unavailable(f"token server {url.host} answered {response.status_code}")
-        try:
-            answer = response.json()
-            token = answer.get("token") or answer["access_token"]
-            if access.lasting and isinstance(lasting := answer.get("refresh_token"), str):
-                self._identity_tokens[access] = lasting
-        except (ValueError, KeyError, AttributeError) as error:
-            raise Unavailable(f"token server {url.host} sent no token") from error
-        return str(token)
-
-    async def _ask_for_token(self, url: httpx.URL, query: dict[str, str], access: Access) -> httpx.Response:
-        client, credentials = self._client(url), access.credentials
-        try:
-            if credentials is not None and credentials.identity_token:
-                form = query | {"scope": " ".join(access.scopes)} if access.scopes else query
-                form |= {"grant_type": "refresh_token", "client_id": _CLIENT_ID}
-                return await client.post(url, data=form | {"refresh_token": credentials.identity_token})
-            headers = {"Authorization": basic_authorization(credentials)} if credentials else {}
-            lasting = {"offline_token": "true", "client_id": _CLIENT_ID} if access.lasting else {}
-            asked = {"scope": access.scopes} | query | lasting
-            return await client.get(url.copy_merge_params(asked), headers=headers)
-        except httpx.TransportError as error:
-            raise Unavailable(f"token server not reachable: {url.host}: {_reason(error)}") from error
+            raise Unavailable(f"the token server of {domain} is not secure: {plain(realm)}")
+        if is_loopback(url.host) and not may_use_plain_http(domain, self._insecure):
+            raise Unavailable(f"{domain} names this machine as its token server: {plain(realm)}")
+        asker = str(access.repository) if access.repository.path else domain
+        service = challenge.parameters.get("service", "")
+        question = Question(url, service, access.scopes, access.credentials, access.lasting, asker)
+        tokens = await ask_for_token(self._client(url), question)
+        if tokens.identity:
+            self._identity_tokens[access] = tokens.identity
+        return tokens.bearer
 
 
 def _unverified() -> ssl.SSLContext:
@@ -371,60 +446,6 @@ def _name(url: httpx.URL) -> str:
     return url.netloc.decode("ascii")
 
 
-def _reason(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    if any(sign in text.lower() for sign in _NO_TLS):
-        return "it speaks no TLS; name it with --insecure-registry where that is as it should be"
-    return text
-
-
-def _delay_s(response: httpx.Response, attempt: int) -> float:
-    """Return how long to wait: what the registry asks for in seconds, within reason, else ever longer."""
-    try:
-        asked = float(response.headers.get("retry-after", ""))
-    except ValueError:  # absent, or a date
-        return float(_BACKOFF_S * 2**attempt)
-    return min(max(asked, 0.0), _RETRY_AFTER_MAX_S)
-
-
-async def _read_bounded(response: httpx.Response, size_max: int) -> bytes:
-    content = bytearray()
-    try:
-        async for chunk in response.aiter_bytes():
-            content += chunk
-            if len(content) > size_max:
-                raise InvalidArgument(f"{response.url.host} sent more than {size_max} bytes")
-    except httpx.TransportError as error:
-        raise Unavailable(f"{response.url.host}: {_reason(error)}") from error
-    except httpx.DecodingError as error:
-        raise Unavailable(f"{response.url.host} sent damaged content: {error}") from error
-    return bytes(content)
-
-
-async def _error(response: httpx.Response, repository: Repository) -> SwarmError:
-    status = response.status_code
-    try:
-        detail = _detail(await _read_bounded(response, _ERROR_BYTES_MAX))
-    except SwarmError:
-        detail = ""
-    finally:
-        await response.aclose()
-    if status in (401, 403):
-        return Unauthenticated(
-            f"authentication required: {repository.domain} refused access ({detail or status})"
-        )
-    if status == 404:
-        return NotFound(f"image not found in {repository.domain} ({detail or status})")
-    if status in _RETRIED:
-        return Unavailable(f"{repository.domain} answered {status} ({detail})")
-    return InvalidArgument(f"{repository.domain} answered {status} ({detail})")
-
-
-def _detail(content: bytes) -> str:
-    """Return the first error of a registry's answer, shortened; empty when there is none."""
-    try:
-        first = httpx.Response(200, content=content).json()["errors"][0]
-        text = str(first.get("message") or first.get("code") or "")
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return ""
-    return text[:200]
+def for_mirror(credentials: Credentials | None) -> Credentials | None:
+    """Return credentials for a mirror to choose from: only those that say by name whom they are for."""
+    return credentials if credentials is not None and credentials.server else None

@@ -16,6 +16,7 @@ import structlog
 from swarm.clock import SECOND, Clock, SystemClock
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskRejected
 from swarm.model.reference import parse_reference
+from swarm.model.registries import RegistryRules
 from swarm.runtime.images.archive_images import complete_blobs
 from swarm.runtime.images.base import BlobSource, Credentials, ImageConfig, LoadedImage
 from swarm.runtime.images.blobs import closing
@@ -55,6 +56,7 @@ class LocalImageStore:
         *,
         clock: Clock | None = None,
         insecure_registries: Sequence[str] = (),
+        registry_rules: RegistryRules | None = None,
         overlay: bool | None = None,
         limits: Limits | None = None,
         keep_unused_s: float = 7 * 86400.0,
@@ -86,7 +88,7 @@ class LocalImageStore:
         self._loads = asyncio.Semaphore(_LOADS_MAX)
         self._copies = asyncio.Semaphore(_COPIES_MAX)
         self._used_at_ns: dict[str, int] = {}
-        self._registry = RegistryClient(insecure_registries, self._limits)
+        self._registry = RegistryClient(insecure_registries, self._limits, rules=registry_rules)
         self._fetcher = Fetcher(storage, self._registry)
         self._ensurer = Ensurer(storage, self._registry)
         self._ensuring: SingleFlight[tuple[str, str, Credentials | None], LocalImage] = SingleFlight()
@@ -310,11 +312,13 @@ class LocalImageStore:
 
     # For housekeeping.
 
-    async def gc(self, now_ns: int, *, unused: bool = False) -> Collected:
+    async def gc(self, now_ns: int, needed: Iterable[str] = (), *, unused: bool = False) -> Collected:
         """Delete what no reference, container, pull or load needs and nobody used lately.
 
-        With `unused` also images pulled for tasks that are gone, however short ago.
+        `needed`: manifests that tasks were prepared with; they wait for a container, perhaps for hours. With
+        `unused` also images pulled for tasks that are gone, however short ago.
         """
+        self._used_at_ns.update(dict.fromkeys(needed, now_ns))
         return await self._collector.collect(now_ns, self._used_at_ns, unused=unused)
 
     def usage(self) -> ImageUsage:

@@ -8,7 +8,7 @@ Whiteouts of the image format become those of overlayfs (`overlay`), or stay as 
 """
 
 # A layer may have 100,000 entries, and path objects would double the time.
-# ruff: noqa: PTH101, PTH102, PTH103, PTH108, PTH112, PTH114, PTH118, PTH119, PTH120, PTH211
+# ruff: noqa: PTH101, PTH102, PTH108, PTH112, PTH114, PTH118, PTH119, PTH120, PTH211
 
 import contextlib
 import ctypes
@@ -24,19 +24,14 @@ import tarfile
 from dataclasses import asdict, dataclass
 from typing import IO
 
-from swarm.runtime.images.limits import GIB, MIB
-from swarm.runtime.images.tarstream import (
-    BadArchive,
-    InflatedReader,
-    content_of,
-    next_entry,
-    open_tar,
-    read_content,
-)
+from swarm.runtime.images.limits import GIB
+from swarm.runtime.images.shown import shown
+from swarm.runtime.images.tarheaders import XATTR, BadArchive
+from swarm.runtime.images.tarreader import TarReader
+from swarm.runtime.images.tarstream import InflatedReader
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
-_XATTR = "SCHILY.xattr."
 _PR_SET_PDEATHSIG = 1
 # Far above what any sane layer needs; tar headers are the only thing that can grow.
 _MEMORY_MAX = 2 * GIB
@@ -75,11 +70,9 @@ class Unpacker:
         self.entries = 0
         self.size_bytes = 0
 
-    def add(self, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> None:
+    def add(self, tar: TarReader, entry: tarfile.TarInfo) -> None:
         """Write one entry; raises BadArchive or OSError."""
-        self.entries += 1
-        if self.entries > self._order.entries_max:
-            raise BadArchive(f"more than {self._order.entries_max} entries")
+        self._count(1)
         path = self._path(entry.name)
         base = os.path.basename(path)
         self._make_parents(path)
@@ -98,6 +91,11 @@ class Unpacker:
             # The layer removed the folder below and made a new one: nothing below may show through.
             os.setxattr(path, _OVERLAY_OPAQUE, b"y")
 
+    def _count(self, entries: int) -> None:
+        self.entries += entries
+        if self.entries > self._order.entries_max:
+            raise BadArchive(f"more than {self._order.entries_max} entries")
+
     def finish(self) -> None:
         """Set the times of folders, which every file made in them has changed."""
         for path, modified in reversed(self._folders):
@@ -109,17 +107,20 @@ class Unpacker:
         encoded = os.fsencode(name)
         if len(encoded) > self._order.name_bytes_max:
             raise BadArchive(f"a name of {len(encoded)} bytes")
-        if b"\0" in encoded:
-            raise BadArchive("a name with a zero byte")
         # normpath of an absolute path cannot climb above it.
         inside = os.path.normpath("/" + name).lstrip("/")
         return os.path.join(self._root, inside) if inside else self._root
 
     def _make_parents(self, path: str) -> None:
-        parent = os.path.dirname(path)
         self._refuse_detours(path)
-        if path != self._root and not os.path.lexists(parent):
-            os.makedirs(parent, 0o755)
+        if path == self._root:
+            return
+        missing = []
+        while not os.path.lexists(path := os.path.dirname(path)):
+            missing.append(path)
+        self._count(len(missing))  # one name can ask for thousands
+        for folder in reversed(missing):
+            os.mkdir(folder, 0o755)
 
     def _refuse_detours(self, path: str) -> None:
         """Without chroot no part of the way may be a symbolic link."""
@@ -128,7 +129,7 @@ class Unpacker:
         parent = os.path.dirname(path)
         while len(parent) > len(self._root):
             if os.path.islink(parent):
-                raise BadArchive(f"{path[len(self._root) :]!r} leads through a symbolic link")
+                raise BadArchive(f"{shown(path[len(self._root) :])} leads through a symbolic link")
             parent = os.path.dirname(parent)
 
     def _white_out(self, folder: str, base: str) -> None:
@@ -139,7 +140,7 @@ class Unpacker:
             return  # bookkeeping of other storage drivers
         name = base.removeprefix(_WHITEOUT)
         if name in ("", ".", ".."):
-            raise BadArchive(f"{base!r} removes nothing that can be named")
+            raise BadArchive(f"{shown(base)} removes nothing that can be named")
         path = os.path.join(folder, name)
         try:
             os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
@@ -162,14 +163,14 @@ class Unpacker:
             os.unlink(path)
         return self._order.overlay and stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
 
-    def _create(self, tar: tarfile.TarFile, entry: tarfile.TarInfo, path: str) -> bool:
+    def _create(self, tar: TarReader, entry: tarfile.TarInfo, path: str) -> bool:
         """Make the file itself; tell whether there is one now."""
         if entry.isdir():
             if not os.path.isdir(path):
                 os.mkdir(path, 0o700)
             self._folders.append((path, entry.mtime))
         elif entry.isreg():
-            self._write(content_of(tar, entry), path)
+            self._write(tar, entry, path)
         elif entry.issym():
             os.symlink(entry.linkname, path)
         elif entry.isfifo():
@@ -179,18 +180,28 @@ class Unpacker:
             # enter the store, and a container reaches only the devices its cgroup allows.
             kind = stat.S_IFCHR if entry.ischr() else stat.S_IFBLK
             os.mknod(path, kind, os.makedev(entry.devmajor, entry.devminor))
-        else:
+        elif entry.ischr() or entry.isblk():
             return False
+        else:
+            raise BadArchive(
+                f"{shown(entry.name)} is of the unknown kind {shown(entry.type.decode('latin-1'))}"
+            )
         return True
 
-    def _write(self, content: IO[bytes], path: str) -> None:
+    def _write(self, tar: TarReader, entry: tarfile.TarInfo, path: str) -> None:
+        # A sparse file takes next to nothing in the archive, and as much as it likes once it is here.
+        self.size_bytes += entry.size
+        if self.size_bytes > self._order.inflated_bytes_max:
+            raise BadArchive(f"more than {self._order.inflated_bytes_max} bytes when unpacked")
         descriptor = os.open(
             path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
         )
         with os.fdopen(descriptor, "wb") as file:
-            while chunk := read_content(content, MIB):
-                file.write(chunk)
-                self.size_bytes += len(chunk)
+            for offset, piece in tar.pieces():
+                if file.tell() != offset:
+                    file.seek(offset)
+                file.write(piece)
+            file.truncate(entry.size)
 
     def _set_attributes(self, entry: tarfile.TarInfo, path: str) -> None:
         if not self._order.overlay:
@@ -200,8 +211,7 @@ class Unpacker:
         if not entry.issym():
             os.chmod(path, entry.mode & 0o7777)
         for key, value in entry.pax_headers.items():
-            if key.startswith(_XATTR):
-                _set_xattr(path, key.removeprefix(_XATTR), value)
+            _set_xattr(path, key.removeprefix(XATTR), value)
         if not entry.isdir():
             os.utime(path, (entry.mtime, entry.mtime), follow_symlinks=False)
 
@@ -234,8 +244,8 @@ def unpack(order: Order, source: IO[bytes]) -> Outcome:
     try:
         # A BufferedReader of its own, whatever the caller opened.
         reader = InflatedReader(open(source.fileno(), "rb", closefd=False), lambda: order.inflated_bytes_max)  # noqa: SIM115
-        tar = open_tar(reader)
-        while (entry := next_entry(tar)) is not None:
+        tar = TarReader(reader)
+        while (entry := tar.next()) is not None:
             unpacker.add(tar, entry)
         reader.drain()
         unpacker.finish()
@@ -248,7 +258,11 @@ def unpack(order: Order, source: IO[bytes]) -> Outcome:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        return f"{error.strerror}: {shown(error.filename)}" if error.filename else error.strerror
+    if isinstance(error, RecursionError):
+        return "directories nested too deeply"
+    if isinstance(error, MemoryError):
+        return "it takes too much memory to unpack"
     return f"{type(error).__name__}: {error}"
 
 

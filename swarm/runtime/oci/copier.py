@@ -7,16 +7,25 @@ the container does meanwhile. Nothing may be imported once the root has changed:
 # An archive may have 100,000 entries, and path objects would double the time.
 # ruff: noqa: PTH103, PTH108, PTH116, PTH115, PTH118, PTH119, PTH120, PTH208, PTH211
 
+import bz2
 import ctypes
+import gzip
+import io
 import json
+import lzma
 import os
 import resource
 import signal
 import stat
 import sys
 import tarfile
+import zlib
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, cast
+
+from swarm.runtime.images.shown import shown
+from swarm.runtime.images.tarheaders import BadArchive
+from swarm.runtime.images.tarreader import Readable, TarReader
 
 PR_SET_PDEATHSIG = 1
 MEMORY_MAX = 1 << 30
@@ -122,13 +131,13 @@ def copy_to(path: str, *, keep_owner: bool, source: IO[bytes]) -> None:
     os.chdir(path)
     folders: list[tuple[str, tarfile.TarInfo]] = []
     try:
-        with tarfile.open(fileobj=source, mode="r|*", errorlevel=1) as tar:
-            for entry in tar:
-                name = os.path.normpath("/" + entry.name).lstrip("/") or "."
-                unpack(tar, entry, name, keep_owner=keep_owner)
-                if entry.isdir():
-                    folders.append((name, entry))
-    except tarfile.TarError as error:
+        tar = TarReader(decompressed(source))
+        while (entry := tar.next()) is not None:
+            name = os.path.normpath("/" + entry.name).lstrip("/") or "."
+            unpack(tar, entry, name, keep_owner=keep_owner)
+            if entry.isdir():
+                folders.append((name, entry))
+    except (BadArchive, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
         raise Refused("InvalidArgument", f"this is no tar archive: {error}") from error
     for name, entry in reversed(folders):
         os.utime(name, (entry.mtime, entry.mtime))
@@ -136,7 +145,18 @@ def copy_to(path: str, *, keep_owner: bool, source: IO[bytes]) -> None:
         pass
 
 
-def unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, name: str, *, keep_owner: bool) -> None:
+def decompressed(source: IO[bytes]) -> Readable:
+    """Return what an archive is once it is decompressed: gzip, bzip2, xz or nothing."""
+    buffered = io.BufferedReader(cast("io.RawIOBase", source), CHUNK_BYTES)
+    start = buffered.peek(6)[:6]
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=buffered)
+    if start.startswith(b"BZh"):
+        return bz2.BZ2File(buffered)
+    return lzma.LZMAFile(buffered) if start == b"\xfd7zXZ\0" else buffered
+
+
+def unpack(tar: TarReader, entry: tarfile.TarInfo, name: str, *, keep_owner: bool) -> None:
     """Make one entry; a file is made anew and never written through what is there."""
     parent = os.path.dirname(name)
     if parent:
@@ -154,7 +174,7 @@ def unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, name: str, *, keep_owne
         os.link(source, name, follow_symlinks=False)
         return
     else:
-        raise Refused("InvalidArgument", f"{entry.name} is neither a file, a directory nor a link")
+        raise Refused("InvalidArgument", f"{shown(entry.name)} is neither a file, a directory nor a link")
     if keep_owner:
         os.lchown(name, entry.uid, entry.gid)
     if not entry.issym():
@@ -166,18 +186,19 @@ def unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, name: str, *, keep_owne
 def make_folder(name: str) -> None:
     """Make a directory, or take the one that is there."""
     if os.path.lexists(name) and kind_of(name) != "directory":
-        raise Refused("InvalidArgument", f"{name} is no directory in the container")
+        raise Refused("InvalidArgument", f"{shown(name)} is no directory in the container")
     os.makedirs(name, 0o755, exist_ok=True)
 
 
-def write_file(tar: tarfile.TarFile, entry: tarfile.TarInfo, name: str) -> None:
+def write_file(tar: TarReader, entry: tarfile.TarInfo, name: str) -> None:
     """Write a regular file in place of one that is there."""
     remove_file(name)
-    content = tar.extractfile(entry)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(name, flags, 0o600), "wb") as file:
-        while content is not None and (chunk := content.read(CHUNK_BYTES)):
-            file.write(chunk)
+        for offset, piece in tar.pieces(CHUNK_BYTES):
+            file.seek(offset)
+            file.write(piece)
+        file.truncate(entry.size)
 
 
 def remove_file(name: str) -> None:
@@ -187,7 +208,7 @@ def remove_file(name: str) -> None:
     except FileNotFoundError:
         return
     except IsADirectoryError:
-        raise Refused("InvalidArgument", f"{name} is a directory in the container") from None
+        raise Refused("InvalidArgument", f"{shown(name)} is a directory in the container") from None
 
 
 def confine(root_fd: int) -> None:
@@ -232,16 +253,14 @@ def main() -> None:
     except Refused as error:
         kind, reason = error.kind, str(error)
     except OSError as error:
-        name = f": {error.filename}" if error.filename else ""
+        name = f": {shown(error.filename)}" if error.filename else ""
         kind, reason = "FailedPrecondition", f"{error.strerror or error}{name}"
-    except (MemoryError, RecursionError, ValueError) as error:
-        kind, reason = "InvalidArgument", f"{type(error).__name__}: {error}"
+    except RecursionError:
+        kind, reason = "InvalidArgument", "directories nested too deeply"
+    except (MemoryError, ValueError) as error:
+        kind, reason = "InvalidArgument", f"it cannot be copied: {str(error) or 'it takes too much memory'}"
     else:
         return
     sys.stderr.write(json.dumps({"kind": kind, "reason": reason}))
     sys.stderr.flush()
     os._exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -15,7 +15,8 @@ from swarm.runtime.processes import Process
 from swarm.runtime.state import Record
 
 CHUNK_BYTES = 64 * 1024
-_COPIER = Path(__file__).with_name("copier.py")
+_SOURCES = str(Path(__file__).parents[3])
+_COPIER = "import sys; sys.path.append(sys.argv[1]); from swarm.runtime.oci.copier import main; main()"
 _ERRORS: dict[str, type[SwarmError]] = {"NotFound": NotFound, "InvalidArgument": InvalidArgument}
 
 
@@ -73,7 +74,7 @@ async def _run(
     """Yield what the copier writes; raises what it complains about."""
     pipe = asyncio.subprocess.PIPE
     copier = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", str(_COPIER), json.dumps({**order, "root_fd": root_fd})),
+        *(sys.executable, "-I", "-S", "-c", _COPIER, _SOURCES, json.dumps({**order, "root_fd": root_fd})),
         stdin=pipe if archive is not None else asyncio.subprocess.DEVNULL,
         stdout=pipe,
         stderr=pipe,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from swarm.errors import TaskRejected
+from swarm.runtime.images.shown import plain
 
 _MAX_ID = 2**32 - 2
 
@@ -51,26 +52,30 @@ def _account(user: str, passwd: str) -> _Account:
         if account.name == user or account.uid == number:
             return account
     if number is None:
-        raise TaskRejected(f"unable to find user {user}: no matching entry in the image's /etc/passwd")
+        raise TaskRejected(
+            f"unable to find user {plain(user)}: no matching entry in the image's /etc/passwd"
+        )
     return _Account("", number, 0, "/root" if number == 0 else "/")
 
 
 def _accounts(passwd: str) -> list[_Account]:
     accounts = []
     for fields in _entries(passwd):
-        if len(fields) < 6 or not fields[2].isdecimal() or not fields[3].isdecimal():
+        if len(fields) < 6 or not _is_id(fields[2]) or not _is_id(fields[3]) or "\0" in fields[5]:
             continue
-        accounts.append(_Account(fields[0], int(fields[2]), int(fields[3]), fields[5] or "/"))
+        accounts.append(_Account(fields[0], _id(fields[2]), _id(fields[3]), fields[5] or "/"))
     return accounts
 
 
 def _group_id(wanted: str, group: str) -> int:
     for fields in _entries(group):
-        if len(fields) > 2 and fields[0] == wanted and fields[2].isdecimal():
-            return int(fields[2])
+        if len(fields) > 2 and fields[0] == wanted and _is_id(fields[2]):
+            return _id(fields[2])
     number = _number(wanted)
     if number is None:
-        raise TaskRejected(f"unable to find group {wanted}: no matching entry in the image's /etc/group")
+        raise TaskRejected(
+            f"unable to find group {plain(wanted)}: no matching entry in the image's /etc/group"
+        )
     return number
 
 
@@ -78,9 +83,9 @@ def _memberships(account: _Account, group: str) -> tuple[int, ...]:
     if not account.name:
         return ()
     gids = [
-        int(fields[2])
+        _id(fields[2])
         for fields in _entries(group)
-        if len(fields) > 3 and fields[2].isdecimal() and account.name in fields[3].split(",")
+        if len(fields) > 3 and _is_id(fields[2]) and account.name in fields[3].split(",")
     ]
     return tuple(gid for gid in dict.fromkeys(gids) if gid != account.gid)
 
@@ -94,6 +99,18 @@ def _entries(text: str) -> list[list[str]]:
 def _number(text: str) -> int | None:
     if not (text.isascii() and text.isdecimal()):
         return None
-    if int(text) > _MAX_ID:
-        raise TaskRejected(f"user or group id {text} is out of range")
-    return int(text)
+    if not _is_id(text):
+        raise TaskRejected(f"user or group id {text[:20]} is out of range")
+    return _id(text)
+
+
+def _id(digits: str) -> int:
+    return int(digits.lstrip("0") or "0")
+
+
+def _is_id(text: str) -> bool:
+    """Tell whether a text is a number that a user or group can have; the image may say anything."""
+    digits = text.lstrip("0") or "0"
+    return (
+        text.isascii() and text.isdecimal() and len(digits) <= len(str(_MAX_ID)) and int(digits) <= _MAX_ID
+    )

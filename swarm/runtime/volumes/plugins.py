@@ -28,7 +28,8 @@ class VolumePlugin:
 
     def check(self) -> None:
         """Raise TaskRejected for a plugin that makes no volumes."""
-        if _KIND not in (self._ask("Plugin.Activate").get("Implements") or ()):
+        implements = self._ask("Plugin.Activate").get("Implements")
+        if not isinstance(implements, list) or _KIND not in implements:
             raise TaskRejected(f"the plugin {self.name} is none for volumes")
 
     def ensure(self, volume: str, options: Mapping[str, str]) -> None:
@@ -41,7 +42,7 @@ class VolumePlugin:
     def mount(self, volume: str, user: str) -> Path:
         """Return where a volume is for one user, whose name is the plugin's way to count them."""
         point = self._call("Mount", Name=volume, ID=user).get("Mountpoint")
-        if not isinstance(point, str) or not point.startswith("/"):
+        if not isinstance(point, str) or not point.startswith("/") or "\0" in point:
             raise TaskRejected(f"the volume plugin {self.name} does not say where {volume} is mounted")
         return Path(point)
 
@@ -63,7 +64,7 @@ class VolumePlugin:
             raise Unavailable(f"the volume plugin {self.name} does not answer: {error}") from None
         try:
             found = json.loads(content) if len(content) <= ANSWER_BYTES else None
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise TaskRejected(

@@ -16,27 +16,36 @@ from swarm.runtime.images.base import Credentials
 from swarm.runtime.images.registry import RegistryClient, Repository
 from swarm.runtime.images.registry_push import push_blob, push_manifest
 from tests.integration.conftest import Clusters
-from tests.integration.images.registries import PASSWORD, USER, docker_registry
+from tests.integration.images.registries import PASSWORD, USER, docker_registry, free_port
 from tests.integration.operator import ROOT, SWARMCTL, Operator, wait_until
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 @pytest.fixture(scope="module")
-def cluster(clusters: Clusters) -> DevCluster:
+def mirror_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def cluster(clusters: Clusters, mirror_port: int) -> DevCluster:
     """One manager and one worker that may speak plain HTTP to the host's side of their network."""
     planned = clusters.plan(1, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SWARM_INSECURE_REGISTRIES", str(planned.plan.subnet))
+        patch.setenv("SWARM_REGISTRY_MIRRORS", f"hub.invalid={planned.plan.host_address}:{mirror_port}")
+        patch.setenv("SWARM_BLOCKED_REGISTRIES", "*.blocked.invalid")
         planned.up()
     return planned
 
 
 @asynccontextmanager
-async def registry(cluster: DevCluster, folder: Path, *, password: bool) -> AsyncIterator[str]:
+async def registry(
+    cluster: DevCluster, folder: Path, *, password: bool = False, port: int = 0
+) -> AsyncIterator[str]:
     """Run a registry that the nodes can reach, with an image `apps/web:1` in it."""
     host = str(cluster.plan.host_address)
-    async with docker_registry(folder / "registry", password=password, host=host) as address:
+    async with docker_registry(folder / "registry", password=password, host=host, port=port) as address:
         client = RegistryClient([host])
         image = build.build(build.hello(name=f"{address}/apps/web:1"))
         repository = Repository(address, "apps/web")
@@ -66,6 +75,21 @@ async def test_an_image_is_pulled_without_credentials(
     image = operator("service", "inspect", "-f", "{{.Spec.TaskTemplate.ContainerSpec.Image}}", "open")
     assert image.startswith(f"{address}/apps/web:1@sha256:")
     operator("service", "rm", "open")
+
+
+async def test_nodes_ask_the_mirror_of_a_registry_and_never_a_blocked_one(
+    operator: Operator, cluster: DevCluster, tmp_path: Path, mirror_port: int
+) -> None:
+    async with registry(cluster, tmp_path, port=mirror_port):
+        image = "hub.invalid/apps/web:1"
+        operator("service", "create", "-d", "--name", "mirrored", "--mode", "global", image)
+        assert len(operator.wait_running("mirrored", 2)) == 2
+        operator("service", "rm", "mirrored")
+        assert operator("image", "pull", "-q", image) == image
+    for command in (("service", "create", "-d"), ("image", "pull")):
+        refused = operator.try_(*command, "a.blocked.invalid/web:1")
+        assert refused.returncode == 1
+        assert "registry a.blocked.invalid is blocked on this node" in refused.stderr
 
 
 async def test_credentials_travel_with_the_service_and_are_never_shown(
@@ -123,7 +147,8 @@ DOCKERFILE = """\
 FROM scratch AS tools
 COPY busybox /bin/sh
 ARG WHO=nobody
-RUN echo "made for $WHO" > /made
+COPY context /context
+RUN cd /context && echo "made for $WHO with" * > /made
 FROM scratch
 COPY busybox /busybox
 COPY --from=tools /made /made
@@ -147,14 +172,21 @@ def test_an_image_is_built_here_and_runs_there(
     context.mkdir()
     shutil.copy(busybox, context / "busybox")
     (context / "Dockerfile").write_text(DOCKERFILE)
+    (context / "context").mkdir()
+    for name in ("kept", "secret.key", "build.log"):
+        (context / "context" / name).touch()
+    (context / ".dockerignore").write_text("**/*.key\n**/*.log\n!context/kept\n")
     (tmp_path / "storage.conf").write_text(STORAGE.format(folder=tmp_path))
     monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(tmp_path / "storage.conf"))
     command = ("image", "build", "-q", "-t", "made:1", "-t", "made:2", "--build-arg", "WHO=us", str(context))
     assert operator(*command).splitlines() == ["docker.io/library/made:1", "docker.io/library/made:2"]
     operator("service", "create", "-d", "--name", "made", "--mode", "global", "made:2")
     assert len(operator.wait_running("made", 2)) == 2
-    wait_until(lambda: operator("service", "logs", "made").count("made for us") == 2)
+    wait_until(lambda: operator("service", "logs", "made").count("made for us with kept") == 2)
     operator("service", "rm", "made")
+    told = operator.try_("image", "build", "-t", "made:1", "--build-arg", "WHO=us", str(context))
+    for step in ("FROM scratch AS tools", "ARG WHO", "COPY --from=tools", "ENTRYPOINT"):  # as it comes
+        assert step in told.stdout + told.stderr
     (context / "Dockerfile").write_text("FROM scratch\nCOPY nothing /\n")
     failed = operator.try_("image", "build", "-t", "broken", str(context))
     assert failed.returncode == 1

@@ -29,17 +29,15 @@ needs_registry = pytest.mark.skipif(shutil.which("docker-registry") is None, rea
 
 @contextlib.asynccontextmanager
 async def docker_registry(
-    folder: Path, *, password: bool = False, host: str = "127.0.0.1"
+    folder: Path, *, password: bool = False, auth: str = "", host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[str]:
-    """Run docker-registry on a free port of `host` and yield HOST:PORT."""
+    """Run docker-registry on `port` of `host` (0: a free one) and yield HOST:PORT; `auth` is YAML."""
     folder.mkdir(parents=True)
-    auth = ""
     if password:
         (folder / "htpasswd").write_text(_HTPASSWD)
-        auth = f"auth: {{htpasswd: {{realm: test, path: {folder / 'htpasswd'}}}}}"
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port = probe.getsockname()[1]
+        auth = f"htpasswd: {{realm: test, path: {folder / 'htpasswd'}}}"
+    auth = f"auth: {{{auth}}}" if auth else ""
+    port = port or free_port(host)
     config = folder / "config.yml"
     config.write_text(_CONFIG.format(root=folder / "data", host=host, port=port, auth=auth))
     process = await asyncio.create_subprocess_exec(
@@ -56,6 +54,14 @@ async def docker_registry(
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+def free_port(host: str = "") -> int:
+    """A port on which nobody listens now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 async def _answers(url: str, process: asyncio.subprocess.Process) -> None:

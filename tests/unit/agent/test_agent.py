@@ -102,6 +102,7 @@ async def test_a_task_meant_to_be_ready_is_prepared_and_starts_only_when_told(tm
         await lab.write(task)
         await until(lambda: lab.task(task.id).status.state == READY)
         assert node.driver.ids(ContainerState.CREATED) == {task.id}
+        assert node.agent.image_digests() != frozenset()  # which the node must keep till then
         await lab.desire(task.id, RUNNING)
         await until(lambda: lab.task(task.id).status.state == RUNNING)
 

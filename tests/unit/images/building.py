@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 from swarm.errors import NotFound
 
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+
 
 def digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
@@ -45,7 +49,7 @@ class Content:
 
     def layout(self, annotations: Mapping[str, str] | None = None) -> dict[str, bytes]:
         """The files of an OCI layout."""
-        entry = {"mediaType": "x", "digest": self.top, "size": len(self.manifest)}
+        entry = {"mediaType": MANIFEST, "digest": self.top, "size": len(self.manifest)}
         entry |= {"annotations": dict(annotations)} if annotations else {}
         return {
             "oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
@@ -69,8 +73,10 @@ def image(
     manifest = as_json(
         {
             "schemaVersion": 2,
-            "config": {"mediaType": "c", "digest": digest(configuration), "size": len(configuration)},
-            "layers": [{"mediaType": "l", "digest": digest(layer), "size": len(layer)} for layer in layers],
+            "config": {"mediaType": CONFIG, "digest": digest(configuration), "size": len(configuration)},
+            "layers": [
+                {"mediaType": LAYER, "digest": digest(layer), "size": len(layer)} for layer in layers
+            ],
         }
     )
     blobs = {digest(blob): blob for blob in (manifest, configuration, *layers)}
@@ -81,7 +87,7 @@ def index(platforms: Mapping[str, Content]) -> Content:
     """An index over images by architecture."""
     entries = [
         {
-            "mediaType": "m",
+            "mediaType": MANIFEST,
             "digest": content.top,
             "size": len(content.manifest),
             "platform": {"os": "linux", "architecture": architecture},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from swarm.runtime.images import load
-from swarm.runtime.images.tarstream import BadArchive
+from swarm.runtime.images.tarheaders import BadArchive
 
 
 async def endless() -> AsyncIterator[bytes]:

@@ -277,7 +277,7 @@ async def test_content_longer_than_announced_is_cut_off(store: LocalImageStore) 
 
 async def test_a_hostile_layer_rejects_the_task_with_the_reason(store: LocalImageStore) -> None:
     layer = b"this is no tar" * 100
-    with pytest.raises(TaskRejected, match="cannot be unpacked: damaged tar header"):
+    with pytest.raises(TaskRejected, match="cannot be unpacked: not a tar archive"):
         await use(store, image(layer))
 
 
