@@ -33,7 +33,7 @@ def describe_node(
     info = {
         **capabilities.info,
         "isolated": "true" if capabilities.isolated else "false",
-        "abilities": _names(capabilities.abilities),
+        # Only what is missing: all abilities would be longer than a description may be.
         "ignored": _names(capabilities.ignored),
         "refused": _names(capabilities.refused),
     }

@@ -64,7 +64,8 @@ def test_a_service_runs_in_docker_with_our_network_logs_and_commands(
     runtime = node["Description"]["Runtime"]
     assert runtime["Name"] == "docker"
     assert "passed the self-test" in runtime["why"]
-    assert "pause" in runtime["abilities"].split(", ")
+    assert runtime["ignored"] == "none"
+    assert not {"pause", "network", "memory"} & set(runtime["refused"].split(", "))
     person.load_image(tmp_path)
     person(
         *("service", "create", "-d", "--name", "web", "--constraint", f"node.hostname=={WORKER}"),
