@@ -100,6 +100,8 @@ class Worker:
         self.on_status: Callable[[str, TaskStatus], None] = lambda task_id, status: None
         self.on_change: Callable[[], None] = lambda: None  # a task came or went
         self.on_forgotten: Callable[[str], None] = lambda task_id: None
+        self.explain: Callable[[Exception], str] = str  # what to tell people of an error
+        self.neighbours: Callable[[], frozenset[str]] = frozenset  # ids of containers without a task
 
     async def run(self) -> None:
         """Host everything under way, until cancelled; containers live on."""
@@ -182,15 +184,18 @@ class Worker:
     async def remove_strangers(self) -> None:
         """Remove containers, sandboxes and files that belong to no task of this node."""
         for info in await self._driver.adopt():
-            if info.id not in self.held_ids():
+            if info.id not in self._known_ids():
                 log.warning("agent.unknown_container_found", task_id=info.id)
                 try:
                     await self._driver.remove(info.id)
                 except Exception:  # it stays until the next start; the known ones must go on
                     log.exception("agent.unknown_container_not_removed", task_id=info.id)
-        await self._network.keep_only(self.held_ids())
-        await self._files.keep_only(self.held_ids)
-        await self._volumes.keep_only(self.held_ids)
+        await self._network.keep_only(self._known_ids())
+        await self._files.keep_only(self._known_ids)
+        await self._volumes.keep_only(self._known_ids)
+
+    def _known_ids(self) -> frozenset[str]:
+        return self.held_ids() | self.neighbours()
 
     # Events and instructions.
 
@@ -288,7 +293,7 @@ class Worker:
             task.uncancel()
             event = events.InstructionFailed("given up", temporary=True)
         except TaskFailure as error:
-            event = events.InstructionFailed(str(error), temporary=False)
+            event = events.InstructionFailed(self.explain(error), temporary=False)
         except (TransientError, TimeoutError) as error:
             event = events.InstructionFailed(str(error) or "it took too long", temporary=True)
         except Exception as error:  # whatever a driver raises must cost one task, not the node

@@ -9,6 +9,7 @@ from swarm.api.v1.store_pb2 import StoreObject
 from swarm.cli import names
 from swarm.cli.inspect_view import when
 from swarm.model.autoscale import wanted_replicas
+from swarm.model.health import WORDS
 from swarm.model.networks import driver_of
 from swarm.timestamps import SECOND, nanoseconds
 
@@ -111,11 +112,15 @@ _CHANGING: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
     "task": {
         "state": lambda task: names.word(names.TASK_STATE, task.status.state),
         "desiredstate": lambda task: names.word(names.TASK_STATE, task.desired_state),
+        "health": lambda task: WORDS.get(task.status.container.health.state, ""),
+        "oomkilled": lambda task: str(task.status.container.oom_killed).lower(),
+        "exitcode": lambda task: str(task.status.container.exit_code),
     },
     "node": {
         "state": lambda node: names.word(names.NODE_STATE, node.status.state),
         "availability": lambda node: names.word(names.AVAILABILITY, node.spec.availability),
         "role": lambda node: names.word(names.ROLE, node.role),
+        "conditions": lambda node: ",".join(one.type for one in node.description.conditions),
     },
     "service": {
         "image": lambda service: service.spec.task.container.image,

@@ -49,6 +49,7 @@ def node(item: o.Node) -> View:
             "State": names.word(names.NODE_STATE, item.status.state),
             "Message": item.status.message,
             "Addr": item.status.addr,
+            "Conditions": [{"Type": one.type, "Reason": one.reason} for one in item.description.conditions],
         },
         "Role": names.word(names.ROLE, item.role),
     }

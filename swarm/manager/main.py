@@ -133,7 +133,7 @@ class Manager:
         calls = ContainerCalls(
             self._node_id, self.store, self._dispatcher.sessions, lambda: self.raft.members, dial
         )
-        self.containers = ContainersServicer(ContainerControl(self.store, calls), calls)
+        self.containers = ContainersServicer(ContainerControl(self.store, calls, clock, judge_nodes), calls)
         self.control = ControlServicer(
             self.store,
             clock,

@@ -78,6 +78,7 @@ PRIORITY = Limit("PRIORITY", 1000, "steps above or below 0", "so many kinds of u
 SCALE_RULES = Limit("SCALE_RULES", 8, "rules", "each is asked every few seconds")
 QUERY_BYTES = Limit("QUERY_BYTES", 4096, "bytes", "room for a long PromQL expression")
 EXTERNAL_CAS = Limit("EXTERNAL_CAS", 8, "external CAs", "they are asked one after the other")
+PLAIN_NAME_CHARACTERS = Limit("PLAIN_NAME_CHARACTERS", 128, "characters", "people have to type it")
 
 # Secrets and configs.
 DATA_NAME_CHARACTERS = Limit("DATA_NAME_CHARACTERS", 64, "characters", "as in Docker, so that they can move")
@@ -120,6 +121,7 @@ DESCRIPTION_TEXT_CHARACTERS = Limit(
     "DESCRIPTION_TEXT_CHARACTERS", 256, "characters", "names, versions and labels of a node's machine"
 )
 DESCRIPTION_ENTRIES = Limit("DESCRIPTION_ENTRIES", 256, "entries", "engine labels, runtime facts")
+PLAIN_CONTAINERS = Limit("PLAIN_CONTAINERS", 10_000, "plain containers", "of one node; more is a service")
 NODE_DEVICES = Limit("NODE_DEVICES", 1024, "devices", "of one node, by all their names")
 
 ALL = tuple(one for one in tuple(globals().values()) if isinstance(one, Limit))

@@ -71,6 +71,10 @@ def bounded_description(description: NodeDescription) -> NodeDescription:
         target.clear()
         target.update(_bounded_entries(entries))
     del bounded.devices[NODE_DEVICES.value :]
+    del bounded.conditions[DESCRIPTION_ENTRIES.value :]
+    for condition in bounded.conditions:
+        condition.type = cut(condition.type, most)
+        condition.reason = cut(condition.reason, STATUS_CHARACTERS.value)
     if description.HasField("tls_info"):
         bounded.tls_info.issuer_subject = cut(description.tls_info.issuer_subject, most)
     return bounded

@@ -142,6 +142,8 @@ class ContainerConfig:
     read_only: bool = False
     init: bool = False
     tty: bool = False
+    stdin: bool = False  # its standard input can be written to (`attach`); else it reads nothing
+    stdin_once: bool = False  # and ends with the first who wrote to it
     log_max_bytes: int = 0  # of one log file; 0: the node's default
     log_files: int = 0  # with the newest; 0: the node's default
     stop_signal: str = ""  # empty: the image's, else SIGTERM
@@ -282,6 +284,25 @@ class Ability(StrEnum):
     OOM_SCORE = "oom-score"
 
 
+class Attachment(Protocol):
+    """Standard input and output of a container's own command, for one of those who look on."""
+
+    def output(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield ("stdout" or "stderr", chunk) from now on until the container has ended; one reader."""
+
+    async def write(self, data: bytes) -> None:
+        """Write to its standard input; ignored where that is not open, or the container has ended."""
+
+    async def close_stdin(self) -> None:
+        """Let it read the end of its input, if it was made for one writer."""
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Change the size of its terminal; ignored without one."""
+
+    async def close(self) -> None:
+        """Look on no more; the container goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What this driver can do on this node, for `node inspect`."""
@@ -327,6 +348,15 @@ class RuntimeDriver(Protocol):
     async def start(self, container_id: str) -> ContainerInfo:
         """Run the user's command; returns once the process exists."""
 
+    async def renew(self, config: ContainerConfig) -> None:
+        """Make a container that has ended ready to start again; its files and its output stay.
+
+        Raises NotFound, FailedPrecondition while it runs, TaskRejected; after that it is as it was: ended.
+        """
+
+    async def attach(self, container_id: str) -> Attachment:
+        """Look on at a container that is created or runs; raises NotFound, FailedPrecondition."""
+
     async def wait(self, container_id: str) -> ContainerInfo:
         """Return when the container has ended."""
 
@@ -350,6 +380,9 @@ class RuntimeDriver(Protocol):
 
     async def sample(self, container_id: str) -> Sample | None:
         """Return the container's resource use, None when it does not run."""
+
+    async def disk_bytes(self, container_id: str) -> int:
+        """Return what a container takes on the disk beside its image: what it wrote, and its output."""
 
     async def pause(self, container_id: str) -> None:
         """Give a running container no more time; raises FailedPrecondition where that is impossible."""

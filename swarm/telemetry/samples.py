@@ -41,12 +41,26 @@ class TaskUse:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskUse:
+    """A file system of a node."""
+
+    path: str
+    total_bytes: int
+    free_bytes: int
+    free_inodes: int
+
+
+@dataclass(frozen=True, slots=True)
 class AgentSample:
     """What an agent knows of its node."""
 
     connected: bool  # has a session with a manager
     containers: Mapping[str, int] = field(default_factory=dict)  # by state
     uses: Sequence[TaskUse] = ()
+    unhealthy: int = 0  # containers, plain ones too
+    plain: int = 0  # containers without a task that run
+    disks: Sequence[DiskUse] = ()
+    disk_pressure: bool = False  # new tasks stay away
 
 
 @dataclass(frozen=True, slots=True)

@@ -777,10 +777,12 @@ class ListImagesResponse(_message.Message):
     def __init__(self, images: _Optional[_Iterable[_Union[_objects_pb2.Image, _Mapping]]] = ...) -> None: ...
 
 class RemoveImageRequest(_message.Message):
-    __slots__ = ("ref",)
+    __slots__ = ("ref", "force")
     REF_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
     ref: str
-    def __init__(self, ref: _Optional[str] = ...) -> None: ...
+    force: bool
+    def __init__(self, ref: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class RemoveImageResponse(_message.Message):
     __slots__ = ("id",)

@@ -625,7 +625,7 @@ class UpdateStatus(_message.Message):
     def __init__(self, state: _Optional[_Union[UpdateStatus.State, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ..., promoted: _Optional[bool] = ..., resumed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeDescription(_message.Message):
-    __slots__ = ("hostname", "platform", "resources", "engine_version", "engine_labels", "runtime", "runtime_info", "tls_info", "devices")
+    __slots__ = ("hostname", "platform", "resources", "engine_version", "engine_labels", "runtime", "runtime_info", "tls_info", "devices", "conditions")
     class EngineLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -649,6 +649,7 @@ class NodeDescription(_message.Message):
     RUNTIME_INFO_FIELD_NUMBER: _ClassVar[int]
     TLS_INFO_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
+    CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     hostname: str
     platform: Platform
     resources: Resources
@@ -658,7 +659,16 @@ class NodeDescription(_message.Message):
     runtime_info: _containers.ScalarMap[str, str]
     tls_info: TlsInfo
     devices: _containers.RepeatedCompositeFieldContainer[NodeDevice]
-    def __init__(self, hostname: _Optional[str] = ..., platform: _Optional[_Union[Platform, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., engine_version: _Optional[str] = ..., engine_labels: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ..., runtime_info: _Optional[_Mapping[str, str]] = ..., tls_info: _Optional[_Union[TlsInfo, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[NodeDevice, _Mapping]]] = ...) -> None: ...
+    conditions: _containers.RepeatedCompositeFieldContainer[NodeCondition]
+    def __init__(self, hostname: _Optional[str] = ..., platform: _Optional[_Union[Platform, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., engine_version: _Optional[str] = ..., engine_labels: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ..., runtime_info: _Optional[_Mapping[str, str]] = ..., tls_info: _Optional[_Union[TlsInfo, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[NodeDevice, _Mapping]]] = ..., conditions: _Optional[_Iterable[_Union[NodeCondition, _Mapping]]] = ...) -> None: ...
+
+class NodeCondition(_message.Message):
+    __slots__ = ("type", "reason")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    reason: str
+    def __init__(self, type: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class TlsInfo(_message.Message):
     __slots__ = ("trust_digest", "issuer_digest", "issuer_subject")

@@ -52,6 +52,11 @@ def has_resources(node: NodeView, demand: Demand) -> bool:
     )
 
 
+def has_disk(node: NodeView, demand: Demand) -> bool:
+    """Whether the node says of itself that it can take more."""
+    return node.node is None or not node.node.description.conditions
+
+
 def meets_constraints(node: NodeView, demand: Demand) -> bool:
     """Whether every constraint of the placement holds."""
     if demand.constraints is None or node.node is None:
@@ -140,6 +145,7 @@ def attraction(node: NodeView, demand: Demand) -> int:
 
 
 READY = Filter(is_ready, "1 node not available for new tasks", "{} nodes not available for new tasks")
+DISK = Filter(has_disk, "disk pressure on 1 node", "disk pressure on {} nodes")
 RESOURCE = Filter(has_resources, "insufficient resources on 1 node", "insufficient resources on {} nodes")
 CONSTRAINT = Filter(
     meets_constraints,
@@ -157,8 +163,8 @@ MAX_REPLICAS = Filter(
 )
 AFFINITY = Filter(satisfies_affinities, "{} on 1 node", "{} on {} nodes", detail=objection)
 
-FILTERS = (READY, DEVICE, NETWORK, RESOURCE, CONSTRAINT, PLATFORM, HOST_PORT, MAX_REPLICAS, AFFINITY)
-STATIC_FILTERS = (READY, DEVICE, NETWORK, CONSTRAINT, PLATFORM)
+FILTERS = (READY, DISK, DEVICE, NETWORK, RESOURCE, CONSTRAINT, PLATFORM, HOST_PORT, MAX_REPLICAS, AFFINITY)
+STATIC_FILTERS = (READY, DISK, DEVICE, NETWORK, CONSTRAINT, PLATFORM)
 
 
 def first_failure(node: NodeView, demand: Demand) -> Filter | None:

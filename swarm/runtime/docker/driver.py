@@ -176,6 +176,8 @@ class DockerDriver(Views):
 
     async def _create(self, config: ContainerConfig) -> None:
         refuse_unable(config, await self._look())
+        if config.stdin:
+            raise TaskRejected("docker on this node cannot give a container standard input")
         try:
             image = self._layers.image_config(config.image_digest)
             layers = self._layers.lower_dirs(config.image_digest)
@@ -217,6 +219,11 @@ class DockerDriver(Views):
         except (SwarmError, OSError) as error:
             log.warning("runtime.cleanup_failed", task_id=container_id, reason=str(error))
         self._layers.release(container_id)
+
+    async def renew(self, config: ContainerConfig) -> None:
+        """Refuse: this driver runs a container once."""
+        self._get(config.id)
+        raise FailedPrecondition("docker on this node cannot start a container again: replace it")
 
     async def start(self, container_id: str) -> ContainerInfo:
         """Run the user's command; raises TaskFailed."""

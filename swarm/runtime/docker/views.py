@@ -8,8 +8,10 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 
 from swarm.errors import FailedPrecondition, NotFound
+from swarm.runtime.attachment import LogAttachment
 from swarm.runtime.base import (
     Ability,
+    Attachment,
     Capabilities,
     ExecConfig,
     ExecProcess,
@@ -74,6 +76,20 @@ class Views:
         async with aclosing(read_logs(self._engine, self._name(container_id), container, query)) as lines:
             async for line in lines:
                 yield line
+
+    async def attach(self, container_id: str) -> Attachment:
+        """Look on at a container's output; there is no standard input."""
+        container = self._get(container_id)
+        if container.ended.is_set():
+            raise FailedPrecondition(f"container {container_id} does not run")
+        return LogAttachment(lambda query: self.logs(container_id, query))
+
+    async def disk_bytes(self, container_id: str) -> int:
+        """Return what a container wrote into its file system, as the engine counts it."""
+        self._get(container_id)
+        path = f"/containers/{self._name(container_id)}/json"
+        about = await self._engine.request("GET", path, {"size": "1"})
+        return int(about.get("SizeRw") or 0)
 
     async def exec(self, container_id: str, config: ExecConfig) -> ExecProcess:
         """Start a command in a running container; raises NotFound, FailedPrecondition."""

@@ -47,7 +47,7 @@ def make_bundle(
     """
     check_sources(config)
     edits = edits_for(config, place.cdi)
-    place.directory.mkdir(parents=True, mode=0o700)  # first: all else is found by it
+    place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # first: all else is found by it
     if config.cgroup_parent:
         (place.directory / CGROUP_FILE).write_text(place.cgroup_path, "utf-8")
     place.bundle.mkdir(parents=True, mode=0o700)
@@ -55,10 +55,10 @@ def make_bundle(
         place.directory / name for name in ("rootfs", "upper", "work", "nothing")
     )
     for path in (rootfs, upper, work):
-        path.mkdir()
+        path.mkdir(exist_ok=True)  # of a container that is renewed they are there
         path.chmod(0o755)  # the top of the container's file system, whatever our umask is
     if not layers:  # an image from scratch; overlayfs wants at least one
-        nothing.mkdir()
+        nothing.mkdir(exist_ok=True)
     mount_overlay(layers or [nothing], upper, work, rootfs)
     for one in config.mounts:
         if isinstance(one, BindMount) and one.copy_up:

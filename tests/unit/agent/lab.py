@@ -279,6 +279,12 @@ class AgentHandle:
         self.settings: Any = SimpleNamespace(
             agent_dir=lab.folder / node_id,
             volumes_dir=lab.folder / node_id / "volumes",
+            plain_dir=lab.folder / node_id / "plain",
+            state_dir=lab.folder / node_id,
+            images_dir=lab.folder / node_id,
+            containers_dir=lab.folder / node_id,
+            disk_soft_percent=85,
+            disk_hard_percent=95,
             run_dir=lab.folder / "run" / node_id,
             hostname=f"host-{node_id}",
             engine_labels={"disk": "ssd"},

@@ -185,6 +185,7 @@ ELSEWHERE |= {"RESERVED_ADDRESSES", "ADDRESS_POOLS"}  # test_validate_network.py
 ELSEWHERE |= {"DATA_NAME_CHARACTERS", "SECRET_BYTES", "CONFIG_BYTES"}  # test_validate_data.py
 ELSEWHERE |= {"VOLUME_NAME_CHARACTERS", "VOLUME_ENTRIES"}  # test_volumes.py
 ELSEWHERE |= {"EXPANDED_BYTES"}  # test_templates.py
+ELSEWHERE |= {"PLAIN_NAME_CHARACTERS", "PLAIN_CONTAINERS"}  # test_plain.py, test_plain_containers.py
 COMPOSE = {"COMPOSE_FILE_BYTES", "COMPOSE_VALUES", "COMPOSE_FILES"}  # tests/unit/compose
 BELOW = {
     "EXTERNAL_CAS",

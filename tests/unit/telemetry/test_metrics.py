@@ -6,6 +6,7 @@ from swarm.telemetry.metrics import Metrics
 from swarm.telemetry.samples import (
     AgentSample,
     AutoscaledService,
+    DiskUse,
     ManagerSample,
     NodeSample,
     TaskUse,
@@ -26,7 +27,15 @@ SAMPLE = NodeSample(
         tasks={"running": 6},
         autoscaled=(AutoscaledService("web", 7, held=True),),
     ),
-    agent=AgentSample(connected=True, containers={"running": 2}, uses=(TaskUse("web", "web.1", 1.5, 4096),)),
+    agent=AgentSample(
+        connected=True,
+        containers={"running": 2},
+        uses=(TaskUse("web", "web.1", 1.5, 4096),),
+        unhealthy=1,
+        plain=3,
+        disks=(DiskUse("/data", 100, 30, 7),),
+        disk_pressure=True,
+    ),
     certificate_expires_at_s=1e9,
 )
 
@@ -51,6 +60,11 @@ def test_a_scrape_shows_what_the_node_knows() -> None:
     assert found["swarm_agent_containers", "running"] == 2
     assert found["swarm_agent_task_cpu_seconds_total", "web", "web.1"] == 1.5
     assert found["swarm_agent_task_memory_bytes", "web", "web.1"] == 4096
+    assert found["swarm_agent_containers_unhealthy",] == 1
+    assert found["swarm_agent_plain_containers_running",] == 3
+    assert found["swarm_node_disk_pressure",] == 1
+    assert found["swarm_node_disk_free_bytes", "/data"] == 30
+    assert found["swarm_node_disk_free_inodes", "/data"] == 7
     assert found["process_resident_memory_bytes",] > 0
 
 
