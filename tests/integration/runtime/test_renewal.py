@@ -7,13 +7,14 @@ import pytest
 
 from swarm.errors import FailedPrecondition, TaskRejected
 from swarm.runtime.base import Attachment, ContainerState
-from tests.integration.runtime.conftest import Images, Lab, lab_of, said, until
+from tests.integration.runtime.labs import Images, Lab, discard, new_lab, said, until
 
 
 @pytest.fixture
 async def oci_lab(images: Images) -> AsyncIterator[Lab]:
-    async for lab in lab_of("oci-crun", images):
-        yield lab
+    lab = new_lab("oci-crun", images)
+    yield lab
+    assert not await discard(lab)
 
 
 async def read(attachment: Attachment) -> bytes:
