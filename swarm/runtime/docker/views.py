@@ -5,6 +5,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import replace
 from pathlib import Path
 
 from swarm.errors import FailedPrecondition, NotFound
@@ -82,7 +83,8 @@ class Views:
         container = self._get(container_id)
         if container.ended.is_set():
             raise FailedPrecondition(f"container {container_id} does not run")
-        return LogAttachment(lambda query: self.logs(container_id, query))
+        tail = 0 if container.begun.is_set() else None  # nothing of what it will say may be missed
+        return LogAttachment(lambda query: self.logs(container_id, replace(query, tail=tail)))
 
     async def disk_bytes(self, container_id: str) -> int:
         """Return what a container wrote into its file system, as the engine counts it."""
