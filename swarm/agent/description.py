@@ -10,7 +10,7 @@ from swarm.api.v1.types_pb2 import CsiPlugin, NodeDescription, NodeDevice, Platf
 from swarm.model import network_support
 from swarm.model.generic_resources import parse_owned
 from swarm.model.platform import normal_architecture
-from swarm.runtime.base import Capabilities
+from swarm.runtime.base import Ability, Capabilities
 
 CPU_NANOS = 1_000_000_000
 MEMORY_FILE = Path("/proc/meminfo")
@@ -31,7 +31,13 @@ def describe_node(
     `generic_resources`: what the node has besides, as `parse_owned` reads it. `devices`: by full name, the
     whole devices that each is made of. `network_drivers`: of networks that tasks can be given.
     """
-    info = {**capabilities.info, "isolated": "true" if capabilities.isolated else "false"}
+    info = {
+        **capabilities.info,
+        "isolated": "true" if capabilities.isolated else "false",
+        # Only what is missing: all abilities would be longer than a description may be.
+        "ignored": _names(capabilities.ignored),
+        "refused": _names(capabilities.refused),
+    }
     if drivers := ",".join(sorted(network_drivers)):
         info[network_support.KEY] = drivers
     return NodeDescription(
@@ -49,6 +55,10 @@ def describe_node(
         devices=(NodeDevice(name=name, parts=parts) for name, parts in (devices or {}).items()),
         csi_plugins=csi_plugins,
     )
+
+
+def _names(abilities: Iterable[Ability]) -> str:
+    return ", ".join(sorted(abilities)) or "none"
 
 
 def this_platform() -> Platform:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from swarm.errors import TaskRejected
-from swarm.runtime.base import BindMount, ContainerConfig, ImageMount, TmpfsMount
+from swarm.runtime.base import BindMount, ContainerConfig, ImageMount, TmpfsMount, is_partial
 from swarm.runtime.oci.overlay import bind, mount_layers, unmount
 from swarm.runtime.oci.rootfs import open_part
 
@@ -24,14 +24,10 @@ def with_parts(
     `images` has the layers of each image, top layer first. Raises OSError, TaskRejected where nothing is.
     """
     mounts = [
-        _whole(one, images, folder / str(number)) if _is_partial(one) else one
+        _whole(one, images, folder / str(number)) if is_partial(one) else one
         for number, one in enumerate(config.mounts)
     ]
     return replace(config, mounts=tuple(mounts))
-
-
-def _is_partial(mount: BindMount | TmpfsMount | ImageMount) -> bool:
-    return isinstance(mount, ImageMount) or (isinstance(mount, BindMount) and bool(mount.subpath))
 
 
 def _whole(
