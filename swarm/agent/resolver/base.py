@@ -20,7 +20,7 @@ class Client:
     network_ids: Sequence[str] = ()  # overlays that it is in: the first one that knows a name answers
     name: str = ""  # of the container
     hostname: str = ""
-    nameservers: Sequence[str] = ()  # whom to ask for other names (--dns), from inside the task; empty: the node's
+    nameservers: Sequence[str] = ()  # of its own (--dns), asked from inside of it; empty: the node's
     netns_path: str = ""
 
 
