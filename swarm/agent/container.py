@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from swarm.agent.container_options import limits, namespaces, security, ulimits
 from swarm.agent.network.base import PublishedPort, Sandbox
+from swarm.agent.network.resolv import with_ndots
+from swarm.agent.resolver.base import Client
 from swarm.agent.task_status import PROTOCOLS
 from swarm.agent.templates import TemplateContext, expand
 from swarm.api.v1.objects_pb2 import Task
@@ -57,8 +59,7 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         args=tuple(spec.args),
         env=(*(expand(one, context) for one in spec.env), *environment(task.assigned_generic)),
         labels=_labels(task, context),
-        # As with containers of other engines: without a name of their own they have a short id.
-        hostname=expand(spec.hostname, context)[:HOSTNAME_LIMIT] or task.id[:12],
+        hostname=_hostname(task, context),
         working_dir=spec.dir,
         user=spec.user,
         groups=tuple(spec.groups),
@@ -71,7 +72,7 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         sysctls=dict(spec.sysctls),
         ulimits=ulimits(spec),
         hosts=tuple((entry.name, entry.address) for entry in spec.hosts),
-        dns=Dns(tuple(spec.dns.nameservers), tuple(spec.dns.search), tuple(spec.dns.options)),
+        dns=_dns(task, asks_the_node=bool(sandbox.resolv_conf)),
         shm_size_bytes=spec.shm_size_bytes,
         oom_score_adj=spec.oom_score_adj if spec.HasField("oom_score_adj") else None,
         cgroup_parent=spec.cgroup_parent,
@@ -85,6 +86,33 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         resolv_conf=sandbox.resolv_conf,
         address=sandbox.address,
     )
+
+
+def resolver_client(task: Task, address: str, node: NodeFacts) -> Client:
+    """Return the task as the node's name server has to know it; raises as `container_config`."""
+    context = template_context(task, node)
+    return Client(
+        task_id=task.id,
+        address=address,
+        network_ids=tuple(one.network_id for one in task.networks),
+        name=context.task_name,
+        hostname=_hostname(task, context),
+        nameservers=tuple(task.spec.container.dns.nameservers),
+    )
+
+
+def _hostname(task: Task, context: TemplateContext) -> str:
+    """As with containers of other engines: without a name of their own they have a short id."""
+    return expand(task.spec.container.hostname, context)[:HOSTNAME_LIMIT] or task.id[:12]
+
+
+def _dns(task: Task, *, asks_the_node: bool) -> Dns:
+    """Who asks the name server of the node goes on doing so: that one asks the task's own servers."""
+    given = task.spec.container.dns
+    options = tuple(given.options)
+    if asks_the_node:
+        return Dns((), tuple(given.search), with_ndots(options) if task.networks else options)
+    return Dns(tuple(given.nameservers), tuple(given.search), options)
 
 
 def _labels(task: Task, context: TemplateContext) -> dict[str, str]:

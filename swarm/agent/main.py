@@ -22,6 +22,7 @@ from swarm.agent.description import describe_node, this_platform
 from swarm.agent.log_publisher import LogPublisher
 from swarm.agent.network.base import NodeNetwork
 from swarm.agent.reporter import Reporter
+from swarm.agent.resolver.base import NoResolver, Resolver
 from swarm.agent.sampler import Sampler
 from swarm.agent.session import Session
 from swarm.agent.task_files import TaskFiles
@@ -76,6 +77,7 @@ class Agent:
         on_node_info: Callable[[NodeInfo], None],
         on_removed: Callable[[], None],
         *,
+        resolver: Resolver | None = None,
         capabilities: Capabilities | None = None,
         dial: Dial | None = None,
         tls_info: Callable[[], TlsInfo] | None = None,
@@ -92,6 +94,7 @@ class Agent:
         self._managers = managers
         self._driver = driver
         self._network = network
+        self._resolver = resolver or NoResolver()
         self._clock = clock
         self._on_node_info = on_node_info
         self._on_removed = on_removed
@@ -119,6 +122,7 @@ class Agent:
             self._facts,
             files=TaskFiles(MemoryFiles(settings.run_dir), self._isolated),
             volumes=TaskVolumes(volumes),
+            resolver=self._resolver,
             starts_max=STARTS_PER_CPU * (os.cpu_count() or 1),
         )
         self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
@@ -186,6 +190,8 @@ class Agent:
                 await self._worker.started.wait()
                 await self._driver.adopt()
                 await self._network.setup()
+                await self._resolver.start()
+                await self._worker.introduce(stored.tasks)
                 self._worker.resume(stored.tasks)
                 self._strangers_allowed = stored.rebuilt
                 if not stored.rebuilt:
@@ -196,6 +202,7 @@ class Agent:
             await self._logs.close()
             await self._calls.close()
             await self._requests.close()
+            await self._resolver.close()
             await self._database.close()
 
     async def _serve(self) -> None:
@@ -217,6 +224,7 @@ class Agent:
                 if not one.cancelled():
                     one.result()
         await self._worker.remove_all()
+        await self._resolver.teardown()
         await self._network.teardown()
         await self._database.put_applied_index(0)
         self._empty.set()

@@ -16,7 +16,7 @@ from pathlib import Path
 # Nothing here speaks TLS, and that library alone is a fifth of the memory. asyncio does without it.
 sys.modules["ssl"] = None  # type: ignore[assignment]
 
-from swarm.agent.resolver.control import FAREWELL_S, Control, version  # noqa: E402
+from swarm.agent.resolver.control import FAREWELL_S, Control  # noqa: E402
 from swarm.agent.resolver.counters import Counters  # noqa: E402
 from swarm.agent.resolver.forward import Forwarder, Upstreams  # noqa: E402
 from swarm.agent.resolver.server import Server  # noqa: E402
@@ -29,6 +29,7 @@ _LOOK_PERIOD_S = 5.0
 def main() -> None:
     """Serve on the inherited sockets; the process that was called ends as soon as another one serves."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--version", required=True)
     for name in ("udp", "tcp", "control"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--control-path", type=Path, required=True)
@@ -38,14 +39,13 @@ def main() -> None:
     sockets = (socket.socket(fileno=given.udp), socket.socket(fileno=given.tcp))
     for one in (listener, *sockets):
         one.setblocking(False)
-    code_version = version()  # of the code that runs, not of what stands there later
     if os.fork():
         os._exit(0)
     os.setsid()
     repair_timeouts()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    control = Control(listener, sockets, code_version)
+    control = Control(listener, sockets, given.version)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(control, sockets, Upstreams(given.resolv_conf), given.control_path))
 

@@ -21,7 +21,6 @@ class Client:
     name: str = ""  # of the container
     hostname: str = ""
     nameservers: Sequence[str] = ()  # of its own (--dns), asked from inside of it; empty: the node's
-    netns_path: str = ""
 
 
 class Resolver(Protocol):

@@ -90,7 +90,9 @@ class Link:
                     waiting.set_exception(ConnectionError("the name server has gone"))
 
 
-async def start_process(sockets: Sockets, control_path: Path, resolv_conf: Path, log_path: Path) -> None:
+async def start_process(
+    code: str, sockets: Sockets, control_path: Path, resolv_conf: Path, log_path: Path
+) -> None:
     """Start a name server that listens on these sockets and is controlled there; it outlives this process.
 
     Whoever was controlled there is not found there any more. Raises Unavailable with what it says.
@@ -108,7 +110,7 @@ async def start_process(sockets: Sockets, control_path: Path, resolv_conf: Path,
         with log_path.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "swarm.agent.resolver", *flags),
-                *("--control-path", control_path, "--resolv-conf", resolv_conf),
+                *("--version", code, "--control-path", control_path, "--resolv-conf", resolv_conf),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,

@@ -9,7 +9,7 @@ from what runs without missing a question either.
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -41,16 +41,22 @@ class ProcessResolver:
         run_dir: Path,
         namespace: Path,
         address: str,
+        of_task: Callable[[str], Path],
         port: int = 53,
         resolv_conf: Path = Path("/etc/resolv.conf"),
+        code: str = "",
     ) -> None:
-        """Serve at `address` of the network namespace; others are asked as `resolv_conf` says."""
+        """Serve at `address` of the network namespace; others are asked as `resolv_conf` says.
+
+        `of_task` returns the network namespace of a task; `code` tells this code from other code.
+        """
         self._control = run_dir.absolute() / "resolver.sock"
         self._log = run_dir.absolute() / "resolver.log"
         self._namespace = namespace
         self._address = (address, port)
+        self._of_task = of_task
         self._resolv_conf = resolv_conf
-        self._version = version()
+        self._version = code or version()
         self._zones = Zones()
         self._state: OverlayState | None = None  # None: what an earlier life said is in force
         self._clients: dict[str, Client] = {}
@@ -169,7 +175,7 @@ class ProcessResolver:
             self._hold(open_sockets(self._namespace, *self._address), ours=True)
         assert self._sockets is not None
         said: Json = await old.ask({"do": "export"}) if old is not None else None
-        await start_process(self._sockets, self._control, self._resolv_conf, self._log)
+        await start_process(self._version, self._sockets, self._control, self._resolv_conf, self._log)
         new = await Link.open(self._control)
         log.info("resolver.started", pid=new.pid, instead_of=old.pid if old else 0)
         if old is not None:
@@ -233,7 +239,13 @@ class ProcessResolver:
                 await self._link.ask(message)
 
     def _introduction(self, clients: Collection[Client]) -> Json:
-        return {"do": "attach", "clients": [introduction(client, self._state) for client in clients]}
+        return {
+            "do": "attach",
+            "clients": [
+                {**introduction(one, self._state), "netns_path": str(self._of_task(one.task_id))}
+                for one in clients
+            ],
+        }
 
 
 async def _stop(link: Link) -> None:
@@ -262,5 +274,4 @@ def introduction(client: Client, state: OverlayState | None) -> Json:
         "own": own if client.network_ids else [client.address],
         "names": sorted(names | {f"{name}.{one.network.name.lower()}" for name in names for one in found}),
         "nameservers": list(client.nameservers),
-        "netns_path": client.netns_path,
     }
