@@ -12,6 +12,7 @@ from swarm.agent.blob_source import ManagerBlobs
 from swarm.agent.container import NodeFacts
 from swarm.agent.database import Database
 from swarm.agent.fake_network import FakeNetwork
+from swarm.agent.resolver.base import NoResolver
 from swarm.agent.task_files import TaskFiles
 from swarm.agent.task_volumes import TaskVolumes
 from swarm.agent.worker import Worker
@@ -53,6 +54,7 @@ class Bench:
             lambda: NodeFacts("n1", "host"),
             files=TaskFiles(MemoryFiles(self.folder / "run"), self.isolated),
             volumes=TaskVolumes(VolumeStore(self.folder / "volumes")),
+            resolver=NoResolver(),
             starts_max=2,
         )
         worker.on_status = lambda task_id, status: self.reported.append((task_id, status.state))
