@@ -1,5 +1,6 @@
 """What does the runtime driver have to create for a task?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swarm.agent.container_options import limits, namespaces, security, ulimits
@@ -88,13 +89,13 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
     )
 
 
-def resolver_client(task: Task, address: str, node: NodeFacts) -> Client:
+def resolver_client(task: Task, address: str, network_ids: Sequence[str], node: NodeFacts) -> Client:
     """Return the task as the node's name server has to know it; raises as `container_config`."""
     context = template_context(task, node)
     return Client(
         task_id=task.id,
         address=address,
-        network_ids=tuple(one.network_id for one in task.networks),
+        network_ids=tuple(network_ids),
         name=context.task_name,
         hostname=_hostname(task, context),
         nameservers=tuple(task.spec.container.dns.nameservers),

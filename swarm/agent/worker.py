@@ -25,6 +25,7 @@ from swarm.agent.database import Database, StoredTask
 from swarm.agent.health import begun, is_news, is_worth_keeping
 from swarm.agent.health_monitor import watch
 from swarm.agent.network.base import NodeNetwork, Sandbox
+from swarm.agent.overlay.feed import OverlayFeed, networks_of
 from swarm.agent.probes import Answer, Prober
 from swarm.agent.resolver.base import Resolver
 from swarm.agent.task_files import TaskFiles
@@ -77,6 +78,7 @@ class Worker:
         files: TaskFiles,
         volumes: TaskVolumes,
         resolver: Resolver,
+        overlays: OverlayFeed,
         starts_max: int,
     ) -> None:
         """`starts_max`: how many containers are created and started at once."""
@@ -90,6 +92,7 @@ class Worker:
         self._files = files
         self._volumes = volumes
         self._resolver = resolver
+        self._overlays = overlays
         self._starts = asyncio.Semaphore(starts_max)
         self._prober = Prober(driver, starts_max)
         self._held: dict[str, _Held] = {}
@@ -312,9 +315,10 @@ class Worker:
             case events.PullImage():
                 return await self._pull(task_id, held)
             case events.AttachNetwork():
+                networks = await self._overlays.join(held.record.task)
                 async with asyncio.timeout(START_TIMEOUT_S):
                     ports = published_ports(held.record.task)
-                    sandbox = await self._network.attach(task_id, ports)
+                    sandbox = await self._network.attach(task_id, ports, networks)
                     await self._introduce(held.record.task, sandbox.address)
                     return events.NetworkAttached(sandbox)
             case events.CreateContainer() | events.StartContainer():
@@ -333,7 +337,8 @@ class Worker:
 
     async def _introduce(self, task: Task, address: str) -> None:
         if address:
-            await self._resolver.attach(resolver_client(task, address, self._facts()))
+            network_ids = [one.network_id for one in networks_of(task) if one.addresses]
+            await self._resolver.attach(resolver_client(task, address, network_ids, self._facts()))
 
     async def _clean(self, task_id: str, task: Task, instruction: events.Instruction) -> events.Event:
         async with asyncio.timeout(CLEAN_TIMEOUT_S):

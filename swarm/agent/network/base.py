@@ -20,11 +20,23 @@ class PublishedPort:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalSubnet:
+    """A subnet out of which the node gives addresses itself."""
+
+    subnet: str
+    range: str = ""  # what is given out of it; empty: all
+    reserved: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TaskNetwork:
     """A network that a task joins."""
 
-    network_id: str  # of `host`, `none` and `bridge` without an object: their name
-    addresses: tuple[str, ...] = ()  # as the cluster gave them, one of each family
+    network_id: str  # of `host`, `none` and the `bridge` of every node: their name
+    addresses: tuple[str, ...] = ()  # one of each family; none yet where the node gives them
+    driver: str = "overlay"
+    subnets: tuple[LocalSubnet, ...] = ()  # where the node gives addresses; none: it chooses these too
+    internal: bool = False  # as the managers say; of overlays `apply` heard it
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from swarm.agent.network.base import PublishedPort, TaskNetwork
+from swarm.agent.network.base import LocalSubnet, PublishedPort, TaskNetwork
 from swarm.agent.network.ports import Key, key
 
 
@@ -56,6 +56,10 @@ class Ledger:
     def ports(self) -> dict[Key, str]:
         """Return the ports that are given away, each with the task that has it."""
         return {key(port): task_id for task_id, grant in self.grants.items() for port in grant.ports}
+
+    def networks(self) -> dict[str, tuple[TaskNetwork, ...]]:
+        """Return the networks of every task that is in any."""
+        return {task_id: grant.networks for task_id, grant in self.grants.items() if grant.networks}
 
     def having(self, access: Access) -> frozenset[IPv4Address]:
         """Return the addresses of the tasks with that access."""
@@ -113,9 +117,16 @@ def _decode_grant(data: dict[str, Any]) -> Grant:
     return Grant(
         IPv4Address(data["address"]),
         tuple(PublishedPort(**port) for port in data["ports"]),
-        tuple(
-            TaskNetwork(network["network_id"], tuple(network["addresses"]))
-            for network in data.get("networks", ())
-        ),
+        tuple(_decode_network(network) for network in data.get("networks", ())),
         Access(data.get("access", Access.OPEN)),
+    )
+
+
+def _decode_network(data: dict[str, Any]) -> TaskNetwork:
+    return TaskNetwork(
+        data["network_id"],
+        tuple(data["addresses"]),
+        data["driver"],
+        tuple(LocalSubnet(one["subnet"], one["range"], tuple(one["reserved"])) for one in data["subnets"]),
+        data["internal"],
     )

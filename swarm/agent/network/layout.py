@@ -61,6 +61,11 @@ class Layout:
         return self.run_dir / "netns"
 
     @property
+    def local_routers(self) -> Path:
+        """Return the folder of the routers of networks that this node makes for itself."""
+        return self.run_dir / "bridges"
+
+    @property
     def router(self) -> Path:
         """Return the router's namespace; no task id looks like this."""
         return self.namespaces / "router"

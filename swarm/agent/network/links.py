@@ -138,8 +138,8 @@ def route(
 
 
 def delete_route(destination: IPv4Network | IPv6Network, interface: int) -> Request:
-    """Stop sending packets for `destination` out of `interface`."""
-    body = _route_head(destination, _NOWHERE, 0, 0) + attributes({_RTA_OIF: u32(interface)})
+    """Stop sending packets for `destination` out of `interface`, whoever made it so."""
+    body = _route_head(destination, _NOWHERE, 0, 0, origin=0) + attributes({_RTA_OIF: u32(interface)})
     return Request(_DELETE_ROUTE, 0, body, f"remove the route to {destination}")
 
 
@@ -222,9 +222,11 @@ def _end(end: End) -> bytes:
     )
 
 
-def _route_head(destination: IPv4Network | IPv6Network, scope: int, kind: int, flags: int) -> bytes:
+def _route_head(
+    destination: IPv4Network | IPv6Network, scope: int, kind: int, flags: int, origin: int = _STATIC
+) -> bytes:
     start, prefix = destination.network_address, destination.prefixlen
-    head = _ROUTE.pack(_family(start), prefix, 0, 0, _MAIN_TABLE, _STATIC, scope, kind, flags)
+    head = _ROUTE.pack(_family(start), prefix, 0, 0, _MAIN_TABLE, origin, scope, kind, flags)
     return head + attributes({_RTA_DST: start.packed if prefix else None})
 
 

@@ -45,13 +45,21 @@ def ensure_router(layout: Layout) -> bool:
     return made
 
 
-def ensure_task(layout: Layout, task_id: str, address: IPv4Address) -> None:
-    """Make or complete the namespace of a task and connect it to the router."""
+def ensure_alone(layout: Layout, task_id: str) -> Path:
+    """Make the namespace of a task, with nothing in it but itself; return where it is."""
     path = layout.namespace(task_id)
     if namespaces.create(path):
         with namespaces.entered(path):
             # As in Docker: an image whose user is not root may still serve port 80 of its own namespace.
             (_SYSCTL / "ip_unprivileged_port_start").write_text("0")
+    with netlink_in(path) as task:
+        task.run(links.set_up(_LO))
+    return path
+
+
+def ensure_task(layout: Layout, task_id: str, address: IPv4Address) -> None:
+    """Make or complete the namespace of a task and connect it to the router."""
+    path = ensure_alone(layout, task_id)
     with netlink_in(layout.router) as router:
         _connect(layout, router, path, address)
 
@@ -97,6 +105,12 @@ def remove_strangers(layout: Layout, known: frozenset[IPv4Address]) -> int:
         for link in strangers:
             router.run(links.delete_link(link.index), ignore={errno.ENODEV})
     return len(strangers)
+
+
+def router_mtu(layout: Layout) -> int:
+    """Return the size of packets that leave tasks for the node."""
+    with netlink_in(layout.router) as router:
+        return links.get_link(router, ROUTER_INDEX).mtu
 
 
 def run_in_router(layout: Layout, script: str) -> None:

@@ -8,7 +8,7 @@ from swarm.agent.network.netlink import NetlinkError
 from swarm.agent.network.plumbing import netlink_in
 from swarm.agent.network.vxlan import Vxlan
 
-ALWAYS = frozenset({"host"})
+ALWAYS = frozenset({"host", "none", "bridge"})
 _PROBE = Vxlan("probe", 998, 0xFFFFFF, 4789, 4, "02:42:00:00:00:00", 1450)
 
 

@@ -28,6 +28,7 @@ from swarm.agent.network.base import PublishedPort, Sandbox, TaskNetwork
 from swarm.agent.network.holders import holder_of
 from swarm.agent.network.journal import Grant, Ledger
 from swarm.agent.network.layout import GATEWAY, Layout
+from swarm.agent.network.local import LocalNetworks, is_same
 from swarm.agent.network.ports import fits
 from swarm.agent.network.reservation import PortReservations
 from swarm.agent.overlay.layout import OverlayLayout
@@ -38,6 +39,7 @@ from swarm.errors import TaskRejected
 log = structlog.get_logger(__name__)
 
 HOST = "host"  # the network of the node itself: nothing is made, and no port needs to be published
+NONE = "none"  # nobody to talk to but oneself
 T = TypeVar("T")
 
 
@@ -104,6 +106,7 @@ class _Books:
     def __init__(self, layout: Layout, resolv_conf: Path) -> None:
         self._layout = layout
         self.overlays = Overlays(OverlayLayout(layout.run_dir))
+        self._locals = LocalNetworks(layout.local_routers)
         self._resolv_conf = resolv_conf
         self._ledger = Ledger()
         self._reservations = PortReservations("0.0.0.0", holder_of)  # noqa: S104 a published port is the node's
@@ -121,10 +124,13 @@ class _Books:
         for task_id, grant in self._ledger.grants.items():
             if grant.address not in connected:
                 plumbing.ensure_task(layout, task_id, grant.address)
+            path = layout.namespace(task_id)
+            self._locals.connect(task_id, path, grant.networks, plumbing.router_mtu(layout))
             self._hold_again(task_id, grant)
         published = [(port, grant.address) for grant in self._ledger.grants.values() for port in grant.ports]
         nft.run(rules.setup(layout, published))
         plumbing.remove_strangers(layout, self._ledger.addresses())
+        self._locals.keep_only(self._ledger.networks())
         log.info("network.ready", tasks=len(self._ledger.grants), rebuilt=rebuilt, ip_forward=True)
 
     def drivers(self) -> frozenset[str]:
@@ -133,16 +139,21 @@ class _Books:
     def attach(
         self, task_id: str, ports: Sequence[PublishedPort], networks: tuple[TaskNetwork, ...]
     ) -> Sandbox:
-        if HOST in {one.network_id for one in networks}:
+        names = {one.network_id for one in networks}
+        if HOST in names:
             return Sandbox(task_id, "", netns_path="", resolv_conf="")
+        if NONE in names:
+            return Sandbox(task_id, "", str(plumbing.ensure_alone(self._layout, task_id)), resolv_conf="")
         grant = self._ledger.grants.get(task_id)
-        if grant is not None and not (fits(ports, grant.ports) and networks == grant.networks):
+        if grant is not None and not (fits(ports, grant.ports) and is_same(networks, grant.networks)):
             self.detach(task_id)
             grant = None
         try:
             grant = grant or self._grant(task_id, ports, networks)
             plumbing.ensure_task(self._layout, task_id, grant.address)
-            self.overlays.connect(task_id, self._layout.namespace(task_id), grant)
+            path = self._layout.namespace(task_id)
+            self._locals.connect(task_id, path, grant.networks, plumbing.router_mtu(self._layout))
+            self.overlays.connect(task_id, path, grant)
             plumbing.run_in_router(self._layout, access.admit(grant.access, grant.address))
             script = rules.publish(self._layout, grant.ports, grant.address)
             if script:
@@ -158,6 +169,7 @@ class _Books:
         address, ports = (grant.address, grant.ports) if grant else (None, ())
         if grant is not None:
             self.overlays.disconnect(task_id, grant)
+            self._locals.disconnect(task_id, grant.networks, self._ledger.without(task_id).networks())
         plumbing.remove_task(self._layout, task_id, address, ports)
         self._reservations.release(task_id)
         if grant is not None:
@@ -172,6 +184,7 @@ class _Books:
 
     def teardown(self) -> None:
         self.overlays.teardown()
+        self._locals.teardown()
         plumbing.teardown(self._layout)
         self._reservations.release_all()
         self._ledger = Ledger()
@@ -185,7 +198,8 @@ class _Books:
     def _grant(
         self, task_id: str, ports: Sequence[PublishedPort], networks: tuple[TaskNetwork, ...]
     ) -> Grant:
-        reach = self.overlays.access(one.network_id for one in networks)
+        reach = self.overlays.access(networks)
+        networks = self._locals.chosen(networks, self._ledger.networks())
         chosen = self._reservations.hold(task_id, ports, self._ledger.ports(), secrets.randbelow(1 << 16))
         try:
             address = next_address(self._layout.subnet, self._ledger.addresses(), self._ledger.last_address)

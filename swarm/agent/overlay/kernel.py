@@ -57,7 +57,7 @@ def ensure_router(path: Path, overlay: Overlay, towards: Address | None) -> int:
     """
     namespaces.create(path)
     with namespaces.entered(path):
-        _set_sysctls(any(subnet.version == 6 for subnet in overlay.subnets))
+        _set_sysctls(ipv6=any(subnet.version == 6 for subnet in overlay.subnets))
     with Netlink() as node, netlink_in(path) as router:
         mtu = overlay.mtu_over(_path_mtu(node, towards))
         wanted = Vxlan(
@@ -72,6 +72,15 @@ def ensure_router(path: Path, overlay: Overlay, towards: Address | None) -> int:
         )
         _run(router, [links.delete_address(VXLAN_INDEX, address) for address in stale], ignore=_GONE)
     return mtu
+
+
+def ensure_plain_router(path: Path, *, ipv6: bool) -> None:
+    """Make or complete a router that leads to no other node."""
+    namespaces.create(path)
+    with namespaces.entered(path):
+        _set_sysctls(ipv6=ipv6)
+    with netlink_in(path) as router:
+        router.run(links.set_up(_LO))
 
 
 def remove_router(path: Path) -> None:
@@ -164,9 +173,12 @@ def remove_strangers(path: Path, task_ids: Iterable[str]) -> None:
                 router.run(links.delete_link(link.index), ignore={errno.ENODEV})
 
 
-def _set_sysctls(ipv6: bool) -> None:
-    """In the router's namespace: forward everything, and tell nobody of shorter ways."""
+def _set_sysctls(*, ipv6: bool) -> None:
+    """In the router's namespace: forward, tell nobody of shorter ways, but everybody where there is none."""
     (_SYSCTL / "ipv4/ip_forward").write_text("1")
+    (_SYSCTL / "ipv4/icmp_ratelimit").write_text("0")
+    if ipv6:
+        (_SYSCTL / "ipv6/icmp/ratelimit").write_text("0")
     for name in ("all", "default"):
         (_SYSCTL / "ipv4/conf" / name / "rp_filter").write_text("0")
         (_SYSCTL / "ipv4/conf" / name / "send_redirects").write_text("0")

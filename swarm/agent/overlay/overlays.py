@@ -4,22 +4,26 @@ For the one thread that works on the network of the node. What runs needs no age
 while it restarts, and until its successor has heard of a network its tasks keep what they have.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
 from swarm.agent.network import namespaces
+from swarm.agent.network.base import TaskNetwork
 from swarm.agent.network.journal import Access, Grant
 from swarm.agent.overlay import kernel
 from swarm.agent.overlay.kernel import Nic
 from swarm.agent.overlay.layout import OverlayLayout
 from swarm.agent.overlay.plan import Mesh, Overlay, differences, mesh_of, overlay_of, parsed, path_of
 from swarm.agent.overlay.state import NetworkState
-from swarm.errors import Unavailable
+from swarm.errors import TaskRejected, Unavailable
 
 log = structlog.get_logger(__name__)
+
+DRIVER = "overlay"
+NODES_OWN = "bridge"  # the network that a node has for all tasks, as a network that people name
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +51,21 @@ class Overlays:
         for task_id, grant in grants.items():
             self._remember(task_id, grant)
 
-    def access(self, network_ids: Iterable[str]) -> Access:
+    def access(self, networks: Sequence[TaskNetwork]) -> Access:
         """Return what tasks in these networks, and in no others, reach through the network of the node.
 
-        Raises Unavailable for a network that this node has not heard of.
+        Raises Unavailable for an overlay that this node has not heard of.
         """
-        overlays = [self._known(network_id).overlay for network_id in network_ids]
-        if not overlays:
+        for network in networks:
+            if network.driver == DRIVER and not network.addresses:
+                raise TaskRejected(f"the task has no address in network {network.network_id}")
+        internal = [
+            self._known(one.network_id).overlay.internal if one.driver == DRIVER else one.internal
+            for one in networks
+        ]
+        if not networks or any(one.network_id == NODES_OWN for one in networks):
             return Access.OPEN
-        return Access.CLOSED if all(overlay.internal for overlay in overlays) else Access.OUTSIDE
+        return Access.CLOSED if all(internal) else Access.OUTSIDE
 
     def apply(self, states: Mapping[str, NetworkState], gone: Collection[str], check: bool) -> None:
         """Follow what differs; `check` compares with the kernel what should be as it was.
@@ -85,7 +95,7 @@ class Overlays:
     def connect(self, task_id: str, task: Path, grant: Grant) -> None:
         """Connect a task to its networks; raises Unavailable for one that this node has not heard of."""
         self._remember(task_id, grant)
-        for network in grant.networks:
+        for network in _overlays(grant):
             nic = self._nics[network.network_id][task_id]
             path = self._layout.router(network.network_id)
             if network.network_id not in self._here and self._is_connected(path, nic):
@@ -95,7 +105,7 @@ class Overlays:
 
     def disconnect(self, task_id: str, grant: Grant) -> None:
         """Lead nothing to a task any more."""
-        for network in grant.networks:
+        for network in _overlays(grant):
             nics = self._nics.get(network.network_id, {})
             nic = nics.pop(task_id, None)
             if nic is None:
@@ -159,6 +169,8 @@ class Overlays:
 
     def _remember(self, task_id: str, grant: Grant) -> None:
         for position, network in enumerate(grant.networks):
+            if network.driver != DRIVER:
+                continue
             addresses = tuple(one for text in network.addresses if (one := parsed(text)))
             nics = self._nics.setdefault(network.network_id, {})
             nics[task_id] = Nic(task_id, position, addresses)
@@ -181,3 +193,7 @@ class Overlays:
     def _leftovers(self) -> set[str]:
         routers = self._layout.routers
         return {path.name for path in routers.iterdir()} if routers.is_dir() else set()
+
+
+def _overlays(grant: Grant) -> Iterator[TaskNetwork]:
+    return (network for network in grant.networks if network.driver == DRIVER)

@@ -480,7 +480,7 @@ class EndpointSpec(_message.Message):
     def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., mode: _Optional[_Union[EndpointSpec.Mode, str]] = ...) -> None: ...
 
 class NetworkAttachment(_message.Message):
-    __slots__ = ("network_id", "network_name", "aliases", "ipv4_address", "ipv6_address", "driver_options", "driver")
+    __slots__ = ("network_id", "network_name", "aliases", "ipv4_address", "ipv6_address", "driver_options", "driver", "local")
     class DriverOptionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -495,6 +495,7 @@ class NetworkAttachment(_message.Message):
     IPV6_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     DRIVER_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     DRIVER_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_FIELD_NUMBER: _ClassVar[int]
     network_id: str
     network_name: str
     aliases: _containers.RepeatedScalarFieldContainer[str]
@@ -502,7 +503,26 @@ class NetworkAttachment(_message.Message):
     ipv6_address: str
     driver_options: _containers.ScalarMap[str, str]
     driver: str
-    def __init__(self, network_id: _Optional[str] = ..., network_name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., ipv4_address: _Optional[str] = ..., ipv6_address: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ...) -> None: ...
+    local: LocalNetwork
+    def __init__(self, network_id: _Optional[str] = ..., network_name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., ipv4_address: _Optional[str] = ..., ipv6_address: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ..., local: _Optional[_Union[LocalNetwork, _Mapping]] = ...) -> None: ...
+
+class LocalNetwork(_message.Message):
+    __slots__ = ("subnets", "internal")
+    SUBNETS_FIELD_NUMBER: _ClassVar[int]
+    INTERNAL_FIELD_NUMBER: _ClassVar[int]
+    subnets: _containers.RepeatedCompositeFieldContainer[LocalSubnet]
+    internal: bool
+    def __init__(self, subnets: _Optional[_Iterable[_Union[LocalSubnet, _Mapping]]] = ..., internal: _Optional[bool] = ...) -> None: ...
+
+class LocalSubnet(_message.Message):
+    __slots__ = ("subnet", "range", "reserved")
+    SUBNET_FIELD_NUMBER: _ClassVar[int]
+    RANGE_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
+    subnet: str
+    range: str
+    reserved: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, subnet: _Optional[str] = ..., range: _Optional[str] = ..., reserved: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class NetworkAddresses(_message.Message):
     __slots__ = ("network_id", "addresses")

@@ -34,7 +34,7 @@ async def call(network: RouterNetwork, resolver: ProcessResolver, name: str, arg
         return await call_resolver(resolver, name.removeprefix("resolver_"), arguments)
     if name == "attach":
         task_id, ports, networks = (*arguments, ())[:3]
-        joined = [TaskNetwork(network_id, tuple(addresses)) for network_id, addresses in networks]
+        joined = [TaskNetwork(one[0], tuple(one[1]), *one[2:]) for one in networks]
         return asdict(await network.attach(task_id, [PublishedPort(*port) for port in ports], joined))
     if name == "apply":  # messages in hexadecimal, which are everything that there is
         said = [OverlayChanges.FromString(bytes.fromhex(one)) for one in arguments]

@@ -1,4 +1,4 @@
-"""Nodes in namespaces on one bridge, each with the network of a node, and what the managers would tell them."""
+"""Nodes in namespaces on one bridge, each with the network of a node, and what managers would say."""
 
 import contextlib
 import os
@@ -25,6 +25,8 @@ from tests.integration.network.lab import Agent, Attached
 
 Kind = str  # tcp or udp
 LINK_MTU = 1500
+_END = b"\n"  # of a request
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _ALWAYS = 10, 23, 2
 
 
 @dataclass
@@ -220,9 +222,10 @@ class OverlayLab:
         """Send `size` bytes; return the address that the server saw, or the name of the error."""
         with _socket(where, host, kind) as client:
             client.settimeout(5)
+            _never_in_pieces(client)
             try:
                 client.connect((host, port))
-                client.sendall(b"x" * size)
+                client.sendall(b"x" * (size - 1) + _END)
                 return client.recv(100).decode()
             except OSError as error:
                 return os.strerror(error.errno) if error.errno else type(error).__name__
@@ -291,6 +294,13 @@ def _socket(where: Path, host: str, kind: Kind) -> socket.socket:
         return socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
 
 
+def _never_in_pieces(client: socket.socket) -> None:
+    if client.family == socket.AF_INET6:
+        client.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _ALWAYS)
+    else:
+        client.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _ALWAYS)
+
+
 def _answer_all(listener: socket.socket, stopping: threading.Event) -> None:
     listener.settimeout(0.2)
     while not stopping.is_set():
@@ -302,7 +312,8 @@ def _answer_all(listener: socket.socket, stopping: threading.Event) -> None:
                 client, peer = listener.accept()
                 with client:
                     client.settimeout(5)
-                    client.recv(1 << 20)
+                    while not client.recv(1 << 16).endswith(_END):
+                        pass
                     client.sendall(peer[0].encode())
         except OSError:
             continue
