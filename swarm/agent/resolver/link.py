@@ -118,10 +118,10 @@ async def start_process(
                 env={**os.environ, MARK: str(control_path)},
             )
         async with asyncio.timeout(START_TIMEOUT_S):
-            code = await process.wait()  # another one has branched off and serves
-    if code != 0:
-        said = _last_line(log_path)
-        raise Unavailable(f"the name server of the node does not start: {said or f'exit code {code}'}")
+            status = await process.wait()  # another one has branched off and serves
+    if status != 0:
+        reason = _last_line(log_path) or f"exit code {status}"
+        raise Unavailable(f"the name server of the node does not start: {reason}")
 
 
 def _last_line(path: Path) -> str:
