@@ -12,6 +12,7 @@ from swarm.cli import autoscale_view, data_view, names, network_view, placement_
 from swarm.cli.container_view import container_options, resource_options
 from swarm.cli.dependency_options import shown_dependencies
 from swarm.cli.health_options import shown_config, shown_health
+from swarm.cli.published_ports import published
 from swarm.model.job import shown_desired
 from swarm.model.revisions import number_of
 
@@ -80,7 +81,7 @@ def service(item: o.Service) -> View:
     view = meta(item) | {"Revision": number_of(item), "Spec": service_spec(item.spec)}
     if item.HasField("previous_spec"):
         view["PreviousSpec"] = service_spec(item.previous_spec)
-    view["Endpoint"] = {"Spec": endpoint(item.spec.endpoint), "Ports": endpoint(item.spec.endpoint)["Ports"]}
+    view["Endpoint"] = {"Spec": endpoint(item.spec.endpoint), "Ports": list(map(port, published(item)))}
     view["Endpoint"] |= network_view.virtual(item)
     if item.HasField("job_status"):
         view["JobStatus"] = _job_status(item)
@@ -282,6 +283,8 @@ def _update_config(config: t.UpdateConfig) -> View:
 def endpoint(spec: t.EndpointSpec) -> View:
     """Return an endpoint spec with its ports."""
     mode: View = {"Mode": names.word(names.ENDPOINT_MODE, spec.mode)} if spec.mode else {}
+    if spec.HasField("drain_ns"):
+        mode["Drain"] = spec.drain_ns
     return mode | {"Ports": [port(item) for item in spec.ports]}
 
 

@@ -8,6 +8,7 @@ from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import NetworkAttachment
 from swarm.cli import names
 from swarm.errors import InvalidArgument
+from swarm.model.units import parse_duration
 
 Given = dict[str, Any]
 
@@ -22,6 +23,11 @@ ENDPOINT_MODE = click.option(
     "--endpoint-mode",
     type=click.Choice(list(names.ENDPOINT_MODE)),
     help="What the name of the service is in its networks: one address (vip, the default), or its tasks'.",
+)
+ENDPOINT_DRAIN = click.option(
+    "--endpoint-drain",
+    metavar="DURATION",
+    help="How long a task that is to stop still serves while others stop asking it (default 1s).",
 )
 FIELDS = ("name", "alias", "ip", "ip6", "driver-opt")
 
@@ -44,7 +50,9 @@ def remove_networks(spec: ServiceSpec, given: Given) -> None:
 
 
 def apply_endpoint_mode(spec: ServiceSpec, given: Given) -> None:
-    """Write `--endpoint-mode` into `spec` if it was given."""
+    """Write `--endpoint-mode` and `--endpoint-drain` into `spec` if they were given."""
+    if given.get("endpoint_drain") is not None:
+        spec.endpoint.drain_ns = parse_duration(given["endpoint_drain"])
     if given.get("endpoint_mode") is not None:
         spec.endpoint.mode = names.ENDPOINT_MODE[given["endpoint_mode"]]
 

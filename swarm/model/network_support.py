@@ -13,6 +13,7 @@ from swarm.api.v1.objects_pb2 import Node
 from swarm.errors import FailedPrecondition
 
 KEY = "network_drivers"
+INGRESS = "ingress"  # ports that are published on every node
 ENCRYPTED = "encrypted"  # an option of overlays, and what a node says that can do it
 
 
@@ -25,6 +26,11 @@ def check_supported(what: str, driver: str, nodes: Iterable[Node]) -> None:
     """Raise FailedPrecondition when no node can do `driver`, which `what` asks for."""
     if any(driver in drivers_of(node) for node in nodes):
         return
+    if driver == INGRESS:
+        raise FailedPrecondition(
+            f"{what} is to be published on every node, and no node of the cluster says that its agent can: "
+            "publish it on the nodes that run the service (mode=host)"
+        )
     raise FailedPrecondition(
         f"{what} needs a node whose agent can do {driver} networks, and no node of the cluster says that it "
         "can: services without --network run, and reach each other at the ports they publish (mode=host)"

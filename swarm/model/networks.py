@@ -26,6 +26,12 @@ OVERLAY = "overlay"
 DRIVERS = (OVERLAY, "bridge", "macvlan")
 PREDEFINED = ("bridge", "host", "none")  # every node has them; their id is their name, as is their driver
 
+# Made when a service first publishes a port through it, unless somebody made an ingress network.
+INGRESS_NAME = "ingress"
+# Every node and every task that publishes a port has an address there: more than others need.
+INGRESS_SUBNET_LENGTH = 16
+INGRESS_SHARE_BITS = 4  # but at most a sixteenth of a pool
+
 # Numbers below are left to others on the same machines, as Docker does.
 FIRST_VXLAN_ID = 4096
 LAST_VXLAN_ID = (1 << 24) - 1
@@ -66,6 +72,16 @@ def _pool(block: Block, spec: ClusterSpec) -> Pool:
     if block.version == 4:
         return Pool(block, spec.subnet_length or SUBNET_LENGTH)
     return Pool(block, IPV6_SUBNET_LENGTH)
+
+
+def ingress_pools(pools: Iterable[Pool]) -> tuple[Pool, ...]:
+    """Return the pools as the ingress network is cut from them: a larger subnet, where there is room."""
+
+    def length(pool: Pool) -> int:
+        least = max(INGRESS_SUBNET_LENGTH, pool.block.prefixlen + INGRESS_SHARE_BITS)
+        return min(pool.length, least) if pool.block.version == 4 else pool.length
+
+    return tuple(Pool(pool.block, length(pool)) for pool in pools)
 
 
 def blocks_of(network: Network) -> tuple[Block, ...]:

@@ -219,11 +219,8 @@ def _port_problems(spec: ServiceSpec) -> Iterator[str]:
         if port.protocol not in PortConfig.Protocol.values():
             yield f"{port.protocol} is not a protocol (tcp, udp, sctp)"
             continue
-        if port.publish_mode != PortConfig.PUBLISH_MODE_HOST:
-            yield (
-                f"port {port.published_port or port.target_port} is to be published through the ingress "
-                "network, which this version does not have: publish it with mode=host"
-            )
+        if port.publish_mode not in PortConfig.PublishMode.values():
+            yield f"{port.publish_mode} is not a way to publish a port (ingress, host)"
         key = (port.published_port, port.protocol)
         if port.published_port and key in published:
             protocol = PortConfig.Protocol.Name(port.protocol).removeprefix("PROTOCOL_").lower()

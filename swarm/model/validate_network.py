@@ -20,6 +20,7 @@ from swarm.model.ipam import (
 from swarm.model.job import job_of, runs_everywhere
 from swarm.model.networks import DRIVERS, OVERLAY, PREDEFINED, driver_of
 from swarm.model.sizes import labels_problems
+from swarm.model.validate_container import negative
 
 LONGEST_SUBNET = 29  # of IPv4
 DATA_PATH_PORTS = range(1024, 49152)
@@ -48,8 +49,9 @@ def _problems(spec: NetworkSpec) -> Iterator[str]:
         for what, given in (("attachable", spec.attachable), ("ingress", spec.ingress)):
             if given:
                 yield f"a network of driver {driver} cannot be {what}: only an overlay can"
-    if spec.ingress:
-        yield "ports are published on their nodes only (mode=host) in this version: no ingress network"
+    for what, given in (("attachable", spec.attachable), ("internal", spec.internal)):
+        if spec.ingress and given:
+            yield f"the ingress network cannot be {what}: ports are all that it is for"
     yield from _option_problems(spec)
     yield from _family_problems(spec)
 
@@ -163,6 +165,7 @@ def attachment_problems(spec: ServiceSpec) -> Iterator[str]:
     yield from limits.ATTACHMENTS.exceeded("the service", len(attachments))
     if spec.endpoint.mode not in EndpointSpec.Mode.values():
         yield f"{spec.endpoint.mode} is not an endpoint mode (vip, dnsrr)"
+    yield from negative(("the endpoint drain", spec.endpoint.drain_ns))
     if spec.endpoint.mode == EndpointSpec.MODE_DNSRR and any(
         port.publish_mode == PortConfig.PUBLISH_MODE_INGRESS for port in spec.endpoint.ports
     ):

@@ -369,7 +369,7 @@ class RebalanceServiceResponse(_message.Message):
     def __init__(self, service: _Optional[_Union[_objects_pb2.Service, _Mapping]] = ...) -> None: ...
 
 class PlannedChange(_message.Message):
-    __slots__ = ("create_service", "update_service", "remove_service", "update_node", "rebalance_service", "steer_update", "keep_secret", "keep_config", "collect_data")
+    __slots__ = ("create_service", "update_service", "remove_service", "update_node", "rebalance_service", "steer_update", "keep_secret", "keep_config", "collect_data", "keep_network")
     CREATE_SERVICE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_SERVICE_FIELD_NUMBER: _ClassVar[int]
     REMOVE_SERVICE_FIELD_NUMBER: _ClassVar[int]
@@ -379,6 +379,7 @@ class PlannedChange(_message.Message):
     KEEP_SECRET_FIELD_NUMBER: _ClassVar[int]
     KEEP_CONFIG_FIELD_NUMBER: _ClassVar[int]
     COLLECT_DATA_FIELD_NUMBER: _ClassVar[int]
+    KEEP_NETWORK_FIELD_NUMBER: _ClassVar[int]
     create_service: CreateServiceRequest
     update_service: UpdateServiceRequest
     remove_service: RemoveServiceRequest
@@ -388,13 +389,16 @@ class PlannedChange(_message.Message):
     keep_secret: _specs_pb2.SecretSpec
     keep_config: _specs_pb2.ConfigSpec
     collect_data: CollectStackDataRequest
-    def __init__(self, create_service: _Optional[_Union[CreateServiceRequest, _Mapping]] = ..., update_service: _Optional[_Union[UpdateServiceRequest, _Mapping]] = ..., remove_service: _Optional[_Union[RemoveServiceRequest, _Mapping]] = ..., update_node: _Optional[_Union[UpdateNodeRequest, _Mapping]] = ..., rebalance_service: _Optional[_Union[RebalanceServiceRequest, _Mapping]] = ..., steer_update: _Optional[_Union[SteerUpdateRequest, _Mapping]] = ..., keep_secret: _Optional[_Union[_specs_pb2.SecretSpec, _Mapping]] = ..., keep_config: _Optional[_Union[_specs_pb2.ConfigSpec, _Mapping]] = ..., collect_data: _Optional[_Union[CollectStackDataRequest, _Mapping]] = ...) -> None: ...
+    keep_network: _specs_pb2.NetworkSpec
+    def __init__(self, create_service: _Optional[_Union[CreateServiceRequest, _Mapping]] = ..., update_service: _Optional[_Union[UpdateServiceRequest, _Mapping]] = ..., remove_service: _Optional[_Union[RemoveServiceRequest, _Mapping]] = ..., update_node: _Optional[_Union[UpdateNodeRequest, _Mapping]] = ..., rebalance_service: _Optional[_Union[RebalanceServiceRequest, _Mapping]] = ..., steer_update: _Optional[_Union[SteerUpdateRequest, _Mapping]] = ..., keep_secret: _Optional[_Union[_specs_pb2.SecretSpec, _Mapping]] = ..., keep_config: _Optional[_Union[_specs_pb2.ConfigSpec, _Mapping]] = ..., collect_data: _Optional[_Union[CollectStackDataRequest, _Mapping]] = ..., keep_network: _Optional[_Union[_specs_pb2.NetworkSpec, _Mapping]] = ...) -> None: ...
 
 class CollectStackDataRequest(_message.Message):
-    __slots__ = ("stack",)
+    __slots__ = ("stack", "networks")
     STACK_FIELD_NUMBER: _ClassVar[int]
+    NETWORKS_FIELD_NUMBER: _ClassVar[int]
     stack: str
-    def __init__(self, stack: _Optional[str] = ...) -> None: ...
+    networks: bool
+    def __init__(self, stack: _Optional[str] = ..., networks: _Optional[bool] = ...) -> None: ...
 
 class PlanChangesRequest(_message.Message):
     __slots__ = ("changes", "services")

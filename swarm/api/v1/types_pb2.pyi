@@ -466,7 +466,7 @@ class PortConfig(_message.Message):
     def __init__(self, name: _Optional[str] = ..., protocol: _Optional[_Union[PortConfig.Protocol, str]] = ..., target_port: _Optional[int] = ..., published_port: _Optional[int] = ..., publish_mode: _Optional[_Union[PortConfig.PublishMode, str]] = ...) -> None: ...
 
 class EndpointSpec(_message.Message):
-    __slots__ = ("ports", "mode")
+    __slots__ = ("ports", "mode", "drain_ns")
     class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         MODE_VIP: _ClassVar[EndpointSpec.Mode]
@@ -475,9 +475,11 @@ class EndpointSpec(_message.Message):
     MODE_DNSRR: EndpointSpec.Mode
     PORTS_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_NS_FIELD_NUMBER: _ClassVar[int]
     ports: _containers.RepeatedCompositeFieldContainer[PortConfig]
     mode: EndpointSpec.Mode
-    def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., mode: _Optional[_Union[EndpointSpec.Mode, str]] = ...) -> None: ...
+    drain_ns: int
+    def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., mode: _Optional[_Union[EndpointSpec.Mode, str]] = ..., drain_ns: _Optional[int] = ...) -> None: ...
 
 class NetworkAttachment(_message.Message):
     __slots__ = ("network_id", "network_name", "aliases", "ipv4_address", "ipv6_address", "driver_options", "driver", "local")

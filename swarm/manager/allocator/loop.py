@@ -16,7 +16,7 @@ from swarm.api.v1.objects_pb2 import Network, Node, Service, Task
 from swarm.api.v1.specs_pb2 import ClusterSpec
 from swarm.clock import SECOND, Clock
 from swarm.errors import NoQuorum, OutcomeUnknown, StaleVersion
-from swarm.manager.allocator.nodes import is_joined
+from swarm.manager.allocator.nodes import is_joined, needs_its_node
 from swarm.manager.allocator.plan import (
     AllocationPlan,
     commit_allocation,
@@ -93,7 +93,7 @@ class AllocatorLoop:
     async def _rebuild(self) -> None:
         self._new, self._held, self._wanting = {}, {}, ({}, {})
         self._services = dict.fromkeys(service.id for service in self._store.view.services)
-        self._nodes = dict.fromkeys(node.id for node in self._store.view.nodes if node.networks)
+        self._nodes = dict.fromkeys(node.id for node in self._store.view.nodes)
         for task in tuple(self._store.view.tasks):
             if needs_allocation(task):
                 self._new[task.id] = task
@@ -119,6 +119,7 @@ class AllocatorLoop:
                 self._stirred = self._stirred or _could_let_go(event)
                 if isinstance(event.object, Service):
                     self._services[event.object.id] = None
+                self._nodes.update(dict.fromkeys(_may_join_ingress(event, self._store.view)))
                 if not isinstance(event.object, Task):
                     continue
                 if _moves_in_networks(event):
@@ -215,7 +216,18 @@ def _moves_in_networks(event: Event) -> bool:
         return False
     if event.action is Action.REMOVE or not isinstance(before, Task):
         return True
-    return before.node_id != after.node_id or task_state.is_done(before) != task_state.is_done(after)
+    return before.node_id != after.node_id or needs_its_node(before) != needs_its_node(after)
+
+
+def _may_join_ingress(event: Event, view: ReadView) -> Iterable[str]:
+    """Return the nodes that an event lets into the ingress network, or takes out of it."""
+    before, after = event.previous, event.object
+    if isinstance(after, Network) and after.spec.ingress and event.action is not Action.UPDATE:
+        return tuple(node.id for node in view.nodes)
+    if not isinstance(after, Node) or event.action is Action.REMOVE:
+        return ()
+    changed = not isinstance(before, Node) or before.status.state != after.status.state
+    return (after.id,) if changed else ()
 
 
 def _could_let_go(event: Event) -> bool:

@@ -1,9 +1,13 @@
-"""In which overlays does a node need an address for its router?"""
+"""In which overlays does a node need an address for its router?
+
+In those of its tasks, and in the ingress network as soon as it was ready once: what is published there is
+published on every node.
+"""
 
 from collections.abc import Iterable, Sequence
 
 from swarm.api.v1.objects_pb2 import Node, Task
-from swarm.api.v1.types_pb2 import TaskStatus
+from swarm.api.v1.types_pb2 import NodeState, TaskStatus
 from swarm.errors import FailedPrecondition
 from swarm.manager.allocator.addresses import Giver, overlay
 from swarm.manager.store.tables import ReadView, copy_of
@@ -48,16 +52,21 @@ def join_node(transaction: Transaction, giver: Giver, node: Node) -> str:
 def _wanted(view: ReadView, node: Node) -> Sequence[str]:
     """Return the networks of the node's tasks that have not ended: those it has first, then as they came."""
     found = _networks(view.tasks.by_node(node.id))
+    held = {one.network_id for one in node.networks}
+    for network in view.networks.indexed("ingress", True):
+        if node.status.state == NodeState.NODE_STATE_READY or network.id in held:
+            found[network.id] = None
     has = [one.network_id for one in node.networks if one.network_id in found]
     rest = [one for one in found if one not in has and overlay(view, one) is not None]
     return (*has, *rest)
 
 
 def _networks(tasks: Iterable[Task]) -> dict[str, None]:
-    return {one.network_id: None for task in tasks if _uses(task) for one in task.networks}
+    return {one.network_id: None for task in tasks if needs_its_node(task) for one in task.networks}
 
 
-def _uses(task: Task) -> bool:
+def needs_its_node(task: Task) -> bool:
+    """Return whether the node of a task has to be in its networks."""
     return task.status.state >= task_state.ASSIGNED and not task_state.is_done(task)
 
 

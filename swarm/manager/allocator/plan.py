@@ -20,6 +20,7 @@ from swarm.manager.store.transaction import Transaction
 from swarm.model import task_state
 from swarm.model.dependencies import Gate, Hold
 from swarm.model.history import record_status
+from swarm.model.ingress_ports import is_ingress
 from swarm.model.networks import PREDEFINED
 from swarm.model.truncate import cut
 
@@ -114,7 +115,10 @@ def _allocate(transaction: Transaction, giver: Giver, task: Task, now_ns: int) -
         service = transaction.services.get(task.service_id)
         if service is not None and (service.spec.task.networks or service.spec.endpoint.ports):
             service = settle_service(transaction, giver, service)
-        given.networks.extend(giver.give(_wanted(transaction, task.spec.networks)))
+        wanted = _wanted(transaction, task.spec.networks)
+        if service is not None and any(map(is_ingress, service.spec.endpoint.ports)):
+            wanted += [(network, ()) for network in transaction.networks.indexed("ingress", True)]
+        given.networks.extend(giver.give(wanted))
     except FailedPrecondition as problem:
         return _say(transaction, given, str(problem))
     ids = {one.network_id for one in given.networks}

@@ -20,7 +20,8 @@ from swarm.manager.store.store import Store
 from swarm.manager.store.tables import ReadView
 from swarm.manager.store.transaction import Transaction
 from swarm.model.constraint import address_of
-from swarm.model.ipam import Block
+from swarm.model.ingress_ports import is_ingress
+from swarm.model.ipam import Block, Pool
 from swarm.model.limits import shown
 from swarm.model.network_support import ENCRYPTED, check_supported
 from swarm.model.networks import (
@@ -48,19 +49,28 @@ SERVICES_SHOWN = 5
 TASKS_PER_STEP = 500
 
 
-def create_network(transaction: Transaction, spec: NetworkSpec, network_id: str) -> Network:
+def create_network(
+    transaction: Transaction, spec: NetworkSpec, network_id: str, pools: Sequence[Pool] = ()
+) -> Network:
     """Add a network with a valid spec; an overlay gets its subnets and its VXLAN number.
 
-    Raises NameConflict, and FailedPrecondition (no subnet is free, or it overlaps another).
+    `pools` are others than those of the cluster. Raises NameConflict, and FailedPrecondition (no subnet is
+    free, it overlaps another, or it would be the second ingress network).
     """
     network = Network(id=network_id, spec=spec)
+    if spec.ingress:
+        for other in transaction.networks.indexed("ingress", True):
+            raise FailedPrecondition(
+                f"ports are published through network {_name(other)}, and there is one such network: remove "
+                "it first, when no service publishes a port through it"
+            )
     if ENCRYPTED in spec.driver_options:
         check_supported(
             f"option {ENCRYPTED} of network {spec.annotations.name}", ENCRYPTED, transaction.nodes
         )
     if has_cluster_addresses(network):
         others = [(block, _name(one)) for one in transaction.networks for block in blocks_of(one)]
-        pools = pools_of(transaction.cluster or Cluster())
+        pools = pools or pools_of(transaction.cluster or Cluster())
         network.subnets.extend(decide_subnets(spec, pools, others, _node_addresses(transaction)))
         network.vxlan_id = vxlan_id(
             network_id, lambda number: bool(transaction.networks.indexed("vxlan id", number))
@@ -76,9 +86,10 @@ def remove_network(transaction: Transaction, ref: str) -> str:
     users = sorted(one.spec.annotations.name for one in users_of(transaction, network.id))
     if users:
         names = ", ".join(users[:SERVICES_SHOWN]) + (", …" if len(users) > SERVICES_SHOWN else "")
+        way = "--publish-rm PORT" if network.spec.ingress else f"--network-rm {_name(network)}"
         raise FailedPrecondition(
             f"network {_name(network)} is in use by service{'s' if len(users) > 1 else ''} {names}: take it "
-            f"from there first (swarmctl service update --network-rm {_name(network)} SERVICE)"
+            f"from there first (swarmctl service update {way} SERVICE)"
         )
     transaction.remove(network)
     return network.id
@@ -86,9 +97,16 @@ def remove_network(transaction: Transaction, ref: str) -> str:
 
 def users_of(view: ReadView, network_id: str) -> Iterator[Service]:
     """Yield the services that refer to a network, also in the spec that an update may still go back to."""
-    for service in view.services.indexed("network", network_id):
+    network = view.networks.get(network_id)
+    ingress = network is not None and network.spec.ingress
+    for service in view.services if ingress else view.services.indexed("network", network_id):
         specs = [service.spec, *([service.previous_spec] if is_unfinished(service.update_status) else [])]
-        if any(network_id in network_ids(spec.task.networks) for spec in specs):
+        if any(
+            any(map(is_ingress, spec.endpoint.ports))
+            if ingress
+            else network_id in network_ids(spec.task.networks)
+            for spec in specs
+        ):
             yield service
 
 

@@ -12,6 +12,7 @@ from swarm.clock import Clock, timestamp
 from swarm.errors import InvalidArgument, StaleVersion
 from swarm.manager.controlapi.dependencies import check_dependencies
 from swarm.manager.controlapi.networks import check_networks
+from swarm.manager.controlapi.published import claim_ports
 from swarm.manager.controlapi.redact import shown_service
 from swarm.manager.controlapi.references import check_references
 from swarm.manager.controlapi.resolve import resolve
@@ -52,6 +53,7 @@ def steer(transaction: Transaction, request: control.SteerUpdateRequest, now_ns:
         check_dependencies(transaction, service.spec)
         check_references(transaction, service.spec)
         check_networks(transaction, service.spec)
+        claim_ports(transaction, service.id, service.spec, current.spec)
         changed = True
     else:
         raise InvalidArgument(f"{request.action} is nothing that can be done with an update")

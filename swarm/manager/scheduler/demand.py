@@ -10,6 +10,8 @@ from swarm.model.affinity import Affinity, Facet, facets_of, parse_affinities
 from swarm.model.constraint import Constraint, parse_constraints
 from swarm.model.devices import NamedDevice, named_devices, wanted_devices
 from swarm.model.generic_resources import Wants, wanted
+from swarm.model.ingress_ports import is_ingress
+from swarm.model.network_support import INGRESS
 
 # A service and the version of its spec: tasks that share it are alike, and are placed together.
 Group = tuple[str, int]
@@ -60,6 +62,11 @@ class Demand:
         return any(one.together and not one.weight for one in self.affinities or ())
 
 
+def _drivers(task: Task) -> set[str]:
+    drivers = {one.driver for one in task.spec.networks if one.driver}
+    return drivers | {INGRESS} if any(map(is_ingress, task.endpoint.ports)) else drivers
+
+
 def group_of(task: Task) -> Group:
     """Return the group that `task` is placed with."""
     return task.service_id, task.spec_version
@@ -71,7 +78,7 @@ def demand_of(task: Task) -> Demand:
     preferences = tuple(one.spread for one in placement.preferences if one.spread)
     service, affinities = task.service_annotations, _affinities(placement)
     devices, many = named_devices(task.spec.container), wanted_devices(task.spec.container)
-    drivers = tuple(sorted({one.driver for one in task.spec.networks if one.driver}))
+    drivers = tuple(sorted(_drivers(task)))
     return Demand(
         group=group_of(task),
         service_name=task.service_annotations.name,

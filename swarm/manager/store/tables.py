@@ -213,6 +213,13 @@ def _networks(service: Service) -> Keys | None:
     return Keys({one.network_id for spec in specs for one in spec.task.networks}) or None
 
 
+def _asked_ports(service: Service) -> Keys | None:
+    """Every port that the spec of a service names: how it is published, its protocol and its number."""
+    ports = service.spec.endpoint.ports
+    asked = {(one.publish_mode, one.protocol, one.published_port) for one in ports if one.published_port}
+    return Keys(asked) or None
+
+
 _TASK_INDEXES: Mapping[str, KeyOf[Task]] = {
     "address": _task_addresses,
     "network": _joined,
@@ -237,6 +244,7 @@ _SERVICE_INDEXES: Mapping[str, KeyOf[Service]] = {
     "name": _named,
     "address": lambda service: _addresses(service.virtual_addresses) or None,
     "network": _networks,
+    "asked port": _asked_ports,
     "ingress port": lambda service: (
         Keys((port.protocol, port.published_port) for port in service.ingress_ports) or None
     ),
@@ -244,6 +252,7 @@ _SERVICE_INDEXES: Mapping[str, KeyOf[Service]] = {
 _NETWORK_INDEXES: Mapping[str, KeyOf[Network]] = {
     "name": _named,
     "vxlan id": lambda network: network.vxlan_id or None,
+    "ingress": lambda network: network.spec.ingress or None,
 }
 
 
