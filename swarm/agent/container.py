@@ -85,8 +85,15 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         stop_signal=spec.stop_signal,
         netns_path=sandbox.netns_path,
         resolv_conf=sandbox.resolv_conf,
-        address=sandbox.address,
+        address=_own_address(task, sandbox),
     )
+
+
+def _own_address(task: Task, sandbox: Sandbox) -> str:
+    """What its own name is for a task: where others reach it, which is in the first of its networks."""
+    wanted = [one.network_id for one in task.spec.networks]
+    given = {one.network_id: one.addresses[0] for one in task.networks if one.addresses}
+    return next((given[one] for one in wanted if one in given), sandbox.address)
 
 
 def resolver_client(task: Task, address: str, network_ids: Sequence[str], node: NodeFacts) -> Client:

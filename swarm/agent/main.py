@@ -171,6 +171,10 @@ class Agent:
         found = {task_id: await self._driver.sample(task_id) for task_id in self._worker.held}
         return {task_id: sample for task_id, sample in found.items() if sample is not None}
 
+    async def name_counters(self) -> Mapping[str, float]:
+        """Return what the name server of this node counted since it started."""
+        return await self._resolver.counters()
+
     async def shutdown_tasks(self) -> None:
         """Stop and remove everything, for a node that leaves; `run` must be running and stays so.
 

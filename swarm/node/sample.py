@@ -23,4 +23,9 @@ async def agent_sample(agent: Agent) -> AgentSample:
         for item in containers
         if item.task_id in samples
     )
-    return AgentSample(connected=agent.connected, containers=count_by(states, _STATES), uses=uses)
+    return AgentSample(
+        connected=agent.connected,
+        containers=count_by(states, _STATES),
+        uses=uses,
+        names=await agent.name_counters(),
+    )

@@ -47,6 +47,7 @@ class AgentSample:
     connected: bool  # has a session with a manager
     containers: Mapping[str, int] = field(default_factory=dict)  # by state
     uses: Sequence[TaskUse] = ()
+    names: Mapping[str, float] = field(default_factory=dict)  # what the name server counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from swarm.manager.store.look import look_at
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import ReadView
 from swarm.manager.store.watch import Action, Commit, Event, Watch, WatchOverflow
-from swarm.model import defaults, task_state
+from swarm.model import defaults
 from swarm.model.dependencies import SETTLE_PERIODS, Gate, Hold
 from swarm.pacing import Pacer
 
