@@ -257,21 +257,25 @@ async def _stop(link: Link) -> None:
 
 
 def introduction(client: Client, state: OverlayState | None) -> Json:
-    """Return what the name server has to know of a task: its own name is its addresses in its networks."""
+    """Return what the name server has to know of a task, with what its own names lead to.
+
+    As with all names: the first of its networks answers, unless another one is named.
+    """
     networks = state.networks if state is not None else {}
     found = [networks[one] for one in client.network_ids if one in networks]
-    own = [
-        address
-        for network in found
-        if client.task_id in network.endpoints
-        for address in network.endpoints[client.task_id].addresses
-    ]
-    names = {client.hostname.lower(), client.name.lower()} - {""}
+    addresses = [] if client.network_ids else [client.address]
+    own: dict[str, list[str]] = {}
+    for name in {client.hostname.lower(), client.name.lower()} - {""}:
+        own[name] = addresses
+        for network in found:
+            endpoint = network.endpoints.get(client.task_id)
+            if endpoint is not None:
+                own[f"{name}.{network.network.name.lower()}"] = list(endpoint.addresses)
+                own[name] = own[name] or list(endpoint.addresses)
     return {
         "task_id": client.task_id,
         "address": client.address,
         "network_ids": list(client.network_ids),
-        "own": own if client.network_ids else [client.address],
-        "names": sorted(names | {f"{name}.{one.network.name.lower()}" for name in names for one in found}),
+        "own": own,
         "nameservers": list(client.nameservers),
     }

@@ -97,11 +97,10 @@ class Tables:
     def put_client(self, said: Json) -> None:
         """Know a task, instead of what was known of it or of its address."""
         self.remove_client(said["task_id"])
-        records = read_records(said["own"], (), ())
         asker = Asker(
             said["task_id"],
             tuple(said["network_ids"]),
-            dict.fromkeys(said["names"], records),
+            {name: read_records(addresses, (), ()) for name, addresses in said["own"].items()},
             tuple(said["nameservers"]),
             said["netns_path"],
         )

@@ -184,6 +184,9 @@ def test_a_task_in_one_network_is_answered_by_it(name: str, kind: str, answer: s
         (("n1", "n2"), "example.org", FORWARDED),
         (("n2",), "example.org", FAILED),  # nothing leaves an internal network, questions neither
         (("n2",), "db", "10.0.2.3"),
+        (("n1", "n2"), "me", "10.0.1.5"),
+        (("n1", "n2"), "x.1.web3.back", "10.0.2.5"),
+        (("n2", "n1"), "me", "10.0.2.5"),
         ((), "web", FORWARDED),
         ((), "me", "172.30.0.9"),
         (("n1", "later"), "web", "10.0.1.2"),

@@ -54,8 +54,8 @@ async def lab(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lab]:
     names = {"web": [["10.0.1.2"], [], []], "many": [MANY, [], []]}
     zone = {"name": "shop", "subnets": [], "internal": False, "names": names}
     lab.tables.put_zones({"n1": zone}, whole=True)
-    client = {"task_id": "t1", "address": "127.0.0.1", "network_ids": ["n1"], "own": []}
-    lab.tables.put_client({**client, "names": [], "nameservers": [], "netns_path": ""})
+    client = {"task_id": "t1", "address": "127.0.0.1", "network_ids": ["n1"], "own": {}}
+    lab.tables.put_client({**client, "nameservers": [], "netns_path": ""})
     lab.server.start()
     try:
         yield lab
