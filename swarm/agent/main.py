@@ -195,11 +195,12 @@ class Agent:
                 await self._worker.started.wait()
                 await self._driver.adopt()
                 await self._network.setup()
-                await self._resolver.start()
-                await self._worker.introduce(stored.tasks)
                 self._overlays.resume(stored.overlays, complete=not stored.rebuilt)
                 group.create_task(self._overlays.run())
                 await self._overlays.settled()
+                # Told all of it at once: the name server of the life before answers as before until then.
+                await self._worker.introduce(stored.tasks)
+                await self._resolver.start()
                 self._worker.resume(stored.tasks)
                 self._strangers_allowed = stored.rebuilt
                 if not stored.rebuilt:

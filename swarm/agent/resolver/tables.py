@@ -52,7 +52,15 @@ class Zone:
     suffix: str = ""  # a dot and the network's name
     subnets: tuple[IPv4Network | IPv6Network, ...] = ()
     internal: bool = False
-    names: dict[str, Records] = field(default_factory=dict)
+    said: dict[str, Json] = field(default_factory=dict)  # of each name, by the agent
+    ready: dict[str, Records] = field(default_factory=dict)  # of those that were asked for
+
+    def get(self, name: str) -> Records | None:
+        """Return what a name has; None: it is not one of this network."""
+        found = self.ready.get(name)
+        if found is None and (said := self.said.get(name)) is not None:
+            found = self.ready[name] = read_records(*said)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,6 @@ class Tables:
         self.zones: dict[str, Zone] = {}  # by network id
         self.askers: dict[str, Asker] = {}  # by address
         self._said: dict[str, Json] = {}  # clients as they were told, by task id
-        self._zones_said: dict[str, Json] = {}
 
     # What the agent says.
 
@@ -125,34 +132,39 @@ class Tables:
         """Take in zones: all there are, or what differs in some; null is gone."""
         if whole:
             self.zones.clear()
-            self._zones_said.clear()
         for network_id, one in said.items():
             if one is None:
                 self.zones.pop(network_id, None)
-                self._zones_said.pop(network_id, None)
             else:
                 self._put_zone(network_id, one)
 
     def said(self) -> Json:
         """Return everything as it was told, for a successor."""
-        return {"clients": list(self._said.values()), "zones": self._zones_said}
+        zones = {
+            network_id: {
+                "name": zone.suffix[1:],
+                "subnets": list(map(str, zone.subnets)),
+                "internal": zone.internal,
+                "whole": True,
+                "names": zone.said,
+            }
+            for network_id, zone in self.zones.items()
+        }
+        return {"clients": list(self._said.values()), "zones": zones}
 
     def _put_zone(self, network_id: str, said: Json) -> None:
-        zone, kept = self.zones.get(network_id), self._zones_said.get(network_id)
-        if zone is None or kept is None or said.get("whole"):
-            zone, kept = Zone(), {"names": {}}
-            self.zones[network_id], self._zones_said[network_id] = zone, kept
-        kept.update({key: value for key, value in said.items() if key != "names"})
-        zone.suffix = "." + kept["name"]
-        zone.subnets = tuple(map(ip_network, kept["subnets"]))
-        zone.internal = kept["internal"]
+        zone = self.zones.get(network_id)
+        if zone is None or said.get("whole"):
+            zone = self.zones[network_id] = Zone()
+        zone.suffix = "." + said["name"]
+        zone.subnets = tuple(map(ip_network, said["subnets"]))
+        zone.internal = said["internal"]
         for name, one in said["names"].items():
+            zone.ready.pop(name, None)
             if one is None:
-                zone.names.pop(name, None)
-                kept["names"].pop(name, None)
+                zone.said.pop(name, None)
             else:
-                zone.names[name] = read_records(*one)
-                kept["names"][name] = one
+                zone.said[name] = one
 
     # What tasks ask.
 
@@ -178,13 +190,13 @@ class Tables:
         zones = [self.zones[one] for one in asker.network_ids if one in self.zones]
         ours = own
         for zone in zones:
-            found = zone.names.get(name)
+            found = zone.get(name)
             if found:
                 return found
             ours = found if found is not None else ours
         for zone in zones:
             if name.endswith(zone.suffix):
-                found = zone.names.get(name[: -len(zone.suffix)])
+                found = zone.get(name[: -len(zone.suffix)])
                 if found:
                     return found
                 ours = found if found is not None else ours

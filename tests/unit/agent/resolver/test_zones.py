@@ -54,8 +54,7 @@ def told(messages: Iterable[tuple[object, bool]]) -> object:
     tables = Tables()
     for message, whole in messages:
         tables.put_zones(json.loads(json.dumps(message)), whole=whole)
-    zones = tables.said()["zones"]
-    return {network_id: {**zone, "whole": None} for network_id, zone in zones.items()}
+    return tables.said()["zones"]
 
 
 @given(st.lists(st.tuples(st.lists(CHANGES, max_size=3), st.booleans()), max_size=6))
