@@ -35,7 +35,8 @@ class TaskNetwork:
     network_id: str  # of `host`, `none` and the `bridge` of every node: their name
     addresses: tuple[str, ...] = ()  # one of each family; none yet where the node gives them
     driver: str = "overlay"
-    subnets: tuple[LocalSubnet, ...] = ()  # where the node gives addresses; none: it chooses these too
+    subnets: tuple[LocalSubnet, ...] = ()  # where the node gives addresses
+    families: tuple[int, ...] = (4,)  # where it does, of 4 and 6: of those without a subnet it chooses one
     internal: bool = False  # as the managers say; of overlays `apply` heard it
 
 

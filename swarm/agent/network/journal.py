@@ -128,5 +128,6 @@ def _decode_network(data: dict[str, Any]) -> TaskNetwork:
         tuple(data["addresses"]),
         data["driver"],
         tuple(LocalSubnet(one["subnet"], one["range"], tuple(one["reserved"])) for one in data["subnets"]),
+        tuple(data["families"]),
         data["internal"],
     )

@@ -25,7 +25,11 @@ def completed(network: TaskNetwork, granted: Granted) -> TaskNetwork:
 
     Raises TaskRejected when there is none left, which names the subnet.
     """
-    subnets = network.subnets or (_chosen(network.network_id, granted),)
+    asked = {ip_network(one.subnet).version for one in network.subnets}
+    chosen = (
+        _chosen(network.network_id, family, granted) for family in network.families if family not in asked
+    )
+    subnets = (*network.subnets, *chosen)
     taken = {
         ip_address(address)
         for several in granted.values()
@@ -42,17 +46,22 @@ def subnets_of(network: TaskNetwork) -> tuple[Subnet, ...]:
     return tuple(ip_network(one.subnet) for one in network.subnets)
 
 
-def _chosen(network_id: str, granted: Granted) -> LocalSubnet:
+def _chosen(network_id: str, family: int, granted: Granted) -> LocalSubnet:
     """Return the subnet that tasks of the network have, or else one that no other network has."""
-    others: set[str] = set()
+    if family == 6:  # so many that those of two networks are never the same
+        digest = hashlib.sha256(network_id.encode()).digest()
+        return LocalSubnet(str(IPv6Network((b"\xfd" + digest[:7] + bytes(8), 64))))
+    others: set[IPv4Network] = set()
     for several in granted.values():
         for other in several:
-            if other.network_id == network_id and other.subnets:
-                return other.subnets[0]
-            others |= {one.subnet for one in other.subnets}
-    for subnet in _candidates(network_id):
-        if not any(subnet.overlaps(ip_network(one)) for one in others if ":" not in one):
-            return LocalSubnet(str(subnet))
+            found = {one: ip_network(one.subnet) for one in other.subnets}
+            mine = [one for one, subnet in found.items() if subnet.version == 4]
+            if other.network_id == network_id and mine:
+                return mine[0]
+            others |= {subnet for subnet in found.values() if isinstance(subnet, IPv4Network)}
+    for candidate in _candidates(network_id):
+        if not any(candidate.overlaps(other) for other in others):
+            return LocalSubnet(str(candidate))
     raise TaskRejected(f"no /{_PREFIX} of {POOL} is free on this node: create the network with --subnet")
 
 

@@ -20,15 +20,18 @@ from swarm.agent.database import (
     OVERLAY_TASK,
     Database,
 )
-from swarm.agent.network.base import TaskNetwork
+from swarm.agent.network.base import LocalSubnet, TaskNetwork
 from swarm.agent.overlay.state import OverlayState, Touched
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.overlay_pb2 import OverlayChanges
+from swarm.api.v1.types_pb2 import NetworkAttachment
 from swarm.errors import TransientError
+from swarm.model.networks import OVERLAY
 
 log = structlog.get_logger(__name__)
 
 RETRY_S = 1.0
+CHECK_S = 60.0
 PATIENCE_S = 2.0  # for what a task needs, before people are told what it waits for
 
 
@@ -132,8 +135,21 @@ class OverlayFeed:
 def networks_of(task: Task) -> tuple[TaskNetwork, ...]:
     """Return the networks that a task joins, in the order of its spec, with what it was given there."""
     given = {one.network_id: tuple(one.addresses) for one in task.networks}
-    ids = dict.fromkeys((*(one.network_id for one in task.spec.networks), *given))
-    return tuple(TaskNetwork(network_id, given.get(network_id, ())) for network_id in ids)
+    asked = {one.network_id: one for one in task.spec.networks}
+    return tuple(_network(id_, given.get(id_, ()), asked.get(id_)) for id_ in {**asked, **given})
+
+
+def _network(network_id: str, addresses: tuple[str, ...], asked: NetworkAttachment | None) -> TaskNetwork:
+    if asked is None or asked.driver in ("", OVERLAY):
+        return TaskNetwork(network_id, addresses)
+    local = asked.local
+    return TaskNetwork(
+        network_id,
+        driver=asked.driver,
+        subnets=tuple(LocalSubnet(one.subnet, one.range, tuple(one.reserved)) for one in local.subnets),
+        families=(6,) if local.no_ipv4 else (4, 6) if local.ipv6 else (4,),
+        internal=local.internal,
+    )
 
 
 class _Line:
@@ -167,7 +183,9 @@ class _Line:
 
     async def run(self) -> None:
         while True:
-            await self._wake.wait()
+            with suppress(TimeoutError):  # now and then all is compared, whoever may have changed what
+                async with asyncio.timeout(CHECK_S if self._begun else None):
+                    await self._wake.wait()
             self._wake.clear()
             if not await self._apply():
                 await asyncio.sleep(RETRY_S)

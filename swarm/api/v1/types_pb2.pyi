@@ -509,12 +509,16 @@ class NetworkAttachment(_message.Message):
     def __init__(self, network_id: _Optional[str] = ..., network_name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., ipv4_address: _Optional[str] = ..., ipv6_address: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ..., local: _Optional[_Union[LocalNetwork, _Mapping]] = ...) -> None: ...
 
 class LocalNetwork(_message.Message):
-    __slots__ = ("subnets", "internal")
+    __slots__ = ("subnets", "internal", "ipv6", "no_ipv4")
     SUBNETS_FIELD_NUMBER: _ClassVar[int]
     INTERNAL_FIELD_NUMBER: _ClassVar[int]
+    IPV6_FIELD_NUMBER: _ClassVar[int]
+    NO_IPV4_FIELD_NUMBER: _ClassVar[int]
     subnets: _containers.RepeatedCompositeFieldContainer[LocalSubnet]
     internal: bool
-    def __init__(self, subnets: _Optional[_Iterable[_Union[LocalSubnet, _Mapping]]] = ..., internal: _Optional[bool] = ...) -> None: ...
+    ipv6: bool
+    no_ipv4: bool
+    def __init__(self, subnets: _Optional[_Iterable[_Union[LocalSubnet, _Mapping]]] = ..., internal: _Optional[bool] = ..., ipv6: _Optional[bool] = ..., no_ipv4: _Optional[bool] = ...) -> None: ...
 
 class LocalSubnet(_message.Message):
     __slots__ = ("subnet", "range", "reserved")

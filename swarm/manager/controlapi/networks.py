@@ -25,12 +25,14 @@ from swarm.model.ipam import Block, Pool
 from swarm.model.limits import shown
 from swarm.model.network_support import ENCRYPTED, check_supported
 from swarm.model.networks import (
+    BRIDGE,
     PREDEFINED,
     blocks_of,
     checked_static,
     decide_subnets,
     driver_of,
     has_cluster_addresses,
+    local_network,
     network_ids,
     pools_of,
     vxlan_id,
@@ -127,6 +129,9 @@ def resolve_networks(view: ReadView, spec: ServiceSpec, before: ServiceSpec | No
             continue
         one.network_id, one.network_name = network.id, _name(network)
         one.driver = driver_of(network.spec)
+        one.ClearField("local")
+        if one.driver == BRIDGE and network.id not in PREDEFINED:
+            one.local.CopyFrom(local_network(network.spec))
         problems.extend(_problems(one, network))
     problems = problems or list(_problems_together(spec.task.networks))
     if problems:

@@ -252,6 +252,29 @@ def test_a_task_waits_for_a_network_that_its_node_has_not_heard_of(lab: OverlayL
     assert not (lab.nodes[0].run_dir / "netns" / "early").exists()
 
 
+def test_what_others_do_with_packets_of_the_machine_does_not_concern_overlays(
+    lab: OverlayLab, shop: Net
+) -> None:
+    server = lab.task("server", 0, {"shop": ["10.5.0.20", "fd05::20"]})
+    local = lab.task("local", 0, {"shop": ["10.5.0.22", "fd05::22"]})
+    client = lab.task("client", 1, {"shop": ["10.5.0.21", "fd05::21"]})
+    with namespaces.entered(lab.nodes[0].node):
+        # As Docker, firewalld and Kubernetes leave a machine.
+        for name in ("iptables", "ip6tables"):
+            run(f"{name} -w -P FORWARD DROP")
+            switch = Path(f"/proc/sys/net/bridge/bridge-nf-call-{name}")
+            switch.write_text("1")
+    try:
+        for address in ("10.5.0.20", "fd05::20"):
+            assert lab.ping(client.netns, address)
+            assert lab.ping(local.netns, address)
+    finally:
+        with namespaces.entered(lab.nodes[0].node):
+            for name in ("iptables", "ip6tables"):
+                run(f"{name} -w -P FORWARD ACCEPT")
+    assert lab.ping(server.netns, "10.5.0.21")
+
+
 def test_teardown_leaves_nothing(lab: OverlayLab, shop: Net) -> None:
     node = lab.nodes[3]
     node.call("teardown")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -22,6 +23,16 @@ def test_networks_of_one_node_have_different_subnets() -> None:
     for number in range(200):
         granted[f"t{number}"] = [completed(TaskNetwork(f"n{number}", driver="bridge"), granted)]
     assert len({several[0].subnets for several in granted.values()}) == 200
+
+
+def test_of_families_without_a_subnet_the_node_chooses_one() -> None:
+    both = replace(OWN, families=(4, 6))
+    first, second = completed(both, {}), completed(replace(both, network_id="other"), {})
+    assert [ip_network(one.subnet).version for one in first.subnets] == [4, 6]
+    assert first.subnets[1] != second.subnets[1]
+    assert completed(both, {"t1": [first]}).subnets == first.subnets
+    half = replace(both, subnets=(LocalSubnet("10.9.0.0/24"),))
+    assert [ip_address(one).version for one in completed(half, {}).addresses] == [4, 6]
 
 
 def test_a_node_without_a_free_subnet_says_what_to_do() -> None:

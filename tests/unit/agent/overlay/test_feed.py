@@ -9,7 +9,7 @@ import pytest
 
 from swarm.agent.assignments import NetworkChanges
 from swarm.agent.database import Database
-from swarm.agent.network.base import TaskNetwork
+from swarm.agent.network.base import LocalSubnet, TaskNetwork
 from swarm.agent.overlay import feed as feed_module
 from swarm.agent.overlay.feed import OverlayFeed
 from swarm.agent.overlay.state import OverlayState, Touched
@@ -183,10 +183,24 @@ async def test_the_first_call_comes_with_a_complete_state_even_when_there_is_not
         assert listener.heard == [()]
 
 
+async def test_now_and_then_all_is_to_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "CHECK_S", 0.01)
+    listener = Listener()
+    async with a_feed(tmp_path, listener), asyncio.timeout(30):
+        while listener.heard[:3] != [(), (), ()]:
+            await asyncio.sleep(0.01)
+
+
 async def test_a_task_joins_its_networks_in_the_order_of_its_spec(tmp_path: Path) -> None:
     task = _a_task()
-    for network_id in ("host", "shop"):
-        task.spec.networks.add(network_id=network_id)
+    own = task.spec.networks.add(network_id="own", driver="bridge")
+    own.local.subnets.add(subnet="10.9.0.0/24", reserved=["10.9.0.1"])
+    own.local.internal = own.local.ipv6 = True
+    task.spec.networks.add(network_id="shop", driver="overlay")
     async with a_feed(tmp_path, Listener()) as feed:
         feed.take(_news(_shop(network=SHOP), complete=True))
-        assert await feed.join(task) == (TaskNetwork("host"), TaskNetwork("shop", ("10.0.0.9",)))
+        subnets = (LocalSubnet("10.9.0.0/24", "", ("10.9.0.1",)),)
+        assert await feed.join(task) == (
+            TaskNetwork("own", (), "bridge", subnets, (4, 6), internal=True),
+            TaskNetwork("shop", ("10.0.0.9",)),
+        )
