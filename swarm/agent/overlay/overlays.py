@@ -14,6 +14,7 @@ from swarm.agent.network import namespaces
 from swarm.agent.network.base import TaskNetwork
 from swarm.agent.network.journal import Access, Grant
 from swarm.agent.overlay import kernel
+from swarm.agent.overlay.balancer import Balancer
 from swarm.agent.overlay.kernel import Nic
 from swarm.agent.overlay.layout import OverlayLayout
 from swarm.agent.overlay.plan import Mesh, Overlay, differences, mesh_of, overlay_of, parsed, path_of
@@ -44,6 +45,7 @@ class Overlays:
         self._here: dict[str, _Here] = {}
         self._nics: dict[str, dict[str, Nic]] = {}  # by network, then task
         self._failed: dict[str, NetworkState] = {}
+        self._balancer = Balancer()
         self._heard = False
 
     def setup(self, grants: Mapping[str, Grant]) -> None:
@@ -87,6 +89,7 @@ class Overlays:
         for network_id in gone:
             self._failed.pop(network_id, None)
             self._here.pop(network_id, None)
+            self._balancer.forget(network_id)
             self._remove_unused(network_id)
         if problems:
             listed = "; ".join(f"network {key}: {reason}" for key, reason in problems.items())
@@ -134,14 +137,17 @@ class Overlays:
         if not overlay.addresses or not overlay.subnets:
             return  # it takes part as soon as it has an address; nothing can start here before
         here = _Here(overlay, 0, mesh_of(state, overlay.path_family))
-        if before is None or before.overlay != overlay or before.there is None or check:
-            path = self._layout.router(network_id)
+        check = check or before is None or before.overlay != overlay or before.there is None
+        path = self._layout.router(network_id)
+        if check:
             here = replace(here, mtu=kernel.ensure_router(path, overlay, path_of(state)))
             self._here[network_id] = here
             self._reconnect(network_id, here)
         else:
+            assert before is not None
             self._here[network_id] = replace(here, mtu=before.mtu, there=before.there)
         self._sync(network_id)
+        self._balancer.follow(network_id, path, state, check=check)
         if before is None:
             log.info("overlay.joined", network_id=network_id, vxlan_id=overlay.vxlan_id, mtu=here.mtu)
 

@@ -466,20 +466,28 @@ class PortConfig(_message.Message):
     def __init__(self, name: _Optional[str] = ..., protocol: _Optional[_Union[PortConfig.Protocol, str]] = ..., target_port: _Optional[int] = ..., published_port: _Optional[int] = ..., publish_mode: _Optional[_Union[PortConfig.PublishMode, str]] = ...) -> None: ...
 
 class EndpointSpec(_message.Message):
-    __slots__ = ("ports", "mode", "drain_ns")
+    __slots__ = ("ports", "mode", "affinity", "drain_ns")
     class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         MODE_VIP: _ClassVar[EndpointSpec.Mode]
         MODE_DNSRR: _ClassVar[EndpointSpec.Mode]
     MODE_VIP: EndpointSpec.Mode
     MODE_DNSRR: EndpointSpec.Mode
+    class Affinity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        AFFINITY_NONE: _ClassVar[EndpointSpec.Affinity]
+        AFFINITY_CLIENT_IP: _ClassVar[EndpointSpec.Affinity]
+    AFFINITY_NONE: EndpointSpec.Affinity
+    AFFINITY_CLIENT_IP: EndpointSpec.Affinity
     PORTS_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
+    AFFINITY_FIELD_NUMBER: _ClassVar[int]
     DRAIN_NS_FIELD_NUMBER: _ClassVar[int]
     ports: _containers.RepeatedCompositeFieldContainer[PortConfig]
     mode: EndpointSpec.Mode
+    affinity: EndpointSpec.Affinity
     drain_ns: int
-    def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., mode: _Optional[_Union[EndpointSpec.Mode, str]] = ..., drain_ns: _Optional[int] = ...) -> None: ...
+    def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., mode: _Optional[_Union[EndpointSpec.Mode, str]] = ..., affinity: _Optional[_Union[EndpointSpec.Affinity, str]] = ..., drain_ns: _Optional[int] = ...) -> None: ...
 
 class NetworkAttachment(_message.Message):
     __slots__ = ("network_id", "network_name", "aliases", "ipv4_address", "ipv6_address", "driver_options", "driver", "local")

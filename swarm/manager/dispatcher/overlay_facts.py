@@ -124,6 +124,7 @@ def service_of(view: ReadView, network_id: str, service_id: str) -> OverlayServi
         name=service.spec.annotations.name,
         aliases=_aliases(service, network_id),
         virtual_addresses=addresses_in(service, network_id),
+        affinity=service.spec.endpoint.affinity,
         ports=service.ingress_ports if network.spec.ingress else service.spec.endpoint.ports,
     )
 

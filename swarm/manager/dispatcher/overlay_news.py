@@ -131,6 +131,7 @@ def _announcement(service: Service | None) -> object:
         list(service.previous_spec.task.networks),
         list(service.virtual_addresses),
         list(service.spec.endpoint.ports),
+        service.spec.endpoint.affinity,
         list(service.ingress_ports),
     )
 

@@ -20,7 +20,13 @@ from swarm.agent.overlay import kernel
 from swarm.agent.overlay.plan import differences, mesh_of, overlay_of
 from swarm.agent.overlay.state import OverlayState
 from swarm.api.v1.objects_pb2 import Subnet
-from swarm.api.v1.overlay_pb2 import OverlayChanges, OverlayEndpoint, OverlayNetwork, OverlayPeer
+from swarm.api.v1.overlay_pb2 import (
+    OverlayChanges,
+    OverlayEndpoint,
+    OverlayNetwork,
+    OverlayPeer,
+    OverlayService,
+)
 from tests.integration.network.lab import Agent, Attached
 
 Kind = str  # tcp or udp
@@ -41,6 +47,8 @@ class Net:
     port: int = 4789
     nodes: set[int] = field(default_factory=set)
     tasks: dict[str, tuple[int, list[str]]] = field(default_factory=dict)  # task -> node, addresses
+    services: list[OverlayService] = field(default_factory=list)
+    serving: dict[str, str] = field(default_factory=dict)  # task -> its service
 
     def router(self, node: int) -> list[str]:
         return [subnet.split("/")[0].removesuffix("0") + str(node + 1) for subnet in self.subnets]
@@ -143,9 +151,16 @@ class OverlayLab:
                 for other in sorted(net.nodes - {number} - self.down)
             ],
             endpoints=[
-                OverlayEndpoint(task_id=task_id, node_id=f"n{node}", addresses=addresses)
+                OverlayEndpoint(
+                    task_id=task_id,
+                    node_id=f"n{node}",
+                    addresses=addresses,
+                    service_id=net.serving.get(task_id, ""),
+                    serving=task_id in net.serving,
+                )
                 for task_id, (node, addresses) in net.tasks.items()
             ],
+            services=net.services,
         )
 
     def faults(self) -> list[str]:
@@ -201,15 +216,15 @@ class OverlayLab:
 
     # Traffic.
 
-    def serve(self, where: Path, host: str, port: int, kind: Kind = "tcp") -> None:
-        """Answer everybody with the address they come from, until the lab closes."""
+    def serve(self, where: Path, host: str, port: int, kind: Kind = "tcp", says: str = "") -> None:
+        """Answer everybody with the address they come from, or with `says`, until the lab closes."""
         listener = _socket(where, host, kind)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         if kind == "tcp":
             listener.listen()
         stopping = threading.Event()
-        thread = threading.Thread(target=_answer_all, args=(listener, stopping), daemon=True)
+        thread = threading.Thread(target=_answer_all, args=(listener, stopping, says), daemon=True)
         thread.start()
 
         def stop() -> None:
@@ -301,19 +316,19 @@ def _never_in_pieces(client: socket.socket) -> None:
         client.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _ALWAYS)
 
 
-def _answer_all(listener: socket.socket, stopping: threading.Event) -> None:
+def _answer_all(listener: socket.socket, stopping: threading.Event, says: str) -> None:
     listener.settimeout(0.2)
     while not stopping.is_set():
         try:
             if listener.type == socket.SOCK_DGRAM:
                 _, peer = listener.recvfrom(1 << 16)
-                listener.sendto(peer[0].encode(), peer)
+                listener.sendto((says or peer[0]).encode(), peer)
             else:
                 client, peer = listener.accept()
                 with client:
                     client.settimeout(5)
                     while not client.recv(1 << 16).endswith(_END):
                         pass
-                    client.sendall(peer[0].encode())
+                    client.sendall((says or peer[0]).encode())
         except OSError:
             continue
