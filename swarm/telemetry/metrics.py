@@ -14,7 +14,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from swarm.agent.resolver.counters import BUCKETS_S
 from swarm.telemetry.samples import AgentSample, ManagerSample, NodeSample
 
 # A commit is one fsync on a majority: around a millisecond on an SSD, seconds when something is wrong.
@@ -158,10 +157,17 @@ def _name_families(counted: Mapping[str, float]) -> Iterator[Metric]:
         "swarm_names_answer_seconds", "Time to an answer, of the node's own or of others.", labels=("by",)
     )
     for by in ("own", "forwarded"):
+        found = {
+            float(name.partition(".le.")[2]): n
+            for name, n in counted.items()
+            if name.startswith(f"{by}.le.")
+        }
         buckets, so_far = [], 0.0
-        for bound in (*BUCKETS_S, "inf"):
-            so_far += counted.get(f"{by}.le.{bound}", 0)
-            buckets.append((str(bound) if bound != "inf" else "+Inf", so_far))
+        for bound, count in sorted(found.items()):
+            so_far += count
+            buckets.append(("+Inf" if bound == float("inf") else str(bound), so_far))
+        if not buckets:
+            continue
         took.add_metric((by,), buckets, counted.get(f"{by}.seconds", 0))
     yield took
 

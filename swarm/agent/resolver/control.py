@@ -82,6 +82,7 @@ class Control:
                     await writer.drain()
             finally:
                 writer.close()
+                await writer.wait_closed()
 
     def _carry_out(
         self, message: Mapping[str, Json], tables: Tables, server: Server, counters: Counters

@@ -13,6 +13,8 @@ class Counters:
 
     def __init__(self) -> None:
         self._values: defaultdict[str, float] = defaultdict(float)
+        for how in ("own", "forwarded"):
+            self._values.update({f"{how}.le.{bound}": 0.0 for bound in (*BUCKETS_S, "inf")})
 
     def count(self, name: str, amount: float = 1) -> None:
         """Add to a counter."""
@@ -26,5 +28,5 @@ class Counters:
         self._values[f"{how}.seconds"] += seconds
 
     def values(self) -> Mapping[str, float]:
-        """Return all counters that ever counted."""
+        """Return all counters, also buckets in which nothing is."""
         return dict(self._values)

@@ -74,6 +74,8 @@ class Link:
         self._reading.cancel()
         await asyncio.wait({self._reading})
         self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
     async def _read(self) -> None:
         try:

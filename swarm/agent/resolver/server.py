@@ -163,6 +163,7 @@ class Server:
                         await writer.drain()
             finally:
                 writer.close()
+                await writer.wait_closed()
 
     async def _answer(self, data: bytes, client: str) -> bytes | None:
         started = time.perf_counter()

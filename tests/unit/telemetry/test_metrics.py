@@ -30,7 +30,14 @@ SAMPLE = NodeSample(
         connected=True,
         containers={"running": 2},
         uses=(TaskUse("web", "web.1", 1.5, 4096),),
-        names={"questions.a": 3, "no_such_name": 1, "own.le.0.0001": 2, "own.le.inf": 1, "own.seconds": 9.5},
+        names={
+            "questions.a": 3,
+            "no_such_name": 1,
+            "own.le.0.0001": 2,
+            "own.le.5.0": 0,
+            "own.le.inf": 1,
+            "own.seconds": 9.5,
+        },
     ),
     certificate_expires_at_s=1e9,
 )
