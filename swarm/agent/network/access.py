@@ -2,6 +2,7 @@
 
 They are there for the way out, for published ports and for probes: tasks that share no network do not meet
 here, and those whose networks are all internal begin no conversation with anybody but the router itself.
+No task at all may send what another node would take for the packets of an overlay.
 """
 
 from collections.abc import Iterable
@@ -26,14 +27,23 @@ def setup(ledger: Ledger) -> str:
             *_elements("add", access, ledger.having(access)),
         ]
     lines += [
+        # Not flushed: which ports these are is heard a moment later.
+        f"add set {_TABLE} tunnels {{ type inet_service; }}",
         f"add chain {_TABLE} forward {{ type filter hook forward priority 0; }}",
         f"flush chain {_TABLE} forward",
+        f"add rule {_TABLE} forward udp dport @tunnels {_REFUSE}",
         f"add rule {_TABLE} forward ip saddr @{Access.CLOSED.value} ct direction original {_REFUSE}",
     ]
     for access in _SETS:
         for end in ("saddr", "daddr"):
             lines.append(f"add rule {_TABLE} forward {_BETWEEN_TASKS} ip {end} @{access.value} {_REFUSE}")
     return "\n".join(lines) + "\n"
+
+
+def close(ports: Iterable[int]) -> str:
+    """Return the script that keeps tasks from the UDP ports between nodes; empty for none."""
+    listed = ", ".join(str(port) for port in sorted(ports))
+    return f"add element {_TABLE} tunnels {{ {listed} }}" if listed else ""
 
 
 def admit(access: Access, address: IPv4Address) -> str:

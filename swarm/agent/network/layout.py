@@ -56,6 +56,11 @@ class Layout:
         return self.subnet.network_address + 2
 
     @property
+    def ingress_address(self) -> IPv4Address:
+        """Return the address of the router through which ports of all nodes are published."""
+        return self.subnet.network_address + 3
+
+    @property
     def namespaces(self) -> Path:
         """Return the folder of the namespaces."""
         return self.run_dir / "netns"

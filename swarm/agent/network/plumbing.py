@@ -64,6 +64,12 @@ def ensure_task(layout: Layout, task_id: str, address: IPv4Address) -> None:
         _connect(layout, router, path, address)
 
 
+def ensure_ingress(layout: Layout, path: Path) -> None:
+    """Connect the router of the ingress network, as if it were a task: what it leads in goes out there."""
+    with netlink_in(layout.router) as router:
+        _connect(layout, router, path, layout.ingress_address)
+
+
 def connected(layout: Layout) -> frozenset[IPv4Address]:
     """Return the addresses that the router leads to: of the tasks whose `ensure_task` came to its end."""
     with netlink_in(layout.router) as router:
@@ -99,7 +105,7 @@ def remove_task(
 
 def remove_strangers(layout: Layout, known: frozenset[IPv4Address]) -> int:
     """Remove the router's interfaces that lead to no known address; return how many there were."""
-    expected = {layout.link(address) for address in known} | {ROUTER_LINK, "lo"}
+    expected = {layout.link(address) for address in (*known, layout.ingress_address)} | {ROUTER_LINK, "lo"}
     with netlink_in(layout.router) as router:
         strangers = [link for link in links.list_links(router) if link.name not in expected]
         for link in strangers:

@@ -7,6 +7,7 @@ from swarm.agent.network.layout import Layout
 from swarm.agent.network.netlink import NetlinkError
 from swarm.agent.network.plumbing import netlink_in
 from swarm.agent.network.vxlan import Vxlan
+from swarm.model.network_support import INGRESS
 
 ALWAYS = frozenset({"host", "none", "bridge"})
 _PROBE = Vxlan("probe", 998, 0xFFFFFF, 4789, 4, "02:42:00:00:00:00", 1450)
@@ -17,7 +18,7 @@ def drivers(layout: Layout) -> frozenset[str]:
 
     What a kernel can do is found out by asking it to, in the router's namespace; nothing is left there.
     """
-    return ALWAYS | ({"overlay"} if _makes_vxlan(layout) else frozenset())
+    return ALWAYS | ({"overlay", INGRESS} if _makes_vxlan(layout) else frozenset())
 
 
 def _makes_vxlan(layout: Layout) -> bool:

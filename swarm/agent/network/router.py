@@ -13,7 +13,7 @@ was begun.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import IPv4Network
@@ -31,6 +31,7 @@ from swarm.agent.network.layout import GATEWAY, Layout
 from swarm.agent.network.local import LocalNetworks, is_same
 from swarm.agent.network.ports import fits
 from swarm.agent.network.reservation import PortReservations
+from swarm.agent.overlay.ingress_router import IngressRouter
 from swarm.agent.overlay.layout import OverlayLayout
 from swarm.agent.overlay.overlays import Overlays
 from swarm.agent.overlay.state import NetworkState, OverlayState, Touched
@@ -70,7 +71,7 @@ class RouterNetwork:
         # The messages are values, the tables around them are not: the thread gets its own.
         states = {id_: _copy(state.networks[id_]) for id_ in ids if id_ in state.networks}
         gone = {one.network_id for one in touched} - state.networks.keys()
-        await self._do(lambda: self._books.overlays.apply(states, gone, everything))
+        await self._do(lambda: self._books.apply(states, gone, everything))
         self._heard = True
 
     async def attach(
@@ -105,7 +106,8 @@ class _Books:
 
     def __init__(self, layout: Layout, resolv_conf: Path) -> None:
         self._layout = layout
-        self.overlays = Overlays(OverlayLayout(layout.run_dir))
+        self._overlays = Overlays(OverlayLayout(layout.run_dir))
+        self._ingress = IngressRouter(layout, OverlayLayout(layout.run_dir))
         self._locals = LocalNetworks(layout.local_routers)
         self._resolv_conf = resolv_conf
         self._ledger = Ledger()
@@ -117,7 +119,7 @@ class _Books:
         self._ledger = journal.load(layout.journal)
         rebuilt = plumbing.ensure_router(layout)
         plumbing.run_in_router(layout, access.setup(self._ledger))
-        self.overlays.setup(self._ledger.grants)
+        self._overlays.setup(self._ledger.grants)
         self._write_resolv_conf()
         self._drop_lost()
         connected = plumbing.connected(layout)
@@ -132,6 +134,15 @@ class _Books:
         plumbing.remove_strangers(layout, self._ledger.addresses())
         self._locals.keep_only(self._ledger.networks())
         log.info("network.ready", tasks=len(self._ledger.grants), rebuilt=rebuilt, ip_forward=True)
+
+    def apply(self, states: Mapping[str, NetworkState], gone: Collection[str], check: bool) -> None:
+        before = self._overlays.ports
+        try:
+            self._overlays.apply(states, gone, check)
+        finally:
+            if check or self._overlays.ports != before:
+                plumbing.run_in_router(self._layout, access.close(self._overlays.ports))
+            self._ingress.apply(states, gone, check)
 
     def drivers(self) -> frozenset[str]:
         return probe.drivers(self._layout)
@@ -153,7 +164,7 @@ class _Books:
             plumbing.ensure_task(self._layout, task_id, grant.address)
             path = self._layout.namespace(task_id)
             self._locals.connect(task_id, path, grant.networks, plumbing.router_mtu(self._layout))
-            self.overlays.connect(task_id, path, grant)
+            self._overlays.connect(task_id, path, grant)
             plumbing.run_in_router(self._layout, access.admit(grant.access, grant.address))
             script = rules.publish(self._layout, grant.ports, grant.address)
             if script:
@@ -168,7 +179,7 @@ class _Books:
         grant = self._ledger.grants.get(task_id)
         address, ports = (grant.address, grant.ports) if grant else (None, ())
         if grant is not None:
-            self.overlays.disconnect(task_id, grant)
+            self._overlays.disconnect(task_id, grant)
             self._locals.disconnect(task_id, grant.networks, self._ledger.without(task_id).networks())
         plumbing.remove_task(self._layout, task_id, address, ports)
         self._reservations.release(task_id)
@@ -183,7 +194,7 @@ class _Books:
             self.detach(task_id)
 
     def teardown(self) -> None:
-        self.overlays.teardown()
+        self._overlays.teardown()
         self._locals.teardown()
         plumbing.teardown(self._layout)
         self._reservations.release_all()
@@ -198,7 +209,7 @@ class _Books:
     def _grant(
         self, task_id: str, ports: Sequence[PublishedPort], networks: tuple[TaskNetwork, ...]
     ) -> Grant:
-        reach = self.overlays.access(networks)
+        reach = self._overlays.access(networks)
         networks = self._locals.chosen(networks, self._ledger.networks())
         chosen = self._reservations.hold(task_id, ports, self._ledger.ports(), secrets.randbelow(1 << 16))
         try:

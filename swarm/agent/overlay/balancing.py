@@ -16,7 +16,7 @@ from swarm.api.v1.overlay_pb2 import OverlayEndpoint, OverlayService
 from swarm.api.v1.types_pb2 import EndpointSpec
 
 TABLE = "inet swarm_services"
-_SEED = "0x5eed"  # the same on every node: a client that moves there meets the same task
+SEED = "0x5eed"  # the same on every node: a client that moves there meets the same task
 _CHAIN = re.compile(r"^\s*chain (s_\S+) \{", re.MULTILINE)
 _FAMILIES = ((4, "ip", "ipv4"), (6, "ip6", "ipv6"))
 
@@ -129,7 +129,7 @@ def _choice(backends: Sequence[str], ip: str, *, by_client: bool) -> str:
     if len(backends) == 1:
         return backends[0]
     numbered = ", ".join(f"{number} : {address}" for number, address in enumerate(backends))
-    number = f"jhash {ip} saddr mod {len(backends)} seed {_SEED}" if by_client else ""
+    number = f"jhash {ip} saddr mod {len(backends)} seed {SEED}" if by_client else ""
     return f"{number or f'numgen random mod {len(backends)}'} map {{ {numbered} }}"
 
 

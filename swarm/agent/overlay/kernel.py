@@ -13,13 +13,15 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 from socket import AF_INET, AF_INET6
 
-from swarm.agent.network import links, namespaces, vxlan
+from swarm.agent.network import links, namespaces, policies, vxlan
 from swarm.agent.network.layout import GATEWAY, GATEWAY_MAC
 from swarm.agent.network.netlink import Netlink, NetlinkError, Request
 from swarm.agent.network.plumbing import netlink_in, underlay_mtu, wait_until_it_carries
+from swarm.agent.network.policies import Policy
 from swarm.agent.network.vxlan import Vxlan
 from swarm.agent.overlay.layout import (
     FIRST_TASK_LINK,
+    FIRST_TASK_TABLE,
     GATEWAY6,
     VXLAN_INDEX,
     VXLAN_LINK,
@@ -65,11 +67,8 @@ def ensure_router(path: Path, overlay: Overlay, towards: Address | None) -> int:
         )
         _ensure_vxlan(path, node, router, wanted)
         stale = set(links.list_addresses(router, VXLAN_INDEX)) - set(overlay.addresses)
-        router.run(
-            links.set_up(_LO),
-            links.set_up(VXLAN_INDEX),
-            *(_address(VXLAN_INDEX, address) for address in overlay.addresses),
-        )
+        _switch_on(router, overlay)
+        router.run(*(_address(VXLAN_INDEX, address) for address in overlay.addresses))
         _run(router, [links.delete_address(VXLAN_INDEX, address) for address in stale], ignore=_GONE)
     return mtu
 
@@ -125,8 +124,13 @@ def connected(path: Path) -> dict[Address, str]:
         }
 
 
-def connect(path: Path, task: Path, nic: Nic, subnets: Subnets, mtu: int) -> None:
-    """Make or complete the cable from a task's namespace to the router of a network."""
+def connect(
+    path: Path, task: Path, nic: Nic, subnets: Subnets, mtu: int, *, answers_all: bool = False
+) -> None:
+    """Make or complete the cable from a task's namespace to the router of a network.
+
+    With `answers_all` the task answers there also those who are not in the network.
+    """
     index, mac = nic_index(nic.position), links.mac_of(nic.addresses[0])
     with netlink_in(path) as router, netlink_in(task) as inside:
         cable = _ensure_cable(router, inside, task, nic, mac, mtu)
@@ -145,12 +149,21 @@ def connect(path: Path, task: Path, nic: Nic, subnets: Subnets, mtu: int) -> Non
                     if subnet.version == address.version
                 ),
             )
+            if answers_all and isinstance(address, IPv4Address):
+                _answer_there(inside, index, address)
         # The routes come last: where they are, everything before them is.
         router.run(
             *(links.neighbour(cable, address, mac) for address in nic.addresses),
             *(links.route(ip_network(address), cable) for address in nic.addresses),
         )
         wait_until_it_carries(router, cable)
+
+
+def _answer_there(inside: Netlink, index: int, address: IPv4Address) -> None:
+    """Answer clients of anywhere through the network by which they came, not by the way out of the node."""
+    table = FIRST_TASK_TABLE + index
+    inside.run(policies.default_route(table, index, GATEWAY))
+    inside.run(policies.policy(Policy(table, source=address)), ignore={errno.EEXIST})
 
 
 def disconnect(path: Path, nic: Nic) -> None:
@@ -210,9 +223,23 @@ def _ensure_vxlan(path: Path, node: Netlink, router: Netlink, wanted: Vxlan) -> 
                 return
         raise NetlinkError(
             errno.EEXIST,
-            f"VXLAN number {wanted.vxlan_id} at UDP port {wanted.port} of this node is another program's: "
-            "choose another port for all nodes with --data-path-port",
+            _taken(f"VXLAN number {wanted.vxlan_id} at UDP port {wanted.port}"),
         )
+
+
+def _switch_on(router: Netlink, overlay: Overlay) -> None:
+    try:
+        router.run(links.set_up(_LO), links.set_up(VXLAN_INDEX))
+    except NetlinkError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise NetlinkError(errno.EADDRINUSE, _taken(f"UDP port {overlay.port}")) from error
+        raise
+
+
+def _taken(what: str) -> str:
+    return (
+        f"{what} of this node is another program's: end that, or have all nodes use another --data-path-port"
+    )
 
 
 def _but_for_mtu(link: Vxlan) -> tuple[int | str, ...]:

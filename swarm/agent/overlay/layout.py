@@ -12,6 +12,7 @@ VXLAN_INDEX = 999
 FIRST_TASK_LINK = (
     1000  # never the number of the other end, which is small: see swarm/agent/network/layout.py
 )
+FIRST_TASK_TABLE = 1000  # of routes, in the namespace of a task
 _NAME_MAX = 15
 
 

@@ -61,13 +61,19 @@ class Overlays:
         for network in networks:
             if network.driver == DRIVER and not network.addresses:
                 raise TaskRejected(f"the task has no address in network {network.network_id}")
+        others = [one for one in networks if not self._is_ingress(one)]
         internal = [
             self._known(one.network_id).overlay.internal if one.driver == DRIVER else one.internal
-            for one in networks
+            for one in others
         ]
-        if not networks or any(one.network_id == NODES_OWN for one in networks):
+        if not others or any(one.network_id == NODES_OWN for one in others):
             return Access.OPEN
         return Access.CLOSED if all(internal) else Access.OUTSIDE
+
+    @property
+    def ports(self) -> frozenset[int]:
+        """Return the UDP ports that overlays use between nodes."""
+        return frozenset(here.overlay.port for here in self._here.values())
 
     def apply(self, states: Mapping[str, NetworkState], gone: Collection[str], check: bool) -> None:
         """Follow what differs; `check` compares with the kernel what should be as it was.
@@ -104,7 +110,7 @@ class Overlays:
             if network.network_id not in self._here and self._is_connected(path, nic):
                 continue  # since an earlier life of this agent, or of the network
             here = self._known(network.network_id)
-            kernel.connect(path, task, nic, here.overlay.subnets, here.mtu)
+            kernel.connect(path, task, nic, here.overlay.subnets, here.mtu, answers_all=here.overlay.ingress)
 
     def disconnect(self, task_id: str, grant: Grant) -> None:
         """Lead nothing to a task any more."""
@@ -160,7 +166,9 @@ class Overlays:
         for task_id, nic in nics.items():
             task = self._layout.task(task_id)
             if namespaces.is_namespace(task) and not nic.is_in(there):
-                kernel.connect(path, task, nic, here.overlay.subnets, here.mtu)
+                kernel.connect(
+                    path, task, nic, here.overlay.subnets, here.mtu, answers_all=here.overlay.ingress
+                )
 
     def _sync(self, network_id: str) -> None:
         here, path = self._here[network_id], self._layout.router(network_id)
@@ -180,6 +188,10 @@ class Overlays:
             addresses = tuple(one for text in network.addresses if (one := parsed(text)))
             nics = self._nics.setdefault(network.network_id, {})
             nics[task_id] = Nic(task_id, position, addresses)
+
+    def _is_ingress(self, network: TaskNetwork) -> bool:
+        """Whether ports are published through the network: that says nothing of the way out."""
+        return network.driver == DRIVER and self._known(network.network_id).overlay.ingress
 
     def _known(self, network_id: str) -> _Here:
         here = self._here.get(network_id)

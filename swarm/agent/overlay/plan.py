@@ -36,6 +36,7 @@ class Overlay:
     addresses: tuple[Address, ...]  # of this node's router
     subnets: Subnets
     internal: bool
+    ingress: bool
     mtu: int  # as asked for; 0: what the path leaves
     path_family: int  # 4 or 6: how nodes reach each other
 
@@ -89,6 +90,7 @@ def overlay_of(state: NetworkState, family: int = 4) -> Overlay:
         addresses=_by_family(network.router_addresses),
         subnets=subnets_of(network),
         internal=network.internal,
+        ingress=network.ingress,
         mtu=network.mtu,
         path_family=_path_family(state.peers.values()) or family,
     )

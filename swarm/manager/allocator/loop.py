@@ -16,7 +16,7 @@ from swarm.api.v1.objects_pb2 import Network, Node, Service, Task
 from swarm.api.v1.specs_pb2 import ClusterSpec
 from swarm.clock import SECOND, Clock
 from swarm.errors import NoQuorum, OutcomeUnknown, StaleVersion
-from swarm.manager.allocator.nodes import is_joined, uses_networks
+from swarm.manager.allocator.nodes import is_joined, needs_its_node
 from swarm.manager.allocator.plan import (
     AllocationPlan,
     commit_allocation,
@@ -216,8 +216,7 @@ def _moves_in_networks(event: Event) -> bool:
         return False
     if event.action is Action.REMOVE or not isinstance(before, Task):
         return True
-    # A task of a global service is of a node from the beginning, long before it is assigned to it.
-    return before.node_id != after.node_id or uses_networks(before) != uses_networks(after)
+    return before.node_id != after.node_id or needs_its_node(before) != needs_its_node(after)
 
 
 def _may_join_ingress(event: Event, view: ReadView) -> Iterable[str]:

@@ -102,7 +102,22 @@ def test_networks_are_joined_and_left_by_an_update_and_nothing_stays_of_them(
 ) -> None:
     for name in ("front", "back"):
         operator("network", "create", name)
-    operator("service", "create", "-d", "--name", "api", "--network", "front", "--replicas", "4", "hello:1")
+    operator(
+        "service",
+        "create",
+        "-d",
+        "--name",
+        "api",
+        "--network",
+        "front",
+        "--replicas",
+        "4",
+        "--update-parallelism",
+        "4",
+        "--update-monitor",
+        "1s",
+        "hello:1",
+    )
     operator.wait_running("api", 4)
     for change, networks in (
         (["--network-add", "back"], {"front", "back"}),

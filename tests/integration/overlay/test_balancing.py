@@ -68,7 +68,7 @@ def asked(
 
 def connected(client: Attached, address: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
     with namespaces.entered(client.netns):
-        opened = socket.socket(socket.AF_INET, kind)
+        opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
     opened.settimeout(5)
     opened.connect((address, 80))
     return opened
@@ -124,10 +124,13 @@ def test_one_who_drains_keeps_whom_it_has_and_gets_nobody_new(lab: OverlayLab, s
         assert udp.recv(100) == b"old"
 
 
-def test_whoever_talks_to_a_task_that_is_gone_is_led_elsewhere(lab: OverlayLab, shop: Net) -> None:
+@pytest.mark.parametrize("address", VIRTUAL)
+def test_whoever_talks_to_a_task_that_is_gone_is_led_elsewhere(
+    lab: OverlayLab, shop: Net, address: str
+) -> None:
     client = lab.task("client", 2, {"shop": ["10.5.0.50", "fd05::50"]})
     backend(lab, shop, "old", 0, 20)
-    with connected(client, VIRTUAL[0]) as tcp, connected(client, VIRTUAL[0], socket.SOCK_DGRAM) as udp:
+    with connected(client, address) as tcp, connected(client, address, socket.SOCK_DGRAM) as udp:
         udp.send(b"hello\n")
         assert udp.recv(100) == b"old"
         backend(lab, shop, "new", 1, 21)

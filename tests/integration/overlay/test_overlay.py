@@ -9,6 +9,7 @@ import pytest
 
 from swarm.agent.network import links, namespaces, nft
 from swarm.agent.network.plumbing import netlink_in
+from swarm.errors import TaskRejected
 from tests.integration.overlay.lab import Net, OverlayLab, flood, link_names, serve_both
 
 pytestmark = pytest.mark.integration
@@ -252,6 +253,34 @@ def test_a_task_waits_for_a_network_that_its_node_has_not_heard_of(lab: OverlayL
     assert not (lab.nodes[0].run_dir / "netns" / "early").exists()
 
 
+def test_a_task_cannot_forge_packets_between_nodes(lab: OverlayLab, shop: Net) -> None:
+    if lab.ipv6:
+        return  # tasks have no way out to such nodes
+    lab.add(Net("odd", 4103, ["10.9.0.0/24"], port=4800))
+    task = lab.task("task", 0, {"odd": ["10.9.0.20"]})
+    plain = lab.attach("plain", 0, {})
+    for port in (4800, 4801):
+        lab.serve(lab.nodes[3].node, "10.99.0.4", port, "udp")
+    for netns in (task.netns, plain.netns):
+        assert lab.ask(netns, "10.99.0.4", 4800, "udp") == "No route to host"
+        assert lab.ask(netns, "10.99.0.4", 4801, "udp") == "10.99.0.1"
+    lab.nodes[0].call("detach", "plain")
+
+
+def test_a_port_that_another_program_has_is_said_and_tried_again(lab: OverlayLab, shop: Net) -> None:
+    lab.add(Net("far", 4102, ["10.8.0.0/24"], port=4790)).nodes.add(3)
+    with namespaces.entered(lab.nodes[3].node):
+        family = socket.AF_INET6 if lab.ipv6 else socket.AF_INET
+        program = socket.socket(family, socket.SOCK_DGRAM)
+    with program:
+        program.bind(("::" if lab.ipv6 else "0.0.0.0", 4790))
+        lab.nets["far"].nodes.add(2)
+        with pytest.raises(TaskRejected, match="UDP port 4790 of this node is another program's"):
+            lab.tell(3)
+    lab.tell()
+    assert lab.faults() == []
+
+
 def test_what_others_do_with_packets_of_the_machine_does_not_concern_overlays(
     lab: OverlayLab, shop: Net
 ) -> None:
@@ -280,7 +309,7 @@ def test_teardown_leaves_nothing(lab: OverlayLab, shop: Net) -> None:
     node.call("teardown")
     before = machine(node.node)
     node.call("setup")
-    assert node.call("drivers") == ["bridge", "host", "none", "overlay"]
+    assert node.call("drivers") == ["bridge", "host", "ingress", "none", "overlay"]
     lab.task("one", 3, {"shop": ["10.5.0.20", "fd05::20"]})
     for _ in range(2):
         node.call("teardown")
@@ -306,6 +335,8 @@ def machine(where: Path) -> dict[str, object]:
             (route.destination, route.gateway, route.interface)
             for family in (socket.AF_INET, socket.AF_INET6)
             for route in links.list_routes(inside, family)
+            # Those of a link's own address come a moment after the link.
+            if not (route.destination.is_link_local or route.destination.is_multicast)
         }
     return {"links": link_names(where), "routes": routes, "rules": rules, "sysctls": sysctls}
 

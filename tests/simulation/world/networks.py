@@ -21,7 +21,7 @@ from tests.simulation.world.people import People
 from tests.simulation.world.story import Broken
 from tests.simulation.world.world import World
 
-CHANCE = 0.25  # of a seed to have networks
+CHANCE = 0.1  # of a seed to have networks
 Place = tuple[str, str]  # network and address
 
 

@@ -93,7 +93,7 @@ async def test_nodes_join_networks_with_their_tasks_and_leave_with_the_last() ->
         await until(lambda: not joined())
 
 
-async def test_a_node_joins_with_a_task_that_was_its_own_before_it_was_assigned() -> None:
+async def test_nodes_join_the_networks_of_tasks_that_had_a_node_from_the_beginning() -> None:
     web = a_service("web", "front")
     task = a_task(web, "t1")
     task.node_id = "n1"  # as those of global services

@@ -186,7 +186,8 @@ async def test_the_first_call_comes_with_a_complete_state_even_when_there_is_not
 async def test_now_and_then_all_is_to_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_module, "CHECK_S", 0.01)
     listener = Listener()
-    async with a_feed(tmp_path, listener), asyncio.timeout(30):
+    async with a_feed(tmp_path, listener) as feed, asyncio.timeout(30):
+        feed.take(_news(complete=True))
         while listener.heard[:3] != [(), (), ()]:
             await asyncio.sleep(0.01)
 
