@@ -92,6 +92,12 @@ class Settings:
     insecure_registries: tuple[str, ...] = field(
         default=(), metadata=_about("registries (HOST[:PORT]) to ask without TLS, repeatable")
     )
+    disk_soft_percent: int = field(
+        default=85, metadata=_about("so full a disk of the node makes unused images go early")
+    )
+    disk_hard_percent: int = field(
+        default=95, metadata=_about("so full a disk of the node keeps new tasks away")
+    )
     log_level: str = field(
         default="info", metadata=_about("least level to log", "debug", "info", "warning", "error")
     )
@@ -152,9 +158,24 @@ class Settings:
         return self.state_dir / "containers"
 
     @property
+    def csi_dir(self) -> Path:
+        """Where storage plugins (CSI) have their sockets, NAME.sock."""
+        return self.run_dir / "csi"
+
+    @property
+    def cluster_volumes_dir(self) -> Path:
+        """Where cluster volumes are mounted."""
+        return self.state_dir / "cluster-volumes"
+
+    @property
     def volumes_dir(self) -> Path:
         """Volumes of this node, with what is in them."""
         return self.state_dir / "volumes"
+
+    @property
+    def plain_dir(self) -> Path:
+        """What the node writes down of containers that belong to no service; not the cluster's."""
+        return self.state_dir / "plain"
 
     @property
     def network_dir(self) -> Path:
@@ -315,6 +336,11 @@ def _check(settings: Settings) -> None:
         choices, value = item.metadata["choices"], getattr(settings, item.name)
         if choices and value not in choices:
             raise InvalidArgument(f"{item.name} is {value!r}; it must be one of {', '.join(choices)}")
+    if not 0 < settings.disk_soft_percent < settings.disk_hard_percent <= 100:
+        raise InvalidArgument(
+            f"disk_soft_percent ({settings.disk_soft_percent}) must be above 0 and below disk_hard_percent "
+            f"({settings.disk_hard_percent}), and that at most 100"
+        )
     split_address(settings.listen_addr)
     if settings.metrics_addr:
         split_address(settings.metrics_addr)

@@ -19,6 +19,8 @@ from swarm.model.validate_container import HOSTNAME_LIMIT
 from swarm.runtime.base import BindMount, ContainerConfig, Dns, HostDevice, TmpfsMount
 from swarm.runtime.images.base import Credentials
 
+# By those who look after them.
+_ADDED_LATER = (Mount.TYPE_VOLUME, Mount.TYPE_IMAGE, Mount.TYPE_CLUSTER)
 _PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 
 
@@ -64,7 +66,7 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         working_dir=spec.dir,
         user=spec.user,
         groups=tuple(spec.groups),
-        mounts=tuple(_mount(one, context) for one in spec.mounts if one.type != Mount.TYPE_VOLUME),
+        mounts=tuple(_mount(one, context) for one in spec.mounts if one.type not in _ADDED_LATER),
         devices=tuple(_host_device(one) for one in spec.devices if not one.cdi_name),
         cdi_devices=given_devices(task),
         limits=limits(task.spec.resources),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from swarm.api.v1.types_pb2 import NodeDescription, NodeDevice, Platform, Resources
+from swarm.api.v1.types_pb2 import CsiPlugin, NodeDescription, NodeDevice, Platform, Resources
 from swarm.model import network_support
 from swarm.model.generic_resources import parse_owned
 from swarm.model.platform import normal_architecture
@@ -23,6 +23,7 @@ def describe_node(
     memory_file: Path = MEMORY_FILE,
     generic_resources: Iterable[str] = (),
     devices: Mapping[str, Sequence[str]] | None = None,
+    csi_plugins: Iterable[CsiPlugin] = (),
     network_drivers: Iterable[str] = (),
 ) -> NodeDescription:
     """Return the description of the machine this process runs on.
@@ -46,6 +47,7 @@ def describe_node(
         runtime=capabilities.driver,
         runtime_info=info,
         devices=(NodeDevice(name=name, parts=parts) for name, parts in (devices or {}).items()),
+        csi_plugins=csi_plugins,
     )
 
 

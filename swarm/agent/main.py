@@ -17,16 +17,28 @@ from swarm.agent.containers.calls import CallAnswerer
 from swarm.agent.containers.conversation import Conversation
 from swarm.agent.containers.requests import ContainerRequests
 from swarm.agent.containers.volumes import VolumeRequests, is_about_volumes
+from swarm.agent.csi.plugins import CsiPlugins
+from swarm.agent.csi.requests import CsiRequests, is_about_plugins
+from swarm.agent.csi.volumes import ClusterVolumes
 from swarm.agent.database import Database
 from swarm.agent.description import describe_node, this_platform
 from swarm.agent.log_publisher import LogPublisher
 from swarm.agent.network.base import NodeNetwork
 from swarm.agent.overlay.feed import OverlayFeed
+from swarm.agent.plain.containers import PlainContainers
+from swarm.agent.plain.node import Node as PlainNode
+from swarm.agent.plain.records import PlainRecords
+from swarm.agent.plain.requests import PlainRequests
+from swarm.agent.probes import Prober
 from swarm.agent.reporter import Reporter
 from swarm.agent.resolver.base import NoResolver, Resolver
 from swarm.agent.sampler import Sampler
 from swarm.agent.session import Session
+from swarm.agent.system.disk_watch import DiskWatch
+from swarm.agent.system.pressure import Limits
+from swarm.agent.system.requests import VERBS, SystemRequests
 from swarm.agent.task_files import TaskFiles
+from swarm.agent.task_machine import TaskRecord
 from swarm.agent.task_volumes import TaskVolumes
 from swarm.agent.worker import Worker
 from swarm.api.v1.containers_pb2 import ContainerCall, ContainerRequest
@@ -36,8 +48,11 @@ from swarm.api.v1.types_pb2 import NodeDescription, Peer, TaskState, TaskStatus,
 from swarm.clock import Clock
 from swarm.config import Settings
 from swarm.errors import NodeRemoved
-from swarm.runtime.base import Capabilities, RuntimeDriver, Sample
+from swarm.model.health import UNHEALTHY
+from swarm.model.task_state import is_terminal
+from swarm.runtime.base import Capabilities, ContainerState, RuntimeDriver, Sample
 from swarm.runtime.cdi.registry import read_registry
+from swarm.runtime.disk import DiskSpace
 from swarm.runtime.images.base import ImageStore
 from swarm.runtime.memory_files import MemoryFiles
 from swarm.runtime.volumes.store import VolumeStore
@@ -49,6 +64,16 @@ STARTS_PER_CPU = 4  # containers created and started at once: mostly waiting for
 DESCRIBE_PERIOD_S = 20.0
 
 Dial = Callable[[str, Sequence[tuple[str, int | str]]], grpc.aio.Channel]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What tasks and plain containers share, beside driver and network."""
+
+    images: ImageStore
+    blobs: ManagerBlobs
+    volumes: TaskVolumes
+    starts_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,28 +138,73 @@ class Agent:
             self, node_id, managers, channel, self._hello, clock, self._session_changed
         )
         volumes = VolumeStore(settings.volumes_dir, clock)
-        self._worker = Worker(
-            driver,
+        self._csi = CsiPlugins(settings.csi_dir)
+        self._cluster_volumes = ClusterVolumes(settings.cluster_volumes_dir, self._csi)
+        parts = _Parts(
             images,
-            network,
-            self._database,
             ManagerBlobs(self._preferred_managers, channel),
-            clock,
-            self._facts,
-            files=TaskFiles(MemoryFiles(settings.run_dir), self._isolated),
-            volumes=TaskVolumes(volumes),
-            resolver=self._resolver,
-            overlays=self._overlays,
-            starts_max=STARTS_PER_CPU * (os.cpu_count() or 1),
+            TaskVolumes(volumes, self._cluster_volumes),
+            STARTS_PER_CPU * (os.cpu_count() or 1),
         )
+        self._worker = self._new_worker(parts)
+        self._plain = self._new_plain_containers(parts)
+        self._plain_requests = PlainRequests(self._plain, driver)
+        self._worker.neighbours = self._plain.ids
         self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
         self._worker.on_status = self._status_changed
         self._worker.on_forgotten = self._reporter.forget
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
-        self._requests = ContainerRequests(driver, lambda: self._worker.held, clock)
-        self._volume_requests = VolumeRequests(volumes, lambda: self._worker.held)
+        self._requests = ContainerRequests(driver, lambda: self._worker.held, clock, self._plain_requests)
+        self._volume_requests = VolumeRequests(volumes, self._records)
+        self._csi_requests = CsiRequests(self._csi, self._cluster_volumes)
+        self._system = SystemRequests(driver, images, volumes, self._records, clock, settings.state_dir)
+        self._disks = self._new_disk_watch(images)
+        self._worker.explain = self._plain.explain = self._disks.explain
         self._calls = CallAnswerer(channel, managers, self._answer)
         self._leaving, self._empty = asyncio.Event(), asyncio.Event()
+
+    def _new_worker(self, parts: "_Parts") -> Worker:
+        return Worker(
+            self._driver,
+            parts.images,
+            self._network,
+            self._database,
+            parts.blobs,
+            self._clock,
+            self._facts,
+            files=TaskFiles(MemoryFiles(self._settings.run_dir), self._isolated),
+            volumes=parts.volumes,
+            overlays=self._overlays,
+            resolver=self._resolver,
+            starts_max=parts.starts_max,
+        )
+
+    def _new_plain_containers(self, parts: "_Parts") -> PlainContainers:
+        return PlainContainers(
+            PlainNode(
+                self._driver,
+                parts.images,
+                self._network,
+                parts.blobs,
+                parts.volumes,
+                PlainRecords(self._settings.plain_dir),
+                self._clock,
+                self._facts,
+                Prober(self._driver, parts.starts_max),
+                asyncio.Semaphore(parts.starts_max),
+            )
+        )
+
+    def _new_disk_watch(self, images: ImageStore) -> DiskWatch:
+        settings = self._settings
+        return DiskWatch(
+            (settings.state_dir, settings.images_dir, settings.containers_dir, settings.volumes_dir),
+            Limits(settings.disk_soft_percent / 100, settings.disk_hard_percent / 100),
+            images,
+            self._clock,
+            self._remove_ended,
+            self.describe_again,
+        )
 
     # What the daemon asks.
 
@@ -175,6 +245,27 @@ class Agent:
         """Return what the name server of this node counted since it started."""
         return await self._resolver.counters()
 
+    def unhealthy(self) -> int:
+        """Return how many containers are unhealthy."""
+        tasks = sum(
+            one.status.container.health.state == UNHEALTHY and not is_terminal(one.status.state)
+            for one in self._worker.held.values()
+        )
+        return tasks + sum(one.health.state == UNHEALTHY for one in self._plain.all())
+
+    def plain_running(self) -> int:
+        """Return how many containers without a task run, or are about to again."""
+        return sum(one.record.running for one in self._plain.all())
+
+    def disk_spaces(self) -> list[DiskSpace]:
+        """Return the file systems that this node uses; blocks."""
+        return self._disks.spaces()
+
+    @property
+    def disk_pressure(self) -> bool:
+        """Whether a disk is so full that new tasks stay away."""
+        return bool(self._disks.pressure.conditions())
+
     async def shutdown_tasks(self) -> None:
         """Stop and remove everything, for a node that leaves; `run` must be running and stays so.
 
@@ -201,17 +292,21 @@ class Agent:
                 # Told all of it at once: the name server of the life before answers as before until then.
                 await self._worker.introduce(stored.tasks)
                 await self._resolver.start()
+                await self._plain.load()
                 self._worker.resume(stored.tasks)
                 self._strangers_allowed = stored.rebuilt
                 if not stored.rebuilt:
                     await self._worker.remove_strangers()
                 await self._describe()
+                group.create_task(self._plain.resume())
                 await self._serve()
         finally:
             await self._logs.close()
             await self._calls.close()
+            await self._plain.close()
             await self._requests.close()
             await self._resolver.close()
+            await self._csi.close()
             await self._database.close()
 
     async def _serve(self) -> None:
@@ -219,8 +314,10 @@ class Agent:
         connecting = asyncio.create_task(self._connection.run(), name="agent-connection")
         describing = asyncio.create_task(self._describe_for_ever(), name="agent-description")
         sampling = asyncio.create_task(self._sampler.run(), name="agent-samples")
+        watching = asyncio.create_task(self._disks.run(), name="agent-disks")
+        finding = asyncio.create_task(self._csi.watch(self.describe_again), name="agent-csi")
         leaving = asyncio.create_task(self._leaving.wait())
-        works = (connecting, describing, sampling)
+        works = (connecting, describing, sampling, watching, finding)
         try:
             await asyncio.wait({*works, leaving}, return_when=asyncio.FIRST_COMPLETED)
             removed = connecting.done() and isinstance(connecting.exception(), NodeRemoved)
@@ -233,6 +330,8 @@ class Agent:
                 if not one.cancelled():
                     one.result()
         await self._worker.remove_all()
+        await self._plain.leave_node()
+        await self._cluster_volumes.leave()
         self._overlays.take(NetworkChanges(complete=True))
         await self._overlays.settled()
         await self._resolver.teardown()
@@ -279,10 +378,29 @@ class Agent:
         self._calls.take(call)
 
     async def _answer(self, request: ContainerRequest, conversation: Conversation) -> None:
-        if is_about_volumes(request):
+        if self._plain_requests.takes(request):
+            await self._plain_requests.answer(request, conversation)
+        elif request.WhichOneof("verb") in VERBS:
+            await self._system.answer(request, conversation)
+        elif is_about_plugins(request):
+            await self._csi_requests.answer(request, conversation)
+        elif is_about_volumes(request):
             await self._volume_requests.answer(request, conversation)
         else:
             await self._requests.answer(request, conversation)
+
+    def _records(self) -> Mapping[str, TaskRecord]:
+        return {**self._worker.held, **self._plain.records()}
+
+    async def _remove_ended(self) -> int:
+        """Remove the containers of tasks that have ended, with their output; return how many."""
+        count = 0
+        for task_id in list(self._worker.held):
+            info = await self._driver.inspect(task_id)
+            if info is not None and info.state is ContainerState.EXITED:
+                await self._driver.remove(task_id)
+                count += 1
+        return count
 
     def next_report(self) -> StatusReport | None:
         """Return a report to send now."""
@@ -336,8 +454,10 @@ class Agent:
             capabilities,
             generic_resources=self._settings.node_generic_resource,
             devices=await self._devices() if capabilities.isolated else {},
+            csi_plugins=await self._csi.discover() if capabilities.isolated else (),
             network_drivers=self._network.drivers(),
         )
+        fresh.conditions.extend(self._disks.pressure.conditions())
         if self._tls_info is not None:
             fresh.tls_info.CopyFrom(self._tls_info())
         changed = fresh != self._description

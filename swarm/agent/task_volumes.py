@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import structlog
 
+from swarm.agent.csi.volumes import ClusterVolumes
 from swarm.agent.templates import TemplateContext, expand
-from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.objects_pb2 import Task, VolumeAttachment
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import SwarmError, TaskRejected
-from swarm.model.volumes import driver_problems, name_problems
+from swarm.model.volumes import driver_problems, name_problems, subpath_problems
 from swarm.runtime.base import BindMount, ContainerConfig
 from swarm.runtime.volumes.record import VolumeRecord
 from swarm.runtime.volumes.store import VolumeStore, anonymous_name
@@ -36,12 +37,28 @@ def wanted_volume(task_id: str, mount: Mount, context: TemplateContext) -> Volum
     return VolumeRecord(name, given.driver, options, labels)
 
 
+def subpath_of(subpath: str, context: TemplateContext) -> str:
+    """Return the part of a volume or image that a mount means; raises TaskRejected where it leads out."""
+    found = expand(subpath, context)
+    for problem in subpath_problems(found):
+        raise TaskRejected(problem)
+    return found
+
+
 class TaskVolumes:
     """Shell around the node's volumes."""
 
-    def __init__(self, store: VolumeStore) -> None:
-        """`store` has the volumes."""
+    def __init__(self, store: VolumeStore, of_cluster: ClusterVolumes | None = None) -> None:
+        """`store` has the volumes of this node, `of_cluster` those that plugins bring here."""
         self._store = store
+        self._of_cluster = of_cluster
+
+    async def wait(self, task: Task, show: Callable[[str], None]) -> None:
+        """Return once the cluster volumes of a task are here; raises TaskRejected when they do not come."""
+        if self._of_cluster is not None:
+            for one in task.volumes:
+                show(f"waiting for volume {one.source}")
+                await self._of_cluster.wait(one.volume_id, one.source)
 
     async def add_to(self, config: ContainerConfig, task: Task, context: TemplateContext) -> ContainerConfig:
         """Return the config of a container that has the task's volumes; may be repeated.
@@ -49,22 +66,33 @@ class TaskVolumes:
         Raises TaskRejected for a volume that cannot be had.
         """
         mounts = [one for one in task.spec.container.mounts if one.type == Mount.TYPE_VOLUME]
-        if not mounts:
-            return config
         found = [await asyncio.to_thread(self._mount, task.id, one, context) for one in mounts]
+        found += [await self._cluster_mount(task, one) for one in task.volumes]
+        if not found:
+            return config
         return replace(config, mounts=(*config.mounts, *found))
 
     def _mount(self, task_id: str, mount: Mount, context: TemplateContext) -> BindMount:
+        subpath = subpath_of(mount.volume.subpath, context)
         place = self._store.acquire(wanted_volume(task_id, mount, context), task_id)
         return BindMount(
             source=str(place.data),
             target=expand(mount.target, context),
             read_only=mount.read_only,
-            copy_up="" if mount.volume.no_copy else str(place.filling),
+            copy_up="" if mount.volume.no_copy or subpath else str(place.filling),
+            subpath=subpath,
         )
+
+    async def _cluster_mount(self, task: Task, given: VolumeAttachment) -> BindMount:
+        if self._of_cluster is None:
+            raise TaskRejected("this node has no cluster volumes")
+        place = await self._of_cluster.acquire(given.volume_id, task.id)
+        return BindMount(source=str(place), target=given.target, read_only=given.read_only)
 
     async def release(self, task: Task) -> None:
         """Let go of the volumes of a task; raises OSError."""
+        if self._of_cluster is not None and task.volumes:
+            await self._of_cluster.release(task.id)
         if any(one.type == Mount.TYPE_VOLUME for one in task.spec.container.mounts):
             await asyncio.to_thread(self._store.release, task.id)
 
@@ -76,6 +104,8 @@ class TaskVolumes:
             log.warning("agent.unknown_volume_user_found", task_id=task_id)
             await self._try(self._store.release, task_id)
         await self._try(self._store.tidy)
+        if self._of_cluster is not None:
+            await self._of_cluster.keep_only(held)
 
     async def _try(self, act: Callable[..., None], *arguments: str) -> None:
         try:

@@ -29,6 +29,7 @@ from swarm.agent.overlay.feed import OverlayFeed, networks_of
 from swarm.agent.probes import Answer, Prober
 from swarm.agent.resolver.base import Resolver
 from swarm.agent.task_files import TaskFiles
+from swarm.agent.task_images import TaskImages
 from swarm.agent.task_machine import Phase, Step, TaskRecord, advance, begin
 from swarm.agent.task_status import loggable_reason
 from swarm.agent.task_volumes import TaskVolumes
@@ -92,6 +93,7 @@ class Worker:
         self._files = files
         self._volumes = volumes
         self._resolver = resolver
+        self._mounted_images = TaskImages(images, source)
         self._overlays = overlays
         self._starts = asyncio.Semaphore(starts_max)
         self._prober = Prober(driver, starts_max)
@@ -105,6 +107,8 @@ class Worker:
         self.on_status: Callable[[str, TaskStatus], None] = lambda task_id, status: None
         self.on_change: Callable[[], None] = lambda: None  # a task came or went
         self.on_forgotten: Callable[[str], None] = lambda task_id: None
+        self.explain: Callable[[Exception], str] = str  # what to tell people of an error
+        self.neighbours: Callable[[], frozenset[str]] = frozenset  # ids of containers without a task
 
     async def run(self) -> None:
         """Host everything under way, until cancelled; containers live on."""
@@ -194,16 +198,19 @@ class Worker:
     async def remove_strangers(self) -> None:
         """Remove containers, sandboxes and files that belong to no task of this node."""
         for info in await self._driver.adopt():
-            if info.id not in self.held_ids():
+            if info.id not in self._known_ids():
                 log.warning("agent.unknown_container_found", task_id=info.id)
                 try:
                     await self._driver.remove(info.id)
                 except Exception:  # it stays until the next start; the known ones must go on
                     log.exception("agent.unknown_container_not_removed", task_id=info.id)
-        await self._resolver.keep_only(self.held_ids())
-        await self._network.keep_only(self.held_ids())
-        await self._files.keep_only(self.held_ids)
-        await self._volumes.keep_only(self.held_ids)
+        await self._resolver.keep_only(self._known_ids())
+        await self._network.keep_only(self._known_ids())
+        await self._files.keep_only(self._known_ids)
+        await self._volumes.keep_only(self._known_ids)
+
+    def _known_ids(self) -> frozenset[str]:
+        return self.held_ids() | self.neighbours()
 
     # Events and instructions.
 
@@ -301,7 +308,7 @@ class Worker:
             task.uncancel()
             event = events.InstructionFailed("given up", temporary=True)
         except TaskFailure as error:
-            event = events.InstructionFailed(str(error), temporary=False)
+            event = events.InstructionFailed(self.explain(error), temporary=False)
         except (TransientError, TimeoutError) as error:
             event = events.InstructionFailed(str(error) or "it took too long", temporary=True)
         except Exception as error:  # whatever a driver raises must cost one task, not the node
@@ -355,6 +362,7 @@ class Worker:
                     await self._files.wipe(task)  # no process can read them any more, nor may anybody else
                     await self._volumes.release(task)
                     await self._resolver.detach(task_id)
+                    self._mounted_images.forget(task)
                     await self._network.detach(task_id)
                     return events.NetworkDetached()
         raise AssertionError(f"no way to carry out {instruction}")
@@ -390,6 +398,8 @@ class Worker:
         config = await self._images.ensure(
             spec.image, spec.image_digest, registry_credentials(task), self._source, show
         )
+        await self._mounted_images.pull(task, show)
+        await self._volumes.wait(task, show)
         health = merged(spec.healthcheck, config.healthcheck)
         check = check_of(health)
         if check is not None:  # on disk before there is anything to check
@@ -408,6 +418,7 @@ class Worker:
             context = template_context(record.task, facts)
             config = await self._files.add_to(config, record.task, context)
             config = await self._volumes.add_to(config, record.task, context)
+            config = await self._mounted_images.add_to(config, record.task, context)
             await self._driver.create(config)
             return events.ContainerCreated()
 

@@ -1,4 +1,4 @@
-"""`swarmctl container`: the containers of tasks, on whatever node they are."""
+"""`swarmctl container`: the containers of tasks and those without one, on whatever node they are."""
 
 import sys
 from collections.abc import Callable
@@ -23,6 +23,8 @@ from swarm.cli import objects
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, ask_one, find_container, node_ids, only
 from swarm.cli.container_cp import cp
+from swarm.cli.container_plain import attach, rename, restart, start, update
+from swarm.cli.container_run import create, run
 from swarm.cli.container_stats import stats
 from swarm.cli.exec import exec_command
 from swarm.cli.flags import FlagGroup
@@ -32,7 +34,7 @@ REPLACED = (
     "The container is that of a task: the task counts as ended, and is replaced as the restart policy of "
     "its service says."
 )
-FILTERS = ("id", "name", "status", "service")
+FILTERS = ("id", "name", "status", "service", "label", "health", "is-task")
 
 
 def _examples(*lines: str) -> str:
@@ -41,11 +43,13 @@ def _examples(*lines: str) -> str:
 
 @click.group(cls=FlagGroup)
 def container() -> None:
-    """Containers on all nodes: those of the tasks of services."""
+    """Containers on all nodes: those of the tasks of services, and plain ones, that belong to no service."""
 
 
 container.add_command(exec_command("container", "CONTAINER", "web.1"))
 container.add_command(logs_command("container", "CONTAINER", "web.1"))
+for _command in (create, run, start, attach, restart, rename, update):
+    container.add_command(_command)
 container.add_command(stats)
 container.add_command(cp)
 

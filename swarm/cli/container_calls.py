@@ -7,13 +7,19 @@ from typing import Any
 import click
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1.containers_pb2 import ContainerInput, ContainerOutput, ContainerQuestion, ContainerRequest
+from swarm.api.v1.containers_pb2 import (
+    ContainerInput,
+    ContainerOutput,
+    ContainerQuestion,
+    ContainerRequest,
+    ListContainers,
+)
 from swarm.api.v1.objects_pb2 import Task
 from swarm.cli.connect import Connection
-from swarm.errors import FailedPrecondition, NotFound
+from swarm.errors import Ambiguous, FailedPrecondition, InvalidArgument, NotFound
 from swarm.model.task_state import RUNNING
 
-VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes"})
+VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes", "logs", "disk"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +28,52 @@ class Target:
 
     container_id: str
     node_id: str
+    plain: bool = False  # of no task
 
 
 def find_container(conn: Connection, ref: str) -> Target:
     """Return the container that `ref` names: a task's id, its beginning, `web.1`, or a service.
 
-    Of a service it is the one that runs in the lowest slot. Raises NotFound and FailedPrecondition.
+    Of a service it is the one that runs in the lowest slot. A container without a task has a name or id;
+    `NAME@NODE` where several nodes have one of that name. Raises NotFound, Ambiguous, FailedPrecondition.
     """
     try:
         task = conn.control.GetTask(c.GetTaskRequest(ref=ref)).task
-    except NotFound:
-        task = _of_service(conn, ref)
+    except (NotFound, InvalidArgument):
+        found = _of_service(conn, ref)
+        if found is None:
+            return find_plain(conn, ref)
+        task = found
     if not task.node_id:
         raise FailedPrecondition(f"task {ref} is on no node yet; `swarmctl task why {ref}` says why")
     return Target(task.id, task.node_id)
 
 
-def _of_service(conn: Connection, ref: str) -> Task:
+def find_plain(conn: Connection, ref: str) -> Target:
+    """Return the container without a task that `ref` names; raises NotFound, Ambiguous, Unavailable."""
+    name, at, node = ref.rpartition("@")
+    name, nodes = (name, node_ids(conn, [node])) if at else (ref, [])
+    request = ContainerRequest(list=ListContainers(all=True, refs=[name]))
+    answers = list(ask(conn, request, nodes))
+    found = [one for one in answers if one.HasField("container")]
+    exact = [one for one in found if name in (one.container.name, one.container.id)] or found
+    if len(exact) == 1:
+        return Target(exact[0].container.id, exact[0].node_id, plain=True)
+    if exact:
+        places = ", ".join(sorted(f"{one.container.id[:12]} on node {one.node_id}" for one in exact))
+        raise Ambiguous(f'"{ref}" may be any of {len(exact)} containers ({places}): write NAME@NODE')
+    notices = [one.notice for one in answers if one.HasField("notice")]
+    silent = f" Not every node could be asked: {'; '.join(notices)}" if notices else ""
+    raise NotFound(
+        f'no container, task or service "{ref}"; `swarmctl container ls --all` lists the containers.{silent}'
+    )
+
+
+def _of_service(conn: Connection, ref: str) -> Task | None:
     try:
         service = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
-    except NotFound:
-        raise NotFound(
-            f'no container, task or service "{ref}"; `swarmctl container ls --all` lists the containers'
-        ) from None
+    except (NotFound, InvalidArgument):
+        return None
     filters = c.Filters(service_ids=[service.id], desired_states=[RUNNING])
     tasks = conn.control.ListTasks(c.ListTasksRequest(filters=filters)).tasks
     running = [task for task in tasks if task.status.state == RUNNING]

@@ -7,10 +7,13 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerOutput, ContainerSummary, ProcessList
+from swarm.api.v1.plain_pb2 import PlainContainer, PlainRestart
 from swarm.cli import names
 from swarm.cli.render import Row, shorten
 from swarm.cli.task_table import SHORT_ID
 from swarm.clock import SECOND, nanoseconds
+from swarm.errors import InvalidArgument
+from swarm.model.health import WORDS
 from swarm.model.units import format_age, format_size
 
 COLUMNS = (
@@ -63,8 +66,22 @@ def _matches(one: ContainerSummary, filters: Mapping[str, Sequence[str]]) -> boo
         "name": lambda value: value in one.name,
         "status": lambda value: one.state == value,
         "service": lambda value: value in (one.service_name, one.service_id),
+        "label": lambda value: _has_label(one, value),
+        "health": lambda value: WORDS.get(one.health.state, "none") == value,
+        "is-task": lambda value: _truth(value) is not one.plain,
     }
     return all(any(tests[key](value) for value in values) for key, values in filters.items())
+
+
+def _has_label(one: ContainerSummary, wanted: str) -> bool:
+    key, equals, value = wanted.partition("=")
+    return key in one.labels and (not equals or one.labels[key] == value)
+
+
+def _truth(value: str) -> bool:
+    if value.lower() not in {"true", "false", "1", "0"}:
+        raise InvalidArgument(f"--filter is-task={value}: write true or false")
+    return value.lower() in {"true", "1"}
 
 
 def _row(one: ContainerSummary, node: str, now_ns: int, *, truncate: bool) -> Row:
@@ -84,6 +101,8 @@ def _row(one: ContainerSummary, node: str, now_ns: int, *, truncate: bool) -> Ro
         "Names": one.name,
         "Node": node,
         "Service": one.service_name,
+        "Labels": ",".join(f"{key}={value}" for key, value in sorted(one.labels.items())),
+        "IsTask": str(not one.plain).lower(),
     }
 
 
@@ -91,7 +110,12 @@ def status(one: ContainerSummary, now_ns: int) -> str:
     """Return e.g. `Up 5 minutes`, `Exited (137) 2 hours ago (out of memory)`."""
     if one.state in {"running", "paused"}:
         age = format_age(now_ns - nanoseconds(one.started_at))
-        return f"Up {age[0].lower()}{age[1:]}" + (" (Paused)" if one.state == "paused" else "")
+        health = f" ({WORDS[one.health.state]})" if one.health.state in WORDS else ""
+        return f"Up {age[0].lower()}{age[1:]}" + (" (Paused)" if one.state == "paused" else health)
+    if one.state == "restarting":
+        return f"Restarting ({one.exit_code})" + (f" ({one.error})" if one.error else "")
+    if one.state == "created" and one.error:
+        return f"Created ({one.error})"
     if one.state != "exited":
         return one.state.capitalize()
     age = format_age(now_ns - nanoseconds(one.finished_at))
@@ -118,9 +142,38 @@ def details_view(found: ContainerDetails, node_id: str, node_names: Mapping[str,
         },
         "Task": {"ID": one.task_id, "Service": {"ID": one.service_id, "Name": one.service_name}},
     }
+    if one.plain:
+        del view["Task"]
+        view |= plain_view(found.plain, one)
     if found.HasField("spec"):
         view["Spec"] = MessageToDict(found.spec)
         view["Resources"] = MessageToDict(found.resources)
+    return view
+
+
+def plain_view(found: PlainContainer, one: ContainerSummary) -> dict[str, Any]:
+    """Return what only a container without a task has."""
+    spec = found.spec
+    condition = PlainRestart.Condition.Name(spec.restart.condition).removeprefix("CONDITION_")
+    view: dict[str, Any] = {
+        "Created": found.created_at.ToJsonString(),
+        "RestartCount": found.restarts,
+        "HostConfig": {
+            "RestartPolicy": {
+                "Name": condition.lower().replace("_", "-"),
+                "MaximumRetryCount": spec.restart.max_retries,
+            },
+            "AutoRemove": spec.auto_remove,
+            "NetworkMode": spec.network or "bridge",
+        },
+        "OpenStdin": spec.open_stdin,
+        "NetworkSettings": {
+            "IPAddress": found.address,
+            "Ports": [MessageToDict(port) for port in found.published],
+        },
+    }
+    if one.HasField("health"):
+        view["Health"] = MessageToDict(one.health)
     return view
 
 

@@ -4,18 +4,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1.objects_pb2 import Config, Image, Network, Node, Secret, Service, Task
+from swarm.api.v1.objects_pb2 import Config, Image, Network, Node, Secret, Service, Task, Volume
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.cli import names
 from swarm.cli.inspect_view import when
 from swarm.model.autoscale import wanted_replicas
+from swarm.model.health import WORDS
 from swarm.model.networks import driver_of
 from swarm.timestamps import SECOND, nanoseconds
 
 View = dict[str, Any]
 Attributes = Mapping[str, str]
 
-TYPES = ("cluster", "config", "image", "network", "node", "secret", "service", "task")
+TYPES = ("cluster", "config", "image", "network", "node", "secret", "service", "task", "volume")
 ACTIONS = {
     c.WatchEvent.ACTION_CREATE: "create",
     c.WatchEvent.ACTION_UPDATE: "update",
@@ -65,7 +66,7 @@ def matches(event: View, wanted: Mapping[str, Sequence[str]]) -> bool:
     """Whether an event passes the filters: values of one are alternatives, different ones must all match."""
     actor = event["Actor"]
     known = {"type": [event["Type"]], "event": [event["Action"]]}
-    for noun in ("service", "node", "image", "secret", "config", "network"):
+    for noun in ("service", "node", "image", "secret", "config", "network", "volume"):
         own = event["Type"] == noun
         known[noun] = [actor["ID"], actor["Attributes"].get("name", "")] if own else []
     if event["Type"] == "task":
@@ -89,7 +90,7 @@ def _of_node(node: Node) -> Attributes:
     return {"name": node.description.hostname} if node.description.hostname else {}
 
 
-def _of_named(obj: Service | Image | Secret | Config | Network) -> Attributes:
+def _of_named(obj: Service | Image | Secret | Config | Network | Volume) -> Attributes:
     name = obj.annotations.name if isinstance(obj, Image) else obj.spec.annotations.name
     return {"name": name}
 
@@ -105,17 +106,22 @@ _NAMED: Mapping[str, Callable[[Any], Attributes]] = {
     "image": _of_named,
     "secret": _of_named,
     "config": _of_named,
+    "volume": _of_named,
     "network": _of_network,
 }
 _CHANGING: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
     "task": {
         "state": lambda task: names.word(names.TASK_STATE, task.status.state),
         "desiredstate": lambda task: names.word(names.TASK_STATE, task.desired_state),
+        "health": lambda task: WORDS.get(task.status.container.health.state, ""),
+        "oomkilled": lambda task: str(task.status.container.oom_killed).lower(),
+        "exitcode": lambda task: str(task.status.container.exit_code),
     },
     "node": {
         "state": lambda node: names.word(names.NODE_STATE, node.status.state),
         "availability": lambda node: names.word(names.AVAILABILITY, node.spec.availability),
         "role": lambda node: names.word(names.ROLE, node.role),
+        "conditions": lambda node: ",".join(one.type for one in node.description.conditions),
     },
     "service": {
         "image": lambda service: service.spec.task.container.image,

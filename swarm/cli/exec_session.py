@@ -3,9 +3,11 @@
 import contextlib
 import os
 import queue
+import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from swarm.api.v1.containers_pb2 import ContainerInput, ContainerOutput, ContainerRequest, TerminalSize
@@ -18,6 +20,8 @@ from swarm.errors import OutcomeUnknown
 WINDOW_BYTES = 1 << 20  # what may be under way before the node says that it took something
 CHUNK_BYTES = 32 * 1024
 QUEUE_MESSAGES = 64
+PASSED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+IMPATIENCE = 3
 
 
 class Caller:
@@ -54,6 +58,11 @@ class Caller:
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait(ContainerInput(resize=TerminalSize(rows=rows, columns=columns)))
 
+    def signal(self, name: str) -> None:
+        """Send a signal to the container; called by a signal, so it must not wait."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(ContainerInput(signal=name))
+
     def taken(self, count: int) -> None:
         """Hear that there is room for more."""
         with self._changed:
@@ -69,6 +78,17 @@ class Caller:
             self._queue.put_nowait(None)
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How somebody is connected to a command, or to a container's own."""
+
+    tty: bool
+    stdin: bool
+    detach_keys: str
+    detach: bool = False
+    signals: bool = False  # pass on what is sent to this program
+
+
 def run(
     conn: Connection,
     target: Target,
@@ -78,15 +98,25 @@ def run(
     err: BinaryIO,
 ) -> int:
     """Run the command of an exec request; return its exit code, 0 when the caller detached."""
-    keys = terminal.DetachKeys(terminal.parse_keys(detach_keys) if request.exec.tty else b"")
+    asked = request.exec
+    return converse(
+        conn, target, request, Manner(asked.tty, asked.stdin, detach_keys, asked.detach), out, err
+    )
+
+
+def converse(
+    conn: Connection, target: Target, request: ContainerRequest, manner: Manner, out: BinaryIO, err: BinaryIO
+) -> int:
+    """Carry everything between here and a command; return its exit code, 0 when the caller detached."""
+    keys = terminal.DetachKeys(terminal.parse_keys(manner.detach_keys) if manner.tty else b"")
     request.container_id = target.container_id
     caller = Caller(question(request, [target.node_id]))
     try:
         answers = conn.containers.Operate(iter(caller), timeout=None)
         with contextlib.ExitStack() as stack:
             for answer in answers:
-                if answer.HasField("started") and not request.exec.detach:
-                    _begin(request, caller, keys, stack)
+                if answer.HasField("started") and not manner.detach:
+                    _begin(manner, caller, keys, stack)
                 code = _take(answer, caller, out, err)
                 if code is not None:
                     return code
@@ -95,16 +125,36 @@ def run(
     raise OutcomeUnknown("the connection ended before the command did")
 
 
-def _begin(
-    request: ContainerRequest, caller: Caller, keys: terminal.DetachKeys, stack: contextlib.ExitStack
-) -> None:
+def _begin(manner: Manner, caller: Caller, keys: terminal.DetachKeys, stack: contextlib.ExitStack) -> None:
     """Pass on what is typed from now on."""
-    if request.exec.tty:
+    if manner.tty:
         stack.enter_context(terminal.raw(caller.resize))
         caller.resize(*terminal.size())  # it may have changed since
-    if request.exec.stdin:
+    if manner.signals:
+        stack.enter_context(passed_signals(caller.signal))
+    if manner.stdin:
         typing = threading.Thread(target=_type, args=(caller, keys), name="stdin", daemon=True)
         typing.start()
+
+
+@contextlib.contextmanager
+def passed_signals(send: Callable[[str], None]) -> Iterator[None]:
+    """Send on the signals that this program gets; who interrupts it three times is not kept waiting."""
+    interrupts = 0
+
+    def pass_on(number: int, _frame: object) -> None:
+        nonlocal interrupts
+        interrupts += number in {signal.SIGINT, signal.SIGTERM}
+        if interrupts >= IMPATIENCE:
+            sys.exit(128 + number)
+        send(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, pass_on) for number in PASSED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _take(answer: ContainerOutput, caller: Caller, out: BinaryIO, err: BinaryIO) -> int | None:

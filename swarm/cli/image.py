@@ -124,15 +124,19 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
     ctx.exit(objects.inspect(refs, get, layout))
 
 
-@image.command("rm")
+@image.command("rm", epilog="\b\nExamples:\n  swarmctl image rm web:1\n  swarmctl image rm --force web:1")
 @click.argument("refs", metavar="IMAGE...", nargs=-1, required=True)
+@click.option("-f", "--force", is_flag=True, help="Also if services or ended containers use it.")
 @click.pass_context
-def rm(ctx: click.Context, refs: tuple[str, ...]) -> None:
-    """Take images out of the cluster; containers that use them run on."""
+def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
+    """Take images out of the cluster that nothing uses; nothing forces one from what runs."""
+    from swarm.cli.image_users import check_plain_users
+
     with connect(ctx.obj) as conn:
 
         def act(ref: str) -> str:
-            conn.control.RemoveImage(c.RemoveImageRequest(ref=ref))
+            check_plain_users(conn, ref, force=force)
+            conn.control.RemoveImage(c.RemoveImageRequest(ref=ref, force=force))
             return f"Removed: {ref}"
 
         ctx.exit(objects.each(refs, act))

@@ -25,7 +25,7 @@ def when(stamp: Timestamp) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{stamp.nanos:09d}Z"
 
 
-def meta(item: o.Node | o.Service | o.Task | o.Image | o.Secret | o.Config) -> View:
+def meta(item: o.Node | o.Service | o.Task | o.Image | o.Secret | o.Config | o.Volume) -> View:
     """Return what every object has."""
     return {
         "ID": item.id,
@@ -49,6 +49,7 @@ def node(item: o.Node) -> View:
             "State": names.word(names.NODE_STATE, item.status.state),
             "Message": item.status.message,
             "Addr": item.status.addr,
+            "Conditions": [{"Type": one.type, "Reason": one.reason} for one in item.description.conditions],
         },
         "Role": names.word(names.ROLE, item.role),
     }
@@ -71,6 +72,7 @@ def _description(item: t.NodeDescription) -> View:
         "Resources": {"NanoCPUs": item.resources.nano_cpus, "MemoryBytes": item.resources.memory_bytes}
         | placement_view.generic_resources(item.resources.generic),
         **placement_view.node_devices(item.devices),
+        **_csi_plugins(item),
         "Engine": {"EngineVersion": item.engine_version, "Labels": dict(item.engine_labels)},
         "Runtime": {"Name": item.runtime, **dict(item.runtime_info)},
     }
@@ -246,6 +248,23 @@ def _container(spec: s.ContainerSpec) -> View:
     )
 
 
+def _csi_plugins(item: t.NodeDescription) -> View:
+    if not item.csi_plugins:
+        return {}
+    return {
+        "CSIInfo": [
+            {
+                "PluginName": one.name,
+                "NodeID": one.node_id,
+                "MaxVolumesPerNode": one.volumes_max,
+                "AccessibleTopology": {"Segments": dict(one.topology)},
+                "Controller": one.controls,
+            }
+            for one in item.csi_plugins
+        ]
+    }
+
+
 def _mount(item: t.Mount) -> View:
     view: View = {"Type": names.MOUNT_TYPE[item.type], "Source": item.source, "Target": item.target}
     view["ReadOnly"] = item.read_only
@@ -261,6 +280,10 @@ def _mount(item: t.Mount) -> View:
         if given.driver or given.driver_options:
             driver = {"Name": given.driver or "local", "Options": dict(given.driver_options)}
             view["VolumeOptions"]["DriverConfig"] = driver
+        if given.subpath:
+            view["VolumeOptions"]["Subpath"] = given.subpath
+    if item.HasField("image"):
+        view["ImageOptions"] = {"Subpath": item.image.subpath}
     return view
 
 

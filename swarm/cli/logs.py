@@ -40,6 +40,10 @@ def logs_command(noun: str, metavar: str, example: str) -> click.Command:
         # One container's output needs nobody's name before each line.
         given["raw"] = given["raw"] or noun == "container"
         with connect(ctx.obj) as conn:
+            if noun == "container":
+                from swarm.cli.container_logs import show_container_logs
+
+                ctx.exit(show_container_logs(conn, ref, given, sys.stdout.buffer, sys.stderr.buffer))
             ctx.exit(show_logs(conn, ref, given, sys.stdout.buffer, sys.stderr.buffer))
 
     run: Any = click.pass_context(run_it)

@@ -57,7 +57,7 @@ TASK_STATE = {name.removeprefix("TASK_STATE_").lower(): number for name, number 
 NODE_STATE = {name.removeprefix("NODE_STATE_").lower(): number for name, number in t.NodeState.items()}
 PROTOCOL = {0: "tcp", 1: "udp", 2: "sctp"}
 PUBLISH_MODE = {0: "ingress", 1: "host"}
-MOUNT_TYPE = {0: "bind", 1: "tmpfs", 2: "volume"}
+MOUNT_TYPE = {0: "bind", 1: "tmpfs", 2: "volume", 140: "image", 141: "cluster"}
 REACHABILITY = {0: "Unknown", 1: "Unreachable", 2: "Reachable"}
 
 

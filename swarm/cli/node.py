@@ -42,13 +42,19 @@ def _row(item: o.Node, self_id: str, root: c.RootStatus) -> dict[str, str]:
         "IDMark": f"{item.id} *" if item.id == self_id else item.id,
         "Self": str(item.id == self_id).lower(),
         "Hostname": item.description.hostname,
-        "Status": names.word(names.NODE_STATE, item.status.state).capitalize(),
+        "Status": names.word(names.NODE_STATE, item.status.state).capitalize() + _conditions(item),
         "Availability": names.word(names.AVAILABILITY, item.spec.availability).capitalize(),
         "ManagerStatus": "Leader" if status.leader else reach,
         "EngineVersion": item.description.engine_version,
         "Address": item.status.addr,
         "TLSStatus": tls_status(item, root),
     }
+
+
+def _conditions(item: o.Node) -> str:
+    """Return what keeps new tasks away, e.g. ` (disk pressure)`."""
+    found = ", ".join(one.type.lower().replace("_", " ") for one in item.description.conditions)
+    return f" ({found})" if found else ""
 
 
 def _filters(texts: tuple[str, ...]) -> c.Filters:

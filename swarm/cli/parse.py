@@ -17,7 +17,13 @@ PROTOCOLS = {
     "sctp": PortConfig.PROTOCOL_SCTP,
 }
 PUBLISH_MODES = {"ingress": PortConfig.PUBLISH_MODE_INGRESS, "host": PortConfig.PUBLISH_MODE_HOST}
-MOUNT_TYPES = {"bind": Mount.TYPE_BIND, "tmpfs": Mount.TYPE_TMPFS, "volume": Mount.TYPE_VOLUME}
+MOUNT_TYPES = {
+    "bind": Mount.TYPE_BIND,
+    "tmpfs": Mount.TYPE_TMPFS,
+    "volume": Mount.TYPE_VOLUME,
+    "image": Mount.TYPE_IMAGE,
+    "cluster": Mount.TYPE_CLUSTER,
+}
 PUBLISHED_RANGE_MAX = 1000  # ports that one --publish may expand to
 
 _SHORT_PUBLISH = re.compile(r"(?:(\d+(?:-\d+)?):)?(\d+(?:-\d+)?)(?:/(\w+))?")
@@ -122,6 +128,7 @@ MOUNT_FIELDS = (
     "type", "source", "src", "target", "destination", "dst", "readonly", "ro",
     "bind-propagation", "bind-create-src", "tmpfs-size", "tmpfs-mode",
     "volume-nocopy", "volume-driver", "volume-label", "volume-opt",
+    "volume-subpath", "image-subpath",
 )  # fmt: skip
 
 
@@ -152,6 +159,10 @@ def mount(text: str) -> Mount:
         result.volume.no_copy = _truth(values["volume-nocopy"], text)
     if "volume-driver" in values:
         result.volume.driver = values["volume-driver"]
+    if "volume-subpath" in values:
+        result.volume.subpath = values["volume-subpath"]
+    if "image-subpath" in values:
+        result.image.subpath = values["image-subpath"]
     for part in parts:
         if part.startswith(repeated):
             field, _, pair = part.partition("=")

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest
+from swarm.api.v1.specs_pb2 import VolumeSpec
 from swarm.api.v1.volumes_pb2 import CreateVolume, ListVolumes, PruneVolumes, RemoveVolume
-from swarm.cli import objects, parse
+from swarm.cli import cluster_volume, objects, parse
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, node_ids
 from swarm.cli.flags import FlagGroup
@@ -26,7 +27,10 @@ def _epilog(*lines: str) -> str:
 
 @click.group(cls=FlagGroup)
 def volume() -> None:
-    """Volumes: data of containers that stays on a node. Each node has its own, also of the same name."""
+    """Volumes: data of containers that stays on a node. Each node has its own, also of the same name.
+
+    Cluster volumes are made once for all nodes, by a storage plugin (CSI).
+    """
 
 
 @volume.command(
@@ -35,18 +39,27 @@ def volume() -> None:
         "swarmctl volume create --node worker-1 data",
         "swarmctl volume create --label tier=db data",
         "swarmctl volume create -o type=nfs -o o=addr=192.0.2.10,rw -o device=:/export shared",
+        "swarmctl volume create --cluster -d csi.example.com --required-bytes 10g --group db db-1",
     ),
 )
 @click.argument("name", required=False)
 @click.option("-d", "--driver", default="local", show_default=True, help="What makes it.")
 @click.option("-o", "--opt", "options", multiple=True, help="Option of the driver: type, device or o=….")
 @click.option("-l", "--label", "labels", multiple=True, help="KEY=VALUE.")
+@cluster_volume.cluster_options
 @NODES
 @click.pass_context
 def create(ctx: click.Context, /, name: str | None, nodes: tuple[str, ...], **given: Any) -> None:
     """Make a volume, on all nodes or on some; services make theirs themselves."""
     from swarm.model.volumes import driver_problems, name_problems
 
+    if cluster_volume.is_of_cluster(given):
+        if nodes:
+            raise InvalidArgument("--node: a cluster volume is for all nodes; see --topology-required")
+        with connect(ctx.obj) as conn:
+            spec = cluster_volume.wanted_spec(name or secrets.token_hex(32), given)
+            click.echo(cluster_volume.create(conn, spec))
+        return
     wanted = CreateVolume(
         name=name or secrets.token_hex(32),
         driver=given["driver"],
@@ -75,6 +88,7 @@ def create(ctx: click.Context, /, name: str | None, nodes: tuple[str, ...], **gi
 )
 @click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
 @click.option("-q", "--quiet", is_flag=True, help="Print names only.")
+@click.option("--cluster", is_flag=True, help="Cluster volumes only; --filter has id, name and label.")
 @NODES
 @click.pass_context
 def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], **given: Any) -> None:
@@ -83,6 +97,12 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
     from swarm.cli.tasks import node_names
     from swarm.cli.volume_view import COLUMNS, FILTERS, rows
 
+    if given["cluster"]:
+        wanted = parse.filters(filters, cluster_volume.FILTERS)
+        with connect(ctx.obj) as conn:
+            found = cluster_volume.rows(conn, wanted)
+        show(found, cluster_volume.COLUMNS, given["layout"], "Name" if given["quiet"] else "")
+        return
     wanted = parse.filters(filters, FILTERS)
     for value in wanted.get("dangling", ()):
         if value.lower() not in {"true", "false", "1", "0"}:
@@ -103,24 +123,53 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
 @NODES
 @click.pass_context
 def inspect(ctx: click.Context, names: tuple[str, ...], nodes: tuple[str, ...], layout: str) -> None:
-    """Show everything that nodes know of volumes: one entry for each node that has one of the name."""
+    """Show everything that nodes know of volumes: one entry for each node that has one of the name.
+
+    A cluster volume of that name is the one that is meant, unless --node is said.
+    """
     from swarm.cli.render import show_objects
     from swarm.cli.tasks import node_names
     from swarm.cli.volume_view import page, volumes_of
 
     with connect(ctx.obj) as conn:
-        asked = _Asked(conn, nodes, ContainerRequest(list_volumes=ListVolumes(names=names)))
-        hostnames = node_names(conn)
-    found = sorted(
-        volumes_of(asked.answers), key=lambda one: (names.index(one.volume.volume.name), one.node_id)
-    )
-    if found or not layout:
-        show_objects([page(one.volume.volume, one.node_id, hostnames) for one in found], layout)
-    missing = set(names) - {one.volume.volume.name for one in found}
+        found = {name: cluster_volume.find(conn, name) for name in names} if not nodes else {}
+        pages = [cluster_volume.page(one, node_names(conn)) for one in found.values() if one is not None]
+        local = [name for name in names if found.get(name) is None]
+        code, missing = 0, set(local)
+        if local:
+            asked = _Asked(conn, nodes, ContainerRequest(list_volumes=ListVolumes(names=local)))
+            answers = volumes_of(asked.answers)
+            answers.sort(key=lambda one: (local.index(one.volume.volume.name), one.node_id))
+            pages += [page(one.volume.volume, one.node_id, node_names(conn)) for one in answers]
+            code, missing = asked.exit_code, missing - {one.volume.volume.name for one in answers}
+    if pages or not layout:
+        show_objects(pages, layout)
     for name in names:
         if name in missing:
             click.echo(f"Error: {_unknown(name)}", err=True)
-    ctx.exit(1 if missing else asked.exit_code)
+    ctx.exit(1 if missing else code)
+
+
+@volume.command("update", epilog="\b\nExamples:\n  swarmctl volume update --availability drain db-1")
+@click.argument("name", metavar="VOLUME")
+@click.option("--availability", type=click.Choice(list(cluster_volume.AVAILABILITIES)), help="For tasks.")
+@click.option("--label-add", "labels", multiple=True, help="KEY=VALUE; repeatable.")
+@click.option("--label-rm", "no_labels", multiple=True, help="KEY; repeatable.")
+@click.pass_context
+def update(ctx: click.Context, /, name: str, **given: Any) -> None:
+    """Change a cluster volume: paused, no new task gets it; drained, its tasks are replaced."""
+    added = parse.key_values(given["labels"], "--label-add")
+
+    def change(spec: VolumeSpec) -> None:
+        if given["availability"]:
+            spec.availability = cluster_volume.AVAILABILITIES[given["availability"]]
+        for key in given["no_labels"]:
+            spec.annotations.labels.pop(key, None)
+        spec.annotations.labels.update(added)
+
+    with connect(ctx.obj) as conn:
+        cluster_volume.update(conn, name, change)
+    click.echo(name)
 
 
 @volume.command("rm", epilog=_epilog("swarmctl volume rm data", "swarmctl volume rm --node worker-1 data"))
@@ -129,11 +178,18 @@ def inspect(ctx: click.Context, names: tuple[str, ...], nodes: tuple[str, ...], 
 @NODES
 @click.pass_context
 def rm(ctx: click.Context, names: tuple[str, ...], nodes: tuple[str, ...], *, force: bool) -> None:
-    """Remove volumes with their data, on all nodes that have them; one that a task has stays."""
+    """Remove volumes with their data, on all nodes that have them; one that a task has stays.
+
+    A cluster volume of that name is the one that is meant, unless --node is said. With --force it is
+    forgotten at once, whatever its plugin has.
+    """
     with connect(ctx.obj) as conn:
         codes: list[int] = []
 
         def act(name: str) -> str:
+            if not nodes and cluster_volume.find(conn, name) is not None:
+                cluster_volume.remove(conn, name, force=force)
+                return name
             asked = _Asked(conn, nodes, ContainerRequest(remove_volume=RemoveVolume(name=name)))
             codes.append(asked.exit_code)
             if any(one.volume.removed for one in asked.answers) or (force and not asked.exit_code):

@@ -184,12 +184,14 @@ RULES: dict[str, Rule] = {
     "services.*.user": _honoured(),
     "services.*.userns_mode": _honoured("host only"),
     "services.*.uts": _honoured("host or private"),
-    "services.*.volumes": _honoured("volumes, binds and tmpfs"),
+    "services.*.volumes": _honoured(
+        "volumes, binds, tmpfs, images, and cluster volumes, which must be there"
+    ),
     "services.*.volumes.bind.recursive": _refused("this version has no such option of mounts"),
     "services.*.volumes.bind.selinux": _warned("files are not labelled"),
     "services.*.volumes.consistency": _warned("it is for Docker Desktop"),
-    "services.*.volumes.image": _refused("this version has no images as volumes"),
-    "services.*.volumes.volume.subpath": _refused("this version mounts whole volumes"),
+    "services.*.volumes.image": _honoured("`subpath`: what of the image is mounted, read-only"),
+    "services.*.volumes.volume.subpath": _honoured("it must be there; nothing is copied into it"),
     "services.*.volumes_from": _refused("tasks of other services may be on other nodes"),
     "services.*.working_dir": _honoured(),
 }

@@ -6,7 +6,13 @@ from swarm.compose.tree import Tree
 from swarm.model.stacks import NAMESPACE_LABEL
 from swarm.model.volumes import driver_problems, name_problems
 
-_TYPES = {"bind": Mount.TYPE_BIND, "tmpfs": Mount.TYPE_TMPFS, "volume": Mount.TYPE_VOLUME}
+_TYPES = {
+    "bind": Mount.TYPE_BIND,
+    "tmpfs": Mount.TYPE_TMPFS,
+    "volume": Mount.TYPE_VOLUME,
+    "image": Mount.TYPE_IMAGE,
+    "cluster": Mount.TYPE_CLUSTER,
+}
 
 
 def mount(entry: Tree, known: Tree | None, stack: str) -> Mount:
@@ -28,6 +34,10 @@ def mount(entry: Tree, known: Tree | None, stack: str) -> Mount:
         result.tmpfs.size_bytes = values.size_bytes(size)
     if (permissions := entry.get("tmpfs", "mode")) is not None:
         result.tmpfs.mode = mode(permissions)
+    if (subpath := entry.get("volume", "subpath")) is not None:
+        result.volume.subpath = values.text(subpath)
+    if (subpath := entry.get("image", "subpath")) is not None:
+        result.image.subpath = values.text(subpath)
     if kind == "volume":
         _volume(result, entry, known, stack)
     return result

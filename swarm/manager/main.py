@@ -58,6 +58,9 @@ from swarm.manager.scheduler.why import judge_nodes
 from swarm.manager.store.proposer import Proposer
 from swarm.manager.store.store import Store
 from swarm.manager.store.watch import WatchOverflow
+from swarm.manager.volumes.loop import VolumeLoop
+from swarm.manager.volumes.plugins import PluginCalls
+from swarm.manager.volumes.work import Worker
 from swarm.runtime.images.registry import RegistryClient
 from swarm.runtime.images.store import LocalImageStore
 from swarm.security.authorization import AuthorizationInterceptor, TlsCaller
@@ -133,7 +136,8 @@ class Manager:
         calls = ContainerCalls(
             self._node_id, self.store, self._dispatcher.sessions, lambda: self.raft.members, dial
         )
-        self.containers = ContainersServicer(ContainerControl(self.store, calls), calls)
+        self._volume_worker = Worker(self.store, PluginCalls(self.store, calls.converse))
+        self.containers = ContainersServicer(ContainerControl(self.store, calls, clock, judge_nodes), calls)
         self.control = ControlServicer(
             self.store,
             clock,
@@ -260,6 +264,7 @@ class Manager:
             "allocator": AllocatorLoop(self.store, self._clock),
             "balance": BalanceLoop(self.store, self._clock),
             "scheduler": SchedulerLoop(self.store, self._clock),
+            "volumes": VolumeLoop(self.store, self._clock, self._volume_worker),
         }
 
     async def _give_up(self, timeout_s: float) -> None:

@@ -63,6 +63,9 @@ SECCOMP_PROFILE_BYTES = Limit(
 VOLUME_NAME_CHARACTERS = Limit(
     "VOLUME_NAME_CHARACTERS", 200, "characters", "the name becomes that of a folder"
 )
+CSI_VOLUME_NAME_CHARACTERS = Limit(
+    "CSI_VOLUME_NAME_CHARACTERS", 100, "characters", "a cluster volume's; plugins take 128 with our id"
+)
 VOLUME_ENTRIES = Limit("VOLUME_ENTRIES", 128, "entries", "labels or options of one volume")
 PORTS = Limit("PORTS", 1024, "ports", "each is a packet filter rule on every node with a task")
 ATTACHMENTS = Limit("ATTACHMENTS", 32, "networks", "each is a link of every container")
@@ -78,6 +81,7 @@ PRIORITY = Limit("PRIORITY", 1000, "steps above or below 0", "so many kinds of u
 SCALE_RULES = Limit("SCALE_RULES", 8, "rules", "each is asked every few seconds")
 QUERY_BYTES = Limit("QUERY_BYTES", 4096, "bytes", "room for a long PromQL expression")
 EXTERNAL_CAS = Limit("EXTERNAL_CAS", 8, "external CAs", "they are asked one after the other")
+PLAIN_NAME_CHARACTERS = Limit("PLAIN_NAME_CHARACTERS", 128, "characters", "people have to type it")
 
 # Secrets and configs.
 DATA_NAME_CHARACTERS = Limit("DATA_NAME_CHARACTERS", 64, "characters", "as in Docker, so that they can move")
@@ -98,6 +102,7 @@ NODES = Limit("NODES", 10_000, "nodes", "the most that the scheduler is measured
 IMAGES = Limit("IMAGES", 10_000, "images", "every manager keeps all of them on its disk")
 SECRETS = Limit("SECRETS", 10_000, "secrets", "their names are compared at every request")
 CONFIGS = Limit("CONFIGS", 10_000, "configs", "their names are compared at every request")
+VOLUMES = Limit("VOLUMES", 10_000, "volumes", "cluster volumes: a new leader looks at each at once")
 NETWORKS = Limit("NETWORKS", 10_000, "networks", "a new one must overlap none of them")
 DATA_BYTES = Limit(
     "DATA_BYTES", 256 * 1024 * 1024, "bytes", "all secrets and configs: managers have them in memory"
@@ -120,6 +125,8 @@ DESCRIPTION_TEXT_CHARACTERS = Limit(
     "DESCRIPTION_TEXT_CHARACTERS", 256, "characters", "names, versions and labels of a node's machine"
 )
 DESCRIPTION_ENTRIES = Limit("DESCRIPTION_ENTRIES", 256, "entries", "engine labels, runtime facts")
+PLAIN_CONTAINERS = Limit("PLAIN_CONTAINERS", 10_000, "plain containers", "of one node; more is a service")
+CSI_PLUGINS = Limit("CSI_PLUGINS", 64, "plugins", "storage plugins of one node: each is asked all the time")
 NODE_DEVICES = Limit("NODE_DEVICES", 1024, "devices", "of one node, by all their names")
 
 ALL = tuple(one for one in tuple(globals().values()) if isinstance(one, Limit))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from swarm.api.v1.control_pb2 import Filters
-from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task, Volume
 from swarm.errors import InvalidArgument
 from swarm.model.job import mode_of
 from swarm.model.task import task_name
@@ -114,9 +114,9 @@ def _checked(filters: Filters | Selection, kind: str, *allowed: str) -> Selectio
     return wanted
 
 
-def data_selected(filters: Filters | Selection, item: Secret | Config) -> bool:
-    """Whether a secret or config is asked for."""
-    wanted = _checked(filters, "secrets and configs")
+def data_selected(filters: Filters | Selection, item: Secret | Config | Volume) -> bool:
+    """Whether a secret, config or cluster volume is asked for."""
+    wanted = _checked(filters, "secrets, configs and volumes")
     annotations = item.spec.annotations
     return _identity(wanted, item.id, annotations.name) and _labels(wanted.labels, annotations.labels)
 

@@ -66,7 +66,9 @@ def hold_reason(task: Task, now_ns: int) -> str:
 
 
 def task_name(task: Task) -> str:
-    """Return `service.slot.id`, for a task of a global service `service.node.id`."""
+    """Return `service.slot.id`, of a global service `service.node.id`; the name of what has no service."""
+    if not task.service_id:
+        return task.service_annotations.name
     place = str(task.slot) if task.slot else task.node_id
     return f"{task.service_annotations.name}.{place}.{task.id}"
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from swarm.api.v1.types_pb2 import HealthStatus, NodeDescription, TaskStatus
 from swarm.model.limits import (
+    CSI_PLUGINS,
     DESCRIPTION_ENTRIES,
     DESCRIPTION_TEXT_CHARACTERS,
     HEALTH_OUTPUT_CHARACTERS,
@@ -71,6 +72,16 @@ def bounded_description(description: NodeDescription) -> NodeDescription:
         target.clear()
         target.update(_bounded_entries(entries))
     del bounded.devices[NODE_DEVICES.value :]
+    del bounded.conditions[DESCRIPTION_ENTRIES.value :]
+    for condition in bounded.conditions:
+        condition.type = cut(condition.type, most)
+        condition.reason = cut(condition.reason, STATUS_CHARACTERS.value)
+    del bounded.csi_plugins[CSI_PLUGINS.value :]
+    for plugin in bounded.csi_plugins:
+        plugin.name, plugin.node_id = cut(plugin.name, most), cut(plugin.node_id, most)
+        segments = _bounded_entries(plugin.topology)
+        plugin.topology.clear()
+        plugin.topology.update(segments)
     if description.HasField("tls_info"):
         bounded.tls_info.issuer_subject = cut(description.tls_info.issuer_subject, most)
     return bounded

@@ -44,7 +44,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
 
 def validate_service(spec: ServiceSpec) -> None:
     """Raise InvalidArgument with every problem of a service's spec."""
-    _refuse("service", _service_problems(spec))
+    _refuse("service", service_problems(spec))
 
 
 def validate_node(spec: NodeSpec) -> None:
@@ -83,7 +83,8 @@ def _refuse(what: str, problems: Iterator[str]) -> None:
         raise InvalidArgument(f"invalid {what}: " + "; ".join(found))
 
 
-def _service_problems(spec: ServiceSpec) -> Iterator[str]:
+def service_problems(spec: ServiceSpec) -> Iterator[str]:
+    """Yield every problem of a service's spec."""
     name = spec.annotations.name
     if not name:
         yield "it has no name"

@@ -2,18 +2,19 @@
 
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from swarm.api.v1.specs_pb2 import ContainerSpec, LogConfig
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import InvalidArgument
+from swarm.model.cluster_volumes import cluster_mount_problems
 from swarm.model.devices import device_problems
 from swarm.model.file_references import reference_problems
 from swarm.model.health import health_problems
 from swarm.model.limits import HOSTNAME_CHARACTERS, LOG_FILE_BYTES, LOG_FILES, shown
 from swarm.model.reference import parse_reference
 from swarm.model.validate_options import option_problems
-from swarm.model.volumes import mount_problems
+from swarm.model.volumes import image_mount_problems, mount_problems
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 LOG_FILE_BYTES_MIN = 4096
@@ -89,25 +90,31 @@ def _env_problems(spec: ContainerSpec) -> Iterator[str]:
 
 def _mount_problems(mount: Mount) -> Iterator[str]:
     where = f'the mount at "{mount.target}"'
-    if mount.type not in Mount.Type.values():
-        yield f"{where} has a type that is neither bind, tmpfs nor volume"
+    if mount.type not in _MOUNTS:
+        yield f"{where} has a type that is none of bind, tmpfs, volume, image and cluster"
         return
     if not mount.target.startswith("/") or ".." in mount.target.split("/") or not mount.target.strip("/"):
         yield f"{where} needs an absolute target below /"
     if mount.HasField("volume") and mount.type != Mount.TYPE_VOLUME:
         yield f"{where} has options of volumes, and is none"
-    if mount.type == Mount.TYPE_BIND:
-        if not mount.source.startswith("/"):
-            yield f'{where} has the source "{mount.source}", which is not an absolute path of the node'
-        if mount.HasField("tmpfs"):
-            yield f"{where} is a bind mount with options of tmpfs"
-        if mount.bind.propagation and mount.bind.propagation not in PROPAGATIONS:
-            allowed = ", ".join(PROPAGATIONS)
-            yield f'{where} has the propagation "{mount.bind.propagation}", not one of {allowed}'
-        return
-    if mount.type == Mount.TYPE_VOLUME:
-        yield from mount_problems(mount)
-        return
+    if mount.HasField("image") and mount.type != Mount.TYPE_IMAGE:
+        yield f"{where} has options of images, and is none"
+    yield from _MOUNTS[mount.type](mount)
+
+
+def _bind_problems(mount: Mount) -> Iterator[str]:
+    where = f'the mount at "{mount.target}"'
+    if not mount.source.startswith("/"):
+        yield f'{where} has the source "{mount.source}", which is not an absolute path of the node'
+    if mount.HasField("tmpfs"):
+        yield f"{where} is a bind mount with options of tmpfs"
+    if mount.bind.propagation and mount.bind.propagation not in PROPAGATIONS:
+        allowed = ", ".join(PROPAGATIONS)
+        yield f'{where} has the propagation "{mount.bind.propagation}", not one of {allowed}'
+
+
+def _tmpfs_problems(mount: Mount) -> Iterator[str]:
+    where = f'the mount at "{mount.target}"'
     if mount.source:
         yield f"{where} is a tmpfs, which has no source"
     if mount.HasField("bind"):
@@ -115,6 +122,15 @@ def _mount_problems(mount: Mount) -> Iterator[str]:
     yield from negative((f"the size of {where}", mount.tmpfs.size_bytes))
     if mount.tmpfs.mode > 0o7777:
         yield f"{where} has the mode {mount.tmpfs.mode:o}, and the largest is 7777"
+
+
+_MOUNTS: Mapping[int, Callable[[Mount], Iterator[str]]] = {
+    Mount.TYPE_BIND: _bind_problems,
+    Mount.TYPE_TMPFS: _tmpfs_problems,
+    Mount.TYPE_VOLUME: mount_problems,
+    Mount.TYPE_IMAGE: image_mount_problems,
+    Mount.TYPE_CLUSTER: cluster_mount_problems,
+}
 
 
 def _is_signal(text: str) -> bool:

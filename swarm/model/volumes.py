@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.api.v1.types_pb2 import Mount
+from swarm.errors import InvalidArgument
 from swarm.model.limits import (
     LABEL_KEY_BYTES,
     LABEL_VALUE_BYTES,
@@ -13,6 +14,7 @@ from swarm.model.limits import (
     VOLUME_NAME_CHARACTERS,
     shown,
 )
+from swarm.model.reference import parse_reference
 
 LOCAL = "local"
 DRIVER_CHARACTERS = 100  # its socket has to have a name
@@ -48,6 +50,13 @@ def driver_problems(driver: str, options: Mapping[str, str]) -> Iterator[str]:
                 yield f'the volume driver local needs the option "{key}" beside the others'
 
 
+def subpath_problems(subpath: str) -> Iterator[str]:
+    """Yield why nothing inside a volume or image can be at `subpath`."""
+    if subpath.startswith("/") or ".." in subpath.split("/") or "\0" in subpath:
+        yield f'the sub-path "{shown(subpath)}" is no path inside: it neither begins with / nor has ..'
+    yield from TEXT_BYTES.exceeded(f'the sub-path "{shown(subpath)}"', len(subpath.encode()))
+
+
 def size_problems(labels: Mapping[str, str], options: Mapping[str, str]) -> Iterator[str]:
     """Yield every limit that labels and options of a volume exceed."""
     for what, pairs in (("labels", labels), ("options", options)):
@@ -67,10 +76,22 @@ def mount_problems(mount: Mount) -> Iterator[str]:
         yield f'{where}: "{shown(mount.source)}" does not become the name of a volume'
     given = mount.volume
     problems = (*driver_problems(given.driver, given.driver_options),)
-    problems += (*size_problems(given.labels, given.driver_options),)
+    problems += (*size_problems(given.labels, given.driver_options), *subpath_problems(given.subpath))
     yield from (f"{where}: {problem}" for problem in problems)
     if mount.HasField("bind") or mount.HasField("tmpfs"):
         yield f"{where} is a volume with options of bind or tmpfs"
+
+
+def image_mount_problems(mount: Mount) -> Iterator[str]:
+    """Yield every problem of a mount of type image."""
+    where = f'the mount at "{mount.target}"'
+    try:
+        parse_reference(mount.source)
+    except InvalidArgument as error:
+        yield f"{where}: {error}"
+    yield from (f"{where}: {problem}" for problem in subpath_problems(mount.image.subpath))
+    if mount.HasField("bind") or mount.HasField("tmpfs"):
+        yield f"{where} is an image with options of bind or tmpfs"
 
 
 def is_sticky(spec: ContainerSpec) -> bool:

@@ -1,8 +1,10 @@
 """The numbers an agent shows to Prometheus."""
 
+import asyncio
+
 from swarm.agent.main import Agent
 from swarm.api.v1.types_pb2 import TaskState
-from swarm.telemetry.samples import AgentSample, TaskUse, count_by
+from swarm.telemetry.samples import AgentSample, DiskUse, TaskUse, count_by
 
 # What a container can be in; tasks before and after have none.
 _STATES = ("preparing", "ready", "starting", "running", "complete", "shutdown", "failed", "rejected")
@@ -23,9 +25,16 @@ async def agent_sample(agent: Agent) -> AgentSample:
         for item in containers
         if item.task_id in samples
     )
+    spaces = await asyncio.to_thread(agent.disk_spaces)
     return AgentSample(
         connected=agent.connected,
         containers=count_by(states, _STATES),
         uses=uses,
         names=await agent.name_counters(),
+        unhealthy=agent.unhealthy(),
+        plain=agent.plain_running(),
+        disks=tuple(
+            DiskUse(str(one.path), one.total_bytes, one.free_bytes, one.free_inodes) for one in spaces
+        ),
+        disk_pressure=agent.disk_pressure,
     )

@@ -31,6 +31,16 @@ class BindMount:
     create_source: bool = False
     # A file that says how far an empty source was filled with what the image has there; empty: it is not.
     copy_up: str = ""
+    subpath: str = ""  # what of the source is mounted; no link in it leads out of the source
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMount:
+    """The files of another image, read-only inside the container; the image stays while that does."""
+
+    image_digest: str  # of the manifest in this node's image store, from `ImageStore.ensure`
+    target: str
+    subpath: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +136,7 @@ class ContainerConfig:
     working_dir: str = ""
     user: str = ""
     groups: Sequence[str] = ()  # more of the process, by name or number
-    mounts: Sequence[BindMount | TmpfsMount] = ()
+    mounts: Sequence[BindMount | TmpfsMount | ImageMount] = ()
     devices: Sequence[HostDevice] = ()
     cdi_devices: Sequence[str] = ()  # their full names, VENDOR/CLASS=NAME
     limits: Limits = Limits()
@@ -142,6 +152,8 @@ class ContainerConfig:
     read_only: bool = False
     init: bool = False
     tty: bool = False
+    stdin: bool = False  # its standard input can be written to (`attach`); else it reads nothing
+    stdin_once: bool = False  # and ends with the first who wrote to it
     log_max_bytes: int = 0  # of one log file; 0: the node's default
     log_files: int = 0  # with the newest; 0: the node's default
     stop_signal: str = ""  # empty: the image's, else SIGTERM
@@ -246,6 +258,25 @@ class ExecProcess(Protocol):
         """Kill it and all that it started, also what outlived it; returns when nothing is left."""
 
 
+class Attachment(Protocol):
+    """Standard input and output of a container's own command, for one of those who look on."""
+
+    def output(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield ("stdout" or "stderr", chunk) from now on until the container has ended; one reader."""
+
+    async def write(self, data: bytes) -> None:
+        """Write to its standard input; ignored where that is not open, or the container has ended."""
+
+    async def close_stdin(self) -> None:
+        """Let it read the end of its input, if it was made for one writer."""
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Change the size of its terminal; ignored without one."""
+
+    async def close(self) -> None:
+        """Look on no more; the container goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What this driver can do on this node, for `node inspect`."""
@@ -283,6 +314,15 @@ class RuntimeDriver(Protocol):
     async def start(self, container_id: str) -> ContainerInfo:
         """Run the user's command; returns once the process exists."""
 
+    async def renew(self, config: ContainerConfig) -> None:
+        """Make a container that has ended ready to start again; its files and its output stay.
+
+        Raises NotFound, FailedPrecondition while it runs, TaskRejected; after that it is as it was: ended.
+        """
+
+    async def attach(self, container_id: str) -> Attachment:
+        """Look on at a container that is created or runs; raises NotFound, FailedPrecondition."""
+
     async def wait(self, container_id: str) -> ContainerInfo:
         """Return when the container has ended."""
 
@@ -306,6 +346,9 @@ class RuntimeDriver(Protocol):
 
     async def sample(self, container_id: str) -> Sample | None:
         """Return the container's resource use, None when it does not run."""
+
+    async def disk_bytes(self, container_id: str) -> int:
+        """Return what a container takes on the disk beside its image: what it wrote, and its output."""
 
     async def pause(self, container_id: str) -> None:
         """Give a running container no more time; raises FailedPrecondition where that is impossible."""

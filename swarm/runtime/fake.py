@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from swarm.api.v1.types_pb2 import HealthConfig
 from swarm.clock import Clock, SystemClock
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskFailed, TaskRejected
+from swarm.runtime.attachment import LogAttachment
 from swarm.runtime.base import (
+    Attachment,
     Capabilities,
     ContainerConfig,
     ContainerInfo,
@@ -23,6 +25,7 @@ from swarm.runtime.base import (
     Sample,
 )
 from swarm.runtime.images.base import BlobSource, Credentials, ImageConfig, LoadedImage
+from swarm.runtime.images.collected import Collected, ImageUsage
 
 SIGKILL_EXIT = 137
 SIGTERM_EXIT = 143
@@ -215,6 +218,27 @@ class FakeDriver:
             container.timer = loop.call_later(script.runs_s, self._end, container, script.exit_code, False)
         return container.info
 
+    async def renew(self, config: ContainerConfig) -> None:
+        """Let a container that has ended be started again; its output stays."""
+        self._called("renew")
+        old = self._get(config.id)
+        if old.info.state is ContainerState.CREATED:
+            return
+        if old.info.state is not ContainerState.EXITED:
+            raise FailedPrecondition(f"container {config.id} runs")
+        script = self.scripts.get(config.id) or self.scripts.get(config.image) or self.default
+        if script.create_error:
+            raise TaskRejected(script.create_error)
+        created = ContainerInfo(config.id, ContainerState.CREATED)
+        self._containers[config.id] = _Container(config, script, created, lines=old.lines)
+
+    async def attach(self, container_id: str) -> Attachment:
+        """Look on at a container's output."""
+        self._called("attach")
+        if self._get(container_id).info.state is ContainerState.EXITED:
+            raise FailedPrecondition(f"container {container_id} does not run")
+        return LogAttachment(lambda query: self.logs(container_id, query))
+
     async def wait(self, container_id: str) -> ContainerInfo:
         """Wait until a container has ended."""
         self._called("wait")
@@ -291,6 +315,10 @@ class FakeDriver:
             return None
         age_ns = self._clock.now_ns() - container.info.started_at_ns
         return Sample(cpu_usage_ns=age_ns // 100, memory_bytes=1 << 20, pids=1)
+
+    async def disk_bytes(self, container_id: str) -> int:
+        """Return nothing: there are no files."""
+        return 0
 
     async def pause(self, container_id: str) -> None:
         """Call a container paused."""
@@ -384,6 +412,7 @@ class FakeImages:
         self.healthchecks: dict[str, HealthConfig] = {}  # by reference: what the image says
         self.missing: dict[str, str] = {}  # by reference: the TaskRejected text of every pull
         self.pulls: Counter[str] = Counter()
+        self.collections: list[bool] = []  # each with whether what is unused was to go at once
         self.credentials: dict[str, Credentials | None] = {}  # by reference: what the last pull brought
 
     async def ensure(
@@ -423,6 +452,15 @@ class FakeImages:
     async def read_blob(self, digest: str, offset: int) -> AsyncIterator[bytes]:
         """Yield the digest as content."""
         yield digest.encode()[offset:]
+
+    def usage(self) -> ImageUsage:
+        """Take no room."""
+        return ImageUsage()
+
+    async def gc(self, now_ns: int, *, unused: bool = False) -> Collected:
+        """Remember that garbage was collected."""
+        self.collections.append(unused)
+        return Collected()
 
     async def remove(self, reference: str) -> None:
         """Pretend to forget."""

@@ -15,6 +15,7 @@ from swarm.runtime.oci.devices import CdiSettings
 from swarm.runtime.oci.driver import OciDriver
 from swarm.runtime.oci.layers import LayerSource, NoImages
 from swarm.runtime.process.driver import ProcessDriver
+from swarm.runtime.volumes.mounting import unmount_volume
 from swarm.runtime.volumes.store import VolumeStore
 
 log = structlog.get_logger(__name__)
@@ -69,6 +70,7 @@ async def cleanup(settings: Settings) -> None:
     await _driver("process", settings, layers).cleanup()
     MemoryFiles(settings.run_dir).clear()
     VolumeStore(settings.volumes_dir).unmount_all()
+    unmount_volume(settings.cluster_volumes_dir)
     for path in (settings.containers_dir, settings.run_dir / "containers"):
         with suppress(OSError):  # not there, or not only ours
             path.rmdir()

@@ -1,6 +1,6 @@
 """All metrics of a node, in one place. Most are computed when somebody asks, from what is known then."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from swarm.telemetry.samples import AgentSample, ManagerSample, NodeSample
+from swarm.telemetry.samples import AgentSample, DiskUse, ManagerSample, NodeSample
 
 # A commit is one fsync on a majority: around a millisecond on an SSD, seconds when something is wrong.
 COMMIT_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -117,6 +117,14 @@ def _agent_families(sample: AgentSample) -> Iterator[Metric]:
         "swarm_agent_connected", "Whether the agent has a session with a manager.", int(sample.connected)
     )
     yield _by_state("swarm_agent_containers", "Containers of this node by state.", sample.containers)
+    yield _gauge("swarm_agent_containers_unhealthy", "Containers that are unhealthy.", sample.unhealthy)
+    yield _gauge("swarm_agent_plain_containers_running", "Running containers without a task.", sample.plain)
+    yield _gauge(
+        "swarm_node_disk_pressure",
+        "Whether a disk is so full that new tasks stay away.",
+        int(sample.disk_pressure),
+    )
+    yield from _disk_families(sample.disks)
     labels = ("service", "task")
     cpu = CounterMetricFamily(
         "swarm_agent_task_cpu_seconds", "CPU time used by the container of a task.", labels=labels
@@ -170,6 +178,18 @@ def _name_families(counted: Mapping[str, float]) -> Iterator[Metric]:
             continue
         took.add_metric((by,), buckets, counted.get(f"{by}.seconds", 0))
     yield took
+
+
+def _disk_families(disks: Sequence[DiskUse]) -> Iterator[Metric]:
+    for field, text in (
+        ("total_bytes", "Size of a file system of this node."),
+        ("free_bytes", "Bytes free in a file system of this node."),
+        ("free_inodes", "Inodes free in a file system of this node."),
+    ):
+        family = GaugeMetricFamily(f"swarm_node_disk_{field}", text, labels=("path",))
+        for disk in disks:
+            family.add_metric((disk.path,), getattr(disk, field))
+        yield family
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -41,6 +41,16 @@ class TaskUse:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskUse:
+    """A file system of a node."""
+
+    path: str
+    total_bytes: int
+    free_bytes: int
+    free_inodes: int
+
+
+@dataclass(frozen=True, slots=True)
 class AgentSample:
     """What an agent knows of its node."""
 
@@ -48,6 +58,10 @@ class AgentSample:
     containers: Mapping[str, int] = field(default_factory=dict)  # by state
     uses: Sequence[TaskUse] = ()
     names: Mapping[str, float] = field(default_factory=dict)  # what the name server counted
+    unhealthy: int = 0  # containers, plain ones too
+    plain: int = 0  # containers without a task that run
+    disks: Sequence[DiskUse] = ()
+    disk_pressure: bool = False  # new tasks stay away
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import structlog
 
 from swarm.agent.containers.conversation import Conversation
 from swarm.agent.containers.execs import Execs
-from swarm.agent.containers.summary import details, sample, shown_process, summary
+from swarm.agent.containers.summary import details, is_to_go, sample, shown_process, summary
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.containers_pb2 import (
     ContainerOutput,
     ContainerRequest,
+    ContainerSummary,
+    ListContainers,
     PathInfo,
     ProcessList,
+    PruneContainers,
     SampleList,
     StopContainer,
 )
@@ -29,17 +33,39 @@ DEFAULT_GRACE_S = 10.0
 SHOWN = frozenset({ContainerState.RUNNING})
 
 
+class PlainOnes(Protocol):
+    """The containers of this node that belong to no task."""
+
+    def records(self) -> Mapping[str, TaskRecord]:
+        """Return all in the form of tasks, by id."""
+
+    async def summaries(self, *, everything: bool, refs: tuple[str, ...]) -> list[ContainerSummary]:
+        """Return a line about each, or about those that `refs` name."""
+
+    async def prune(self, wanted: PruneContainers) -> list[str]:
+        """Remove those that do not run and are meant; return their ids."""
+
+
 class ContainerRequests:
     """Answers every kind of request; raises SwarmErrors, which the caller gets."""
 
     def __init__(
-        self, driver: RuntimeDriver, records: Callable[[], Mapping[str, TaskRecord]], clock: Clock
+        self,
+        driver: RuntimeDriver,
+        records: Callable[[], Mapping[str, TaskRecord]],
+        clock: Clock,
+        plain: PlainOnes | None = None,
     ) -> None:
-        """`records` returns the tasks of this node."""
+        """`records` returns the tasks of this node, `plain` knows the containers without one."""
         self._driver = driver
-        self._records = records
+        self._tasks = records
+        self._plain = plain
         self._clock = clock
         self._execs = Execs(driver)
+
+    def _records(self) -> Mapping[str, TaskRecord]:
+        plain = self._plain.records() if self._plain is not None else {}
+        return {**self._tasks(), **plain} if plain else self._tasks()
 
     async def close(self) -> None:
         """End what people left running."""
@@ -50,11 +76,11 @@ class ContainerRequests:
         verb = request.WhichOneof("verb")
         match verb:
             case "list":
-                await self._list(conversation, everything=request.list.all)
+                await self._list(conversation, request.list)
             case "stats":
                 await self._stats(conversation, follow=request.stats.follow)
             case "prune":
-                await self._prune(conversation)
+                await self._prune(conversation, request.prune)
             case None:
                 raise InvalidArgument("this node is of an older version: it does not know the request")
             case _:
@@ -121,11 +147,14 @@ class ContainerRequests:
                 archive = conversation.data()
                 await self._driver.copy_to(info.id, wanted.path, archive, keep_owner=wanted.keep_owner)
 
-    async def _list(self, conversation: Conversation, *, everything: bool) -> None:
-        for task_id, record in self._records().items():
+    async def _list(self, conversation: Conversation, wanted: ListContainers) -> None:
+        for task_id, record in () if wanted.refs or wanted.plain else self._tasks().items():
             info = await self._driver.inspect(task_id)
-            if info is not None and (everything or info.state in SHOWN):
+            if info is not None and (wanted.all or info.state in SHOWN):
                 await conversation.send(ContainerOutput(container=summary(info, record)))
+        if self._plain is not None:
+            for one in await self._plain.summaries(everything=wanted.all, refs=tuple(wanted.refs)):
+                await conversation.send(ContainerOutput(container=one))
 
     async def _stats(self, conversation: Conversation, *, follow: bool) -> None:
         while True:
@@ -141,12 +170,14 @@ class ContainerRequests:
                 return
             await asyncio.sleep(SAMPLE_PERIOD_S)
 
-    async def _prune(self, conversation: Conversation) -> None:
-        for task_id in list(self._records()):
+    async def _prune(self, conversation: Conversation, wanted: PruneContainers) -> None:
+        for task_id, record in list(self._tasks().items()):
             info = await self._driver.inspect(task_id)
-            if info is not None and info.state is ContainerState.EXITED:
+            if info is not None and is_to_go(info, record.task.spec.container.labels, wanted):
                 await self._driver.remove(task_id)
                 await conversation.send(ContainerOutput(removed=task_id))
+        for container_id in await self._plain.prune(wanted) if self._plain is not None else ():
+            await conversation.send(ContainerOutput(removed=container_id))
 
     async def _kill(self, info: ContainerInfo, signal: str) -> None:
         if info.state is not ContainerState.RUNNING:

@@ -1,15 +1,19 @@
 """How does this node describe its containers? Pure."""
 
+from collections.abc import Mapping
+
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.containers_pb2 import (
     ContainerDetails,
     ContainerProcess,
     ContainerSample,
     ContainerSummary,
+    PruneContainers,
 )
 from swarm.clock import timestamp
+from swarm.model.labels import has_label
 from swarm.model.task import task_name
-from swarm.runtime.base import ContainerInfo, ProcessInfo, Sample
+from swarm.runtime.base import ContainerInfo, ContainerState, ProcessInfo, Sample
 
 
 def summary(info: ContainerInfo, record: TaskRecord | None) -> ContainerSummary:
@@ -37,6 +41,13 @@ def summary(info: ContainerInfo, record: TaskRecord | None) -> ContainerSummary:
         found.service_name = task.service_annotations.name
         found.ports.extend(task.endpoint.ports)
     return found
+
+
+def is_to_go(info: ContainerInfo, labels: Mapping[str, str], wanted: PruneContainers) -> bool:
+    """Whether a prune means a container: it has ended, long enough ago, and has the labels."""
+    ended = info.state is ContainerState.EXITED
+    long_ago = not wanted.ended_before_ns or info.finished_at_ns < wanted.ended_before_ns
+    return ended and long_ago and all(has_label(labels, one) for one in wanted.labels)
 
 
 def details(info: ContainerInfo, record: TaskRecord | None) -> ContainerDetails:

@@ -11,6 +11,7 @@ from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest
 from swarm.api.v1.volumes_pb2 import CreateVolume, NodeVolume, PruneVolumes, VolumeAnswer
 from swarm.clock import timestamp
 from swarm.errors import SwarmError
+from swarm.model.labels import has_label
 from swarm.model.task import task_name
 from swarm.model.volumes import driver_problems, name_problems, size_problems
 from swarm.runtime.volumes.record import VolumeRecord
@@ -105,9 +106,3 @@ class VolumeRequests:
             users=self._users(state),
             anonymous=record.anonymous,
         )
-
-
-def has_label(labels: Mapping[str, str], wanted: str) -> bool:
-    """Whether labels are as a filter says: KEY or KEY=VALUE."""
-    key, equals, value = wanted.partition("=")
-    return key in labels and (not equals or labels[key] == value)

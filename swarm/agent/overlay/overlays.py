@@ -76,15 +76,16 @@ class Overlays:
         return frozenset(here.overlay.port for here in self._here.values())
 
     def apply(self, states: Mapping[str, NetworkState], gone: Collection[str], check: bool) -> None:
-        """Follow what differs; `check` compares with the kernel what should be as it was.
+        """Follow what differs; with `check`, `states` are all that there are, and the kernel is looked at.
 
         Raises Unavailable with what could not be brought about, once everything was tried.
         """
-        if not self._heard:
-            gone = {*gone, *self._leftovers(), *self._nics} - states.keys()
-            check = self._heard = True
+        self._heard = True
+        if check:
+            gone = {*gone, *self._here, *self._leftovers()} - states.keys()
         problems = {}
-        for network_id, state in {**self._failed, **states}.items():
+        again = {key: state for key, state in self._failed.items() if key not in gone}
+        for network_id, state in {**again, **states}.items():
             try:
                 self._follow(network_id, state, check or network_id in self._failed)
                 self._failed.pop(network_id, None)
@@ -96,7 +97,10 @@ class Overlays:
             self._failed.pop(network_id, None)
             self._here.pop(network_id, None)
             self._balancer.forget(network_id)
-            self._remove_unused(network_id)
+            try:
+                self._remove_unused(network_id)
+            except OSError as error:
+                problems[network_id] = str(error)
         if problems:
             listed = "; ".join(f"network {key}: {reason}" for key, reason in problems.items())
             raise Unavailable(f"cannot follow what the managers say of networks: {listed}")

@@ -174,7 +174,7 @@ class Tables:
             return Answer(question.problem)
         asker = self.askers.get(address)
         if asker is None:
-            return Answer(SERVER_FAILURE)  # it starts, or has ended: nobody knows yet, or any more
+            return Forward()  # a container that is in no network: no name is its own
         found = self._find(asker, question.name)
         if found:
             return self._answer(found, question.kind, asker, shuffle)

@@ -24,82 +24,88 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from swarm.api.v1 import logs_pb2 as swarm_dot_api_dot_v1_dot_logs__pb2
+from swarm.api.v1 import plain_pb2 as swarm_dot_api_dot_v1_dot_plain__pb2
 from swarm.api.v1 import specs_pb2 as swarm_dot_api_dot_v1_dot_specs__pb2
+from swarm.api.v1 import system_pb2 as swarm_dot_api_dot_v1_dot_system__pb2
 from swarm.api.v1 import types_pb2 as swarm_dot_api_dot_v1_dot_types__pb2
 from swarm.api.v1 import volumes_pb2 as swarm_dot_api_dot_v1_dot_volumes__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dswarm/api/v1/containers.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17swarm/api/v1/logs.proto\x1a\x18swarm/api/v1/specs.proto\x1a\x18swarm/api/v1/types.proto\x1a\x1aswarm/api/v1/volumes.proto\"@\n\rContainerCall\x12\n\n\x02id\x18\x01 \x01(\t\x12#\n\x07manager\x18\x02 \x01(\x0b\x32\x12.swarm.api.v1.Peer\"\xad\x01\n\x0b\x45xecOptions\x12\x0f\n\x07\x63ommand\x18\x01 \x03(\t\x12\x0b\n\x03\x65nv\x18\x02 \x03(\t\x12\x13\n\x0bworking_dir\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x0b\n\x03tty\x18\x05 \x01(\x08\x12\r\n\x05stdin\x18\x06 \x01(\x08\x12\x12\n\nprivileged\x18\x07 \x01(\x08\x12\x0e\n\x06\x64\x65tach\x18\x08 \x01(\x08\x12\x0c\n\x04rows\x18\t \x01(\r\x12\x0f\n\x07\x63olumns\x18\n \x01(\r\"\x1d\n\x0eListContainers\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\"\x12\n\x10InspectContainer\"\x0f\n\rListProcesses\"\"\n\x10SampleContainers\x12\x0e\n\x06\x66ollow\x18\x01 \x01(\x08\"3\n\rStopContainer\x12\x15\n\x08grace_ns\x18\x01 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_grace_ns\"\x1f\n\rKillContainer\x12\x0e\n\x06signal\x18\x01 \x01(\t\"\x10\n\x0ePauseContainer\"\x12\n\x10UnpauseContainer\" \n\x0fRemoveContainer\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\"\x11\n\x0fPruneContainers\"\x0f\n\rWaitContainer\"6\n\x11\x43opyFromContainer\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x13\n\x0b\x66ollow_link\x18\x02 \x01(\x08\"3\n\x0f\x43opyToContainer\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nkeep_owner\x18\x02 \x01(\x08\"\x18\n\x08StatPath\x12\x0c\n\x04path\x18\x01 \x01(\t\"\xc5\x07\n\x10\x43ontainerRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12)\n\x04\x65xec\x18\x02 \x01(\x0b\x32\x19.swarm.api.v1.ExecOptionsH\x00\x12,\n\x04list\x18\x03 \x01(\x0b\x32\x1c.swarm.api.v1.ListContainersH\x00\x12\x31\n\x07inspect\x18\x04 \x01(\x0b\x32\x1e.swarm.api.v1.InspectContainerH\x00\x12*\n\x03top\x18\x05 \x01(\x0b\x32\x1b.swarm.api.v1.ListProcessesH\x00\x12/\n\x05stats\x18\x06 \x01(\x0b\x32\x1e.swarm.api.v1.SampleContainersH\x00\x12+\n\x04stop\x18\x07 \x01(\x0b\x32\x1b.swarm.api.v1.StopContainerH\x00\x12+\n\x04kill\x18\x08 \x01(\x0b\x32\x1b.swarm.api.v1.KillContainerH\x00\x12-\n\x05pause\x18\t \x01(\x0b\x32\x1c.swarm.api.v1.PauseContainerH\x00\x12\x31\n\x07unpause\x18\n \x01(\x0b\x32\x1e.swarm.api.v1.UnpauseContainerH\x00\x12/\n\x06remove\x18\x0b \x01(\x0b\x32\x1d.swarm.api.v1.RemoveContainerH\x00\x12.\n\x05prune\x18\x0c \x01(\x0b\x32\x1d.swarm.api.v1.PruneContainersH\x00\x12+\n\x04wait\x18\r \x01(\x0b\x32\x1b.swarm.api.v1.WaitContainerH\x00\x12\x34\n\tcopy_from\x18\x0e \x01(\x0b\x32\x1f.swarm.api.v1.CopyFromContainerH\x00\x12\x30\n\x07\x63opy_to\x18\x0f \x01(\x0b\x32\x1d.swarm.api.v1.CopyToContainerH\x00\x12&\n\x04stat\x18\x10 \x01(\x0b\x32\x16.swarm.api.v1.StatPathH\x00\x12\x31\n\x0clist_volumes\x18P \x01(\x0b\x32\x19.swarm.api.v1.ListVolumesH\x00\x12\x33\n\rcreate_volume\x18Q \x01(\x0b\x32\x1a.swarm.api.v1.CreateVolumeH\x00\x12\x33\n\rremove_volume\x18R \x01(\x0b\x32\x1a.swarm.api.v1.RemoveVolumeH\x00\x12\x33\n\rprune_volumes\x18S \x01(\x0b\x32\x1a.swarm.api.v1.PruneVolumesH\x00\x42\x06\n\x04verb\"V\n\x11\x43ontainerQuestion\x12\x10\n\x08node_ids\x18\x01 \x03(\t\x12/\n\x07request\x18\x02 \x01(\x0b\x32\x1e.swarm.api.v1.ContainerRequest\"-\n\x0cTerminalSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"\xbf\x01\n\x0e\x43ontainerInput\x12\x33\n\x08question\x18\x01 \x01(\x0b\x32\x1f.swarm.api.v1.ContainerQuestionH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\r\n\x03\x65nd\x18\x03 \x01(\x08H\x00\x12,\n\x06resize\x18\x04 \x01(\x0b\x32\x1a.swarm.api.v1.TerminalSizeH\x00\x12\x10\n\x06signal\x18\x05 \x01(\tH\x00\x12\x10\n\x06\x64\x65tach\x18\x06 \x01(\x08H\x00\x42\x07\n\x05input\"D\n\x0bOutputChunk\x12\'\n\x06stream\x18\x01 \x01(\x0e\x32\x17.swarm.api.v1.LogStream\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\xd0\x03\n\x10\x43ontainerSummary\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05image\x18\x03 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x04 \x03(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\x11\n\texit_code\x18\x06 \x01(\x03\x12\r\n\x05\x65rror\x18\x07 \x01(\t\x12\x12\n\noom_killed\x18\x08 \x01(\x08\x12\x33\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12\x33\n\nstarted_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x12\x34\n\x0b\x66inished_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x02\x88\x01\x01\x12\x0b\n\x03pid\x18\x0c \x01(\x03\x12\x0f\n\x07task_id\x18\r \x01(\t\x12\x12\n\nservice_id\x18\x0e \x01(\t\x12\x14\n\x0cservice_name\x18\x0f \x01(\t\x12\'\n\x05ports\x18\x10 \x03(\x0b\x32\x18.swarm.api.v1.PortConfigB\r\n\x0b_created_atB\r\n\x0b_started_atB\x0e\n\x0c_finished_at\"\xc6\x01\n\x10\x43ontainerDetails\x12/\n\x07summary\x18\x01 \x01(\x0b\x32\x1e.swarm.api.v1.ContainerSummary\x12.\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.swarm.api.v1.ContainerSpecH\x00\x88\x01\x01\x12:\n\tresources\x18\x03 \x01(\x0b\x32\".swarm.api.v1.ResourceRequirementsH\x01\x88\x01\x01\x42\x07\n\x05_specB\x0c\n\n_resources\"\xbc\x01\n\x10\x43ontainerProcess\x12\x0b\n\x03pid\x18\x01 \x01(\x03\x12\x12\n\nparent_pid\x18\x02 \x01(\x03\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0e\n\x06\x63pu_ns\x18\x04 \x01(\x03\x12\x33\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12\x14\n\x0cmemory_bytes\x18\x06 \x01(\x03\x12\x0f\n\x07\x63ommand\x18\x07 \x01(\tB\r\n\x0b_started_at\"@\n\x0bProcessList\x12\x31\n\tprocesses\x18\x01 \x03(\x0b\x32\x1e.swarm.api.v1.ContainerProcess\"\x9a\x01\n\x0f\x43ontainerSample\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x61t_ns\x18\x03 \x01(\x03\x12\x14\n\x0c\x63pu_usage_ns\x18\x04 \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x05 \x01(\x03\x12\x1a\n\x12memory_limit_bytes\x18\x06 \x01(\x03\x12\x0c\n\x04pids\x18\x07 \x01(\x03\"<\n\nSampleList\x12.\n\x07samples\x18\x01 \x03(\x0b\x32\x1d.swarm.api.v1.ContainerSample\"-\n\x08PathInfo\x12\x0e\n\x06\x65xists\x18\x01 \x01(\x08\x12\x11\n\tdirectory\x18\x02 \x01(\x08\"/\n\x0e\x43ontainerError\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xa3\x04\n\x0f\x43ontainerOutput\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x11\n\x07\x63\x61ll_id\x18\x02 \x01(\tH\x00\x12*\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x19.swarm.api.v1.OutputChunkH\x00\x12\x13\n\texit_code\x18\x04 \x01(\x03H\x00\x12\x11\n\x07started\x18\x05 \x01(\x08H\x00\x12\x33\n\tcontainer\x18\x06 \x01(\x0b\x32\x1e.swarm.api.v1.ContainerSummaryH\x00\x12\x31\n\x07\x64\x65tails\x18\x07 \x01(\x0b\x32\x1e.swarm.api.v1.ContainerDetailsH\x00\x12.\n\tprocesses\x18\x08 \x01(\x0b\x32\x19.swarm.api.v1.ProcessListH\x00\x12+\n\x07samples\x18\t \x01(\x0b\x32\x18.swarm.api.v1.SampleListH\x00\x12&\n\x04path\x18\n \x01(\x0b\x32\x16.swarm.api.v1.PathInfoH\x00\x12\x11\n\x07removed\x18\x0b \x01(\tH\x00\x12\x10\n\x06notice\x18\x0c \x01(\tH\x00\x12-\n\x05\x65rror\x18\r \x01(\x0b\x32\x1c.swarm.api.v1.ContainerErrorH\x00\x12\x0e\n\x04\x64one\x18\x0e \x01(\x08H\x00\x12\x0f\n\x05taken\x18\x0f \x01(\x03H\x00\x12,\n\x06volume\x18P \x01(\x0b\x32\x1a.swarm.api.v1.VolumeAnswerH\x00\x42\x08\n\x06output\"L\n\x0e\x44\x65liverRequest\x12)\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1b.swarm.api.v1.ContainerCall\x12\x0f\n\x07node_id\x18\x02 \x01(\t\"$\n\x0f\x44\x65liverResponse\x12\x11\n\tdelivered\x18\x01 \x01(\x08\x32\xb4\x02\n\nContainers\x12G\n\x04View\x12\x1c.swarm.api.v1.ContainerInput\x1a\x1d.swarm.api.v1.ContainerOutput(\x01\x30\x01\x12J\n\x07Operate\x12\x1c.swarm.api.v1.ContainerInput\x1a\x1d.swarm.api.v1.ContainerOutput(\x01\x30\x01\x12I\n\x06\x41nswer\x12\x1d.swarm.api.v1.ContainerOutput\x1a\x1c.swarm.api.v1.ContainerInput(\x01\x30\x01\x12\x46\n\x07\x44\x65liver\x12\x1c.swarm.api.v1.DeliverRequest\x1a\x1d.swarm.api.v1.DeliverResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dswarm/api/v1/containers.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17swarm/api/v1/logs.proto\x1a\x18swarm/api/v1/plain.proto\x1a\x18swarm/api/v1/specs.proto\x1a\x19swarm/api/v1/system.proto\x1a\x18swarm/api/v1/types.proto\x1a\x1aswarm/api/v1/volumes.proto\"@\n\rContainerCall\x12\n\n\x02id\x18\x01 \x01(\t\x12#\n\x07manager\x18\x02 \x01(\x0b\x32\x12.swarm.api.v1.Peer\"\xad\x01\n\x0b\x45xecOptions\x12\x0f\n\x07\x63ommand\x18\x01 \x03(\t\x12\x0b\n\x03\x65nv\x18\x02 \x03(\t\x12\x13\n\x0bworking_dir\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x0b\n\x03tty\x18\x05 \x01(\x08\x12\r\n\x05stdin\x18\x06 \x01(\x08\x12\x12\n\nprivileged\x18\x07 \x01(\x08\x12\x0e\n\x06\x64\x65tach\x18\x08 \x01(\x08\x12\x0c\n\x04rows\x18\t \x01(\r\x12\x0f\n\x07\x63olumns\x18\n \x01(\r\":\n\x0eListContainers\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\x12\x0c\n\x04refs\x18x \x03(\t\x12\r\n\x05plain\x18y \x01(\x08\"\x12\n\x10InspectContainer\"\x0f\n\rListProcesses\"\"\n\x10SampleContainers\x12\x0e\n\x06\x66ollow\x18\x01 \x01(\x08\"3\n\rStopContainer\x12\x15\n\x08grace_ns\x18\x01 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_grace_ns\"\x1f\n\rKillContainer\x12\x0e\n\x06signal\x18\x01 \x01(\t\"\x10\n\x0ePauseContainer\"\x12\n\x10UnpauseContainer\" \n\x0fRemoveContainer\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\":\n\x0fPruneContainers\x12\x0e\n\x06labels\x18x \x03(\t\x12\x17\n\x0f\x65nded_before_ns\x18y \x01(\x03\"\x0f\n\rWaitContainer\"6\n\x11\x43opyFromContainer\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x13\n\x0b\x66ollow_link\x18\x02 \x01(\x08\"3\n\x0f\x43opyToContainer\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nkeep_owner\x18\x02 \x01(\x08\"\x18\n\x08StatPath\x12\x0c\n\x04path\x18\x01 \x01(\t\"\x9c\x0c\n\x10\x43ontainerRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12)\n\x04\x65xec\x18\x02 \x01(\x0b\x32\x19.swarm.api.v1.ExecOptionsH\x00\x12,\n\x04list\x18\x03 \x01(\x0b\x32\x1c.swarm.api.v1.ListContainersH\x00\x12\x31\n\x07inspect\x18\x04 \x01(\x0b\x32\x1e.swarm.api.v1.InspectContainerH\x00\x12*\n\x03top\x18\x05 \x01(\x0b\x32\x1b.swarm.api.v1.ListProcessesH\x00\x12/\n\x05stats\x18\x06 \x01(\x0b\x32\x1e.swarm.api.v1.SampleContainersH\x00\x12+\n\x04stop\x18\x07 \x01(\x0b\x32\x1b.swarm.api.v1.StopContainerH\x00\x12+\n\x04kill\x18\x08 \x01(\x0b\x32\x1b.swarm.api.v1.KillContainerH\x00\x12-\n\x05pause\x18\t \x01(\x0b\x32\x1c.swarm.api.v1.PauseContainerH\x00\x12\x31\n\x07unpause\x18\n \x01(\x0b\x32\x1e.swarm.api.v1.UnpauseContainerH\x00\x12/\n\x06remove\x18\x0b \x01(\x0b\x32\x1d.swarm.api.v1.RemoveContainerH\x00\x12.\n\x05prune\x18\x0c \x01(\x0b\x32\x1d.swarm.api.v1.PruneContainersH\x00\x12+\n\x04wait\x18\r \x01(\x0b\x32\x1b.swarm.api.v1.WaitContainerH\x00\x12\x34\n\tcopy_from\x18\x0e \x01(\x0b\x32\x1f.swarm.api.v1.CopyFromContainerH\x00\x12\x30\n\x07\x63opy_to\x18\x0f \x01(\x0b\x32\x1d.swarm.api.v1.CopyToContainerH\x00\x12&\n\x04stat\x18\x10 \x01(\x0b\x32\x16.swarm.api.v1.StatPathH\x00\x12\x31\n\x0clist_volumes\x18P \x01(\x0b\x32\x19.swarm.api.v1.ListVolumesH\x00\x12\x33\n\rcreate_volume\x18Q \x01(\x0b\x32\x1a.swarm.api.v1.CreateVolumeH\x00\x12\x33\n\rremove_volume\x18R \x01(\x0b\x32\x1a.swarm.api.v1.RemoveVolumeH\x00\x12\x33\n\rprune_volumes\x18S \x01(\x0b\x32\x1a.swarm.api.v1.PruneVolumesH\x00\x12/\n\x06\x63reate\x18x \x01(\x0b\x32\x1d.swarm.api.v1.CreateContainerH\x00\x12-\n\x05start\x18y \x01(\x0b\x32\x1c.swarm.api.v1.StartContainerH\x00\x12/\n\x06\x61ttach\x18z \x01(\x0b\x32\x1d.swarm.api.v1.AttachContainerH\x00\x12\x31\n\x07restart\x18{ \x01(\x0b\x32\x1e.swarm.api.v1.RestartContainerH\x00\x12/\n\x06rename\x18| \x01(\x0b\x32\x1d.swarm.api.v1.RenameContainerH\x00\x12/\n\x06update\x18} \x01(\x0b\x32\x1d.swarm.api.v1.UpdateContainerH\x00\x12&\n\x04logs\x18~ \x01(\x0b\x32\x16.swarm.api.v1.ReadLogsH\x00\x12)\n\x04\x64isk\x18\x7f \x01(\x0b\x32\x19.swarm.api.v1.MeasureDiskH\x00\x12\x36\n\x0e\x63ollect_images\x18\x80\x01 \x01(\x0b\x32\x1b.swarm.api.v1.CollectImagesH\x00\x12\x38\n\x0f\x63ontroller_call\x18\x8c\x01 \x01(\x0b\x32\x1c.swarm.api.v1.ControllerCallH\x00\x12\x34\n\rattach_volume\x18\x8d\x01 \x01(\x0b\x32\x1a.swarm.api.v1.AttachVolumeH\x00\x12\x34\n\rdetach_volume\x18\x8e\x01 \x01(\x0b\x32\x1a.swarm.api.v1.DetachVolumeH\x00\x42\x06\n\x04verb\"V\n\x11\x43ontainerQuestion\x12\x10\n\x08node_ids\x18\x01 \x03(\t\x12/\n\x07request\x18\x02 \x01(\x0b\x32\x1e.swarm.api.v1.ContainerRequest\"-\n\x0cTerminalSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"\xbf\x01\n\x0e\x43ontainerInput\x12\x33\n\x08question\x18\x01 \x01(\x0b\x32\x1f.swarm.api.v1.ContainerQuestionH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\r\n\x03\x65nd\x18\x03 \x01(\x08H\x00\x12,\n\x06resize\x18\x04 \x01(\x0b\x32\x1a.swarm.api.v1.TerminalSizeH\x00\x12\x10\n\x06signal\x18\x05 \x01(\tH\x00\x12\x10\n\x06\x64\x65tach\x18\x06 \x01(\x08H\x00\x42\x07\n\x05input\"\x86\x01\n\x0bOutputChunk\x12\'\n\x06stream\x18\x01 \x01(\x0e\x32\x17.swarm.api.v1.LogStream\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x32\n\ttimestamp\x18x \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x42\x0c\n\n_timestamp\"\xd6\x05\n\x10\x43ontainerSummary\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05image\x18\x03 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x04 \x03(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\x11\n\texit_code\x18\x06 \x01(\x03\x12\r\n\x05\x65rror\x18\x07 \x01(\t\x12\x12\n\noom_killed\x18\x08 \x01(\x08\x12\x33\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12\x33\n\nstarted_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x12\x34\n\x0b\x66inished_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x02\x88\x01\x01\x12\x0b\n\x03pid\x18\x0c \x01(\x03\x12\x0f\n\x07task_id\x18\r \x01(\t\x12\x12\n\nservice_id\x18\x0e \x01(\t\x12\x14\n\x0cservice_name\x18\x0f \x01(\t\x12\'\n\x05ports\x18\x10 \x03(\x0b\x32\x18.swarm.api.v1.PortConfig\x12\r\n\x05plain\x18x \x01(\x08\x12/\n\x06health\x18y \x01(\x0b\x32\x1a.swarm.api.v1.HealthStatusH\x03\x88\x01\x01\x12\x30\n\x07restart\x18z \x01(\x0b\x32\x1a.swarm.api.v1.PlainRestartH\x04\x88\x01\x01\x12\x10\n\x08restarts\x18{ \x01(\r\x12:\n\x06labels\x18| \x03(\x0b\x32*.swarm.api.v1.ContainerSummary.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_created_atB\r\n\x0b_started_atB\x0e\n\x0c_finished_atB\t\n\x07_healthB\n\n\x08_restart\"\x82\x02\n\x10\x43ontainerDetails\x12/\n\x07summary\x18\x01 \x01(\x0b\x32\x1e.swarm.api.v1.ContainerSummary\x12.\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.swarm.api.v1.ContainerSpecH\x00\x88\x01\x01\x12:\n\tresources\x18\x03 \x01(\x0b\x32\".swarm.api.v1.ResourceRequirementsH\x01\x88\x01\x01\x12\x30\n\x05plain\x18x \x01(\x0b\x32\x1c.swarm.api.v1.PlainContainerH\x02\x88\x01\x01\x42\x07\n\x05_specB\x0c\n\n_resourcesB\x08\n\x06_plain\"\xbc\x01\n\x10\x43ontainerProcess\x12\x0b\n\x03pid\x18\x01 \x01(\x03\x12\x12\n\nparent_pid\x18\x02 \x01(\x03\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0e\n\x06\x63pu_ns\x18\x04 \x01(\x03\x12\x33\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12\x14\n\x0cmemory_bytes\x18\x06 \x01(\x03\x12\x0f\n\x07\x63ommand\x18\x07 \x01(\tB\r\n\x0b_started_at\"@\n\x0bProcessList\x12\x31\n\tprocesses\x18\x01 \x03(\x0b\x32\x1e.swarm.api.v1.ContainerProcess\"\x9a\x01\n\x0f\x43ontainerSample\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x61t_ns\x18\x03 \x01(\x03\x12\x14\n\x0c\x63pu_usage_ns\x18\x04 \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x05 \x01(\x03\x12\x1a\n\x12memory_limit_bytes\x18\x06 \x01(\x03\x12\x0c\n\x04pids\x18\x07 \x01(\x03\"<\n\nSampleList\x12.\n\x07samples\x18\x01 \x03(\x0b\x32\x1d.swarm.api.v1.ContainerSample\"-\n\x08PathInfo\x12\x0e\n\x06\x65xists\x18\x01 \x01(\x08\x12\x11\n\tdirectory\x18\x02 \x01(\x08\"/\n\x0e\x43ontainerError\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x94\x05\n\x0f\x43ontainerOutput\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x11\n\x07\x63\x61ll_id\x18\x02 \x01(\tH\x00\x12*\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x19.swarm.api.v1.OutputChunkH\x00\x12\x13\n\texit_code\x18\x04 \x01(\x03H\x00\x12\x11\n\x07started\x18\x05 \x01(\x08H\x00\x12\x33\n\tcontainer\x18\x06 \x01(\x0b\x32\x1e.swarm.api.v1.ContainerSummaryH\x00\x12\x31\n\x07\x64\x65tails\x18\x07 \x01(\x0b\x32\x1e.swarm.api.v1.ContainerDetailsH\x00\x12.\n\tprocesses\x18\x08 \x01(\x0b\x32\x19.swarm.api.v1.ProcessListH\x00\x12+\n\x07samples\x18\t \x01(\x0b\x32\x18.swarm.api.v1.SampleListH\x00\x12&\n\x04path\x18\n \x01(\x0b\x32\x16.swarm.api.v1.PathInfoH\x00\x12\x11\n\x07removed\x18\x0b \x01(\tH\x00\x12\x10\n\x06notice\x18\x0c \x01(\tH\x00\x12-\n\x05\x65rror\x18\r \x01(\x0b\x32\x1c.swarm.api.v1.ContainerErrorH\x00\x12\x0e\n\x04\x64one\x18\x0e \x01(\x08H\x00\x12\x0f\n\x05taken\x18\x0f \x01(\x03H\x00\x12,\n\x06volume\x18P \x01(\x0b\x32\x1a.swarm.api.v1.VolumeAnswerH\x00\x12\x11\n\x07\x63reated\x18x \x01(\tH\x00\x12\'\n\x04\x64isk\x18y \x01(\x0b\x32\x17.swarm.api.v1.DiskUsageH\x00\x12\x15\n\x0b\x66reed_bytes\x18z \x01(\x03H\x00\x12\x1c\n\x11\x63ontroller_answer\x18\x8c\x01 \x01(\x0cH\x00\x42\x08\n\x06output\"L\n\x0e\x44\x65liverRequest\x12)\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1b.swarm.api.v1.ContainerCall\x12\x0f\n\x07node_id\x18\x02 \x01(\t\"$\n\x0f\x44\x65liverResponse\x12\x11\n\tdelivered\x18\x01 \x01(\x08\x32\xb4\x02\n\nContainers\x12G\n\x04View\x12\x1c.swarm.api.v1.ContainerInput\x1a\x1d.swarm.api.v1.ContainerOutput(\x01\x30\x01\x12J\n\x07Operate\x12\x1c.swarm.api.v1.ContainerInput\x1a\x1d.swarm.api.v1.ContainerOutput(\x01\x30\x01\x12I\n\x06\x41nswer\x12\x1d.swarm.api.v1.ContainerOutput\x1a\x1c.swarm.api.v1.ContainerInput(\x01\x30\x01\x12\x46\n\x07\x44\x65liver\x12\x1c.swarm.api.v1.DeliverRequest\x1a\x1d.swarm.api.v1.DeliverResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'swarm.api.v1.containers_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONTAINERCALL']._serialized_start=185
-  _globals['_CONTAINERCALL']._serialized_end=249
-  _globals['_EXECOPTIONS']._serialized_start=252
-  _globals['_EXECOPTIONS']._serialized_end=425
-  _globals['_LISTCONTAINERS']._serialized_start=427
-  _globals['_LISTCONTAINERS']._serialized_end=456
-  _globals['_INSPECTCONTAINER']._serialized_start=458
-  _globals['_INSPECTCONTAINER']._serialized_end=476
-  _globals['_LISTPROCESSES']._serialized_start=478
-  _globals['_LISTPROCESSES']._serialized_end=493
-  _globals['_SAMPLECONTAINERS']._serialized_start=495
-  _globals['_SAMPLECONTAINERS']._serialized_end=529
-  _globals['_STOPCONTAINER']._serialized_start=531
-  _globals['_STOPCONTAINER']._serialized_end=582
-  _globals['_KILLCONTAINER']._serialized_start=584
-  _globals['_KILLCONTAINER']._serialized_end=615
-  _globals['_PAUSECONTAINER']._serialized_start=617
-  _globals['_PAUSECONTAINER']._serialized_end=633
-  _globals['_UNPAUSECONTAINER']._serialized_start=635
-  _globals['_UNPAUSECONTAINER']._serialized_end=653
-  _globals['_REMOVECONTAINER']._serialized_start=655
-  _globals['_REMOVECONTAINER']._serialized_end=687
-  _globals['_PRUNECONTAINERS']._serialized_start=689
-  _globals['_PRUNECONTAINERS']._serialized_end=706
-  _globals['_WAITCONTAINER']._serialized_start=708
-  _globals['_WAITCONTAINER']._serialized_end=723
-  _globals['_COPYFROMCONTAINER']._serialized_start=725
-  _globals['_COPYFROMCONTAINER']._serialized_end=779
-  _globals['_COPYTOCONTAINER']._serialized_start=781
-  _globals['_COPYTOCONTAINER']._serialized_end=832
-  _globals['_STATPATH']._serialized_start=834
-  _globals['_STATPATH']._serialized_end=858
-  _globals['_CONTAINERREQUEST']._serialized_start=861
-  _globals['_CONTAINERREQUEST']._serialized_end=1826
-  _globals['_CONTAINERQUESTION']._serialized_start=1828
-  _globals['_CONTAINERQUESTION']._serialized_end=1914
-  _globals['_TERMINALSIZE']._serialized_start=1916
-  _globals['_TERMINALSIZE']._serialized_end=1961
-  _globals['_CONTAINERINPUT']._serialized_start=1964
-  _globals['_CONTAINERINPUT']._serialized_end=2155
-  _globals['_OUTPUTCHUNK']._serialized_start=2157
-  _globals['_OUTPUTCHUNK']._serialized_end=2225
-  _globals['_CONTAINERSUMMARY']._serialized_start=2228
-  _globals['_CONTAINERSUMMARY']._serialized_end=2692
-  _globals['_CONTAINERDETAILS']._serialized_start=2695
-  _globals['_CONTAINERDETAILS']._serialized_end=2893
-  _globals['_CONTAINERPROCESS']._serialized_start=2896
-  _globals['_CONTAINERPROCESS']._serialized_end=3084
-  _globals['_PROCESSLIST']._serialized_start=3086
-  _globals['_PROCESSLIST']._serialized_end=3150
-  _globals['_CONTAINERSAMPLE']._serialized_start=3153
-  _globals['_CONTAINERSAMPLE']._serialized_end=3307
-  _globals['_SAMPLELIST']._serialized_start=3309
-  _globals['_SAMPLELIST']._serialized_end=3369
-  _globals['_PATHINFO']._serialized_start=3371
-  _globals['_PATHINFO']._serialized_end=3416
-  _globals['_CONTAINERERROR']._serialized_start=3418
-  _globals['_CONTAINERERROR']._serialized_end=3465
-  _globals['_CONTAINEROUTPUT']._serialized_start=3468
-  _globals['_CONTAINEROUTPUT']._serialized_end=4015
-  _globals['_DELIVERREQUEST']._serialized_start=4017
-  _globals['_DELIVERREQUEST']._serialized_end=4093
-  _globals['_DELIVERRESPONSE']._serialized_start=4095
-  _globals['_DELIVERRESPONSE']._serialized_end=4131
-  _globals['_CONTAINERS']._serialized_start=4134
-  _globals['_CONTAINERS']._serialized_end=4442
+  _globals['_CONTAINERSUMMARY_LABELSENTRY']._loaded_options = None
+  _globals['_CONTAINERSUMMARY_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_CONTAINERCALL']._serialized_start=238
+  _globals['_CONTAINERCALL']._serialized_end=302
+  _globals['_EXECOPTIONS']._serialized_start=305
+  _globals['_EXECOPTIONS']._serialized_end=478
+  _globals['_LISTCONTAINERS']._serialized_start=480
+  _globals['_LISTCONTAINERS']._serialized_end=538
+  _globals['_INSPECTCONTAINER']._serialized_start=540
+  _globals['_INSPECTCONTAINER']._serialized_end=558
+  _globals['_LISTPROCESSES']._serialized_start=560
+  _globals['_LISTPROCESSES']._serialized_end=575
+  _globals['_SAMPLECONTAINERS']._serialized_start=577
+  _globals['_SAMPLECONTAINERS']._serialized_end=611
+  _globals['_STOPCONTAINER']._serialized_start=613
+  _globals['_STOPCONTAINER']._serialized_end=664
+  _globals['_KILLCONTAINER']._serialized_start=666
+  _globals['_KILLCONTAINER']._serialized_end=697
+  _globals['_PAUSECONTAINER']._serialized_start=699
+  _globals['_PAUSECONTAINER']._serialized_end=715
+  _globals['_UNPAUSECONTAINER']._serialized_start=717
+  _globals['_UNPAUSECONTAINER']._serialized_end=735
+  _globals['_REMOVECONTAINER']._serialized_start=737
+  _globals['_REMOVECONTAINER']._serialized_end=769
+  _globals['_PRUNECONTAINERS']._serialized_start=771
+  _globals['_PRUNECONTAINERS']._serialized_end=829
+  _globals['_WAITCONTAINER']._serialized_start=831
+  _globals['_WAITCONTAINER']._serialized_end=846
+  _globals['_COPYFROMCONTAINER']._serialized_start=848
+  _globals['_COPYFROMCONTAINER']._serialized_end=902
+  _globals['_COPYTOCONTAINER']._serialized_start=904
+  _globals['_COPYTOCONTAINER']._serialized_end=955
+  _globals['_STATPATH']._serialized_start=957
+  _globals['_STATPATH']._serialized_end=981
+  _globals['_CONTAINERREQUEST']._serialized_start=984
+  _globals['_CONTAINERREQUEST']._serialized_end=2548
+  _globals['_CONTAINERQUESTION']._serialized_start=2550
+  _globals['_CONTAINERQUESTION']._serialized_end=2636
+  _globals['_TERMINALSIZE']._serialized_start=2638
+  _globals['_TERMINALSIZE']._serialized_end=2683
+  _globals['_CONTAINERINPUT']._serialized_start=2686
+  _globals['_CONTAINERINPUT']._serialized_end=2877
+  _globals['_OUTPUTCHUNK']._serialized_start=2880
+  _globals['_OUTPUTCHUNK']._serialized_end=3014
+  _globals['_CONTAINERSUMMARY']._serialized_start=3017
+  _globals['_CONTAINERSUMMARY']._serialized_end=3743
+  _globals['_CONTAINERSUMMARY_LABELSENTRY']._serialized_start=3629
+  _globals['_CONTAINERSUMMARY_LABELSENTRY']._serialized_end=3674
+  _globals['_CONTAINERDETAILS']._serialized_start=3746
+  _globals['_CONTAINERDETAILS']._serialized_end=4004
+  _globals['_CONTAINERPROCESS']._serialized_start=4007
+  _globals['_CONTAINERPROCESS']._serialized_end=4195
+  _globals['_PROCESSLIST']._serialized_start=4197
+  _globals['_PROCESSLIST']._serialized_end=4261
+  _globals['_CONTAINERSAMPLE']._serialized_start=4264
+  _globals['_CONTAINERSAMPLE']._serialized_end=4418
+  _globals['_SAMPLELIST']._serialized_start=4420
+  _globals['_SAMPLELIST']._serialized_end=4480
+  _globals['_PATHINFO']._serialized_start=4482
+  _globals['_PATHINFO']._serialized_end=4527
+  _globals['_CONTAINERERROR']._serialized_start=4529
+  _globals['_CONTAINERERROR']._serialized_end=4576
+  _globals['_CONTAINEROUTPUT']._serialized_start=4579
+  _globals['_CONTAINEROUTPUT']._serialized_end=5239
+  _globals['_DELIVERREQUEST']._serialized_start=5241
+  _globals['_DELIVERREQUEST']._serialized_end=5317
+  _globals['_DELIVERRESPONSE']._serialized_start=5319
+  _globals['_DELIVERRESPONSE']._serialized_end=5355
+  _globals['_CONTAINERS']._serialized_start=5358
+  _globals['_CONTAINERS']._serialized_end=5666
 # @@protoc_insertion_point(module_scope)

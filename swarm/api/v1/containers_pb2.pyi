@@ -2,7 +2,9 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from swarm.api.v1 import logs_pb2 as _logs_pb2
+from swarm.api.v1 import plain_pb2 as _plain_pb2
 from swarm.api.v1 import specs_pb2 as _specs_pb2
+from swarm.api.v1 import system_pb2 as _system_pb2
 from swarm.api.v1 import types_pb2 as _types_pb2
 from swarm.api.v1 import volumes_pb2 as _volumes_pb2
 from google.protobuf.internal import containers as _containers
@@ -46,10 +48,14 @@ class ExecOptions(_message.Message):
     def __init__(self, command: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[str]] = ..., working_dir: _Optional[str] = ..., user: _Optional[str] = ..., tty: _Optional[bool] = ..., stdin: _Optional[bool] = ..., privileged: _Optional[bool] = ..., detach: _Optional[bool] = ..., rows: _Optional[int] = ..., columns: _Optional[int] = ...) -> None: ...
 
 class ListContainers(_message.Message):
-    __slots__ = ("all",)
+    __slots__ = ("all", "refs", "plain")
     ALL_FIELD_NUMBER: _ClassVar[int]
+    REFS_FIELD_NUMBER: _ClassVar[int]
+    PLAIN_FIELD_NUMBER: _ClassVar[int]
     all: bool
-    def __init__(self, all: _Optional[bool] = ...) -> None: ...
+    refs: _containers.RepeatedScalarFieldContainer[str]
+    plain: bool
+    def __init__(self, all: _Optional[bool] = ..., refs: _Optional[_Iterable[str]] = ..., plain: _Optional[bool] = ...) -> None: ...
 
 class InspectContainer(_message.Message):
     __slots__ = ()
@@ -92,8 +98,12 @@ class RemoveContainer(_message.Message):
     def __init__(self, force: _Optional[bool] = ...) -> None: ...
 
 class PruneContainers(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("labels", "ended_before_ns")
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_BEFORE_NS_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    ended_before_ns: int
+    def __init__(self, labels: _Optional[_Iterable[str]] = ..., ended_before_ns: _Optional[int] = ...) -> None: ...
 
 class WaitContainer(_message.Message):
     __slots__ = ()
@@ -122,7 +132,7 @@ class StatPath(_message.Message):
     def __init__(self, path: _Optional[str] = ...) -> None: ...
 
 class ContainerRequest(_message.Message):
-    __slots__ = ("container_id", "exec", "list", "inspect", "top", "stats", "stop", "kill", "pause", "unpause", "remove", "prune", "wait", "copy_from", "copy_to", "stat", "list_volumes", "create_volume", "remove_volume", "prune_volumes")
+    __slots__ = ("container_id", "exec", "list", "inspect", "top", "stats", "stop", "kill", "pause", "unpause", "remove", "prune", "wait", "copy_from", "copy_to", "stat", "list_volumes", "create_volume", "remove_volume", "prune_volumes", "create", "start", "attach", "restart", "rename", "update", "logs", "disk", "collect_images", "controller_call", "attach_volume", "detach_volume")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     EXEC_FIELD_NUMBER: _ClassVar[int]
     LIST_FIELD_NUMBER: _ClassVar[int]
@@ -143,6 +153,18 @@ class ContainerRequest(_message.Message):
     CREATE_VOLUME_FIELD_NUMBER: _ClassVar[int]
     REMOVE_VOLUME_FIELD_NUMBER: _ClassVar[int]
     PRUNE_VOLUMES_FIELD_NUMBER: _ClassVar[int]
+    CREATE_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    ATTACH_FIELD_NUMBER: _ClassVar[int]
+    RESTART_FIELD_NUMBER: _ClassVar[int]
+    RENAME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_FIELD_NUMBER: _ClassVar[int]
+    LOGS_FIELD_NUMBER: _ClassVar[int]
+    DISK_FIELD_NUMBER: _ClassVar[int]
+    COLLECT_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    CONTROLLER_CALL_FIELD_NUMBER: _ClassVar[int]
+    ATTACH_VOLUME_FIELD_NUMBER: _ClassVar[int]
+    DETACH_VOLUME_FIELD_NUMBER: _ClassVar[int]
     container_id: str
     exec: ExecOptions
     list: ListContainers
@@ -163,7 +185,19 @@ class ContainerRequest(_message.Message):
     create_volume: _volumes_pb2.CreateVolume
     remove_volume: _volumes_pb2.RemoveVolume
     prune_volumes: _volumes_pb2.PruneVolumes
-    def __init__(self, container_id: _Optional[str] = ..., exec: _Optional[_Union[ExecOptions, _Mapping]] = ..., list: _Optional[_Union[ListContainers, _Mapping]] = ..., inspect: _Optional[_Union[InspectContainer, _Mapping]] = ..., top: _Optional[_Union[ListProcesses, _Mapping]] = ..., stats: _Optional[_Union[SampleContainers, _Mapping]] = ..., stop: _Optional[_Union[StopContainer, _Mapping]] = ..., kill: _Optional[_Union[KillContainer, _Mapping]] = ..., pause: _Optional[_Union[PauseContainer, _Mapping]] = ..., unpause: _Optional[_Union[UnpauseContainer, _Mapping]] = ..., remove: _Optional[_Union[RemoveContainer, _Mapping]] = ..., prune: _Optional[_Union[PruneContainers, _Mapping]] = ..., wait: _Optional[_Union[WaitContainer, _Mapping]] = ..., copy_from: _Optional[_Union[CopyFromContainer, _Mapping]] = ..., copy_to: _Optional[_Union[CopyToContainer, _Mapping]] = ..., stat: _Optional[_Union[StatPath, _Mapping]] = ..., list_volumes: _Optional[_Union[_volumes_pb2.ListVolumes, _Mapping]] = ..., create_volume: _Optional[_Union[_volumes_pb2.CreateVolume, _Mapping]] = ..., remove_volume: _Optional[_Union[_volumes_pb2.RemoveVolume, _Mapping]] = ..., prune_volumes: _Optional[_Union[_volumes_pb2.PruneVolumes, _Mapping]] = ...) -> None: ...
+    create: _plain_pb2.CreateContainer
+    start: _plain_pb2.StartContainer
+    attach: _plain_pb2.AttachContainer
+    restart: _plain_pb2.RestartContainer
+    rename: _plain_pb2.RenameContainer
+    update: _plain_pb2.UpdateContainer
+    logs: _plain_pb2.ReadLogs
+    disk: _system_pb2.MeasureDisk
+    collect_images: _system_pb2.CollectImages
+    controller_call: _volumes_pb2.ControllerCall
+    attach_volume: _volumes_pb2.AttachVolume
+    detach_volume: _volumes_pb2.DetachVolume
+    def __init__(self, container_id: _Optional[str] = ..., exec: _Optional[_Union[ExecOptions, _Mapping]] = ..., list: _Optional[_Union[ListContainers, _Mapping]] = ..., inspect: _Optional[_Union[InspectContainer, _Mapping]] = ..., top: _Optional[_Union[ListProcesses, _Mapping]] = ..., stats: _Optional[_Union[SampleContainers, _Mapping]] = ..., stop: _Optional[_Union[StopContainer, _Mapping]] = ..., kill: _Optional[_Union[KillContainer, _Mapping]] = ..., pause: _Optional[_Union[PauseContainer, _Mapping]] = ..., unpause: _Optional[_Union[UnpauseContainer, _Mapping]] = ..., remove: _Optional[_Union[RemoveContainer, _Mapping]] = ..., prune: _Optional[_Union[PruneContainers, _Mapping]] = ..., wait: _Optional[_Union[WaitContainer, _Mapping]] = ..., copy_from: _Optional[_Union[CopyFromContainer, _Mapping]] = ..., copy_to: _Optional[_Union[CopyToContainer, _Mapping]] = ..., stat: _Optional[_Union[StatPath, _Mapping]] = ..., list_volumes: _Optional[_Union[_volumes_pb2.ListVolumes, _Mapping]] = ..., create_volume: _Optional[_Union[_volumes_pb2.CreateVolume, _Mapping]] = ..., remove_volume: _Optional[_Union[_volumes_pb2.RemoveVolume, _Mapping]] = ..., prune_volumes: _Optional[_Union[_volumes_pb2.PruneVolumes, _Mapping]] = ..., create: _Optional[_Union[_plain_pb2.CreateContainer, _Mapping]] = ..., start: _Optional[_Union[_plain_pb2.StartContainer, _Mapping]] = ..., attach: _Optional[_Union[_plain_pb2.AttachContainer, _Mapping]] = ..., restart: _Optional[_Union[_plain_pb2.RestartContainer, _Mapping]] = ..., rename: _Optional[_Union[_plain_pb2.RenameContainer, _Mapping]] = ..., update: _Optional[_Union[_plain_pb2.UpdateContainer, _Mapping]] = ..., logs: _Optional[_Union[_plain_pb2.ReadLogs, _Mapping]] = ..., disk: _Optional[_Union[_system_pb2.MeasureDisk, _Mapping]] = ..., collect_images: _Optional[_Union[_system_pb2.CollectImages, _Mapping]] = ..., controller_call: _Optional[_Union[_volumes_pb2.ControllerCall, _Mapping]] = ..., attach_volume: _Optional[_Union[_volumes_pb2.AttachVolume, _Mapping]] = ..., detach_volume: _Optional[_Union[_volumes_pb2.DetachVolume, _Mapping]] = ...) -> None: ...
 
 class ContainerQuestion(_message.Message):
     __slots__ = ("node_ids", "request")
@@ -198,15 +232,24 @@ class ContainerInput(_message.Message):
     def __init__(self, question: _Optional[_Union[ContainerQuestion, _Mapping]] = ..., data: _Optional[bytes] = ..., end: _Optional[bool] = ..., resize: _Optional[_Union[TerminalSize, _Mapping]] = ..., signal: _Optional[str] = ..., detach: _Optional[bool] = ...) -> None: ...
 
 class OutputChunk(_message.Message):
-    __slots__ = ("stream", "data")
+    __slots__ = ("stream", "data", "timestamp")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     stream: _logs_pb2.LogStream
     data: bytes
-    def __init__(self, stream: _Optional[_Union[_logs_pb2.LogStream, str]] = ..., data: _Optional[bytes] = ...) -> None: ...
+    timestamp: _timestamp_pb2.Timestamp
+    def __init__(self, stream: _Optional[_Union[_logs_pb2.LogStream, str]] = ..., data: _Optional[bytes] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ContainerSummary(_message.Message):
-    __slots__ = ("id", "name", "image", "command", "state", "exit_code", "error", "oom_killed", "created_at", "started_at", "finished_at", "pid", "task_id", "service_id", "service_name", "ports")
+    __slots__ = ("id", "name", "image", "command", "state", "exit_code", "error", "oom_killed", "created_at", "started_at", "finished_at", "pid", "task_id", "service_id", "service_name", "ports", "plain", "health", "restart", "restarts", "labels")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
@@ -223,6 +266,11 @@ class ContainerSummary(_message.Message):
     SERVICE_ID_FIELD_NUMBER: _ClassVar[int]
     SERVICE_NAME_FIELD_NUMBER: _ClassVar[int]
     PORTS_FIELD_NUMBER: _ClassVar[int]
+    PLAIN_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    RESTART_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     image: str
@@ -239,17 +287,24 @@ class ContainerSummary(_message.Message):
     service_id: str
     service_name: str
     ports: _containers.RepeatedCompositeFieldContainer[_types_pb2.PortConfig]
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., image: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., exit_code: _Optional[int] = ..., error: _Optional[str] = ..., oom_killed: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pid: _Optional[int] = ..., task_id: _Optional[str] = ..., service_id: _Optional[str] = ..., service_name: _Optional[str] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ...) -> None: ...
+    plain: bool
+    health: _types_pb2.HealthStatus
+    restart: _plain_pb2.PlainRestart
+    restarts: int
+    labels: _containers.ScalarMap[str, str]
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., image: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., exit_code: _Optional[int] = ..., error: _Optional[str] = ..., oom_killed: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pid: _Optional[int] = ..., task_id: _Optional[str] = ..., service_id: _Optional[str] = ..., service_name: _Optional[str] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., plain: _Optional[bool] = ..., health: _Optional[_Union[_types_pb2.HealthStatus, _Mapping]] = ..., restart: _Optional[_Union[_plain_pb2.PlainRestart, _Mapping]] = ..., restarts: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ContainerDetails(_message.Message):
-    __slots__ = ("summary", "spec", "resources")
+    __slots__ = ("summary", "spec", "resources", "plain")
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    PLAIN_FIELD_NUMBER: _ClassVar[int]
     summary: ContainerSummary
     spec: _specs_pb2.ContainerSpec
     resources: _types_pb2.ResourceRequirements
-    def __init__(self, summary: _Optional[_Union[ContainerSummary, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ...) -> None: ...
+    plain: _plain_pb2.PlainContainer
+    def __init__(self, summary: _Optional[_Union[ContainerSummary, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., plain: _Optional[_Union[_plain_pb2.PlainContainer, _Mapping]] = ...) -> None: ...
 
 class ContainerProcess(_message.Message):
     __slots__ = ("pid", "parent_pid", "user", "cpu_ns", "started_at", "memory_bytes", "command")
@@ -316,7 +371,7 @@ class ContainerError(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ContainerOutput(_message.Message):
-    __slots__ = ("node_id", "call_id", "chunk", "exit_code", "started", "container", "details", "processes", "samples", "path", "removed", "notice", "error", "done", "taken", "volume")
+    __slots__ = ("node_id", "call_id", "chunk", "exit_code", "started", "container", "details", "processes", "samples", "path", "removed", "notice", "error", "done", "taken", "volume", "created", "disk", "freed_bytes", "controller_answer")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
@@ -333,6 +388,10 @@ class ContainerOutput(_message.Message):
     DONE_FIELD_NUMBER: _ClassVar[int]
     TAKEN_FIELD_NUMBER: _ClassVar[int]
     VOLUME_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    DISK_FIELD_NUMBER: _ClassVar[int]
+    FREED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CONTROLLER_ANSWER_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     call_id: str
     chunk: OutputChunk
@@ -349,7 +408,11 @@ class ContainerOutput(_message.Message):
     done: bool
     taken: int
     volume: _volumes_pb2.VolumeAnswer
-    def __init__(self, node_id: _Optional[str] = ..., call_id: _Optional[str] = ..., chunk: _Optional[_Union[OutputChunk, _Mapping]] = ..., exit_code: _Optional[int] = ..., started: _Optional[bool] = ..., container: _Optional[_Union[ContainerSummary, _Mapping]] = ..., details: _Optional[_Union[ContainerDetails, _Mapping]] = ..., processes: _Optional[_Union[ProcessList, _Mapping]] = ..., samples: _Optional[_Union[SampleList, _Mapping]] = ..., path: _Optional[_Union[PathInfo, _Mapping]] = ..., removed: _Optional[str] = ..., notice: _Optional[str] = ..., error: _Optional[_Union[ContainerError, _Mapping]] = ..., done: _Optional[bool] = ..., taken: _Optional[int] = ..., volume: _Optional[_Union[_volumes_pb2.VolumeAnswer, _Mapping]] = ...) -> None: ...
+    created: str
+    disk: _system_pb2.DiskUsage
+    freed_bytes: int
+    controller_answer: bytes
+    def __init__(self, node_id: _Optional[str] = ..., call_id: _Optional[str] = ..., chunk: _Optional[_Union[OutputChunk, _Mapping]] = ..., exit_code: _Optional[int] = ..., started: _Optional[bool] = ..., container: _Optional[_Union[ContainerSummary, _Mapping]] = ..., details: _Optional[_Union[ContainerDetails, _Mapping]] = ..., processes: _Optional[_Union[ProcessList, _Mapping]] = ..., samples: _Optional[_Union[SampleList, _Mapping]] = ..., path: _Optional[_Union[PathInfo, _Mapping]] = ..., removed: _Optional[str] = ..., notice: _Optional[str] = ..., error: _Optional[_Union[ContainerError, _Mapping]] = ..., done: _Optional[bool] = ..., taken: _Optional[int] = ..., volume: _Optional[_Union[_volumes_pb2.VolumeAnswer, _Mapping]] = ..., created: _Optional[str] = ..., disk: _Optional[_Union[_system_pb2.DiskUsage, _Mapping]] = ..., freed_bytes: _Optional[int] = ..., controller_answer: _Optional[bytes] = ...) -> None: ...
 
 class DeliverRequest(_message.Message):
     __slots__ = ("call", "node_id")

@@ -279,6 +279,31 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.CreateVolume = channel.unary_unary(
+                '/swarm.api.v1.Control/CreateVolume',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.CreateVolumeRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.CreateVolumeResponse.FromString,
+                _registered_method=True)
+        self.GetVolume = channel.unary_unary(
+                '/swarm.api.v1.Control/GetVolume',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetVolumeRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetVolumeResponse.FromString,
+                _registered_method=True)
+        self.ListVolumes = channel.unary_unary(
+                '/swarm.api.v1.Control/ListVolumes',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListVolumesRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListVolumesResponse.FromString,
+                _registered_method=True)
+        self.UpdateVolume = channel.unary_unary(
+                '/swarm.api.v1.Control/UpdateVolume',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.UpdateVolumeRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.UpdateVolumeResponse.FromString,
+                _registered_method=True)
+        self.RemoveVolume = channel.unary_unary(
+                '/swarm.api.v1.Control/RemoveVolume',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveVolumeRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveVolumeResponse.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -578,6 +603,37 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateVolume(self, request, context):
+        """Cluster volumes. A removal is finished by the leader, which has the plugin remove the data.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVolume(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVolumes(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateVolume(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveVolume(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -825,6 +881,31 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchResponse.SerializeToString,
+            ),
+            'CreateVolume': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateVolume,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.CreateVolumeRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.CreateVolumeResponse.SerializeToString,
+            ),
+            'GetVolume': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVolume,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetVolumeRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetVolumeResponse.SerializeToString,
+            ),
+            'ListVolumes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVolumes,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListVolumesRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListVolumesResponse.SerializeToString,
+            ),
+            'UpdateVolume': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateVolume,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.UpdateVolumeRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.UpdateVolumeResponse.SerializeToString,
+            ),
+            'RemoveVolume': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveVolume,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveVolumeRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveVolumeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2150,6 +2231,141 @@ class Control:
             '/swarm.api.v1.Control/Watch',
             swarm_dot_api_dot_v1_dot_control__pb2.WatchRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateVolume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/CreateVolume',
+            swarm_dot_api_dot_v1_dot_control__pb2.CreateVolumeRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.CreateVolumeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVolume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/GetVolume',
+            swarm_dot_api_dot_v1_dot_control__pb2.GetVolumeRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.GetVolumeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVolumes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/ListVolumes',
+            swarm_dot_api_dot_v1_dot_control__pb2.ListVolumesRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.ListVolumesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateVolume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/UpdateVolume',
+            swarm_dot_api_dot_v1_dot_control__pb2.UpdateVolumeRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.UpdateVolumeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveVolume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/RemoveVolume',
+            swarm_dot_api_dot_v1_dot_control__pb2.RemoveVolumeRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.RemoveVolumeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -80,6 +80,12 @@ class ControlStub:
     PruneImages: _grpc.UnaryUnaryMultiCallable[_control_pb2.PruneImagesRequest, _control_pb2.PruneImagesResponse]
     ServiceLogs: _grpc.UnaryStreamMultiCallable[_control_pb2.ServiceLogsRequest, _control_pb2.ServiceLogsResponse]
     Watch: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchRequest, _control_pb2.WatchResponse]
+    CreateVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateVolumeRequest, _control_pb2.CreateVolumeResponse]
+    """Cluster volumes. A removal is finished by the leader, which has the plugin remove the data."""
+    GetVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetVolumeRequest, _control_pb2.GetVolumeResponse]
+    ListVolumes: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListVolumesRequest, _control_pb2.ListVolumesResponse]
+    UpdateVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateVolumeRequest, _control_pb2.UpdateVolumeResponse]
+    RemoveVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveVolumeRequest, _control_pb2.RemoveVolumeResponse]
 
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
@@ -133,6 +139,12 @@ class ControlAsyncStub(ControlStub):
     PruneImages: _aio.UnaryUnaryMultiCallable[_control_pb2.PruneImagesRequest, _control_pb2.PruneImagesResponse]  # type: ignore[assignment]
     ServiceLogs: _aio.UnaryStreamMultiCallable[_control_pb2.ServiceLogsRequest, _control_pb2.ServiceLogsResponse]  # type: ignore[assignment]
     Watch: _aio.UnaryStreamMultiCallable[_control_pb2.WatchRequest, _control_pb2.WatchResponse]  # type: ignore[assignment]
+    CreateVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateVolumeRequest, _control_pb2.CreateVolumeResponse]  # type: ignore[assignment]
+    """Cluster volumes. A removal is finished by the leader, which has the plugin remove the data."""
+    GetVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.GetVolumeRequest, _control_pb2.GetVolumeResponse]  # type: ignore[assignment]
+    ListVolumes: _aio.UnaryUnaryMultiCallable[_control_pb2.ListVolumesRequest, _control_pb2.ListVolumesResponse]  # type: ignore[assignment]
+    UpdateVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateVolumeRequest, _control_pb2.UpdateVolumeResponse]  # type: ignore[assignment]
+    RemoveVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveVolumeRequest, _control_pb2.RemoveVolumeResponse]  # type: ignore[assignment]
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -477,6 +489,42 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_pb2.WatchResponse], _abc.AsyncIterator[_control_pb2.WatchResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CreateVolume(
+        self,
+        request: _control_pb2.CreateVolumeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.CreateVolumeResponse, _abc.Awaitable[_control_pb2.CreateVolumeResponse]]:
+        """Cluster volumes. A removal is finished by the leader, which has the plugin remove the data."""
+
+    @_abc_1.abstractmethod
+    def GetVolume(
+        self,
+        request: _control_pb2.GetVolumeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.GetVolumeResponse, _abc.Awaitable[_control_pb2.GetVolumeResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListVolumes(
+        self,
+        request: _control_pb2.ListVolumesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListVolumesResponse, _abc.Awaitable[_control_pb2.ListVolumesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateVolume(
+        self,
+        request: _control_pb2.UpdateVolumeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.UpdateVolumeResponse, _abc.Awaitable[_control_pb2.UpdateVolumeResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveVolume(
+        self,
+        request: _control_pb2.RemoveVolumeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RemoveVolumeResponse, _abc.Awaitable[_control_pb2.RemoveVolumeResponse]]: ...
 
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

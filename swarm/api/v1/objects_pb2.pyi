@@ -191,7 +191,7 @@ class Preemption(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., service_name: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("id", "meta", "spec", "spec_version", "service_id", "slot", "node_id", "service_annotations", "status", "desired_state", "endpoint", "previous_task_id", "start_not_before", "history", "job_iteration", "run_for", "crashes", "shared_devices", "nomination", "preempted_by", "networks", "virtual_addresses", "stopping_since", "assigned_generic")
+    __slots__ = ("id", "meta", "spec", "spec_version", "service_id", "slot", "node_id", "service_annotations", "status", "desired_state", "endpoint", "previous_task_id", "start_not_before", "history", "job_iteration", "run_for", "crashes", "shared_devices", "nomination", "preempted_by", "networks", "virtual_addresses", "stopping_since", "assigned_generic", "volumes")
     ID_FIELD_NUMBER: _ClassVar[int]
     META_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -216,6 +216,7 @@ class Task(_message.Message):
     VIRTUAL_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     STOPPING_SINCE_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_GENERIC_FIELD_NUMBER: _ClassVar[int]
+    VOLUMES_FIELD_NUMBER: _ClassVar[int]
     id: str
     meta: _types_pb2.Meta
     spec: _specs_pb2.TaskSpec
@@ -240,7 +241,20 @@ class Task(_message.Message):
     virtual_addresses: _containers.RepeatedCompositeFieldContainer[_types_pb2.NetworkAddresses]
     stopping_since: _timestamp_pb2.Timestamp
     assigned_generic: _containers.RepeatedCompositeFieldContainer[_types_pb2.GenericResource]
-    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.TaskSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., service_id: _Optional[str] = ..., slot: _Optional[int] = ..., node_id: _Optional[str] = ..., service_annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., desired_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., previous_task_id: _Optional[str] = ..., start_not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., history: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., job_iteration: _Optional[int] = ..., run_for: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., crashes: _Optional[int] = ..., shared_devices: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ..., nomination: _Optional[_Union[Nomination, _Mapping]] = ..., preempted_by: _Optional[_Union[Preemption, _Mapping]] = ..., networks: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ..., virtual_addresses: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ..., stopping_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assigned_generic: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ...) -> None: ...
+    volumes: _containers.RepeatedCompositeFieldContainer[VolumeAttachment]
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.TaskSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., service_id: _Optional[str] = ..., slot: _Optional[int] = ..., node_id: _Optional[str] = ..., service_annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., desired_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., previous_task_id: _Optional[str] = ..., start_not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., history: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., job_iteration: _Optional[int] = ..., run_for: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., crashes: _Optional[int] = ..., shared_devices: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ..., nomination: _Optional[_Union[Nomination, _Mapping]] = ..., preempted_by: _Optional[_Union[Preemption, _Mapping]] = ..., networks: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ..., virtual_addresses: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ..., stopping_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assigned_generic: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ..., volumes: _Optional[_Iterable[_Union[VolumeAttachment, _Mapping]]] = ...) -> None: ...
+
+class VolumeAttachment(_message.Message):
+    __slots__ = ("volume_id", "source", "target", "read_only")
+    VOLUME_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    READ_ONLY_FIELD_NUMBER: _ClassVar[int]
+    volume_id: str
+    source: str
+    target: str
+    read_only: bool
+    def __init__(self, volume_id: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., read_only: _Optional[bool] = ...) -> None: ...
 
 class RootCA(_message.Message):
     __slots__ = ("cert_pem", "key_pem", "worker_secret", "manager_secret", "trust_version", "rotation")
@@ -338,6 +352,67 @@ class Config(_message.Message):
     meta: _types_pb2.Meta
     spec: _specs_pb2.ConfigSpec
     def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ConfigSpec, _Mapping]] = ...) -> None: ...
+
+class Volume(_message.Message):
+    __slots__ = ("id", "meta", "spec", "plugin_volume_id", "volume_context", "capacity_bytes", "accessible_topology", "publish", "create_begun", "pending_delete", "problem")
+    class PublishState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        PUBLISH_STATE_PENDING_PUBLISH: _ClassVar[Volume.PublishState]
+        PUBLISH_STATE_PUBLISHED: _ClassVar[Volume.PublishState]
+        PUBLISH_STATE_PENDING_NODE_UNPUBLISH: _ClassVar[Volume.PublishState]
+        PUBLISH_STATE_PENDING_UNPUBLISH: _ClassVar[Volume.PublishState]
+    PUBLISH_STATE_PENDING_PUBLISH: Volume.PublishState
+    PUBLISH_STATE_PUBLISHED: Volume.PublishState
+    PUBLISH_STATE_PENDING_NODE_UNPUBLISH: Volume.PublishState
+    PUBLISH_STATE_PENDING_UNPUBLISH: Volume.PublishState
+    class PublishStatus(_message.Message):
+        __slots__ = ("node_id", "state", "plugin_node_id", "publish_context")
+        class PublishContextEntry(_message.Message):
+            __slots__ = ("key", "value")
+            KEY_FIELD_NUMBER: _ClassVar[int]
+            VALUE_FIELD_NUMBER: _ClassVar[int]
+            key: str
+            value: str
+            def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+        NODE_ID_FIELD_NUMBER: _ClassVar[int]
+        STATE_FIELD_NUMBER: _ClassVar[int]
+        PLUGIN_NODE_ID_FIELD_NUMBER: _ClassVar[int]
+        PUBLISH_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+        node_id: str
+        state: Volume.PublishState
+        plugin_node_id: str
+        publish_context: _containers.ScalarMap[str, str]
+        def __init__(self, node_id: _Optional[str] = ..., state: _Optional[_Union[Volume.PublishState, str]] = ..., plugin_node_id: _Optional[str] = ..., publish_context: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    class VolumeContextEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    META_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    PLUGIN_VOLUME_ID_FIELD_NUMBER: _ClassVar[int]
+    VOLUME_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ACCESSIBLE_TOPOLOGY_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_FIELD_NUMBER: _ClassVar[int]
+    CREATE_BEGUN_FIELD_NUMBER: _ClassVar[int]
+    PENDING_DELETE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    meta: _types_pb2.Meta
+    spec: _specs_pb2.VolumeSpec
+    plugin_volume_id: str
+    volume_context: _containers.ScalarMap[str, str]
+    capacity_bytes: int
+    accessible_topology: _containers.RepeatedCompositeFieldContainer[_specs_pb2.VolumeSpec.Topology]
+    publish: _containers.RepeatedCompositeFieldContainer[Volume.PublishStatus]
+    create_begun: bool
+    pending_delete: bool
+    problem: str
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.VolumeSpec, _Mapping]] = ..., plugin_volume_id: _Optional[str] = ..., volume_context: _Optional[_Mapping[str, str]] = ..., capacity_bytes: _Optional[int] = ..., accessible_topology: _Optional[_Iterable[_Union[_specs_pb2.VolumeSpec.Topology, _Mapping]]] = ..., publish: _Optional[_Iterable[_Union[Volume.PublishStatus, _Mapping]]] = ..., create_begun: _Optional[bool] = ..., pending_delete: _Optional[bool] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class Subnet(_message.Message):
     __slots__ = ("subnet", "range", "gateway", "reserved", "pool", "last")

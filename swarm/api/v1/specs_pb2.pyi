@@ -430,3 +430,87 @@ class ConfigSpec(_message.Message):
     data: bytes
     template_driver: str
     def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., data: _Optional[bytes] = ..., template_driver: _Optional[str] = ...) -> None: ...
+
+class VolumeSpec(_message.Message):
+    __slots__ = ("annotations", "driver", "options", "group", "scope", "sharing", "availability", "required_bytes", "limit_bytes", "secrets", "topology_required", "topology_preferred", "fs_type", "mount_flags")
+    class Scope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        SCOPE_SINGLE: _ClassVar[VolumeSpec.Scope]
+        SCOPE_MULTI: _ClassVar[VolumeSpec.Scope]
+    SCOPE_SINGLE: VolumeSpec.Scope
+    SCOPE_MULTI: VolumeSpec.Scope
+    class Sharing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        SHARING_NONE: _ClassVar[VolumeSpec.Sharing]
+        SHARING_READ_ONLY: _ClassVar[VolumeSpec.Sharing]
+        SHARING_ONE_WRITER: _ClassVar[VolumeSpec.Sharing]
+        SHARING_ALL: _ClassVar[VolumeSpec.Sharing]
+    SHARING_NONE: VolumeSpec.Sharing
+    SHARING_READ_ONLY: VolumeSpec.Sharing
+    SHARING_ONE_WRITER: VolumeSpec.Sharing
+    SHARING_ALL: VolumeSpec.Sharing
+    class Availability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        AVAILABILITY_ACTIVE: _ClassVar[VolumeSpec.Availability]
+        AVAILABILITY_PAUSE: _ClassVar[VolumeSpec.Availability]
+        AVAILABILITY_DRAIN: _ClassVar[VolumeSpec.Availability]
+    AVAILABILITY_ACTIVE: VolumeSpec.Availability
+    AVAILABILITY_PAUSE: VolumeSpec.Availability
+    AVAILABILITY_DRAIN: VolumeSpec.Availability
+    class Secret(_message.Message):
+        __slots__ = ("key", "secret_id", "secret_name")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        SECRET_ID_FIELD_NUMBER: _ClassVar[int]
+        SECRET_NAME_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        secret_id: str
+        secret_name: str
+        def __init__(self, key: _Optional[str] = ..., secret_id: _Optional[str] = ..., secret_name: _Optional[str] = ...) -> None: ...
+    class Topology(_message.Message):
+        __slots__ = ("segments",)
+        class SegmentsEntry(_message.Message):
+            __slots__ = ("key", "value")
+            KEY_FIELD_NUMBER: _ClassVar[int]
+            VALUE_FIELD_NUMBER: _ClassVar[int]
+            key: str
+            value: str
+            def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+        SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+        segments: _containers.ScalarMap[str, str]
+        def __init__(self, segments: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    class OptionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    SHARING_FIELD_NUMBER: _ClassVar[int]
+    AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    TOPOLOGY_REQUIRED_FIELD_NUMBER: _ClassVar[int]
+    TOPOLOGY_PREFERRED_FIELD_NUMBER: _ClassVar[int]
+    FS_TYPE_FIELD_NUMBER: _ClassVar[int]
+    MOUNT_FLAGS_FIELD_NUMBER: _ClassVar[int]
+    annotations: _types_pb2.Annotations
+    driver: str
+    options: _containers.ScalarMap[str, str]
+    group: str
+    scope: VolumeSpec.Scope
+    sharing: VolumeSpec.Sharing
+    availability: VolumeSpec.Availability
+    required_bytes: int
+    limit_bytes: int
+    secrets: _containers.RepeatedCompositeFieldContainer[VolumeSpec.Secret]
+    topology_required: _containers.RepeatedCompositeFieldContainer[VolumeSpec.Topology]
+    topology_preferred: _containers.RepeatedCompositeFieldContainer[VolumeSpec.Topology]
+    fs_type: str
+    mount_flags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., driver: _Optional[str] = ..., options: _Optional[_Mapping[str, str]] = ..., group: _Optional[str] = ..., scope: _Optional[_Union[VolumeSpec.Scope, str]] = ..., sharing: _Optional[_Union[VolumeSpec.Sharing, str]] = ..., availability: _Optional[_Union[VolumeSpec.Availability, str]] = ..., required_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., secrets: _Optional[_Iterable[_Union[VolumeSpec.Secret, _Mapping]]] = ..., topology_required: _Optional[_Iterable[_Union[VolumeSpec.Topology, _Mapping]]] = ..., topology_preferred: _Optional[_Iterable[_Union[VolumeSpec.Topology, _Mapping]]] = ..., fs_type: _Optional[str] = ..., mount_flags: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -373,15 +373,19 @@ class Placement(_message.Message):
     def __init__(self, constraints: _Optional[_Iterable[str]] = ..., preferences: _Optional[_Iterable[_Union[PlacementPreference, _Mapping]]] = ..., max_replicas_per_node: _Optional[int] = ..., platforms: _Optional[_Iterable[_Union[Platform, _Mapping]]] = ..., strategy: _Optional[_Union[PlacementStrategy, str]] = ..., affinities: _Optional[_Iterable[_Union[Affinity, _Mapping]]] = ...) -> None: ...
 
 class Mount(_message.Message):
-    __slots__ = ("type", "source", "target", "read_only", "bind", "tmpfs", "volume")
+    __slots__ = ("type", "source", "target", "read_only", "bind", "tmpfs", "volume", "image")
     class Type(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         TYPE_BIND: _ClassVar[Mount.Type]
         TYPE_TMPFS: _ClassVar[Mount.Type]
         TYPE_VOLUME: _ClassVar[Mount.Type]
+        TYPE_IMAGE: _ClassVar[Mount.Type]
+        TYPE_CLUSTER: _ClassVar[Mount.Type]
     TYPE_BIND: Mount.Type
     TYPE_TMPFS: Mount.Type
     TYPE_VOLUME: Mount.Type
+    TYPE_IMAGE: Mount.Type
+    TYPE_CLUSTER: Mount.Type
     class BindOptions(_message.Message):
         __slots__ = ("propagation", "create_source")
         PROPAGATION_FIELD_NUMBER: _ClassVar[int]
@@ -397,7 +401,7 @@ class Mount(_message.Message):
         mode: int
         def __init__(self, size_bytes: _Optional[int] = ..., mode: _Optional[int] = ...) -> None: ...
     class VolumeOptions(_message.Message):
-        __slots__ = ("no_copy", "labels", "driver", "driver_options")
+        __slots__ = ("no_copy", "labels", "driver", "driver_options", "subpath")
         class LabelsEntry(_message.Message):
             __slots__ = ("key", "value")
             KEY_FIELD_NUMBER: _ClassVar[int]
@@ -416,11 +420,18 @@ class Mount(_message.Message):
         LABELS_FIELD_NUMBER: _ClassVar[int]
         DRIVER_FIELD_NUMBER: _ClassVar[int]
         DRIVER_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+        SUBPATH_FIELD_NUMBER: _ClassVar[int]
         no_copy: bool
         labels: _containers.ScalarMap[str, str]
         driver: str
         driver_options: _containers.ScalarMap[str, str]
-        def __init__(self, no_copy: _Optional[bool] = ..., labels: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ...) -> None: ...
+        subpath: str
+        def __init__(self, no_copy: _Optional[bool] = ..., labels: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., subpath: _Optional[str] = ...) -> None: ...
+    class ImageOptions(_message.Message):
+        __slots__ = ("subpath",)
+        SUBPATH_FIELD_NUMBER: _ClassVar[int]
+        subpath: str
+        def __init__(self, subpath: _Optional[str] = ...) -> None: ...
     TYPE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -428,6 +439,7 @@ class Mount(_message.Message):
     BIND_FIELD_NUMBER: _ClassVar[int]
     TMPFS_FIELD_NUMBER: _ClassVar[int]
     VOLUME_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
     type: Mount.Type
     source: str
     target: str
@@ -435,7 +447,8 @@ class Mount(_message.Message):
     bind: Mount.BindOptions
     tmpfs: Mount.TmpfsOptions
     volume: Mount.VolumeOptions
-    def __init__(self, type: _Optional[_Union[Mount.Type, str]] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., read_only: _Optional[bool] = ..., bind: _Optional[_Union[Mount.BindOptions, _Mapping]] = ..., tmpfs: _Optional[_Union[Mount.TmpfsOptions, _Mapping]] = ..., volume: _Optional[_Union[Mount.VolumeOptions, _Mapping]] = ...) -> None: ...
+    image: Mount.ImageOptions
+    def __init__(self, type: _Optional[_Union[Mount.Type, str]] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., read_only: _Optional[bool] = ..., bind: _Optional[_Union[Mount.BindOptions, _Mapping]] = ..., tmpfs: _Optional[_Union[Mount.TmpfsOptions, _Mapping]] = ..., volume: _Optional[_Union[Mount.VolumeOptions, _Mapping]] = ..., image: _Optional[_Union[Mount.ImageOptions, _Mapping]] = ...) -> None: ...
 
 class PortConfig(_message.Message):
     __slots__ = ("name", "protocol", "target_port", "published_port", "publish_mode")
@@ -625,7 +638,7 @@ class UpdateStatus(_message.Message):
     def __init__(self, state: _Optional[_Union[UpdateStatus.State, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ..., promoted: _Optional[bool] = ..., resumed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeDescription(_message.Message):
-    __slots__ = ("hostname", "platform", "resources", "engine_version", "engine_labels", "runtime", "runtime_info", "tls_info", "devices")
+    __slots__ = ("hostname", "platform", "resources", "engine_version", "engine_labels", "runtime", "runtime_info", "tls_info", "devices", "conditions", "csi_plugins")
     class EngineLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -649,6 +662,8 @@ class NodeDescription(_message.Message):
     RUNTIME_INFO_FIELD_NUMBER: _ClassVar[int]
     TLS_INFO_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
+    CONDITIONS_FIELD_NUMBER: _ClassVar[int]
+    CSI_PLUGINS_FIELD_NUMBER: _ClassVar[int]
     hostname: str
     platform: Platform
     resources: Resources
@@ -658,7 +673,44 @@ class NodeDescription(_message.Message):
     runtime_info: _containers.ScalarMap[str, str]
     tls_info: TlsInfo
     devices: _containers.RepeatedCompositeFieldContainer[NodeDevice]
-    def __init__(self, hostname: _Optional[str] = ..., platform: _Optional[_Union[Platform, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., engine_version: _Optional[str] = ..., engine_labels: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ..., runtime_info: _Optional[_Mapping[str, str]] = ..., tls_info: _Optional[_Union[TlsInfo, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[NodeDevice, _Mapping]]] = ...) -> None: ...
+    conditions: _containers.RepeatedCompositeFieldContainer[NodeCondition]
+    csi_plugins: _containers.RepeatedCompositeFieldContainer[CsiPlugin]
+    def __init__(self, hostname: _Optional[str] = ..., platform: _Optional[_Union[Platform, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., engine_version: _Optional[str] = ..., engine_labels: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ..., runtime_info: _Optional[_Mapping[str, str]] = ..., tls_info: _Optional[_Union[TlsInfo, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[NodeDevice, _Mapping]]] = ..., conditions: _Optional[_Iterable[_Union[NodeCondition, _Mapping]]] = ..., csi_plugins: _Optional[_Iterable[_Union[CsiPlugin, _Mapping]]] = ...) -> None: ...
+
+class NodeCondition(_message.Message):
+    __slots__ = ("type", "reason")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    reason: str
+    def __init__(self, type: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class CsiPlugin(_message.Message):
+    __slots__ = ("name", "node_id", "topology", "has_controller", "controls", "creates", "publishes", "volumes_max")
+    class TopologyEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    TOPOLOGY_FIELD_NUMBER: _ClassVar[int]
+    HAS_CONTROLLER_FIELD_NUMBER: _ClassVar[int]
+    CONTROLS_FIELD_NUMBER: _ClassVar[int]
+    CREATES_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHES_FIELD_NUMBER: _ClassVar[int]
+    VOLUMES_MAX_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    node_id: str
+    topology: _containers.ScalarMap[str, str]
+    has_controller: bool
+    controls: bool
+    creates: bool
+    publishes: bool
+    volumes_max: int
+    def __init__(self, name: _Optional[str] = ..., node_id: _Optional[str] = ..., topology: _Optional[_Mapping[str, str]] = ..., has_controller: _Optional[bool] = ..., controls: _Optional[bool] = ..., creates: _Optional[bool] = ..., publishes: _Optional[bool] = ..., volumes_max: _Optional[int] = ...) -> None: ...
 
 class TlsInfo(_message.Message):
     __slots__ = ("trust_digest", "issuer_digest", "issuer_subject")

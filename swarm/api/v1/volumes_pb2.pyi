@@ -98,3 +98,60 @@ class VolumeAnswer(_message.Message):
     removed: str
     refusal: str
     def __init__(self, volume: _Optional[_Union[NodeVolume, _Mapping]] = ..., removed: _Optional[str] = ..., refusal: _Optional[str] = ...) -> None: ...
+
+class ControllerCall(_message.Message):
+    __slots__ = ("driver", "method", "request")
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    driver: str
+    method: str
+    request: bytes
+    def __init__(self, driver: _Optional[str] = ..., method: _Optional[str] = ..., request: _Optional[bytes] = ...) -> None: ...
+
+class AttachVolume(_message.Message):
+    __slots__ = ("volume_id", "driver", "plugin_volume_id", "volume_context", "publish_context", "capability", "read_only", "secrets")
+    class VolumeContextEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class PublishContextEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class SecretsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    VOLUME_ID_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    PLUGIN_VOLUME_ID_FIELD_NUMBER: _ClassVar[int]
+    VOLUME_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITY_FIELD_NUMBER: _ClassVar[int]
+    READ_ONLY_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    volume_id: str
+    driver: str
+    plugin_volume_id: str
+    volume_context: _containers.ScalarMap[str, str]
+    publish_context: _containers.ScalarMap[str, str]
+    capability: bytes
+    read_only: bool
+    secrets: _containers.ScalarMap[str, str]
+    def __init__(self, volume_id: _Optional[str] = ..., driver: _Optional[str] = ..., plugin_volume_id: _Optional[str] = ..., volume_context: _Optional[_Mapping[str, str]] = ..., publish_context: _Optional[_Mapping[str, str]] = ..., capability: _Optional[bytes] = ..., read_only: _Optional[bool] = ..., secrets: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class DetachVolume(_message.Message):
+    __slots__ = ("volume_id",)
+    VOLUME_ID_FIELD_NUMBER: _ClassVar[int]
+    volume_id: str
+    def __init__(self, volume_id: _Optional[str] = ...) -> None: ...

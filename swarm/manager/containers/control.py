@@ -7,16 +7,20 @@ from collections.abc import AsyncIterator
 import structlog
 
 from swarm.api.v1.containers_pb2 import ContainerInput, ContainerOutput, ContainerQuestion, ContainerRequest
+from swarm.clock import Clock, SystemClock
 from swarm.errors import FailedPrecondition, InvalidArgument, NotPermitted, SwarmError
 from swarm.manager.containers.calls import ContainerCalls
+from swarm.manager.containers.place import JudgeNodes, as_if_task, check_plain, choose
 from swarm.manager.store.store import Store
+from swarm.pacing import Pacer
 from swarm.security.identity import Identity
 
 log = structlog.get_logger(__name__)
 
-VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes"})
+VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes", "logs", "disk"})
 VOLUMES = frozenset({"list_volumes", "create_volume", "remove_volume", "prune_volumes"})
-NODE_WIDE = frozenset({"list", "stats", "prune"}) | VOLUMES
+INTERNAL = frozenset({"controller_call", "attach_volume", "detach_volume"})
+NODE_WIDE = frozenset({"list", "stats", "prune", "disk", "collect_images"}) | VOLUMES
 NODES_AT_ONCE = 100
 FOLLOWED_NODES = 200  # each is a stream for as long as somebody looks
 ANSWERS = 256
@@ -25,10 +29,18 @@ ANSWERS = 256
 class ContainerControl:
     """Serves people at this manager."""
 
-    def __init__(self, store: Store, calls: ContainerCalls) -> None:
-        """`calls` reaches the nodes."""
+    def __init__(
+        self,
+        store: Store,
+        calls: ContainerCalls,
+        clock: Clock | None = None,
+        judge_nodes: JudgeNodes | None = None,
+    ) -> None:
+        """`calls` reaches the nodes; `judge_nodes` says which would take a container that has none yet."""
         self._store = store
         self._calls = calls
+        self._clock = clock or SystemClock()
+        self._judge_nodes = judge_nodes
 
     async def converse(
         self, inputs: AsyncIterator[ContainerInput], who: Identity, *, viewing: bool
@@ -41,8 +53,12 @@ class ContainerControl:
         verb = question.request.WhichOneof("verb")
         if verb is None:
             raise InvalidArgument("the request says nothing that this version knows")
+        if verb in INTERNAL:
+            raise NotPermitted(f"{verb} is for the leader's volume manager only")
         if viewing and verb not in VIEWING:
             raise NotPermitted(f"{verb} changes things: it is not for a viewer")
+        if verb == "create":
+            question = await self._placed(question)
         _note(question, verb, who)
         outputs = (
             self._ask_all(self._nodes(question), question.request)
@@ -58,13 +74,27 @@ class ContainerControl:
     async def _ask_one(
         self, question: ContainerQuestion, inputs: AsyncIterator[ContainerInput]
     ) -> AsyncIterator[ContainerOutput]:
-        if len(question.node_ids) != 1 or not question.request.container_id:
+        named = question.request.container_id or question.request.WhichOneof("verb") == "create"
+        if len(question.node_ids) != 1 or not named:
             raise InvalidArgument("name one container and its node")
         async with contextlib.aclosing(
             self._calls.converse(question.node_ids[0], question.request, inputs)  # type: ignore[type-var]
         ) as outputs:
             async for output in outputs:
                 yield output
+
+    async def _placed(self, question: ContainerQuestion) -> ContainerQuestion:
+        """Return the request for a new container with the node that is to have it."""
+        spec = question.request.create.spec
+        check_plain(self._store.view, spec)
+        if question.node_ids or self._judge_nodes is None:
+            return question
+        verdicts = await Pacer(self._clock).run(
+            self._judge_nodes(self._store.view, as_if_task(spec), self._clock.now_ns())
+        )
+        placed = ContainerQuestion(node_ids=[choose(self._store.view, verdicts)])
+        placed.request.CopyFrom(question.request)
+        return placed
 
     def _nodes(self, question: ContainerQuestion) -> list[str]:
         if question.node_ids:
@@ -152,6 +182,7 @@ def _note(question: ContainerQuestion, verb: str, who: Identity) -> None:
         who=who.user or who.role.value,
         node_id=",".join(question.node_ids),
         task_id=question.request.container_id,
+        container=question.request.create.spec.name,
         program=command[0] if command else "",
         privileged=question.request.exec.privileged,
     )

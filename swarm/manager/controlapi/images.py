@@ -72,7 +72,9 @@ class ImagesServicer(ControlBase):
         """Forget an image."""
 
         async def commit(timeout_s: float) -> control.RemoveImageResponse:
-            return control.RemoveImageResponse(id=await self._images.remove(request.ref))
+            return control.RemoveImageResponse(
+                id=await self._images.remove(request.ref, force=request.force)
+            )
 
         return await self._router.write("RemoveImage", request, context, commit)
 

@@ -117,8 +117,11 @@ class ImageControl(Protocol):
     def list(self, filters: Filters) -> Sequence[Image]:
         """Return the images asked for, from this manager's store."""
 
-    async def remove(self, ref: str) -> str:
-        """Forget an image, named by reference, id or digest, and return its id; called on the leader."""
+    async def remove(self, ref: str, *, force: bool = False) -> str:
+        """Forget an image that nothing uses (with `force`: nothing that runs); return its id.
+
+        Named by reference, id or digest; called on the leader.
+        """
 
     def pull(self, request: PullImageRequest) -> AsyncIterator[PullImageResponse]:
         """Fetch an image from its registry into this manager; called on any manager."""

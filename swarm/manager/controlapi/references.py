@@ -43,7 +43,17 @@ def check_references(view: ReadView, spec: ServiceSpec) -> None:
 
 
 def check_unused(view: ReadView, item: Secret | Config, kind: str) -> None:
-    """Raise FailedPrecondition, with the services, while services refer to a secret or config."""
+    """Raise FailedPrecondition, with who does, while services or volumes refer to a secret or config."""
+    volumes = sorted(
+        one.spec.annotations.name
+        for one in view.volumes
+        if any(secret.secret_id == item.id for secret in one.spec.secrets)
+    )
+    if volumes:
+        raise FailedPrecondition(
+            f"{kind} {item.spec.annotations.name} is what the plugin of volume {volumes[0]} is given: "
+            f"remove the volume first (swarmctl volume rm {volumes[0]})"
+        )
     users = sorted(one.spec.annotations.name for one in view.services if _uses(one, item.id))
     if not users:
         return

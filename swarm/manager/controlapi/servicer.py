@@ -30,6 +30,7 @@ from swarm.manager.controlapi.quorum import explain_no_quorum, has_quorum, with_
 from swarm.manager.controlapi.redact import shown_cluster, shown_service, shown_task
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.routing import Router
+from swarm.manager.controlapi.volumes import VolumesServicer
 from swarm.manager.controlapi.watching import Watches
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
@@ -48,7 +49,7 @@ def _no_bundle() -> NodeBundle:
     raise FailedPrecondition("this manager cannot ask an external CA")
 
 
-class ControlServicer(DataServicer, NetworksServicer, ImagesServicer, ChangesServicer):
+class ControlServicer(DataServicer, VolumesServicer, NetworksServicer, ImagesServicer, ChangesServicer):
     """Service Control; raises SwarmErrors, which the error interceptor turns into statuses."""
 
     def __init__(  # noqa: PLR0913  # one port each

@@ -9,7 +9,7 @@ from swarm.api.v1.objects_pb2 import Image
 from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.ids import new_id
 from swarm.manager.images.find import find_image
-from swarm.manager.images.holders import is_retained, tag_image, unused_images
+from swarm.manager.images.holders import check_unused, is_retained, tag_image, unused_images
 from swarm.manager.images.transfers import ImageTransfers, held_image
 from swarm.manager.store.transaction import Transaction
 from swarm.model.reference import parse_reference
@@ -47,14 +47,16 @@ class ImageControl(ImageTransfers):
         chosen = [image for image in self._store.view.images if image_selected(filters, image)]
         return sorted(chosen, key=lambda image: image.annotations.name)
 
-    async def remove(self, ref: str) -> str:
+    async def remove(self, ref: str, *, force: bool = False) -> str:
         """Forget an image, named by reference, digest, id or the beginning of an id; return its id.
 
-        Containers that use it run on. Raises NotFound, Ambiguous, and as `Store.update`.
+        One that services or tasks use stays; with `force` only that of a task that is not over. Raises
+        NotFound, Ambiguous, FailedPrecondition, and as `Store.update`.
         """
 
         def forget(transaction: Transaction) -> Image:
             image = find_image(transaction, ref)
+            check_unused(transaction, image, force=force)
             transaction.remove(image)
             return image
 

@@ -1,16 +1,20 @@
 """Which manager holds which image? What a report changes, and what nobody needs any more. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from swarm.api.v1.images_pb2 import HeldImage
 from swarm.api.v1.objects_pb2 import Image, Service
-from swarm.api.v1.specs_pb2 import ServiceSpec
-from swarm.errors import InvalidArgument
+from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
+from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model.reference import parse_reference
+from swarm.model.task import task_name
 from swarm.model.task_state import is_done
 from swarm.runtime.images.digests import check_digest
+
+USERS_SHOWN = 3
 
 
 def check_report(images: Sequence[HeldImage], *, loaded: bool) -> None:
@@ -77,6 +81,54 @@ def unused_images(view: ReadView) -> list[Image]:
     return [
         image for image in view.images if image.digest not in digests and image.annotations.name not in names
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageUsers:
+    """Who needs an image, by names that people know."""
+
+    services: Sequence[str]
+    running: Sequence[str]  # tasks that are not over
+    ended: Sequence[str]  # tasks whose containers are still there
+
+
+def image_users(view: ReadView, image: Image) -> ImageUsers:
+    """Return who needs an image by the name that it has; another name for the same content is enough.
+
+    A service needs what it is now; that it can go back to an earlier revision keeps nothing from going.
+    """
+    if any(other.digest == image.digest and other.id != image.id for other in view.images):
+        return ImageUsers((), (), ())
+    name = image.annotations.name
+
+    def needs(container: ContainerSpec) -> bool:
+        if container.image_digest:
+            return container.image_digest == image.digest
+        return _full_name(container.image) == name
+
+    using = [task for task in view.tasks if task.node_id and needs(task.spec.container)]
+    return ImageUsers(
+        sorted(one.spec.annotations.name for one in view.services if needs(one.spec.task.container)),
+        sorted(task_name(task) for task in using if not is_done(task)),
+        sorted(task_name(task) for task in using if is_done(task)),
+    )
+
+
+def check_unused(view: ReadView, image: Image, *, force: bool) -> None:
+    """Raise FailedPrecondition when an image is needed; what ended containers need may be forced."""
+    users = image_users(view, image)
+    name = image.annotations.name
+    for what, names, may_force in (
+        ("running tasks", users.running, False),
+        ("services", users.services, True),
+        ("ended tasks", users.ended, True),
+    ):
+        if names and not (force and may_force):
+            more = f" and {len(names) - USERS_SHOWN} more" if len(names) > USERS_SHOWN else ""
+            hint = "remove those first" + (", or remove it by force" if may_force else "")
+            raise FailedPrecondition(
+                f"image {name} is used by {what} ({', '.join(names[:USERS_SHOWN])}{more}): {hint}"
+            )
 
 
 def tag_image(transaction: Transaction, source: Image, target: str, new_ids: Sequence[str]) -> Image:

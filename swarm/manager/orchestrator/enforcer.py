@@ -8,6 +8,7 @@ from swarm.clock import nanoseconds
 from swarm.manager.orchestrator.slots import Condition, condition_of
 from swarm.manager.store.tables import ReadView
 from swarm.model import rollout, task_state
+from swarm.model.cluster_volumes import is_drained
 from swarm.model.devices import task_claims, things_of
 from swarm.model.generic_resources import lost_claims
 from swarm.model.job import runs_everywhere
@@ -67,6 +68,8 @@ def _is_live(task: Task) -> bool:
 
 
 def _may_stay(task: Task, node: Node, view: ReadView) -> bool:
+    if task.volumes and any(_is_drained(view, one.volume_id) for one in task.volumes):
+        return False
     service = view.services.get(task.service_id)
     if service is None or runs_everywhere(service.spec):
         return True  # the orchestrator stops these, without calling it a rejection
@@ -76,6 +79,11 @@ def _may_stay(task: Task, node: Node, view: ReadView) -> bool:
     # tasks still to be replaced keep to their own, or the update's parallelism would mean nothing.
     spec = task.spec if rollout.is_unfinished(service.update_status) else service.spec.task
     return still_fits(spec, node)
+
+
+def _is_drained(view: ReadView, volume_id: str) -> bool:
+    volume = view.volumes.get(volume_id)
+    return volume is not None and is_drained(volume)
 
 
 def _has_constraints(task: Task, service: Service) -> bool:

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from swarm.api.v1.objects_pb2 import Node
+from swarm.api.v1.objects_pb2 import Node, Volume
 from swarm.api.v1.types_pb2 import TaskState, TaskStatus
 from swarm.clock import Clock, timestamp
 from swarm.errors import NoQuorum, OutcomeUnknown, StaleVersion
@@ -21,6 +21,7 @@ from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.manager.store.watch import Commit
 from swarm.model import task_state
+from swarm.model.cluster_volumes import is_drained
 from swarm.model.history import record_status
 
 log = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ class NodeLoopSettings:
 class NodeLoop(AgendaLoop):
     """Rejects tasks that their node may not keep, and gives up those whose node stays away."""
 
-    kinds = (Node,)
+    kinds = (Node, Volume)
 
     def __init__(self, store: Store, clock: Clock, settings: NodeLoopSettings | None = None) -> None:
         super().__init__(store, clock)
@@ -53,7 +54,10 @@ class NodeLoop(AgendaLoop):
 
     def _note(self, commit: Commit) -> None:
         for event in commit.events:
-            if node_concerned(event):
+            if isinstance(event.object, Volume):
+                for one in event.object.publish if is_drained(event.object) else ():
+                    self._agenda.add(one.node_id)
+            elif node_concerned(event):
                 self._agenda.add(event.object.id)
 
     async def _look_at(self, node_id: str) -> None:

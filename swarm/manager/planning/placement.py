@@ -44,6 +44,8 @@ class Placement:
         """Take in everything there is."""
         if tables.cluster is not None:
             self.view.default_strategy = defaults.placement_strategy(tables.cluster.spec)
+        for volume in tuple(tables.volumes):
+            self.view.volumes.put(volume)
         for service in tuple(tables.services):
             self.view.put_service(service)
         for node in tuple(tables.nodes):

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.types_pb2 import Mount
 from swarm.manager.scheduler.demand import Group, group_of
 from swarm.model import task_state
 
@@ -187,6 +188,15 @@ class Backlog:
             if any(task.spec.placement.affinities for task in self._bound.get(node_id, {}).values()):
                 self._look_at_node(node_id)
 
+    def note_volume(self) -> None:
+        """Note that a cluster volume changed: tasks may have it now that could not before."""
+        for group, tasks in self._groups.items():
+            if _wants_volumes(next(iter(tasks.values()))):
+                self.note_stale(group)
+        for node_id, tasks in self._bound.items():
+            if any(map(_wants_volumes, tasks.values())):
+                self._look_at_node(node_id)
+
     def note_stale(self, group: Group) -> None:
         """Have another look at a group."""
         if group in self._groups:
@@ -248,6 +258,10 @@ class Backlog:
     def waiting_in(self, group: Group) -> tuple[Task, ...]:
         """Return the tasks of a group that wait."""
         return tuple(self._groups.get(group, {}).values())
+
+
+def _wants_volumes(task: Task) -> bool:
+    return any(one.type == Mount.TYPE_CLUSTER for one in task.spec.container.mounts)
 
 
 def _highest(*priorities: int | None) -> int | None:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from swarm.api.v1.objects_pb2 import Nomination, Task
-from swarm.api.v1.types_pb2 import TaskStatus
+from swarm.api.v1.specs_pb2 import VolumeSpec
+from swarm.api.v1.types_pb2 import Mount, TaskStatus
 from swarm.clock import timestamp
 from swarm.manager.scheduler.backlog import waits
 from swarm.manager.scheduler.filters import first_failure
@@ -41,6 +42,14 @@ def commit_assignments(
             if claims := assignment.claims:
                 task.assigned_generic.extend(assigned_by(one for one in claims if not one.shared))
                 task.shared_devices.extend(assigned_by(one for one in claims if one.shared))
+            del task.volumes[:]
+            for given in assignment.volumes:
+                task.volumes.add(
+                    volume_id=given.volume_id,
+                    source=given.wanted.source,
+                    target=given.wanted.target,
+                    read_only=given.wanted.read_only,
+                )
             record_status(task, assigned)
             if assignment.note:
                 task.status.message = f"{ASSIGNED_MESSAGE}, {assignment.note}"
@@ -109,6 +118,12 @@ def _is_taken(transaction: Transaction, task: Task, assignment: Assignment, now_
     assert node is not None, "it was found before"
     view = ClusterView()
     there = view.put_node(node)
+    if any(one.type == Mount.TYPE_CLUSTER for one in task.spec.container.mounts):
+        for volume in transaction.volumes:
+            view.volumes.put(volume)
+        for other in transaction.tasks:  # who has a volume matters on every node
+            if other.volumes and other.id != task.id and other.node_id != node.id:
+                view.put_task(other, now_ns)
     for other in transaction.tasks.by_node(node.id):
         if other.id != task.id:  # room may be kept for it there
             view.put_task(other, now_ns)
@@ -123,4 +138,14 @@ def _still_right(transaction: Transaction, task: Task, assignment: Assignment) -
         and task.node_id in ("", assignment.node_id)
         and node is not None
         and node.meta.version.index == assignment.node_version
+        and all(_may_be_given(transaction, one.volume_id) for one in assignment.volumes)
+    )
+
+
+def _may_be_given(transaction: Transaction, volume_id: str) -> bool:
+    volume = transaction.volumes.get(volume_id)
+    return (
+        volume is not None
+        and not volume.pending_delete
+        and volume.spec.availability == VolumeSpec.AVAILABILITY_ACTIVE
     )

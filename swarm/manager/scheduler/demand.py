@@ -7,6 +7,7 @@ from swarm.api.v1.types_pb2 import Placement, PlacementStrategy, PortConfig
 from swarm.errors import InvalidArgument
 from swarm.manager.scheduler.precedence import Precedence
 from swarm.model.affinity import Affinity, Facet, facets_of, parse_affinities
+from swarm.model.cluster_volumes import WantedVolume, wanted_volumes
 from swarm.model.constraint import Constraint, parse_constraints
 from swarm.model.devices import NamedDevice, named_devices, wanted_devices
 from swarm.model.generic_resources import Wants, wanted
@@ -46,6 +47,7 @@ class Demand:
     affinities: tuple[Affinity, ...] | None  # None: nobody can read them, so no node satisfies them
     facets: tuple[Facet, ...]  # what affinities of other services know this one by
     guards: tuple[Facet, ...]  # which services may not come where a task of this one is
+    volumes: tuple[WantedVolume, ...]  # of the cluster
     pool_key: PoolKey
     precedence: (
         Precedence  # as the spec of the tasks says; that of the service, where it is known, comes first
@@ -97,6 +99,7 @@ def demand_of(task: Task) -> Demand:
         affinities=affinities,
         facets=facets_of(task.service_id, service.name, sorted(service.labels.items())),
         guards=tuple(one.facet for one in affinities or () if not one.together and not one.weight),
+        volumes=wanted_volumes(task.spec.container.mounts),
         pool_key=(
             tuple(placement.constraints),
             tuple((one.os, one.architecture) for one in placement.platforms),

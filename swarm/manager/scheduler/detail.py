@@ -13,6 +13,7 @@ from swarm.manager.scheduler.demand import Demand, HostPort
 from swarm.manager.scheduler.filters import (
     CONSTRAINT,
     DEVICE,
+    DISK,
     FILTERS,
     HOST_PORT,
     MAX_REPLICAS,
@@ -70,6 +71,12 @@ def _not_ready(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[st
         state = NodeState.Name(node.node.status.state).removeprefix("NODE_STATE_").lower()
         said = f": {node.node.status.message}" if node.node.status.message else ""
         yield f"it is {state}{said}"
+
+
+def _disk_full(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[str]:
+    if node.node is not None:
+        for one in node.node.description.conditions:
+            yield f"{one.type.lower().replace('_', ' ')}: {one.reason}"
 
 
 def _too_little(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[str]:
@@ -141,6 +148,7 @@ def _full(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[str]:
 
 _ABOUT_NODE: Mapping[Filter, Callable[[ClusterView, NodeView, Demand], Iterable[str]]] = {
     READY: _not_ready,
+    DISK: _disk_full,
     DEVICE: _no_device,
     RESOURCE: _too_little,
     CONSTRAINT: _unmet,

@@ -52,6 +52,11 @@ def has_resources(node: NodeView, demand: Demand) -> bool:
     )
 
 
+def has_disk(node: NodeView, demand: Demand) -> bool:
+    """Whether the node says of itself that it can take more."""
+    return node.node is None or not node.node.description.conditions
+
+
 def meets_constraints(node: NodeView, demand: Demand) -> bool:
     """Whether every constraint of the placement holds."""
     if demand.constraints is None or node.node is None:
@@ -99,6 +104,18 @@ def has_host_ports(node: NodeView, demand: Demand) -> bool:
     return not any(port in node.ports for port in demand.ports)
 
 
+def has_volumes(node: NodeView, demand: Demand) -> bool:
+    """Whether a task here can have all cluster volumes that it wants."""
+    return not demand.volumes or node.choose_volumes(demand) is not None
+
+
+def missing_volume(node: NodeView, demand: Demand) -> str:
+    """Return why a task here cannot have a cluster volume; empty when it can have all."""
+    if node.node is None:
+        return ""
+    return node.volumes.problem(node.id, node.node.description, demand.volumes)
+
+
 def has_replicas_left(node: NodeView, demand: Demand) -> bool:
     """Whether the node runs fewer tasks of the service than the service allows on one node."""
     limit = demand.replicas_max_per_node
@@ -140,6 +157,7 @@ def attraction(node: NodeView, demand: Demand) -> int:
 
 
 READY = Filter(is_ready, "1 node not available for new tasks", "{} nodes not available for new tasks")
+DISK = Filter(has_disk, "disk pressure on 1 node", "disk pressure on {} nodes")
 RESOURCE = Filter(has_resources, "insufficient resources on 1 node", "insufficient resources on {} nodes")
 CONSTRAINT = Filter(
     meets_constraints,
@@ -155,10 +173,14 @@ HOST_PORT = Filter(
 MAX_REPLICAS = Filter(
     has_replicas_left, "max replicas per node limit exceed", "max replicas per node limit exceed"
 )
+VOLUME = Filter(has_volumes, "{} on 1 node", "{} on {} nodes", detail=missing_volume)
 AFFINITY = Filter(satisfies_affinities, "{} on 1 node", "{} on {} nodes", detail=objection)
 
-FILTERS = (READY, DEVICE, NETWORK, RESOURCE, CONSTRAINT, PLATFORM, HOST_PORT, MAX_REPLICAS, AFFINITY)
-STATIC_FILTERS = (READY, DEVICE, NETWORK, CONSTRAINT, PLATFORM)
+FILTERS = (
+    *(READY, DISK, DEVICE, NETWORK, RESOURCE, CONSTRAINT, PLATFORM),
+    *(HOST_PORT, VOLUME, MAX_REPLICAS, AFFINITY),
+)
+STATIC_FILTERS = (READY, DISK, DEVICE, NETWORK, CONSTRAINT, PLATFORM)
 
 
 def first_failure(node: NodeView, demand: Demand) -> Filter | None:
@@ -182,6 +204,8 @@ def room(node: NodeView, demand: Demand) -> int:
         count = node.things_room(demand, count)
     if demand.ports:
         count = min(count, int(has_host_ports(node, demand)))
+    if demand.volumes:
+        count = min(count, int(has_volumes(node, demand)))
     if demand.replicas_max_per_node:
         count = min(count, demand.replicas_max_per_node - node.replicas(demand.service_id))
     if demand.affinities is None or demand.affinities or node.guards:

@@ -8,7 +8,7 @@ from itertools import islice
 
 import structlog
 
-from swarm.api.v1.objects_pb2 import Cluster, Node, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Node, Service, Task, Volume
 from swarm.clock import Clock
 from swarm.errors import NoQuorum, OutcomeUnknown, StaleVersion
 from swarm.manager.scheduler.backlog import TASKS_PER_PLAN, Backlog
@@ -61,7 +61,7 @@ class SchedulerLoop:
 
     async def run(self) -> None:
         """Run until cancelled; raises NotLeader when leadership is lost."""
-        with self._store.watch(Cluster, Node, Service, Task) as watch:
+        with self._store.watch(Cluster, Node, Service, Task, Volume) as watch:
             await self._rebuild()
             while True:
                 try:
@@ -85,6 +85,8 @@ class SchedulerLoop:
         self._assignments, self._reasons, self._nominees = [], [], {}
         for cluster in self._store.view.clusters:
             self._view.default_strategy = defaults.placement_strategy(cluster.spec)
+        for volume in self._store.view.volumes:
+            self._view.volumes.put(volume)
         nodes, tasks = tuple(self._store.view.nodes), tuple(self._store.view.tasks)
         for service in self._store.view.services:
             self._view.put_service(service)
@@ -121,6 +123,8 @@ class SchedulerLoop:
                 self._take_in_task(event, event.object, now_ns)
             elif isinstance(event.object, Service):
                 self._take_in_service(event, event.object)
+            elif isinstance(event.object, Volume):
+                self._take_in_volume(event, event.object)
             elif isinstance(event.object, Cluster):
                 self._view.default_strategy = defaults.placement_strategy(event.object.spec)
         await self._pacer.breathe()
@@ -139,6 +143,13 @@ class SchedulerLoop:
             self._view.forget_service(service.id)
         elif self._view.put_service(service):
             self._backlog.note_precedence(service.id)
+
+    def _take_in_volume(self, event: Event, volume: Volume) -> None:
+        if event.action is Action.REMOVE:
+            self._view.volumes.drop(volume.id)
+        else:
+            self._view.volumes.put(volume)
+            self._backlog.note_volume()
 
     def _take_in_task(self, event: Event, task: Task, now_ns: int) -> None:
         if event.action is Action.REMOVE:

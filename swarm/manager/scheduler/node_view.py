@@ -18,6 +18,7 @@ from swarm.clock import SECOND, nanoseconds
 from swarm.manager.scheduler.demand import Demand, Group, HostPort, demand_of, group_of
 from swarm.manager.scheduler.last_places import LastPlaces
 from swarm.manager.scheduler.precedence import Precedence, precedence_of
+from swarm.manager.scheduler.volumes import Given, VolumeBook, given_to
 from swarm.model import task_state
 from swarm.model.affinity import Facet
 from swarm.model.devices import claims_for, parts_of, task_claims, things_of
@@ -50,6 +51,7 @@ class Bound:
     claims: tuple[Claim, ...]  # generic resources it was given
     is_kept: bool = False  # it is not there: room is kept for it until its victims have stopped
     victims: tuple[str, ...] = ()  # ids of the tasks that it waits for
+    volumes: tuple[Given, ...] = ()  # cluster volumes that it has
 
 
 class NodeView:
@@ -72,10 +74,13 @@ class NodeView:
         "ports",
         "ready",
         "tasks",
+        "volumes",
     )
 
-    def __init__(self, node_id: str) -> None:
+    def __init__(self, node_id: str, volumes: VolumeBook | None = None) -> None:
+        """`volumes` are those of the cluster."""
         self.id = node_id
+        self.volumes = volumes or VolumeBook()
         self.node: Node | None = None  # None: tasks are bound to it, but it does not exist (any more)
         self.ready = False
         self.nano_cpus = self.nano_cpus_free = 0
@@ -126,9 +131,15 @@ class NodeView:
         counts = (Claim(kind, self.generic.number(kind, count)) for kind, count in demand.generic)
         return (*counts, *claims_for(demand.devices, self.devices))
 
+    def choose_volumes(self, demand: Demand) -> tuple[Given, ...] | None:
+        """Return the cluster volumes that the next task is given, None when it cannot have all."""
+        if not demand.volumes or self.node is None:
+            return ()
+        return self.volumes.choose(self.id, self.node.description, demand.volumes)
+
     def copy(self) -> "NodeView":
         """Return a node that is the same, has no listeners, and is changed without this one."""
-        copy = NodeView(self.id)
+        copy = NodeView(self.id, self.volumes)
         copy.node, copy.ready, copy.devices = self.node, self.ready, self.devices
         copy.nano_cpus, copy.nano_cpus_free = self.nano_cpus, self.nano_cpus_free
         copy.memory_bytes, copy.memory_bytes_free = self.memory_bytes, self.memory_bytes_free
@@ -191,6 +202,7 @@ class ClusterView:
         self.default_strategy = PlacementStrategy.PLACEMENT_STRATEGY_SPREAD
         self._failures: dict[Group, dict[str, dict[str, int]]] = {}  # group → node → task → when
         self._last = LastPlaces()
+        self.volumes = VolumeBook()
 
     def __iter__(self) -> Iterator[NodeView]:
         """Iterate over the nodes that exist."""
@@ -255,7 +267,7 @@ class ClusterView:
         """Add a node, or take over its new state."""
         view = self._nodes.get(node.id)
         if view is None:
-            view = self._nodes[node.id] = NodeView(node.id)
+            view = self._nodes[node.id] = NodeView(node.id, self.volumes)
         view.show(node)
         return view
 
@@ -305,8 +317,15 @@ class ClusterView:
         demand = self.demand(task)
         active = task.desired_state <= task_state.RUNNING
         claims = node.things(demand)
-        self._replace(task.id, self._bound.get(task.id), Bound(node.id, demand, active, claims))
+        volumes = node.choose_volumes(demand) or ()
+        bound = Bound(node.id, demand, active, claims, volumes=volumes)
+        self._replace(task.id, self._bound.get(task.id), bound)
         return claims
+
+    def volumes_of(self, task_id: str) -> tuple[Given, ...]:
+        """Return the cluster volumes that a task has."""
+        bound = self._bound.get(task_id)
+        return bound.volumes if bound is not None else ()
 
     def keep_room(self, task: Task, node: NodeView, victims: tuple[str, ...]) -> None:
         """Keep room for `task` on `node` until its victims have stopped, ahead of the commit."""
@@ -353,7 +372,8 @@ class ClusterView:
         if not task.node_id or task.status.state < task_state.ASSIGNED or task_state.is_done(task):
             return None
         claims = task_claims(task) if task.assigned_generic or task.shared_devices else ()
-        return Bound(task.node_id, self.demand(task), task_state.wants_to_run(task), claims)
+        active, volumes = task_state.wants_to_run(task), given_to(task) if task.volumes else ()
+        return Bound(task.node_id, self.demand(task), active, claims, volumes=volumes)
 
     def _replace(self, task_id: str, before: Bound | None, after: Bound | None) -> None:
         if before is not None:
@@ -366,13 +386,15 @@ class ClusterView:
     def _count(self, task_id: str, bound: Bound, sign: int) -> None:
         view = self._nodes.get(bound.node_id)
         if view is None:
-            view = self._nodes[bound.node_id] = NodeView(bound.node_id)
+            view = self._nodes[bound.node_id] = NodeView(bound.node_id, self.volumes)
         if sign > 0:
             view.bound[task_id] = bound
         else:
             del view.bound[task_id]
         for victim in bound.victims:
             _add(self._condemned, victim, sign)
+        if bound.volumes:
+            self.volumes.count(task_id, bound.node_id, bound.volumes, sign)
         view.count(bound, sign)
         if bound.active:
             if not bound.is_kept:

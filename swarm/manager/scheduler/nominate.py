@@ -64,7 +64,8 @@ def _redeem(view: ClusterView, task: Task) -> Assignment | None:
     without.count(bound, -1)
     if first_failure(without, bound.demand) is not None:
         return None
-    return Assignment(task.id, node.id, node.version, view.bind(task, node))
+    claims = view.bind(task, node)
+    return Assignment(task.id, node.id, node.version, claims, volumes=view.volumes_of(task.id))
 
 
 class _MakingRoom:

@@ -17,6 +17,7 @@ from swarm.manager.scheduler.node_view import ClusterView, NodeView
 from swarm.manager.scheduler.rank import Ranked
 from swarm.manager.scheduler.spread import Pools, ranking
 from swarm.manager.scheduler.sticky import find_returns
+from swarm.manager.scheduler.volumes import Given
 from swarm.model.generic_resources import Claim
 from swarm.steps import Steps, complete
 
@@ -33,6 +34,7 @@ class Assignment:
     node_version: int
     claims: tuple[Claim, ...] = ()  # generic resources of the node that the task is given
     note: str = ""  # why it is not where its data is
+    volumes: tuple[Given, ...] = ()  # of the cluster, that the task is given
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +81,25 @@ def plan_group(view: ClusterView, pools: Pools, tasks: Sequence[Task], now_ns: i
     demand = view.demand(tasks[0])
     returns = yield from find_returns(view, demand, tasks)
     others, notes = returns.others, returns.notes
-    nodes = (yield from _choose(view, pools, demand, len(others), now_ns)) if others else []
-    assignments = [Assignment(task.id, node.id, node.version, claims) for task, node, claims in returns.back]
-    for task, node in zip(others, nodes, strict=False):
-        claims, note = view.bind(task, node), notes.get(task.id, "")
-        assignments.append(Assignment(task.id, node.id, node.version, claims, note))
-        if len(assignments) % TASKS_PER_STEP == 0:
-            yield
-    left = (*others[len(nodes) :], *returns.waiting)
+    at_once = 1 if demand.volumes else len(others)
+    nodes = (yield from _choose(view, pools, demand, at_once, now_ns)) if others else []
+    assignments = [
+        Assignment(task.id, node.id, node.version, claims, volumes=view.volumes_of(task.id))
+        for task, node, claims in returns.back
+    ]
+    placed = 0
+    while nodes:
+        for task, node in zip(others[placed:], nodes, strict=False):
+            claims, note = view.bind(task, node), notes.get(task.id, "")
+            volumes = view.volumes_of(task.id)
+            assignments.append(Assignment(task.id, node.id, node.version, claims, note, volumes))
+            if len(assignments) % TASKS_PER_STEP == 0:
+                yield
+        placed += len(nodes)
+        # Who has a volume decides where the next task may have it: each is placed after the one before it.
+        more = demand.volumes and placed < len(others)
+        nodes = (yield from _choose(view, pools, demand, 1, now_ns)) if more else []
+    left = (*others[placed:], *returns.waiting)
     if not left:
         return Plan(tuple(assignments))
     if len(left) == len(returns.waiting):
@@ -108,7 +121,9 @@ def plan_bound(view: ClusterView, tasks: Sequence[Task]) -> Steps[Plan]:
             continue  # the orchestrator removes the tasks of a node that is gone
         demand = view.demand(task)
         if first_failure(node, demand) is None:
-            assignments.append(Assignment(task.id, node.id, node.version, view.bind(task, node)))
+            claims = view.bind(task, node)
+            volumes = view.volumes_of(task.id)
+            assignments.append(Assignment(task.id, node.id, node.version, claims, volumes=volumes))
         else:
             reason = complete(explain((node,), demand))
             refusals.append(Refusal((task,), reason, "; ".join(against(view, node, demand))))

@@ -19,10 +19,13 @@ def judge_nodes(view: ReadView, task: Task, now_ns: int) -> Steps[list[NodeVerdi
     A task that knows its node (of a global service) is judged for that one alone.
     """
     picture = ClusterView()
+    for volume in view.volumes:
+        picture.volumes.put(volume)
     nodes = [node for node in view.nodes if task.node_id in ("", node.id)]
     for node in nodes:
         picture.put_node(node)
-    tasks = view.tasks.by_node(task.node_id) if task.node_id else tuple(view.tasks)
+    elsewhere_too = not task.node_id or picture.demand(task).volumes  # who has them matters on every node
+    tasks = tuple(view.tasks) if elsewhere_too else view.tasks.by_node(task.node_id)
     for count, other in enumerate(tasks, 1):
         if other.id != task.id:
             picture.put_task(other, now_ns)

@@ -11,21 +11,21 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task, Volume
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.api.v1.types_pb2 import NetworkAddresses
 from swarm.model.preemption import is_nominated
 from swarm.model.task import task_name
 from swarm.model.task_state import is_done, is_running
 
-Object: TypeAlias = Node | Service | Task | Cluster | Image | Secret | Config | Network
+Object: TypeAlias = Node | Service | Task | Cluster | Image | Secret | Config | Network | Volume
 Kind: TypeAlias = type[Message]  # one of KINDS
 T = TypeVar("T", bound=Object)
 
-KINDS: tuple[Kind, ...] = (Cluster, Node, Service, Task, Image, Secret, Config, Network)
+KINDS: tuple[Kind, ...] = (Cluster, Node, Service, Task, Image, Secret, Config, Network, Volume)
 
 # Kinds whose name belongs to one object only. Hostnames repeat, and names of tasks contain their id.
-UNIQUE_NAMES: frozenset[Kind] = frozenset((Service, Image, Cluster, Secret, Config, Network))
+UNIQUE_NAMES: frozenset[Kind] = frozenset((Service, Image, Cluster, Secret, Config, Network, Volume))
 
 
 class Table(ABC, Generic[T]):
@@ -116,6 +116,10 @@ class ReadView(Protocol):
     @property
     def configs(self) -> Table[Config]:
         """Configs."""
+
+    @property
+    def volumes(self) -> Table[Volume]:
+        """Cluster volumes."""
 
     @property
     def networks(self) -> Table[Network]:
@@ -408,6 +412,7 @@ class Tables:
         self.images: MemoryTable[Image] = MemoryTable(_BY_NAME, filed=filed)
         self.secrets: MemoryTable[Secret] = MemoryTable(_BY_NAME, filed=filed)
         self.configs: MemoryTable[Config] = MemoryTable(_BY_NAME, filed=filed)
+        self.volumes: MemoryTable[Volume] = MemoryTable(_BY_NAME, filed=filed)
         self.networks: MemoryTable[Network] = MemoryTable(_NETWORK_INDEXES, filed=filed)
         self.index = 0
 

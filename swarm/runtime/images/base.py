@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from swarm.api.v1.types_pb2 import HealthConfig
+from swarm.runtime.images.collected import Collected, ImageUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +84,11 @@ class ImageStore(Protocol):
 
     async def remove(self, reference: str) -> None:
         """Forget a reference; content goes when nothing uses it any more."""
+
+    def usage(self) -> ImageUsage:
+        """Return what images take on the disk; blocks."""
+
+    async def gc(self, now_ns: int, *, unused: bool = False) -> Collected:
+        """Delete what nothing needs and nobody used lately; with `unused` also images pulled for tasks that
+        are gone, however short ago.
+        """

@@ -11,7 +11,8 @@ from pathlib import Path
 import structlog
 
 from swarm.errors import SwarmError
-from swarm.runtime.images.garbage import Collected, expired_references, reachable
+from swarm.runtime.images.collected import Collected
+from swarm.runtime.images.garbage import expired_references, reachable
 from swarm.runtime.images.records import Layer
 from swarm.runtime.images.storage import Storage
 
@@ -35,15 +36,17 @@ class Collector:
         self._keep_unused_ns = keep_unused_ns
         self._keep_recent_ns = keep_recent_ns
 
-    async def collect(self, now_ns: int, used_at_ns: dict[str, int]) -> Collected:
+    async def collect(self, now_ns: int, used_at_ns: dict[str, int], *, unused: bool = False) -> Collected:
         """Delete, and return what was deleted.
 
-        `used_at_ns`: when images were last used, by manifest digest; old entries are dropped.
+        `used_at_ns`: when images were last used, by manifest digest; old entries are dropped. `unused`: what
+        was pulled for tasks goes when it is no longer young, instead of long unused.
         """
         young_ns = now_ns - self._keep_recent_ns
         for digest in [digest for digest, used in used_at_ns.items() if used < young_ns]:
             del used_at_ns[digest]
-        references = expired_references(self._records.references, now_ns, self._keep_unused_ns)
+        keep_ns = self._keep_recent_ns if unused else self._keep_unused_ns
+        references = expired_references(self._records.references, now_ns, keep_ns)
         for name in references:
             self._records.untag(name)
         marked = self._marked(used_at_ns)

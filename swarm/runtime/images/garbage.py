@@ -5,21 +5,10 @@ lately. Deleting nothing is always safe, so a doubt keeps.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from swarm.errors import SwarmError
 from swarm.runtime.images.manifest import Index, Manifest, parse_configuration, parse_manifest
 from swarm.runtime.images.records import Reference
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """What a collection deleted."""
-
-    references: int = 0
-    layers: int = 0
-    blobs: int = 0
-    bytes: int = 0
 
 
 def expired_references(references: Mapping[str, Reference], now_ns: int, keep_unused_ns: int) -> list[str]:

@@ -20,10 +20,10 @@ from swarm.runtime.images.archive_images import complete_blobs
 from swarm.runtime.images.base import BlobSource, Credentials, ImageConfig, LoadedImage
 from swarm.runtime.images.blobs import closing
 from swarm.runtime.images.collect import Collector
+from swarm.runtime.images.collected import Collected, ImageUsage
 from swarm.runtime.images.digests import check_digest
 from swarm.runtime.images.ensure import Ensurer, Search
 from swarm.runtime.images.fetch import Fetcher, Wanted
-from swarm.runtime.images.garbage import Collected
 from swarm.runtime.images.history import Step, history
 from swarm.runtime.images.leases import Lease
 from swarm.runtime.images.limits import Limits
@@ -38,6 +38,7 @@ from swarm.runtime.images.registry_push import Destination, push_image
 from swarm.runtime.images.save import SavedImage, archive, shown_manifest
 from swarm.runtime.images.single_flight import SingleFlight
 from swarm.runtime.images.storage import Storage
+from swarm.runtime.images.usage import image_usage
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +76,7 @@ class LocalImageStore:
             self._platform,
             overlay=os.geteuid() == 0 if overlay is None else overlay,
         )
+        self._storage = storage
         self._blobs = storage.blobs
         self._layers = storage.layers
         self._leases = storage.leases
@@ -144,14 +146,17 @@ class LocalImageStore:
         numbers = dict.fromkeys(self._records.layers[diff_id].number for diff_id in reversed(diff_ids))
         return [self._layers.path(number) for number in numbers] or [self._layers.empty()]
 
-    def lease(self, container_id: str, manifest_digest: str) -> None:
+    def lease(self, container_id: str, manifest_digest: str, more: Sequence[str] = ()) -> None:
         """Keep an image's content while a container exists, also across a restart of this process.
 
-        May be repeated. Raises NotFound when the image is not whole here.
+        `more`: those of other images that it mounts. May be repeated. Raises NotFound when one is not
+        whole here.
         """
-        image = self._whole(manifest_digest)
-        numbers = [self._records.layers[diff_id].number for diff_id in image.configuration.diff_ids]
-        self._leases.take(container_id, Lease(manifest_digest, image.digests, numbers))
+        images = [self._whole(digest) for digest in (manifest_digest, *more)]
+        digests = dict.fromkeys(digest for image in images for digest in image.digests)
+        diff_ids = (diff_id for image in images for diff_id in image.configuration.diff_ids)
+        numbers = [self._records.layers[diff_id].number for diff_id in diff_ids]
+        self._leases.take(container_id, Lease(manifest_digest, [*digests, *more], numbers))
 
     def release(self, container_id: str) -> None:
         """End a container's lease; nothing happens when there is none."""
@@ -305,9 +310,16 @@ class LocalImageStore:
 
     # For housekeeping.
 
-    async def gc(self, now_ns: int) -> Collected:
-        """Delete what no reference, container, pull or load needs and nobody used lately."""
-        return await self._collector.collect(now_ns, self._used_at_ns)
+    async def gc(self, now_ns: int, *, unused: bool = False) -> Collected:
+        """Delete what no reference, container, pull or load needs and nobody used lately.
+
+        With `unused` also images pulled for tasks that are gone, however short ago.
+        """
+        return await self._collector.collect(now_ns, self._used_at_ns, unused=unused)
+
+    def usage(self) -> ImageUsage:
+        """Return what images take on the disk; blocks for some milliseconds."""
+        return image_usage(self._storage)
 
     def unpacked_bytes(self) -> int:
         """Return the size of all unpacked layers (for metrics)."""

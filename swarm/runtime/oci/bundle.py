@@ -4,9 +4,10 @@ Everything here blocks for a few milliseconds. Whoever is killed in between leav
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from swarm.errors import TaskRejected
 from swarm.runtime.base import BindMount, ContainerConfig, Dns
@@ -15,6 +16,7 @@ from swarm.runtime.oci.abilities import Abilities
 from swarm.runtime.oci.devices import CdiSettings, apply_edits, edits_for
 from swarm.runtime.oci.etc_files import hosts_file, only_local_servers, resolv_conf
 from swarm.runtime.oci.overlay import mount_overlay
+from swarm.runtime.oci.parts import with_parts
 from swarm.runtime.oci.rootfs import read_text_inside
 from swarm.runtime.oci.spec import Surroundings, build_spec, hostname, spec_warnings
 from swarm.runtime.oci.users import resolve_user
@@ -39,15 +41,19 @@ class BundlePlace:
 
 
 def make_bundle(
-    config: ContainerConfig, image: ImageConfig, layers: Sequence[Path], place: BundlePlace
+    config: ContainerConfig,
+    image: ImageConfig,
+    layers: Sequence[Path],
+    place: BundlePlace,
+    mounted: Mapping[str, Sequence[Path]] = MappingProxyType({}),
 ) -> tuple[str, ...]:
     """Make the directories, the overlay and config.json; return what is less than was asked for.
 
-    Raises TaskRejected, OSError.
+    `mounted` are the layers of images that it mounts, by digest. Raises TaskRejected, OSError.
     """
     _check_sources(config)
     edits = edits_for(config, place.cdi)
-    place.directory.mkdir(parents=True, mode=0o700)  # first: all else is found by it
+    place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # first: all else is found by it
     if config.cgroup_parent:
         (place.directory / CGROUP_FILE).write_text(place.cgroup_path, "utf-8")
     place.bundle.mkdir(parents=True, mode=0o700)
@@ -55,14 +61,15 @@ def make_bundle(
         place.directory / name for name in ("rootfs", "upper", "work", "nothing")
     )
     for path in (rootfs, upper, work):
-        path.mkdir()
+        path.mkdir(exist_ok=True)  # of a container that is renewed they are there
         path.chmod(0o755)  # the top of the container's file system, whatever our umask is
     if not layers:  # an image from scratch; overlayfs wants at least one
-        nothing.mkdir()
+        nothing.mkdir(exist_ok=True)
     mount_overlay(layers or [nothing], upper, work, rootfs)
     for one in config.mounts:
         if isinstance(one, BindMount) and one.copy_up:
             copy_up(rootfs, one.target, Path(one.source), Path(one.copy_up))
+    config = with_parts(config, mounted, place.directory / "parts")
     spec = build_spec(config, image, _surroundings(config, image, place, rootfs))
     apply_edits(spec, edits)
     write_atomically(place.bundle / "config.json", json.dumps(spec).encode())

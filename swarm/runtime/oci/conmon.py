@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarm.errors import TaskRejected
+from swarm.runtime.base import ContainerConfig
 from swarm.runtime.oci.binaries import SEARCH_PATH
 from swarm.runtime.processes import Process, descendants, kill_all
 
@@ -56,6 +57,11 @@ class ShimFiles:
         return self.bundle / "ctl"
 
     @property
+    def attach(self) -> Path:
+        """The socket of those who look on."""
+        return self.bundle / "attach"
+
+    @property
     def errors(self) -> Path:
         """What conmon had to complain about."""
         return self.bundle / "conmon.err"
@@ -65,19 +71,16 @@ def conmon_command(
     conmon: str,
     runtime: str,
     runtime_root: Path,
-    container_id: str,
     files: ShimFiles,
-    *,
-    tty: bool,
-    log_max_bytes: int = 0,
+    config: ContainerConfig,
 ) -> list[str]:
     """Return the command line that creates a container."""
     return [
         conmon,
         *("--api-version", "1"),
-        *("--cid", container_id),
-        *("--cuuid", container_id),
-        *("--name", container_id),
+        *("--cid", config.id),
+        *("--cuuid", config.id),
+        *("--name", config.id),
         *("--runtime", runtime),
         *("--runtime-arg", f"--root={runtime_root}"),
         *("--bundle", str(files.bundle)),
@@ -85,12 +88,14 @@ def conmon_command(
         *("--container-pidfile", str(files.bundle / "container.pid")),
         *("--conmon-pidfile", str(files.pid_file)),
         *("--log-path", f"k8s-file:{files.log}"),
-        *("--log-size-max", str(max(LOG_LIMIT_BYTES, 4 * log_max_bytes))),
+        *("--log-size-max", str(max(LOG_LIMIT_BYTES, 4 * config.log_max_bytes))),
         *("--log-level", "warning"),
         "--no-sync-log",  # fsync at the end of a container would delay the news of its end
         "--no-new-keyring",
         "--full-attach",  # a socket path longer than 107 characters works only so
-        *(("--terminal",) if tty else ()),
+        *(("--terminal",) if config.tty else ()),
+        *(("--stdin",) if config.stdin else ()),
+        *(("--leave-stdin-open",) if config.stdin and not config.stdin_once else ()),
     ]
 
 
@@ -197,10 +202,19 @@ def _about_command(text: str, name: str) -> bool:
 
 def reopen_log(files: ShimFiles) -> None:
     """Tell conmon to go on in a new log file; no error when it is gone."""
+    _order(files, _REOPEN_LOG)
+
+
+def resize_terminal(files: ShimFiles, rows: int, columns: int) -> None:
+    """Tell conmon the size of the container's terminal; no error when it is gone."""
+    _order(files, f"1 {rows} {columns}\n".encode())
+
+
+def _order(files: ShimFiles, order: bytes) -> None:
     with suppress(OSError):
         fd = os.open(files.control, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            os.write(fd, _REOPEN_LOG)
+            os.write(fd, order)
         finally:
             os.close(fd)
 

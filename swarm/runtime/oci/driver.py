@@ -13,10 +13,12 @@ import structlog
 from swarm.clock import Clock
 from swarm.errors import FailedPrecondition, TaskFailed, TaskRejected, UserError
 from swarm.runtime.base import (
+    Attachment,
     Capabilities,
     ContainerConfig,
     ExecConfig,
     ExecProcess,
+    ImageMount,
     ProcessInfo,
     Sample,
 )
@@ -26,6 +28,7 @@ from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.logs import MAX_FILE_BYTES, rotate_files
 from swarm.runtime.oci import conmon, copying, freezer
 from swarm.runtime.oci.abilities import described, read_abilities
+from swarm.runtime.oci.attach import ConmonAttachment
 from swarm.runtime.oci.binaries import SEARCH_PATH
 from swarm.runtime.oci.bundle import CGROUP_FILE, BundlePlace, make_bundle
 from swarm.runtime.oci.cgroups import (
@@ -47,11 +50,12 @@ from swarm.runtime.oci.exec import (
 )
 from swarm.runtime.oci.layers import LayerSource
 from swarm.runtime.oci.overlay import mounts_below, unmount
+from swarm.runtime.oci.parts import remove_parts
 from swarm.runtime.oci.probe import Choice, choose
 from swarm.runtime.oci.rootfs import read_text_inside
 from swarm.runtime.oci.users import User, resolve_user
 from swarm.runtime.processes import Process, boot_id, kill_and_wait, start_time
-from swarm.runtime.shim_driver import ShimDriver
+from swarm.runtime.renewing_driver import RenewingDriver
 from swarm.runtime.state import Phase, Record, remove_tree
 from swarm.runtime.top import read_processes
 
@@ -64,7 +68,7 @@ _RESOLV_CONF = Path("/etc/resolv.conf")
 _RESOLV_CONF_BEHIND_STUB = Path("/run/systemd/resolve/resolv.conf")
 
 
-class OciDriver(ShimDriver):
+class OciDriver(RenewingDriver):
     """Real containers. Several drivers may work side by side, each with directories of its own."""
 
     def __init__(  # noqa: PLR0913 -- one argument for each thing of the node
@@ -165,21 +169,24 @@ class OciDriver(ShimDriver):
         try:
             image = self._layers.image_config(config.image_digest)
             layers = self._layers.lower_dirs(config.image_digest)
-            self._layers.lease(config.id, config.image_digest)
+            mounted = {
+                one.image_digest: self._layers.lower_dirs(one.image_digest)
+                for one in config.mounts
+                if isinstance(one, ImageMount)
+            }
+            self._layers.lease(config.id, config.image_digest, tuple(mounted))
         except UserError as error:
             raise TaskRejected(str(error)) from error
         name = command_line(config, image)[0]
         files = self._shim_files(config.id)
         place = await self._in_thread(self._place, config, files.bundle)
-        warnings = await self._in_thread(make_bundle, config, image, layers, place)
+        warnings = await self._in_thread(make_bundle, config, image, layers, place, mounted)
         command = conmon.conmon_command(
             choice.conmon,
             choice.executable,
             self._runtime_root,
-            config.id,
             files,
-            tty=config.tty,
-            log_max_bytes=config.log_max_bytes,
+            config,
         )
         launch = conmon.launch_command(command, files.config, self._shim_cgroups())
         pid = await conmon.create(launch, files.errors, name)
@@ -302,6 +309,14 @@ class OciDriver(ShimDriver):
 
     # Looking into it
 
+    async def attach(self, container_id: str) -> Attachment:
+        """Look on at a container; raises NotFound, FailedPrecondition."""
+        record = self._attachable(container_id)
+        try:
+            return ConmonAttachment(self._shim_files(record.id))
+        except OSError as error:
+            raise FailedPrecondition(f"cannot attach to container {container_id}: {error}") from error
+
     async def pause(self, container_id: str) -> None:
         """Give a running container no more time."""
         record = self._running(container_id)
@@ -368,6 +383,14 @@ class OciDriver(ShimDriver):
         # Without its record the container counts as half made: whoever is killed from here on leaves it to
         # `adopt`.
         self._record_path(container_id).unlink(missing_ok=True)
+        self._clear(container_id, record)
+        directory = self._container_dir(container_id)
+        with suppress(FileNotFoundError):
+            # Never by a recursive removal: that would reach through a mount that stayed.
+            (directory / "rootfs").rmdir()
+        remove_tree(directory)
+
+    def _clear(self, container_id: str, record: Record | None) -> None:
         files = self._shim_files(container_id)
         if record is None:
             files.config.unlink(missing_ok=True)
@@ -377,16 +400,13 @@ class OciDriver(ShimDriver):
             _end_process(Process.open(record.shim_pid, record.shim_started), grace_s=SHIM_GRACE_S)
         if not self._cgroup(container_id).remove():
             raise OSError(f"processes in cgroup {self._instance}/{container_id} do not end")
-        directory = self._container_dir(container_id)
-        rootfs = directory / "rootfs"
-        while unmount(rootfs):
+        while unmount(self._container_dir(container_id) / "rootfs"):
             pass
-        with suppress(FileNotFoundError):
-            rootfs.rmdir()  # never by a recursive removal: that would reach through a mount that stayed
+        remove_parts(self._container_dir(container_id) / "parts")
         # What the runtime's own `delete` would do besides, without starting it: 7 ms saved, and no complaint
         # about a container that it had only half made.
         self._execs.forget(container_id)
-        for path in (self._runtime_root / container_id, files.bundle, directory):
+        for path in (self._runtime_root / container_id, files.bundle):
             remove_tree(path)
 
     async def cleanup(self) -> None:

@@ -17,8 +17,11 @@ class LayerSource(Protocol):
     def image_config(self, manifest_digest: str) -> ImageConfig:
         """Return what the image says about containers made of it; raises NotFound."""
 
-    def lease(self, container_id: str, manifest_digest: str) -> None:
-        """Keep the image's content as long as this container exists; may be repeated."""
+    def lease(self, container_id: str, manifest_digest: str, more: Sequence[str] = ()) -> None:
+        """Keep an image's content, and that of `more` images, as long as this container exists.
+
+        May be repeated.
+        """
 
     def release(self, container_id: str) -> None:
         """Give up a container's lease; an unknown one is no error."""
@@ -38,7 +41,7 @@ class NoImages:
         """Raise NotFound."""
         raise NotFound(f"no image {manifest_digest} here")
 
-    def lease(self, container_id: str, manifest_digest: str) -> None:
+    def lease(self, container_id: str, manifest_digest: str, more: Sequence[str] = ()) -> None:
         """Hold nothing."""
 
     def release(self, container_id: str) -> None:

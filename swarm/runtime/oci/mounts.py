@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from swarm.errors import TaskRejected
-from swarm.runtime.base import BindMount, ContainerConfig, TmpfsMount
+from swarm.runtime.base import BindMount, ContainerConfig, ImageMount, TmpfsMount
 
 SHM_BYTES = 64 * 1024 * 1024
 INIT_PATH = "/sbin/docker-init"  # inside, where Docker has it
@@ -76,13 +76,14 @@ def _ipc_mounts(config: ContainerConfig) -> list[dict[str, Any]]:
     ]
 
 
-def _entry(mount: BindMount | TmpfsMount) -> dict[str, Any]:
+def _entry(mount: BindMount | TmpfsMount | ImageMount) -> dict[str, Any]:
     target = _target(mount.target)
     if isinstance(mount, TmpfsMount):
         options = [*_RESTRICTED, f"mode={mount.mode:o}", "ro" if mount.read_only else "rw"]
         if mount.size_bytes:
             options.append(f"size={mount.size_bytes}")
         return _mount("tmpfs", target, "tmpfs", options)
+    assert not isinstance(mount, ImageMount), "whoever makes the bundle mounts images"
     if mount.propagation not in PROPAGATIONS:
         raise TaskRejected(f"unknown propagation {mount.propagation!r} of the mount at {target}")
     return _bind(mount.source, target, ["rbind", mount.propagation, "ro" if mount.read_only else "rw"])

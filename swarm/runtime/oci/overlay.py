@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 _MNT_DETACH = 2
+_MS_RDONLY = 1
+_MS_BIND = 4096
 _MAX_OPTIONS = 4000  # the kernel takes one page of options; leave room for its own ends
 _UNSAFE = frozenset(",:\\")
 
@@ -54,6 +56,20 @@ def mount_overlay(layers: Sequence[Path], upper: Path, work: Path, target: Path)
                 7, f"an image of {len(layers)} layers is more than the kernel can mount", str(target)
             )
         mount("overlay", target, "overlay", options=options)
+
+
+def mount_layers(layers: Sequence[Path], target: Path) -> None:
+    """Mount two or more `layers` (top layer first) read-only, one over the other; raises OSError."""
+    with ExitStack() as stack:
+        names = [str(path) for path in layers]
+        if any(_UNSAFE & set(name) for name in names) or len(":".join(names)) > _MAX_OPTIONS:
+            names = [_descriptor(stack, path) for path in layers]
+        mount("overlay", target, "overlay", _MS_RDONLY, f"lowerdir={':'.join(names)}")
+
+
+def bind(source: str, target: Path) -> None:
+    """Show a directory or file at another place too; raises OSError."""
+    mount(source, target, "", _MS_BIND)
 
 
 def overlay_options(layers: Sequence[str], upper: str, work: str) -> str | None:

@@ -12,6 +12,8 @@ from pathlib import Path
 _SYS_OPENAT2 = 437  # the same number on every architecture
 _RESOLVE_IN_ROOT = 0x10
 _RESOLVE_NO_MAGICLINKS = 0x02
+# Opening a pipe that the image put there must not hang.
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _MAX_BYTES = 4 * 1024 * 1024
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -28,7 +30,7 @@ def read_text_inside(root: Path, name: str) -> str:
     """
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fd = _open_inside(root_fd, name)
+        fd = _open_inside(root_fd, name, _READ)
     except OSError:
         return ""
     finally:
@@ -46,18 +48,25 @@ def open_directory_inside(root: Path, name: str) -> int:
     """Return a descriptor of a directory of a container; raises OSError when there is none. Blocks."""
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return _open_inside(root_fd, name, os.O_DIRECTORY)
+        return _open_inside(root_fd, name, _READ | os.O_DIRECTORY)
     finally:
         os.close(root_fd)
 
 
-def _open_inside(root_fd: int, name: str, flags: int = 0) -> int:
-    # O_NONBLOCK: opening a pipe that the image put there must not hang.
-    how = _OpenHow(
-        os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | flags,
-        0,
-        _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS,
-    )
+def open_part(root: Path, name: str) -> int:
+    """Return a descriptor that names a directory or file of a tree, to be mounted; raises OSError. Blocks.
+
+    Links in `name` lead somewhere inside of `root`. What is there is not opened: it may be a pipe.
+    """
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return _open_inside(root_fd, name, os.O_PATH | os.O_CLOEXEC)
+    finally:
+        os.close(root_fd)
+
+
+def _open_inside(root_fd: int, name: str, flags: int) -> int:
+    how = _OpenHow(flags, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
     fd: int = _libc.syscall(
         ctypes.c_long(_SYS_OPENAT2),
         ctypes.c_int(root_fd),

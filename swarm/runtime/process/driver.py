@@ -21,6 +21,7 @@ from swarm.runtime.base import (
     ContainerConfig,
     ExecConfig,
     ExecProcess,
+    ImageMount,
     ProcessInfo,
     Sample,
     TmpfsMount,
@@ -34,7 +35,7 @@ from swarm.runtime.process.options import process_limits, refuse_options
 from swarm.runtime.process.usage import tree_pids, tree_sample
 from swarm.runtime.process.view import build_view, find_program, resolve_inside
 from swarm.runtime.processes import Process, boot_id, carriers, kill_all, kill_and_wait
-from swarm.runtime.shim_driver import ShimDriver
+from swarm.runtime.renewing_driver import RenewingDriver
 from swarm.runtime.state import Phase, Record, remove_tree, write_atomically
 from swarm.runtime.top import read_processes
 from swarm.runtime.ulimits import clamp_warnings, may_raise_limits, read_hard_limits
@@ -44,7 +45,7 @@ TASK_VARIABLE = "SWARM_TASK_ID"
 _SHIM = Path(__file__).with_name("shim.py")
 
 
-class ProcessDriver(ShimDriver):
+class ProcessDriver(RenewingDriver):
     """Processes of this node's own user, told apart by their environment."""
 
     async def probe(self) -> Capabilities:
@@ -85,7 +86,7 @@ class ProcessDriver(ShimDriver):
 
     def _prepare(self, config: ContainerConfig, image: ImageConfig, layers: Sequence[Path]) -> None:
         directory = self._container_dir(config.id)
-        directory.mkdir(parents=True, mode=0o700)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._exit_file(config.id).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         view = directory / "rootfs"
         build_view(layers, view)
@@ -103,7 +104,7 @@ class ProcessDriver(ShimDriver):
         if program is None:
             reason = "no such file or directory" if "/" in line[0] else "not found in $PATH"
             raise TaskRejected(f'exec: "{line[0]}": {reason}')
-        (directory / "home").mkdir()
+        (directory / "home").mkdir(exist_ok=True)
         spec = {
             "program": str(program),
             "argv": line,
@@ -242,8 +243,12 @@ class ProcessDriver(ShimDriver):
         _kill_by_environment(record.id)
 
     def _destroy(self, container_id: str, record: Record | None) -> None:
+        (self._container_dir(container_id) / "state.json").unlink(missing_ok=True)
+        self._clear(container_id, record)
+        remove_tree(self._container_dir(container_id))
+
+    def _clear(self, container_id: str, record: Record | None) -> None:
         directory = self._container_dir(container_id)
-        (directory / "state.json").unlink(missing_ok=True)
         _withdraw_permits(directory)
         _kill_by_environment(container_id)
         pid, started = _shim_of(directory, record)
@@ -254,7 +259,10 @@ class ProcessDriver(ShimDriver):
             shim.close()
         self._exit_file(container_id).unlink(missing_ok=True)
         self._execs.forget(container_id)
-        remove_tree(directory)
+        for path in (*directory.glob("permit-*"), directory / "processes.json", directory / "spec.json"):
+            path.unlink(missing_ok=True)
+        if (directory / "rootfs").is_dir():
+            remove_tree(directory / "rootfs")
 
     async def cleanup(self) -> None:
         """Remove all tasks and everything else this driver ever made."""
@@ -318,6 +326,11 @@ def _refuse_what_is_missing(config: ContainerConfig) -> None:
     for mount in config.mounts:
         if isinstance(mount, TmpfsMount):
             raise TaskRejected(f"a tmpfs at {mount.target} needs containers; this node runs plain processes")
+        if isinstance(mount, ImageMount) or mount.subpath:
+            raise TaskRejected(
+                f"mounting an image or a part of a volume at {mount.target} needs containers; "
+                "this node runs plain processes"
+            )
         if not Path(mount.source).exists():
             raise TaskRejected(f"bind source path does not exist: {mount.source}")
         if mount.source != mount.target:
@@ -328,6 +341,8 @@ def _refuse_what_is_missing(config: ContainerConfig) -> None:
         raise TaskRejected(f"the device {device} needs containers; this node runs plain processes")
     if config.netns_path:
         raise TaskRejected("a network of its own needs containers; this node runs plain processes")
+    if config.stdin:
+        raise TaskRejected("an open standard input needs containers; this node runs plain processes")
     if config.user and config.user.partition(":")[0] not in _own_names():
         raise TaskRejected(f"running as user {config.user} needs containers; this node runs plain processes")
 

@@ -52,8 +52,9 @@ def test_a_stack_is_deployed_changed_pruned_and_removed(operator: Operator, tmp_
     assert operator("stack", "ls", "--format", "{{.Name}}").strip() == ""
 
     told = operator(*deploy).splitlines()
-    assert told[:2] == ["Creating secret shop_key-1", "Creating config shop_greeting-1"]
-    assert told[2].startswith("Creating service shop_web (id: ")
+    assert told[:2] == ["Creating network shop_default", "Creating secret shop_key-1"]
+    assert told[2] == "Creating config shop_greeting-1"
+    assert told[3].startswith("Creating service shop_web (id: ")
     assert operator("stack", "ls", "--format", "{{.Name}} {{.Services}}").strip() == "shop 3"
     states = operator("stack", "ps", "shop", "--format", "{{.Name}} {{.CurrentState}}").splitlines()
     assert sorted(line.split(" ")[0:2] for line in states) == [

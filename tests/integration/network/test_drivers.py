@@ -23,7 +23,7 @@ def lab() -> Iterator[Lab]:
 
 
 def test_a_node_says_what_it_can_do(lab: Lab) -> None:
-    assert lab.agent.call("drivers") == ["bridge", "host", "none", "overlay"]
+    assert lab.agent.call("drivers") == ["bridge", "host", "ingress", "none", "overlay"]
 
 
 def test_a_task_of_the_network_host_has_that_of_its_node(lab: Lab) -> None:

@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -83,7 +83,7 @@ class Images:
     def image_config(self, manifest_digest: str) -> ImageConfig:
         return self.config if manifest_digest == "app" else ImageConfig(digest=manifest_digest)
 
-    def lease(self, container_id: str, manifest_digest: str) -> None:
+    def lease(self, container_id: str, manifest_digest: str, more: Sequence[str] = ()) -> None:
         self.leased[container_id] = manifest_digest
 
     def release(self, container_id: str) -> None:

@@ -12,7 +12,7 @@ from secrets import token_hex
 import pytest
 
 from swarm.errors import TaskRejected
-from swarm.runtime.base import BindMount, Limits, TmpfsMount
+from swarm.runtime.base import BindMount, ImageMount, Limits, TmpfsMount
 from swarm.runtime.oci.cgroups import read_layout
 from swarm.runtime.oci.probe import controllers
 from tests.integration.runtime.conftest import Lab, run, said, until
@@ -159,6 +159,50 @@ async def test_a_bind_below_nothing_but_the_container_ends_with_it(oci_lab: Lab,
     await driver.start(config.id)
     await driver.remove(config.id)
     assert (tmp_path / "precious").read_text() == "kept"
+
+
+async def test_an_image_is_a_read_only_mount_of_another(oci_lab: Lab) -> None:
+    driver = oci_lab.driver()
+    config = oci_lab.config(
+        "cat /other/srv/layer /part/layer /file; ls /part; echo x > /part/layer; echo x > /other/x; exit 0",
+        mounts=[
+            ImageMount("app", "/other"),
+            ImageMount("app", "/part", subpath="srv"),
+            ImageMount("app", "/file", subpath="srv/layer"),
+        ],
+    )
+    assert await run(driver, config) == (0, ["top", "top", "top", "layer"])
+    assert (oci_lab.images.app[0] / "srv/layer").read_text() == "top\n"
+
+
+async def test_a_part_of_a_volume_is_found_without_leaving_it(oci_lab: Lab, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    (volume / "a/b").mkdir(parents=True)
+    (volume / "a/b/file").write_text("in the volume\n")
+    (volume / "etc").mkdir()
+    (volume / "etc/passwd").write_text("the volume's own\n")
+    (volume / "out").symlink_to("/etc")  # the volume's own etc, not the node's
+    (volume / "up").symlink_to("../../../../../../../../root")
+    driver = oci_lab.driver()
+    config = oci_lab.config(
+        "cat /part/file /out/passwd; echo new > /part/new",
+        mounts=[
+            BindMount(str(volume), "/part", subpath="a/b"),
+            BindMount(str(volume), "/out", subpath="out"),
+        ],
+    )
+    assert await run(driver, config) == (0, ["in the volume", "the volume's own"])
+    assert (volume / "a/b/new").read_text() == "new\n"
+    await driver.remove(config.id)
+    for subpath in ("up", "missing"):
+        config = oci_lab.config("true", mounts=[BindMount(str(volume), "/part", subpath=subpath)])
+        with pytest.raises(TaskRejected, match=f"the volume mounted at /part has no {subpath}"):
+            await driver.create(config)
+        await driver.remove(config.id)
+    assert (volume / "a/b/file").exists()
+    assert str(oci_lab.base) not in "".join(
+        line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/parts/" in line
+    )
 
 
 async def test_a_read_only_root_still_has_its_writable_mounts(oci_lab: Lab) -> None:

@@ -14,6 +14,8 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
 from swarm.api.v1.objects_pb2 import Network, Node, Service, Task
 from swarm.api.v1.types_pb2 import (
+    HEALTH_STATE_HEALTHY,
+    HEALTH_STATE_UNHEALTHY,
     NODE_AVAILABILITY_DRAIN,
     NODE_STATE_DOWN,
     NODE_STATE_READY,
@@ -109,6 +111,16 @@ def test_what_changed_is_told_with_what_it_was():
         "state.new": "running",
         "state.old": "starting",
     }
+
+
+def test_health_and_a_death_for_want_of_memory_are_part_of_a_tasks_events() -> None:
+    well, ill = a_task(), a_task()
+    well.status.container.health.state = HEALTH_STATE_HEALTHY
+    ill.status.container.health.state = HEALTH_STATE_UNHEALTHY
+    ill.status.container.oom_killed, ill.status.container.exit_code = True, 137
+    told = attributes("task", ill, well)
+    assert (told["health.new"], told["health.old"]) == ("unhealthy", "healthy")
+    assert (told["oomkilled.new"], told["exitcode.new"]) == ("true", "137")
 
 
 def test_every_kind_of_object_can_be_shown_and_filtered():

@@ -51,6 +51,18 @@ def test_a_volume_without_a_name_is_each_tasks_own() -> None:
     assert found == Mount(type=Mount.TYPE_VOLUME, target="/data")
 
 
+def test_parts_of_volumes_and_images_are_taken_over() -> None:
+    part, image = mounts(
+        "[{type: volume, source: data, target: /d, volume: {subpath: a/b}},"
+        " {type: image, source: web:1, target: /e, image: {subpath: srv}}]",
+        "{data: }",
+    )
+    assert part.volume.subpath == "a/b"
+    assert image == Mount(
+        type=Mount.TYPE_IMAGE, source="web:1", target="/e", image=Mount.ImageOptions(subpath="srv")
+    )
+
+
 @pytest.mark.parametrize(
     ("entries", "volumes", "problem"),
     [
@@ -58,8 +70,7 @@ def test_a_volume_without_a_name_is_each_tasks_own() -> None:
         ("['data:/d']", "{data: {driver: a/b}}", "no name of a volume driver"),
         ("['data:/d']", "{data: {driver_opts: {size: 1g}}}", 'no option "size"'),
         ("['data:/d']", "{data: {name: a/b}}", "is no name for a volume"),
-        ("[{type: volume, source: data, target: /d, volume: {subpath: x}}]", "{data: }", "subpath"),
-        ("[{type: image, source: web, target: /d}]", "", "no mounts of type image"),
+        ("[{type: npipe, source: web, target: /d}]", "", "no mounts of type npipe"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_place(entries: str, volumes: str, problem: str) -> None:

@@ -80,7 +80,7 @@ class FakeImages:
     def list(self, filters: Filters) -> Sequence[Image]:
         return [Image(id="i1")]
 
-    async def remove(self, ref: str) -> str:
+    async def remove(self, ref: str, *, force: bool = False) -> str:
         self.removed.append(ref)
         return "i1"
 

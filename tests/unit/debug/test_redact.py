@@ -35,6 +35,7 @@ SECRETS = {
 }
 SUSPICIOUS = ("secret", "pass", "token", "key", "cred", "private", "seed", "auth")
 HARMLESS = {"SecretReference.secret_id", "SecretReference.secret_name"}
+HARMLESS |= {f"VolumeSpec.Secret.{name}" for name in ("key", "secret_id", "secret_name")}
 
 
 def test_keys_tokens_and_passwords_are_hidden_and_the_rest_is_shown() -> None:

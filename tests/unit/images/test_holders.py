@@ -3,10 +3,11 @@ import pytest
 from swarm.api.v1.images_pb2 import HeldImage
 from swarm.api.v1.objects_pb2 import Image, Service, Task
 from swarm.api.v1.types_pb2 import TASK_STATE_RUNNING, TASK_STATE_SHUTDOWN
-from swarm.errors import Ambiguous, InvalidArgument, NotFound
+from swarm.errors import Ambiguous, FailedPrecondition, InvalidArgument, NotFound
 from swarm.manager.images.find import find_image
 from swarm.manager.images.holders import (
     check_report,
+    check_unused,
     record_held,
     tag_image,
     unused_images,
@@ -226,3 +227,23 @@ def test_a_task_that_still_runs_keeps_its_image() -> None:
     assert unused(task) == []
     task.status.state = TASK_STATE_SHUTDOWN
     assert unused(task) == [WEB]
+
+
+def test_an_image_that_is_used_stays_and_who_uses_it_is_named() -> None:
+    image, ended = an_image(), Task(id="t", service_id="s1", node_id="n", slot=1)
+    ended.service_annotations.name = "shop"
+    ended.spec.container.image_digest = OLD
+    ended.status.state = TASK_STATE_SHUTDOWN
+    running = Task()
+    running.CopyFrom(ended)
+    running.status.state = TASK_STATE_RUNNING
+    check_unused(store_with(image, a_service(NEW)).view, image, force=False)
+    for user, reason in ((a_service(OLD), r"services \(s1\)"), (ended, r"ended tasks \(shop\.1\.t\)")):
+        view = store_with(image, user).view
+        with pytest.raises(FailedPrecondition, match=f"{reason}.*by force"):
+            check_unused(view, image, force=False)
+        check_unused(view, image, force=True)
+    with pytest.raises(FailedPrecondition, match=r"running tasks \(shop\.1\.t\): remove those first$"):
+        check_unused(store_with(image, running).view, image, force=True)
+    again = an_image(name="docker.io/library/other:1", image_id="i2")
+    check_unused(store_with(image, again, running).view, image, force=False)  # it stays under that name

@@ -370,6 +370,22 @@ async def collect_all(store: LocalImageStore, after_ns: int = 30 * DAY) -> None:
     await store.gc(time.time_ns() + after_ns)
 
 
+async def test_what_a_container_mounts_survives_as_what_it_runs(store: LocalImageStore) -> None:
+    run, mounted = image(tar({"run": b"1"})), image(tar({"mounted": b"2"}))
+    await use(store, run)
+    await use(store, mounted, "registry.invalid/mounted:1")
+    store.lease("task1", run.top, (mounted.top,))
+    for reference in (NO_REGISTRY, "registry.invalid/mounted:1"):
+        await store.remove(reference)
+    await collect_all(store)
+    for content, name in ((run, "run"), (mounted, "mounted")):
+        assert (store.lower_dirs(content.top)[0] / name).exists()
+    store.release("task1")
+    await collect_all(store, 60 * DAY)
+    with pytest.raises(NotFound):
+        store.lower_dirs(mounted.top)
+
+
 async def test_what_a_container_uses_survives_everything_else(store: LocalImageStore) -> None:
     content = image()
     await use(store, content)

@@ -9,6 +9,7 @@ import pytest
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.specs_pb2 import ClusterSpec, NodeSpec, ScaleRule, ServiceSpec
 from swarm.api.v1.types_pb2 import (
+    CsiPlugin,
     HealthProbe,
     Mount,
     NodeDescription,
@@ -180,11 +181,13 @@ SERVICE: list[tuple[Limit, Grow]] = [
 
 # Tested elsewhere, or below: in the store, at the control API, of the cluster's spec, of what agents say.
 ELSEWHERE = {"TASKS", "SERVICES", "NODES", "IMAGES", "TRANSACTION_BYTES"}  # test_store_limits.py
-ELSEWHERE |= {"SECRETS", "CONFIGS", "DATA_BYTES", "NETWORKS"}  # there as well
+ELSEWHERE |= {"SECRETS", "CONFIGS", "DATA_BYTES", "NETWORKS", "VOLUMES"}  # there as well
 ELSEWHERE |= {"RESERVED_ADDRESSES", "ADDRESS_POOLS"}  # test_validate_network.py
 ELSEWHERE |= {"DATA_NAME_CHARACTERS", "SECRET_BYTES", "CONFIG_BYTES"}  # test_validate_data.py
 ELSEWHERE |= {"VOLUME_NAME_CHARACTERS", "VOLUME_ENTRIES"}  # test_volumes.py
+ELSEWHERE |= {"CSI_VOLUME_NAME_CHARACTERS"}  # test_cluster_volumes.py
 ELSEWHERE |= {"EXPANDED_BYTES"}  # test_templates.py
+ELSEWHERE |= {"PLAIN_NAME_CHARACTERS", "PLAIN_CONTAINERS"}  # test_plain.py, test_plain_containers.py
 COMPOSE = {"COMPOSE_FILE_BYTES", "COMPOSE_VALUES", "COMPOSE_FILES"}  # tests/unit/compose
 BELOW = {
     "EXTERNAL_CAS",
@@ -195,6 +198,7 @@ BELOW = {
     "DESCRIPTION_TEXT_CHARACTERS",
     "DESCRIPTION_ENTRIES",
     "NODE_DEVICES",
+    "CSI_PLUGINS",
 }
 
 
@@ -278,8 +282,10 @@ def test_a_description_is_cut() -> None:
     fits.engine_labels["zzz"] = "one too many"
     fits.runtime_info["error"] = "x" * 1_000_000
     fits.devices.extend([NodeDevice(name="v/c=1")] * (limits.NODE_DEVICES.value + 1))
+    fits.csi_plugins.extend([CsiPlugin(name="csi")] * (limits.CSI_PLUGINS.value + 1))
     bounded = bounded_description(fits)
     assert len(bounded.devices) == limits.NODE_DEVICES.value
+    assert len(bounded.csi_plugins) == limits.CSI_PLUGINS.value
     assert bounded.hostname == "h" * (most - 1) + "…"
     assert "zzz" not in bounded.engine_labels
     assert len(bounded.runtime_info["error"]) == limits.STATUS_CHARACTERS.value

@@ -123,6 +123,24 @@ def test_a_variable_without_a_name_is_refused_and_its_value_not_shown():
         (Mount(type=Mount.TYPE_BIND, source="/a", target="/x/../etc"), "absolute target"),
         (Mount(type=Mount.TYPE_BIND, source="a", target="/b"), "not an absolute path"),
         (Mount(type=Mount.TYPE_TMPFS, source="/a", target="/b"), "no source"),
+        (Mount(type=Mount.TYPE_IMAGE, source="UPPER", target="/b"), "UPPER"),
+        (Mount(type=Mount.TYPE_IMAGE, target="/b"), "image"),
+        (
+            Mount(
+                type=Mount.TYPE_IMAGE, source="web", target="/b", image=Mount.ImageOptions(subpath="a/../..")
+            ),
+            "no path inside",
+        ),
+        (
+            Mount(
+                type=Mount.TYPE_VOLUME, source="data", target="/b", volume=Mount.VolumeOptions(subpath="/a")
+            ),
+            "no path inside",
+        ),
+        (
+            Mount(type=Mount.TYPE_VOLUME, source="data", target="/b", image=Mount.ImageOptions()),
+            "options of images",
+        ),
         (Mount(type=Mount.TYPE_TMPFS, target="/b", tmpfs=Mount.TmpfsOptions(size_bytes=-1)), "negative"),
         (Mount(type=Mount.TYPE_TMPFS, target="/b", tmpfs=Mount.TmpfsOptions(mode=0o17777)), "mode"),
         (

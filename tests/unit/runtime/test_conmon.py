@@ -1,9 +1,11 @@
 import subprocess
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from swarm.runtime.base import ContainerConfig
 from swarm.runtime.oci.binaries import Runtime, wrapper_script
 from swarm.runtime.oci.conmon import (
     ShimFiles,
@@ -62,15 +64,29 @@ def test_complaints_become_sentences(message: str, name: str, sentence: str) -> 
     assert readable_error(message, name) == sentence
 
 
+def a_config(**changes: Any) -> ContainerConfig:
+    return ContainerConfig("id", "web:1", "sha256:0", **changes)
+
+
+def test_only_an_open_standard_input_is_kept_for_later() -> None:
+    def options(**changes: Any) -> set[str]:
+        given = set(conmon_command("conmon", "crun", Path("/r"), FILES, a_config(**changes)))
+        return given & {"--stdin", "--leave-stdin-open"}
+
+    assert not options()
+    assert options(stdin=True) == {"--stdin", "--leave-stdin-open"}
+    assert options(stdin=True, stdin_once=True) == {"--stdin"}
+
+
 def test_the_command_line_names_everything() -> None:
-    command = conmon_command("/usr/bin/conmon", "/usr/bin/crun", Path("/run/root"), "id", FILES, tty=False)
+    command = conmon_command("/usr/bin/conmon", "/usr/bin/crun", Path("/run/root"), FILES, a_config())
     pairs = dict(pairwise(command))
     assert pairs["--runtime"] == "/usr/bin/crun"
     assert pairs["--bundle"] == "/run/b/id"
     assert pairs["--log-path"] == "k8s-file:/state/id/log"
     assert "--full-attach" in command
     assert "--terminal" not in command
-    assert "--terminal" in conmon_command("conmon", "crun", Path("/r"), "id", FILES, tty=True)
+    assert "--terminal" in conmon_command("conmon", "crun", Path("/r"), FILES, a_config(tty=True))
 
 
 def _launch(permit: Path, *procs_files: Path) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from swarm.security.identity import Role
 def all_rpcs() -> set[str]:
     found = set()
     for module in pkgutil.iter_modules(swarm.api.v1.__path__):
-        if module.name.endswith("_pb2"):
+        if module.name.endswith("_pb2") and module.name != "csi_pb2":  # served by others, not by us
             descriptor = importlib.import_module(f"swarm.api.v1.{module.name}").DESCRIPTOR
             for service in descriptor.services_by_name.values():
                 found |= {f"/{service.full_name}/{method.name}" for method in service.methods}

@@ -87,6 +87,11 @@ EXPECTED: Mapping[str, str] = {
     "Control/ListConfigs": "LOV",
     "Control/UpdateConfig": "LO",
     "Control/RemoveConfig": "LO",
+    "Control/CreateVolume": "LO",
+    "Control/GetVolume": "LOV",
+    "Control/ListVolumes": "LOV",
+    "Control/UpdateVolume": "LO",
+    "Control/RemoveVolume": "LO",
     "Control/CreateNetwork": "LO",
     "Control/GetNetwork": "LOV",
     "Control/ListNetworks": "LOV",
@@ -129,7 +134,7 @@ NOW = SystemClock().now_ns()
 def all_rpcs() -> dict[str, MethodDescriptor]:
     found = {}
     for module in pkgutil.iter_modules(swarm.api.v1.__path__):
-        if module.name.endswith("_pb2"):
+        if module.name.endswith("_pb2") and module.name != "csi_pb2":  # served by others, not by us
             descriptor = importlib.import_module(f"swarm.api.v1.{module.name}").DESCRIPTOR
             for service in descriptor.services_by_name.values():
                 found |= {f"{service.name}/{method.name}": method for method in service.methods}

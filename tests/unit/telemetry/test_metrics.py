@@ -6,6 +6,7 @@ from swarm.telemetry.metrics import Metrics
 from swarm.telemetry.samples import (
     AgentSample,
     AutoscaledService,
+    DiskUse,
     ManagerSample,
     NodeSample,
     TaskUse,
@@ -38,6 +39,10 @@ SAMPLE = NodeSample(
             "own.le.inf": 1,
             "own.seconds": 9.5,
         },
+        unhealthy=1,
+        plain=3,
+        disks=(DiskUse("/data", 100, 30, 7),),
+        disk_pressure=True,
     ),
     certificate_expires_at_s=1e9,
 )
@@ -69,6 +74,11 @@ def test_a_scrape_shows_what_the_node_knows() -> None:
     assert found["swarm_names_answer_seconds_bucket", "own", "5.0"] == 2
     assert found["swarm_names_answer_seconds_count", "own"] == 3
     assert found["swarm_names_answer_seconds_sum", "own"] == 9.5
+    assert found["swarm_agent_containers_unhealthy",] == 1
+    assert found["swarm_agent_plain_containers_running",] == 3
+    assert found["swarm_node_disk_pressure",] == 1
+    assert found["swarm_node_disk_free_bytes", "/data"] == 30
+    assert found["swarm_node_disk_free_inodes", "/data"] == 7
     assert found["process_resident_memory_bytes",] > 0
 
 

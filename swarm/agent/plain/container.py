@@ -1,0 +1,378 @@
+"""One plain container: started, watched, restarted and removed as its people and its policy want it.
+
+What is to be is on disk before it is done. `_turn` lets one start, stop or removal at a time decide; the
+attendant waits for the container's end beside it, and takes its turn only to start it again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from swarm.agent.health import begun
+from swarm.agent.health_monitor import watch
+from swarm.agent.network.base import Sandbox
+from swarm.agent.plain.config import HOST_NETWORK, as_task, given_ports, plain_config, wanted_ports
+from swarm.agent.plain.node import Node
+from swarm.agent.plain.policy import Decision, Ending, Then, after_end, starts_with_agent
+from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.plain_pb2 import PlainContainer
+from swarm.api.v1.types_pb2 import HealthStatus
+from swarm.errors import FailedPrecondition, NotFound, SwarmError
+from swarm.model.health import WORDS, HealthCheck, check_of
+from swarm.runtime.base import ContainerInfo, ContainerState
+
+log = structlog.get_logger(__name__)
+
+START_TIMEOUT_S = 120.0
+CLEAN_AGAIN_S = 1.0
+LOST_EXIT_CODE = 255
+
+OnEvent = Callable[["Plain", str], None]  # what happened: start, die, …
+BeforeStart = Callable[[], Awaitable[None]]
+
+
+class Plain:
+    """A plain container. What raises SwarmError has changed nothing but `record.error`."""
+
+    def __init__(self, record: PlainContainer, node: Node, on_gone: Callable[["Plain"], None]) -> None:
+        """`on_gone` hears when nothing of it is left."""
+        self.record = record
+        self.health = HealthStatus()
+        self.on_event: OnEvent = lambda plain, event: None
+        self._node = node
+        self._on_gone = on_gone
+        self._turn = asyncio.Lock()
+        self._writing = asyncio.Lock()
+        self._writes: set[asyncio.Task[None]] = set()
+        self._gone = False
+        self._attendant: asyncio.Task[None] | None = None
+        self._awake = asyncio.Event()  # somebody decided something: a wait for a restart is over
+        self._delay_ns = 0
+
+    @property
+    def id(self) -> str:
+        """The id."""
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return self.record.spec.name
+
+    def task(self) -> Task:
+        """Return it in the form of a task."""
+        return as_task(self.record)
+
+    @property
+    def restarting(self) -> bool:
+        """Whether it waits for its policy to start it again."""
+        return self.record.running and self._attendant is not None and bool(self._delay_ns)
+
+    async def change(self, edit: Callable[[PlainContainer], None]) -> None:
+        """Write down a changed record; raises OSError. Goes to its end also when the caller is cancelled."""
+        await self._to_its_end(self._change(edit))
+
+    async def _change(self, edit: Callable[[PlainContainer], None]) -> None:
+        async with self._writing:
+            changed = PlainContainer()
+            changed.CopyFrom(self.record)
+            edit(changed)
+            if changed != self.record and not self._gone:
+                await asyncio.to_thread(self._node.records.save, changed)
+                self.record = changed
+
+    async def _forget(self) -> None:
+        async with self._writing:
+            self._gone = True  # what is still to be written down about it must not bring it back
+            await asyncio.to_thread(self._node.records.delete, self.id)
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="plain-record")
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        await asyncio.shield(task)
+
+    async def info(self) -> ContainerInfo | None:
+        """Return what the runtime knows; None before its first start."""
+        return await self._node.driver.inspect(self.id)
+
+    # What people do.
+
+    async def start(self, before_start: BeforeStart | None = None) -> None:
+        """Start it; nothing to do when it runs. Raises SwarmError.
+
+        `before_start` runs when all but the start is done: for who wants to see its first word.
+        """
+        self._awake.set()
+        async with self._turn:
+            info = await self.info()
+            if info is not None and info.state is ContainerState.RUNNING and self._attendant is not None:
+                return
+            await self._leave()
+
+            def started(record: PlainContainer) -> None:
+                record.stopped, record.restarts = False, 0
+
+            await self.change(started)
+            self._delay_ns = 0
+            try:
+                await self._launch(before_start)
+            except BaseException:
+                await self.change(lambda record: setattr(record, "running", False))
+                raise
+            self._attend()
+
+    async def stop(self, grace_s: float) -> None:
+        """Stop it for good: no policy starts it again until somebody, or the next agent, does."""
+        await self.note_stopped()
+        async with self._turn:
+            info = await self.info()
+            if info is not None and info.state is ContainerState.RUNNING:
+                await self._node.driver.stop(self.id, grace_s)
+            attendant = self._attendant
+        if attendant is not None:
+            await asyncio.wait((attendant,))
+
+    async def note_stopped(self) -> None:
+        """Write down that what ends it now is not for its policy to mend."""
+        await self.change(lambda record: setattr(record, "stopped", True))
+        self._awake.set()
+
+    async def restart(self, grace_s: float) -> None:
+        """Stop it and start it again."""
+        if self.record.spec.auto_remove and self._attendant is not None:
+            raise FailedPrecondition(f"container {self.name} is removed when it ends (--rm): run it anew")
+        await self.stop(grace_s)
+        await self.start()
+
+    async def remove(self, *, force: bool) -> None:
+        """Leave nothing of it; raises FailedPrecondition while it runs and nothing forces it."""
+        info = await self.info()
+        if not force and (self.restarting or (info is not None and info.state is ContainerState.RUNNING)):
+            state = "paused" if info is not None and info.paused else "running"
+            raise FailedPrecondition(f"container {self.name} is {state}: stop it, or remove it by force")
+        self._awake.set()
+        await self.change(lambda record: setattr(record, "removing", True))
+        async with self._turn:
+            await self._leave()
+            await self._remove()
+
+    # What its agent does.
+
+    async def resume(self) -> None:
+        """Take it up from where an earlier agent left it."""
+        if self.record.removing:
+            await self.remove(force=True)
+            return
+        info = await self.info()
+        if self.record.running and (info is None or info.state is not ContainerState.CREATED):
+            self._attend()
+        elif info is not None and info.state is ContainerState.RUNNING:
+            # The agent was killed between the start and the note of it.
+            await self.change(lambda record: setattr(record, "running", True))
+            self._attend()
+        elif self.record.running or starts_with_agent(self.record):
+            self._attendant = asyncio.create_task(self._start_again(), name=f"plain {self.id}")
+
+    async def leave_node(self) -> None:
+        """Stop it because its node leaves; its policy counts again when there is an agent again."""
+        await self._leave()
+        await self._node.driver.stop(self.id, _grace_s(self.record))
+        await self._settle()
+
+    async def close(self) -> None:
+        """Let go of it; it runs on."""
+        await self._leave()
+
+    async def _leave(self) -> None:
+        attendant, self._attendant = self._attendant, None
+        if attendant is not None and attendant is not asyncio.current_task():
+            attendant.cancel()
+            await asyncio.gather(attendant, return_exceptions=True)
+
+    def _attend(self) -> None:
+        self._awake.clear()
+        self._attendant = asyncio.create_task(self._watch_over(), name=f"plain {self.id}")
+        self._attendant.add_done_callback(_note_failure)
+
+    async def _start_again(self) -> None:
+        try:
+            await self.start_by_policy()
+        except (SwarmError, OSError) as error:
+            log.warning("agent.plain_container_not_started", container=self.name, reason=str(error))
+            if not await self._go_on(self._decide(Ending(LOST_EXIT_CODE))):
+                return
+        await self._watch_over()
+
+    async def start_by_policy(self) -> None:
+        """Start it because its policy says so; raises SwarmError, OSError."""
+        async with self._turn:
+            await self._launch()
+
+    async def _watch_over(self) -> None:
+        """Wait for the end, again and again while the policy wants it."""
+        while True:
+            info = await self._end()
+            ran_ns = max(0, info.finished_at_ns - info.started_at_ns)
+            await self._settle()
+            self._told(info)
+            if not await self._go_on(self._decide(Ending(info.exit_code, ran_ns))):
+                return
+
+    def _decide(self, ending: Ending) -> Decision:
+        return after_end(self.record, ending, self._delay_ns)
+
+    async def _go_on(self, decision: Decision) -> bool:
+        """Do what was decided; whether it runs again."""
+        while decision.then is Then.RESTART:
+            self._delay_ns = decision.delay_ns
+            await self._wait_for_turn(decision.delay_ns)
+            if self.record.stopped or self.record.removing:
+                break
+            try:
+                await self.change(lambda record: setattr(record, "restarts", record.restarts + 1))
+                await self.start_by_policy()
+            except (SwarmError, OSError) as error:
+                log.warning("agent.plain_container_not_restarted", container=self.name, reason=str(error))
+                decision = self._decide(Ending(LOST_EXIT_CODE))
+            else:
+                return True
+        self._delay_ns = 0
+        await self.change(lambda record: setattr(record, "running", False))
+        if decision.then is Then.REMOVE and not self.record.removing:
+            await self.change(lambda record: setattr(record, "removing", True))
+            await self._remove()
+        return False
+
+    async def _wait_for_turn(self, delay_ns: int) -> None:
+        try:
+            async with asyncio.timeout(delay_ns / 1e9):
+                await self._awake.wait()
+        except TimeoutError:
+            pass
+        self._awake.clear()
+
+    async def _end(self) -> ContainerInfo:
+        info = await self.info()
+        check = check_of(self.record.healthcheck)
+        prober = None
+        if info is not None and info.state is ContainerState.RUNNING and check is not None:
+            prober = asyncio.create_task(self._probe(check, info.started_at_ns), name="plain-health")
+        try:
+            return await self._node.driver.wait(self.id)
+        except NotFound:
+            return ContainerInfo(
+                self.id, ContainerState.EXITED, exit_code=LOST_EXIT_CODE, error="the container is gone"
+            )
+        finally:
+            if prober is not None:
+                prober.cancel()
+                await asyncio.gather(prober, return_exceptions=True)
+
+    async def _probe(self, check: HealthCheck, started_ns: int) -> None:
+        def tell(health: HealthStatus) -> None:
+            before, self.health = self.health, health
+            if before.state != health.state:
+                log.info("agent.health_changed", container=self.name, state=WORDS[health.state])
+                self.on_event(self, f"health_status: {WORDS[health.state]}")
+
+        self.health = begun()
+        address = self.record.address
+        await watch(
+            self.id,
+            check,
+            self.health,
+            started_ns,
+            lambda: self._node.prober.ask(self.id, check, address),
+            self._node.clock,
+            tell,
+        )
+
+    async def _launch(self, before_start: BeforeStart | None = None) -> None:
+        """Run it; raises SwarmError, after which it does not run and has no address."""
+        try:
+            async with self._node.starts, asyncio.timeout(START_TIMEOUT_S):
+                await self._make_and_start(before_start)
+        except (SwarmError, OSError, TimeoutError) as error:
+            reason = str(error) or "it took too long"
+            await self._settle()
+            await self.change(lambda record: setattr(record, "error", reason))
+            raise
+        self.on_event(self, "start")
+
+    async def _make_and_start(self, before_start: BeforeStart | None) -> None:
+        driver, spec = self._node.driver, self.record.spec
+        image = await self._node.images.ensure(
+            spec.container.image, self.record.image_digest, None, self._node.source
+        )
+        sandbox = Sandbox(self.id, "", "", "")
+        if spec.network != HOST_NETWORK:
+            sandbox = await self._node.network.attach(self.id, wanted_ports(self.record))
+
+        def running(record: PlainContainer) -> None:
+            record.running, record.error, record.image_digest = True, "", image.digest
+            del record.published[:]
+            record.published.extend(given_ports(sandbox))
+            record.address = sandbox.address
+
+        config, context = plain_config(self.record, sandbox, self._node.facts())
+        config = await self._node.volumes.add_to(config, self.task(), context)
+        info = await self.info()
+        if info is None:
+            await driver.create(config)
+        elif info.state is ContainerState.EXITED:
+            await driver.renew(config)
+        await self.change(running)
+        if before_start is not None:
+            await before_start()
+        await driver.start(self.id)
+
+    async def _settle(self) -> None:
+        """Free address and ports of what does not run; tried until it works."""
+        while True:
+            try:
+                await self._node.network.detach(self.id)
+                break
+            except (SwarmError, OSError) as error:
+                log.warning("agent.plain_container_not_detached", container=self.name, reason=str(error))
+                await asyncio.sleep(CLEAN_AGAIN_S)
+
+        def ended(record: PlainContainer) -> None:
+            del record.published[:]
+            record.address = ""
+
+        self.health = HealthStatus()
+        await self.change(ended)
+
+    async def _remove(self) -> None:
+        await self._node.driver.remove(self.id)
+        await self._node.network.detach(self.id)
+        await self._node.volumes.release(self.task())
+        await self._to_its_end(self._forget())
+        log.info("agent.plain_container_removed", container=self.name, container_id=self.id)
+        self._on_gone(self)
+
+    def _told(self, info: ContainerInfo) -> None:
+        log.info(
+            "agent.plain_container_ended",
+            container=self.name,
+            container_id=self.id,
+            exit_code=info.exit_code,
+            oom_killed=info.oom_killed,
+            reason=info.error,
+        )
+        if info.oom_killed:
+            self.on_event(self, "oom")
+        self.on_event(self, "die")
+
+
+def _grace_s(record: PlainContainer) -> float:
+    spec = record.spec.container
+    return spec.stop_grace_period_ns / 1e9 if spec.HasField("stop_grace_period_ns") else 10.0
+
+
+def _note_failure(done: "asyncio.Task[None]") -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        log.error("agent.plain_container_unattended", reason=f"{type(error).__name__}: {error}")

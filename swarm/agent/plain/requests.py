@@ -1,0 +1,269 @@
+"""Doing what somebody asks of this node's plain containers."""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+
+from swarm.agent.containers.conversation import Conversation
+from swarm.agent.containers.summary import is_to_go, summary
+from swarm.agent.log_publisher import log_query
+from swarm.agent.plain.attach import attend
+from swarm.agent.plain.container import Plain
+from swarm.agent.plain.containers import PlainContainers
+from swarm.agent.task_machine import TaskRecord
+from swarm.api.v1.containers_pb2 import (
+    ContainerDetails,
+    ContainerOutput,
+    ContainerRequest,
+    ContainerSummary,
+    OutputChunk,
+    PruneContainers,
+)
+from swarm.api.v1.logs_pb2 import LOG_STREAM_STDERR, LOG_STREAM_STDOUT
+from swarm.clock import nanoseconds, timestamp
+from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskFailure
+from swarm.model.plain import restart_problems
+from swarm.runtime.base import ContainerInfo, ContainerState, LogQuery, RuntimeDriver
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_GRACE_NS = 10_000_000_000
+FINAL_SIGNALS = frozenset({"", "KILL", "TERM", "9", "15"})
+
+# What only plain containers know, and what is done otherwise with them than with those of tasks.
+ABOUT_PLAIN = frozenset({"create", "start", "restart", "rename", "update"})
+FOR_PLAIN = frozenset({"stop", "kill", "remove", "inspect", "wait", "attach", "logs"})
+
+
+class PlainRequests:
+    """Answers requests; raises SwarmErrors, which the caller gets."""
+
+    def __init__(self, containers: PlainContainers, driver: RuntimeDriver) -> None:
+        """Serve `containers`, which `driver` runs."""
+        self._containers = containers
+        self._driver = driver
+
+    def takes(self, request: ContainerRequest) -> bool:
+        """Whether a request is to be answered here."""
+        verb = request.WhichOneof("verb") or ""
+        if verb in {"attach", "logs"}:
+            return True
+        known = self._containers.get(request.container_id) is not None
+        return verb in ABOUT_PLAIN or (verb in FOR_PLAIN and known)
+
+    async def answer(self, request: ContainerRequest, conversation: Conversation) -> None:
+        """Do what is asked and say the last word."""
+        try:
+            await self._answer(request, conversation)
+        except TaskFailure as error:
+            raise type(error)(self._containers.explain(error)) from error
+
+    async def _answer(self, request: ContainerRequest, conversation: Conversation) -> None:
+        verb = request.WhichOneof("verb") or ""
+        if verb == "create":
+            await self._create(request, conversation)
+        elif verb == "attach":
+            await self._attach(request, conversation)
+            return
+        elif verb == "logs":
+            await self._logs(request, conversation)
+        elif verb == "wait":
+            await self._wait(request.container_id, conversation)
+            return
+        elif verb == "inspect":
+            plain = self._containers.must_get(request.container_id)
+            details = await plain_details(plain)
+            await conversation.send(ContainerOutput(details=details))
+        else:
+            await self._change(verb, request)
+        await conversation.send(ContainerOutput(done=True))
+
+    async def summaries(self, *, everything: bool, refs: tuple[str, ...]) -> list[ContainerSummary]:
+        """Return a line about each, or about those that `refs` name."""
+        chosen = self._containers.named(refs) if refs else self._containers.all()
+        found = [await plain_summary(plain) for plain in chosen]
+        return [one for one in found if everything or one.state in {"running", "paused", "restarting"}]
+
+    async def prune(self, wanted: PruneContainers) -> list[str]:
+        """Remove those that do not run and are meant; return their ids."""
+        removed = []
+        for plain in self._containers.all():
+            info = await plain.info() or _never_ran(plain)
+            if plain.restarting or not is_to_go(info, plain.record.spec.container.labels, wanted):
+                continue
+            await self._containers.finished(plain.remove(force=False))
+            removed.append(plain.id)
+        return removed
+
+    def records(self) -> Mapping[str, TaskRecord]:
+        """Return all in the form of tasks."""
+        return self._containers.records()
+
+    async def _create(self, request: ContainerRequest, conversation: Conversation) -> None:
+        lines: asyncio.Queue[str] = asyncio.Queue()
+        telling = asyncio.create_task(_tell(lines, conversation))
+        try:
+            plain = await self._containers.create(request.create.spec, lines.put_nowait)
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+        await conversation.send(ContainerOutput(created=plain.id))
+
+    async def _change(self, verb: str, request: ContainerRequest) -> None:
+        plain = self._containers.must_get(request.container_id)
+        log.info("agent.plain_container_changed_by_hand", container=plain.name, verb=verb)
+        finished = self._containers.finished
+        match verb:
+            case "start":
+                await finished(plain.start())
+            case "stop":
+                grace = request.stop.grace_ns if request.stop.HasField("grace_ns") else None
+                await finished(plain.stop(_grace_s(plain, grace)))
+            case "restart":
+                grace = request.restart.grace_ns if request.restart.HasField("grace_ns") else None
+                await finished(plain.restart(_grace_s(plain, grace)))
+            case "kill":
+                await self._kill(plain, request.kill.signal)
+            case "remove":
+                await finished(plain.remove(force=request.remove.force))
+            case "rename":
+                await self._containers.rename(plain, request.rename.name)
+            case "update":
+                await finished(self._update(plain, request))
+
+    async def _kill(self, plain: Plain, signal: str) -> None:
+        info = await plain.info()
+        if info is None or info.state is not ContainerState.RUNNING:
+            raise FailedPrecondition(f"container {plain.name} does not run")
+        if signal.upper().removeprefix("SIG") in FINAL_SIGNALS:
+            await plain.note_stopped()  # who kills it does not want it back at once
+        await self._driver.kill(plain.id, signal or "SIGKILL")
+
+    async def _update(self, plain: Plain, request: ContainerRequest) -> None:
+        if not request.update.HasField("restart"):
+            raise InvalidArgument("nothing to update: give a restart policy")
+        restart = request.update.restart
+        for problem in restart_problems(restart):
+            raise InvalidArgument(problem)
+        if plain.record.spec.auto_remove and restart.condition:
+            raise FailedPrecondition(f"container {plain.name} is removed when it ends (--rm)")
+        await plain.change(lambda record: record.spec.restart.CopyFrom(restart))
+
+    async def _attach(self, request: ContainerRequest, conversation: Conversation) -> None:
+        plain = self._containers.get(request.container_id)
+        if plain is not None and request.attach.start:
+            await self._start_attached(plain, request, conversation)
+            return
+        info = await self._driver.inspect(request.container_id)
+        if info is None or info.state is not ContainerState.RUNNING:
+            raise FailedPrecondition(
+                f"container {plain.name if plain else request.container_id} does not run: start it first"
+            )
+        await attend(self._driver, request.container_id, request.attach, conversation)
+
+    async def _start_attached(
+        self, plain: Plain, request: ContainerRequest, conversation: Conversation
+    ) -> None:
+        """Start it once the caller is attached, so that they see its first word."""
+        info = await plain.info()
+        if info is not None and info.state is ContainerState.RUNNING:
+            await attend(self._driver, plain.id, request.attach, conversation)
+            return
+        attached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        attending: asyncio.Task[None] | None = None
+
+        async def before_start() -> None:
+            nonlocal attending
+            attending = asyncio.create_task(
+                attend(self._driver, plain.id, request.attach, conversation, attached), name="plain-attach"
+            )
+            # Whoever asked may have left, and nobody takes its outcome then.
+            attending.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await asyncio.wait((attending, attached), return_when=asyncio.FIRST_COMPLETED)
+
+        try:
+            await self._containers.finished(plain.start(before_start))
+            if attending is None:
+                raise FailedPrecondition(f"container {plain.name} is being started by somebody else")
+            await attending
+        finally:
+            attached.cancel()
+            if attending is not None:
+                attending.cancel()
+                await asyncio.gather(attending, return_exceptions=True)
+
+    async def _wait(self, container_id: str, conversation: Conversation) -> None:
+        plain = self._containers.must_get(container_id)
+        info = await plain.info()
+        try:
+            ended = info and await self._driver.wait(container_id)
+        except NotFound:
+            ended = None  # removed meanwhile
+        await conversation.send(ContainerOutput(exit_code=ended.exit_code if ended else 0))
+
+    async def _logs(self, request: ContainerRequest, conversation: Conversation) -> None:
+        plain = self._containers.get(request.container_id)
+        if plain is not None and await plain.info() is None:
+            return  # it never ran
+        query = log_query(request.logs.options)
+        await send_logs(self._driver, request.container_id, query, conversation)
+
+
+async def send_logs(
+    driver: RuntimeDriver, container_id: str, query: LogQuery, conversation: Conversation
+) -> None:
+    """Send the lines of a container, each with its time."""
+    async for line in driver.logs(container_id, query):
+        chunk = OutputChunk(
+            stream=LOG_STREAM_STDERR if line.stream == "stderr" else LOG_STREAM_STDOUT,
+            data=line.data if line.partial else line.data + b"\n",
+            timestamp=timestamp(line.timestamp_ns),
+        )
+        await conversation.send(ContainerOutput(chunk=chunk))
+
+
+async def plain_summary(plain: Plain) -> ContainerSummary:
+    """Return one line about a plain container."""
+    info = await plain.info() or ContainerInfo(plain.id, ContainerState.CREATED)
+    record, task = plain.record, plain.task()
+    found = summary(info, TaskRecord(task, task.status))
+    found.task_id = ""
+    found.plain, found.restarts = True, record.restarts
+    found.restart.CopyFrom(record.spec.restart)
+    found.labels.update(record.spec.container.labels)
+    if plain.health.state:
+        found.health.CopyFrom(plain.health)
+    if plain.restarting and found.state not in {"running", "paused"}:
+        found.state = "restarting"
+    if found.state == "created" or record.error:
+        found.error = record.error or found.error
+    if info.state is not ContainerState.RUNNING:
+        found.pid = 0
+    return found
+
+
+async def plain_details(plain: Plain) -> ContainerDetails:
+    """Return everything known of a plain container."""
+    found = ContainerDetails(summary=await plain_summary(plain), plain=plain.record)
+    found.spec.CopyFrom(plain.record.spec.container)
+    found.resources.CopyFrom(plain.record.spec.resources)
+    return found
+
+
+def _never_ran(plain: Plain) -> ContainerInfo:
+    """Return what counts for a prune: as if it had ended when it was made."""
+    return ContainerInfo(
+        plain.id, ContainerState.EXITED, finished_at_ns=nanoseconds(plain.record.created_at)
+    )
+
+
+def _grace_s(plain: Plain, wanted_ns: int | None) -> float:
+    spec = plain.record.spec.container
+    own = spec.stop_grace_period_ns if spec.HasField("stop_grace_period_ns") else DEFAULT_GRACE_NS
+    return (own if wanted_ns is None else wanted_ns) / 1e9
+
+
+async def _tell(lines: "asyncio.Queue[str]", conversation: Conversation) -> None:
+    while True:
+        await conversation.send_chunks(f"{await lines.get()}\n".encode(), "stderr")

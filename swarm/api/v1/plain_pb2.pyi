@@ -1,0 +1,130 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from swarm.api.v1 import logs_pb2 as _logs_pb2
+from swarm.api.v1 import specs_pb2 as _specs_pb2
+from swarm.api.v1 import types_pb2 as _types_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class PlainRestart(_message.Message):
+    __slots__ = ("condition", "max_retries")
+    class Condition(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        CONDITION_NO: _ClassVar[PlainRestart.Condition]
+        CONDITION_ON_FAILURE: _ClassVar[PlainRestart.Condition]
+        CONDITION_ALWAYS: _ClassVar[PlainRestart.Condition]
+        CONDITION_UNLESS_STOPPED: _ClassVar[PlainRestart.Condition]
+    CONDITION_NO: PlainRestart.Condition
+    CONDITION_ON_FAILURE: PlainRestart.Condition
+    CONDITION_ALWAYS: PlainRestart.Condition
+    CONDITION_UNLESS_STOPPED: PlainRestart.Condition
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
+    condition: PlainRestart.Condition
+    max_retries: int
+    def __init__(self, condition: _Optional[_Union[PlainRestart.Condition, str]] = ..., max_retries: _Optional[int] = ...) -> None: ...
+
+class PlainSpec(_message.Message):
+    __slots__ = ("name", "container", "resources", "placement", "ports", "restart", "auto_remove", "open_stdin", "stdin_once", "network")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    PORTS_FIELD_NUMBER: _ClassVar[int]
+    RESTART_FIELD_NUMBER: _ClassVar[int]
+    AUTO_REMOVE_FIELD_NUMBER: _ClassVar[int]
+    OPEN_STDIN_FIELD_NUMBER: _ClassVar[int]
+    STDIN_ONCE_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    container: _specs_pb2.ContainerSpec
+    resources: _types_pb2.ResourceRequirements
+    placement: _types_pb2.Placement
+    ports: _containers.RepeatedCompositeFieldContainer[_types_pb2.PortConfig]
+    restart: PlainRestart
+    auto_remove: bool
+    open_stdin: bool
+    stdin_once: bool
+    network: str
+    def __init__(self, name: _Optional[str] = ..., container: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., placement: _Optional[_Union[_types_pb2.Placement, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., restart: _Optional[_Union[PlainRestart, _Mapping]] = ..., auto_remove: _Optional[bool] = ..., open_stdin: _Optional[bool] = ..., stdin_once: _Optional[bool] = ..., network: _Optional[str] = ...) -> None: ...
+
+class PlainContainer(_message.Message):
+    __slots__ = ("id", "spec", "created_at", "image_digest", "healthcheck", "running", "stopped", "removing", "restarts", "error", "published", "address")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    HEALTHCHECK_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_FIELD_NUMBER: _ClassVar[int]
+    REMOVING_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    spec: PlainSpec
+    created_at: _timestamp_pb2.Timestamp
+    image_digest: str
+    healthcheck: _types_pb2.HealthConfig
+    running: bool
+    stopped: bool
+    removing: bool
+    restarts: int
+    error: str
+    published: _containers.RepeatedCompositeFieldContainer[_types_pb2.PortConfig]
+    address: str
+    def __init__(self, id: _Optional[str] = ..., spec: _Optional[_Union[PlainSpec, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., image_digest: _Optional[str] = ..., healthcheck: _Optional[_Union[_types_pb2.HealthConfig, _Mapping]] = ..., running: _Optional[bool] = ..., stopped: _Optional[bool] = ..., removing: _Optional[bool] = ..., restarts: _Optional[int] = ..., error: _Optional[str] = ..., published: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., address: _Optional[str] = ...) -> None: ...
+
+class CreateContainer(_message.Message):
+    __slots__ = ("spec",)
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    spec: PlainSpec
+    def __init__(self, spec: _Optional[_Union[PlainSpec, _Mapping]] = ...) -> None: ...
+
+class StartContainer(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RestartContainer(_message.Message):
+    __slots__ = ("grace_ns",)
+    GRACE_NS_FIELD_NUMBER: _ClassVar[int]
+    grace_ns: int
+    def __init__(self, grace_ns: _Optional[int] = ...) -> None: ...
+
+class AttachContainer(_message.Message):
+    __slots__ = ("start", "stdin", "rows", "columns")
+    START_FIELD_NUMBER: _ClassVar[int]
+    STDIN_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    start: bool
+    stdin: bool
+    rows: int
+    columns: int
+    def __init__(self, start: _Optional[bool] = ..., stdin: _Optional[bool] = ..., rows: _Optional[int] = ..., columns: _Optional[int] = ...) -> None: ...
+
+class RenameContainer(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class UpdateContainer(_message.Message):
+    __slots__ = ("restart",)
+    RESTART_FIELD_NUMBER: _ClassVar[int]
+    restart: PlainRestart
+    def __init__(self, restart: _Optional[_Union[PlainRestart, _Mapping]] = ...) -> None: ...
+
+class ReadLogs(_message.Message):
+    __slots__ = ("options",)
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    options: _logs_pb2.LogOptions
+    def __init__(self, options: _Optional[_Union[_logs_pb2.LogOptions, _Mapping]] = ...) -> None: ...

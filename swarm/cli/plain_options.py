@@ -1,0 +1,210 @@
+"""Options of `container run` and `container create`: those of services that say what a container is, under
+the names that `docker run` gives them, and what only a container of its own has."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swarm.api.v1.plain_pb2 import PlainRestart, PlainSpec
+from swarm.api.v1.specs_pb2 import ServiceSpec
+from swarm.api.v1.types_pb2 import Mount, PortConfig
+from swarm.cli import container_options, health_options
+from swarm.cli.log_options import LOG_OPT
+from swarm.cli.service_lists import LISTS, add_lists, many
+from swarm.cli.service_options import apply_single
+from swarm.errors import InvalidArgument
+from swarm.model.units import parse_bytes
+
+Given = dict[str, Any]
+
+RESTART = {
+    "no": PlainRestart.CONDITION_NO,
+    "on-failure": PlainRestart.CONDITION_ON_FAILURE,
+    "always": PlainRestart.CONDITION_ALWAYS,
+    "unless-stopped": PlainRestart.CONDITION_UNLESS_STOPPED,
+}
+
+_SINGLE = (
+    click.option("--name", default="", help="Its name (default: made up)."),
+    click.option("--node", default="", help="Node to be on (default: one of those with the fewest tasks)."),
+    click.option("-i", "--interactive", is_flag=True, help="Keep its standard input open."),
+    click.option("-t", "--tty", is_flag=True, help="Give it a terminal."),
+    click.option("--rm", "auto_remove", is_flag=True, help="Remove it when it has ended."),
+    click.option(
+        "--restart", default="no", show_default=True, help="no, on-failure[:MAX], always, unless-stopped."
+    ),
+    click.option(
+        "--network", "--net", default="", help="bridge (default): the node's own for containers; host."
+    ),
+    click.option("--hostname", help="Host name inside."),
+    click.option("-u", "--user", help="User (and group) of the process: NAME|UID[:GROUP|GID]."),
+    click.option("-w", "--workdir", help="Working directory inside."),
+    click.option("--entrypoint", help="Replaces the image's entrypoint."),
+    click.option("--init/--no-init", default=None, help="Run a small init that reaps zombies."),
+    click.option("--read-only/--no-read-only", default=None, help="Root file system read only."),
+    click.option("--cpus", "--limit-cpu", "limit_cpu", help="Most CPUs to use, e.g. 0.5."),
+    click.option("-m", "--memory", "--limit-memory", "limit_memory", help="Most memory to use, e.g. 64m."),
+    click.option(
+        "--memory-reservation", "reserve_memory", help="Memory that it keeps when there is little."
+    ),
+    click.option(
+        "--pids-limit", "--limit-pids", "limit_pids", type=click.IntRange(min=-1), help="Most processes."
+    ),
+    click.option("--stop-signal", help="Signal that asks it to stop."),
+    click.option("--stop-timeout", type=click.FloatRange(min=0), help="Seconds from that to the kill."),
+    click.option("-q", "--quiet", is_flag=True, help="Show no progress, and not which node it is on."),
+    *health_options.OPTIONS,
+    *container_options.SINGLE,
+    LOG_OPT,
+)
+_LISTS = (
+    ("-e|--env", "KEY=VALUE, or KEY to pass on your own value."),
+    ("--env-file", "File with a KEY=VALUE in each line."),
+    ("-l|--label", "Label, KEY=VALUE."),
+    (
+        "-v|--volume",
+        "NAME|/PATH:/TARGET[:ro]: a volume or a path of the node; /TARGET: a volume of its own.",
+    ),
+    ("--mount", "type=volume|bind|tmpfs,src=NAME|PATH,dst=PATH[,readonly]."),
+    ("--tmpfs", "/TARGET[:size=64m,mode=1777]: memory as a file system."),
+    ("-p|--publish", "Publish a port on the node: [HOST:]CONTAINER[/udp]."),
+    ("--constraint", "Which nodes it may be made on, e.g. node.labels.zone==a."),
+    ("--device", "Device of the node: HOST[:CONTAINER[:rwm]] or VENDOR/CLASS=NAME (CDI)."),
+    ("--group-add|--group|group", "One more group of the process, by name or number."),
+    ("--add-host|--host|host", "Line of /etc/hosts, NAME:ADDRESS."),
+    ("--dns-option|--dns-opt|dns_option", "Option of resolv.conf, e.g. ndots:2."),
+    *(one for one in container_options.LISTS if one[0] not in {"--group", "--host", "--dns-option"}),
+    *container_options.CAPABILITIES,
+)
+_ABSENT: Given = {flags.split("--")[-1].replace("-", "_"): () for flags, _ in LISTS}
+_VOLUME_MODES = {
+    "ro",
+    "rw",
+    "z",
+    "Z",
+    "nocopy",
+    "rprivate",
+    "private",
+    "rshared",
+    "shared",
+    "rslave",
+    "slave",
+}
+
+
+def plain_options(command: Any) -> Any:
+    """Add all of them to a command."""
+    command = many(*_LISTS)(command)
+    for option in reversed(_SINGLE):
+        command = option(command)
+    return command
+
+
+def plain_spec(image: str, args: tuple[str, ...], given: Given) -> PlainSpec:
+    """Return what the options ask for; raises InvalidArgument."""
+    from swarm.cli.made_up import made_up_name
+
+    service = _as_service(image, args, given)
+    spec = PlainSpec(
+        name=given["name"] or made_up_name(),
+        auto_remove=given["auto_remove"],
+        open_stdin=given["interactive"],
+        network=given["network"],
+    )
+    spec.container.CopyFrom(service.task.container)
+    if service.task.HasField("resources"):
+        spec.resources.CopyFrom(service.task.resources)
+    if service.task.placement.constraints:
+        spec.placement.constraints.extend(service.task.placement.constraints)
+    for port in service.endpoint.ports:
+        port.publish_mode = PortConfig.PUBLISH_MODE_HOST
+        spec.ports.append(port)
+    if given["restart"] != "no":
+        spec.restart.CopyFrom(restart_policy(given["restart"]))
+    return spec
+
+
+def restart_policy(text: str) -> PlainRestart:
+    """Return `no`, `on-failure[:MAX]`, `always` or `unless-stopped`; raises InvalidArgument."""
+    word, colon, count = text.partition(":")
+    if word not in RESTART or (colon and (word != "on-failure" or not count.isdecimal())):
+        raise InvalidArgument(f"--restart {text}: write no, on-failure[:MAX], always or unless-stopped")
+    return PlainRestart(condition=RESTART[word], max_retries=int(count or 0))
+
+
+def _as_service(image: str, args: tuple[str, ...], given: Given) -> ServiceSpec:
+    """Return the service whose tasks would be such containers: one way to read options."""
+    spec = ServiceSpec()
+    spec.task.container.image = image
+    spec.task.container.args.extend(args)
+    if given["tty"]:
+        spec.task.container.tty = True
+    if given["stop_timeout"] is not None:
+        spec.task.container.stop_grace_period_ns = round(given["stop_timeout"] * 1e9)
+    apply_single(spec, {**given, "tty": None})
+    own = {
+        "label": (),
+        "container_label": (*given["label"],),
+        "env": (*_from_files(given["env_file"]), *given["env"]),
+    }
+    add_lists(spec, {**_ABSENT, **given, **own}, "")
+    mounts = [*map(_volume, given["volume"]), *map(_tmpfs, given["tmpfs"])]
+    spec.task.container.mounts.extend(mounts)
+    return spec
+
+
+def _from_files(paths: tuple[str, ...]) -> list[str]:
+    lines: list[str] = []
+    for path in paths:
+        try:
+            text = Path(path).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidArgument(f"--env-file {path}: {error}") from None
+        stripped = (line.strip() for line in text.splitlines())
+        lines += [line for line in stripped if line and not line.startswith("#")]
+    return lines
+
+
+def _volume(text: str) -> Mount:
+    parts = text.split(":")
+    if len(parts) == 1:
+        parts = ["", *parts]
+    if len(parts) > 3 or not parts[1].startswith("/") or (parts[0] and parts[0][0] in "~."):
+        raise InvalidArgument(
+            f'--volume "{text}": write NAME:/TARGET[:ro], /PATH:/TARGET[:ro] with the whole path, or /TARGET'
+        )
+    modes = set(parts[2].split(",")) if len(parts) == 3 else set()
+    if unknown := modes - _VOLUME_MODES:
+        raise InvalidArgument(f'--volume "{text}": "{min(unknown)}" is not ro, rw or nocopy')
+    bind = parts[0].startswith("/")
+    mount = Mount(
+        type=Mount.TYPE_BIND if bind else Mount.TYPE_VOLUME,
+        source=parts[0],
+        target=parts[1],
+        read_only="ro" in modes,
+    )
+    if bind:
+        mount.bind.create_source = True  # as with docker run
+        for mode in modes & {"rprivate", "private", "rshared", "shared", "rslave", "slave"}:
+            mount.bind.propagation = mode
+    elif "nocopy" in modes:
+        mount.volume.no_copy = True
+    return mount
+
+
+def _tmpfs(text: str) -> Mount:
+    target, _, options = text.partition(":")
+    mount = Mount(type=Mount.TYPE_TMPFS, target=target)
+    for option in filter(None, options.split(",")):
+        key, _, value = option.partition("=")
+        if key == "size":
+            mount.tmpfs.size_bytes = parse_bytes(value)
+        elif key == "mode" and re.fullmatch(r"[0-7]{1,4}", value):
+            mount.tmpfs.mode = int(value, 8)
+        elif key == "ro":
+            mount.read_only = True
+        elif key not in {"rw", "noexec", "nosuid", "nodev"}:
+            raise InvalidArgument(f'--tmpfs "{text}": "{option}" is not size=SIZE, mode=OCTAL or ro')
+    return mount

@@ -1,0 +1,142 @@
+"""`swarmctl system` and what `container run` is asked for."""
+
+import pytest
+from click.testing import CliRunner
+
+from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerSummary
+from swarm.api.v1.plain_pb2 import PlainRestart, PlainSpec
+from swarm.api.v1.system_pb2 import DiskItem, DiskKind, DiskUsage, FileSystem
+from swarm.api.v1.types_pb2 import Mount, PortConfig
+from swarm.cli import container_run
+from swarm.cli.container_run import exit_code, run
+from swarm.cli.container_table import rows as container_rows
+from swarm.cli.plain_options import restart_policy
+from swarm.cli.system import system
+from swarm.cli.system_view import item_rows, rows
+from swarm.errors import InvalidArgument
+
+
+def usage(node: str) -> ContainerOutput:
+    items = [DiskItem(name="small", size_bytes=1), DiskItem(name="big", size_bytes=5, users=["web.1"])]
+    return ContainerOutput(
+        node_id=node,
+        disk=DiskUsage(
+            images=DiskKind(count=2, active=1, size_bytes=1000, reclaimable_bytes=250, items=items),
+            file_system=FileSystem(path="/data", total_bytes=1000, free_bytes=400),
+        ),
+    )
+
+
+def test_every_node_has_its_rows() -> None:
+    found = rows([usage("n2"), usage("n1")], {"n1": "a", "n2": "b"})
+    assert [row["Node"] for row in found] == ["a"] * 4 + ["b"] * 4
+    assert (found[0]["TotalCount"], found[0]["Active"], found[0]["Reclaimable"]) == ("2", "1", "250B (25%)")
+    assert found[3]["Size"] == "600B of 1kB (60%)"
+    items = item_rows([usage("n1")], {})
+    assert [row["Name"] for row in items] == ["big", "small"]
+    assert items[0]["Users"] == "web.1"
+
+
+def test_prune_says_what_goes_before_it_does_anything() -> None:
+    result = CliRunner().invoke(system, ["prune", "--all", "--volumes"], input="n\n", obj="unix:///nowhere")
+    assert result.exit_code == 1
+    for text in (
+        "all nodes",
+        "containers that have ended",
+        "volumes without a name",
+        "images of the cluster",
+    ):
+        assert text in result.output
+    one = CliRunner().invoke(system, ["prune", "--node", "w1"], input="n\n", obj="unix:///nowhere")
+    assert "node w1" in one.output
+    assert "cluster" not in one.output  # what one node prunes is its own
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> PlainSpec:
+    """Return the spec that a command line asks for."""
+    found: list[PlainSpec] = []
+
+    def stop(conn: object, spec: PlainSpec, given: object) -> int:
+        found.append(spec)
+        return 0
+
+    monkeypatch.setattr(container_run, "_run", stop)
+    monkeypatch.setattr(container_run, "connect", _nowhere)
+    result = CliRunner().invoke(run, list(arguments), obj="", standalone_mode=False)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+    return found[0]
+
+
+class _nowhere:  # noqa: N801 -- stands in for a function
+    def __init__(self, host: str) -> None:
+        pass
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def test_the_options_of_docker_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = asked(
+        monkeypatch,
+        *("-d", "--name", "db", "-e", "A=1", "-v", "data:/data:ro", "-v", "/srv:/srv", "-v", "/own"),
+        *("--tmpfs", "/tmp:size=1m", "-p", "8080:80", "-p", "53/udp", "--restart", "on-failure:3"),
+        *("--cpus", "0.5", "-m", "64m", "-l", "tier=db", "--add-host", "a:10.0.0.1", "--cap-drop", "ALL"),
+        *("--health-cmd", "true", "--stop-timeout", "3", "-u", "app", "img:1", "run", "-x"),
+    )
+    assert (spec.name, spec.container.image, list(spec.container.args)) == ("db", "img:1", ["run", "-x"])
+    kinds = [(one.type, one.source, one.target, one.read_only) for one in spec.container.mounts]
+    assert kinds == [
+        (Mount.TYPE_VOLUME, "data", "/data", True),
+        (Mount.TYPE_BIND, "/srv", "/srv", False),
+        (Mount.TYPE_VOLUME, "", "/own", False),
+        (Mount.TYPE_TMPFS, "", "/tmp", False),
+    ]
+    assert all(port.publish_mode == PortConfig.PUBLISH_MODE_HOST for port in spec.ports)
+    assert [(port.published_port, port.target_port) for port in spec.ports] == [(8080, 80), (0, 53)]
+    assert spec.restart == PlainRestart(condition=PlainRestart.CONDITION_ON_FAILURE, max_retries=3)
+    assert spec.resources.limits.nano_cpus == 500_000_000
+    assert spec.resources.limits.memory_bytes == 64 << 20
+    assert dict(spec.container.labels) == {"tier": "db"}
+    assert spec.container.hosts[0].name == "a"
+    assert list(spec.container.capability_drop) == ["ALL"]
+    assert spec.container.stop_grace_period_ns == 3_000_000_000
+    assert not spec.stdin_once
+
+
+def test_the_input_of_a_pipe_ends_and_that_of_a_terminal_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked(monkeypatch, "-i", "img").stdin_once
+    assert not asked(monkeypatch, "-d", "-i", "img").stdin_once
+
+
+def test_restart_policies() -> None:
+    assert restart_policy("always").condition == PlainRestart.CONDITION_ALWAYS
+    for wrong in ("sometimes", "always:3", "on-failure:x", ""):
+        with pytest.raises(InvalidArgument, match="--restart"):
+            restart_policy(wrong)
+
+
+def test_exit_codes_without_a_container() -> None:
+    assert exit_code('exec: "x": not found in $PATH') == 127
+    assert exit_code('cannot start: exec: "/x": no such file or directory') == 127
+    assert exit_code('exec: "/etc": permission denied') == 126
+    assert exit_code("no node takes the container") == 125
+
+
+def test_containers_are_told_apart_by_whether_they_have_a_task() -> None:
+    answers = [
+        ContainerOutput(container=ContainerSummary(id="a", name="db", plain=True, labels={"tier": "db"})),
+        ContainerOutput(container=ContainerSummary(id="b", name="web.1.b")),
+    ]
+
+    def names(**filters: list[str]) -> list[str]:
+        found = {key.replace("_", "-"): values for key, values in filters.items()}
+        return [row["Names"] for row in container_rows(answers, found, {}, 0, truncate=True)]
+
+    assert names(is_task=["false"]) == ["db"]
+    assert names(is_task=["true"]) == ["web.1.b"]
+    assert names(label=["tier=db"]) == ["db"]
+    with pytest.raises(InvalidArgument):
+        names(is_task=["perhaps"])
