@@ -151,8 +151,6 @@ class Agent:
         self._plain_requests = PlainRequests(self._plain, driver)
         self._worker.neighbours = self._plain.ids
         self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
-        self._worker.on_status = self._status_changed
-        self._worker.on_forgotten = self._reporter.forget
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
         self._requests = ContainerRequests(driver, lambda: self._worker.held, clock, self._plain_requests)
         self._volume_requests = VolumeRequests(volumes, self._records)
@@ -164,7 +162,7 @@ class Agent:
         self._leaving, self._empty = asyncio.Event(), asyncio.Event()
 
     def _new_worker(self, parts: "_Parts") -> Worker:
-        return Worker(
+        worker = Worker(
             self._driver,
             parts.images,
             self._network,
@@ -178,6 +176,9 @@ class Agent:
             resolver=self._resolver,
             starts_max=parts.starts_max,
         )
+        worker.on_status = self._status_changed
+        worker.on_forgotten = self._reporter.forget
+        return worker
 
     def _new_plain_containers(self, parts: "_Parts") -> PlainContainers:
         return PlainContainers(
