@@ -1,9 +1,12 @@
 """What does the runtime driver have to create for a task?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swarm.agent.container_options import limits, namespaces, security, ulimits
 from swarm.agent.network.base import PublishedPort, Sandbox
+from swarm.agent.network.resolv import with_ndots
+from swarm.agent.resolver.base import Client
 from swarm.agent.task_status import PROTOCOLS
 from swarm.agent.templates import TemplateContext, expand
 from swarm.api.v1.objects_pb2 import Task
@@ -59,8 +62,7 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         args=tuple(spec.args),
         env=(*(expand(one, context) for one in spec.env), *environment(task.assigned_generic)),
         labels=_labels(task, context),
-        # As with containers of other engines: without a name of their own they have a short id.
-        hostname=expand(spec.hostname, context)[:HOSTNAME_LIMIT] or task.id[:12],
+        hostname=_hostname(task, context),
         working_dir=spec.dir,
         user=spec.user,
         groups=tuple(spec.groups),
@@ -73,7 +75,7 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         sysctls=dict(spec.sysctls),
         ulimits=ulimits(spec),
         hosts=tuple((entry.name, entry.address) for entry in spec.hosts),
-        dns=Dns(tuple(spec.dns.nameservers), tuple(spec.dns.search), tuple(spec.dns.options)),
+        dns=_dns(task, asks_the_node=bool(sandbox.resolv_conf)),
         shm_size_bytes=spec.shm_size_bytes,
         oom_score_adj=spec.oom_score_adj if spec.HasField("oom_score_adj") else None,
         cgroup_parent=spec.cgroup_parent,
@@ -85,8 +87,42 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         stop_signal=spec.stop_signal,
         netns_path=sandbox.netns_path,
         resolv_conf=sandbox.resolv_conf,
-        address=sandbox.address,
+        address=_own_address(task, sandbox),
     )
+
+
+def _own_address(task: Task, sandbox: Sandbox) -> str:
+    """What its own name is for a task: where others reach it, which is in the first of its networks."""
+    wanted = [one.network_id for one in task.spec.networks]
+    given = {one.network_id: one.addresses[0] for one in task.networks if one.addresses}
+    return next((given[one] for one in wanted if one in given), sandbox.address)
+
+
+def resolver_client(task: Task, address: str, network_ids: Sequence[str], node: NodeFacts) -> Client:
+    """Return the task as the node's name server has to know it; raises as `container_config`."""
+    context = template_context(task, node)
+    return Client(
+        task_id=task.id,
+        address=address,
+        network_ids=tuple(network_ids),
+        name=context.task_name,
+        hostname=_hostname(task, context),
+        nameservers=tuple(task.spec.container.dns.nameservers),
+    )
+
+
+def _hostname(task: Task, context: TemplateContext) -> str:
+    """As with containers of other engines: without a name of their own they have a short id."""
+    return expand(task.spec.container.hostname, context)[:HOSTNAME_LIMIT] or task.id[:12]
+
+
+def _dns(task: Task, *, asks_the_node: bool) -> Dns:
+    """Who asks the name server of the node goes on doing so: that one asks the task's own servers."""
+    given = task.spec.container.dns
+    options = tuple(given.options)
+    if asks_the_node:
+        return Dns((), tuple(given.search), with_ndots(options) if task.networks else options)
+    return Dns(tuple(given.nameservers), tuple(given.search), options)
 
 
 def _labels(task: Task, context: TemplateContext) -> dict[str, str]:

@@ -31,6 +31,7 @@ from swarm.agent.plain.records import PlainRecords
 from swarm.agent.plain.requests import PlainRequests
 from swarm.agent.probes import Prober
 from swarm.agent.reporter import Reporter
+from swarm.agent.resolver.base import NoResolver, Resolver
 from swarm.agent.sampler import Sampler
 from swarm.agent.session import Session
 from swarm.agent.system.disk_watch import DiskWatch
@@ -102,6 +103,7 @@ class Agent:
         on_node_info: Callable[[NodeInfo], None],
         on_removed: Callable[[], None],
         *,
+        resolver: Resolver | None = None,
         capabilities: Capabilities | None = None,
         dial: Dial | None = None,
         tls_info: Callable[[], TlsInfo] | None = None,
@@ -117,6 +119,7 @@ class Agent:
         self._managers = managers
         self._driver = driver
         self._network = network
+        self._resolver = resolver or NoResolver()
         self._clock = clock
         self._on_node_info = on_node_info
         self._on_removed = on_removed
@@ -129,7 +132,7 @@ class Agent:
         self._strangers_allowed = False
         channel = dial or credentials.channel
         self._database = Database(settings.agent_dir / "tasks.db")
-        self._overlays = OverlayFeed(self._database, (network,))
+        self._overlays = OverlayFeed(self._database, (network, self._resolver))
         self._reporter = Reporter()
         self._connection = Connection(
             self, node_id, managers, channel, self._hello, clock, self._session_changed
@@ -148,8 +151,6 @@ class Agent:
         self._plain_requests = PlainRequests(self._plain, driver)
         self._worker.neighbours = self._plain.ids
         self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
-        self._worker.on_status = self._status_changed
-        self._worker.on_forgotten = self._reporter.forget
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
         self._requests = ContainerRequests(driver, lambda: self._worker.held, clock, self._plain_requests)
         self._volume_requests = VolumeRequests(volumes, self._records)
@@ -161,7 +162,7 @@ class Agent:
         self._leaving, self._empty = asyncio.Event(), asyncio.Event()
 
     def _new_worker(self, parts: "_Parts") -> Worker:
-        return Worker(
+        worker = Worker(
             self._driver,
             parts.images,
             self._network,
@@ -172,8 +173,12 @@ class Agent:
             files=TaskFiles(MemoryFiles(self._settings.run_dir), self._isolated),
             volumes=parts.volumes,
             overlays=self._overlays,
+            resolver=self._resolver,
             starts_max=parts.starts_max,
         )
+        worker.on_status = self._status_changed
+        worker.on_forgotten = self._reporter.forget
+        return worker
 
     def _new_plain_containers(self, parts: "_Parts") -> PlainContainers:
         return PlainContainers(
@@ -242,6 +247,10 @@ class Agent:
         found = {task_id: await self._driver.sample(task_id) for task_id in self._worker.held}
         return {task_id: sample for task_id, sample in found.items() if sample is not None}
 
+    async def name_counters(self) -> Mapping[str, float]:
+        """Return what the name server of this node counted since it started."""
+        return await self._resolver.counters()
+
     def unhealthy(self) -> int:
         """Return how many containers are unhealthy."""
         tasks = sum(
@@ -286,6 +295,9 @@ class Agent:
                 self._overlays.resume(stored.overlays, complete=not stored.rebuilt)
                 group.create_task(self._overlays.run())
                 await self._overlays.settled()
+                # Told all of it at once: the name server of the life before answers as before until then.
+                await self._worker.introduce(stored.tasks)
+                await self._resolver.start()
                 await self._plain.load()
                 self._worker.resume(stored.tasks)
                 self._strangers_allowed = stored.rebuilt
@@ -299,6 +311,7 @@ class Agent:
             await self._calls.close()
             await self._plain.close()
             await self._requests.close()
+            await self._resolver.close()
             await self._csi.close()
             await self._database.close()
 
@@ -327,6 +340,7 @@ class Agent:
         await self._cluster_volumes.leave()
         self._overlays.take(NetworkChanges(complete=True))
         await self._overlays.settled()
+        await self._resolver.teardown()
         await self._network.teardown()
         await self._database.put_applied_index(0)
         self._empty.set()

@@ -5,6 +5,7 @@ but only so many create and start containers at once: more would only make each 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,14 +18,16 @@ from swarm.agent.container import (
     container_config,
     published_ports,
     registry_credentials,
+    resolver_client,
     template_context,
 )
 from swarm.agent.database import Database, StoredTask
 from swarm.agent.health import begun, is_news, is_worth_keeping
 from swarm.agent.health_monitor import watch
 from swarm.agent.network.base import NodeNetwork, Sandbox
-from swarm.agent.overlay.feed import OverlayFeed
+from swarm.agent.overlay.feed import OverlayFeed, networks_of
 from swarm.agent.probes import Answer, Prober
+from swarm.agent.resolver.base import Resolver
 from swarm.agent.task_files import TaskFiles
 from swarm.agent.task_images import TaskImages
 from swarm.agent.task_machine import Phase, Step, TaskRecord, advance, begin
@@ -35,7 +38,7 @@ from swarm.api.v1.types_pb2 import HealthStatus, TaskStatus
 from swarm.clock import Clock
 from swarm.errors import TaskFailure, TransientError
 from swarm.model.health import WORDS, check_of, merged
-from swarm.model.task_state import READY, state_name
+from swarm.model.task_state import COMPLETE, READY, state_name
 from swarm.runtime.base import RuntimeDriver
 from swarm.runtime.images.base import BlobSource, ImageStore
 
@@ -75,6 +78,7 @@ class Worker:
         *,
         files: TaskFiles,
         volumes: TaskVolumes,
+        resolver: Resolver,
         overlays: OverlayFeed,
         starts_max: int,
     ) -> None:
@@ -88,6 +92,7 @@ class Worker:
         self._facts = facts
         self._files = files
         self._volumes = volumes
+        self._resolver = resolver
         self._mounted_images = TaskImages(images, source)
         self._overlays = overlays
         self._starts = asyncio.Semaphore(starts_max)
@@ -129,6 +134,13 @@ class Worker:
     def statuses(self) -> dict[str, TaskStatus]:
         """Return what the managers should know of the tasks they want."""
         return {task_id: held.record.status for task_id, held in self._held.items() if held.record.wanted}
+
+    async def introduce(self, stored: Iterable[StoredTask]) -> None:
+        """Tell the name server of the tasks of an earlier life that may still ask it."""
+        for one in stored:
+            if one.status.state < COMPLETE:
+                with contextlib.suppress(TaskFailure):  # it would not have come this far
+                    await self._introduce(one.task, one.status.address)
 
     def resume(self, stored: Iterable[StoredTask]) -> None:
         """Take up the tasks of an earlier life.
@@ -192,6 +204,7 @@ class Worker:
                     await self._driver.remove(info.id)
                 except Exception:  # it stays until the next start; the known ones must go on
                     log.exception("agent.unknown_container_not_removed", task_id=info.id)
+        await self._resolver.keep_only(self._known_ids())
         await self._network.keep_only(self._known_ids())
         await self._files.keep_only(self._known_ids)
         await self._volumes.keep_only(self._known_ids)
@@ -312,7 +325,9 @@ class Worker:
                 networks = await self._overlays.join(held.record.task)
                 async with asyncio.timeout(START_TIMEOUT_S):
                     ports = published_ports(held.record.task)
-                    return events.NetworkAttached(await self._network.attach(task_id, ports, networks))
+                    sandbox = await self._network.attach(task_id, ports, networks)
+                    await self._introduce(held.record.task, sandbox.address)
+                    return events.NetworkAttached(sandbox)
             case events.CreateContainer() | events.StartContainer():
                 return await self._create_or_start(task_id, held.record, instruction)
             case events.WaitContainer():
@@ -330,6 +345,11 @@ class Worker:
             case _:
                 return await self._clean(task_id, held.record.task, instruction)
 
+    async def _introduce(self, task: Task, address: str) -> None:
+        if address:
+            network_ids = [one.network_id for one in networks_of(task) if one.addresses]
+            await self._resolver.attach(resolver_client(task, address, network_ids, self._facts()))
+
     async def _clean(self, task_id: str, task: Task, instruction: events.Instruction) -> events.Event:
         async with asyncio.timeout(CLEAN_TIMEOUT_S):
             match instruction:
@@ -341,6 +361,7 @@ class Worker:
                 case events.DetachNetwork():
                     await self._files.wipe(task)  # no process can read them any more, nor may anybody else
                     await self._volumes.release(task)
+                    await self._resolver.detach(task_id)
                     self._mounted_images.forget(task)
                     await self._network.detach(task_id)
                     return events.NetworkDetached()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from swarm.agent.network.base import NodeNetwork
+from swarm.agent.resolver.base import Resolver
 from swarm.config import Settings
 from swarm.runtime.base import Capabilities, RuntimeDriver
 from swarm.runtime.images.store import LocalImageStore
@@ -21,6 +22,7 @@ class Machine:
 
     driver: RuntimeDriver
     network: NodeNetwork
+    resolver: Resolver
     capabilities: Capabilities
 
     async def close(self) -> None:
@@ -32,19 +34,22 @@ class Machine:
 async def open_machine(settings: Settings, images: LocalImageStore) -> Machine:
     """Return what the machine offers; raises FailedPrecondition with what is missing."""
     from swarm.agent.network.select import open_network
+    from swarm.agent.resolver.select import open_resolver
     from swarm.runtime.select import open_driver
 
     network = open_network(settings)
     opened = await open_driver(settings, images)
-    return Machine(opened.driver, network, opened.capabilities)
+    return Machine(opened.driver, network, open_resolver(settings), opened.capabilities)
 
 
 async def remove_everything(settings: Settings) -> None:
     """Remove every container, mount, cgroup and namespace of this node's folders; no agent may run."""
     from swarm.agent.network.select import open_network
+    from swarm.agent.resolver.select import open_resolver
     from swarm.runtime.select import cleanup
 
     await cleanup(settings)
+    await open_resolver(settings).teardown()
     await open_network(settings).teardown()
 
 

@@ -136,6 +136,7 @@ class Membership:
             self._clock,
             self._take_node_info,
             self._on_removed,
+            resolver=self.machine.resolver,
             capabilities=self.machine.capabilities,
             tls_info=lambda: self.credentials.tls_info,
         )

@@ -30,6 +30,7 @@ async def agent_sample(agent: Agent) -> AgentSample:
         connected=agent.connected,
         containers=count_by(states, _STATES),
         uses=uses,
+        names=await agent.name_counters(),
         unhealthy=agent.unhealthy(),
         plain=agent.plain_running(),
         disks=tuple(

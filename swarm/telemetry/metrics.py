@@ -10,7 +10,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -136,6 +136,48 @@ def _agent_families(sample: AgentSample) -> Iterator[Metric]:
         cpu.add_metric((use.service, use.task), use.cpu_seconds)
         memory.add_metric((use.service, use.task), use.memory_bytes)
     yield from (cpu, memory)
+    yield from _name_families(sample.names)
+
+
+_NAME_COUNTERS = {
+    "no_such_name": "Questions of tasks for names that do not exist.",
+    "failed": "Questions of tasks that were refused: malformed, or not to be answered yet.",
+    "forwarded": "Questions of tasks that other name servers were asked.",
+    "forward_failed": "Questions of tasks to which no other name server gave an answer.",
+    "dropped": "Messages to the name server that were no questions.",
+}
+
+
+def _name_families(counted: Mapping[str, float]) -> Iterator[Metric]:
+    """What the name server of the node counted; nothing while there is none."""
+    if not counted:
+        return
+    questions = CounterMetricFamily(
+        "swarm_names_questions", "Questions of tasks for names, by kind.", labels=("kind",)
+    )
+    for name, value in sorted(counted.items()):
+        if name.startswith("questions."):
+            questions.add_metric((name.partition(".")[2],), value)
+    yield questions
+    for name, text in _NAME_COUNTERS.items():
+        yield CounterMetricFamily(f"swarm_names_{name}", text, value=counted.get(name, 0))
+    took = HistogramMetricFamily(
+        "swarm_names_answer_seconds", "Time to an answer, of the node's own or of others.", labels=("by",)
+    )
+    for by in ("own", "forwarded"):
+        found = {
+            float(name.partition(".le.")[2]): n
+            for name, n in counted.items()
+            if name.startswith(f"{by}.le.")
+        }
+        buckets, so_far = [], 0.0
+        for bound, count in sorted(found.items()):
+            so_far += count
+            buckets.append(("+Inf" if bound == float("inf") else str(bound), so_far))
+        if not buckets:
+            continue
+        took.add_metric((by,), buckets, counted.get(f"{by}.seconds", 0))
+    yield took
 
 
 def _disk_families(disks: Sequence[DiskUse]) -> Iterator[Metric]:

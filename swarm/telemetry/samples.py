@@ -57,6 +57,7 @@ class AgentSample:
     connected: bool  # has a session with a manager
     containers: Mapping[str, int] = field(default_factory=dict)  # by state
     uses: Sequence[TaskUse] = ()
+    names: Mapping[str, float] = field(default_factory=dict)  # what the name server counted
     unhealthy: int = 0  # containers, plain ones too
     plain: int = 0  # containers without a task that run
     disks: Sequence[DiskUse] = ()

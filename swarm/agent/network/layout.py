@@ -80,10 +80,9 @@ class Layout:
         """Return the file of what was promised."""
         return self.run_dir / "network.json"
 
-    @property
-    def resolv_conf(self) -> Path:
+    def resolv_conf(self, *, in_networks: bool) -> Path:
         """Return the file that tasks see as /etc/resolv.conf."""
-        return self.run_dir / "resolv.conf"
+        return self.run_dir / ("networks-resolv.conf" if in_networks else "resolv.conf")
 
     def namespace(self, task_id: str) -> Path:
         """Return the namespace of a task."""

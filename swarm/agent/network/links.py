@@ -111,9 +111,9 @@ def delete_link(index: int) -> Request:
     return Request(_DELETE_LINK, 0, _LINK.pack(0, 0, index, 0, 0), f"remove interface {index}")
 
 
-def address(index: int, value: IPv4Address | IPv6Address, prefix: int) -> Request:
-    """Give an interface an address."""
-    body = _ADDRESS.pack(_family(value), prefix, 0, _GLOBAL, index)
+def address(index: int, value: IPv4Address | IPv6Address, prefix: int, *, as_source: bool = True) -> Request:
+    """Give an interface an address; without `as_source`, only its own answers are sent from it."""
+    body = _ADDRESS.pack(_family(value), prefix, 0, _GLOBAL if as_source else _LINK_SCOPE, index)
     body += attributes({1: value.packed, 2: value.packed})
     return Request(_NEW_ADDRESS, CREATE | REPLACE, body, f"set the address {value}/{prefix}")
 

@@ -193,6 +193,7 @@ def _address_uplink(layout: Layout, node: Netlink, uplink: int, router: Netlink)
     subnet = layout.subnet
     router.run(
         links.set_up(_LO),
+        links.address(_LO, GATEWAY, 32, as_source=False),  # the name server of the tasks listens there
         links.set_up(ROUTER_INDEX),
         links.address(ROUTER_INDEX, layout.router_address, 32),
         links.neighbour(ROUTER_INDEX, layout.node_address, links.mac_of(layout.node_address)),

@@ -27,7 +27,7 @@ from swarm.agent.network.addresses import next_address
 from swarm.agent.network.base import PublishedPort, Sandbox, TaskNetwork
 from swarm.agent.network.holders import holder_of
 from swarm.agent.network.journal import Grant, Ledger
-from swarm.agent.network.layout import Layout
+from swarm.agent.network.layout import GATEWAY, Layout
 from swarm.agent.network.local import LocalNetworks, is_same
 from swarm.agent.network.ports import fits
 from swarm.agent.network.reservation import PortReservations
@@ -39,7 +39,6 @@ from swarm.errors import TaskRejected
 
 log = structlog.get_logger(__name__)
 
-_RESOLVED_UPSTREAM = Path("/run/systemd/resolve/resolv.conf")
 HOST = "host"  # the network of the node itself: nothing is made, and no port needs to be published
 NONE = "none"  # nobody to talk to but oneself
 T = TypeVar("T")
@@ -121,7 +120,7 @@ class _Books:
         rebuilt = plumbing.ensure_router(layout)
         plumbing.run_in_router(layout, access.setup(self._ledger))
         self._overlays.setup(self._ledger.grants)
-        name_server = self._write_resolv_conf()
+        self._write_resolv_conf()
         self._drop_lost()
         connected = plumbing.connected(layout)
         for task_id, grant in self._ledger.grants.items():
@@ -131,7 +130,7 @@ class _Books:
             self._locals.connect(task_id, path, grant.networks, plumbing.router_mtu(layout))
             self._hold_again(task_id, grant)
         published = [(port, grant.address) for grant in self._ledger.grants.values() for port in grant.ports]
-        nft.run(rules.setup(layout, published, name_server))
+        nft.run(rules.setup(layout, published))
         plumbing.remove_strangers(layout, self._ledger.addresses())
         self._locals.keep_only(self._ledger.networks())
         log.info("network.ready", tasks=len(self._ledger.grants), rebuilt=rebuilt, ip_forward=True)
@@ -200,8 +199,9 @@ class _Books:
         plumbing.teardown(self._layout)
         self._reservations.release_all()
         self._ledger = Ledger()
-        for path in (self._layout.journal, self._layout.resolv_conf):
-            path.unlink(missing_ok=True)
+        self._layout.journal.unlink(missing_ok=True)
+        for in_networks in (False, True):
+            self._layout.resolv_conf(in_networks=in_networks).unlink(missing_ok=True)
 
     def close(self) -> None:
         self._reservations.release_all()
@@ -230,7 +230,7 @@ class _Books:
             task_id=task_id,
             address=str(grant.address),
             netns_path=str(self._layout.namespace(task_id)),
-            resolv_conf=str(self._layout.resolv_conf),
+            resolv_conf=str(self._layout.resolv_conf(in_networks=bool(grant.networks))),
             ports=grant.ports,
         )
 
@@ -248,12 +248,12 @@ class _Books:
             # Traffic still goes to the task, as it did while no agent was there to hold the port.
             log.warning("network.port_not_held", task_id=task_id, reason=str(error))
 
-    def _write_resolv_conf(self) -> str:
-        node, upstream = _read(self._resolv_conf), _read(_RESOLVED_UPSTREAM)
-        text, passed_on = resolv.for_tasks(node, upstream, str(self._layout.node_address))
-        # Written in place: the file is bind-mounted into running containers.
-        self._layout.resolv_conf.write_text(text)
-        return passed_on
+    def _write_resolv_conf(self) -> None:
+        node = _read(self._resolv_conf)
+        for in_networks in (False, True):
+            text = resolv.for_tasks(node, str(GATEWAY), in_networks=in_networks)
+            # Written in place: the file is bind-mounted into running containers.
+            self._layout.resolv_conf(in_networks=in_networks).write_text(text)
 
 
 def _copy(state: NetworkState) -> NetworkState:

@@ -13,12 +13,9 @@ from swarm.agent.network.layout import Layout
 PublishedTo = tuple[PublishedPort, IPv4Address]
 
 
-def setup(layout: Layout, published: Iterable[PublishedTo], name_server: str) -> str:
-    """Make the table: published ports, name service for tasks, and masquerade for what leaves the node.
-
-    `name_server` is a loopback address to which questions of tasks are passed on, or empty.
-    """
-    table, uplink = f"ip {layout.table}", layout.uplink
+def setup(layout: Layout, published: Iterable[PublishedTo]) -> str:
+    """Make the table: published ports, and masquerade for what leaves the node."""
+    table = f"ip {layout.table}"
     elements = ", ".join(_element(port, address) for port, address in published)
     lines = [
         f"add table {table}",
@@ -31,11 +28,6 @@ def setup(layout: Layout, published: Iterable[PublishedTo], name_server: str) ->
         *_chain(table, "output", "nat hook output priority -100"),
         *_chain(table, "postrouting", "nat hook postrouting priority 100"),
     ]
-    if name_server:
-        to_node = (
-            f'iifname "{uplink}" ip daddr {layout.node_address} meta l4proto {{ tcp, udp }} th dport 53'
-        )
-        lines.append(f"add rule {table} prerouting {to_node} dnat to {name_server}")
     redirect = "fib daddr type local dnat ip to meta l4proto . th dport map"
     lines += [
         f"add rule {table} {chain} {redirect} @{ports}"

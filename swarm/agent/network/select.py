@@ -20,7 +20,7 @@ def open_network(settings: Settings) -> NodeNetwork:
     Tasks that are plain processes cannot join a namespace and so get loopback addresses too.
     Raises InvalidArgument for a malformed node_subnet, FailedPrecondition when root lacks nftables.
     """
-    if os.geteuid() != 0 or settings.runtime == "process":
+    if not has_namespaces(settings):
         return LoopbackNetwork(settings.run_dir, own_address(settings))
     if not nft.available():
         raise FailedPrecondition("nftables is missing on this node; install the package nftables")
@@ -29,6 +29,11 @@ def open_network(settings: Settings) -> NodeNetwork:
     except ValueError as error:
         raise InvalidArgument(f"node_subnet {settings.node_subnet!r} is not a network: {error}") from error
     return RouterNetwork(settings.run_dir, subnet)
+
+
+def has_namespaces(settings: Settings) -> bool:
+    """Return whether tasks of this node have a network of their own."""
+    return os.geteuid() == 0 and settings.runtime != "process"
 
 
 def own_address(settings: Settings) -> IPv4Address:

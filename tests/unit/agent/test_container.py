@@ -2,13 +2,20 @@
 
 import pytest
 
-from swarm.agent.container import NodeFacts, container_config, published_ports, registry_credentials
+from swarm.agent.container import (
+    NodeFacts,
+    container_config,
+    published_ports,
+    registry_credentials,
+    resolver_client,
+)
 from swarm.agent.network.base import PublishedPort, Sandbox
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import Mount, PortConfig, Privileges
 from swarm.errors import TaskRejected
 from swarm.model.devices import parse_device, parse_gpus
 from swarm.model.generic_resources import parse_owned
+from swarm.model.task import task_name
 from swarm.runtime.base import BindMount, Dns, HostDevice, Limits, Security, Shared, TmpfsMount, Ulimit
 
 FACTS = NodeFacts("n1", "worker-1", "linux", "amd64")
@@ -165,3 +172,21 @@ def test_options_reach_the_driver_and_what_was_not_said_stays_so() -> None:
     assert config.limits == Limits(0, 0, 0, 0, 2, 3, 4, "0", "1", -1, 0, 10)
     spec.privileges.seccomp.mode = Privileges.Seccomp.MODE_UNCONFINED
     assert container_config(task, "", SANDBOX, FACTS).security.seccomp == ""
+
+
+def test_who_asks_the_name_server_of_the_node_does_so_also_with_servers_of_its_own() -> None:
+    task = a_task()
+    task.spec.container.dns.nameservers.append("9.9.9.9")
+    task.spec.container.dns.options.append("rotate")
+    alone = container_config(task, "sha256:1", Sandbox(task.id, "172.30.0.9", "/ns", "/resolv"), FACTS)
+    assert alone.dns == Dns(options=("rotate",))
+    without = container_config(task, "sha256:1", Sandbox(task.id, "127.0.0.9", "", ""), FACTS)
+    assert without.dns == Dns(nameservers=("9.9.9.9",), options=("rotate",))
+    client = resolver_client(task, "172.30.0.9", ("n1",), FACTS)
+    assert (client.nameservers, client.network_ids) == (("9.9.9.9",), ("n1",))
+    assert client.name == task_name(task)
+    task.networks.add(network_id="n1", addresses=["10.0.0.3"])
+    task.spec.networks.add(network_id="n1")
+    joined = container_config(task, "sha256:1", Sandbox(task.id, "172.30.0.9", "/ns", "/resolv"), FACTS)
+    assert joined.dns.options == ("rotate", "ndots:0")
+    assert joined.address == "10.0.0.3"

@@ -13,6 +13,7 @@ from swarm.agent.container import NodeFacts
 from swarm.agent.database import Database
 from swarm.agent.fake_network import FakeNetwork
 from swarm.agent.overlay.feed import OverlayFeed
+from swarm.agent.resolver.base import NoResolver
 from swarm.agent.task_files import TaskFiles
 from swarm.agent.task_volumes import TaskVolumes
 from swarm.agent.worker import Worker
@@ -55,6 +56,7 @@ class Bench:
             lambda: NodeFacts("n1", "host"),
             files=TaskFiles(MemoryFiles(self.folder / "run"), self.isolated),
             volumes=TaskVolumes(VolumeStore(self.folder / "volumes")),
+            resolver=NoResolver(),
             overlays=overlays,
             starts_max=2,
         )

@@ -11,7 +11,7 @@ TASK = IPv4Address("172.30.0.16")
 
 
 def test_setup_flushes_what_it_fills_so_that_it_may_be_repeated() -> None:
-    lines = rules.setup(LAYOUT, [(WEB, TASK)], "").splitlines()
+    lines = rules.setup(LAYOUT, [(WEB, TASK)]).splitlines()
     for name in ("prerouting", "output", "postrouting"):
         first_rule = next(
             i for i, line in enumerate(lines) if line.startswith(f"add rule ip {LAYOUT.table} {name}")
@@ -30,9 +30,4 @@ def test_publishing_names_protocol_ports_and_task() -> None:
 
 def test_nothing_to_publish_is_no_script() -> None:
     assert rules.publish(LAYOUT, [], TASK) == ""
-    assert "add element" not in rules.setup(LAYOUT, [], "")
-
-
-def test_only_a_loopback_name_server_is_passed_on() -> None:
-    assert "dnat to 127.0.0.7" in rules.setup(LAYOUT, [], "127.0.0.7")
-    assert "th dport 53" not in rules.setup(LAYOUT, [], "")
+    assert "add element" not in rules.setup(LAYOUT, [])

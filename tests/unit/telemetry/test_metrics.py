@@ -31,6 +31,14 @@ SAMPLE = NodeSample(
         connected=True,
         containers={"running": 2},
         uses=(TaskUse("web", "web.1", 1.5, 4096),),
+        names={
+            "questions.a": 3,
+            "no_such_name": 1,
+            "own.le.0.0001": 2,
+            "own.le.5.0": 0,
+            "own.le.inf": 1,
+            "own.seconds": 9.5,
+        },
         unhealthy=1,
         plain=3,
         disks=(DiskUse("/data", 100, 30, 7),),
@@ -60,6 +68,12 @@ def test_a_scrape_shows_what_the_node_knows() -> None:
     assert found["swarm_agent_containers", "running"] == 2
     assert found["swarm_agent_task_cpu_seconds_total", "web", "web.1"] == 1.5
     assert found["swarm_agent_task_memory_bytes", "web", "web.1"] == 4096
+    assert found["swarm_names_questions_total", "a"] == 3
+    assert found["swarm_names_no_such_name_total",] == 1
+    assert found["swarm_names_forwarded_total",] == 0
+    assert found["swarm_names_answer_seconds_bucket", "own", "5.0"] == 2
+    assert found["swarm_names_answer_seconds_count", "own"] == 3
+    assert found["swarm_names_answer_seconds_sum", "own"] == 9.5
     assert found["swarm_agent_containers_unhealthy",] == 1
     assert found["swarm_agent_plain_containers_running",] == 3
     assert found["swarm_node_disk_pressure",] == 1

@@ -1,0 +1,248 @@
+"""The name server of a node, asked from inside of tasks, while agents and name servers come and go."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rrset
+import pytest
+
+from swarm.agent.network import namespaces
+from swarm.agent.resolver.link import MARK
+from swarm.runtime.processes import carriers
+from tests.integration.network.lab import Attached, Lab
+
+pytestmark = pytest.mark.integration
+
+SERVER = "169.254.1.1"
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    lab = Lab()
+    try:
+        lab.agent.start()
+        lab.agent.call("resolver_start")
+        yield lab
+        lab.agent.call("resolver_teardown")
+        assert resolvers(lab) == []
+    finally:
+        for process in carriers(f"{MARK}={lab.run_dir}/resolver.sock"):
+            process.send(signal.SIGKILL)
+            process.close()
+        lab.close()
+
+
+def resolvers(lab: Lab) -> list[int]:
+    found = carriers(f"{MARK}={lab.run_dir}/resolver.sock")
+    for process in found:
+        process.close()
+    return [process.pid for process in found]
+
+
+def a_network(*tasks: dict[str, Any], **service: Any) -> dict[str, Any]:
+    return {
+        "network_id": "n1",
+        "network": {"id": "n1", "name": "shop", "subnets": [{"subnet": "10.0.1.0/24"}]},
+        "endpoints": list(tasks),
+        "services": [{"service_id": "s1", "name": "web", "virtual_addresses": ["10.0.1.2"], **service}],
+    }
+
+
+WEB_1 = {
+    "task_id": "t1",
+    "service_id": "s1",
+    "name": "web.1.t1",
+    "addresses": ["10.0.1.3"],
+    "serving": True,
+}
+
+
+def ask(task: Attached, name: str, kind: str = "A", *, tcp: bool = False, timeout: float = 10) -> list[str]:
+    """Return what a task is answered; empty when there is no such name."""
+    question = dns.message.make_query(name, kind)
+    how = dns.query.tcp if tcp else dns.query.udp
+    with namespaces.entered(task.netns):
+        answer = how(question, SERVER, timeout=timeout)
+    assert answer.rcode() in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}, dns.rcode.to_text(answer.rcode())
+    return sorted(str(item) for records in answer.answer for item in records)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def joined(lab: Lab, task_id: str = "t1", **more: Any) -> Attached:
+    task = lab.agent.attach(task_id)
+    client = {"task_id": task_id, "address": task.address, "network_ids": ["n1"], "hostname": task_id}
+    lab.agent.call("resolver_attach", client | more)
+    return task
+
+
+def test_tasks_ask_one_server_and_see_what_their_networks_have(lab: Lab) -> None:
+    lab.agent.call("resolver_apply", [a_network(WEB_1)])
+    inside, outside = joined(lab), joined(lab, "t2", network_ids=[])
+    assert inside.resolv_conf.read_text().startswith(f"nameserver {SERVER}\n")
+    assert ask(inside, "web") == ["10.0.1.2"]
+    assert ask(inside, "tasks.web", tcp=True) == ["10.0.1.3"]
+    assert ask(outside, "t2") == [outside.address]
+    lab.agent.call("resolver_apply", [a_network({**WEB_1, "serving": False})])
+    assert ask(inside, "tasks.web") == []
+    assert ask(inside, "web") == ["10.0.1.2"]
+
+
+class Upstream:
+    """A name server that knows one name and says who asked."""
+
+    def __init__(self, lab: Lab, where: Path, address: str) -> None:
+        import socket
+
+        with namespaces.entered(where):
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._socket.bind((address, 53))
+        self._socket.settimeout(0.05)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        self.asked: list[str] = []
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                data, peer = self._socket.recvfrom(4096)
+                query = dns.message.from_wire(data)
+                self.asked.append(str(query.question[0].name))
+                answer = dns.message.make_response(query)
+                answer.answer = [dns.rrset.from_text(query.question[0].name, 60, "IN", "A", peer[0])]
+                self._socket.sendto(answer.to_wire(), peer)
+
+    def close(self) -> None:
+        self._stopping.set()
+        self._thread.join(5)
+        self._socket.close()
+
+
+def test_other_names_are_asked_of_the_node_s_servers_or_of_the_task_s_own_from_inside(lab: Lab) -> None:
+    lab.agent.call("resolver_apply", [a_network(WEB_1)])
+    lab.resolv_conf.write_text("nameserver 192.0.2.53\n")
+    with contextlib.ExitStack() as stack:
+        of_node = Upstream(lab, lab.node, "127.0.0.7")
+        stack.callback(of_node.close)
+        plain = joined(lab)
+        own = joined(lab, "t2", nameservers=["127.0.0.8"])
+        of_task = Upstream(lab, own.netns, "127.0.0.8")
+        stack.callback(of_task.close)
+        lab.resolv_conf.write_text("nameserver 127.0.0.7\n")  # another one, while everything runs
+        assert ask(plain, "web.example.org") == ["127.0.0.1"]
+        assert ask(own, "web.example.org") == ["127.0.0.1"]
+        assert ask(own, "web") == ["10.0.1.2"]
+        assert ask(own, "web.shop") == ["10.0.1.2"]
+        assert of_node.asked == of_task.asked == ["web.example.org."]
+
+
+class Flood:
+    """Questions, one after the other, from one task; each must be answered, once and rightly."""
+
+    def __init__(self, task: Attached) -> None:
+        self._task = task
+        self._stopping = threading.Event()
+        self._failure: BaseException | None = None
+        self.answers = 0
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        import socket
+
+        try:
+            with namespaces.entered(self._task.netns):
+                asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            with asking:
+                asking.settimeout(60)
+                while not self._stopping.is_set():
+                    question = dns.message.make_query("web", "A")
+                    asking.sendto(question.to_wire(), (SERVER, 53))
+                    answer = dns.message.from_wire(asking.recv(512))
+                    assert answer.id == question.id
+                    assert [str(item) for item in answer.answer[0]] == ["10.0.1.2"]
+                    self.answers += 1
+        except BaseException as error:  # noqa: BLE001 -- told to the test
+            self._failure = error
+
+    def __enter__(self) -> "Flood":
+        return self
+
+    def more(self) -> None:
+        """Return when it has been answered some times more."""
+        wanted = self.answers + 20
+        wait_until(lambda: self.answers >= wanted or self._failure is not None)
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join(90)
+        assert self._failure is None, repr(self._failure)
+
+
+def test_no_question_is_lost_while_agents_come_and_go_and_the_name_server_is_killed(lab: Lab) -> None:
+    lab.agent.call("resolver_apply", [a_network(WEB_1)])
+    task = joined(lab)
+    with Flood(task) as flood:
+        flood.more()
+        first = resolvers(lab)
+        lab.agent.kill()
+        flood.more()  # nobody is there but the name server
+        lab.agent.start()
+        lab.agent.call("resolver_start")
+        flood.more()
+        assert resolvers(lab) == first
+
+        lab.agent.call("resolver_apply", [a_network(WEB_1)])
+        joined(lab)
+        os.kill(first[0], signal.SIGKILL)  # one that this lab has started, by its mark
+        flood.more()
+        assert resolvers(lab) not in ([], first)
+
+
+def test_code_that_has_changed_takes_over_with_all_that_was_known(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.agent.call("resolver_apply", [a_network(WEB_1)])
+    task = joined(lab)
+    with Flood(task) as flood:
+        flood.more()
+        first = resolvers(lab)
+        lab.agent.stop()
+        monkeypatch.setenv("TEST_CODE", "another")
+        lab.agent.start()
+        lab.agent.call("resolver_start")  # and nothing is said of tasks or networks
+        flood.more()
+        wait_until(lambda: first[0] not in resolvers(lab))
+        flood.more()
+        assert len(resolvers(lab)) == 1
+
+
+def test_a_name_server_whose_node_has_gone_ends(lab: Lab) -> None:
+    lab.agent.stop()
+    (lab.run_dir / "resolver.sock").unlink()
+    wait_until(lambda: resolvers(lab) == [])
+    lab.agent.start()
+
+
+def test_a_router_that_was_made_again_has_a_name_server_too(lab: Lab) -> None:
+    lab.agent.stop()
+    namespaces.remove(lab.run_dir / "netns" / "router")
+    lab.agent.start()
+    lab.agent.call("resolver_start")
+    lab.agent.call("resolver_apply", [a_network(WEB_1)])
+    assert ask(joined(lab, "t9"), "web") == ["10.0.1.2"]
