@@ -26,7 +26,7 @@ from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.logs import MAX_FILE_BYTES, rotate_files
 from swarm.runtime.oci import conmon, copying, freezer
 from swarm.runtime.oci.abilities import described, read_abilities
-from swarm.runtime.oci.binaries import SEARCH_PATH
+from swarm.runtime.oci.binaries import SEARCH_PATH, STARTER
 from swarm.runtime.oci.bundle import CGROUP_FILE, BundlePlace, make_bundle
 from swarm.runtime.oci.cgroups import (
     Cgroup,
@@ -74,7 +74,7 @@ class OciDriver(ShimDriver):
         cgroup_parent: str,
         layers: LayerSource,
         *,
-        preference: Sequence[str] = ("crun", "runc"),
+        preference: Sequence[str] = ("crun", "runc", STARTER),
         choice: Choice | None = None,
         clock: Clock | None = None,
         layout: CgroupLayout | None = None,
@@ -140,7 +140,7 @@ class OciDriver(ShimDriver):
         try:
             Cgroup(self._layout, self._instance).create()
             if self._shim_cgroups():
-                Cgroup(self._layout, f"{self._instance}/shims").create()
+                Cgroup(self._layout, f"{self._instance}/shims").create(for_processes=True)
         except OSError as error:
             raise FailedPrecondition(f"cannot make the cgroup {self._instance}: {error}") from error
 
