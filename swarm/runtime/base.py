@@ -8,7 +8,7 @@ Rules for every driver:
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Protocol
 
 
@@ -246,13 +246,57 @@ class ExecProcess(Protocol):
         """Kill it and all that it started, also what outlived it; returns when nothing is left."""
 
 
+class Ability(StrEnum):
+    """Something of a ContainerConfig, or of this contract, that not every driver can do."""
+
+    MOUNTS = "mounts"  # paths of the node, and volumes, anywhere in the container
+    TMPFS = "tmpfs"
+    READ_ONLY = "read-only"  # the root of its file system
+    COPY = "copy"  # path_kind, copy_from, copy_to
+    NETWORK = "network"  # the namespace that it is given
+    HOSTNAME = "hostname"
+    HOSTS = "hosts"
+    DNS = "dns"
+    USER = "user"
+    GROUPS = "groups"
+    TTY = "tty"  # for the container's own process; commands always can have one
+    INIT = "init"
+    PAUSE = "pause"
+    MEMORY = "memory"
+    OOM = "oom"  # tells that processes were killed for want of memory
+    CPUS = "cpus"
+    PIDS = "pids"
+    CPUSET = "cpuset"
+    CPU_SHARES = "cpu-shares"
+    CGROUP_PARENT = "cgroup-parent"
+    DEVICES = "devices"
+    CDI = "cdi"
+    PRIVILEGED = "privileged"
+    CAPABILITIES = "capabilities"
+    NO_NEW_PRIVILEGES = "no-new-privileges"
+    SECCOMP = "seccomp"
+    SHARED_NAMESPACES = "shared-namespaces"
+    SYSCTLS = "sysctls"
+    ULIMITS = "ulimits"
+    SHM_SIZE = "shm-size"
+    OOM_SCORE = "oom-score"
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What this driver can do on this node, for `node inspect`."""
 
-    driver: str  # oci, process, fake
+    driver: str  # oci, docker, podman, python, process, fake
     isolated: bool  # real containers with namespaces of their own
     info: Mapping[str, str] = field(default_factory=dict)  # binary, version, cgroup version, why chosen
+    abilities: frozenset[Ability] = frozenset(Ability)
+    # What is taken and has no effect, because the program is the same without it. All else is refused.
+    ignored: frozenset[Ability] = frozenset()
+
+    @property
+    def refused(self) -> frozenset[Ability]:
+        """What `create`, or the call itself, refuses with the reason."""
+        return frozenset(Ability) - self.abilities - self.ignored
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from swarm.api.v1.types_pb2 import HealthConfig
 from swarm.clock import Clock, SystemClock
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskFailed, TaskRejected
 from swarm.runtime.base import (
+    Ability,
     Capabilities,
     ContainerConfig,
     ContainerInfo,
@@ -170,7 +171,13 @@ class FakeDriver:
     async def probe(self) -> Capabilities:
         """Say what this driver is."""
         self._called("probe")
-        return Capabilities(driver="fake", isolated=False, info={"reason": "nothing is run"})
+        return Capabilities(
+            driver="fake",
+            isolated=False,
+            info={"reason": "nothing is run"},
+            abilities=frozenset({Ability.PAUSE}),
+            ignored=frozenset(Ability) - {Ability.PAUSE, Ability.COPY},
+        )
 
     async def adopt(self) -> Sequence[ContainerInfo]:
         """Return all containers."""
@@ -225,8 +232,8 @@ class FakeDriver:
     async def stop(self, container_id: str, grace_s: float) -> None:
         """End a container, at once or as its script says."""
         self._called("stop")
-        container = self._get(container_id)
-        if container.info.state is ContainerState.EXITED:
+        container = self._containers.get(container_id)
+        if container is None or container.info.state is ContainerState.EXITED:
             return
         if container.script.ignores_stop or container.script.stop_s > grace_s:
             await asyncio.sleep(grace_s)
@@ -238,6 +245,7 @@ class FakeDriver:
     async def kill(self, container_id: str, signal_name: str) -> None:
         """End a container for SIGKILL; other signals do nothing."""
         self._called("kill")
+        self._get(container_id)
         if signal_name in {"SIGKILL", "KILL"}:
             self.exit(container_id, SIGKILL_EXIT)
 
@@ -323,9 +331,8 @@ class FakeDriver:
     async def copy_to(
         self, container_id: str, path: str, archive: AsyncIterator[bytes], *, keep_owner: bool = False
     ) -> None:
-        """Take an archive and forget it."""
-        async for _ in archive:
-            pass
+        """Refuse: there are no files."""
+        raise FailedPrecondition("a fake container has no files")
 
     async def close(self) -> None:
         """Let go of the containers."""

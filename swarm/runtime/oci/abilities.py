@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from swarm.errors import InvalidArgument
 from swarm.model.capabilities import KNOWN
 from swarm.model.cpuset import parse_cpuset
+from swarm.runtime.base import Ability
 from swarm.runtime.oci.binaries import find
 from swarm.runtime.oci.cgroups import CgroupLayout
 from swarm.runtime.ulimits import bounding_set, may_raise_limits, read_hard_limits
@@ -86,6 +87,23 @@ def read_abilities(layout: CgroupLayout, cgroup: str, proc: Path = Path("/proc")
         kernel=(proc / "sys/kernel/osrelease").read_text("ascii").strip(),
         node_name=(proc / "sys/kernel/hostname").read_text("utf-8").strip(),
     )
+
+
+_ABILITIES = {
+    Ability.MEMORY: Control.MEMORY,
+    Ability.OOM: Control.MEMORY,
+    Ability.CPUS: Control.CPU_QUOTA,
+    Ability.CPU_SHARES: Control.CPU_SHARES,
+    Ability.PIDS: Control.PIDS,
+    Ability.CPUSET: Control.CPUSET,
+}
+
+
+def abilities(node: Abilities) -> tuple[frozenset[Ability], frozenset[Ability]]:
+    """Return what containers can have on this node, and what is passed over with a warning."""
+    missing = {ability for ability, control in _ABILITIES.items() if control not in node.controls}
+    able = frozenset(Ability) - missing - (set() if node.init else {Ability.INIT})
+    return able, frozenset(missing & {Ability.OOM, Ability.CPU_SHARES})
 
 
 def described(node: Abilities) -> dict[str, str]:

@@ -68,10 +68,13 @@ def executable(runtime: Runtime, directory: Path) -> str:
     return str(path)
 
 
-def shim(directory: Path) -> str:
-    """Return what holds containers: conmon, else a script for our own shim, written into `directory`."""
+def shim(directory: Path, preference: Sequence[str]) -> str:
+    """Return what holds containers: conmon, else a script for our own shim, written into `directory`.
+
+    Who wants the starter alone wants to depend on no program.
+    """
     conmon = find("conmon")
-    if conmon is not None:
+    if conmon is not None and list(preference) != [STARTER]:
         return conmon
     path, script = directory / STARTER_SHIM, _python_script("shim.py").encode()
     if not path.exists() or path.read_bytes() != script:  # its age is part of what the self-test holds for

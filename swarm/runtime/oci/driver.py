@@ -25,7 +25,7 @@ from swarm.runtime.exec_process import ExecFiles, exec_mark
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.logs import MAX_FILE_BYTES, rotate_files
 from swarm.runtime.oci import conmon, copying, freezer
-from swarm.runtime.oci.abilities import described, read_abilities
+from swarm.runtime.oci.abilities import abilities, described, read_abilities
 from swarm.runtime.oci.binaries import SEARCH_PATH, STARTER
 from swarm.runtime.oci.bundle import CGROUP_FILE, BundlePlace, make_bundle
 from swarm.runtime.oci.cgroups import (
@@ -121,7 +121,9 @@ class OciDriver(ShimDriver):
         """Try the ways to run containers until one passes; raises FailedPrecondition with all reasons."""
         choice = await self._chosen()
         node = await self._in_thread(read_abilities, self._layout, self._instance)
-        return Capabilities(driver="oci", isolated=True, info={**choice.info, **described(node)})
+        able, ignored = abilities(node)
+        info = {**choice.info, **described(node)}
+        return Capabilities("oci", isolated=True, info=info, abilities=able, ignored=ignored)
 
     async def _chosen(self) -> Choice:
         async with self._choosing:

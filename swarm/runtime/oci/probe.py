@@ -57,7 +57,7 @@ async def choose(
     if not found:
         missing = " or ".join(preference)
         raise FailedPrecondition(f"{missing} is not installed on this node; install it with: {INSTALL_HINT}")
-    conmon = await asyncio.to_thread(shim, directory)
+    conmon = await asyncio.to_thread(shim, directory, preference)
     cache = directory / "probe.json"
     key = _cache_key(layout, [conmon, *(runtime.program for runtime in found)], preference)
     remembered = await asyncio.to_thread(_remembered, cache, key)

@@ -17,6 +17,7 @@ from pathlib import Path
 from swarm.errors import FailedPrecondition, TaskFailed, TaskRejected, UserError
 from swarm.ids import new_id
 from swarm.runtime.base import (
+    Ability,
     Capabilities,
     ContainerConfig,
     ExecConfig,
@@ -41,6 +42,14 @@ from swarm.runtime.ulimits import clamp_warnings, may_raise_limits, read_hard_li
 
 START_TIMEOUT_S = 30.0
 TASK_VARIABLE = "SWARM_TASK_ID"
+# Of memory a limit for each process is kept; the other limits hold for the shim's children as for any.
+ABILITIES = frozenset({Ability.MEMORY, Ability.ULIMITS})
+IGNORED = frozenset(
+    {
+        *(Ability.CPUS, Ability.PIDS, Ability.CPU_SHARES, Ability.READ_ONLY, Ability.TTY, Ability.INIT),
+        *(Ability.NO_NEW_PRIVILEGES, Ability.SHARED_NAMESPACES, Ability.OOM, Ability.HOSTNAME),
+    }
+)
 _SHIM = Path(__file__).with_name("shim.py")
 
 
@@ -52,6 +61,8 @@ class ProcessDriver(ShimDriver):
         return Capabilities(
             driver="process",
             isolated=False,
+            abilities=ABILITIES,
+            ignored=IGNORED,
             info={
                 "runtime": "plain processes",
                 "why": "no containers on this node",

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 from swarm.runtime.base import ContainerConfig, ExecConfig
-from tests.integration.runtime.conftest import Images, Lab
+from tests.integration.runtime.labs import LABS, Images
 
 
 async def main() -> None:
     kind, base, cgroup_parent, images_dir = sys.argv[1:]
-    lab = Lab(kind, Path(base), Images(Path(images_dir)))
+    lab = LABS[kind](kind, Path(base), Images(Path(images_dir)))
     lab.cgroup_parent = cgroup_parent
     driver = lab.driver()
     await driver.probe()

@@ -15,6 +15,7 @@ from swarm.runtime.oci.cgroups import read_layout
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
+FILES = ("conformance/test_life.py", "conformance/test_options.py", "test_containers.py", "test_options.py")
 
 
 def test_containers_run_with_nothing_but_cgroup_version_2() -> None:
@@ -26,7 +27,7 @@ def test_containers_run_with_nothing_but_cgroup_version_2() -> None:
         [
             *("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"),
             *(sys.executable, "-m", "pytest", "-q", "-k", "oci-runc", "-p", "no:cacheprovider"),
-            *(str(HERE / name) for name in ("test_lifecycle.py", "test_containers.py", "test_options.py")),
+            *(str(HERE / name) for name in FILES),
         ],
         cwd=ROOT,
         capture_output=True,

@@ -8,63 +8,63 @@ import pytest
 from swarm.errors import FailedPrecondition
 from swarm.runtime.oci import binaries, probe
 from swarm.runtime.oci.driver import OciDriver
-from tests.integration.runtime.conftest import Lab
+from tests.integration.runtime.labs import Lab
 
 pytestmark = pytest.mark.integration
 
 
-async def test_the_self_test_says_what_was_chosen_and_leaves_nothing(oci_lab: Lab) -> None:
-    capabilities = await oci_lab.driver().probe()
+async def test_the_self_test_says_what_was_chosen_and_leaves_nothing(new_oci_lab: Lab) -> None:
+    capabilities = await new_oci_lab.driver().probe()
     assert capabilities.driver == "oci"
     assert capabilities.isolated
     info = capabilities.info
-    assert info["runtime"].startswith(oci_lab.kind.removeprefix("oci-"))
+    assert info["runtime"].startswith(new_oci_lab.kind.removeprefix("oci-"))
     assert info["cgroup_version"] in {"1", "2"}
     assert "passed the self-test" in info["why"]
     assert info["runtime_version"][0].isdigit()
-    assert oci_lab.leftovers() == []
-    assert not (oci_lab.base / "state/self-test").exists()
+    assert new_oci_lab.leftovers() == []
+    assert not (new_oci_lab.base / "state/self-test").exists()
 
 
 async def test_the_second_start_trusts_the_first_ones_test(
-    oci_lab: Lab, monkeypatch: pytest.MonkeyPatch
+    new_oci_lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = await oci_lab.driver().probe()
+    first = await new_oci_lab.driver().probe()
     monkeypatch.setattr(probe, "run_self_test", None)
     before = time.monotonic()
-    assert await oci_lab.driver().probe() == first
+    assert await new_oci_lab.driver().probe() == first
     assert time.monotonic() - before < 0.3
 
 
-async def test_another_boot_is_tested_anew(oci_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    await oci_lab.driver().probe()
+async def test_another_boot_is_tested_anew(new_oci_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    await new_oci_lab.driver().probe()
     monkeypatch.setattr(probe, "boot_id", lambda: "another")
     monkeypatch.setattr(probe, "run_self_test", _fail)
     with pytest.raises(FailedPrecondition, match="tested again"):
-        await oci_lab.driver().probe()
-    assert oci_lab.leftovers() == []
+        await new_oci_lab.driver().probe()
+    assert new_oci_lab.leftovers() == []
 
 
 async def _fail(*_: object) -> None:
     raise FailedPrecondition("tested again")
 
 
-async def test_a_damaged_memory_of_the_test_is_no_obstacle(oci_lab: Lab) -> None:
-    await oci_lab.driver().probe()
-    path = oci_lab.base / "state/probe.json"
+async def test_a_damaged_memory_of_the_test_is_no_obstacle(new_oci_lab: Lab) -> None:
+    await new_oci_lab.driver().probe()
+    path = new_oci_lab.base / "state/probe.json"
     key = json.loads(path.read_text())["key"]
     for damage in ("", "[]", "{", json.dumps({"key": key, "choice": {}}), json.dumps({"key": key})):
         path.write_text(damage)
-        assert (await oci_lab.driver().probe()).driver == "oci"
+        assert (await new_oci_lab.driver().probe()).driver == "oci"
 
 
 async def test_a_runtime_that_does_not_work_is_passed_over(
-    oci_lab: Lab, monkeypatch: pytest.MonkeyPatch
+    new_oci_lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = oci_lab.base / "broken"
+    broken = new_oci_lab.base / "broken"
     broken.write_text("#!/bin/sh\necho cannot work here >&2; exit 1\n")
     broken.chmod(0o755)
-    name = oci_lab.kind.removeprefix("oci-")
+    name = new_oci_lab.kind.removeprefix("oci-")
     working = binaries.find(name)
 
     def find(program: str) -> str | None:
@@ -73,27 +73,27 @@ async def test_a_runtime_that_does_not_work_is_passed_over(
     real_find = binaries.find
     monkeypatch.setattr(binaries, "find", find)
     driver = OciDriver(
-        oci_lab.base / "state",
-        oci_lab.base / "run",
-        oci_lab.cgroup_parent,
-        oci_lab.images,
+        new_oci_lab.base / "state",
+        new_oci_lab.base / "run",
+        new_oci_lab.cgroup_parent,
+        new_oci_lab.images,
         preference=("broken", name),
     )
-    oci_lab.drivers.append(driver)
+    new_oci_lab.drivers.append(driver)
     info = (await driver.probe()).info
     assert info["runtime"].startswith(name)
     assert "not broken: cannot work here" in info["why"]
-    assert oci_lab.leftovers() == []
+    assert new_oci_lab.leftovers() == []
 
 
-async def test_nothing_that_works_is_one_clear_error(oci_lab: Lab) -> None:
+async def test_nothing_that_works_is_one_clear_error(new_oci_lab: Lab) -> None:
     driver = OciDriver(
-        oci_lab.base / "state",
-        oci_lab.base / "run",
-        oci_lab.cgroup_parent,
-        oci_lab.images,
+        new_oci_lab.base / "state",
+        new_oci_lab.base / "run",
+        new_oci_lab.cgroup_parent,
+        new_oci_lab.images,
         preference=("no-such",),
     )
-    oci_lab.drivers.append(driver)
+    new_oci_lab.drivers.append(driver)
     with pytest.raises(FailedPrecondition, match="apt-get install crun conmon"):
         await driver.probe()

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from swarm.errors import TaskRejected
-from swarm.runtime.base import HostDevice
 from swarm.runtime.oci.devices import CdiSettings
-from tests.integration.runtime.conftest import Lab, run
+from tests.integration.runtime.labs import Lab, run
 
 pytestmark = pytest.mark.integration
 
@@ -23,14 +22,6 @@ def kmsg(tmp_path: Path) -> Path:
     os.mknod(path, 0o20620, KMSG)
     path.chmod(0o620)
     return path
-
-
-@pytest.mark.parametrize(("permissions", "said"), [("rw", "opened"), ("r", "refused")])
-async def test_a_device_file_is_there_with_the_permissions_granted(
-    oci_lab: Lab, kmsg: Path, permissions: str, said: str
-) -> None:
-    config = oci_lab.config(OPEN, devices=[HostDevice(str(kmsg), "/dev/mine", permissions)])
-    assert await run(oci_lab.driver(), config) == (0, [said, "crw--w----"])
 
 
 async def test_a_cdi_device_brings_its_files_variables_and_mounts(

@@ -15,7 +15,7 @@ from swarm.runtime.base import ContainerConfig
 from swarm.runtime.fake import FakeDriver
 from swarm.runtime.oci.cgroups import read_layout
 from swarm.runtime.select import cleanup, open_driver
-from tests.integration.runtime.conftest import Images
+from tests.integration.runtime.labs import Images
 
 pytestmark = pytest.mark.integration
 

@@ -11,8 +11,8 @@ from swarm.agent.network import namespaces
 from swarm.agent.probes import Answer, Prober
 from swarm.model.health import Command, HealthCheck, Http, Probe, Tcp
 from swarm.timestamps import SECOND
-from tests.integration.runtime.conftest import Driver, Lab, until
-from tests.integration.runtime.test_exec import _marker, _sleepers
+from tests.integration.runtime.labs import Driver, Lab, until
+from tests.integration.runtime.sleepers import marker, sleepers
 
 pytestmark = pytest.mark.integration
 
@@ -100,20 +100,20 @@ async def test_a_command_says_how_a_container_is_and_leaves_nothing_behind(lab: 
     shell = ("/bin/sh", "-c")
     answer = await _ask(driver, container, Command((*shell, "echo out; echo err >&2; exit $WANT")))
     assert (answer.exit_code, sorted(answer.output.split())) == (7, ["err", "out"])
-    marker = _marker()
-    slow = Command((*shell, f"echo thinking; sleep {marker} & sleep {marker}"))
+    mark = marker()
+    slow = Command((*shell, f"echo thinking; sleep {mark} & sleep {mark}"))
     answer = await _ask(driver, container, slow, timeout_s=0.5)
     assert answer.exit_code == -1
     assert answer.output.startswith("no answer within 500ms; it said: thinking")
-    assert not _sleepers(marker)
-    behind = Command((*shell, f"sleep {marker} >/dev/null 2>&1 & exit 0"))
+    assert not sleepers(mark)
+    behind = Command((*shell, f"sleep {mark} >/dev/null 2>&1 & exit 0"))
     assert await _ask(driver, container, behind) == Answer(0, "")
-    assert not _sleepers(marker)
+    assert not sleepers(mark)
     endless = Command((*shell, "yes | head -c 1000000"))
     assert (await _ask(driver, container, endless)).exit_code == 0
-    asking = asyncio.ensure_future(_ask(driver, container, Command((*shell, f"sleep {marker}"))))
-    await until(lambda: len(_sleepers(marker)) >= 1)
+    asking = asyncio.ensure_future(_ask(driver, container, Command((*shell, f"sleep {mark}"))))
+    await until(lambda: len(sleepers(mark)) >= 1)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await until(lambda: not _sleepers(marker))
+    await until(lambda: not sleepers(mark))

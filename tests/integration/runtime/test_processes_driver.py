@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from swarm.errors import TaskRejected
-from swarm.runtime.base import BindMount, Limits, TmpfsMount
-from tests.integration.runtime.conftest import Lab, run
+from swarm.runtime.base import BindMount, ExecConfig, Limits, TmpfsMount
+from tests.integration.runtime.labs import LASTING, Lab, run, running
 
 pytestmark = pytest.mark.integration
 
@@ -74,3 +74,12 @@ async def test_it_says_what_is_reduced(process_lab: Lab) -> None:
     capabilities = await process_lab.driver().probe()
     assert not capabilities.isolated
     assert "network" in capabilities.info["not_isolated"]
+
+
+async def test_a_command_beside_a_plain_process_has_its_limits(process_lab: Lab) -> None:
+    driver = process_lab.driver()
+    container = await running(driver, process_lab.config(LASTING, limits=Limits(memory_bytes=64 << 20)))
+    script = 'while [ "$(ulimit -d)" = unlimited ]; do sleep 0.05; done; ulimit -d'
+    process = await driver.exec(container, ExecConfig(("sh", "-c", script)))
+    assert [data async for _, data in process.output()] == [b"65536\n"]
+    assert await process.wait() == 0

@@ -1,4 +1,4 @@
-"""Terminals of commands, paused containers, and files copied in and out: with every driver."""
+"""Paused containers, and files copied in and out, with every driver that can; the others say no."""
 
 import asyncio
 import contextlib
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
-from swarm.runtime.base import ContainerState, ExecConfig, ExecProcess
-from tests.integration.runtime.conftest import Driver, Lab, until
+from swarm.runtime.base import Ability, ContainerState, ExecConfig
+from tests.integration.runtime.labs import Driver, Lab, until
 
 pytestmark = pytest.mark.integration
 
@@ -24,84 +24,6 @@ async def _running(lab: Lab, driver: Driver, script: str = "while :; do sleep 1;
     return config.id
 
 
-class Screen:
-    """What a command printed so far."""
-
-    def __init__(self, process: ExecProcess) -> None:
-        self.process = process
-        self.text = b""
-        self.reading = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        async for _, data in self.process.output():
-            self.text += data
-
-    async def sees(self, text: bytes) -> None:
-        await until(lambda: text in self.text or self.reading.done())
-        assert text in self.text, self.text
-
-
-async def _terminal(driver: Driver, container_id: str, *command: str) -> Screen:
-    config = ExecConfig(command=command, tty=True, stdin=True, rows=33, columns=111)
-    return Screen(await driver.exec(container_id, config))
-
-
-async def test_a_terminal_has_a_size_obeys_its_keys_and_hangs_up(lab: Lab) -> None:
-    driver = lab.driver()
-    container_id = await _running(lab, driver)
-    screen = await _terminal(driver, container_id, "sh")
-    await screen.process.write(b"[ -t 0 ] && [ -t 1 ] && echo is-a-$((1+1))-terminal\n")
-    await screen.sees(b"is-a-2-terminal")
-    await screen.process.write(b"stty size\n")
-    await screen.sees(b"33 111")
-    await screen.process.resize(44, 122)
-    await screen.process.write(b"sleep 0.3; stty size\n")
-    await screen.sees(b"44 122")
-    await screen.process.write(b"cat\n")
-
-    async def reads() -> bool:
-        if not lab.isolated:  # its command line is that of the node's own program
-            await asyncio.sleep(0.3)
-            return True
-        return "cat" in [one.command for one in await driver.processes(container_id)]
-
-    await until(reads)
-    await screen.process.write(b"line-of-cat\n")
-    await screen.sees(b"line-of-cat\r\nline-of-cat\r\n")
-    await screen.process.write(b"\x03")
-    await screen.sees(b"^C")
-    await screen.process.write(b"echo after=$?\n")
-    await screen.sees(b"after=130")
-    await screen.process.write(b"exit 5\n")
-    assert await screen.process.wait() == 5
-    async with asyncio.timeout(10):
-        await screen.reading
-    left = await _terminal(driver, container_id, "sh")
-    await left.process.write(b"echo here-$((1+1))\n")
-    await left.sees(b"here-2")
-    await left.process.kill()
-    assert await left.process.wait() in {129, 137}
-    async with asyncio.timeout(10):
-        await left.reading
-    await driver.remove(container_id)
-
-
-async def test_much_goes_through_standard_input_and_comes_back(lab: Lab) -> None:
-    driver = lab.driver()
-    container_id = await _running(lab, driver)
-    process = await driver.exec(container_id, ExecConfig(command=("cat",), stdin=True))
-    screen = Screen(process)
-    data = bytes(range(256)) * 20_000
-    for at in range(0, len(data), 32768):
-        await process.write(data[at : at + 32768])
-    await process.close_stdin()
-    async with asyncio.timeout(30):
-        await screen.reading
-    assert screen.text == data
-    assert await process.wait() == 0
-    await driver.remove(container_id)
-
-
 async def test_a_paused_container_stands_still_and_can_still_be_stopped(lab: Lab) -> None:
     driver = lab.driver()
     container_id = await _running(lab, driver)
@@ -110,8 +32,8 @@ async def test_a_paused_container_stands_still_and_can_still_be_stopped(lab: Lab
         return any("sleep" in one.command for one in await driver.processes(container_id))
 
     await until(sleeps)
-    if not lab.isolated:
-        with pytest.raises(FailedPrecondition, match="plain processes"):
+    if not await lab.can(Ability.PAUSE):
+        with pytest.raises(FailedPrecondition, match="this node"):
             await driver.pause(container_id)
         await driver.remove(container_id)
         return
@@ -172,8 +94,8 @@ async def test_files_are_copied_and_no_link_or_name_means_a_file_of_the_node(
 ) -> None:
     driver = lab.driver()
     container_id = await _running(lab, driver)
-    if not lab.isolated:
-        with pytest.raises(FailedPrecondition, match="plain processes"):
+    if not await lab.can(Ability.COPY):
+        with pytest.raises(FailedPrecondition, match="this node"):
             await driver.copy_to(container_id, "/tmp", _chunks(b""))
         await driver.remove(container_id)
         return
@@ -222,7 +144,7 @@ async def test_files_are_copied_and_no_link_or_name_means_a_file_of_the_node(
 
 
 async def test_a_copy_that_is_given_up_leaves_no_process(lab: Lab) -> None:
-    if not lab.isolated:
+    if not await lab.can(Ability.COPY):
         return
     driver = lab.driver()
     container_id = await _running(lab, driver)

@@ -1,28 +1,16 @@
-"""Commands beside a container's own: what they see, how they end, and that nothing of them stays."""
+"""Commands beside a container's own, with every driver: what they see, how they end, that nothing stays."""
 
 import asyncio
-import secrets
-import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
-from swarm.ids import new_id
-from swarm.runtime.base import ContainerState, ExecConfig, ExecProcess, Limits
-from tests.integration.runtime.conftest import Driver, Images, Lab, lab_of, until
+from swarm.runtime.base import Ability, ContainerState, ExecConfig, ExecProcess
+from tests.integration.runtime.labs import Driver, Lab, until
+from tests.integration.runtime.sleepers import marker, sleepers
 
 pytestmark = pytest.mark.integration
-ROOT = Path(__file__).parents[3]
 FOR_EVER = "while :; do sleep 1; done"
-
-
-@pytest.fixture(params=["oci-crun", "process"])
-async def one_lab(request: pytest.FixtureRequest, images: Images) -> AsyncIterator[Lab]:
-    """For what all OCI runtimes do alike."""
-    async for lab in lab_of(request.param, images):
-        yield lab
 
 
 async def _running(lab: Lab, driver: Driver, **changes: object) -> str:
@@ -49,22 +37,6 @@ async def _exec(driver: Driver, container_id: str, script: str, **changes: objec
     return await _result(await driver.exec(container_id, _shell(script, **changes)))
 
 
-def _marker() -> str:
-    """A number of seconds that only one test sleeps for."""
-    return str(10_000_000 + secrets.randbelow(80_000_000))
-
-
-def _sleepers(marker: str) -> set[str]:
-    found = set()
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdecimal() and marker.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
-                found.add(entry.name)
-        except OSError:
-            continue
-    return found
-
-
 async def test_a_command_sees_what_the_container_sees_and_says_how_it_ended(lab: Lab) -> None:
     driver = lab.driver()
     container = await _running(lab, driver, env=["SERVICE=web"], working_dir="/srv")
@@ -83,17 +55,17 @@ async def test_a_command_sees_what_the_container_sees_and_says_how_it_ended(lab:
     assert not lab.leftovers()
 
 
-async def test_output_of_any_size_comes_whole(one_lab: Lab) -> None:
-    driver = one_lab.driver()
-    container = await _running(one_lab, driver)
+async def test_output_of_any_size_comes_whole(lab: Lab) -> None:
+    driver = lab.driver()
+    container = await _running(lab, driver)
     code, said, _ = await _exec(driver, container, "yes 0123456 | head -c 3000000")
     assert code == 0
     assert said == "0123456\n" * 375_000
 
 
-async def test_input_reaches_the_command(one_lab: Lab) -> None:
-    driver = one_lab.driver()
-    container = await _running(one_lab, driver)
+async def test_input_reaches_the_command(lab: Lab) -> None:
+    driver = lab.driver()
+    container = await _running(lab, driver)
     process = await driver.exec(container, _shell("cat; echo end", stdin=True))
     await process.write(b"hello\n")
     await process.close_stdin()
@@ -116,9 +88,14 @@ async def test_what_cannot_be_run_says_why(lab: Lab) -> None:
         await driver.exec(container, ExecConfig(("true",)))
 
 
-async def test_a_command_has_its_own_user_and_no_more_rights_than_the_container(oci_lab: Lab) -> None:
-    driver = oci_lab.driver()
-    container = await _running(oci_lab, driver, hostname="here", user="web")
+async def test_a_command_has_its_own_user_and_no_more_rights_than_the_container(lab: Lab) -> None:
+    driver = lab.driver()
+    if not await lab.can(Ability.USER, lab.config("true", user="web")):
+        container = await _running(lab, driver)
+        with pytest.raises(FailedPrecondition, match="this node"):
+            await driver.exec(container, _shell("true", user="web"))
+        return
+    container = await _running(lab, driver, hostname="here", user="web")
     script = "id -u; id -g; echo $HOME; hostname; grep -E 'CapEff|NoNewPrivs' /proc/self/status"
     code, said, _ = await _exec(driver, container, script)
     assert (code, said.split()[:4]) == (0, ["1234", "2345", "/home/web", "here"])
@@ -132,16 +109,9 @@ async def test_a_command_has_its_own_user_and_no_more_rights_than_the_container(
         await driver.exec(container, _shell("true", user="nobody-here"))
 
 
-async def test_a_command_beside_a_plain_process_has_its_limits(process_lab: Lab) -> None:
-    driver = process_lab.driver()
-    container = await _running(process_lab, driver, limits=Limits(memory_bytes=64 << 20))
-    script = 'while [ "$(ulimit -d)" = unlimited ]; do sleep 0.05; done; ulimit -d'
-    assert await _exec(driver, container, script) == (0, "65536\n", "")
-
-
-async def test_a_signal_reaches_the_command_alone(one_lab: Lab) -> None:
-    driver = one_lab.driver()
-    container = await _running(one_lab, driver)
+async def test_a_signal_reaches_the_command_alone(lab: Lab) -> None:
+    driver = lab.driver()
+    container = await _running(lab, driver)
     process = await driver.exec(
         container, _shell("trap 'echo told; exit 5' USR1; echo up; while :; do sleep 0.1; done")
     )
@@ -159,18 +129,18 @@ async def test_a_signal_reaches_the_command_alone(one_lab: Lab) -> None:
 async def test_a_kill_ends_all_that_the_command_started_and_nothing_else(lab: Lab) -> None:
     driver = lab.driver()
     container = await _running(lab, driver)
-    marker = _marker()
-    busy = await driver.exec(container, _shell(f"sleep {marker} & (sleep {marker} & sleep {marker}); wait"))
-    await until(lambda: len(_sleepers(marker)) == 3)
+    mark = marker()
+    busy = await driver.exec(container, _shell(f"sleep {mark} & (sleep {mark} & sleep {mark}); wait"))
+    await until(lambda: len(sleepers(mark)) == 3)
     await busy.kill()
     await busy.kill()
     assert await busy.wait() == 128 + 9
-    assert not _sleepers(marker)
-    gone = await driver.exec(container, _shell(f"sleep {marker} >/dev/null 2>&1 & exit 4"))
+    assert not sleepers(mark)
+    gone = await driver.exec(container, _shell(f"sleep {mark} >/dev/null 2>&1 & exit 4"))
     assert await gone.wait() == 4
-    await until(lambda: len(_sleepers(marker)) == 1)
+    await until(lambda: len(sleepers(mark)) == 1)
     await gone.kill()
-    assert not _sleepers(marker)
+    assert not sleepers(mark)
     info = await driver.inspect(container)
     assert info is not None
     assert info.state is ContainerState.RUNNING
@@ -179,65 +149,99 @@ async def test_a_kill_ends_all_that_the_command_started_and_nothing_else(lab: La
 async def test_commands_end_with_their_container_and_with_the_driver(lab: Lab) -> None:
     driver = lab.driver()
     first, second = await _running(lab, driver), await _running(lab, driver)
-    marker = _marker()
-    ends = await driver.exec(first, _shell(f"sleep {marker}"))
-    await until(lambda: bool(_sleepers(marker)))
+    mark = marker()
+    ends = await driver.exec(first, _shell(f"sleep {mark}"))
+    await until(lambda: bool(sleepers(mark)))
     await driver.stop(first, 0)
     async with asyncio.timeout(20):
         await ends.wait()
-    await until(lambda: not _sleepers(marker))
-    await driver.exec(second, _shell(f"sleep {marker}; true"))
-    await until(lambda: bool(_sleepers(marker)))
+    await until(lambda: not sleepers(mark))
+    await driver.exec(second, _shell(f"sleep {mark}; true"))
+    await until(lambda: bool(sleepers(mark)))
     await driver.close()
-    assert not _sleepers(marker)
+    assert not sleepers(mark)
 
 
-async def test_a_command_that_nobody_waits_for_any_more_is_not_left_running(one_lab: Lab) -> None:
-    driver = one_lab.driver()
-    container = await _running(one_lab, driver)
-    marker = _marker()
-    starting = asyncio.ensure_future(driver.exec(container, _shell(f"sleep {marker}")))
+async def test_a_command_that_nobody_waits_for_any_more_is_not_left_running(lab: Lab) -> None:
+    driver = lab.driver()
+    container = await _running(lab, driver)
+    mark = marker()
+    starting = asyncio.ensure_future(driver.exec(container, _shell(f"sleep {mark}")))
     await asyncio.sleep(0)
     starting.cancel()  # killing it may come before the command itself
     with pytest.raises(asyncio.CancelledError):
         await starting
     await driver.close()  # waits for what is unfinished
-    assert not _sleepers(marker)
+    assert not sleepers(mark)
 
 
-async def test_the_next_agent_kills_the_commands_of_a_killed_one_and_keeps_the_container(lab: Lab) -> None:
-    container, marker = new_id(), _marker()
-    agent = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.integration.runtime.agent_process"),
-        *(lab.kind, str(lab.base), lab.cgroup_parent, str(lab.images_dir)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-    )
-    assert agent.stdin is not None
-    assert agent.stdout is not None
-    try:
-        async with asyncio.timeout(60):
-            while await agent.stdout.readline() != b"ready\n":
-                pass
-            agent.stdin.write(f"{container} {FOR_EVER}\n".encode())
-            while not (await agent.stdout.readline()).startswith(b"done"):
-                pass
-            agent.stdin.write(f"+{container} sleep {marker} & (sleep {marker} & wait); wait\n".encode())
-            await until(lambda: len(_sleepers(marker)) == 2)
-            agent.kill()
-            await agent.wait()
-    finally:
-        if agent.returncode is None:
-            agent.kill()
-            await agent.wait()
-    assert _sleepers(marker)
+class Screen:
+    """What a command printed so far."""
+
+    def __init__(self, process: ExecProcess) -> None:
+        self.process = process
+        self.text = b""
+        self.reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for _, data in self.process.output():
+            self.text += data
+
+    async def sees(self, text: bytes) -> None:
+        await until(lambda: text in self.text or self.reading.done())
+        assert text in self.text, self.text
+
+
+async def _terminal(driver: Driver, container_id: str, *command: str) -> Screen:
+    config = ExecConfig(command=command, tty=True, stdin=True, rows=33, columns=111)
+    return Screen(await driver.exec(container_id, config))
+
+
+async def test_a_terminal_has_a_size_obeys_its_keys_and_hangs_up(lab: Lab) -> None:
     driver = lab.driver()
-    found = await driver.adopt()
-    assert [(info.id, info.state) for info in found] == [(container, ContainerState.RUNNING)]
-    assert not _sleepers(marker)
-    mine = await driver.exec(container, _shell(f"sleep {marker}"))
-    await until(lambda: len(_sleepers(marker)) == 1)
-    await driver.adopt()  # may be repeated: what this agent started goes on
-    assert len(_sleepers(marker)) == 1
-    await mine.kill()
+    container_id = await _running(lab, driver)
+    screen = await _terminal(driver, container_id, "sh")
+    await screen.process.write(b"[ -t 0 ] && [ -t 1 ] && echo is-a-$((1+1))-terminal\n")
+    await screen.sees(b"is-a-2-terminal")
+    await screen.process.write(b"stty size\n")
+    await screen.sees(b"33 111")
+    await screen.process.resize(44, 122)
+    await screen.process.write(b"sleep 0.3; stty size\n")
+    await screen.sees(b"44 122")
+    # The shell has the terminal for itself while it reads: what is typed before `cat` runs looks otherwise.
+    await screen.process.write(b"echo go-$((1+1)); cat\n")
+    await screen.sees(b"go-2")
+    await screen.process.write(b"line-of-cat\n")
+    await screen.sees(b"line-of-cat\r\nline-of-cat\r\n")
+    await screen.process.write(b"\x03")
+    await screen.sees(b"^C")
+    await screen.process.write(b"echo after=$?\n")
+    await screen.sees(b"after=130")
+    await screen.process.write(b"exit 5\n")
+    assert await screen.process.wait() == 5
+    async with asyncio.timeout(10):
+        await screen.reading
+    left = await _terminal(driver, container_id, "sh")
+    await left.process.write(b"echo here-$((1+1))\n")
+    await left.sees(b"here-2")
+    await left.process.kill()
+    assert await left.process.wait() in {129, 137}
+    async with asyncio.timeout(10):
+        await left.reading
+    await driver.remove(container_id)
+
+
+async def test_much_goes_through_standard_input_and_comes_back(lab: Lab) -> None:
+    driver = lab.driver()
+    container_id = await _running(lab, driver)
+    process = await driver.exec(container_id, ExecConfig(command=("cat",), stdin=True))
+    screen = Screen(process)
+    data = bytes(range(256)) * 20_000
+    for at in range(0, len(data), 32768):
+        await process.write(data[at : at + 32768])
+    await process.close_stdin()
+    async with asyncio.timeout(30):
+        await screen.reading
+    assert screen.text == data
+    assert await process.wait() == 0
+    await driver.remove(container_id)
