@@ -60,7 +60,7 @@ class Settings:
         default="0.0.0.0:9323", metadata=_about("where to serve /metrics and /healthz; empty: nowhere")
     )
     runtime: str = field(
-        default="auto", metadata=_about("what runs containers", "auto", "oci", "process", "fake")
+        default="auto", metadata=_about("what runs containers", "auto", "oci", "starter", "process", "fake")
     )
     cgroup_parent: str = field(
         default="swarm", metadata=_about("cgroup below which the containers of this node are")

@@ -1,6 +1,7 @@
 """Which driver runs the containers of this node? Decided once, when the agent starts."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
@@ -10,7 +11,7 @@ from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.runtime.base import RuntimeDriver
 from swarm.runtime.fake import FakeDriver
 from swarm.runtime.memory_files import MemoryFiles
-from swarm.runtime.oci.binaries import INSTALL_HINT, find
+from swarm.runtime.oci.binaries import INSTALL_HINT, INSTALLED, STARTER, find
 from swarm.runtime.oci.devices import CdiSettings
 from swarm.runtime.oci.driver import OciDriver
 from swarm.runtime.oci.layers import LayerSource, NoImages
@@ -21,24 +22,24 @@ log = structlog.get_logger(__name__)
 
 
 def choose_driver(wanted: str, *, root: bool, oci_found: bool) -> str:
-    """Return `oci` or `process`; raises FailedPrecondition with what to install.
+    """Return `oci`, `starter` or `process`; raises FailedPrecondition with what to install.
 
-    Root without an OCI runtime gets an error instead of processes: nobody should lose isolation unasked.
+    `auto` as root is `oci`, which knows our own starter too; who asks for `oci` wants one that is installed.
     """
     if wanted == "process":
         return "process"
-    if wanted not in {"auto", "oci"}:
-        raise InvalidArgument(f"unknown runtime {wanted!r}; known are auto, oci and process")
+    if wanted not in {"auto", "oci", STARTER}:
+        raise InvalidArgument(f"unknown runtime {wanted!r}; known are auto, oci, starter and process")
     if not root:
-        if wanted == "oci":
+        if wanted != "auto":
             raise FailedPrecondition("containers need root; run as root or choose the runtime `process`")
         return "process"
-    if not oci_found:
+    if wanted == "oci" and not oci_found:
         raise FailedPrecondition(
             f"no OCI runtime is installed on this node; install one with: {INSTALL_HINT} "
-            "(or choose the runtime `process`, without isolation)"
+            "(or choose the runtime `starter`, which needs nothing but Python)"
         )
-    return "oci"
+    return STARTER if wanted == STARTER else "oci"
 
 
 async def open_driver(settings: Settings, images: LayerSource) -> RuntimeDriver:
@@ -46,9 +47,9 @@ async def open_driver(settings: Settings, images: LayerSource) -> RuntimeDriver:
     reason."""
     if settings.runtime == "fake":
         return FakeDriver()
-    found = find("conmon") is not None and any(find(name) for name in ("crun", "runc"))
+    found = any(find(name) for name in INSTALLED)
     kind = choose_driver(settings.runtime, root=os.geteuid() == 0, oci_found=found)
-    driver = _driver(kind, settings, images)
+    driver = _driver(kind, settings, images, INSTALLED if settings.runtime == "oci" else (*INSTALLED, STARTER))
     capabilities = await driver.probe()
     log.info("runtime.opened", driver=capabilities.driver, reason=capabilities.info.get("why", ""))
     return driver
@@ -74,9 +75,14 @@ async def cleanup(settings: Settings) -> None:
             path.rmdir()
 
 
-def _driver(kind: str, settings: Settings, images: LayerSource) -> OciDriver | ProcessDriver:
-    directory, run_dir = settings.containers_dir / kind, settings.run_dir / "containers" / kind
-    if kind == "oci":
+def _driver(
+    kind: str, settings: Settings, images: LayerSource, preference: Sequence[str] = ()
+) -> OciDriver | ProcessDriver:
+    # What one OCI runtime has made, the driver finds again with another one.
+    place = "oci" if kind == STARTER else kind
+    directory, run_dir = settings.containers_dir / place, settings.run_dir / "containers" / place
+    if place == "oci":
         cdi = CdiSettings(settings.cdi_directories, hooks=settings.cdi_hooks == "allow")
-        return OciDriver(directory, run_dir, settings.cgroup_parent, images, cdi=cdi)
+        names = (STARTER,) if kind == STARTER else preference
+        return OciDriver(directory, run_dir, settings.cgroup_parent, images, preference=names, cdi=cdi)
     return ProcessDriver(directory, run_dir, images)

@@ -14,6 +14,7 @@ SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INSTALL_HINT = "apt-get install crun conmon"
 # Our own OCI runtime and shim, in Python alone: docs/decisions/0035.
 STARTER = "starter"
+INSTALLED = ("crun", "runc")  # best first
 STARTER_SHIM = "starter-shim"
 _OWN = Path(__file__).parents[1] / "starter"
 

@@ -26,7 +26,7 @@ from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.logs import MAX_FILE_BYTES, rotate_files
 from swarm.runtime.oci import conmon, copying, freezer
 from swarm.runtime.oci.abilities import abilities, described, read_abilities
-from swarm.runtime.oci.binaries import SEARCH_PATH, STARTER
+from swarm.runtime.oci.binaries import INSTALLED, SEARCH_PATH, STARTER
 from swarm.runtime.oci.bundle import CGROUP_FILE, BundlePlace, make_bundle
 from swarm.runtime.oci.cgroups import (
     Cgroup,
@@ -74,7 +74,7 @@ class OciDriver(ShimDriver):
         cgroup_parent: str,
         layers: LayerSource,
         *,
-        preference: Sequence[str] = ("crun", "runc", STARTER),
+        preference: Sequence[str] = (*INSTALLED, STARTER),
         choice: Choice | None = None,
         clock: Clock | None = None,
         layout: CgroupLayout | None = None,

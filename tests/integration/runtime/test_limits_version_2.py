@@ -1,4 +1,4 @@
-"""What limits look like in the files of cgroup version 2. Runs where it has the controllers: `make cgroup2`."""
+"""Limits in the files of cgroup version 2. Runs where that has the controllers: `make cgroup2`."""
 
 from pathlib import Path
 
