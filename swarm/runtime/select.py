@@ -49,7 +49,9 @@ async def open_driver(settings: Settings, images: LayerSource) -> RuntimeDriver:
         return FakeDriver()
     found = any(find(name) for name in INSTALLED)
     kind = choose_driver(settings.runtime, root=os.geteuid() == 0, oci_found=found)
-    driver = _driver(kind, settings, images, INSTALLED if settings.runtime == "oci" else (*INSTALLED, STARTER))
+    driver = _driver(
+        kind, settings, images, INSTALLED if settings.runtime == "oci" else (*INSTALLED, STARTER)
+    )
     capabilities = await driver.probe()
     log.info("runtime.opened", driver=capabilities.driver, reason=capabilities.info.get("why", ""))
     return driver
