@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.abspath(__file__).rsplit("/", 4)[0])
 
-from swarm.runtime.starter import container
+from swarm.runtime.starter import state
 
 VERSION = "1.0"
 _FLAGS = frozenset({"--force", "-f", "--no-new-keyring", "--no-pivot", "--detach", "-d", "--version", "-v"})
@@ -33,27 +33,30 @@ def parse(words: list[str]) -> tuple[list[str], dict[str, str]]:
 
 def run(words: list[str], options: dict[str, str]) -> int:
     """Do what the command line says; return the exit code; raises Refused, OSError."""
+    # Each verb loads what it needs: most of the time goes into that.
     root = options.get("root", "/run/swarm-starter")
     verb, container_id = words[0], words[1] if len(words) > 1 else ""
     if verb == "create":
         bundle = options.get("bundle") or os.getcwd()
+        from swarm.runtime.starter import container
+
         files = options.get("pid-file", ""), options.get("console-socket", "")
         container.create(root, bundle, container_id, *files)
     elif verb == "start":
-        container.start(root, container_id)
+        state.start(root, container_id)
     elif verb == "state":
-        sys.stdout.write(json.dumps(container.status(root, container_id)) + "\n")
+        sys.stdout.write(json.dumps(state.status(root, container_id)) + "\n")
     elif verb == "kill":
-        container.signal_first(root, container_id, int(words[2]) if len(words) > 2 else 15)
+        state.signal_first(root, container_id, int(words[2]) if len(words) > 2 else 15)
     elif verb == "delete":
-        container.delete(root, container_id, force="force" in options or "f" in options)
+        state.delete(root, container_id, force="force" in options or "f" in options)
     elif verb == "exec":
         from swarm.runtime.starter import execute
 
         files = options.get("pid-file", ""), options.get("console-socket", "")
         return execute.execute(root, container_id, options["process"], *files)
     else:
-        raise container.Refused(f"unknown command {verb}")
+        raise state.Refused(f"unknown command {verb}")
     return 0
 
 
@@ -65,8 +68,8 @@ def main() -> int:
         return 0
     try:
         return run(words, options)
-    except (container.Refused, OSError, KeyError, ValueError) as error:
-        complaint = container.readable(error)
+    except (state.Refused, OSError, KeyError, ValueError) as error:
+        complaint = state.readable(error)
         if options.get("log"):
             with open(options["log"], "a", encoding="utf-8") as file:
                 file.write(complaint + "\n")

@@ -4,7 +4,7 @@ import json
 import os
 from typing import Any
 
-from swarm.runtime.starter import cgroups, container, namespaces, process
+from swarm.runtime.starter import cgroups, container, namespaces, process, state
 
 
 def execute(root: str, container_id: str, request: str, pid_file: str = "", console: str = "") -> int:
@@ -12,15 +12,15 @@ def execute(root: str, container_id: str, request: str, pid_file: str = "", cons
 
     Raises Refused when there is no such container, no such program, or it cannot be run.
     """
-    state = container.load(root, container_id)
-    if container.status(root, container_id)["status"] != "running":
-        raise container.Refused(f"cannot run a command in container {container_id}: it is not running")
+    known = state.load(root, container_id)
+    if state.status(root, container_id)["status"] != "running":
+        raise state.Refused(f"cannot run a command in container {container_id}: it is not running")
     with open(request, encoding="utf-8") as file:
         wanted = json.load(file)
-    with open(f"{root}/{container_id}/{container.FILTER}", "rb") as compiled:
+    with open(f"{root}/{container_id}/{state.FILTER}", "rb") as compiled:
         program = compiled.read()
     terminal = container.connected(console) if console else None
-    limits = not _has_users(state)  # inside of other users nobody may raise one
+    limits = not _has_users(known)  # inside of other users nobody may raise one
     answers, answer = os.pipe()
 
     def inside() -> None:
@@ -38,20 +38,20 @@ def execute(root: str, container_id: str, request: str, pid_file: str = "", cons
             process.set_limits(wanted)
 
     def adopt(child: int) -> None:
-        cgroups.join(state["cgroup"], child)
+        cgroups.join(known["cgroup"], child)
         if pid_file:
-            container.write_atomically(pid_file, str(child))
+            state.write_atomically(pid_file, str(child))
 
-    child = namespaces.fork_into_existing(state["pid"], before, adopt, inside)
+    child = namespaces.fork_into_existing(known["pid"], before, adopt, inside)
     os.close(answer)
     with open(answers, "rb") as said:
         complaint = said.read()
     code = child.wait()
     if complaint:
-        raise container.Refused(complaint.decode("utf-8", "replace"))
+        raise state.Refused(complaint.decode("utf-8", "replace"))
     return code
 
 
-def _has_users(state: dict[str, Any]) -> bool:
-    theirs = os.stat(f"/proc/{state['pid']}/ns/user").st_ino
+def _has_users(known: dict[str, Any]) -> bool:
+    theirs = os.stat(f"/proc/{known['pid']}/ns/user").st_ino
     return theirs != os.stat("/proc/self/ns/user").st_ino
