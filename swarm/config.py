@@ -89,6 +89,10 @@ class Settings:
             "whether devices whose CDI specifications run programs here are given", "refuse", "allow"
         ),
     )
+    subordinate_ids: str = field(
+        default="1879048192:268435456",
+        metadata=_about("user and group ids for containers with users of their own, FIRST:SIZE"),
+    )
     insecure_registries: tuple[str, ...] = field(
         default=(), metadata=_about("registries (HOST[:PORT]) to ask without TLS, repeatable")
     )

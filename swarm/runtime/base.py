@@ -132,6 +132,7 @@ class ContainerConfig:
     limits: Limits = Limits()
     security: Security = Security()
     shared: Shared = Shared()
+    users: int = 0  # how many user and group ids of its own it has; 0: they are those of the node
     sysctls: Mapping[str, str] = field(default_factory=dict)
     ulimits: Sequence[Ulimit] = ()
     hosts: Sequence[tuple[str, str]] = ()  # (name, address)
@@ -276,6 +277,7 @@ class Ability(StrEnum):
     NO_NEW_PRIVILEGES = "no-new-privileges"
     SECCOMP = "seccomp"
     SHARED_NAMESPACES = "shared-namespaces"
+    USERS = "users"  # of its own, in a user namespace
     SYSCTLS = "sysctls"
     ULIMITS = "ulimits"
     SHM_SIZE = "shm-size"

@@ -15,6 +15,7 @@ from swarm.runtime.oci.binaries import INSTALL_HINT, INSTALLED, STARTER, find
 from swarm.runtime.oci.devices import CdiSettings
 from swarm.runtime.oci.driver import OciDriver
 from swarm.runtime.oci.layers import LayerSource, NoImages
+from swarm.runtime.oci.user_namespaces import parse_range
 from swarm.runtime.process.driver import ProcessDriver
 from swarm.runtime.volumes.store import VolumeStore
 
@@ -86,5 +87,7 @@ def _driver(
     if place == "oci":
         cdi = CdiSettings(settings.cdi_directories, hooks=settings.cdi_hooks == "allow")
         names = (STARTER,) if kind == STARTER else preference
-        return OciDriver(directory, run_dir, settings.cgroup_parent, images, preference=names, cdi=cdi)
+        users = parse_range(settings.subordinate_ids)
+        parent = settings.cgroup_parent
+        return OciDriver(directory, run_dir, parent, images, preference=names, cdi=cdi, users=users)
     return ProcessDriver(directory, run_dir, images)

@@ -13,6 +13,7 @@ from swarm.model.cpuset import parse_cpuset
 from swarm.runtime.base import Ability
 from swarm.runtime.oci.binaries import find
 from swarm.runtime.oci.cgroups import CgroupLayout
+from swarm.runtime.oci.user_namespaces import obstacle
 from swarm.runtime.ulimits import bounding_set, may_raise_limits, read_hard_limits
 
 # Programs that do nothing but start another one and bury its orphans. They are linked statically, for they
@@ -65,6 +66,7 @@ class Abilities:
     hard_limits: Mapping[str, int] = field(default_factory=dict)  # of processes, by ulimit; absent: any
     oom_score_adj: int = -1000  # the least that the agent may give
     apparmor: frozenset[str] | None = None  # loaded profiles; None: the kernel knows none
+    no_users: str = ""  # why containers cannot have users of their own here; empty: they can
     init: tuple[str, ...] = ()  # the program to start first, on the node, and its options
     cpus: frozenset[int] = frozenset()  # empty: unknown
     memory_nodes: frozenset[int] = frozenset()
@@ -81,6 +83,7 @@ def read_abilities(layout: CgroupLayout, cgroup: str, proc: Path = Path("/proc")
         hard_limits=read_hard_limits(may_raise=may_raise, proc=proc),
         oom_score_adj=-1000 if may_raise else int((proc / "self/oom_score_adj").read_text("ascii")),
         apparmor=_apparmor_profiles(),
+        no_users=_no_users(proc),
         init=_init(),
         cpus=_cpuset(layout, cgroup, "cpus"),
         memory_nodes=_cpuset(layout, cgroup, "mems"),
@@ -103,6 +106,7 @@ def abilities(node: Abilities) -> tuple[frozenset[Ability], frozenset[Ability]]:
     """Return what containers can have on this node, and what is passed over with a warning."""
     missing = {ability for ability, control in _ABILITIES.items() if control not in node.controls}
     able = frozenset(Ability) - missing - (set() if node.init else {Ability.INIT})
+    able -= {Ability.USERS} if node.no_users else set()
     return able, frozenset(missing & {Ability.OOM, Ability.CPU_SHARES})
 
 
@@ -112,6 +116,7 @@ def described(node: Abilities) -> dict[str, str]:
     return {
         "init": PurePosixPath(node.init[0]).name if node.init else f"none ({INIT_HINT})",
         "apparmor": "no" if node.apparmor is None else f"{len(node.apparmor)} profiles",
+        "user_namespaces": f"no: {node.no_users}" if node.no_users else "yes",
         "kernel_cannot": ", ".join(missing) or "nothing is missing",
     }
 
@@ -140,6 +145,14 @@ def _apparmor_profiles() -> frozenset[str] | None:
     except OSError:
         return None
     return frozenset(line.rpartition(" (")[0] for line in lines)
+
+
+def _no_users(proc: Path) -> str:
+    try:
+        most = (proc / "sys/user/max_user_namespaces").read_text("ascii")
+    except OSError:
+        most = ""
+    return obstacle((proc / "sys/kernel/osrelease").read_text("ascii").strip(), most)
 
 
 def _init() -> tuple[str, ...]:

@@ -71,6 +71,11 @@ def _spawn(config: dict[str, Any], program: bytes, state_dir: str, terminal: soc
     own, linux = config["process"], config["linux"]
     has_users = any(one["type"] == "user" for one in linux["namespaces"])
     answers, answer = os.pipe()
+    # Held for reading and writing: so neither waits for the other side, and none is ever broken. Opened as
+    # the node's root: users of the container's own may not look into this directory.
+    gate, complaints = (
+        os.open(f"{state_dir}/{name}", os.O_RDWR | os.O_CLOEXEC) for name in (GATE, COMPLAINTS)
+    )
 
     def before() -> None:
         process.set_oom_score(own)
@@ -79,7 +84,7 @@ def _spawn(config: dict[str, Any], program: bytes, state_dir: str, terminal: soc
 
     def inside() -> None:
         os.close(answers)
-        _be_first(config, program, state_dir, answer, terminal)
+        _be_first(config, program, (gate, complaints, answer), terminal)
 
     def adopt(child: int) -> None:
         cgroups.join(linux["cgroupsPath"], child)
@@ -99,14 +104,11 @@ def _await_ready(answers: int) -> None:
 
 
 def _be_first(
-    config: dict[str, Any], program: bytes, state_dir: str, answer: int, terminal: socket.socket | None
+    config: dict[str, Any], program: bytes, pipes: tuple[int, int, int], terminal: socket.socket | None
 ) -> None:
     """Be the container's first process: set everything up, answer, wait, and become the program."""
     own = config["process"]
-    # Held for reading and writing: so neither waits for the other side, and none is ever broken.
-    gate, complaints = (
-        os.open(f"{state_dir}/{name}", os.O_RDWR | os.O_CLOEXEC) for name in (GATE, COMPLAINTS)
-    )
+    gate, complaints, answer = pipes
     with giving_up(answer):
         os.setsid()
         rootfs.build(config)

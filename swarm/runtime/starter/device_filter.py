@@ -58,17 +58,30 @@ def program(rules: Sequence[Rule]) -> bytes:
     ]
     for rule in reversed(rules):
         code += _rule(rule)
-        if rule[1] == "a" and rule[2] is None and rule[3] is None:
-            break  # what was said before it does not count
-    code += [(_MOVE_CONSTANT, _R0, 0, 0, 0), (_EXIT, 0, 0, 0, 0)]
+        if not _tests(rule):
+            break  # fits all: the kernel refuses a program with instructions that nothing leads to
+    else:
+        code += _verdict(allow=False)
     return b"".join(
         struct.pack("=BBhi", op, source << 4 | to, offset, value) for op, to, source, offset, value in code
     )
 
 
 def _rule(rule: Rule) -> list[Instruction]:
-    allow, kind, major, minor, access = rule
-    tests: list[tuple[list[Instruction], int, int]] = []  # before, register, what it has to be
+    code = _verdict(allow=rule[0])
+    for before, register, value in reversed(_tests(rule)):
+        code = [*before, (_JUMP_DIFFERS, register, 0, len(code), value), *code]
+    return code
+
+
+def _verdict(*, allow: bool) -> list[Instruction]:
+    return [(_MOVE_CONSTANT, _R0, 0, 0, int(allow)), (_EXIT, 0, 0, 0, 0)]
+
+
+def _tests(rule: Rule) -> list[tuple[list[Instruction], int, int]]:
+    """Return what a device has to be: instructions before, a register, its value."""
+    _, kind, major, minor, access = rule
+    tests: list[tuple[list[Instruction], int, int]] = []
     if kind in _KINDS:
         tests.append(([], _KIND, _KINDS[kind]))
     bits = sum(_ACCESS[letter] for letter in access)
@@ -79,8 +92,4 @@ def _rule(rule: Rule) -> list[Instruction]:
     tests += [
         ([], register, value) for register, value in ((_MAJOR, major), (_MINOR, minor)) if value is not None
     ]
-    verdict: list[Instruction] = [(_MOVE_CONSTANT, _R0, 0, 0, int(allow)), (_EXIT, 0, 0, 0, 0)]
-    code = verdict
-    for before, register, value in reversed(tests):
-        code = [*before, (_JUMP_DIFFERS, register, 0, len(code), value), *code]
-    return code
+    return tests

@@ -62,6 +62,21 @@ def test_the_usual_devices_are_allowed_and_others_may_be_made_but_not_used() -> 
     assert not allowed(code, BLOCK, READ, 8, 0)
 
 
+@pytest.mark.parametrize(
+    "rules", [[DENY_ALL], [(True, "c", 1, 3, "rwm")], [DENY_ALL, (True, "b", None, None, "r")]]
+)
+def test_every_instruction_is_reached_as_the_kernel_insists(rules: list[Rule]) -> None:
+    code = program(rules)
+    instructions = [struct.unpack_from("=BBhi", code, at) for at in range(0, len(code), 8)]
+    reached, ahead = set(), [0]
+    while ahead:
+        at = ahead.pop()
+        op, _, offset, _ = instructions[at]
+        reached.add(at)
+        ahead += [] if op == 0x95 else [at + 1, at + 1 + offset] if op == 0x55 else [at + 1]
+    assert reached == set(range(len(instructions)))
+
+
 def test_a_privileged_container_may_use_everything() -> None:
     code = program(device_rules({"devices": [{"allow": True, "access": "rwm"}]}))
     assert allowed(code, BLOCK, READ | WRITE | MKNOD, 8, 0)
