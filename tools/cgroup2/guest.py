@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run tests in a virtual machine whose cgroups are of version 2 alone, with Debian's own kernel.
+"""Run tests in a virtual machine that has only cgroup version 2, AppArmor, and Debian's own kernel.
 
 `python tools/cgroup2/guest.py [--again] [--without-kvm] [PYTEST ARGUMENTS]`: builds the machine's disk from
 Debian's packages the first time, boots it with the tree as it is now, runs pytest in it and returns its exit

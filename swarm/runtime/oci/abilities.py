@@ -11,6 +11,7 @@ from swarm.errors import InvalidArgument
 from swarm.model.capabilities import KNOWN
 from swarm.model.cpuset import parse_cpuset
 from swarm.runtime.base import Ability
+from swarm.runtime.oci.apparmor import DEFAULT, loaded_profiles
 from swarm.runtime.oci.binaries import find
 from swarm.runtime.oci.cgroups import CgroupLayout
 from swarm.runtime.oci.user_namespaces import obstacle
@@ -82,7 +83,7 @@ def read_abilities(layout: CgroupLayout, cgroup: str, proc: Path = Path("/proc")
         capabilities=bounding_set(proc),
         hard_limits=read_hard_limits(may_raise=may_raise, proc=proc),
         oom_score_adj=-1000 if may_raise else int((proc / "self/oom_score_adj").read_text("ascii")),
-        apparmor=_apparmor_profiles(),
+        apparmor=loaded_profiles(),
         no_users=_no_users(proc),
         init=_init(),
         cpus=_cpuset(layout, cgroup, "cpus"),
@@ -115,10 +116,16 @@ def described(node: Abilities) -> dict[str, str]:
     missing = sorted(control.value for control in Control if control not in node.controls)
     return {
         "init": PurePosixPath(node.init[0]).name if node.init else f"none ({INIT_HINT})",
-        "apparmor": "no" if node.apparmor is None else f"{len(node.apparmor)} profiles",
+        "apparmor": _apparmor(node.apparmor),
         "user_namespaces": f"no: {node.no_users}" if node.no_users else "yes",
         "kernel_cannot": ", ".join(missing) or "nothing is missing",
     }
+
+
+def _apparmor(profiles: frozenset[str] | None) -> str:
+    if profiles is None:
+        return "no"
+    return f"{len(profiles)} profiles, {DEFAULT if DEFAULT in profiles else 'none'} by default"
 
 
 def _controls(layout: CgroupLayout, cgroup: str) -> frozenset[Control]:
@@ -135,16 +142,6 @@ def _controls(layout: CgroupLayout, cgroup: str) -> frozenset[Control]:
             for controller, name in places
         )
     )
-
-
-def _apparmor_profiles() -> frozenset[str] | None:
-    try:
-        if not Path("/sys/module/apparmor/parameters/enabled").read_text("ascii").startswith("Y"):
-            return None
-        lines = Path("/sys/kernel/security/apparmor/profiles").read_text("utf-8").splitlines()
-    except OSError:
-        return None
-    return frozenset(line.rpartition(" (")[0] for line in lines)
 
 
 def _no_users(proc: Path) -> str:

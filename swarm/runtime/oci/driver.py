@@ -26,6 +26,7 @@ from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.logs import MAX_FILE_BYTES, rotate_files
 from swarm.runtime.oci import conmon, copying, freezer
 from swarm.runtime.oci.abilities import abilities, described, read_abilities
+from swarm.runtime.oci.apparmor import load_default
 from swarm.runtime.oci.binaries import INSTALLED, SEARCH_PATH, STARTER
 from swarm.runtime.oci.bundle import CGROUP_FILE, BundlePlace, make_bundle
 from swarm.runtime.oci.cgroups import (
@@ -142,6 +143,9 @@ class OciDriver(ShimDriver):
             return self._choice
 
     def _set_up(self) -> None:
+        obstacle = load_default()
+        if obstacle:
+            log.warning("runtime.no_apparmor_profile", reason=obstacle)
         for directory in (self._directory / "containers", self._runtime_root, self._run_dir / "bundles"):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
