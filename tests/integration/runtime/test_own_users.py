@@ -1,9 +1,11 @@
 """Containers with users of their own: who they are on the node, and what they own."""
 
+import subprocess
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -87,6 +89,26 @@ async def test_containers_do_not_share_users_and_the_next_agent_knows_whose_are_
     owners = {owner(info.pid) for info in infos if info}
     assert len(owners) == 3
     assert min(abs(a - b) for a in owners for b in owners if a != b) >= USERS
+
+
+@pytest.fixture
+def netns() -> Iterator[str]:
+    name = f"swarm-test-{token_hex(4)}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    yield f"/run/netns/{name}"
+    subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+async def test_the_nodes_network_is_joined_and_its_parameters_are_set(users_lab: Lab, netns: str) -> None:
+    driver = users_lab.driver()
+    script = (
+        "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/core/somaxconn; ls /sys/fs/cgroup"
+    )
+    config = users_lab.config(
+        script, users=USERS, netns_path=netns, user="web", sysctls={"net.core.somaxconn": "77"}
+    )
+    code, lines = await run(driver, config)
+    assert (code, lines[:2]) == (0, ["0", "77"])
 
 
 async def test_a_user_beyond_the_range_and_too_few_ids_are_refused(users_lab: Lab) -> None:
