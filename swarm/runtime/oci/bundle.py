@@ -48,7 +48,7 @@ def make_bundle(
 
     Raises TaskRejected, OSError.
     """
-    _check_sources(config)
+    check_sources(config)
     edits = edits_for(config, place.cdi)
     place.directory.mkdir(parents=True, mode=0o700)  # first: all else is found by it
     if place.users is not None:
@@ -86,12 +86,12 @@ def _surroundings(
 ) -> Surroundings:
     hosts, name, resolver = (place.directory / file for file in ("hosts", "hostname", "resolv.conf"))
     own_name = hostname(config, place.node)
-    _write_public(hosts, hosts_file(own_name, config.address, config.hosts))
-    _write_public(name, f"{own_name}\n")
+    write_public(hosts, hosts_file(own_name, config.address, config.hosts))
+    write_public(name, f"{own_name}\n")
     if config.resolv_conf and config.dns == Dns():
         resolver = Path(config.resolv_conf)  # the file itself: it follows the node's
     else:
-        _write_public(resolver, resolv_conf(_resolv_conf_without_wishes(config), config.dns))
+        write_public(resolver, resolv_conf(resolv_conf_without_wishes(config), config.dns))
     user = resolve_user(
         config.user or image.user,
         read_text_inside(rootfs, "/etc/passwd"),
@@ -109,13 +109,14 @@ def _surroundings(
     )
 
 
-def _resolv_conf_without_wishes(config: ContainerConfig) -> str:
+def resolv_conf_without_wishes(config: ContainerConfig) -> str:
+    """Return the text of the file that a container would have if it said nothing about it."""
     if config.resolv_conf:
         return Path(config.resolv_conf).read_text("utf-8")
     return _nodes_resolv_conf(own_network=bool(config.netns_path))
 
 
-def _check_sources(config: ContainerConfig) -> None:
+def check_sources(config: ContainerConfig) -> None:
     """Refuse what is not there with a sentence that names it: a runtime's own would not."""
     for mount in config.mounts:
         if not isinstance(mount, BindMount):
@@ -142,6 +143,7 @@ def _nodes_resolv_conf(*, own_network: bool) -> str:
     return text
 
 
-def _write_public(path: Path, text: str) -> None:
+def write_public(path: Path, text: str) -> None:
+    """Write a file that any user of a container may read."""
     path.write_text(text, "utf-8")
     path.chmod(0o644)

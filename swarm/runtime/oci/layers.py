@@ -1,6 +1,6 @@
 """What the driver needs from the node's image store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,12 @@ class LayerSource(Protocol):
 
     def image_config(self, manifest_digest: str) -> ImageConfig:
         """Return what the image says about containers made of it; raises NotFound."""
+
+    def save(self, images: Mapping[str, Sequence[str]]) -> AsyncIterator[bytes]:
+        """Return an archive with images for `docker load`: names by digest of the manifest.
+
+        Raises InvalidArgument, NotFound for what is not whole here.
+        """
 
     def lease(self, container_id: str, manifest_digest: str) -> None:
         """Keep the image's content as long as this container exists; may be repeated."""
@@ -37,6 +43,10 @@ class NoImages:
     def image_config(self, manifest_digest: str) -> ImageConfig:
         """Raise NotFound."""
         raise NotFound(f"no image {manifest_digest} here")
+
+    def save(self, images: Mapping[str, Sequence[str]]) -> AsyncIterator[bytes]:
+        """Raise NotFound."""
+        raise NotFound(f"no images {', '.join(images)} here")
 
     def lease(self, container_id: str, manifest_digest: str) -> None:
         """Hold nothing."""

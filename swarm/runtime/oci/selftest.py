@@ -2,6 +2,7 @@
 did."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,17 +50,21 @@ class HostPrograms(NoImages):
         ]
 
 
-async def run_self_test(driver: RuntimeDriver, controllers: frozenset[str]) -> None:
+async def run_self_test(driver: RuntimeDriver, controllers: frozenset[str], netns_path: str = "") -> None:
     """Run one container from its creation to its removal; raises SwarmError when anything is not as it
     should be.
 
-    Limits are tried for those of cpu, memory and pids that `controllers` names.
+    Limits are tried for those of cpu, memory and pids that `controllers` names. With a `netns_path` the
+    container has to be in that network.
     """
+    look = "readlink /proc/self/ns/net; " if netns_path else ""
+    expected = [OUTPUT, *([os.fsencode(os.readlink(netns_path))] if netns_path else [])]  # noqa: PTH115
     config = ContainerConfig(
         id=new_id(),
         image="self-test",
         image_digest="self-test",
-        command=["/bin/sh", "-c", f"echo {OUTPUT.decode()}; exit {EXIT_CODE}"],
+        command=["/bin/sh", "-c", f"echo {OUTPUT.decode()}; {look}exit {EXIT_CODE}"],
+        netns_path=netns_path,
         mounts=HostPrograms.mounts(),
         limits=Limits(
             nano_cpus=500_000_000 if "cpu" in controllers else 0,
@@ -78,7 +83,7 @@ async def run_self_test(driver: RuntimeDriver, controllers: frozenset[str]) -> N
         raise TaskFailed(f"the self-test container did not end in {TIMEOUT_S:.0f} s") from None
     finally:
         await driver.remove(config.id)
-    if info.exit_code != EXIT_CODE or said != [OUTPUT]:
+    if info.exit_code != EXIT_CODE or said != expected:
         raise TaskFailed(
             f"the self-test container ended with {info.exit_code} and said {said[:3]}: {info.error}"
         )

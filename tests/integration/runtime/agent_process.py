@@ -17,7 +17,6 @@ async def main() -> None:
     lab = LABS[kind](kind, Path(base), Images(Path(images_dir)))
     lab.cgroup_parent = cgroup_parent
     driver = lab.driver()
-    await driver.probe()
     await driver.adopt()
     print("ready", flush=True)
     while order := await asyncio.to_thread(sys.stdin.readline):

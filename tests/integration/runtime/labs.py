@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +17,17 @@ import pytest
 from swarm.errors import NotFound, TaskRejected
 from swarm.ids import new_id
 from swarm.runtime.base import Ability, Capabilities, ContainerConfig, LogQuery, RuntimeDriver
+from swarm.runtime.docker.archive import archive_of
+from swarm.runtime.docker.client import EngineClient
+from swarm.runtime.docker.driver import DockerDriver
+from swarm.runtime.docker.flavor import DOCKER, PODMAN
 from swarm.runtime.fake import FakeDriver, Script
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.oci.cgroups import read_layout
 from swarm.runtime.oci.driver import OciDriver
+from swarm.runtime.oci.overlay import mounts_below
 from swarm.runtime.process.driver import ProcessDriver
+from tests.integration.runtime.engines import Dockerd, Engine, PodmanService
 
 APPLETS = (
     *("sh", "cat", "cut", "dd", "echo", "env", "grep", "head", "hostname", "id", "kill", "ls", "mkdir"),
@@ -66,6 +72,10 @@ class Images:
 
     def image_config(self, manifest_digest: str) -> ImageConfig:
         return self.config if self._known(manifest_digest) == "app" else ImageConfig(digest=manifest_digest)
+
+    async def save(self, images: Mapping[str, Sequence[str]]) -> AsyncIterator[bytes]:
+        for digest, names in images.items():
+            yield archive_of(self.lower_dirs(digest), self.image_config(digest), names[0])
 
     @staticmethod
     def _known(manifest_digest: str) -> str:
@@ -249,14 +259,61 @@ class ProcessLab(ShimLab):
         await self.make().cleanup()
 
 
+class EngineLab(Lab):
+    """Containers by an engine that the lab starts for itself."""
+
+    engine_type: type[Engine] = Engine
+    flavor = DOCKER
+
+    def __init__(self, kind: str, base: Path, images: Images) -> None:
+        super().__init__(kind, base, images)
+        self.engine = self.engine_type(base, self.cgroup_parent)
+
+    def make(self) -> DockerDriver:
+        client = EngineClient(self.base / "engine.sock")
+        return DockerDriver(self.base / "state", client, self.images, flavor=self.flavor)
+
+    async def open(self) -> None:
+        self.engine.start()
+        await super().open()
+
+    async def cleanup(self) -> None:
+        if self.engine.answers():
+            await self.make().cleanup()
+        self.engine.stop()
+
+    def leftovers(self) -> list[str]:
+        places = self.base / "state/containers"
+        files = [str(path) for path in places.iterdir()] if places.is_dir() else []
+        return [*self.engine.containers(), *files]
+
+    def traces(self) -> list[str]:
+        return [str(point) for point in mounts_below(self.base)]
+
+
+class DockerLab(EngineLab):
+    """Docker's engine."""
+
+    engine_type = Dockerd
+
+
+class PodmanLab(EngineLab):
+    """Podman, asked through the API that it shares with Docker."""
+
+    engine_type = PodmanService
+    flavor = PODMAN
+
+
 LABS: dict[str, type[Lab]] = {
     "fake": FakeLab,
     "process": ProcessLab,
     "oci-crun": OciLab,
     "oci-runc": OciLab,
     "oci-starter": OciLab,
+    "docker": DockerLab,
+    "podman": PodmanLab,
 }
-REAL = [kind for kind in LABS if kind != "fake"]  # run programs
+REAL = [kind for kind in LABS if kind not in {"fake", "podman"}]  # run programs
 SHIMS = ["oci-crun", "oci-runc", "oci-starter", "process"]
 
 

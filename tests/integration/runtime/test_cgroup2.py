@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 FILES = ("conformance/test_life.py", "conformance/test_options.py", "test_containers.py", "test_options.py")
 
 
-def test_containers_run_with_nothing_but_cgroup_version_2() -> None:
+def test_containers_run_with_nothing_but_cgroup_version_2(tmp_path: Path) -> None:
     if read_layout().version == 2:
         pytest.skip("this machine has nothing else anyway")
     script = 'umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && exec "$@"'
@@ -27,6 +27,7 @@ def test_containers_run_with_nothing_but_cgroup_version_2() -> None:
         [
             *("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"),
             *(sys.executable, "-m", "pytest", "-q", "-k", "oci-runc", "-p", "no:cacheprovider"),
+            f"--basetemp={tmp_path / 'inside'}",
             *(str(HERE / name) for name in FILES),
         ],
         cwd=ROOT,

@@ -1,0 +1,55 @@
+"""What does an engine's `inspect` say of a container? Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from swarm.runtime.base import ContainerInfo, ContainerState
+from swarm.runtime.docker.logs import nanoseconds
+from swarm.runtime.docker.request import TASK_LABEL
+
+LOST_EXIT_CODE = 255
+# "dead": half removed; "stopped": Podman's word for a moment before "exited".
+_ENDED = frozenset({"exited", "dead", "stopped", "removing"})
+_NEVER_RAN = frozenset({"created", "configured", "initialized"})
+
+
+def container_info(about: Mapping[str, Any], warnings: Sequence[str], stopped: str) -> ContainerInfo:
+    """Return the state of a container; `stopped` is why one that never ran will not, if it will not."""
+    state = about["State"]
+    status = str(state.get("Status", "")).lower()
+    container_id = about["Config"]["Labels"][TASK_LABEL]
+    never_ran = status in _NEVER_RAN or not nanoseconds(str(state.get("StartedAt", "")))
+    failed = stopped or (str(state.get("Error") or "") if never_ran else "")
+    if never_ran and not failed and status in _NEVER_RAN:
+        return ContainerInfo(container_id, ContainerState.CREATED, warnings=tuple(warnings))
+    if never_ran:
+        return failed_info(container_id, failed, nanoseconds(str(state.get("FinishedAt", ""))), warnings)
+    ended = status in _ENDED
+    started_at_ns = nanoseconds(str(state["StartedAt"]))
+    return ContainerInfo(
+        container_id,
+        ContainerState.EXITED if ended else ContainerState.RUNNING,
+        pid=0 if ended else int(state.get("Pid") or 0),
+        exit_code=int(state.get("ExitCode") or 0) if ended else 0,
+        oom_killed=bool(state.get("OOMKilled")) and ended,
+        error=str(state.get("Error") or "") if ended else "",
+        started_at_ns=started_at_ns,
+        # Docker takes the times in different places: one that ends at once may seem to end before.
+        finished_at_ns=max(nanoseconds(str(state["FinishedAt"])), started_at_ns) if ended else 0,
+        paused=bool(state.get("Paused")) and not ended,
+        warnings=tuple(warnings),
+    )
+
+
+def failed_info(
+    container_id: str, reason: str, finished_at_ns: int, warnings: Sequence[str] = ()
+) -> ContainerInfo:
+    """Return the state of a container that never ran and never will."""
+    return ContainerInfo(
+        container_id,
+        ContainerState.EXITED,
+        exit_code=LOST_EXIT_CODE,
+        error=reason,
+        finished_at_ns=finished_at_ns,
+        warnings=tuple(warnings),
+    )
