@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from swarm.runtime.starter import kernel
+from swarm.runtime.starter.state import readable
 
 KINDS = {
     "mount": ("mnt", kernel.CLONE_NEWNS),
@@ -143,8 +144,8 @@ def _be_between(
     try:
         enter(report, go)
         pid = os.fork()
-    except OSError as error:
-        os.write(report, f"{error.strerror}: {error.filename}".encode())
+    except Exception as error:  # noqa: BLE001 -- nothing may go on in what is the parent's code
+        os.write(report, readable(error).encode())
         os._exit(1)
     if pid == 0:
         os.close(report)
