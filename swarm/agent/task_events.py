@@ -109,6 +109,11 @@ class InstructionFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Drained:
+    """Nobody is led to the task any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class RetryDue:
     """The wait after a temporary failure is over."""
 
@@ -128,6 +133,7 @@ Event: TypeAlias = (
     | ContainerRemoved
     | NetworkDetached
     | InstructionFailed
+    | Drained
     | RetryDue
 )
 
@@ -169,6 +175,13 @@ class WatchHealth(Instruction):
 
     check: HealthCheck
     started_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain(Instruction):
+    """Wait, while the container goes on and others hear that it will stop → Drained."""
+
+    delay_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What must this node do next for a task? (record, event) → (record, instructions).
 
     INSPECTING → PULLING → ATTACHING → CREATING → READY → STARTING → RUNNING
-        │            └───────────┴─────────┴────────┴───────┤           ├──────────┐
+        │            └───────────┴─────────┴────────┴───────┤           ├──────→ DRAINING
         │                                      (failed, not wanted)     │    (not wanted)
         │                                                   ↓        (ended)       ↓
         └─ what was found decides                        CLEARING ──────┤ ←──── STOPPING
@@ -10,6 +10,7 @@
 
 - With a health check that gates, the status stays STARTING in the phase RUNNING until the container is
   healthy; an unhealthy container is stopped and its task FAILED.
+- A task in networks drains before it is stopped: meanwhile every node hears that nobody is to be led to it.
 - The status only moves forward. An error before STARTING makes the task REJECTED, from there on FAILED.
 - A final status is reported after address and ports are free, so that a replacement can have them; should
   freeing them fail, the status is reported all the same and freeing is tried until it works.
@@ -38,7 +39,7 @@ from swarm.agent.task_status import (
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskStatus
 from swarm.clock import SECOND
-from swarm.model.defaults import stop_grace_period_ns
+from swarm.model.defaults import endpoint_drain_ns, stop_grace_period_ns
 from swarm.model.health import HEALTHY, UNHEALTHY, HealthCheck
 from swarm.model.task_state import (
     ACCEPTED,
@@ -65,6 +66,7 @@ class Phase(Enum):
     READY = "ready"
     STARTING = "starting"
     RUNNING = "running"
+    DRAINING = "draining"
     STOPPING = "stopping"
     CLEARING = "clearing"
     DETACHING = "detaching"
@@ -206,7 +208,11 @@ def _started(record: TaskRecord, event: events.ContainerStarted, now_ns: int) ->
 
 def _stop_when_told(record: TaskRecord, event: Any, now_ns: int) -> Step:
     noted = _note(record, event)
-    return _stop(noted) if noted.must_stop else Step(noted)
+    return _drain(noted) if noted.must_stop else Step(noted)
+
+
+def _drained(record: TaskRecord, event: events.Drained, now_ns: int) -> Step:
+    return _stop(record)
 
 
 def _container_ended(record: TaskRecord, event: events.ContainerEnded, now_ns: int) -> Step:
@@ -311,7 +317,7 @@ def _running(record: TaskRecord, info: ContainerInfo, now_ns: int) -> Step:
         status = moved(record.status, RUNNING, started_message(info), now_ns, info=info)
     running = replace(record, phase=Phase.RUNNING, status=status)
     if record.must_stop:
-        return _stop(running)
+        return _drain(running)
     if check is None:
         return Step(running, (events.WaitContainer(),))
     return Step(running, (events.WaitContainer(), events.WatchHealth(check, info.started_at_ns)))
@@ -320,6 +326,14 @@ def _running(record: TaskRecord, info: ContainerInfo, now_ns: int) -> Step:
 def _ended(record: TaskRecord, info: ContainerInfo, now_ns: int) -> Step:
     limit = record.task.spec.resources.limits.memory_bytes
     return _detach(replace(record, end=ended(record.status, info, now_ns, limit)))
+
+
+def _drain(record: TaskRecord) -> Step:
+    """Stop the container, after a while if others may still ask it for something."""
+    drain_ns = endpoint_drain_ns(record.task.endpoint)
+    if not record.task.networks or not drain_ns or record.status.state != RUNNING:
+        return _stop(record)
+    return Step(replace(record, phase=Phase.DRAINING), (events.Drain(drain_ns / SECOND),))
 
 
 def _stop(record: TaskRecord) -> Step:
@@ -413,6 +427,12 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Any], Handler]] = {
         events.ContainerEnded: _container_ended,
         events.HealthChanged: _health_changed,
         events.InstructionFailed: _look_again,
+    },
+    Phase.DRAINING: {
+        **_NOTE,
+        events.ContainerEnded: _container_ended,
+        events.InstructionFailed: _look_again,
+        events.Drained: _drained,
     },
     Phase.STOPPING: {
         **_NOTE,

@@ -310,6 +310,9 @@ class Worker:
                 async with asyncio.timeout(grace_s + STOP_EXTRA_S):
                     await self._driver.stop(task_id, grace_s)
                     return events.ContainerStopped(await self._driver.inspect(task_id))
+            case events.Drain(delay_s=delay_s):
+                await asyncio.sleep(delay_s)
+                return events.Drained()
             case events.RetryLater(delay_s=delay_s):
                 await asyncio.sleep(delay_s)
                 return events.RetryDue()

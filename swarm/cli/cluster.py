@@ -28,6 +28,11 @@ def _tell_join(addr: str, token: str) -> None:
 )
 @click.option("--listen-addr", default="", help="Address to listen on (default 0.0.0.0:2377).")
 @click.option("--availability", type=AVAILABILITIES, default="active", show_default=True)
+@click.option(
+    "--data-path-port",
+    type=click.IntRange(1024, 49151),
+    help="UDP port between the nodes of an overlay network (default 4789).",
+)
 @click.option("--autolock", is_flag=True, help="A manager that restarts must be given the unlock key.")
 @cluster_options
 @click.option("--ca-cert", type=click.Path(path_type=Path), help="Root certificate to use (PEM).")

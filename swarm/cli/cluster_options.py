@@ -20,6 +20,16 @@ _OPTIONS = (
     click.option("--snapshot-interval", type=click.IntRange(1), help="Log entries between Raft snapshots."),
     CLUSTER_STRATEGY,
     click.option(
+        "--default-addr-pool",
+        multiple=True,
+        help="What subnets of networks are cut from, e.g. 10.20.0.0/16; repeatable.",
+    ),
+    click.option(
+        "--default-addr-pool-mask-length",
+        type=int,
+        help="Prefix length of subnets from IPv4 pools (default 24); of IPv6 it is 64.",
+    ),
+    click.option(
         "--max-snapshots", type=click.IntRange(0), help="Old Raft snapshots kept beside those needed."
     ),
 )
@@ -45,6 +55,13 @@ def apply_options(spec: ClusterSpec, given: dict[str, Any]) -> None:
     if given.get("snapshot_interval") is not None:
         spec.snapshot_interval = given["snapshot_interval"]
     apply_cluster_strategy(spec, given)
+    if given.get("default_addr_pool"):
+        del spec.default_address_pools[:]
+        spec.default_address_pools.extend(given["default_addr_pool"])
+    if given.get("default_addr_pool_mask_length") is not None:
+        spec.subnet_length = given["default_addr_pool_mask_length"]
+    if given.get("data_path_port") is not None:
+        spec.data_path_port = given["data_path_port"]
     if given.get("max_snapshots") is not None:
         spec.keep_old_snapshots = given["max_snapshots"]
 

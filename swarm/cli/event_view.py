@@ -4,17 +4,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1.objects_pb2 import Config, Image, Node, Secret, Service, Task
+from swarm.api.v1.objects_pb2 import Config, Image, Network, Node, Secret, Service, Task
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.cli import names
 from swarm.cli.inspect_view import when
 from swarm.model.autoscale import wanted_replicas
+from swarm.model.networks import driver_of
 from swarm.timestamps import SECOND, nanoseconds
 
 View = dict[str, Any]
 Attributes = Mapping[str, str]
 
-TYPES = ("cluster", "config", "image", "node", "secret", "service", "task")
+TYPES = ("cluster", "config", "image", "network", "node", "secret", "service", "task")
 ACTIONS = {
     c.WatchEvent.ACTION_CREATE: "create",
     c.WatchEvent.ACTION_UPDATE: "update",
@@ -27,6 +28,8 @@ def events_of(answer: c.WatchResponse) -> Iterator[View]:
     at_ns = nanoseconds(answer.at)
     for event in answer.events:
         kind, obj = _inside(event.object)
+        if kind == "network" and event.action == c.WatchEvent.ACTION_UPDATE:
+            continue  # nothing of it changes but which address was given last
         before = _inside(event.previous)[1] if event.HasField("previous") else None
         yield {
             "Type": kind,
@@ -62,7 +65,7 @@ def matches(event: View, wanted: Mapping[str, Sequence[str]]) -> bool:
     """Whether an event passes the filters: values of one are alternatives, different ones must all match."""
     actor = event["Actor"]
     known = {"type": [event["Type"]], "event": [event["Action"]]}
-    for noun in ("service", "node", "image", "secret", "config"):
+    for noun in ("service", "node", "image", "secret", "config", "network"):
         own = event["Type"] == noun
         known[noun] = [actor["ID"], actor["Attributes"].get("name", "")] if own else []
     if event["Type"] == "task":
@@ -86,9 +89,13 @@ def _of_node(node: Node) -> Attributes:
     return {"name": node.description.hostname} if node.description.hostname else {}
 
 
-def _of_named(obj: Service | Image | Secret | Config) -> Attributes:
+def _of_named(obj: Service | Image | Secret | Config | Network) -> Attributes:
     name = obj.annotations.name if isinstance(obj, Image) else obj.spec.annotations.name
     return {"name": name}
+
+
+def _of_network(network: Network) -> Attributes:
+    return {**_of_named(network), "type": driver_of(network.spec)}
 
 
 _NAMED: Mapping[str, Callable[[Any], Attributes]] = {
@@ -98,6 +105,7 @@ _NAMED: Mapping[str, Callable[[Any], Attributes]] = {
     "image": _of_named,
     "secret": _of_named,
     "config": _of_named,
+    "network": _of_network,
 }
 _CHANGING: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
     "task": {

@@ -12,7 +12,7 @@ from swarm.cli.connect import connect
 from swarm.cli.event_view import ACTIONS, TYPES, events_of, line, matches
 from swarm.errors import Compacted, InvalidArgument, NotFound, SwarmError, TransientError, Unavailable
 
-FILTERS = ("type", "event", "service", "node", "image", "secret", "config")
+FILTERS = ("type", "event", "service", "node", "image", "secret", "config", "network")
 PATIENCE_S = 60.0  # without a manager: longer than one on a busy machine takes to come back
 PAUSE_S = 0.5
 

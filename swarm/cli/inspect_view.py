@@ -8,10 +8,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
-from swarm.cli import autoscale_view, data_view, names, placement_view
+from swarm.cli import autoscale_view, data_view, names, network_view, placement_view
 from swarm.cli.container_view import container_options, resource_options
 from swarm.cli.dependency_options import shown_dependencies
 from swarm.cli.health_options import shown_config, shown_health
+from swarm.cli.published_ports import published
 from swarm.model.job import shown_desired
 from swarm.model.revisions import number_of
 
@@ -80,7 +81,8 @@ def service(item: o.Service) -> View:
     view = meta(item) | {"Revision": number_of(item), "Spec": service_spec(item.spec)}
     if item.HasField("previous_spec"):
         view["PreviousSpec"] = service_spec(item.previous_spec)
-    view["Endpoint"] = {"Spec": endpoint(item.spec.endpoint), "Ports": endpoint(item.spec.endpoint)["Ports"]}
+    view["Endpoint"] = {"Spec": endpoint(item.spec.endpoint), "Ports": list(map(port, published(item)))}
+    view["Endpoint"] |= network_view.virtual(item)
     if item.HasField("job_status"):
         view["JobStatus"] = _job_status(item)
     if item.HasField("update_status"):
@@ -186,7 +188,7 @@ def _present(message: Any, **fields: Any) -> View:
 
 def task_spec(spec: s.TaskSpec) -> View:
     """Return a task's spec."""
-    view: View = {"ContainerSpec": _container(spec.container)}
+    view: View = {"ContainerSpec": _container(spec.container)} | network_view.spec_networks(spec)
     if spec.HasField("resources"):
         limits, reserved = spec.resources.limits, spec.resources.reservations
         view["Resources"] = {
@@ -280,7 +282,10 @@ def _update_config(config: t.UpdateConfig) -> View:
 
 def endpoint(spec: t.EndpointSpec) -> View:
     """Return an endpoint spec with its ports."""
-    return {"Ports": [port(item) for item in spec.ports]}
+    mode: View = {"Mode": names.word(names.ENDPOINT_MODE, spec.mode)} if spec.mode else {}
+    if spec.HasField("drain_ns"):
+        mode["Drain"] = spec.drain_ns
+    return mode | {"Ports": [port(item) for item in spec.ports]}
 
 
 def port(item: t.PortConfig) -> View:
@@ -328,6 +333,7 @@ def task(item: o.Task) -> View:
         **placement_view.generic_resources(item.assigned_generic, "AssignedGenericResources"),
         **placement_view.generic_resources(item.shared_devices, "SharedDevices"),
         **placement_view.preemption(item),
+        **network_view.attachments(item),
     }
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "leave": ("swarm.cli.cluster:leave", "Take this node out of its cluster"),
     "login": ("swarm.cli.login:login", "Log in to a registry"),
     "logout": ("swarm.cli.login:logout", "Forget the credentials for a registry"),
+    "network": ("swarm.cli.network:network", "Networks that span the nodes of the cluster"),
     "node": ("swarm.cli.node:node", "Nodes of the cluster"),
     "secret": ("swarm.cli.data:secret", "Secrets: data that only containers get to see"),
     "service": ("swarm.cli.service:service", "Services of the cluster"),

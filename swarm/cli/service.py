@@ -7,7 +7,7 @@ import click
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1.specs_pb2 import ServiceSpec
-from swarm.cli import names, objects, parse
+from swarm.cli import objects, parse
 from swarm.cli.autoscale_options import (
     apply_autoscale,
     autoscale_options,
@@ -22,6 +22,7 @@ from swarm.cli.job_options import MODES, change_mode, job_options, set_mode, set
 from swarm.cli.job_view import moment, replicas_text, shown_mode
 from swarm.cli.logs import logs_command
 from swarm.cli.plan import dry_run_options, show_plan, show_service_plan
+from swarm.cli.published_ports import folded, published
 from swarm.cli.rollout import COMMANDS, EXIT_CODES, change_service, is_rolled_back, roll_back
 from swarm.cli.rollout import settle as _settle
 from swarm.cli.service_lists import ADDS, LISTS, REMOVES, add_lists, many, remove_lists
@@ -58,6 +59,7 @@ def service() -> None:
     "  swarmctl service create --name web --depends-on db:healthy --depends-on setup:completed web:1\n"
     "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1\n"
     "  swarmctl service create --name db --secret password --config source=my.cnf,target=/etc/my.cnf db:1\n"
+    "  swarmctl service create --name web --network shop --network name=db,alias=web-of-db web:1\n"
     "  swarmctl service create --name learn --gpus 2 learn:1\n"
     "  swarmctl service create --name shop --health-http :8080/health --health-start-period 1m shop:1\n"
     "  swarmctl service create --name shop --priority 10 --preempt --reserve-memory 512m shop:1\n"
@@ -238,17 +240,13 @@ def _scale_pair(pair: str) -> tuple[str, int]:
 
 
 def _row(item: o.Service, status: c.ServiceStatus) -> dict[str, str]:
-    ports = [
-        f"*:{port.published_port or 'auto'}->{port.target_port}/{names.PROTOCOL[port.protocol]}"
-        for port in item.spec.endpoint.ports
-    ]
     return {
         "ID": item.id[:12],
         "Name": item.spec.annotations.name,
         "Mode": shown_mode(item),
         "Replicas": replicas_text(item, status),
         "Image": item.spec.task.container.image,
-        "Ports": ", ".join(ports),
+        "Ports": folded(published(item)),
         "LastRun": moment(item, item.job_status.last_run),
         "NextRun": moment(item, item.job_status.next_run),
     }

@@ -8,7 +8,14 @@ import click
 
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import PlacementPreference, PortConfig
-from swarm.cli import container_options, data_options, dependency_options, parse, placement_options
+from swarm.cli import (
+    container_options,
+    data_options,
+    dependency_options,
+    network_options,
+    parse,
+    placement_options,
+)
 from swarm.errors import InvalidArgument
 
 Given = dict[str, Any]
@@ -25,6 +32,7 @@ LISTS = (
     *dependency_options.LISTS,
     *container_options.LISTS,
     *data_options.LISTS,
+    *network_options.LISTS,
 )
 ADDS = tuple((f"--{flag.split('--')[-1]}-add", text) for flag, text in LISTS)
 REMOVES = (
@@ -39,6 +47,7 @@ REMOVES = (
     *dependency_options.REMOVES,
     *container_options.REMOVES,
     *data_options.REMOVES,
+    *network_options.REMOVES,
 )
 
 
@@ -75,6 +84,7 @@ def add_lists(spec: ServiceSpec, given: Given, suffix: str) -> None:
     dependency_options.add_dependencies(spec, given, suffix)
     container_options.add_container_lists(spec, given, suffix)
     data_options.add_references(spec, given, suffix)
+    network_options.add_networks(spec, given, suffix)
     for text in given[f"publish{suffix}"]:
         for port in parse.publish(text):
             if suffix:
@@ -100,6 +110,7 @@ def remove_lists(spec: ServiceSpec, given: Given) -> None:
     dependency_options.remove_dependencies(spec, given)
     container_options.remove_container_lists(spec, given)
     data_options.remove_references(spec, given)
+    network_options.remove_networks(spec, given)
     for text in given["publish_rm"]:
         _remove_port(spec, text)
 

@@ -10,7 +10,7 @@ import click
 
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import UpdateConfig
-from swarm.cli import container_options, health_options, names, placement_options
+from swarm.cli import container_options, health_options, names, network_options, placement_options
 from swarm.cli.log_options import LOG_OPT, apply_log
 from swarm.errors import InvalidArgument
 from swarm.model.units import parse_bytes, parse_cpus, parse_duration
@@ -51,6 +51,8 @@ SINGLE = (
     placement_options.PRIORITY,
     placement_options.PREEMPT,
     *container_options.SINGLE,
+    network_options.ENDPOINT_MODE,
+    network_options.ENDPOINT_DRAIN,
     click.option("--replicas-max-per-node", type=click.IntRange(min=0), help="0: no limit."),
     click.option("--with-registry-auth", is_flag=True, help="Send your registry credentials to the nodes."),
     click.option("--no-resolve-image", is_flag=True, help="Do not check now that the image exists."),
@@ -132,6 +134,7 @@ def apply_single(spec: ServiceSpec, given: Given) -> None:
     placement_options.apply_sticky(spec, given)
     placement_options.apply_priority(spec, given)
     container_options.apply_container_options(spec, given)
+    network_options.apply_endpoint_mode(spec, given)
     if given.get("rebalance") is not None:
         spec.rebalance = names.REBALANCE[given["rebalance"]]
     _apply_resources(spec, given)

@@ -54,11 +54,12 @@ def deploy(ctx: click.Context, /, name: str, **given: Any) -> None:
     What did not change goes on running. Without STACK, the name in the first file counts.
     """
     wanted = _read(name, given)
-    for warning in wanted.warnings:
-        click.echo(f"Warning: {warning}", err=True)
     if given["with_registry_auth"]:
         _add_credentials(wanted.services)
     with connect(ctx.obj) as conn:
+        wanted = _fitting(conn, wanted)
+        for warning in wanted.warnings:
+            click.echo(f"Warning: {warning}", err=True)
 
         def plan() -> list[Step]:
             there = _services(conn, wanted.name)
@@ -80,6 +81,17 @@ def _read(name: str, given: dict[str, Any]) -> Any:
     if not found:
         raise InvalidArgument("how is the stack called? Write its name last, or `name:` in the Compose file")
     return read_stack(project, found, read_file, read_data, dict(os.environ))
+
+
+def _fitting(conn: Connection, wanted: Any) -> Any:
+    """Return a stack without the network that nobody asked for where no node could join it."""
+    from swarm.compose.services import without_implicit_network
+    from swarm.model.network_support import drivers_of
+    from swarm.model.networks import OVERLAY
+
+    if any(OVERLAY in drivers_of(node) for node in conn.control.ListNodes(c.ListNodesRequest()).nodes):
+        return wanted
+    return without_implicit_network(wanted)
 
 
 def _add_credentials(specs: Any) -> None:

@@ -30,7 +30,8 @@ def steps(stack: Stack, there: Sequence[Service], *, prune: bool, resolve: str) 
     """
     known = {service.spec.annotations.name: service for service in there}
     names: set[str] = set()
-    found = [_kept(c.PlannedChange(keep_secret=one)) for one in stack.secrets]
+    found = [_kept(c.PlannedChange(keep_network=one)) for one in stack.networks]
+    found += [_kept(c.PlannedChange(keep_secret=one)) for one in stack.secrets]
     found += [_kept(c.PlannedChange(keep_config=one)) for one in stack.configs]
     for spec in stack.services:
         name = spec.annotations.name
@@ -39,21 +40,22 @@ def steps(stack: Stack, there: Sequence[Service], *, prune: bool, resolve: str) 
         found.append(_create(spec, resolve) if service is None else _update(spec, service, resolve))
     if prune:
         found += [_remove(service) for name, service in sorted(known.items()) if name not in names]
-    return [*found, _collect(stack.name)]
+    return [*found, _collect(stack.name, networks=prune)]
 
 
 def removals(stack: str, there: Iterable[Service]) -> list[Step]:
-    """Return the steps that remove a stack's services, secrets and configs."""
+    """Return the steps that remove a stack's services, secrets, configs and networks."""
     services = sorted(there, key=lambda one: one.spec.annotations.name)
-    return [*map(_remove, services), _collect(stack)]
+    return [*map(_remove, services), _collect(stack, networks=True)]
 
 
 def _kept(change: c.PlannedChange) -> Step:
     return Step("", "", change)
 
 
-def _collect(stack: str) -> Step:
-    return Step("", "", c.PlannedChange(collect_data=c.CollectStackDataRequest(stack=stack)))
+def _collect(stack: str, *, networks: bool) -> Step:
+    request = c.CollectStackDataRequest(stack=stack, networks=networks)
+    return Step("", "", c.PlannedChange(collect_data=request))
 
 
 def _create(spec: ServiceSpec, resolve: str) -> Step:

@@ -18,6 +18,7 @@ Examples:
   swarmctl update --autolock=true
   swarmctl update --task-history-limit 10 --dispatcher-heartbeat 5s
   swarmctl update --placement-strategy binpack
+  swarmctl update --default-addr-pool 10.20.0.0/16 --default-addr-pool fd00:20::/48
   swarmctl update --snapshot-interval 5000 --max-snapshots 2
 """
 
@@ -35,7 +36,7 @@ Examples:
 @click.pass_obj
 def update(host: str, /, **given: Any) -> None:
     """Change settings of the cluster; what is not named stays as it is. They count at once, everywhere."""
-    if all(value is None for value in given.values()):
+    if all(value in (None, ()) for value in given.values()):
         raise InvalidArgument("nothing to change: name at least one setting (swarmctl update --help)")
     apply_options(ClusterSpec(), given)  # what is wrong with them is wrong without a cluster, too
     with connect(host) as node:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from swarm.api.v1.specs_pb2 import ServiceSpec
-from swarm.api.v1.types_pb2 import DeviceRequest, GenericResource, RestartPolicy, UpdateConfig
+from swarm.api.v1.types_pb2 import DeviceRequest, EndpointSpec, GenericResource, RestartPolicy, UpdateConfig
 from swarm.compose import values
 from swarm.compose.autoscale import apply_autoscale
 from swarm.compose.tree import Tree
@@ -28,6 +28,8 @@ def apply_deploy(spec: ServiceSpec, service: Tree) -> None:
         _restart(spec.task.restart, entry)
     if (entry := deploy.get("placement")) is not None:
         _placement(spec, entry)
+    if (entry := deploy.get("endpoint_mode")) is not None:
+        spec.endpoint.mode = values.word(entry, EndpointSpec.Mode, "MODE_")
     apply_autoscale(spec, deploy)
 
 

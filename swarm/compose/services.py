@@ -1,9 +1,16 @@
 """The services of a Compose project as services of the cluster."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from swarm.api.v1.specs_pb2 import ConfigSpec, ContainerSpec, SecretSpec, ServiceDependency, ServiceSpec
+from swarm.api.v1.specs_pb2 import (
+    ConfigSpec,
+    ContainerSpec,
+    NetworkSpec,
+    SecretSpec,
+    ServiceDependency,
+    ServiceSpec,
+)
 from swarm.api.v1.types_pb2 import Platform, PortConfig, RestartPolicy
 from swarm.compose import data, values, volumes
 from swarm.compose.container_options import apply_container_options
@@ -12,11 +19,13 @@ from swarm.compose.deploy import apply_deploy
 from swarm.compose.dotenv import parse_dotenv
 from swarm.compose.health import apply_health
 from swarm.compose.logging_options import apply_logging
+from swarm.compose.networks import apply_networks, implicit_network, owned_networks
 from swarm.compose.project import Project, Read
 from swarm.compose.support import check_support
 from swarm.compose.tree import Tree
 from swarm.errors import InvalidArgument, NotFound
 from swarm.model.devices import parse_device
+from swarm.model.networks import OVERLAY
 from swarm.model.stacks import IMAGE_LABEL, NAMESPACE_LABEL
 
 _CONDITIONS = {
@@ -34,6 +43,8 @@ class Stack:
     services: list[ServiceSpec] = field(default_factory=list)  # in the order of the files
     secrets: list[SecretSpec] = field(default_factory=list)  # those that services use and the stack owns
     configs: list[ConfigSpec] = field(default_factory=list)
+    networks: list[NetworkSpec] = field(default_factory=list)  # likewise
+    implicit_network: str = ""  # the one of them that no file speaks of
     warnings: list[str] = field(default_factory=list)
 
 
@@ -53,6 +64,8 @@ def read_stack(
     reader = _ServiceReader(name, project.tree, read, variables)
     stack.services = [reader.read(one, service) for one, service in services.entries.items()]
     stack.warnings += reader.warnings
+    stack.networks = owned_networks(project.tree, name)
+    stack.implicit_network = implicit_network(project.tree, name)
     for key, entry in _used(project.tree, "secrets"):
         secret = SecretSpec(secret_data=data.content(entry, read_data, variables))
         own = data.name_of(project.tree.get("secrets"), key, name)
@@ -62,6 +75,28 @@ def read_stack(
         own = data.name_of(project.tree.get("configs"), key, name)
         stack.configs.append(data.described(config, entry, own, name))
     return stack
+
+
+def without_implicit_network(stack: Stack) -> Stack:
+    """Return a stack whose services stay alone where they named no network: for nodes without overlays."""
+    found = replace(stack, networks=[one for one in stack.networks if _name(one) != stack.implicit_network])
+    if len(found.networks) == len(stack.networks):
+        return stack
+    found.services = []
+    for service in stack.services:
+        alone = ServiceSpec()
+        alone.CopyFrom(service)
+        kept = [one for one in alone.task.networks if one.network_name != stack.implicit_network]
+        del alone.task.networks[:]
+        alone.task.networks.extend(kept)
+        found.services.append(alone)
+    said = f"no node can do {OVERLAY} networks: services of {stack.name} do not find each other by name"
+    found.warnings = [*stack.warnings, said]
+    return found
+
+
+def _name(spec: NetworkSpec) -> str:
+    return spec.annotations.name
 
 
 def _used(tree: Tree, kind: str) -> list[tuple[str, Tree]]:
@@ -104,6 +139,7 @@ class _ServiceReader:
         _restart(spec, service)
         self._dependencies(spec, service)
         _ports(spec, service)
+        apply_networks(spec, name, service, self._project, self._stack)
         if (platform := service.get("platform")) is not None:
             spec.task.placement.platforms.append(_platform(platform))
         return spec

@@ -44,7 +44,7 @@ def _refused(text: str) -> Rule:
 
 
 _NOT_YET = _refused("this version has no such option of containers")
-_NO_NETWORKS = _warned("this version has no networks: services reach each other at the ports they publish")
+_BY_NAME = _warned("services in one network reach each other by their names")
 _WINDOWS = _warned("it is for Windows")
 
 RULES: dict[str, Rule] = {
@@ -52,7 +52,13 @@ RULES: dict[str, Rule] = {
     "name": _honoured("the name of the stack, where the command line gives none"),
     "include": _honoured(),
     "models": _refused("models are for Docker Desktop"),
-    "networks": _NO_NETWORKS,
+    "networks": _honoured(
+        "those that services use become STACK_NAME; an overlay unless driver says otherwise"
+    ),
+    "networks.*.driver": _honoured("overlay, bridge or macvlan"),
+    "networks.*.external": _honoured("it must be there"),
+    "networks.*.ipam.driver": _honoured("default only"),
+    "networks.*.ipam.options": _refused("the cluster gives addresses, and has no such options"),
     "volumes.*.driver": _honoured("local, or a plugin of the nodes"),
     "volumes.*.driver_opts": _honoured("of local: type, device and o"),
     "volumes.*.external": _honoured("a node that has none makes an empty one"),
@@ -92,7 +98,7 @@ RULES: dict[str, Rule] = {
     "services.*.depends_on": _honoured("also after an outage of everything"),
     "services.*.depends_on.*.restart": _warned("a service does not restart because another one is updated"),
     "services.*.deploy": _honoured(),
-    "services.*.deploy.endpoint_mode": _NO_NETWORKS,
+    "services.*.deploy.endpoint_mode": _honoured("vip or dnsrr"),
     "services.*.deploy.mode": _honoured("replicated, global, replicated-job, global-job"),
     "services.*.deploy.resources.reservations.devices": _honoured("by CDI, as gpus"),
     "services.*.deploy.resources.reservations.devices.options": _refused("CDI knows no options"),
@@ -108,7 +114,7 @@ RULES: dict[str, Rule] = {
     "services.*.environment": _honoured(),
     "services.*.expose": _warned("it says nothing: who reaches a task reaches all its ports"),
     "services.*.extends": _honoured(),
-    "services.*.external_links": _NO_NETWORKS,
+    "services.*.external_links": _BY_NAME,
     "services.*.extra_hosts": _honoured(),
     "services.*.gpus": _honoured("whole GPUs, by CDI"),
     "services.*.gpus.options": _refused("CDI knows no options"),
@@ -121,7 +127,7 @@ RULES: dict[str, Rule] = {
     "services.*.isolation": _WINDOWS,
     "services.*.label_file": _honoured(),
     "services.*.labels": _honoured("of the containers"),
-    "services.*.links": _NO_NETWORKS,
+    "services.*.links": _BY_NAME,
     "services.*.logging": _honoured(
         "max-size and max-file; other options and drivers are ignored, with a warning"
     ),
@@ -131,8 +137,19 @@ RULES: dict[str, Rule] = {
     "services.*.mem_swappiness": _honoured(),
     "services.*.memswap_limit": _honoured(),
     "services.*.models": _refused("models are for Docker Desktop"),
-    "services.*.network_mode": _NOT_YET,
-    "services.*.networks": _NO_NETWORKS,
+    "services.*.network_mode": _honoured("host, none and bridge"),
+    "services.*.networks": _honoured(
+        "without any, the service is in STACK_default; its short name is an alias"
+    ),
+    "services.*.networks.*.gw_priority": _warned(
+        "the way out of a task leads through its node, not a network"
+    ),
+    "services.*.networks.*.interface_name": _NOT_YET,
+    "services.*.networks.*.ipv4_address": _honoured("where there is one task at a time"),
+    "services.*.networks.*.ipv6_address": _honoured("where there is one task at a time"),
+    "services.*.networks.*.link_local_ips": _NOT_YET,
+    "services.*.networks.*.mac_address": _NOT_YET,
+    "services.*.networks.*.priority": _honoured("their order"),
     "services.*.oom_kill_disable": _NOT_YET,
     "services.*.oom_score_adj": _honoured(),
     "services.*.pid": _honoured("host or private"),

@@ -132,7 +132,7 @@ def _holds(constraint: Constraint, name: str, node: Node) -> bool:
 
 def _equal(key: str, actual: str, value: str) -> bool:
     if key == "node.ip":
-        address, network = _address(actual), _network(value)
+        address, network = address_of(actual), _network(value)
         return address is not None and network is not None and address in network
     if key == "node.platform.arch":
         value = normal_architecture(value)
@@ -236,7 +236,7 @@ def _network(value: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None
         return None
 
 
-def _address(addr: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def address_of(addr: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Return the address in `1.2.3.4`, `1.2.3.4:5`, `::1` or `[::1]:5`."""
     bracketed = re.fullmatch(r"\[(.+)\](?::\d+)?", addr)
     host = bracketed[1] if bracketed else addr

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from swarm.api.v1.specs_pb2 import ClusterSpec, ContainerSpec, NodeSpec, ServiceSpec, TaskSpec
-from swarm.api.v1.types_pb2 import PlacementStrategy, RestartPolicy, UpdateConfig
+from swarm.api.v1.types_pb2 import EndpointSpec, PlacementStrategy, RestartPolicy, UpdateConfig
 from swarm.timestamps import SECOND
 
 REPLICAS = 1
 STOP_GRACE_PERIOD_NS = 10 * SECOND
+ENDPOINT_DRAIN_NS = SECOND  # every node has heard long before, unless it is cut off
 RESTART_DELAY_NS = 5 * SECOND
 RESTART_MAX_DELAY_NS = 300 * SECOND
 DRAIN_TIMEOUT_NS = 60 * SECOND
@@ -100,6 +101,11 @@ def _update(config: UpdateConfig) -> Update:
 def drain_timeout_ns(spec: NodeSpec) -> int:
     """Return how long a drain waits for replacements before it stops tasks anyway."""
     return spec.drain_timeout_ns if spec.HasField("drain_timeout_ns") else DRAIN_TIMEOUT_NS
+
+
+def endpoint_drain_ns(endpoint: EndpointSpec) -> int:
+    """Return how long a task goes on that others still find by its name, address or port."""
+    return endpoint.drain_ns if endpoint.HasField("drain_ns") else ENDPOINT_DRAIN_NS
 
 
 def stop_grace_period_ns(spec: ContainerSpec) -> int:

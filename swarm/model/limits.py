@@ -65,6 +65,8 @@ VOLUME_NAME_CHARACTERS = Limit(
 )
 VOLUME_ENTRIES = Limit("VOLUME_ENTRIES", 128, "entries", "labels or options of one volume")
 PORTS = Limit("PORTS", 1024, "ports", "each is a packet filter rule on every node with a task")
+ATTACHMENTS = Limit("ATTACHMENTS", 32, "networks", "each is a link of every container")
+ALIASES = Limit("ALIASES", 32, "aliases", "each is a name that is looked up on every node")
 CONSTRAINTS = Limit("CONSTRAINTS", 64, "constraints", "each is asked of every node")
 CONSTRAINT_BYTES = Limit("CONSTRAINT_BYTES", 4096, "bytes", "room for a list of values")
 CONSTRAINT_VALUES = Limit("CONSTRAINT_VALUES", 64, "values", "each is compared with every node")
@@ -83,6 +85,11 @@ SECRET_BYTES = Limit("SECRET_BYTES", 500 * 1024, "bytes", "a key or a certificat
 CONFIG_BYTES = Limit("CONFIG_BYTES", 1000 * 1024, "bytes", "every manager has it in memory")
 EXPANDED_BYTES = Limit("EXPANDED_BYTES", 2 * 1024 * 1024, "bytes", "what a template may grow to on a node")
 
+# Networks.
+NETWORK_OPTIONS = Limit("NETWORK_OPTIONS", 64, "options", "of one network, or of one service in it")
+RESERVED_ADDRESSES = Limit("RESERVED_ADDRESSES", 64, "addresses", "more is a range: --ip-range")
+ADDRESS_POOLS = Limit("ADDRESS_POOLS", 64, "pools", "each is searched for a free subnet")
+
 # The cluster as a whole.
 REPLICAS = Limit("REPLICAS", 100_000, "replicas", "a slip of the keyboard must do no harm")
 TASKS = Limit("TASKS", 200_000, "tasks", "of all services: what fits into memory with their history")
@@ -91,6 +98,7 @@ NODES = Limit("NODES", 10_000, "nodes", "the most that the scheduler is measured
 IMAGES = Limit("IMAGES", 10_000, "images", "every manager keeps all of them on its disk")
 SECRETS = Limit("SECRETS", 10_000, "secrets", "their names are compared at every request")
 CONFIGS = Limit("CONFIGS", 10_000, "configs", "their names are compared at every request")
+NETWORKS = Limit("NETWORKS", 10_000, "networks", "a new one must overlap none of them")
 DATA_BYTES = Limit(
     "DATA_BYTES", 256 * 1024 * 1024, "bytes", "all secrets and configs: managers have them in memory"
 )

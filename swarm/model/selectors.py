@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from swarm.api.v1.control_pb2 import Filters
-from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task
 from swarm.errors import InvalidArgument
 from swarm.model.job import mode_of
 from swarm.model.task import task_name
@@ -119,6 +119,13 @@ def data_selected(filters: Filters | Selection, item: Secret | Config) -> bool:
     wanted = _checked(filters, "secrets and configs")
     annotations = item.spec.annotations
     return _identity(wanted, item.id, annotations.name) and _labels(wanted.labels, annotations.labels)
+
+
+def network_selected(filters: Filters | Selection, network: Network) -> bool:
+    """Whether a network is asked for."""
+    wanted = _checked(filters, "networks")
+    annotations = network.spec.annotations
+    return _identity(wanted, network.id, annotations.name) and _labels(wanted.labels, annotations.labels)
 
 
 def _task_identity(wanted: Selection, task: Task) -> bool:

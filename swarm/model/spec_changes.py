@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from google.protobuf.text_format import MessageToString
 
 from swarm.api.v1.specs_pb2 import ConfigReference, ScaleRule, SecretReference
+from swarm.api.v1.types_pb2 import NetworkAttachment
 from swarm.model.autoscale import rule_text
 from swarm.model.units import format_duration, format_size
 
@@ -71,7 +72,18 @@ def _text(item: Any) -> str:
         return rule_text(item)
     if isinstance(item, SecretReference | ConfigReference):
         return _reference(item)
+    if isinstance(item, NetworkAttachment):
+        return _attachment(item)
     return MessageToString(item, as_one_line=True) if isinstance(item, Message) else str(item)
+
+
+def _attachment(item: NetworkAttachment) -> str:
+    """Return e.g. `shop`, or `shop as www,web 10.0.0.7` where more was said."""
+    name = item.network_name or item.network_id
+    aliases = f" as {','.join(item.aliases)}" if item.aliases else ""
+    options = "".join(f" {key}={value}" for key, value in sorted(item.driver_options.items()))
+    static = "".join(f" {text}" for text in (item.ipv4_address, item.ipv6_address) if text)
+    return f"{name}{aliases}{static}{options}"
 
 
 def _reference(item: SecretReference | ConfigReference) -> str:

@@ -25,6 +25,7 @@ from swarm.model.sizes import size_problems
 from swarm.model.validate_autoscale import autoscale_problems, autoscale_warnings
 from swarm.model.validate_container import container_problems, negative
 from swarm.model.validate_job import job_problems
+from swarm.model.validate_network import attachment_problems, pool_problems
 from swarm.model.validate_options import resource_problems
 from swarm.timestamps import SECOND
 
@@ -95,6 +96,7 @@ def _service_problems(spec: ServiceSpec) -> Iterator[str]:
     yield from _update_problems("update", spec.update)
     yield from _update_problems("rollback", spec.rollback)
     yield from _port_problems(spec)
+    yield from attachment_problems(spec)
     if spec.rebalance == REBALANCE_MODE_AUTO and spec.WhichOneof("mode") not in (None, "replicated"):
         yield "rebalance auto: only tasks of replicated services move to be balanced"
 
@@ -119,6 +121,7 @@ def _cluster_problems(spec: ClusterSpec) -> Iterator[str]:
     if spec.HasField("snapshot_interval") and not spec.snapshot_interval:
         yield "the snapshot interval is 0; at least 1 log entry is needed"
     yield from _strategy_problems(spec.placement_strategy)
+    yield from pool_problems(spec)
 
 
 def _annotation_problems(annotations: Annotations) -> Iterator[str]:
@@ -216,11 +219,8 @@ def _port_problems(spec: ServiceSpec) -> Iterator[str]:
         if port.protocol not in PortConfig.Protocol.values():
             yield f"{port.protocol} is not a protocol (tcp, udp, sctp)"
             continue
-        if port.publish_mode != PortConfig.PUBLISH_MODE_HOST:
-            yield (
-                f"port {port.published_port or port.target_port} is to be published through the ingress "
-                "network, which this version does not have: publish it with mode=host"
-            )
+        if port.publish_mode not in PortConfig.PublishMode.values():
+            yield f"{port.publish_mode} is not a way to publish a port (ingress, host)"
         key = (port.published_port, port.protocol)
         if port.published_port and key in published:
             protocol = PortConfig.Protocol.Name(port.protocol).removeprefix("PROTOCOL_").lower()

@@ -58,6 +58,8 @@ ALLOWED: Mapping[str, frozenset[Role]] = {
     **_rpcs("Control", _READERS, "GetSecret", "ListSecrets", "GetConfig", "ListConfigs"),
     **_rpcs("Control", _OPERATORS, "CreateSecret", "UpdateSecret", "RemoveSecret"),
     **_rpcs("Control", _OPERATORS, "CreateConfig", "UpdateConfig", "RemoveConfig"),
+    **_rpcs("Control", _READERS, "GetNetwork", "ListNetworks"),
+    **_rpcs("Control", _OPERATORS, "CreateNetwork", "RemoveNetwork"),
     **_rpcs("Local", _LOCAL, "Init", "Join", "Leave", "Unlock", "Info"),
     **_rpcs("NodeCA", _CERTIFIABLE, "IssueCertificate"),
     **_rpcs("Dispatcher", _NODES, "Session"),

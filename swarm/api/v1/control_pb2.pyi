@@ -369,7 +369,7 @@ class RebalanceServiceResponse(_message.Message):
     def __init__(self, service: _Optional[_Union[_objects_pb2.Service, _Mapping]] = ...) -> None: ...
 
 class PlannedChange(_message.Message):
-    __slots__ = ("create_service", "update_service", "remove_service", "update_node", "rebalance_service", "steer_update", "keep_secret", "keep_config", "collect_data")
+    __slots__ = ("create_service", "update_service", "remove_service", "update_node", "rebalance_service", "steer_update", "keep_secret", "keep_config", "collect_data", "keep_network")
     CREATE_SERVICE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_SERVICE_FIELD_NUMBER: _ClassVar[int]
     REMOVE_SERVICE_FIELD_NUMBER: _ClassVar[int]
@@ -379,6 +379,7 @@ class PlannedChange(_message.Message):
     KEEP_SECRET_FIELD_NUMBER: _ClassVar[int]
     KEEP_CONFIG_FIELD_NUMBER: _ClassVar[int]
     COLLECT_DATA_FIELD_NUMBER: _ClassVar[int]
+    KEEP_NETWORK_FIELD_NUMBER: _ClassVar[int]
     create_service: CreateServiceRequest
     update_service: UpdateServiceRequest
     remove_service: RemoveServiceRequest
@@ -388,13 +389,16 @@ class PlannedChange(_message.Message):
     keep_secret: _specs_pb2.SecretSpec
     keep_config: _specs_pb2.ConfigSpec
     collect_data: CollectStackDataRequest
-    def __init__(self, create_service: _Optional[_Union[CreateServiceRequest, _Mapping]] = ..., update_service: _Optional[_Union[UpdateServiceRequest, _Mapping]] = ..., remove_service: _Optional[_Union[RemoveServiceRequest, _Mapping]] = ..., update_node: _Optional[_Union[UpdateNodeRequest, _Mapping]] = ..., rebalance_service: _Optional[_Union[RebalanceServiceRequest, _Mapping]] = ..., steer_update: _Optional[_Union[SteerUpdateRequest, _Mapping]] = ..., keep_secret: _Optional[_Union[_specs_pb2.SecretSpec, _Mapping]] = ..., keep_config: _Optional[_Union[_specs_pb2.ConfigSpec, _Mapping]] = ..., collect_data: _Optional[_Union[CollectStackDataRequest, _Mapping]] = ...) -> None: ...
+    keep_network: _specs_pb2.NetworkSpec
+    def __init__(self, create_service: _Optional[_Union[CreateServiceRequest, _Mapping]] = ..., update_service: _Optional[_Union[UpdateServiceRequest, _Mapping]] = ..., remove_service: _Optional[_Union[RemoveServiceRequest, _Mapping]] = ..., update_node: _Optional[_Union[UpdateNodeRequest, _Mapping]] = ..., rebalance_service: _Optional[_Union[RebalanceServiceRequest, _Mapping]] = ..., steer_update: _Optional[_Union[SteerUpdateRequest, _Mapping]] = ..., keep_secret: _Optional[_Union[_specs_pb2.SecretSpec, _Mapping]] = ..., keep_config: _Optional[_Union[_specs_pb2.ConfigSpec, _Mapping]] = ..., collect_data: _Optional[_Union[CollectStackDataRequest, _Mapping]] = ..., keep_network: _Optional[_Union[_specs_pb2.NetworkSpec, _Mapping]] = ...) -> None: ...
 
 class CollectStackDataRequest(_message.Message):
-    __slots__ = ("stack",)
+    __slots__ = ("stack", "networks")
     STACK_FIELD_NUMBER: _ClassVar[int]
+    NETWORKS_FIELD_NUMBER: _ClassVar[int]
     stack: str
-    def __init__(self, stack: _Optional[str] = ...) -> None: ...
+    networks: bool
+    def __init__(self, stack: _Optional[str] = ..., networks: _Optional[bool] = ...) -> None: ...
 
 class PlanChangesRequest(_message.Message):
     __slots__ = ("changes", "services")
@@ -663,6 +667,84 @@ class RemoveConfigRequest(_message.Message):
     def __init__(self, ref: _Optional[str] = ...) -> None: ...
 
 class RemoveConfigResponse(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class CreateNetworkRequest(_message.Message):
+    __slots__ = ("spec",)
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    spec: _specs_pb2.NetworkSpec
+    def __init__(self, spec: _Optional[_Union[_specs_pb2.NetworkSpec, _Mapping]] = ...) -> None: ...
+
+class CreateNetworkResponse(_message.Message):
+    __slots__ = ("network",)
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    network: _objects_pb2.Network
+    def __init__(self, network: _Optional[_Union[_objects_pb2.Network, _Mapping]] = ...) -> None: ...
+
+class GetNetworkRequest(_message.Message):
+    __slots__ = ("ref", "verbose")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    VERBOSE_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    verbose: bool
+    def __init__(self, ref: _Optional[str] = ..., verbose: _Optional[bool] = ...) -> None: ...
+
+class GetNetworkResponse(_message.Message):
+    __slots__ = ("network", "endpoints")
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    network: _objects_pb2.Network
+    endpoints: _containers.RepeatedCompositeFieldContainer[NetworkEndpoint]
+    def __init__(self, network: _Optional[_Union[_objects_pb2.Network, _Mapping]] = ..., endpoints: _Optional[_Iterable[_Union[NetworkEndpoint, _Mapping]]] = ...) -> None: ...
+
+class NetworkEndpoint(_message.Message):
+    __slots__ = ("kind", "id", "name", "node_id", "addresses", "service_id")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_TASK: _ClassVar[NetworkEndpoint.Kind]
+        KIND_SERVICE: _ClassVar[NetworkEndpoint.Kind]
+        KIND_NODE: _ClassVar[NetworkEndpoint.Kind]
+    KIND_TASK: NetworkEndpoint.Kind
+    KIND_SERVICE: NetworkEndpoint.Kind
+    KIND_NODE: NetworkEndpoint.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    kind: NetworkEndpoint.Kind
+    id: str
+    name: str
+    node_id: str
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    service_id: str
+    def __init__(self, kind: _Optional[_Union[NetworkEndpoint.Kind, str]] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., node_id: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., service_id: _Optional[str] = ...) -> None: ...
+
+class ListNetworksRequest(_message.Message):
+    __slots__ = ("filters",)
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
+    filters: Filters
+    def __init__(self, filters: _Optional[_Union[Filters, _Mapping]] = ...) -> None: ...
+
+class ListNetworksResponse(_message.Message):
+    __slots__ = ("networks", "users")
+    NETWORKS_FIELD_NUMBER: _ClassVar[int]
+    USERS_FIELD_NUMBER: _ClassVar[int]
+    networks: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Network]
+    users: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, networks: _Optional[_Iterable[_Union[_objects_pb2.Network, _Mapping]]] = ..., users: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class RemoveNetworkRequest(_message.Message):
+    __slots__ = ("ref",)
+    REF_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    def __init__(self, ref: _Optional[str] = ...) -> None: ...
+
+class RemoveNetworkResponse(_message.Message):
     __slots__ = ("id",)
     ID_FIELD_NUMBER: _ClassVar[int]
     id: str

@@ -204,6 +204,26 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveConfigRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveConfigResponse.FromString,
                 _registered_method=True)
+        self.CreateNetwork = channel.unary_unary(
+                '/swarm.api.v1.Control/CreateNetwork',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.CreateNetworkRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.CreateNetworkResponse.FromString,
+                _registered_method=True)
+        self.GetNetwork = channel.unary_unary(
+                '/swarm.api.v1.Control/GetNetwork',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetNetworkRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetNetworkResponse.FromString,
+                _registered_method=True)
+        self.ListNetworks = channel.unary_unary(
+                '/swarm.api.v1.Control/ListNetworks',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListNetworksRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListNetworksResponse.FromString,
+                _registered_method=True)
+        self.RemoveNetwork = channel.unary_unary(
+                '/swarm.api.v1.Control/RemoveNetwork',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveNetworkRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveNetworkResponse.FromString,
+                _registered_method=True)
         self.LoadImage = channel.stream_unary(
                 '/swarm.api.v1.Control/LoadImage',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.LoadImageRequest.SerializeToString,
@@ -468,6 +488,30 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateNetwork(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNetwork(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNetworks(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveNetwork(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def LoadImage(self, request_iterator, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -706,6 +750,26 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RemoveConfig,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveConfigRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveConfigResponse.SerializeToString,
+            ),
+            'CreateNetwork': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateNetwork,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.CreateNetworkRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.CreateNetworkResponse.SerializeToString,
+            ),
+            'GetNetwork': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNetwork,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetNetworkRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetNetworkResponse.SerializeToString,
+            ),
+            'ListNetworks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNetworks,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListNetworksRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListNetworksResponse.SerializeToString,
+            ),
+            'RemoveNetwork': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveNetwork,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveNetworkRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveNetworkResponse.SerializeToString,
             ),
             'LoadImage': grpc.stream_unary_rpc_method_handler(
                     servicer.LoadImage,
@@ -1681,6 +1745,114 @@ class Control:
             '/swarm.api.v1.Control/RemoveConfig',
             swarm_dot_api_dot_v1_dot_control__pb2.RemoveConfigRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.RemoveConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateNetwork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/CreateNetwork',
+            swarm_dot_api_dot_v1_dot_control__pb2.CreateNetworkRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.CreateNetworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNetwork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/GetNetwork',
+            swarm_dot_api_dot_v1_dot_control__pb2.GetNetworkRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.GetNetworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNetworks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/ListNetworks',
+            swarm_dot_api_dot_v1_dot_control__pb2.ListNetworksRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.ListNetworksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveNetwork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/RemoveNetwork',
+            swarm_dot_api_dot_v1_dot_control__pb2.RemoveNetworkRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.RemoveNetworkResponse.FromString,
             options,
             channel_credentials,
             insecure,

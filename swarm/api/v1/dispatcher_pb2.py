@@ -26,9 +26,10 @@ from swarm.api.v1 import objects_pb2 as swarm_dot_api_dot_v1_dot_objects__pb2
 from swarm.api.v1 import types_pb2 as swarm_dot_api_dot_v1_dot_types__pb2
 from swarm.api.v1 import containers_pb2 as swarm_dot_api_dot_v1_dot_containers__pb2
 from swarm.api.v1 import logs_pb2 as swarm_dot_api_dot_v1_dot_logs__pb2
+from swarm.api.v1 import overlay_pb2 as swarm_dot_api_dot_v1_dot_overlay__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dswarm/api/v1/dispatcher.proto\x12\x0cswarm.api.v1\x1a\x1aswarm/api/v1/objects.proto\x1a\x18swarm/api/v1/types.proto\x1a\x1dswarm/api/v1/containers.proto\x1a\x17swarm/api/v1/logs.proto\"x\n\x05Hello\x12\x32\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescription\x12\x15\n\rapplied_index\x18\x02 \x01(\x04\x12\x0f\n\x07standby\x18\x03 \x01(\x08\x12\x13\n\x0bincarnation\x18\x04 \x01(\x04\"\x0b\n\tHeartbeat\"M\n\x10TaskStatusUpdate\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.swarm.api.v1.TaskStatus\"Q\n\x0cStatusReport\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12/\n\x07updates\x18\x02 \x03(\x0b\x32\x1e.swarm.api.v1.TaskStatusUpdate\"E\n\tTaskUsage\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\tnano_cpus\x18\x02 \x01(\x04\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x04\"5\n\x0bUsageReport\x12&\n\x05tasks\x18\x01 \x03(\x0b\x32\x17.swarm.api.v1.TaskUsage\"\xff\x01\n\x0c\x41gentMessage\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.swarm.api.v1.HelloH\x00\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x17.swarm.api.v1.HeartbeatH\x00\x12.\n\x08statuses\x18\x03 \x01(\x0b\x32\x1a.swarm.api.v1.StatusReportH\x00\x12\x34\n\x0b\x64\x65scription\x18\x04 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescriptionH\x00\x12*\n\x05usage\x18\x14 \x01(\x0b\x32\x19.swarm.api.v1.UsageReportH\x00\x42\t\n\x07message\"_\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x1b\n\x13heartbeat_period_ns\x18\x02 \x01(\x03\x12\x12\n\nleaderless\x18\x03 \x01(\x08\x12\x0f\n\x07standby\x18\x04 \x01(\x08\"\xbf\x02\n\x08NodeInfo\x12$\n\x04role\x18\x01 \x01(\x0e\x32\x16.swarm.api.v1.NodeRole\x12$\n\x08managers\x18\x02 \x03(\x0b\x32\x12.swarm.api.v1.Peer\x12\x1b\n\x13heartbeat_period_ns\x18\x03 \x01(\x03\x12\x43\n\x0fmanager_weights\x18\x04 \x03(\x0b\x32*.swarm.api.v1.NodeInfo.ManagerWeightsEntry\x12\'\n\x05trust\x18\n \x01(\x0b\x32\x13.swarm.api.v1.TrustH\x00\x88\x01\x01\x12\x1b\n\x13sampled_service_ids\x18\x14 \x03(\t\x1a\x35\n\x13ManagerWeightsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x42\x08\n\x06_trust\"[\n\x05Trust\x12\x11\n\troots_pem\x18\x01 \x01(\x0c\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x15\n\rissuer_digest\x18\x03 \x01(\x0c\x12\x17\n\x0frenew_within_ns\x18\x04 \x01(\x03\"\xf3\x01\n\x0b\x41ssignments\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12!\n\x05tasks\x18\x03 \x03(\x0b\x32\x12.swarm.api.v1.Task\x12\x18\n\x10removed_task_ids\x18\x04 \x03(\t\x12\r\n\x05index\x18\x05 \x01(\x04\x12\x0c\n\x04more\x18\x06 \x01(\x08\x12%\n\x07secrets\x18( \x03(\x0b\x32\x14.swarm.api.v1.Secret\x12%\n\x07\x63onfigs\x18) \x03(\x0b\x32\x14.swarm.api.v1.Config\x12\x18\n\x10removed_data_ids\x18* \x03(\t\"1\n\tStatusAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x12\n\nleaderless\x18\x02 \x01(\x08\"\x1a\n\x04Move\x12\x12\n\nmanager_id\x18\x01 \x01(\t\"\xec\x02\n\x11\x44ispatcherMessage\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.swarm.api.v1.WelcomeH\x00\x12+\n\tnode_info\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.NodeInfoH\x00\x12\x30\n\x0b\x61ssignments\x18\x03 \x01(\x0b\x32\x19.swarm.api.v1.AssignmentsH\x00\x12-\n\nstatus_ack\x18\x04 \x01(\x0b\x32\x17.swarm.api.v1.StatusAckH\x00\x12\x39\n\x10log_subscription\x18\x05 \x01(\x0b\x32\x1d.swarm.api.v1.LogSubscriptionH\x00\x12\"\n\x04move\x18\x06 \x01(\x0b\x32\x12.swarm.api.v1.MoveH\x00\x12\x35\n\x0e\x63ontainer_call\x18\x1e \x01(\x0b\x32\x1b.swarm.api.v1.ContainerCallH\x00\x42\t\n\x07message\"\xc5\x01\n\x0cSessionState\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x0c\n\x04\x61\x64\x64r\x18\x04 \x01(\t\x12\x37\n\x0b\x64\x65scription\x18\x05 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescriptionH\x00\x88\x01\x01\x12\x11\n\tsilent_ns\x18\x06 \x01(\x03\x12\x13\n\x0bincarnation\x18\x07 \x01(\x04\x42\x0e\n\x0c_description\"\x7f\n\x15ReportSessionsRequest\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12,\n\x08sessions\x18\x02 \x03(\x0b\x32\x1a.swarm.api.v1.SessionState\x12&\n\x05usage\x18\x14 \x03(\x0b\x32\x17.swarm.api.v1.NodeUsage\"D\n\tNodeUsage\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12&\n\x05tasks\x18\x02 \x03(\x0b\x32\x17.swarm.api.v1.TaskUsage\"D\n\x0cSessionOrder\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0f\n\x07move_to\x18\x03 \x01(\t\"D\n\x16ReportSessionsResponse\x12*\n\x06orders\x18\x01 \x03(\x0b\x32\x1a.swarm.api.v1.SessionOrder\"\xb0\x01\n\x19ReportTaskStatusesRequest\x12\x42\n\x05nodes\x18\x01 \x03(\x0b\x32\x33.swarm.api.v1.ReportTaskStatusesRequest.NodeUpdates\x1aO\n\x0bNodeUpdates\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12/\n\x07updates\x18\x02 \x03(\x0b\x32\x1e.swarm.api.v1.TaskStatusUpdate\"\x1c\n\x1aReportTaskStatusesResponse2X\n\nDispatcher\x12J\n\x07Session\x12\x1a.swarm.api.v1.AgentMessage\x1a\x1f.swarm.api.v1.DispatcherMessage(\x01\x30\x01\x32\xce\x01\n\x06Leader\x12[\n\x0eReportSessions\x12#.swarm.api.v1.ReportSessionsRequest\x1a$.swarm.api.v1.ReportSessionsResponse\x12g\n\x12ReportTaskStatuses\x12\'.swarm.api.v1.ReportTaskStatusesRequest\x1a(.swarm.api.v1.ReportTaskStatusesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dswarm/api/v1/dispatcher.proto\x12\x0cswarm.api.v1\x1a\x1aswarm/api/v1/objects.proto\x1a\x18swarm/api/v1/types.proto\x1a\x1dswarm/api/v1/containers.proto\x1a\x17swarm/api/v1/logs.proto\x1a\x1aswarm/api/v1/overlay.proto\"x\n\x05Hello\x12\x32\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescription\x12\x15\n\rapplied_index\x18\x02 \x01(\x04\x12\x0f\n\x07standby\x18\x03 \x01(\x08\x12\x13\n\x0bincarnation\x18\x04 \x01(\x04\"\x0b\n\tHeartbeat\"M\n\x10TaskStatusUpdate\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.swarm.api.v1.TaskStatus\"Q\n\x0cStatusReport\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12/\n\x07updates\x18\x02 \x03(\x0b\x32\x1e.swarm.api.v1.TaskStatusUpdate\"E\n\tTaskUsage\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\tnano_cpus\x18\x02 \x01(\x04\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x04\"5\n\x0bUsageReport\x12&\n\x05tasks\x18\x01 \x03(\x0b\x32\x17.swarm.api.v1.TaskUsage\"\xff\x01\n\x0c\x41gentMessage\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.swarm.api.v1.HelloH\x00\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x17.swarm.api.v1.HeartbeatH\x00\x12.\n\x08statuses\x18\x03 \x01(\x0b\x32\x1a.swarm.api.v1.StatusReportH\x00\x12\x34\n\x0b\x64\x65scription\x18\x04 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescriptionH\x00\x12*\n\x05usage\x18\x14 \x01(\x0b\x32\x19.swarm.api.v1.UsageReportH\x00\x42\t\n\x07message\"_\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x1b\n\x13heartbeat_period_ns\x18\x02 \x01(\x03\x12\x12\n\nleaderless\x18\x03 \x01(\x08\x12\x0f\n\x07standby\x18\x04 \x01(\x08\"\xbf\x02\n\x08NodeInfo\x12$\n\x04role\x18\x01 \x01(\x0e\x32\x16.swarm.api.v1.NodeRole\x12$\n\x08managers\x18\x02 \x03(\x0b\x32\x12.swarm.api.v1.Peer\x12\x1b\n\x13heartbeat_period_ns\x18\x03 \x01(\x03\x12\x43\n\x0fmanager_weights\x18\x04 \x03(\x0b\x32*.swarm.api.v1.NodeInfo.ManagerWeightsEntry\x12\'\n\x05trust\x18\n \x01(\x0b\x32\x13.swarm.api.v1.TrustH\x00\x88\x01\x01\x12\x1b\n\x13sampled_service_ids\x18\x14 \x03(\t\x1a\x35\n\x13ManagerWeightsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x42\x08\n\x06_trust\"[\n\x05Trust\x12\x11\n\troots_pem\x18\x01 \x01(\x0c\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x15\n\rissuer_digest\x18\x03 \x01(\x0c\x12\x17\n\x0frenew_within_ns\x18\x04 \x01(\x03\"\xa4\x02\n\x0b\x41ssignments\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12!\n\x05tasks\x18\x03 \x03(\x0b\x32\x12.swarm.api.v1.Task\x12\x18\n\x10removed_task_ids\x18\x04 \x03(\t\x12\r\n\x05index\x18\x05 \x01(\x04\x12\x0c\n\x04more\x18\x06 \x01(\x08\x12%\n\x07secrets\x18( \x03(\x0b\x32\x14.swarm.api.v1.Secret\x12%\n\x07\x63onfigs\x18) \x03(\x0b\x32\x14.swarm.api.v1.Config\x12\x18\n\x10removed_data_ids\x18* \x03(\t\x12/\n\x08networks\x18\x96\x01 \x03(\x0b\x32\x1c.swarm.api.v1.OverlayChanges\"1\n\tStatusAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x12\n\nleaderless\x18\x02 \x01(\x08\"\x1a\n\x04Move\x12\x12\n\nmanager_id\x18\x01 \x01(\t\"\xec\x02\n\x11\x44ispatcherMessage\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.swarm.api.v1.WelcomeH\x00\x12+\n\tnode_info\x18\x02 \x01(\x0b\x32\x16.swarm.api.v1.NodeInfoH\x00\x12\x30\n\x0b\x61ssignments\x18\x03 \x01(\x0b\x32\x19.swarm.api.v1.AssignmentsH\x00\x12-\n\nstatus_ack\x18\x04 \x01(\x0b\x32\x17.swarm.api.v1.StatusAckH\x00\x12\x39\n\x10log_subscription\x18\x05 \x01(\x0b\x32\x1d.swarm.api.v1.LogSubscriptionH\x00\x12\"\n\x04move\x18\x06 \x01(\x0b\x32\x12.swarm.api.v1.MoveH\x00\x12\x35\n\x0e\x63ontainer_call\x18\x1e \x01(\x0b\x32\x1b.swarm.api.v1.ContainerCallH\x00\x42\t\n\x07message\"\xc5\x01\n\x0cSessionState\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x0c\n\x04\x61\x64\x64r\x18\x04 \x01(\t\x12\x37\n\x0b\x64\x65scription\x18\x05 \x01(\x0b\x32\x1d.swarm.api.v1.NodeDescriptionH\x00\x88\x01\x01\x12\x11\n\tsilent_ns\x18\x06 \x01(\x03\x12\x13\n\x0bincarnation\x18\x07 \x01(\x04\x42\x0e\n\x0c_description\"\x7f\n\x15ReportSessionsRequest\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12,\n\x08sessions\x18\x02 \x03(\x0b\x32\x1a.swarm.api.v1.SessionState\x12&\n\x05usage\x18\x14 \x03(\x0b\x32\x17.swarm.api.v1.NodeUsage\"D\n\tNodeUsage\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12&\n\x05tasks\x18\x02 \x03(\x0b\x32\x17.swarm.api.v1.TaskUsage\"D\n\x0cSessionOrder\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0f\n\x07move_to\x18\x03 \x01(\t\"D\n\x16ReportSessionsResponse\x12*\n\x06orders\x18\x01 \x03(\x0b\x32\x1a.swarm.api.v1.SessionOrder\"\xb0\x01\n\x19ReportTaskStatusesRequest\x12\x42\n\x05nodes\x18\x01 \x03(\x0b\x32\x33.swarm.api.v1.ReportTaskStatusesRequest.NodeUpdates\x1aO\n\x0bNodeUpdates\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12/\n\x07updates\x18\x02 \x03(\x0b\x32\x1e.swarm.api.v1.TaskStatusUpdate\"\x1c\n\x1aReportTaskStatusesResponse2X\n\nDispatcher\x12J\n\x07Session\x12\x1a.swarm.api.v1.AgentMessage\x1a\x1f.swarm.api.v1.DispatcherMessage(\x01\x30\x01\x32\xce\x01\n\x06Leader\x12[\n\x0eReportSessions\x12#.swarm.api.v1.ReportSessionsRequest\x1a$.swarm.api.v1.ReportSessionsResponse\x12g\n\x12ReportTaskStatuses\x12\'.swarm.api.v1.ReportTaskStatusesRequest\x1a(.swarm.api.v1.ReportTaskStatusesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,54 +38,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_NODEINFO_MANAGERWEIGHTSENTRY']._loaded_options = None
   _globals['_NODEINFO_MANAGERWEIGHTSENTRY']._serialized_options = b'8\001'
-  _globals['_HELLO']._serialized_start=157
-  _globals['_HELLO']._serialized_end=277
-  _globals['_HEARTBEAT']._serialized_start=279
-  _globals['_HEARTBEAT']._serialized_end=290
-  _globals['_TASKSTATUSUPDATE']._serialized_start=292
-  _globals['_TASKSTATUSUPDATE']._serialized_end=369
-  _globals['_STATUSREPORT']._serialized_start=371
-  _globals['_STATUSREPORT']._serialized_end=452
-  _globals['_TASKUSAGE']._serialized_start=454
-  _globals['_TASKUSAGE']._serialized_end=523
-  _globals['_USAGEREPORT']._serialized_start=525
-  _globals['_USAGEREPORT']._serialized_end=578
-  _globals['_AGENTMESSAGE']._serialized_start=581
-  _globals['_AGENTMESSAGE']._serialized_end=836
-  _globals['_WELCOME']._serialized_start=838
-  _globals['_WELCOME']._serialized_end=933
-  _globals['_NODEINFO']._serialized_start=936
-  _globals['_NODEINFO']._serialized_end=1255
-  _globals['_NODEINFO_MANAGERWEIGHTSENTRY']._serialized_start=1192
-  _globals['_NODEINFO_MANAGERWEIGHTSENTRY']._serialized_end=1245
-  _globals['_TRUST']._serialized_start=1257
-  _globals['_TRUST']._serialized_end=1348
-  _globals['_ASSIGNMENTS']._serialized_start=1351
-  _globals['_ASSIGNMENTS']._serialized_end=1594
-  _globals['_STATUSACK']._serialized_start=1596
-  _globals['_STATUSACK']._serialized_end=1645
-  _globals['_MOVE']._serialized_start=1647
-  _globals['_MOVE']._serialized_end=1673
-  _globals['_DISPATCHERMESSAGE']._serialized_start=1676
-  _globals['_DISPATCHERMESSAGE']._serialized_end=2040
-  _globals['_SESSIONSTATE']._serialized_start=2043
-  _globals['_SESSIONSTATE']._serialized_end=2240
-  _globals['_REPORTSESSIONSREQUEST']._serialized_start=2242
-  _globals['_REPORTSESSIONSREQUEST']._serialized_end=2369
-  _globals['_NODEUSAGE']._serialized_start=2371
-  _globals['_NODEUSAGE']._serialized_end=2439
-  _globals['_SESSIONORDER']._serialized_start=2441
-  _globals['_SESSIONORDER']._serialized_end=2509
-  _globals['_REPORTSESSIONSRESPONSE']._serialized_start=2511
-  _globals['_REPORTSESSIONSRESPONSE']._serialized_end=2579
-  _globals['_REPORTTASKSTATUSESREQUEST']._serialized_start=2582
-  _globals['_REPORTTASKSTATUSESREQUEST']._serialized_end=2758
-  _globals['_REPORTTASKSTATUSESREQUEST_NODEUPDATES']._serialized_start=2679
-  _globals['_REPORTTASKSTATUSESREQUEST_NODEUPDATES']._serialized_end=2758
-  _globals['_REPORTTASKSTATUSESRESPONSE']._serialized_start=2760
-  _globals['_REPORTTASKSTATUSESRESPONSE']._serialized_end=2788
-  _globals['_DISPATCHER']._serialized_start=2790
-  _globals['_DISPATCHER']._serialized_end=2878
-  _globals['_LEADER']._serialized_start=2881
-  _globals['_LEADER']._serialized_end=3087
+  _globals['_HELLO']._serialized_start=185
+  _globals['_HELLO']._serialized_end=305
+  _globals['_HEARTBEAT']._serialized_start=307
+  _globals['_HEARTBEAT']._serialized_end=318
+  _globals['_TASKSTATUSUPDATE']._serialized_start=320
+  _globals['_TASKSTATUSUPDATE']._serialized_end=397
+  _globals['_STATUSREPORT']._serialized_start=399
+  _globals['_STATUSREPORT']._serialized_end=480
+  _globals['_TASKUSAGE']._serialized_start=482
+  _globals['_TASKUSAGE']._serialized_end=551
+  _globals['_USAGEREPORT']._serialized_start=553
+  _globals['_USAGEREPORT']._serialized_end=606
+  _globals['_AGENTMESSAGE']._serialized_start=609
+  _globals['_AGENTMESSAGE']._serialized_end=864
+  _globals['_WELCOME']._serialized_start=866
+  _globals['_WELCOME']._serialized_end=961
+  _globals['_NODEINFO']._serialized_start=964
+  _globals['_NODEINFO']._serialized_end=1283
+  _globals['_NODEINFO_MANAGERWEIGHTSENTRY']._serialized_start=1220
+  _globals['_NODEINFO_MANAGERWEIGHTSENTRY']._serialized_end=1273
+  _globals['_TRUST']._serialized_start=1285
+  _globals['_TRUST']._serialized_end=1376
+  _globals['_ASSIGNMENTS']._serialized_start=1379
+  _globals['_ASSIGNMENTS']._serialized_end=1671
+  _globals['_STATUSACK']._serialized_start=1673
+  _globals['_STATUSACK']._serialized_end=1722
+  _globals['_MOVE']._serialized_start=1724
+  _globals['_MOVE']._serialized_end=1750
+  _globals['_DISPATCHERMESSAGE']._serialized_start=1753
+  _globals['_DISPATCHERMESSAGE']._serialized_end=2117
+  _globals['_SESSIONSTATE']._serialized_start=2120
+  _globals['_SESSIONSTATE']._serialized_end=2317
+  _globals['_REPORTSESSIONSREQUEST']._serialized_start=2319
+  _globals['_REPORTSESSIONSREQUEST']._serialized_end=2446
+  _globals['_NODEUSAGE']._serialized_start=2448
+  _globals['_NODEUSAGE']._serialized_end=2516
+  _globals['_SESSIONORDER']._serialized_start=2518
+  _globals['_SESSIONORDER']._serialized_end=2586
+  _globals['_REPORTSESSIONSRESPONSE']._serialized_start=2588
+  _globals['_REPORTSESSIONSRESPONSE']._serialized_end=2656
+  _globals['_REPORTTASKSTATUSESREQUEST']._serialized_start=2659
+  _globals['_REPORTTASKSTATUSESREQUEST']._serialized_end=2835
+  _globals['_REPORTTASKSTATUSESREQUEST_NODEUPDATES']._serialized_start=2756
+  _globals['_REPORTTASKSTATUSESREQUEST_NODEUPDATES']._serialized_end=2835
+  _globals['_REPORTTASKSTATUSESRESPONSE']._serialized_start=2837
+  _globals['_REPORTTASKSTATUSESRESPONSE']._serialized_end=2865
+  _globals['_DISPATCHER']._serialized_start=2867
+  _globals['_DISPATCHER']._serialized_end=2955
+  _globals['_LEADER']._serialized_start=2958
+  _globals['_LEADER']._serialized_end=3164
 # @@protoc_insertion_point(module_scope)

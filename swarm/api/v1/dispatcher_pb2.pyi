@@ -2,6 +2,7 @@ from swarm.api.v1 import objects_pb2 as _objects_pb2
 from swarm.api.v1 import types_pb2 as _types_pb2
 from swarm.api.v1 import containers_pb2 as _containers_pb2
 from swarm.api.v1 import logs_pb2 as _logs_pb2
+from swarm.api.v1 import overlay_pb2 as _overlay_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -120,7 +121,7 @@ class Trust(_message.Message):
     def __init__(self, roots_pem: _Optional[bytes] = ..., version: _Optional[int] = ..., issuer_digest: _Optional[bytes] = ..., renew_within_ns: _Optional[int] = ...) -> None: ...
 
 class Assignments(_message.Message):
-    __slots__ = ("complete", "sequence", "tasks", "removed_task_ids", "index", "more", "secrets", "configs", "removed_data_ids")
+    __slots__ = ("complete", "sequence", "tasks", "removed_task_ids", "index", "more", "secrets", "configs", "removed_data_ids", "networks")
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
@@ -130,6 +131,7 @@ class Assignments(_message.Message):
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     CONFIGS_FIELD_NUMBER: _ClassVar[int]
     REMOVED_DATA_IDS_FIELD_NUMBER: _ClassVar[int]
+    NETWORKS_FIELD_NUMBER: _ClassVar[int]
     complete: bool
     sequence: int
     tasks: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Task]
@@ -139,7 +141,8 @@ class Assignments(_message.Message):
     secrets: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Secret]
     configs: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Config]
     removed_data_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, complete: _Optional[bool] = ..., sequence: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[_objects_pb2.Task, _Mapping]]] = ..., removed_task_ids: _Optional[_Iterable[str]] = ..., index: _Optional[int] = ..., more: _Optional[bool] = ..., secrets: _Optional[_Iterable[_Union[_objects_pb2.Secret, _Mapping]]] = ..., configs: _Optional[_Iterable[_Union[_objects_pb2.Config, _Mapping]]] = ..., removed_data_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    networks: _containers.RepeatedCompositeFieldContainer[_overlay_pb2.OverlayChanges]
+    def __init__(self, complete: _Optional[bool] = ..., sequence: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[_objects_pb2.Task, _Mapping]]] = ..., removed_task_ids: _Optional[_Iterable[str]] = ..., index: _Optional[int] = ..., more: _Optional[bool] = ..., secrets: _Optional[_Iterable[_Union[_objects_pb2.Secret, _Mapping]]] = ..., configs: _Optional[_Iterable[_Union[_objects_pb2.Config, _Mapping]]] = ..., removed_data_ids: _Optional[_Iterable[str]] = ..., networks: _Optional[_Iterable[_Union[_overlay_pb2.OverlayChanges, _Mapping]]] = ...) -> None: ...
 
 class StatusAck(_message.Message):
     __slots__ = ("sequence", "leaderless")

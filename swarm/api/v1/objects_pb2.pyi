@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Node(_message.Message):
-    __slots__ = ("id", "meta", "spec", "description", "status", "role", "manager_status", "certificate_expires_at")
+    __slots__ = ("id", "meta", "spec", "description", "status", "role", "manager_status", "certificate_expires_at", "networks")
     ID_FIELD_NUMBER: _ClassVar[int]
     META_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +22,7 @@ class Node(_message.Message):
     ROLE_FIELD_NUMBER: _ClassVar[int]
     MANAGER_STATUS_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    NETWORKS_FIELD_NUMBER: _ClassVar[int]
     id: str
     meta: _types_pb2.Meta
     spec: _specs_pb2.NodeSpec
@@ -30,10 +31,11 @@ class Node(_message.Message):
     role: _types_pb2.NodeRole
     manager_status: _types_pb2.ManagerStatus
     certificate_expires_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.NodeSpec, _Mapping]] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.NodeStatus, _Mapping]] = ..., role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., manager_status: _Optional[_Union[_types_pb2.ManagerStatus, _Mapping]] = ..., certificate_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    networks: _containers.RepeatedCompositeFieldContainer[_types_pb2.NetworkAddresses]
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.NodeSpec, _Mapping]] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.NodeStatus, _Mapping]] = ..., role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., manager_status: _Optional[_Union[_types_pb2.ManagerStatus, _Mapping]] = ..., certificate_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., networks: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ...) -> None: ...
 
 class Service(_message.Message):
-    __slots__ = ("id", "meta", "spec", "spec_version", "previous_spec", "previous_spec_version", "update_status", "revision", "revisions", "revised_at", "job_status", "rebalance", "autoscale_status")
+    __slots__ = ("id", "meta", "spec", "spec_version", "previous_spec", "previous_spec_version", "update_status", "revision", "revisions", "revised_at", "job_status", "rebalance", "autoscale_status", "virtual_addresses", "ingress_ports")
     ID_FIELD_NUMBER: _ClassVar[int]
     META_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +49,8 @@ class Service(_message.Message):
     JOB_STATUS_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_FIELD_NUMBER: _ClassVar[int]
     AUTOSCALE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    VIRTUAL_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    INGRESS_PORTS_FIELD_NUMBER: _ClassVar[int]
     id: str
     meta: _types_pb2.Meta
     spec: _specs_pb2.ServiceSpec
@@ -60,7 +64,9 @@ class Service(_message.Message):
     job_status: JobStatus
     rebalance: Rebalance
     autoscale_status: AutoscaleStatus
-    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., previous_spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., previous_spec_version: _Optional[int] = ..., update_status: _Optional[_Union[_types_pb2.UpdateStatus, _Mapping]] = ..., revision: _Optional[int] = ..., revisions: _Optional[_Iterable[_Union[ServiceRevision, _Mapping]]] = ..., revised_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job_status: _Optional[_Union[JobStatus, _Mapping]] = ..., rebalance: _Optional[_Union[Rebalance, _Mapping]] = ..., autoscale_status: _Optional[_Union[AutoscaleStatus, _Mapping]] = ...) -> None: ...
+    virtual_addresses: _containers.RepeatedCompositeFieldContainer[_types_pb2.NetworkAddresses]
+    ingress_ports: _containers.RepeatedCompositeFieldContainer[_types_pb2.PortConfig]
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., previous_spec: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., previous_spec_version: _Optional[int] = ..., update_status: _Optional[_Union[_types_pb2.UpdateStatus, _Mapping]] = ..., revision: _Optional[int] = ..., revisions: _Optional[_Iterable[_Union[ServiceRevision, _Mapping]]] = ..., revised_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job_status: _Optional[_Union[JobStatus, _Mapping]] = ..., rebalance: _Optional[_Union[Rebalance, _Mapping]] = ..., autoscale_status: _Optional[_Union[AutoscaleStatus, _Mapping]] = ..., virtual_addresses: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ..., ingress_ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ...) -> None: ...
 
 class AutoscaleStatus(_message.Message):
     __slots__ = ("replicas", "decided_at", "reason", "holding", "readings", "read_at")
@@ -185,7 +191,7 @@ class Preemption(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., service_name: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("id", "meta", "spec", "spec_version", "service_id", "slot", "node_id", "service_annotations", "status", "desired_state", "endpoint", "previous_task_id", "start_not_before", "history", "job_iteration", "run_for", "crashes", "shared_devices", "nomination", "preempted_by", "assigned_generic")
+    __slots__ = ("id", "meta", "spec", "spec_version", "service_id", "slot", "node_id", "service_annotations", "status", "desired_state", "endpoint", "previous_task_id", "start_not_before", "history", "job_iteration", "run_for", "crashes", "shared_devices", "nomination", "preempted_by", "networks", "virtual_addresses", "assigned_generic")
     ID_FIELD_NUMBER: _ClassVar[int]
     META_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -206,6 +212,8 @@ class Task(_message.Message):
     SHARED_DEVICES_FIELD_NUMBER: _ClassVar[int]
     NOMINATION_FIELD_NUMBER: _ClassVar[int]
     PREEMPTED_BY_FIELD_NUMBER: _ClassVar[int]
+    NETWORKS_FIELD_NUMBER: _ClassVar[int]
+    VIRTUAL_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_GENERIC_FIELD_NUMBER: _ClassVar[int]
     id: str
     meta: _types_pb2.Meta
@@ -227,8 +235,10 @@ class Task(_message.Message):
     shared_devices: _containers.RepeatedCompositeFieldContainer[_types_pb2.GenericResource]
     nomination: Nomination
     preempted_by: Preemption
+    networks: _containers.RepeatedCompositeFieldContainer[_types_pb2.NetworkAddresses]
+    virtual_addresses: _containers.RepeatedCompositeFieldContainer[_types_pb2.NetworkAddresses]
     assigned_generic: _containers.RepeatedCompositeFieldContainer[_types_pb2.GenericResource]
-    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.TaskSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., service_id: _Optional[str] = ..., slot: _Optional[int] = ..., node_id: _Optional[str] = ..., service_annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., desired_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., previous_task_id: _Optional[str] = ..., start_not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., history: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., job_iteration: _Optional[int] = ..., run_for: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., crashes: _Optional[int] = ..., shared_devices: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ..., nomination: _Optional[_Union[Nomination, _Mapping]] = ..., preempted_by: _Optional[_Union[Preemption, _Mapping]] = ..., assigned_generic: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.TaskSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., service_id: _Optional[str] = ..., slot: _Optional[int] = ..., node_id: _Optional[str] = ..., service_annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., desired_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., previous_task_id: _Optional[str] = ..., start_not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., history: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., job_iteration: _Optional[int] = ..., run_for: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., crashes: _Optional[int] = ..., shared_devices: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ..., nomination: _Optional[_Union[Nomination, _Mapping]] = ..., preempted_by: _Optional[_Union[Preemption, _Mapping]] = ..., networks: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ..., virtual_addresses: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ..., assigned_generic: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ...) -> None: ...
 
 class RootCA(_message.Message):
     __slots__ = ("cert_pem", "key_pem", "worker_secret", "manager_secret", "trust_version", "rotation")
@@ -326,3 +336,40 @@ class Config(_message.Message):
     meta: _types_pb2.Meta
     spec: _specs_pb2.ConfigSpec
     def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ConfigSpec, _Mapping]] = ...) -> None: ...
+
+class Subnet(_message.Message):
+    __slots__ = ("subnet", "range", "gateway", "reserved", "pool", "last")
+    class ReservedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    SUBNET_FIELD_NUMBER: _ClassVar[int]
+    RANGE_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    subnet: str
+    range: str
+    gateway: str
+    reserved: _containers.ScalarMap[str, str]
+    pool: str
+    last: str
+    def __init__(self, subnet: _Optional[str] = ..., range: _Optional[str] = ..., gateway: _Optional[str] = ..., reserved: _Optional[_Mapping[str, str]] = ..., pool: _Optional[str] = ..., last: _Optional[str] = ...) -> None: ...
+
+class Network(_message.Message):
+    __slots__ = ("id", "meta", "spec", "subnets", "vxlan_id")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    META_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    SUBNETS_FIELD_NUMBER: _ClassVar[int]
+    VXLAN_ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    meta: _types_pb2.Meta
+    spec: _specs_pb2.NetworkSpec
+    subnets: _containers.RepeatedCompositeFieldContainer[Subnet]
+    vxlan_id: int
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.NetworkSpec, _Mapping]] = ..., subnets: _Optional[_Iterable[_Union[Subnet, _Mapping]]] = ..., vxlan_id: _Optional[int] = ...) -> None: ...

@@ -147,7 +147,7 @@ class ConfigReference(_message.Message):
     def __init__(self, config_id: _Optional[str] = ..., config_name: _Optional[str] = ..., target: _Optional[_Union[FileTarget, _Mapping]] = ...) -> None: ...
 
 class TaskSpec(_message.Message):
-    __slots__ = ("container", "resources", "restart", "placement", "force_update", "priority", "preempt")
+    __slots__ = ("container", "resources", "restart", "placement", "force_update", "priority", "preempt", "networks")
     CONTAINER_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     RESTART_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +155,7 @@ class TaskSpec(_message.Message):
     FORCE_UPDATE_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     PREEMPT_FIELD_NUMBER: _ClassVar[int]
+    NETWORKS_FIELD_NUMBER: _ClassVar[int]
     container: ContainerSpec
     resources: _types_pb2.ResourceRequirements
     restart: _types_pb2.RestartPolicy
@@ -162,7 +163,8 @@ class TaskSpec(_message.Message):
     force_update: int
     priority: int
     preempt: bool
-    def __init__(self, container: _Optional[_Union[ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., restart: _Optional[_Union[_types_pb2.RestartPolicy, _Mapping]] = ..., placement: _Optional[_Union[_types_pb2.Placement, _Mapping]] = ..., force_update: _Optional[int] = ..., priority: _Optional[int] = ..., preempt: _Optional[bool] = ...) -> None: ...
+    networks: _containers.RepeatedCompositeFieldContainer[_types_pb2.NetworkAttachment]
+    def __init__(self, container: _Optional[_Union[ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., restart: _Optional[_Union[_types_pb2.RestartPolicy, _Mapping]] = ..., placement: _Optional[_Union[_types_pb2.Placement, _Mapping]] = ..., force_update: _Optional[int] = ..., priority: _Optional[int] = ..., preempt: _Optional[bool] = ..., networks: _Optional[_Iterable[_Union[_types_pb2.NetworkAttachment, _Mapping]]] = ...) -> None: ...
 
 class ReplicatedService(_message.Message):
     __slots__ = ("replicas",)
@@ -334,7 +336,7 @@ class ExternalCA(_message.Message):
     def __init__(self, protocol: _Optional[_Union[ExternalCA.Protocol, str]] = ..., url: _Optional[str] = ..., ca_cert_pem: _Optional[bytes] = ...) -> None: ...
 
 class ClusterSpec(_message.Message):
-    __slots__ = ("annotations", "task_history_limit", "heartbeat_period_ns", "node_cert_expiry_ns", "snapshot_interval", "autolock", "keep_old_snapshots", "external_cas", "placement_strategy")
+    __slots__ = ("annotations", "task_history_limit", "heartbeat_period_ns", "node_cert_expiry_ns", "snapshot_interval", "autolock", "keep_old_snapshots", "external_cas", "placement_strategy", "default_address_pools", "subnet_length", "data_path_port")
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     TASK_HISTORY_LIMIT_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_PERIOD_NS_FIELD_NUMBER: _ClassVar[int]
@@ -344,6 +346,9 @@ class ClusterSpec(_message.Message):
     KEEP_OLD_SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
     EXTERNAL_CAS_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_ADDRESS_POOLS_FIELD_NUMBER: _ClassVar[int]
+    SUBNET_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    DATA_PATH_PORT_FIELD_NUMBER: _ClassVar[int]
     annotations: _types_pb2.Annotations
     task_history_limit: int
     heartbeat_period_ns: int
@@ -353,7 +358,58 @@ class ClusterSpec(_message.Message):
     keep_old_snapshots: int
     external_cas: _containers.RepeatedCompositeFieldContainer[ExternalCA]
     placement_strategy: _types_pb2.PlacementStrategy
-    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task_history_limit: _Optional[int] = ..., heartbeat_period_ns: _Optional[int] = ..., node_cert_expiry_ns: _Optional[int] = ..., snapshot_interval: _Optional[int] = ..., autolock: _Optional[bool] = ..., keep_old_snapshots: _Optional[int] = ..., external_cas: _Optional[_Iterable[_Union[ExternalCA, _Mapping]]] = ..., placement_strategy: _Optional[_Union[_types_pb2.PlacementStrategy, str]] = ...) -> None: ...
+    default_address_pools: _containers.RepeatedScalarFieldContainer[str]
+    subnet_length: int
+    data_path_port: int
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task_history_limit: _Optional[int] = ..., heartbeat_period_ns: _Optional[int] = ..., node_cert_expiry_ns: _Optional[int] = ..., snapshot_interval: _Optional[int] = ..., autolock: _Optional[bool] = ..., keep_old_snapshots: _Optional[int] = ..., external_cas: _Optional[_Iterable[_Union[ExternalCA, _Mapping]]] = ..., placement_strategy: _Optional[_Union[_types_pb2.PlacementStrategy, str]] = ..., default_address_pools: _Optional[_Iterable[str]] = ..., subnet_length: _Optional[int] = ..., data_path_port: _Optional[int] = ...) -> None: ...
+
+class SubnetSpec(_message.Message):
+    __slots__ = ("subnet", "range", "gateway", "reserved")
+    class ReservedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    SUBNET_FIELD_NUMBER: _ClassVar[int]
+    RANGE_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
+    subnet: str
+    range: str
+    gateway: str
+    reserved: _containers.ScalarMap[str, str]
+    def __init__(self, subnet: _Optional[str] = ..., range: _Optional[str] = ..., gateway: _Optional[str] = ..., reserved: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class NetworkSpec(_message.Message):
+    __slots__ = ("annotations", "driver", "driver_options", "internal", "attachable", "ipv6", "no_ipv4", "ingress", "subnets")
+    class DriverOptionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    INTERNAL_FIELD_NUMBER: _ClassVar[int]
+    ATTACHABLE_FIELD_NUMBER: _ClassVar[int]
+    IPV6_FIELD_NUMBER: _ClassVar[int]
+    NO_IPV4_FIELD_NUMBER: _ClassVar[int]
+    INGRESS_FIELD_NUMBER: _ClassVar[int]
+    SUBNETS_FIELD_NUMBER: _ClassVar[int]
+    annotations: _types_pb2.Annotations
+    driver: str
+    driver_options: _containers.ScalarMap[str, str]
+    internal: bool
+    attachable: bool
+    ipv6: bool
+    no_ipv4: bool
+    ingress: bool
+    subnets: _containers.RepeatedCompositeFieldContainer[SubnetSpec]
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., driver: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., internal: _Optional[bool] = ..., attachable: _Optional[bool] = ..., ipv6: _Optional[bool] = ..., no_ipv4: _Optional[bool] = ..., ingress: _Optional[bool] = ..., subnets: _Optional[_Iterable[_Union[SubnetSpec, _Mapping]]] = ...) -> None: ...
 
 class SecretSpec(_message.Message):
     __slots__ = ("annotations", "secret_data", "template_driver")

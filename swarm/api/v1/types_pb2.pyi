@@ -466,10 +466,53 @@ class PortConfig(_message.Message):
     def __init__(self, name: _Optional[str] = ..., protocol: _Optional[_Union[PortConfig.Protocol, str]] = ..., target_port: _Optional[int] = ..., published_port: _Optional[int] = ..., publish_mode: _Optional[_Union[PortConfig.PublishMode, str]] = ...) -> None: ...
 
 class EndpointSpec(_message.Message):
-    __slots__ = ("ports",)
+    __slots__ = ("ports", "mode", "drain_ns")
+    class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        MODE_VIP: _ClassVar[EndpointSpec.Mode]
+        MODE_DNSRR: _ClassVar[EndpointSpec.Mode]
+    MODE_VIP: EndpointSpec.Mode
+    MODE_DNSRR: EndpointSpec.Mode
     PORTS_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_NS_FIELD_NUMBER: _ClassVar[int]
     ports: _containers.RepeatedCompositeFieldContainer[PortConfig]
-    def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ...) -> None: ...
+    mode: EndpointSpec.Mode
+    drain_ns: int
+    def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., mode: _Optional[_Union[EndpointSpec.Mode, str]] = ..., drain_ns: _Optional[int] = ...) -> None: ...
+
+class NetworkAttachment(_message.Message):
+    __slots__ = ("network_id", "network_name", "aliases", "ipv4_address", "ipv6_address", "driver_options", "driver")
+    class DriverOptionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NETWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_NAME_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    IPV4_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    IPV6_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    network_id: str
+    network_name: str
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    ipv4_address: str
+    ipv6_address: str
+    driver_options: _containers.ScalarMap[str, str]
+    driver: str
+    def __init__(self, network_id: _Optional[str] = ..., network_name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., ipv4_address: _Optional[str] = ..., ipv6_address: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ...) -> None: ...
+
+class NetworkAddresses(_message.Message):
+    __slots__ = ("network_id", "addresses")
+    NETWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    network_id: str
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, network_id: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RegistryAuth(_message.Message):
     __slots__ = ("server", "username", "password", "identity_token")

@@ -70,6 +70,21 @@ _RULES: Sequence[Rule] = (
         ),
     ),
     _rule(
+        r"no \S+ networks",
+        lambda task: (
+            "update the nodes' agents (swarmctl node inspect NODE shows in Runtime.network_drivers what "
+            "they can do), or leave the network (swarmctl service update --network-rm NAME "
+            f"{_service(task)})"
+        ),
+    ),
+    _rule(
+        r"network \S+ has no free address|of network \S+ is still that of",
+        lambda task: (
+            "see who has the addresses (swarmctl network inspect -v NAME); a task that ends frees its own, "
+            "and this one then starts by itself"
+        ),
+    ),
+    _rule(
         r"host-mode port|port \S+ is (already|taken)|address already in use",
         lambda task: (
             "publish another port, free the one that is taken, or run fewer tasks than there are nodes"

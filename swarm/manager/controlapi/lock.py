@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from swarm.api.v1.objects_pb2 import Cluster
 from swarm.api.v1.specs_pb2 import ClusterSpec
-from swarm.errors import FailedPrecondition, StaleVersion
+from swarm.errors import FailedPrecondition, InvalidArgument, StaleVersion
 from swarm.manager.controlapi.cluster import the_cluster
 from swarm.manager.controlapi.ports import RaftStatus
 from swarm.manager.controlapi.quorum import is_reachable
@@ -21,6 +21,8 @@ def update_cluster(transaction: Transaction, version: int, spec: ClusterSpec, se
     """
     cluster = copy_of(the_cluster(transaction))
     validate_cluster(_to_check(spec, cluster.spec))
+    if spec.data_path_port != cluster.spec.data_path_port:
+        raise InvalidArgument("the data path port is chosen when a cluster is made: it cannot be changed")
     if cluster.meta.version.index != version:
         raise StaleVersion("the cluster has changed since it was read: update out of sequence; try again")
     name = cluster.spec.annotations.name

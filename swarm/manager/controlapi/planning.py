@@ -26,12 +26,14 @@ from swarm.manager.controlapi.image_digest import pin_image
 from swarm.manager.controlapi.ports import Planner, RaftStatus, ResolveImage
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.stack_data import Kept, collect
+from swarm.manager.controlapi.stack_networks import collect_networks, keep_network
 from swarm.manager.controlapi.steering import steer
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model.service import is_moving, start_moving
 from swarm.model.validate import service_warnings, validate_service
 from swarm.model.validate_data import validate_data
+from swarm.model.validate_network import validate_network
 
 CHANGES_MAX = 200  # in one request: each may ask a registry for an image
 
@@ -69,6 +71,8 @@ class PlannedChanges:
                 self._prepare_update(change.update_service, view)
             elif kind in {"keep_secret", "keep_config"}:
                 validate_data(getattr(change, kind))
+            elif kind == "keep_network":
+                validate_network(change.keep_network)
             elif kind == "rebalance_service" and planner is not None:
                 await self._prepare_rebalance(change.rebalance_service, view, planner, timeout_s)
         await asyncio.gather(*(pin_image(one, view, ask_registry) for one in self._to_pin))
@@ -122,13 +126,6 @@ class PlannedChanges:
                 return services.update_service(transaction, update, self._now_ns).id
             case "remove_service":
                 return services.remove_service(transaction, change.remove_service.ref)
-            case "keep_secret":
-                return kept.keep_secret(transaction, change.keep_secret)
-            case "keep_config":
-                return kept.keep_config(transaction, change.keep_config)
-            case "collect_data":
-                collect(transaction, change.collect_data.stack)
-                return ""
             case "update_node":
                 return nodes.update_node(transaction, self._raft, change.update_node, self._now_ns).id
             case "steer_update":
@@ -139,7 +136,27 @@ class PlannedChanges:
                 version = service.meta.version.index
                 return rebalance_service(transaction, service.id, version, moves, self._now_ns).id
             case _:
-                raise InvalidArgument("a planned change says nothing that is known here")
+                return _keep(transaction, change, kept)
+
+
+def _keep(transaction: Transaction, change: PlannedChange, kept: Kept) -> str:
+    """Make a change to what services of stacks need; return the id of what it is about."""
+    match change.WhichOneof("change"):
+        case "keep_secret":
+            return kept.keep_secret(transaction, change.keep_secret)
+        case "keep_config":
+            return kept.keep_config(transaction, change.keep_config)
+        case "keep_network":
+            network, is_new = keep_network(transaction, change.keep_network)
+            kept.made += [f"network {network.spec.annotations.name}"] if is_new else []
+            return network.id
+        case "collect_data":
+            collect(transaction, change.collect_data.stack)
+            if change.collect_data.networks:
+                collect_networks(transaction, change.collect_data.stack)
+            return ""
+        case _:
+            raise InvalidArgument("a planned change says nothing that is known here")
 
 
 def rebalance_service(
@@ -168,7 +185,7 @@ def copy_of_request(request: PlanChangesRequest) -> PlanChangesRequest:
 
 _APPLIED = (
     *("create_service", "update_service", "remove_service"),
-    *("keep_secret", "keep_config", "collect_data"),
+    *("keep_secret", "keep_config", "keep_network", "collect_data"),
 )
 
 

@@ -16,6 +16,7 @@ from swarm.manager.controlapi.data import DataServicer
 from swarm.manager.controlapi.dependencies import dependency_warnings
 from swarm.manager.controlapi.image_digest import pin_image
 from swarm.manager.controlapi.images import ImagesServicer
+from swarm.manager.controlapi.networks import NetworksServicer
 from swarm.manager.controlapi.ports import (
     Dial,
     ImageControl,
@@ -47,7 +48,7 @@ def _no_bundle() -> NodeBundle:
     raise FailedPrecondition("this manager cannot ask an external CA")
 
 
-class ControlServicer(DataServicer, ImagesServicer, ChangesServicer):
+class ControlServicer(DataServicer, NetworksServicer, ImagesServicer, ChangesServicer):
     """Service Control; raises SwarmErrors, which the error interceptor turns into statuses."""
 
     def __init__(  # noqa: PLR0913  # one port each

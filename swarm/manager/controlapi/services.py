@@ -8,6 +8,8 @@ from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
 from swarm.clock import timestamp
 from swarm.errors import FailedPrecondition, NotFound
 from swarm.manager.controlapi.dependencies import check_dependencies
+from swarm.manager.controlapi.networks import check_networks, resolve_networks
+from swarm.manager.controlapi.published import claim_ports
 from swarm.manager.controlapi.redact import shown_service
 from swarm.manager.controlapi.references import check_references, resolve_references
 from swarm.manager.controlapi.resolve import resolve
@@ -31,6 +33,8 @@ def create_service(transaction: Transaction, spec: ServiceSpec, service_id: str)
     wanted = copy_of_spec(spec)
     keep_auth(wanted.task.container, None)
     resolve_references(transaction, wanted)
+    resolve_networks(transaction, wanted)
+    claim_ports(transaction, service_id, wanted)
     check_dependencies(transaction, wanted)
     check_tasks(transaction, service_id, wanted)
     return transaction.create(new_service(service_id, wanted))
@@ -52,9 +56,13 @@ def update_service(transaction: Transaction, request: UpdateServiceRequest, now_
         roll_back(service, timestamp(now_ns), BY_HAND, keep_previous=True)
         check_dependencies(transaction, service.spec)
         check_references(transaction, service.spec)
+        check_networks(transaction, service.spec)
+        claim_ports(transaction, service.id, service.spec, current.spec)
         return transaction.update(service)
     spec = _checked_spec(current, request.spec)
     resolve_references(transaction, spec)
+    resolve_networks(transaction, spec, current.spec)
+    claim_ports(transaction, current.id, spec, current.spec)
     if request.skip_image_resolution:
         _drop_stale_digest(spec.task.container, current.spec.task.container)
     if spec != current.spec:

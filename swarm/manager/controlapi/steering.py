@@ -11,6 +11,8 @@ from swarm.api.v1.objects_pb2 import Service
 from swarm.clock import Clock, timestamp
 from swarm.errors import InvalidArgument, StaleVersion
 from swarm.manager.controlapi.dependencies import check_dependencies
+from swarm.manager.controlapi.networks import check_networks
+from swarm.manager.controlapi.published import claim_ports
 from swarm.manager.controlapi.redact import shown_service
 from swarm.manager.controlapi.references import check_references
 from swarm.manager.controlapi.resolve import resolve
@@ -50,6 +52,8 @@ def steer(transaction: Transaction, request: control.SteerUpdateRequest, now_ns:
         validate_service(service.spec)  # what was right once may not be any more
         check_dependencies(transaction, service.spec)
         check_references(transaction, service.spec)
+        check_networks(transaction, service.spec)
+        claim_ports(transaction, service.id, service.spec, current.spec)
         changed = True
     else:
         raise InvalidArgument(f"{request.action} is nothing that can be done with an update")

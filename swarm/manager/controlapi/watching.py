@@ -10,7 +10,7 @@ import grpc
 import structlog
 
 from swarm.api.v1.control_pb2 import WatchEvent, WatchRequest, WatchResponse
-from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.clock import timestamp
 from swarm.errors import InvalidArgument, SwarmError, TransientError, Unavailable
@@ -31,6 +31,7 @@ from swarm.model.selectors import (
     cluster_selected,
     data_selected,
     image_selected,
+    network_selected,
     node_selected,
     read_filters,
     service_selected,
@@ -56,6 +57,7 @@ _SHOWN: Mapping[Kind, tuple[Callable[[Any], Object], Callable[[Selection, Any], 
     Image: (lambda image: cast("Image", image), image_selected),
     Secret: (shown_secret, data_selected),
     Config: (shown_config, data_selected),
+    Network: (lambda network: cast("Network", network), network_selected),
 }
 _KINDS = {kind_name(kind): kind for kind in _SHOWN}
 _ACTIONS = {

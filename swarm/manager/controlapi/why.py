@@ -131,7 +131,7 @@ def _new(task: Task, about: Around, now_ns: int) -> str:
     return (
         about.hold
         or task.status.err
-        or _waiting("it waits for what it needs of the cluster: ports", task, now_ns)
+        or _waiting("it waits for what it needs of the cluster: addresses, ports", task, now_ns)
     )
 
 

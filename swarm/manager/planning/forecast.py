@@ -200,8 +200,12 @@ class Forecast:
             self._new.pop(task.id, None)
             if task.id in plan.held:
                 self._held[task.id] = task
-        if plan.task_ids:
-            self.change(lambda transaction: commit_allocation(transaction, plan, now_ns))
+        if plan:
+            became = self.change(lambda transaction: commit_allocation(transaction, plan, now_ns))
+            for task in tasks:
+                if task.id in became.lacking:
+                    self._new.pop(task.id, None)
+                    self._held[task.id] = task
 
     def _place(self) -> Steps[bool]:
         now_ns = self.scratch.now_ns

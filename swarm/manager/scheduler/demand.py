@@ -10,6 +10,8 @@ from swarm.model.affinity import Affinity, Facet, facets_of, parse_affinities
 from swarm.model.constraint import Constraint, parse_constraints
 from swarm.model.devices import NamedDevice, named_devices, wanted_devices
 from swarm.model.generic_resources import Wants, wanted
+from swarm.model.ingress_ports import is_ingress
+from swarm.model.network_support import INGRESS
 
 # A service and the version of its spec: tasks that share it are alike, and are placed together.
 Group = tuple[str, int]
@@ -18,7 +20,9 @@ Group = tuple[str, int]
 HostPort = tuple[int, int]
 
 # What decides which nodes can be asked at all, and how the tasks spread over them.
-PoolKey = tuple[tuple[str, ...], tuple[tuple[str, str], ...], tuple[str, ...], tuple[str, ...]]
+PoolKey = tuple[
+    tuple[str, ...], tuple[tuple[str, str], ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]
+]
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
@@ -33,6 +37,7 @@ class Demand:
     devices: tuple[NamedDevice, ...]  # that only these will do for
     device_kinds: tuple[str, ...]  # of which there must be any at all
     ports: tuple[HostPort, ...]
+    network_drivers: tuple[str, ...]  # of the networks to join
     placement: Placement
     constraints: tuple[Constraint, ...] | None  # None: nobody can read them, so no node meets them
     preferences: tuple[str, ...]  # labels to spread over, most important first
@@ -57,6 +62,11 @@ class Demand:
         return any(one.together and not one.weight for one in self.affinities or ())
 
 
+def _drivers(task: Task) -> set[str]:
+    drivers = {one.driver for one in task.spec.networks if one.driver}
+    return drivers | {INGRESS} if any(map(is_ingress, task.endpoint.ports)) else drivers
+
+
 def group_of(task: Task) -> Group:
     """Return the group that `task` is placed with."""
     return task.service_id, task.spec_version
@@ -68,6 +78,7 @@ def demand_of(task: Task) -> Demand:
     preferences = tuple(one.spread for one in placement.preferences if one.spread)
     service, affinities = task.service_annotations, _affinities(placement)
     devices, many = named_devices(task.spec.container), wanted_devices(task.spec.container)
+    drivers = tuple(sorted(_drivers(task)))
     return Demand(
         group=group_of(task),
         service_name=task.service_annotations.name,
@@ -77,6 +88,7 @@ def demand_of(task: Task) -> Demand:
         devices=devices,
         device_kinds=tuple(kind for kind, _ in many),
         ports=_host_ports(task),
+        network_drivers=drivers,
         placement=placement,
         constraints=_constraints(placement),
         preferences=preferences,
@@ -90,6 +102,7 @@ def demand_of(task: Task) -> Demand:
             tuple((one.os, one.architecture) for one in placement.platforms),
             preferences,
             (*map(str, devices), *(kind for kind, _ in many)),
+            drivers,
         ),
         precedence=Precedence(task.spec.priority, task.spec.preempt),
     )

@@ -16,11 +16,13 @@ from swarm.manager.scheduler.filters import (
     FILTERS,
     HOST_PORT,
     MAX_REPLICAS,
+    NETWORK,
     PLATFORM,
     READY,
     RESOURCE,
     Filter,
     missing_device,
+    missing_driver,
 )
 from swarm.manager.scheduler.node_view import ClusterView, NodeView
 from swarm.model.constraint import actual_value, first_unmet, matches
@@ -100,6 +102,10 @@ def _no_device(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[st
     yield f"it has {missing_device(node, demand)}"
 
 
+def _no_networks(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[str]:
+    yield f"its agent can do {missing_driver(node, demand)}"
+
+
 def _unmet(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[str]:
     if demand.constraints is None:
         yield f"its constraints cannot be read: {', '.join(demand.placement.constraints)}"
@@ -139,6 +145,7 @@ _ABOUT_NODE: Mapping[Filter, Callable[[ClusterView, NodeView, Demand], Iterable[
     RESOURCE: _too_little,
     CONSTRAINT: _unmet,
     PLATFORM: _other_platform,
+    NETWORK: _no_networks,
     HOST_PORT: _taken_ports,
     MAX_REPLICAS: _full,
 }

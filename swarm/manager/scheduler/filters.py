@@ -11,6 +11,7 @@ from swarm.manager.scheduler.demand import Demand
 from swarm.manager.scheduler.node_view import NodeView
 from swarm.model.affinity import Affinity
 from swarm.model.constraint import node_matches
+from swarm.model.network_support import drivers_of
 from swarm.model.platform import platform_matches
 
 # More tasks than any node runs: the room of a node that nothing limits.
@@ -82,6 +83,17 @@ def missing_device(node: NodeView, demand: Demand) -> str:
     return ""
 
 
+def joins_networks(node: NodeView, demand: Demand) -> bool:
+    """Whether the node can give its tasks networks of these kinds."""
+    return not (demand.network_drivers and missing_driver(node, demand))
+
+
+def missing_driver(node: NodeView, demand: Demand) -> str:
+    """Return which kind of network the node cannot give to a task; empty when it can all."""
+    able = drivers_of(node.node) if node.node is not None else frozenset()
+    return next((f"no {one} networks" for one in demand.network_drivers if one not in able), "")
+
+
 def has_host_ports(node: NodeView, demand: Demand) -> bool:
     """Whether the host-mode ports are free."""
     return not any(port in node.ports for port in demand.ports)
@@ -136,6 +148,7 @@ CONSTRAINT = Filter(
 )
 PLATFORM = Filter(has_platform, "unsupported platform on 1 node", "unsupported platform on {} nodes")
 DEVICE = Filter(has_devices, "{} on 1 node", "{} on {} nodes", detail=missing_device)
+NETWORK = Filter(joins_networks, "{} on 1 node", "{} on {} nodes", detail=missing_driver)
 HOST_PORT = Filter(
     has_host_ports, "host-mode port already in use on 1 node", "host-mode port already in use on {} nodes"
 )
@@ -144,8 +157,8 @@ MAX_REPLICAS = Filter(
 )
 AFFINITY = Filter(satisfies_affinities, "{} on 1 node", "{} on {} nodes", detail=objection)
 
-FILTERS = (READY, DEVICE, RESOURCE, CONSTRAINT, PLATFORM, HOST_PORT, MAX_REPLICAS, AFFINITY)
-STATIC_FILTERS = (READY, DEVICE, CONSTRAINT, PLATFORM)
+FILTERS = (READY, DEVICE, NETWORK, RESOURCE, CONSTRAINT, PLATFORM, HOST_PORT, MAX_REPLICAS, AFFINITY)
+STATIC_FILTERS = (READY, DEVICE, NETWORK, CONSTRAINT, PLATFORM)
 
 
 def first_failure(node: NodeView, demand: Demand) -> Filter | None:

@@ -6,25 +6,26 @@ Objects are values: whoever gets one from a table must copy it before changing i
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task
 from swarm.api.v1.store_pb2 import StoreObject
+from swarm.api.v1.types_pb2 import NetworkAddresses
 from swarm.model.preemption import is_nominated
 from swarm.model.task import task_name
-from swarm.model.task_state import is_running
+from swarm.model.task_state import is_done, is_running
 
-Object: TypeAlias = Node | Service | Task | Cluster | Image | Secret | Config
+Object: TypeAlias = Node | Service | Task | Cluster | Image | Secret | Config | Network
 Kind: TypeAlias = type[Message]  # one of KINDS
 T = TypeVar("T", bound=Object)
 
-KINDS: tuple[Kind, ...] = (Cluster, Node, Service, Task, Image, Secret, Config)
+KINDS: tuple[Kind, ...] = (Cluster, Node, Service, Task, Image, Secret, Config, Network)
 
 # Kinds whose name belongs to one object only. Hostnames repeat, and names of tasks contain their id.
-UNIQUE_NAMES: frozenset[Kind] = frozenset((Service, Image, Cluster, Secret, Config))
+UNIQUE_NAMES: frozenset[Kind] = frozenset((Service, Image, Cluster, Secret, Config, Network))
 
 
 class Table(ABC, Generic[T]):
@@ -117,6 +118,10 @@ class ReadView(Protocol):
         """Configs."""
 
     @property
+    def networks(self) -> Table[Network]:
+        """Networks."""
+
+    @property
     def clusters(self) -> Table[Cluster]:
         """The cluster object as a table of at most one."""
 
@@ -175,9 +180,43 @@ def unwrap(wrapped: StoreObject) -> Object | None:
     return copy_of(cast("Object", getattr(wrapped, field)))
 
 
-KeyOf: TypeAlias = Callable[[T], Hashable | None]
+class Keys(tuple[Hashable, ...]):
+    """Several keys under each of which an object is filed."""
+
+    __slots__ = ()
+
+
+KeyOf: TypeAlias = Callable[[T], Hashable | None]  # Keys: each of them
+
+
+def _addresses(held: Iterable[NetworkAddresses]) -> Keys:
+    return Keys((one.network_id, address) for one in held for address in one.addresses)
+
+
+def _task_addresses(task: Task) -> Keys | None:
+    """Until a task has ended, its addresses are its own, and so are those of its service."""
+    if not task.networks and not task.virtual_addresses:
+        return None
+    if is_done(task):
+        return None
+    return Keys({*_addresses(task.networks), *_addresses(task.virtual_addresses)})
+
+
+def _networks(service: Service) -> Keys | None:
+    """Every network that tasks of the service are in, or may be again."""
+    specs = (service.spec, service.previous_spec) if service.HasField("previous_spec") else (service.spec,)
+    return Keys({one.network_id for spec in specs for one in spec.task.networks}) or None
+
+
+def _asked_ports(service: Service) -> Keys | None:
+    """Every port that the spec of a service names: how it is published, its protocol and its number."""
+    ports = service.spec.endpoint.ports
+    asked = {(one.publish_mode, one.protocol, one.published_port) for one in ports if one.published_port}
+    return Keys(asked) or None
+
 
 _TASK_INDEXES: Mapping[str, KeyOf[Task]] = {
+    "address": _task_addresses,
     "service": lambda task: task.service_id or None,
     "node": lambda task: task.node_id or None,
     "slot": lambda task: (task.service_id, task.slot) if task.service_id and task.slot else None,
@@ -190,6 +229,24 @@ def _named(obj: Object) -> str | None:
 
 
 _BY_NAME: Mapping[str, KeyOf[Any]] = {"name": _named}
+_NODE_INDEXES: Mapping[str, KeyOf[Node]] = {
+    "name": _named,
+    "address": lambda node: _addresses(node.networks) or None,
+}
+_SERVICE_INDEXES: Mapping[str, KeyOf[Service]] = {
+    "name": _named,
+    "address": lambda service: _addresses(service.virtual_addresses) or None,
+    "network": _networks,
+    "asked port": _asked_ports,
+    "ingress port": lambda service: (
+        Keys((port.protocol, port.published_port) for port in service.ingress_ports) or None
+    ),
+}
+_NETWORK_INDEXES: Mapping[str, KeyOf[Network]] = {
+    "name": _named,
+    "vxlan id": lambda network: network.vxlan_id or None,
+    "ingress": lambda network: network.spec.ingress or None,
+}
 
 
 class Index(Generic[T]):
@@ -210,7 +267,14 @@ class Index(Generic[T]):
         return (found,) if isinstance(found, str) else found
 
     def move(self, object_id: str, before: Hashable | None, after: Hashable | None) -> None:
-        """File an id under another key; None: under none."""
+        """File an id under another key, or other Keys; None: under none."""
+        if isinstance(before, Keys) or isinstance(after, Keys):
+            old, new = _each(before), _each(after)
+            for key in old.keys() - new.keys():
+                self.move(object_id, key, None)
+            for key in new.keys() - old.keys():
+                self.move(object_id, None, key)
+            return
         if before is not None:
             self._take_out(object_id, before)
         if after is None:
@@ -227,6 +291,10 @@ class Index(Generic[T]):
             del ids[object_id]
         else:
             del self._ids[key]
+
+
+def _each(key: Hashable | None) -> Mapping[Hashable, None]:
+    return dict.fromkeys(key if isinstance(key, Keys) else () if key is None else (key,))
 
 
 class MemoryTable(Table[T]):
@@ -327,12 +395,13 @@ class Tables:
     def __init__(self, *, filed: bool = True) -> None:
         """`filed` as in MemoryTable."""
         self.clusters: MemoryTable[Cluster] = MemoryTable(_BY_NAME, filed=filed)
-        self.nodes: MemoryTable[Node] = MemoryTable(_BY_NAME, filed=filed)
-        self.services: MemoryTable[Service] = MemoryTable(_BY_NAME, filed=filed)
+        self.nodes: MemoryTable[Node] = MemoryTable(_NODE_INDEXES, filed=filed)
+        self.services: MemoryTable[Service] = MemoryTable(_SERVICE_INDEXES, filed=filed)
         self.tasks = MemoryTaskTable(filed=filed)
         self.images: MemoryTable[Image] = MemoryTable(_BY_NAME, filed=filed)
         self.secrets: MemoryTable[Secret] = MemoryTable(_BY_NAME, filed=filed)
         self.configs: MemoryTable[Config] = MemoryTable(_BY_NAME, filed=filed)
+        self.networks: MemoryTable[Network] = MemoryTable(_NETWORK_INDEXES, filed=filed)
         self.index = 0
 
     @property

@@ -10,7 +10,7 @@ from typing import cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task
 from swarm.api.v1.store_pb2 import StoreAction, StoreTransaction
 from swarm.errors import FailedPrecondition, InvalidArgument, NameConflict, NotFound, StaleVersion
 from swarm.manager.store.tables import (
@@ -41,6 +41,7 @@ _COUNTS: Mapping[Kind, Limit] = {
     Image: limits.IMAGES,
     Secret: limits.SECRETS,
     Config: limits.CONFIGS,
+    Network: limits.NETWORKS,
 }
 
 
@@ -114,6 +115,7 @@ class Overlay:
         self.images: OverlayTable[Image] = OverlayTable(base.images, fresh.images)
         self.secrets: OverlayTable[Secret] = OverlayTable(base.secrets, fresh.secrets)
         self.configs: OverlayTable[Config] = OverlayTable(base.configs, fresh.configs)
+        self.networks: OverlayTable[Network] = OverlayTable(base.networks, fresh.networks)
         self.index = base.index
 
     @property

@@ -32,6 +32,9 @@ CREATE = ("service", "create", "-d", "--name", "bad")
         (("node", "demote", "nobody"), "nobody"),
         (("service", "logs", "nobody"), "nobody"),
         (("image", "rm", "nobody:1"), "nobody"),
+        ((*CREATE, "--network", "nowhere", "hello:1"), "network nowhere"),
+        (("network", "create", "--subnet", "10.1.0.5/24", "bad"), "10.1.0.0/24"),
+        (("network", "rm", "nobody"), "nobody"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else None,
 )

@@ -58,6 +58,7 @@ def every_event(desired: int = RUNNING) -> list[events.Event]:
         events.ContainerRemoved(),
         events.NetworkDetached(),
         events.InstructionFailed("broken", temporary=False),
+        events.Drained(),
         events.RetryDue(),
     ]
 
@@ -71,6 +72,7 @@ TYPICAL = {
     Phase.READY: READY,
     Phase.STARTING: STARTING,
     Phase.RUNNING: RUNNING,
+    Phase.DRAINING: RUNNING,
     Phase.STOPPING: RUNNING,
     Phase.CLEARING: PREPARING,
     Phase.DETACHING: RUNNING,
@@ -127,6 +129,11 @@ EXPECTED: dict[Phase, dict[str, tuple[Phase, int, list[str]]]] = {
         "ContainerEnded": (Phase.DETACHING, RUNNING, ["DetachNetwork"]),
         "InstructionFailed": (Phase.INSPECTING, RUNNING, ["RetryLater"]),
     },
+    Phase.DRAINING: {
+        "ContainerEnded": (Phase.DETACHING, RUNNING, ["DetachNetwork"]),
+        "InstructionFailed": (Phase.INSPECTING, RUNNING, ["RetryLater"]),
+        "Drained": (Phase.STOPPING, RUNNING, ["StopContainer"]),
+    },
     Phase.STOPPING: {
         "ContainerStopped": (Phase.DETACHING, RUNNING, ["DetachNetwork"]),
         "InstructionFailed": (Phase.STOPPING, RUNNING, ["RetryLater"]),
@@ -170,6 +177,38 @@ def test_the_table_of_the_machine_names_every_phase_and_only_real_events() -> No
     assert set(TRANSITIONS) == set(Phase)
     assert {event for row in TRANSITIONS.values() for event in row} <= known
     assert {type(event) for event in every_event()} == known
+
+
+def in_networks(desired: int, drain_ns: int | None = None) -> Task:
+    task = a_task(desired)
+    task.networks.add(network_id="shop", addresses=["10.0.0.2"])
+    if drain_ns is not None:
+        task.endpoint.drain_ns = drain_ns
+    return task
+
+
+def test_a_task_that_others_may_ask_for_something_drains_before_it_is_stopped() -> None:
+    record = replace(a_record(Phase.RUNNING), task=in_networks(RUNNING))
+    draining = advance(record, events.Wanted(in_networks(SHUTDOWN)), NOW)
+    assert draining.instructions == (events.Drain(1.0),)
+    stopping = advance(draining.record, events.Drained(), NOW)
+    assert (stopping.record.phase, names(stopping)) == (Phase.STOPPING, ["StopContainer"])
+
+    told = advance(record, events.Wanted(in_networks(SHUTDOWN, 30_000_000_000)), NOW)
+    assert told.instructions == (events.Drain(30.0),)
+    at_once = advance(record, events.Wanted(in_networks(SHUTDOWN, 0)), NOW)
+    assert names(at_once) == ["StopContainer"]
+
+
+def test_a_task_that_is_not_healthy_yet_or_any_more_does_not_drain() -> None:
+    record = replace(a_record(Phase.RUNNING), task=in_networks(RUNNING), status=TaskStatus(state=STARTING))
+    assert names(advance(record, events.Wanted(in_networks(SHUTDOWN)), NOW)) == ["StopContainer"]
+
+
+def test_an_agent_that_restarts_while_a_task_drains_drains_it_again() -> None:
+    begun = begin(in_networks(SHUTDOWN), TaskStatus(state=RUNNING), NOW)
+    found = advance(begun.record, events.Inspected(INFO), NOW)
+    assert (found.record.phase, names(found)) == (Phase.DRAINING, ["Drain"])
 
 
 @pytest.mark.parametrize("desired", [SHUTDOWN, REMOVE])

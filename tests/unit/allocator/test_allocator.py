@@ -61,7 +61,7 @@ def test_only_new_tasks_that_are_wanted_are_allocated() -> None:
 async def test_a_plan_leaves_alone_what_changed_since() -> None:
     store = store_with(a_task("t1"), a_task("t2", state=task_state.RUNNING))
     plan = AllocationPlan(("t1", "t2", "gone"))
-    assert await store.update(lambda tx: commit_allocation(tx, plan, 5)) == 1
+    assert await store.update(lambda tx: commit_allocation(tx, plan, 5).tasks) == 1
     task = store.view.tasks.get("t1")
     assert task is not None
     assert task.status.state == task_state.PENDING

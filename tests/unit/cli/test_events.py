@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
-from swarm.api.v1.objects_pb2 import Node, Service, Task
+from swarm.api.v1.objects_pb2 import Network, Node, Service, Task
 from swarm.api.v1.types_pb2 import (
     NODE_AVAILABILITY_DRAIN,
     NODE_STATE_DOWN,
@@ -74,6 +74,16 @@ def test_json_has_dockers_keys_and_the_version():
     }
 
 
+def test_networks_come_and_go_and_what_is_noted_in_them_is_no_event():
+    shop = Network(id="n1")
+    shop.spec.annotations.name = "shop"
+    told = list(events_of(an_answer(7, *(an_event(shop, action) for action in (CREATE, UPDATE, REMOVE)))))
+    assert [(one["Action"], one["Actor"]["Attributes"]) for one in told] == [
+        ("create", {"name": "shop", "type": "overlay"}),
+        ("remove", {"name": "shop", "type": "overlay"}),
+    ]
+
+
 def test_what_changed_is_told_with_what_it_was():
     before, after = Node(id="n1"), Node(id="n1")
     for node in (before, after):
@@ -105,9 +115,9 @@ def test_every_kind_of_object_can_be_shown_and_filtered():
     assert set(TYPES) == {kind_name(kind) for kind in KINDS}
     for kind in KINDS:
         obj = kind(id="x")
-        (event,) = events_of(an_answer(1, an_event(obj, UPDATE, obj)))
-        assert f"{event['Type']} update x (" in line(event)
-        assert matches(event, {"type": [event["Type"]], "event": ["update"]})
+        (event,) = events_of(an_answer(1, an_event(obj, REMOVE, obj)))
+        assert f"{event['Type']} remove x (" in line(event)
+        assert matches(event, {"type": [event["Type"]], "event": ["remove"]})
 
 
 @pytest.mark.parametrize(

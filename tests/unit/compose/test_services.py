@@ -18,6 +18,7 @@ def expected(build: Any) -> ServiceSpec:
     spec.task.container.image = "web:1"
     spec.task.container.labels[NAMESPACE_LABEL] = "shop"
     spec.replicated.SetInParent()
+    spec.task.networks.add(network_name="shop_default", aliases=["web"])
     build(spec)
     return spec
 

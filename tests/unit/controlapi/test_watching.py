@@ -10,7 +10,7 @@ import pytest
 from swarm.api.status import ErrorInterceptor, from_rpc_error
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.control_pb2_grpc import ControlServicer, ControlStub, add_ControlServicer_to_server
-from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Node, Secret, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task
 from swarm.errors import Compacted, InvalidArgument, SwarmError, TransientError, Unavailable
 from swarm.manager.controlapi import watching
 from swarm.manager.controlapi.watching import _SHOWN, Watches
@@ -374,7 +374,7 @@ async def test_readers_see_no_secret():
 
 
 def test_every_kind_of_object_has_its_redaction_and_its_filter():
-    assert set(_SHOWN) == set(KINDS) == {Cluster, Node, Service, Task, Image, Secret, Config}
+    assert set(_SHOWN) == set(KINDS) == {Cluster, Node, Service, Task, Image, Secret, Config, Network}
     for kind, (show, selected) in _SHOWN.items():
         assert selected(c.Filters(), kind(id="x"))
         assert not selected(c.Filters(ids=["y"]), kind(id="x"))

@@ -107,6 +107,26 @@ def test_a_pull_tells_how_far_it_is_and_what_failed_last() -> None:
     assert "trying again: no route to registry" in reason(task)
 
 
+@pytest.mark.parametrize(
+    ("state", "err", "todo"),
+    [
+        (
+            ts.NEW,
+            "network shop has no free address left: all 253 of 10.0.0.0/24 are taken",
+            "network inspect",
+        ),
+        (ts.NEW, "address 10.0.0.9 of network shop is still that of task web.1.t0", "network inspect"),
+        (ts.PENDING, "no suitable node (no overlay networks on 2 nodes)", "--network-rm NAME web"),
+    ],
+)
+def test_what_networks_lack_is_told_with_advice(state: int, err: str, todo: str) -> None:
+    task = a_task("t1", "s1", "", state, ts.RUNNING)
+    task.service_annotations.name = "web"
+    task.status.err = err
+    assert reason(task) == err
+    assert any(todo in text for text in advice(task, err))
+
+
 def test_a_secret_that_has_not_come_is_named_and_there_is_advice() -> None:
     task = a_task("t1", "s1", "n1", ts.PREPARING, ts.RUNNING)
     task.status.message, task.status.err = "trying again", "secret key is not yet on this node: it waits"

@@ -158,6 +158,17 @@ SERVICE: list[tuple[Limit, Grow]] = [
         limits.PLATFORMS,
         lambda spec, n: [spec.task.placement.platforms.add(os="linux") for _ in range(n)] and None,
     ),
+    (
+        limits.ATTACHMENTS,
+        lambda spec, n: [spec.task.networks.add(network_name=f"n{i}") for i in range(n)] and None,
+    ),
+    (limits.ALIASES, lambda spec, n: spec.task.networks.add(network_name="n", aliases=["a"] * n)),
+    (
+        limits.NETWORK_OPTIONS,
+        lambda spec, n: spec.task.networks.add(
+            network_name="n", driver_options={f"o{i}": "" for i in range(n)}
+        ),
+    ),
     (limits.PRIORITY, lambda spec, n: setattr(spec.task, "priority", n)),
     (limits.PRIORITY, lambda spec, n: setattr(spec.task, "priority", -n)),
     (limits.REPLICAS, lambda spec, n: setattr(spec.replicated, "replicas", n)),
@@ -169,7 +180,8 @@ SERVICE: list[tuple[Limit, Grow]] = [
 
 # Tested elsewhere, or below: in the store, at the control API, of the cluster's spec, of what agents say.
 ELSEWHERE = {"TASKS", "SERVICES", "NODES", "IMAGES", "TRANSACTION_BYTES"}  # test_store_limits.py
-ELSEWHERE |= {"SECRETS", "CONFIGS", "DATA_BYTES"}  # there as well
+ELSEWHERE |= {"SECRETS", "CONFIGS", "DATA_BYTES", "NETWORKS"}  # there as well
+ELSEWHERE |= {"RESERVED_ADDRESSES", "ADDRESS_POOLS"}  # test_validate_network.py
 ELSEWHERE |= {"DATA_NAME_CHARACTERS", "SECRET_BYTES", "CONFIG_BYTES"}  # test_validate_data.py
 ELSEWHERE |= {"VOLUME_NAME_CHARACTERS", "VOLUME_ENTRIES"}  # test_volumes.py
 ELSEWHERE |= {"EXPANDED_BYTES"}  # test_templates.py

@@ -143,7 +143,7 @@ def test_two_mounts_at_one_place_are_refused():
     assert "two mounts" in problem(change)
 
 
-def test_ports_must_be_ports_and_published_once_on_the_host():
+def test_ports_must_be_ports_and_published_once():
     def add(**port):
         return lambda spec: spec.endpoint.ports.add(publish_mode=HOST, **port)
 
@@ -156,7 +156,9 @@ def test_ports_must_be_ports_and_published_once_on_the_host():
         add(target_port=81, published_port=8080)(spec)
 
     assert "8080/tcp is published twice" in problem(twice)
-    assert "mode=host" in problem(lambda spec: spec.endpoint.ports.add(target_port=80, published_port=80))
+    assert "9 is not a way to publish" in problem(
+        lambda spec: spec.endpoint.ports.add(target_port=80, published_port=80, publish_mode=9)
+    )
 
 
 def test_ports_that_the_system_chooses_do_not_collide():

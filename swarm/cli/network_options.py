@@ -1,0 +1,91 @@
+"""Options by which a service joins networks."""
+
+from typing import Any
+
+import click
+
+from swarm.api.v1.specs_pb2 import ServiceSpec
+from swarm.api.v1.types_pb2 import NetworkAttachment
+from swarm.cli import names
+from swarm.errors import InvalidArgument
+from swarm.model.units import parse_duration
+
+Given = dict[str, Any]
+
+LISTS = (
+    (
+        "--network",
+        "Join a network: NAME, or name=NAME,alias=A,ip=ADDRESS,ip6=ADDRESS,driver-opt=KEY=VALUE.",
+    ),
+)
+REMOVES = (("--network-rm", "Network to leave, by name or id."),)
+ENDPOINT_MODE = click.option(
+    "--endpoint-mode",
+    type=click.Choice(list(names.ENDPOINT_MODE)),
+    help="What the name of the service is in its networks: one address (vip, the default), or its tasks'.",
+)
+ENDPOINT_DRAIN = click.option(
+    "--endpoint-drain",
+    metavar="DURATION",
+    help="How long a task that is to stop still serves while others stop asking it (default 1s).",
+)
+FIELDS = ("name", "alias", "ip", "ip6", "driver-opt")
+
+
+def add_networks(spec: ServiceSpec, given: Given, suffix: str) -> None:
+    """Add what `--network` gave; with suffix `_add`, in place of what is said of the same network."""
+    for text in given[f"network{suffix}"]:
+        new = attachment(text)
+        if suffix:
+            _keep(spec, lambda old, name=new.network_name: name not in (old.network_name, old.network_id))
+        spec.task.networks.append(new)
+
+
+def remove_networks(spec: ServiceSpec, given: Given) -> None:
+    """Remove what `--network-rm` named; a name that is not there is an error."""
+    for name in given["network_rm"]:
+        if not any(name in (one.network_name, one.network_id) for one in spec.task.networks):
+            raise InvalidArgument(f"--network-rm {name}: the service is not in that network")
+        _keep(spec, lambda old, name=name: name not in (old.network_name, old.network_id))
+
+
+def apply_endpoint_mode(spec: ServiceSpec, given: Given) -> None:
+    """Write `--endpoint-mode` and `--endpoint-drain` into `spec` if they were given."""
+    if given.get("endpoint_drain") is not None:
+        spec.endpoint.drain_ns = parse_duration(given["endpoint_drain"])
+    if given.get("endpoint_mode") is not None:
+        spec.endpoint.mode = names.ENDPOINT_MODE[given["endpoint_mode"]]
+
+
+def attachment(text: str) -> NetworkAttachment:
+    """Return what a value of --network means: its name first, or wherever `name=` stands."""
+    found = NetworkAttachment()
+    for place, part in enumerate(text.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals and place == 0:
+            found.network_name = part
+            continue
+        if key not in FIELDS or not value:
+            raise InvalidArgument(
+                f'--network "{text}": "{part}" is none of NAME, {", ".join(f"{one}=…" for one in FIELDS)}'
+            )
+        _put(found, key, value)
+    if not found.network_name:
+        raise InvalidArgument(f'--network "{text}": name=NAME is missing')
+    return found
+
+
+def _put(found: NetworkAttachment, key: str, value: str) -> None:
+    if key == "alias":
+        found.aliases.append(value)
+    elif key == "driver-opt":
+        option, _, setting = value.partition("=")
+        found.driver_options[option] = setting
+    else:
+        setattr(found, {"name": "network_name", "ip": "ipv4_address", "ip6": "ipv6_address"}[key], value)
+
+
+def _keep(spec: ServiceSpec, wanted: Any) -> None:
+    kept = [old for old in spec.task.networks if wanted(old)]
+    del spec.task.networks[:]
+    spec.task.networks.extend(kept)

@@ -1,0 +1,145 @@
+"""Networks, and what services and tasks have of them, as people see them: in Docker's words."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from swarm.api.v1 import control_pb2 as c
+from swarm.api.v1 import objects_pb2 as o
+from swarm.api.v1 import specs_pb2 as s
+from swarm.api.v1 import types_pb2 as t
+from swarm.model.networks import driver_of
+
+View = dict[str, Any]
+
+SHORT_ID = 12
+SCOPE = "swarm"
+
+
+def row(item: o.Network, users: int, now_ns: int) -> dict[str, str]:
+    """Return a network as a line of `network ls`."""
+    from swarm.clock import nanoseconds
+    from swarm.model.units import format_age
+
+    spec = item.spec
+    return {
+        "ID": item.id,
+        "ShortID": item.id[:SHORT_ID],
+        "Name": spec.annotations.name,
+        "Driver": driver_of(spec),
+        "Scope": SCOPE,
+        "IPv4": _word(not spec.no_ipv4),
+        "IPv6": _word(spec.ipv6),
+        "Internal": _word(spec.internal),
+        "Services": str(users),
+        "Subnets": ",".join(one.subnet for one in item.subnets),
+        "Labels": ",".join(f"{key}={value}" for key, value in sorted(spec.annotations.labels.items())),
+        "CreatedAt": f"{format_age(now_ns - nanoseconds(item.meta.created_at))} ago",
+    }
+
+
+def _word(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def network(item: o.Network, endpoints: Iterable[c.NetworkEndpoint], *, verbose: bool) -> View:
+    """Return a network as `inspect` prints it; verbose: with everybody in it, on all nodes."""
+    from swarm.cli.inspect_view import when
+
+    spec = item.spec
+    subnets = [_subnet(one) for one in item.subnets] or [_asked(one) for one in spec.subnets]
+    view: View = {
+        "Name": spec.annotations.name,
+        "Id": item.id,
+        "Created": when(item.meta.created_at),
+        "Scope": SCOPE,
+        "Driver": driver_of(spec),
+        "EnableIPv4": not spec.no_ipv4,
+        "EnableIPv6": spec.ipv6,
+        "IPAM": {"Driver": "default", "Options": None, "Config": subnets},
+        "Internal": spec.internal,
+        "Attachable": spec.attachable,
+        "Ingress": spec.ingress,
+        "Options": dict(spec.driver_options),
+        "Labels": dict(spec.annotations.labels),
+        "Version": {"Index": item.meta.version.index},
+    }
+    if item.vxlan_id:
+        view["VxlanID"] = item.vxlan_id
+    return view | (_endpoints(tuple(endpoints)) if verbose else {})
+
+
+def _subnet(one: o.Subnet) -> View:
+    view: View = {"Subnet": one.subnet, "Gateway": one.gateway}
+    view |= {"IPRange": one.range} if one.range else {}
+    view |= {"AuxiliaryAddresses": dict(one.reserved)} if one.reserved else {}
+    return view | ({"Pool": one.pool} if one.pool else {})
+
+
+def _asked(one: s.SubnetSpec) -> View:
+    view = _subnet(o.Subnet(subnet=one.subnet, gateway=one.gateway, range=one.range, reserved=one.reserved))
+    return {key: value for key, value in view.items() if value}
+
+
+def _endpoints(endpoints: tuple[c.NetworkEndpoint, ...]) -> View:
+    kinds = c.NetworkEndpoint
+    services: dict[str, View] = {}
+    for one in endpoints:
+        if one.kind == kinds.KIND_SERVICE:
+            services[one.name] = {"VIP": " ".join(one.addresses), "Tasks": []}
+    for one in endpoints:
+        if one.kind == kinds.KIND_TASK:
+            service = services.setdefault(one.name.partition(".")[0], {"VIP": "", "Tasks": []})
+            told = {"Name": one.name, "TaskID": one.id, "NodeID": one.node_id}
+            service["Tasks"].append(told | {"EndpointIP": " ".join(one.addresses)})
+    peers = [
+        {"Name": one.name, "NodeID": one.id, "IP": " ".join(one.addresses)}
+        for one in endpoints
+        if one.kind == kinds.KIND_NODE
+    ]
+    return {"Services": services, "Peers": peers}
+
+
+def spec_networks(spec: s.TaskSpec) -> View:
+    """Return the networks of a task's spec; nothing for one without."""
+    if not spec.networks:
+        return {}
+    return {"Networks": [_attachment(one) for one in spec.networks]}
+
+
+def _attachment(one: t.NetworkAttachment) -> View:
+    view: View = {"Target": one.network_id or one.network_name, "Name": one.network_name}
+    parts: Mapping[str, Any] = {
+        "Aliases": list(one.aliases),
+        "Addresses": [text for text in (one.ipv4_address, one.ipv6_address) if text],
+        "DriverOpts": dict(one.driver_options),
+    }
+    return view | {key: value for key, value in parts.items() if value}
+
+
+def virtual(item: o.Service) -> View:
+    """Return the virtual addresses of a service; nothing for one without."""
+    if not item.virtual_addresses:
+        return {}
+    return {
+        "VirtualIPs": [{"NetworkID": one.network_id, "Addr": _joined(one)} for one in item.virtual_addresses]
+    }
+
+
+def attachments(item: o.Task) -> View:
+    """Return the addresses of a task; nothing for one without."""
+    if not item.networks:
+        return {}
+    named = {one.network_id: one.network_name for one in item.spec.networks}
+    return {
+        "NetworksAttachments": [
+            {
+                "Network": {"ID": one.network_id, "Name": named.get(one.network_id, "")},
+                "Addresses": list(one.addresses),
+            }
+            for one in item.networks
+        ]
+    }
+
+
+def _joined(one: t.NetworkAddresses) -> str:
+    return " ".join(one.addresses)

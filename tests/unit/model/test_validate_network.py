@@ -1,0 +1,151 @@
+import re
+
+import pytest
+
+from swarm.api.v1.specs_pb2 import ClusterSpec, NetworkSpec, ServiceSpec, SubnetSpec
+from swarm.api.v1.types_pb2 import EndpointSpec, UpdateConfig
+from swarm.errors import InvalidArgument
+from swarm.model import limits
+from swarm.model.validate import validate_cluster, validate_service
+from swarm.model.validate_network import validate_network
+
+
+def a_network(*subnets: SubnetSpec, **more: object) -> NetworkSpec:
+    spec = NetworkSpec(subnets=subnets, **more)  # type: ignore[arg-type]
+    spec.annotations.name = spec.annotations.name or "web"
+    return spec
+
+
+def named(name: str) -> NetworkSpec:
+    spec = NetworkSpec()
+    spec.annotations.name = name
+    return spec
+
+
+def a_service() -> ServiceSpec:
+    spec = ServiceSpec()
+    spec.annotations.name = "web"
+    spec.task.container.image = "web:1"
+    return spec
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        named("shop_default"),
+        named("a.b"),
+        a_network(driver="macvlan", driver_options={"parent": "eth0"}),
+        a_network(driver="bridge", internal=True),
+        a_network(attachable=True, internal=True, ipv6=True),
+        a_network(SubnetSpec(subnet="10.1.0.0/16", range="10.1.4.0/24", gateway="10.1.0.254")),
+        a_network(SubnetSpec(subnet="10.1.0.0/29"), SubnetSpec(subnet="fd00::/64"), ipv6=True),
+        a_network(SubnetSpec(subnet="10.1.0.0/16", reserved={"nas": "10.1.9.9"})),
+    ],
+)
+def test_what_docker_users_write_is_accepted(spec: NetworkSpec) -> None:
+    validate_network(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        (named(""), "the name"),
+        (named("-x"), "the name"),
+        (named("host"), "is that of a network that every node has"),
+        (named("n" * 64), "NAME_CHARACTERS"),
+        (a_network(driver="weave"), 'no network driver "weave" (known: overlay, bridge, macvlan)'),
+        (a_network(driver="host"), "every node has one network of driver host"),
+        (a_network(driver="bridge", attachable=True), "cannot be attachable"),
+        (a_network(ingress=True, internal=True), "ingress network cannot be internal"),
+        (a_network(no_ipv4=True), "neither IPv4 nor IPv6"),
+        (a_network(SubnetSpec(subnet="10.1.0.5/24")), "inside 10.1.0.0/24"),
+        (a_network(SubnetSpec(subnet="10.1.0.0/30")), "at least 8"),
+        (a_network(SubnetSpec(subnet="224.0.0.0/24")), "set apart"),
+        (a_network(SubnetSpec(subnet="fd00::/64")), "--ipv6"),
+        (a_network(SubnetSpec(subnet="10.1.0.0/24"), ipv6=True, no_ipv4=True), "no IPv4"),
+        (a_network(SubnetSpec(subnet="10.1.0.0/24"), SubnetSpec(subnet="10.2.0.0/24")), "two subnets"),
+        (a_network(SubnetSpec(range="10.1.0.0/24")), "need a subnet"),
+        (a_network(SubnetSpec(subnet="10.1.0.0/24", range="10.1.0.0/23")), "range 10.1.0.0/23 is not in"),
+        (a_network(SubnetSpec(subnet="10.1.0.0/24", range="10.2.0.0/25")), "is not in subnet 10.1.0.0/24"),
+        (a_network(SubnetSpec(subnet="10.1.0.0/24", gateway="10.2.0.1")), "gateway 10.2.0.1 is not in"),
+        (a_network(SubnetSpec(subnet="10.1.0.0/24", gateway="x")), 'gateway: "x" is not an IP address'),
+        (a_network(SubnetSpec(subnet="10.1.0.0/24", gateway="10.1.0.255")), "stands for all"),
+        (
+            a_network(SubnetSpec(subnet="10.1.0.0/24", gateway="10.1.0.9", reserved={"nas": "10.1.0.9"})),
+            "nas 10.1.0.9 is gateway as well",
+        ),
+        (
+            a_network(
+                SubnetSpec(
+                    subnet="10.1.0.0/16",
+                    reserved={f"r{n}": f"10.1.3.{n}" for n in range(limits.RESERVED_ADDRESSES.value + 1)},
+                )
+            ),
+            "(RESERVED_ADDRESSES)",
+        ),
+        (a_network(driver_options={f"o{n}": "" for n in range(65)}), "(NETWORK_OPTIONS)"),
+    ],
+)
+def test_every_problem_is_said(spec: NetworkSpec, problem: str) -> None:
+    with pytest.raises(InvalidArgument, match=re.escape(problem)):
+        validate_network(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        (ClusterSpec(default_address_pools=["10.0.0.0"]), "is not a subnet"),
+        (ClusterSpec(default_address_pools=["10.0.0.0/25"]), "smaller than one subnet"),
+        (ClusterSpec(default_address_pools=["fd00::/65"]), "smaller than one subnet of it (/64)"),
+        (ClusterSpec(default_address_pools=["10.0.0.0/8", "10.9.0.0/16"]), "overlap"),
+        (ClusterSpec(subnet_length=30), "between 8 and 29"),
+        (ClusterSpec(data_path_port=80), "data path port 80"),
+        (ClusterSpec(default_address_pools=[f"10.{n}.0.0/16" for n in range(65)]), "(ADDRESS_POOLS)"),
+    ],
+)
+def test_pools_of_a_cluster_are_checked(spec: ClusterSpec, problem: str) -> None:
+    with pytest.raises(InvalidArgument, match=re.escape(problem)):
+        validate_cluster(spec)
+    validate_cluster(ClusterSpec(default_address_pools=["10.0.0.0/8", "fd00::/48"], subnet_length=20))
+
+
+def test_a_service_names_each_network_once_and_aliases_are_names() -> None:
+    spec = a_service()
+    spec.task.networks.add(network_name="front", aliases=["www"])
+    spec.task.networks.add(network_name="back")
+    validate_service(spec)
+    spec.task.networks.add(network_name="front")
+    with pytest.raises(InvalidArgument, match="network front is named twice"):
+        validate_service(spec)
+    spec.task.networks[2].CopyFrom(spec.task.networks[0])
+    spec.task.networks[2].network_name = "third"
+    spec.task.networks[2].aliases[:] = ["not a name"]
+    with pytest.raises(InvalidArgument, match="an alias in network third"):
+        validate_service(spec)
+
+
+def test_an_address_of_its_own_is_for_one_task_at_a_time() -> None:
+    spec = a_service()
+    spec.task.networks.add(network_name="front", ipv4_address="10.0.0.7")
+    validate_service(spec)
+    spec.replicated.replicas = 2
+    with pytest.raises(InvalidArgument, match="this service has several"):
+        validate_service(spec)
+    spec.replicated.replicas = 1
+    spec.update.order = UpdateConfig.ORDER_START_FIRST
+    with pytest.raises(InvalidArgument, match="stop-first"):
+        validate_service(spec)
+    spec.ClearField("update")
+    getattr(spec, "global").SetInParent()
+    with pytest.raises(InvalidArgument, match="one a node"):
+        validate_service(spec)
+    spec = a_service()
+    spec.task.networks.add(network_name="front", ipv6_address="10.0.0.7")
+    with pytest.raises(InvalidArgument, match="not an address of IPv6"):
+        validate_service(spec)
+
+
+def test_dnsrr_is_an_endpoint_mode() -> None:
+    spec = a_service()
+    spec.endpoint.mode = EndpointSpec.MODE_DNSRR
+    validate_service(spec)
