@@ -41,7 +41,7 @@ SUITE = (
     *("tests/unit/runtime", "tests/integration/runtime"),
     *("-q", "-p", "no:cacheprovider", "--randomly-seed=1", "--timeout=300", "-rfEs"),
 )
-TIMEOUT_S = 3600
+TIMEOUT_S = 7200
 
 
 def main() -> int:
