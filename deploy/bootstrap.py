@@ -20,7 +20,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 OLDEST = (3, 11)
 
-# Program -> Debian package. Tests also use the second OCI runtime, a real registry and a firewall.
+# Program -> Debian package. Tests also use the second OCI runtime, Docker's engine, a registry, a firewall.
 RUN_PROGRAMS = {
     "crun": "crun",
     "conmon": "conmon",
@@ -33,10 +33,15 @@ TEST_PROGRAMS = {
     "runc": "runc",
     "docker-registry": "docker-registry",
     "buildah": "buildah",
+    "dockerd": "docker.io",
     "ip": "iproute2",
     "iptables": "iptables",
     "systemd-analyze": "systemd",
     "vagrant": "vagrant",
+}
+SERVICES = {
+    "docker-registry": ("docker-registry",),
+    "docker.io": ("docker.service", "docker.socket", "containerd.service"),
 }
 # For the virtual machine of `make cgroup2`.
 GUEST_PROGRAMS = {
@@ -83,9 +88,11 @@ def install_programs(programs: dict[str, str]) -> None:
         say(f"not root: running without {', '.join(sorted(missing))}; tasks will be plain processes")
         return
     apt_install(packages)
-    if "docker-registry" in packages and Path("/run/systemd/system").is_dir():
-        # The package starts a registry for everybody; the tests start their own.
-        run("systemctl", "disable", "--now", "docker-registry", check=False)
+    if Path("/run/systemd/system").is_dir():
+        # The packages start a registry and an engine for everybody; the tests start their own.
+        for package, units in SERVICES.items():
+            if package in packages:
+                run("systemctl", "disable", "--now", *units, check=False)
 
 
 def find_program(name: str) -> "str | None":

@@ -60,7 +60,12 @@ class Settings:
         default="0.0.0.0:9323", metadata=_about("where to serve /metrics and /healthz; empty: nowhere")
     )
     runtime: str = field(
-        default="auto", metadata=_about("what runs containers", "auto", "oci", "starter", "process", "fake")
+        default="auto",
+        metadata=_about("what runs containers", "auto", "oci", "docker", "starter", "process", "fake"),
+    )
+    docker_socket: Path = field(
+        default=Path("/var/run/docker.sock"),
+        metadata=_about("where the engine answers that the runtime `docker` uses"),
     )
     cgroup_parent: str = field(
         default="swarm", metadata=_about("cgroup below which the containers of this node are")

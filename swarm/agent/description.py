@@ -9,7 +9,7 @@ from pathlib import Path
 from swarm.api.v1.types_pb2 import NodeDescription, NodeDevice, Platform, Resources
 from swarm.model.generic_resources import parse_owned
 from swarm.model.platform import normal_architecture
-from swarm.runtime.base import Capabilities
+from swarm.runtime.base import Ability, Capabilities
 
 CPU_NANOS = 1_000_000_000
 MEMORY_FILE = Path("/proc/meminfo")
@@ -39,9 +39,19 @@ def describe_node(
         engine_version=engine_version(),
         engine_labels=engine_labels,
         runtime=capabilities.driver,
-        runtime_info={**capabilities.info, "isolated": "true" if capabilities.isolated else "false"},
+        runtime_info={
+            **capabilities.info,
+            "isolated": "true" if capabilities.isolated else "false",
+            "abilities": _names(capabilities.abilities),
+            "ignored": _names(capabilities.ignored),
+            "refused": _names(capabilities.refused),
+        },
         devices=(NodeDevice(name=name, parts=parts) for name, parts in (devices or {}).items()),
     )
+
+
+def _names(abilities: Iterable[Ability]) -> str:
+    return ", ".join(sorted(abilities)) or "none"
 
 
 def this_platform() -> Platform:

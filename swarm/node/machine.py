@@ -35,8 +35,8 @@ async def open_machine(settings: Settings, images: LocalImageStore) -> Machine:
     from swarm.runtime.select import open_driver
 
     network = open_network(settings)
-    driver = await open_driver(settings, images)
-    return Machine(driver, network, await driver.probe())
+    opened = await open_driver(settings, images)
+    return Machine(opened.driver, network, opened.capabilities)
 
 
 async def remove_everything(settings: Settings) -> None:

@@ -288,7 +288,7 @@ class Ability(StrEnum):
 class Capabilities:
     """What this driver can do on this node, for `node inspect`."""
 
-    driver: str  # oci, docker, podman, python, process, fake
+    driver: str  # oci, docker, process, fake
     isolated: bool  # real containers with namespaces of their own
     info: Mapping[str, str] = field(default_factory=dict)  # binary, version, cgroup version, why chosen
     abilities: frozenset[Ability] = frozenset(Ability)

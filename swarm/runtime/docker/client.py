@@ -1,4 +1,4 @@
-"""HTTP to a container engine over its Unix socket: Docker's, and Podman's, which answers alike.
+"""HTTP to a container engine over its Unix socket.
 
 A connection for each request: on a Unix socket that costs microseconds, and nothing can be stale.
 """

@@ -31,7 +31,7 @@ from swarm.runtime.docker.client import EngineClient, EngineError
 from swarm.runtime.docker.container import EngineContainer
 from swarm.runtime.docker.flavor import DOCKER, Flavor, refuse_unable
 from swarm.runtime.docker.images import EngineImages
-from swarm.runtime.docker.network import Door
+from swarm.runtime.docker.network import Door, network_mode
 from swarm.runtime.docker.place import Place
 from swarm.runtime.docker.request import (
     DOOR_LABEL,
@@ -191,9 +191,9 @@ class DockerDriver(Views):
         around = Around(
             instance=self._instance,
             image="",
-            network=self._flavor.network(config.netns_path, self._name(config.id)),
+            network=network_mode(config.netns_path, self._name(config.id)),
             hostname=hostname,
-            hostname_is_given=bool(config.netns_path) and self._flavor.needs_door,
+            hostname_is_given=bool(config.netns_path),
             files={},
             hard_limits=limits,
             edits=edits,
@@ -201,7 +201,7 @@ class DockerDriver(Views):
         create_request(config, image, around)  # what makes no sense is refused before anything is made
         files = await asyncio.to_thread(place.make, config, layers, hostname)
         around = replace(around, image=await self._images.ensure(config.image_digest), files=files)
-        body = self._flavor.adapt(create_request(config, image, around))
+        body = create_request(config, image, around)
         answer = await self._engine.request(
             "POST", "/containers/create", {"name": self._name(config.id)}, body
         )
@@ -240,7 +240,7 @@ class DockerDriver(Views):
 
     async def _start(self, container_id: str, container: EngineContainer) -> None:
         door = Door(self._engine, self._images, self._instance, self._name(container_id))
-        through_door = bool(container.netns_path) and self._flavor.needs_door
+        through_door = bool(container.netns_path)
         try:
             if through_door:
                 await door.open(container.netns_path, container.hostname)

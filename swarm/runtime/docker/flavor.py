@@ -13,7 +13,6 @@ from swarm.model.capabilities import KNOWN
 from swarm.runtime.base import Ability, Capabilities, ContainerConfig, RuntimeDriver
 from swarm.runtime.docker.client import EngineClient
 from swarm.runtime.docker.images import HostProgramsImage
-from swarm.runtime.docker.request import HOST
 from swarm.runtime.oci.cgroups import read_layout
 from swarm.runtime.oci.layers import LayerSource
 from swarm.runtime.oci.probe import controllers
@@ -41,18 +40,6 @@ class Flavor:
     """One kind of engine."""
 
     name: str
-    needs_door: bool  # it cannot be told the path of a network namespace
-    refused: frozenset[Ability] = frozenset()
-
-    def network(self, netns_path: str, name: str) -> str:
-        """Return the network mode of the container called `name`."""
-        if not netns_path:
-            return HOST
-        return f"container:{name}.door" if self.needs_door else f"ns:{netns_path}"
-
-    def adapt(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return a request as this engine understands it."""
-        return request
 
     async def look(self, engine: EngineClient) -> Capabilities:
         """Return what the engine says of itself; raises SwarmError."""
@@ -91,7 +78,7 @@ class Flavor:
             missing.add(Ability.SECCOMP)
         if not _can_be_privileged(str(version.get("Version"))):
             missing.add(Ability.PRIVILEGED)
-        return self.refused | missing
+        return frozenset(missing)
 
     def _facts(self, about: Mapping[str, Any], version: Mapping[str, Any]) -> dict[str, str]:
         runtime = str(about.get("DefaultRuntime") or "unknown")
@@ -157,5 +144,4 @@ def refuse_unable(config: ContainerConfig, capabilities: Capabilities) -> None:
             raise TaskRejected(f"{capabilities.driver} on this node cannot give a container: {ability}")
 
 
-DOCKER = Flavor("docker", needs_door=True)
-PODMAN = Flavor("podman", needs_door=False)
+DOCKER = Flavor("docker")

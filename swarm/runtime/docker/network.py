@@ -1,6 +1,6 @@
 """How does a container of an engine get into a network namespace of ours?
 
-Podman is told its path. Docker only knows namespaces of its other containers; so for the moment of the start
+Docker only knows the namespaces of its other containers; so for the moment of the start
 there is one more, the door: its process enters the namespace by itself, and the container joins it there.
 The door goes when the container runs, which stays in the namespace.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from swarm.errors import TaskFailed
 from swarm.runtime.docker.client import EngineClient, EngineError
 from swarm.runtime.docker.images import HOST_PROGRAMS, EngineImages
-from swarm.runtime.docker.request import DOOR_LABEL, INSTANCE_LABEL
+from swarm.runtime.docker.request import DOOR_LABEL, HOST, INSTANCE_LABEL
 from swarm.runtime.oci.selftest import HostPrograms
 
 INSIDE = "/network"
@@ -25,6 +25,11 @@ _LOOK_S = 0.002
 def door_name(name: str) -> str:
     """Return the name of the door of a container."""
     return f"{name}.door"
+
+
+def network_mode(netns_path: str, name: str) -> str:
+    """Return the network mode of the container called `name`."""
+    return f"container:{door_name(name)}" if netns_path else HOST
 
 
 class Door:

@@ -8,9 +8,8 @@ from swarm.runtime.docker.logs import nanoseconds
 from swarm.runtime.docker.request import TASK_LABEL
 
 LOST_EXIT_CODE = 255
-# "dead": half removed; "stopped": Podman's word for a moment before "exited".
-_ENDED = frozenset({"exited", "dead", "stopped", "removing"})
-_NEVER_RAN = frozenset({"created", "configured", "initialized"})
+_ENDED = frozenset({"exited", "dead", "removing"})
+_NEVER_RAN = frozenset({"created"})
 
 
 def container_info(about: Mapping[str, Any], warnings: Sequence[str], stopped: str) -> ContainerInfo:

@@ -27,7 +27,7 @@ from swarm.runtime.logs import MAX_FILE_BYTES, rotate_files
 from swarm.runtime.oci import conmon, copying, freezer
 from swarm.runtime.oci.abilities import abilities, described, read_abilities
 from swarm.runtime.oci.apparmor import load_default
-from swarm.runtime.oci.binaries import INSTALLED, SEARCH_PATH, STARTER
+from swarm.runtime.oci.binaries import INSTALLED, SEARCH_PATH
 from swarm.runtime.oci.bundle import CGROUP_FILE, BundlePlace, make_bundle
 from swarm.runtime.oci.cgroups import (
     Cgroup,
@@ -77,7 +77,7 @@ class OciDriver(ShimDriver):
         cgroup_parent: str,
         layers: LayerSource,
         *,
-        preference: Sequence[str] = (*INSTALLED, STARTER),
+        preference: Sequence[str] = INSTALLED,
         choice: Choice | None = None,
         clock: Clock | None = None,
         layout: CgroupLayout | None = None,

@@ -1,8 +1,7 @@
-"""Container engines of the tests' own: a daemon with its own directories, its own socket and no network."""
+"""A container engine of the tests' own: with its own directories, its own socket and no network."""
 
 import contextlib
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -16,8 +15,8 @@ from swarm.runtime.oci.overlay import mounts_below, unmount
 READY_S = 60.0
 
 
-class Engine:
-    """A daemon below `base`."""
+class Dockerd:
+    """Docker's daemon below `base`; of a containerd of the machine it uses names of its own."""
 
     def __init__(self, base: Path, cgroup_parent: str) -> None:
         self.base = base
@@ -26,20 +25,31 @@ class Engine:
         self._daemon: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
-        raise NotImplementedError
+        name = self.cgroup_parent
+        return [
+            shutil.which("dockerd", path="/usr/sbin:/usr/bin") or "dockerd",
+            f"--host=unix://{self.socket}",
+            f"--data-root={self.base / 'data'}",
+            f"--exec-root={self.base / 'exec'}",
+            f"--pidfile={self.base / 'dockerd.pid'}",
+            f"--config-file={self.base / 'none.json'}",
+            f"--containerd-namespace={name}",
+            f"--containerd-plugins-namespace={name}-plugins",
+            f"--cgroup-parent=/{name}",
+            *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"),
+            *("--live-restore", "--log-level=warn"),
+        ]
 
     def start(self) -> None:
         """Start the daemon and wait until it answers."""
+        (self.base / "none.json").write_text("{}")
         with (self.base / "engine.log").open("ab") as log:
-            self._daemon = subprocess.Popen(self.command(), stdout=log, stderr=log, env=self.environment())
+            self._daemon = subprocess.Popen(self.command(), stdout=log, stderr=log)
         deadline = time.monotonic() + READY_S
         while not self.answers():
             assert self._daemon.poll() is None, (self.base / "engine.log").read_text()[-3000:]
             assert time.monotonic() < deadline, (self.base / "engine.log").read_text()[-3000:]
             time.sleep(0.05)
-
-    def environment(self) -> dict[str, str]:
-        return dict(os.environ)
 
     def answers(self) -> bool:
         with contextlib.suppress(OSError, ValueError):
@@ -79,41 +89,3 @@ class Engine:
         for root in read_layout().roots:
             with contextlib.suppress(OSError):
                 (root / self.cgroup_parent).rmdir()
-
-
-class Dockerd(Engine):
-    """Docker's daemon, with a containerd of its own, or names of its own in the machine's."""
-
-    def command(self) -> list[str]:
-        name = self.cgroup_parent
-        return [
-            shutil.which("dockerd", path="/usr/sbin:/usr/bin") or "dockerd",
-            f"--host=unix://{self.socket}",
-            f"--data-root={self.base / 'data'}",
-            f"--exec-root={self.base / 'exec'}",
-            f"--pidfile={self.base / 'dockerd.pid'}",
-            f"--config-file={self.base / 'none.json'}",
-            f"--containerd-namespace={name}",
-            f"--containerd-plugins-namespace={name}-plugins",
-            f"--cgroup-parent=/{name}",
-            *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"),
-            *("--live-restore", "--log-level=warn"),
-        ]
-
-    def start(self) -> None:
-        (self.base / "none.json").write_text("{}")
-        super().start()
-
-
-class PodmanService(Engine):
-    """Podman's answer to Docker's API."""
-
-    def command(self) -> list[str]:
-        return [
-            shutil.which("podman", path="/usr/bin") or "podman",
-            f"--root={self.base / 'data'}",
-            f"--runroot={self.base / 'exec'}",
-            f"--tmpdir={self.base / 'tmp'}",
-            *("--cgroup-manager=cgroupfs", "--events-backend=file"),
-            *("system", "service", "--time=0", f"unix://{self.socket}"),
-        ]

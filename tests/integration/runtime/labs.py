@@ -20,14 +20,13 @@ from swarm.runtime.base import Ability, Capabilities, ContainerConfig, LogQuery,
 from swarm.runtime.docker.archive import archive_of
 from swarm.runtime.docker.client import EngineClient
 from swarm.runtime.docker.driver import DockerDriver
-from swarm.runtime.docker.flavor import DOCKER, PODMAN
 from swarm.runtime.fake import FakeDriver, Script
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.oci.cgroups import read_layout
 from swarm.runtime.oci.driver import OciDriver
 from swarm.runtime.oci.overlay import mounts_below
 from swarm.runtime.process.driver import ProcessDriver
-from tests.integration.runtime.engines import Dockerd, Engine, PodmanService
+from tests.integration.runtime.engines import Dockerd
 
 APPLETS = (
     *("sh", "cat", "cut", "dd", "echo", "env", "grep", "head", "hostname", "id", "kill", "ls", "mkdir"),
@@ -259,19 +258,16 @@ class ProcessLab(ShimLab):
         await self.make().cleanup()
 
 
-class EngineLab(Lab):
-    """Containers by an engine that the lab starts for itself."""
-
-    engine_type: type[Engine] = Engine
-    flavor = DOCKER
+class DockerLab(Lab):
+    """Containers by a Docker engine that the lab starts for itself."""
 
     def __init__(self, kind: str, base: Path, images: Images) -> None:
         super().__init__(kind, base, images)
-        self.engine = self.engine_type(base, self.cgroup_parent)
+        self.engine = Dockerd(base, self.cgroup_parent)
 
     def make(self) -> DockerDriver:
         client = EngineClient(self.base / "engine.sock")
-        return DockerDriver(self.base / "state", client, self.images, flavor=self.flavor)
+        return DockerDriver(self.base / "state", client, self.images)
 
     async def open(self) -> None:
         self.engine.start()
@@ -291,19 +287,6 @@ class EngineLab(Lab):
         return [str(point) for point in mounts_below(self.base)]
 
 
-class DockerLab(EngineLab):
-    """Docker's engine."""
-
-    engine_type = Dockerd
-
-
-class PodmanLab(EngineLab):
-    """Podman, asked through the API that it shares with Docker."""
-
-    engine_type = PodmanService
-    flavor = PODMAN
-
-
 LABS: dict[str, type[Lab]] = {
     "fake": FakeLab,
     "process": ProcessLab,
@@ -311,9 +294,8 @@ LABS: dict[str, type[Lab]] = {
     "oci-runc": OciLab,
     "oci-starter": OciLab,
     "docker": DockerLab,
-    "podman": PodmanLab,
 }
-REAL = [kind for kind in LABS if kind not in {"fake", "podman"}]  # run programs
+REAL = [kind for kind in LABS if kind != "fake"]  # run programs
 SHIMS = ["oci-crun", "oci-runc", "oci-starter", "process"]
 
 

@@ -11,6 +11,8 @@ from secrets import token_hex
 import pytest
 
 from swarm.config import Settings
+from swarm.errors import FailedPrecondition
+from swarm.runtime import select
 from swarm.runtime.base import ContainerConfig
 from swarm.runtime.fake import FakeDriver
 from swarm.runtime.oci.cgroups import read_layout
@@ -36,9 +38,9 @@ async def test_a_node_runs_containers_and_is_cleaned_up(
     if os.geteuid() != 0 and runtime in {"oci", "starter"}:
         pytest.skip("containers need root")
     settings = replace(settings, runtime=runtime)
-    driver = await open_driver(settings, images)
+    opened = await open_driver(settings, images)
+    driver, capabilities = opened.driver, opened.capabilities
     try:
-        capabilities = await driver.probe()
         assert capabilities.isolated == (runtime != "process" and os.geteuid() == 0)
         await driver.adopt()
         config = ContainerConfig(
@@ -58,4 +60,34 @@ async def test_a_node_runs_containers_and_is_cleaned_up(
 
 
 async def test_the_fake_runtime_is_there_for_simulated_agents(settings: Settings, images: Images) -> None:
-    assert isinstance(await open_driver(replace(settings, runtime="fake"), images), FakeDriver)
+    opened = await open_driver(replace(settings, runtime="fake"), images)
+    assert isinstance(opened.driver, FakeDriver)
+
+
+async def test_what_was_passed_over_is_said_with_its_reason(
+    settings: Settings, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(settings, docker_socket=settings.run_dir / "no.sock")
+    with pytest.raises(FailedPrecondition, match=r"docker does not work on this node: .*no\.sock"):
+        await open_driver(replace(settings, runtime="docker"), images)
+    monkeypatch.setattr(select, "CONTAINERS", ("docker", "oci"))
+    opened = await open_driver(settings, images)
+    await opened.driver.close()
+    await cleanup(settings)
+    assert opened.capabilities.driver == "oci"
+    assert opened.capabilities.info["passed_over"].startswith("docker: docker does not work on this node")
+
+
+async def test_containers_of_another_driver_are_not_left_alone(settings: Settings, images: Images) -> None:
+    opened = await open_driver(replace(settings, runtime="process"), images)
+    config = ContainerConfig(id=f"task{token_hex(4)}", image="app", image_digest="app", command=["true"])
+    await opened.driver.create(config)
+    await opened.driver.close()
+    try:
+        with pytest.raises(FailedPrecondition, match=r"1 containers of the runtime process.*drain the node"):
+            await open_driver(replace(settings, runtime="oci"), images)
+        same = await open_driver(settings, images)  # auto stays with those that are there
+        assert same.capabilities.driver == "process"
+        await same.driver.close()
+    finally:
+        await cleanup(settings)
