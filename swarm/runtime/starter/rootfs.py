@@ -4,6 +4,7 @@ Every target is opened as if the container's root were ours, so that no link in 
 is then mounted on by its descriptor.
 """
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -194,7 +195,15 @@ def _mount_cgroups(root_fd: int, entry: dict[str, Any], *, own: bool) -> None:
     options = list(entry.get("options") or ())
     if not controllers:
         if own:
-            _mount(root_fd, {**entry, "type": "cgroup2", "source": "cgroup2"})
+            try:
+                _mount(root_fd, {**entry, "type": "cgroup2", "source": "cgroup2"})
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                # /sys is the node's and has the node's cgroups there: nothing is mounted right upon itself.
+                between = {"type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "noexec"]}
+                _mount(root_fd, {"destination": entry["destination"], **between})
+                _mount(root_fd, {**entry, "type": "cgroup2", "source": "cgroup2"})
         else:
             _mount(root_fd, {**entry, "type": "bind", "source": unified, "options": ["rbind", *options]})
         return
