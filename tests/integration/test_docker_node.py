@@ -19,9 +19,8 @@ from tests.integration.runtime.engines import Dockerd
 pytestmark = pytest.mark.integration
 WORKER = "worker-1"
 FETCH = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=5).read().decode())"
-SERVER = (
-    "B=/bin/busybox; echo up; $B mkdir -p /srv; $B hostname > /srv/index.html; exec $B httpd -f -p 8080 -h /srv"
-)
+SERVER = """B=/bin/busybox; echo up; $B mkdir -p /srv
+$B hostname > /srv/index.html; exec $B httpd -f -p 8080 -h /srv"""
 
 
 @pytest.fixture(scope="module")

@@ -98,3 +98,9 @@ async def new_oci_lab(request: pytest.FixtureRequest, images: Images) -> AsyncIt
     lab = new_lab(request.param, images)
     yield lab
     assert not await discard(lab)
+
+
+@pytest.fixture
+async def docker_lab(labs: Labs, images: Images) -> AsyncIterator[Lab]:
+    async for lab in _shared(labs, "docker", images):
+        yield lab

@@ -74,8 +74,8 @@ class Dockerd:
         """Return the names of all containers."""
         return [name for one in self.get("/containers/json?all=1") for name in one["Names"]]
 
-    def stop(self) -> None:
-        """Stop the daemon and take away all that it mounted and made."""
+    def end(self) -> None:
+        """End the daemon; containers go on."""
         if self._daemon is not None:
             self._daemon.terminate()
             try:
@@ -83,6 +83,10 @@ class Dockerd:
             except subprocess.TimeoutExpired:
                 self._daemon.kill()
                 self._daemon.wait()
+
+    def stop(self) -> None:
+        """Stop the daemon and take away all that it mounted and made."""
+        self.end()
         for point in mounts_below(self.base):
             unmount(point)
         Cgroup(read_layout(), f"/{self.cgroup_parent}/x").remove()
