@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from swarm.api.v1.dispatcher_pb2 import Assignments
 from swarm.api.v1.objects_pb2 import Config, Secret, Task
+from swarm.api.v1.overlay_pb2 import OverlayChanges
 from swarm.errors import SessionExpired
 
 
@@ -18,6 +19,14 @@ class DataChanges:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkChanges:
+    """What becomes of what this node knows of its overlay networks."""
+
+    changes: tuple[OverlayChanges, ...] = ()
+    complete: bool = False  # whatever is not in `changes` has to go
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What the worker has to do."""
 
@@ -25,6 +34,7 @@ class Changes:
     update: tuple[Task, ...] = ()  # held, and wanted differently or again
     remove: tuple[str, ...] = ()  # held, and not wanted any more
     data: DataChanges = DataChanges()
+    networks: NetworkChanges = NetworkChanges()  # before anything is started
 
 
 def diff_all(held: Collection[str], wanted: Iterable[Task]) -> Changes:
@@ -53,6 +63,7 @@ class AssignmentStream:
         self._sequence = 0
         self._parts: list[Task] = []
         self._data: list[Secret | Config] = []
+        self._networks: list[OverlayChanges] = []
 
     def take(self, message: Assignments, held: Collection[str]) -> Changes | None:
         """Return what to do, None when it was done before or the set goes on in the next message.
@@ -71,10 +82,20 @@ class AssignmentStream:
         if not message.complete:
             wanted = {task.id: task for task in message.tasks}
             data = DataChanges((*message.secrets, *message.configs), tuple(message.removed_data_ids))
-            return replace(diff_some(held, wanted, message.removed_task_ids), data=data)
+            return replace(
+                diff_some(held, wanted, message.removed_task_ids),
+                data=data,
+                networks=NetworkChanges(tuple(message.networks)),
+            )
         self._parts.extend(message.tasks)
         self._data += (*message.secrets, *message.configs)
+        self._networks += message.networks
         if message.more:
             return None
         (tasks, self._parts), (items, self._data) = (self._parts, []), (self._data, [])
-        return replace(diff_all(held, tasks), data=DataChanges(tuple(items), complete=True))
+        networks, self._networks = self._networks, []
+        return replace(
+            diff_all(held, tasks),
+            data=DataChanges(tuple(items), complete=True),
+            networks=NetworkChanges(tuple(networks), complete=True),
+        )

@@ -20,6 +20,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.overlay_pb2 import OverlayChanges
 from swarm.api.v1.types_pb2 import HealthConfig, HealthStatus, TaskStatus
 
 log = structlog.get_logger(__name__)
@@ -41,8 +42,18 @@ CREATE TABLE IF NOT EXISTS health (
     config BLOB NOT NULL,
     status BLOB NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS overlays (
+    network_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    changes BLOB NOT NULL,
+    PRIMARY KEY (network_id, kind, id)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
+
+# What is kept of an overlay network: itself, and each of its entries.
+OVERLAY_NETWORK, OVERLAY_NODE, OVERLAY_SERVICE, OVERLAY_TASK = "", "node", "service", "task"
 
 Statement: TypeAlias = tuple[str, Sequence[str | bytes | int]]
 
@@ -67,6 +78,7 @@ class Stored:
     applied_index: int
     incarnation: int  # of this life of the agent: greater than that of every life before
     rebuilt: bool  # the file was damaged or missing: what the runtime has may well be wanted
+    overlays: tuple[OverlayChanges, ...] = ()  # complete, in pieces that add up
 
 
 def next_incarnation(last: int, now_ns: int) -> int:
@@ -133,6 +145,24 @@ class Database:
         """Forget a task of which nothing is left."""
         self._submit("DELETE FROM health WHERE id = ?", (task_id,))
         return self._submit("DELETE FROM tasks WHERE id = ?", (task_id,))
+
+    def put_overlay(
+        self, network_id: str, kind: str, entry_id: str, changes: OverlayChanges | None
+    ) -> asyncio.Future[None]:
+        """Keep one entry of an overlay network, as the managers say it; None: forget it."""
+        if changes is None:
+            return self._submit(
+                "DELETE FROM overlays WHERE network_id = ? AND kind = ? AND id = ?",
+                (network_id, kind, entry_id),
+            )
+        return self._submit(
+            "INSERT OR REPLACE INTO overlays VALUES (?, ?, ?, ?)",
+            (network_id, kind, entry_id, changes.SerializeToString()),
+        )
+
+    def delete_overlay(self, network_id: str) -> asyncio.Future[None]:
+        """Forget an overlay network with all of its entries."""
+        return self._submit("DELETE FROM overlays WHERE network_id = ?", (network_id,))
 
     def put_applied_index(self, index: int) -> asyncio.Future[None]:
         """Keep how far into the managers' log this node has followed."""
@@ -209,6 +239,7 @@ class Database:
         if facts.get("node_id", node_id) != node_id:
             connection.execute("DELETE FROM tasks")
             connection.execute("DELETE FROM health")
+            connection.execute("DELETE FROM overlays")
             connection.execute("DELETE FROM facts")
             facts = {}
         incarnation = next_incarnation(int(facts.get("incarnation", 0)), now_ns)
@@ -231,7 +262,13 @@ class Database:
             )
             for task, status, wanted, withheld, config, health in rows
         )
-        return Stored(tasks, int(facts.get("applied_index", 0)), incarnation, rebuilt)
+        overlays = tuple(  # of each network itself first
+            OverlayChanges.FromString(changes)
+            for (changes,) in connection.execute(
+                "SELECT changes FROM overlays ORDER BY network_id, kind, id"
+            )
+        )
+        return Stored(tasks, int(facts.get("applied_index", 0)), incarnation, rebuilt, overlays)
 
     def _commit(self, statements: Sequence[Statement]) -> None:
         connection = self._connection

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from swarm.api.v1.types_pb2 import NodeDescription, NodeDevice, Platform, Resources
+from swarm.model import network_support
 from swarm.model.generic_resources import parse_owned
 from swarm.model.platform import normal_architecture
 from swarm.runtime.base import Ability, Capabilities
@@ -22,12 +23,22 @@ def describe_node(
     memory_file: Path = MEMORY_FILE,
     generic_resources: Iterable[str] = (),
     devices: Mapping[str, Sequence[str]] | None = None,
+    network_drivers: Iterable[str] = (),
 ) -> NodeDescription:
     """Return the description of the machine this process runs on.
 
     `generic_resources`: what the node has besides, as `parse_owned` reads it. `devices`: by full name, the
-    whole devices that each is made of.
+    whole devices that each is made of. `network_drivers`: of networks that tasks can be given.
     """
+    info = {
+        **capabilities.info,
+        "isolated": "true" if capabilities.isolated else "false",
+        "abilities": _names(capabilities.abilities),
+        "ignored": _names(capabilities.ignored),
+        "refused": _names(capabilities.refused),
+    }
+    if drivers := ",".join(sorted(network_drivers)):
+        info[network_support.KEY] = drivers
     return NodeDescription(
         hostname=hostname,
         platform=this_platform(),
@@ -39,13 +50,7 @@ def describe_node(
         engine_version=engine_version(),
         engine_labels=engine_labels,
         runtime=capabilities.driver,
-        runtime_info={
-            **capabilities.info,
-            "isolated": "true" if capabilities.isolated else "false",
-            "abilities": _names(capabilities.abilities),
-            "ignored": _names(capabilities.ignored),
-            "refused": _names(capabilities.refused),
-        },
+        runtime_info=info,
         devices=(NodeDevice(name=name, parts=parts) for name, parts in (devices or {}).items()),
     )
 

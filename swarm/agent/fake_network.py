@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from swarm.agent.network.base import PublishedPort, Sandbox
+from swarm.agent.network.base import PublishedPort, Sandbox, TaskNetwork
+from swarm.agent.overlay.state import OverlayState, Touched
 from swarm.errors import TaskRejected
 
 FIRST_DYNAMIC_PORT = 30000
@@ -16,15 +17,30 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.sandboxes: dict[str, Sandbox] = {}
         self.calls: Counter[str] = Counter()
+        self.networks: dict[str, tuple[TaskNetwork, ...]] = {}  # by task
+        self.touched: list[Touched] = []  # by every `apply` so far
+        self.network_drivers: frozenset[str] = frozenset()
         self.broken: dict[str, Exception] = {}  # method name -> what every call of it raises
 
     async def setup(self) -> None:
         """Do nothing."""
         self._called("setup")
 
-    async def attach(self, task_id: str, ports: Sequence[PublishedPort]) -> Sandbox:
+    def drivers(self) -> frozenset[str]:
+        """Return what the test says."""
+        return self.network_drivers
+
+    async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
+        """Remember what was touched."""
+        self._called("apply")
+        self.touched += touched
+
+    async def attach(
+        self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
+    ) -> Sandbox:
         """Give a task an address; raises TaskRejected for a port that is taken."""
         self._called("attach")
+        self.networks[task_id] = tuple(networks)
         if task_id in self.sandboxes:
             return self.sandboxes[task_id]
         taken = {
@@ -46,6 +62,7 @@ class FakeNetwork:
         """Take the address back."""
         self._called("detach")
         self.sandboxes.pop(task_id, None)
+        self.networks.pop(task_id, None)
 
     async def keep_only(self, task_ids: Collection[str]) -> None:
         """Take back the addresses of all others."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import grpc
 import structlog
 
-from swarm.agent.assignments import Changes
+from swarm.agent.assignments import Changes, NetworkChanges
 from swarm.agent.blob_source import ManagerBlobs
 from swarm.agent.connection import Connection
 from swarm.agent.container import NodeFacts
@@ -21,6 +21,7 @@ from swarm.agent.database import Database
 from swarm.agent.description import describe_node, this_platform
 from swarm.agent.log_publisher import LogPublisher
 from swarm.agent.network.base import NodeNetwork
+from swarm.agent.overlay.feed import OverlayFeed
 from swarm.agent.reporter import Reporter
 from swarm.agent.sampler import Sampler
 from swarm.agent.session import Session
@@ -83,7 +84,6 @@ class Agent:
         """`managers` returns those known at the moment; `dial` replaces mutual TLS in tests.
 
         `tls_info` returns what the managers shall know of this node's certificate (`describe_again`).
-
         `on_node_info` hears who the managers are and which role the node has; `on_removed` is called
         once the node was removed from the cluster and everything it ran is gone.
         """
@@ -104,6 +104,7 @@ class Agent:
         self._strangers_allowed = False
         channel = dial or credentials.channel
         self._database = Database(settings.agent_dir / "tasks.db")
+        self._overlays = OverlayFeed(self._database, (network,))
         self._reporter = Reporter()
         self._connection = Connection(
             self, node_id, managers, channel, self._hello, clock, self._session_changed
@@ -119,6 +120,7 @@ class Agent:
             self._facts,
             files=TaskFiles(MemoryFiles(settings.run_dir), self._isolated),
             volumes=TaskVolumes(volumes),
+            overlays=self._overlays,
             starts_max=STARTS_PER_CPU * (os.cpu_count() or 1),
         )
         self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
@@ -128,8 +130,7 @@ class Agent:
         self._requests = ContainerRequests(driver, lambda: self._worker.held, clock)
         self._volume_requests = VolumeRequests(volumes, lambda: self._worker.held)
         self._calls = CallAnswerer(channel, managers, self._answer)
-        self._leaving = asyncio.Event()
-        self._empty = asyncio.Event()
+        self._leaving, self._empty = asyncio.Event(), asyncio.Event()
 
     # What the daemon asks.
 
@@ -186,6 +187,9 @@ class Agent:
                 await self._worker.started.wait()
                 await self._driver.adopt()
                 await self._network.setup()
+                self._overlays.resume(stored.overlays, complete=not stored.rebuilt)
+                group.create_task(self._overlays.run())
+                await self._overlays.settled()
                 self._worker.resume(stored.tasks)
                 self._strangers_allowed = stored.rebuilt
                 if not stored.rebuilt:
@@ -217,6 +221,8 @@ class Agent:
                 if not one.cancelled():
                     one.result()
         await self._worker.remove_all()
+        self._overlays.take(NetworkChanges(complete=True))
+        await self._overlays.settled()
         await self._network.teardown()
         await self._database.put_applied_index(0)
         self._empty.set()
@@ -238,6 +244,7 @@ class Agent:
     def apply(self, changes: Changes, index: int, complete: bool) -> None:
         """Carry out assignments."""
         self._applied_index = index
+        self._overlays.take(changes.networks)
         self._worker.apply(changes, index)
         if complete and self._strangers_allowed:
             # Nothing was known of what ran here; now the managers said what of it they want.
@@ -316,6 +323,7 @@ class Agent:
             capabilities,
             generic_resources=self._settings.node_generic_resource,
             devices=await self._devices() if capabilities.isolated else {},
+            network_drivers=self._network.drivers(),
         )
         if self._tls_info is not None:
             fresh.tls_info.CopyFrom(self._tls_info())

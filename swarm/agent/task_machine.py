@@ -261,7 +261,10 @@ def _fail_or_retry(record: TaskRecord, event: events.InstructionFailed, now_ns: 
     if record.must_stop:
         return _shut_down(record, now_ns)
     if event.temporary:
-        status = moved(record.status, record.status.state, Reason.RETRY, now_ns, err=event.error)
+        before = record.status
+        status = moved(before, before.state, Reason.RETRY, now_ns, err=event.error)
+        if (status.message, status.err) == (before.message, before.err):
+            status = before  # nobody needs to hear the same every second
         return Step(replace(record, status=status), (events.RetryLater(RETRY_S),))
     return _clear(record, rejected_or_failed(record.status, event.error, now_ns))
 

@@ -23,6 +23,7 @@ from swarm.agent.database import Database, StoredTask
 from swarm.agent.health import begun, is_news, is_worth_keeping
 from swarm.agent.health_monitor import watch
 from swarm.agent.network.base import NodeNetwork, Sandbox
+from swarm.agent.overlay.feed import OverlayFeed
 from swarm.agent.probes import Answer, Prober
 from swarm.agent.task_files import TaskFiles
 from swarm.agent.task_machine import Phase, Step, TaskRecord, advance, begin
@@ -73,6 +74,7 @@ class Worker:
         *,
         files: TaskFiles,
         volumes: TaskVolumes,
+        overlays: OverlayFeed,
         starts_max: int,
     ) -> None:
         """`starts_max`: how many containers are created and started at once."""
@@ -85,6 +87,7 @@ class Worker:
         self._facts = facts
         self._files = files
         self._volumes = volumes
+        self._overlays = overlays
         self._starts = asyncio.Semaphore(starts_max)
         self._prober = Prober(driver, starts_max)
         self._held: dict[str, _Held] = {}
@@ -299,9 +302,10 @@ class Worker:
             case events.PullImage():
                 return await self._pull(task_id, held)
             case events.AttachNetwork():
+                networks = await self._overlays.join(held.record.task)
                 async with asyncio.timeout(START_TIMEOUT_S):
                     ports = published_ports(held.record.task)
-                    return events.NetworkAttached(await self._network.attach(task_id, ports))
+                    return events.NetworkAttached(await self._network.attach(task_id, ports, networks))
             case events.CreateContainer() | events.StartContainer():
                 return await self._create_or_start(task_id, held.record, instruction)
             case events.WaitContainer():

@@ -283,6 +283,8 @@ def _update_config(config: t.UpdateConfig) -> View:
 def endpoint(spec: t.EndpointSpec) -> View:
     """Return an endpoint spec with its ports."""
     mode: View = {"Mode": names.word(names.ENDPOINT_MODE, spec.mode)} if spec.mode else {}
+    if spec.affinity:
+        mode["Affinity"] = names.word(names.ENDPOINT_AFFINITY, spec.affinity)
     if spec.HasField("drain_ns"):
         mode["Drain"] = spec.drain_ns
     return mode | {"Ports": [port(item) for item in spec.ports]}

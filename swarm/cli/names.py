@@ -37,6 +37,7 @@ PLACEMENT_STRATEGY = {
     "least-reserved": t.PLACEMENT_STRATEGY_LEAST_RESERVED,
 }
 REBALANCE = {"off": s.REBALANCE_MODE_OFF, "auto": s.REBALANCE_MODE_AUTO}
+ENDPOINT_AFFINITY = {"none": t.EndpointSpec.AFFINITY_NONE, "client-ip": t.EndpointSpec.AFFINITY_CLIENT_IP}
 ENDPOINT_MODE = {"vip": t.EndpointSpec.MODE_VIP, "dnsrr": t.EndpointSpec.MODE_DNSRR}
 REBALANCE_STATE = {
     "moving": o.Rebalance.STATE_MOVING,

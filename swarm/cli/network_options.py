@@ -24,6 +24,11 @@ ENDPOINT_MODE = click.option(
     type=click.Choice(list(names.ENDPOINT_MODE)),
     help="What the name of the service is in its networks: one address (vip, the default), or its tasks'.",
 )
+ENDPOINT_AFFINITY = click.option(
+    "--endpoint-affinity",
+    type=click.Choice(list(names.ENDPOINT_AFFINITY)),
+    help="client-ip: a client that asks the virtual address again meets the same task (default none).",
+)
 ENDPOINT_DRAIN = click.option(
     "--endpoint-drain",
     metavar="DURATION",
@@ -50,9 +55,11 @@ def remove_networks(spec: ServiceSpec, given: Given) -> None:
 
 
 def apply_endpoint_mode(spec: ServiceSpec, given: Given) -> None:
-    """Write `--endpoint-mode` and `--endpoint-drain` into `spec` if they were given."""
+    """Write what `--endpoint-…` options said into `spec`."""
     if given.get("endpoint_drain") is not None:
         spec.endpoint.drain_ns = parse_duration(given["endpoint_drain"])
+    if given.get("endpoint_affinity") is not None:
+        spec.endpoint.affinity = names.ENDPOINT_AFFINITY[given["endpoint_affinity"]]
     if given.get("endpoint_mode") is not None:
         spec.endpoint.mode = names.ENDPOINT_MODE[given["endpoint_mode"]]
 

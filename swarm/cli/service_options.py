@@ -52,6 +52,7 @@ SINGLE = (
     placement_options.PREEMPT,
     *container_options.SINGLE,
     network_options.ENDPOINT_MODE,
+    network_options.ENDPOINT_AFFINITY,
     network_options.ENDPOINT_DRAIN,
     click.option("--replicas-max-per-node", type=click.IntRange(min=0), help="0: no limit."),
     click.option("--with-registry-auth", is_flag=True, help="Send your registry credentials to the nodes."),

@@ -107,7 +107,10 @@ def _is_task(plan: Plan, pid: int) -> bool:
 
 def _all_namespaces(plan: Plan) -> Iterator[Path]:
     own = plan.switch.parent.glob("*")
-    for path in (*own, *plan.run.glob("*/netns/*")):
+    of_nodes = (
+        path for folder in ("netns", "overlays", "bridges") for path in plan.run.glob(f"*/{folder}/*")
+    )
+    for path in (*own, *of_nodes):
         if namespaces.is_namespace(path):
             yield path
 

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from swarm.api.v1.objects_pb2 import Cluster, Network, Subnet
 from swarm.api.v1.specs_pb2 import ClusterSpec, NetworkSpec, ServiceSpec, SubnetSpec
-from swarm.api.v1.types_pb2 import EndpointSpec, NetworkAttachment
+from swarm.api.v1.types_pb2 import EndpointSpec, LocalNetwork, LocalSubnet, NetworkAttachment
 from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.model.ipam import (
     DEFAULT_POOL,
@@ -22,9 +22,9 @@ from swarm.model.ipam import (
     usable,
 )
 
-OVERLAY = "overlay"
-DRIVERS = (OVERLAY, "bridge", "macvlan")
-PREDEFINED = ("bridge", "host", "none")  # every node has them; their id is their name, as is their driver
+OVERLAY, BRIDGE = "overlay", "bridge"
+DRIVERS = (OVERLAY, BRIDGE, "macvlan")
+PREDEFINED = (BRIDGE, "host", "none")  # every node has them; their id is their name, as is their driver
 
 # Made when a service first publishes a port through it, unless somebody made an ingress network.
 INGRESS_NAME = "ingress"
@@ -45,6 +45,24 @@ def driver_of(spec: NetworkSpec) -> str:
 def has_cluster_addresses(network: Network) -> bool:
     """Whether the cluster gives addresses in it; where not, each node does by itself."""
     return driver_of(network.spec) == OVERLAY
+
+
+def local_network(spec: NetworkSpec) -> LocalNetwork:
+    """Return what a node has to know of a network that it makes for itself."""
+    return LocalNetwork(
+        subnets=(
+            LocalSubnet(
+                subnet=one.subnet,
+                range=one.range,
+                reserved=[text for text in (one.gateway, *one.reserved.values()) if text],
+            )
+            for one in spec.subnets
+            if one.subnet
+        ),
+        internal=spec.internal,
+        ipv6=spec.ipv6,
+        no_ipv4=spec.no_ipv4,
+    )
 
 
 def network_ids(attachments: Iterable[NetworkAttachment]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from swarm.model.affinity import affinity_problems
 from swarm.model.constraint import parse_constraint
 from swarm.model.dependencies import dependency_problems
 from swarm.model.generic_resources import wanted_problems
+from swarm.model.ingress_ports import is_ingress
 from swarm.model.sizes import size_problems
 from swarm.model.validate_autoscale import autoscale_problems, autoscale_warnings
 from swarm.model.validate_container import container_problems, negative
@@ -59,10 +60,10 @@ def validate_cluster(spec: ClusterSpec) -> None:
 def service_warnings(spec: ServiceSpec) -> list[str]:
     """Return what is allowed but will probably not do what its author expects."""
     warnings = []
-    fixed = any(port.published_port for port in spec.endpoint.ports)
+    fixed = any(port.published_port and not is_ingress(port) for port in spec.endpoint.ports)
     if fixed and spec.update.order == UpdateConfig.ORDER_START_FIRST:
         warnings.append(
-            "update order start-first with a published port: "
+            "update order start-first with a port published on its nodes (mode=host): "
             "each new task needs a node where the port is still free"
         )
     if spec.rebalance == REBALANCE_MODE_AUTO and spec.task.placement.strategy not in _SPREAD:

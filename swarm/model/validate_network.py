@@ -165,7 +165,11 @@ def attachment_problems(spec: ServiceSpec) -> Iterator[str]:
     yield from limits.ATTACHMENTS.exceeded("the service", len(attachments))
     if spec.endpoint.mode not in EndpointSpec.Mode.values():
         yield f"{spec.endpoint.mode} is not an endpoint mode (vip, dnsrr)"
+    if spec.endpoint.affinity not in EndpointSpec.Affinity.values():
+        yield f"{spec.endpoint.affinity} is not an endpoint affinity (none, client-ip)"
     yield from negative(("the endpoint drain", spec.endpoint.drain_ns))
+    if spec.endpoint.mode == EndpointSpec.MODE_DNSRR and spec.endpoint.affinity:
+        yield "endpoint mode dnsrr has no address that clients could have an affinity through"
     if spec.endpoint.mode == EndpointSpec.MODE_DNSRR and any(
         port.publish_mode == PortConfig.PUBLISH_MODE_INGRESS for port in spec.endpoint.ports
     ):

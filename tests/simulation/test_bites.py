@@ -9,7 +9,9 @@ import pytest
 import structlog
 
 from swarm.api.v1.objects_pb2 import JobStatus, Service, Task
-from swarm.manager.dispatcher import statuses
+from swarm.manager.allocator import addresses
+from swarm.manager.dispatcher import overlay_news, statuses
+from swarm.manager.dispatcher.overlay_news import OverlaySet
 from swarm.manager.orchestrator import commit, jobs, reconcile, restart, service_loop
 from swarm.manager.orchestrator.plan import Plan
 from swarm.manager.orchestrator.restart import Cause
@@ -164,6 +166,21 @@ def old_news_count(patch: Patch) -> None:
     patch.setattr(statuses, "counts", lambda task, node_id, status: task is not None)
 
 
+def taken_addresses_too(patch: Patch) -> None:
+    """Give an address without looking who has it."""
+    patch.setattr(addresses, "is_taken", lambda view, network_id, address: False)
+
+
+def nobody_is_told(patch: Patch) -> None:
+    """Let sessions not hear what changes in networks."""
+    patch.setattr(OverlaySet, "note", lambda self, paper: False)
+
+
+def nodes_are_forgotten(patch: Patch) -> None:
+    """Tell nobody of nodes that come and go."""
+    patch.setattr(overlay_news, "_of_node", lambda view, paper, before, after: None)
+
+
 @dataclass(frozen=True)
 class Breakage:
     """What is broken, and what the simulator must say."""
@@ -201,6 +218,13 @@ BREAKAGES = {
     ),
     "a job ignores its concurrency": Breakage("C10", everything_together, "tasks of one run", "job"),
     "a job does its work again": Breakage("C10", again_and_again, "has done", "job"),
+    "addresses are given twice": Breakage("C7", taken_addresses_too, "is that of", "network"),
+    "nodes hear nothing of networks": Breakage(
+        "C5", nobody_is_told, "does not know what is|nothing hinders", "network"
+    ),
+    "nodes hear nothing of nodes": Breakage(
+        "C5", nodes_are_forgotten, "does not know what is|nothing hinders", "network"
+    ),
     "late reports count": Breakage("C6", old_news_count, "went back|came back to life"),
 }
 

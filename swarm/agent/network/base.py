@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from swarm.agent.overlay.state import OverlayState, Touched
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedPort:
@@ -15,6 +17,27 @@ class PublishedPort:
     protocol: str  # tcp or udp
     published_port: int
     target_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSubnet:
+    """A subnet out of which the node gives addresses itself."""
+
+    subnet: str
+    range: str = ""  # what is given out of it; empty: all
+    reserved: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskNetwork:
+    """A network that a task joins."""
+
+    network_id: str  # of `host`, `none` and the `bridge` of every node: their name
+    addresses: tuple[str, ...] = ()  # one of each family; none yet where the node gives them
+    driver: str = "overlay"
+    subnets: tuple[LocalSubnet, ...] = ()  # where the node gives addresses
+    families: tuple[int, ...] = (4,)  # where it does, of 4 and 6: of those without a subnet it chooses one
+    internal: bool = False  # as the managers say; of overlays `apply` heard it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +57,24 @@ class NodeNetwork(Protocol):
     async def setup(self) -> None:
         """Make or adopt what all tasks share; keeps existing sandboxes working."""
 
-    async def attach(self, task_id: str, ports: Sequence[PublishedPort]) -> Sandbox:
-        """Give a task its sandbox; raises TaskRejected, e.g. when a port is taken on this node."""
+    def drivers(self) -> frozenset[str]:
+        """Return the drivers of networks that tasks can have here, see `swarm.model.network_support`."""
+
+    async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
+        """Follow what the managers say of overlay networks; `touched` is what differs since the last call.
+
+        With nothing touched, and in the first call, everything is compared with the kernel. Raises
+        Unavailable for what could not be brought about; the next call tries again.
+        """
+
+    async def attach(
+        self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
+    ) -> Sandbox:
+        """Give a task its sandbox, in `networks` besides the node's own.
+
+        Raises TaskRejected, e.g. when a port is taken on this node, Unavailable while `apply` has not
+        heard of a network or of this node's own address there.
+        """
 
     async def detach(self, task_id: str) -> None:
         """Take the sandbox away and free its address and ports."""

@@ -6,8 +6,9 @@ and a TCP client would wait for its time-out instead of connecting again.
 
 import errno
 import struct
-from ipaddress import IPv4Address
-from socket import AF_INET
+from collections.abc import Callable, Collection
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import AF_INET, AF_INET6
 
 from swarm.agent.network.netlink import (
     NETFILTER,
@@ -22,22 +23,26 @@ from swarm.agent.network.netlink import (
 )
 
 _GET, _DELETE = 0x101, 0x102  # subsystem conntrack, message get or delete
-_HEAD = struct.pack("=BBH", AF_INET, 0, 0)
+_HEADS = {4: struct.pack("=BBH", AF_INET, 0, 0), 6: struct.pack("=BBH", AF_INET6, 0, 0)}
 _ORIGINAL, _REPLY, _ZONE, _FILTER = 1, 2, 18, 25
-_TUPLE_IP, _IP_SOURCE = 1, 1
+_TUPLE_IP = 1
+_IP_SOURCE = {4: 1, 6: 3}
 _FILTER_REPLY_FLAGS, _BY_SOURCE = 2, 1
 
+Address = IPv4Address | IPv6Address
 
-def forget(netlink: Netlink, address: IPv4Address) -> int:
+
+def forget(netlink: Netlink, address: Address) -> int:
     """Delete every connection that `address` answers; return how many there were.
 
     `netlink` must be a socket of the NETFILTER family in the namespace that translates the addresses.
     """
-    replies = netlink.dump(Request(_GET, 0, _HEAD + _filter(address), "list connections"))
-    doomed = [request for reply in replies if (request := _deletion(reply, address)) is not None]
-    for request in doomed:
-        netlink.run(request, ignore={errno.ENOENT})  # it may have ended meanwhile
-    return len(doomed)
+    return _forget(netlink, address.version, _filter(address), lambda answers: answers == address)
+
+
+def forget_others(netlink: Netlink, version: int, known: Collection[Address]) -> int:
+    """Delete every connection of one family (4 or 6) that none of `known` answers; return how many."""
+    return _forget(netlink, version, b"", lambda answers: answers not in known)
 
 
 def open_netfilter() -> Netlink:
@@ -45,18 +50,30 @@ def open_netfilter() -> Netlink:
     return Netlink(NETFILTER)
 
 
-def _filter(address: IPv4Address) -> bytes:
+def _forget(netlink: Netlink, version: int, only: bytes, is_over: Callable[[Address], bool]) -> int:
+    replies = netlink.dump(Request(_GET, 0, _HEADS[version] + only, "list connections"))
+    doomed = [request for reply in replies if (request := _deletion(reply, version, is_over)) is not None]
+    for request in doomed:
+        netlink.run(request, ignore={errno.ENOENT})  # it may have ended meanwhile
+    return len(doomed)
+
+
+def _filter(address: Address) -> bytes:
     # Kernels before 5.8 do not know the filter and list everything; `_deletion` looks again for their sake.
-    ip = nested(_TUPLE_IP, attributes({_IP_SOURCE: address.packed}))
+    if address.version == 6:  # kernels list all but those that are asked for: they compare the wrong way
+        return b""
+    ip = nested(_TUPLE_IP, attributes({_IP_SOURCE[address.version]: address.packed}))
     return nested(_REPLY, ip) + nested(_FILTER, attributes({_FILTER_REPLY_FLAGS: u32(_BY_SOURCE)}))
 
 
-def _deletion(reply: Reply, address: IPv4Address) -> Request | None:
-    found = reply.attributes(len(_HEAD))
+def _deletion(reply: Reply, version: int, is_over: Callable[[Address], bool]) -> Request | None:
+    head = _HEADS[version]
+    found = reply.attributes(len(head))
     ip = dict(parse_attributes(found.get(_REPLY, b""))).get(_TUPLE_IP, b"")
-    if dict(parse_attributes(ip)).get(_IP_SOURCE) != address.packed:
+    source = dict(parse_attributes(ip)).get(_IP_SOURCE[version])
+    if source is None or not is_over(ip_address(source)):
         return None
-    body = _HEAD + nested(_ORIGINAL, found[_ORIGINAL])
+    body = head + nested(_ORIGINAL, found[_ORIGINAL])
     if _ZONE in found:
         body += attribute(_ZONE, found[_ZONE])
-    return Request(_DELETE, 0, body, f"forget a connection to {address}")
+    return Request(_DELETE, 0, body, f"forget a connection to {ip_address(source)}")

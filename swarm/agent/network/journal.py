@@ -7,12 +7,21 @@ The kernel says what is really there.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from swarm.agent.network.base import PublishedPort
+from swarm.agent.network.base import LocalSubnet, PublishedPort, TaskNetwork
 from swarm.agent.network.ports import Key, key
+
+
+class Access(StrEnum):
+    """What a task may reach, and be reached by, through the node's own network."""
+
+    OPEN = "open"  # everything: it is in this network
+    OUTSIDE = "outside"  # what is not a task of this node: those it meets in networks of its own
+    CLOSED = "closed"  # nothing, but it answers: its networks are internal
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,8 @@ class Grant:
 
     address: IPv4Address
     ports: tuple[PublishedPort, ...] = ()
+    networks: tuple[TaskNetwork, ...] = ()
+    access: Access = Access.OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,14 @@ class Ledger:
     def ports(self) -> dict[Key, str]:
         """Return the ports that are given away, each with the task that has it."""
         return {key(port): task_id for task_id, grant in self.grants.items() for port in grant.ports}
+
+    def networks(self) -> dict[str, tuple[TaskNetwork, ...]]:
+        """Return the networks of every task that is in any."""
+        return {task_id: grant.networks for task_id, grant in self.grants.items() if grant.networks}
+
+    def having(self, access: Access) -> frozenset[IPv4Address]:
+        """Return the addresses of the tasks with that access."""
+        return frozenset(grant.address for grant in self.grants.values() if grant.access is access)
 
 
 def load(path: Path) -> Ledger:
@@ -86,8 +105,29 @@ def decode(text: str) -> Ledger:
 
 
 def _encode_grant(grant: Grant) -> dict[str, Any]:
-    return {"address": str(grant.address), "ports": [asdict(port) for port in grant.ports]}
+    return {
+        "address": str(grant.address),
+        "ports": [asdict(port) for port in grant.ports],
+        "networks": [asdict(network) for network in grant.networks],
+        "access": grant.access.value,
+    }
 
 
 def _decode_grant(data: dict[str, Any]) -> Grant:
-    return Grant(IPv4Address(data["address"]), tuple(PublishedPort(**port) for port in data["ports"]))
+    return Grant(
+        IPv4Address(data["address"]),
+        tuple(PublishedPort(**port) for port in data["ports"]),
+        tuple(_decode_network(network) for network in data.get("networks", ())),
+        Access(data.get("access", Access.OPEN)),
+    )
+
+
+def _decode_network(data: dict[str, Any]) -> TaskNetwork:
+    return TaskNetwork(
+        data["network_id"],
+        tuple(data["addresses"]),
+        data["driver"],
+        tuple(LocalSubnet(one["subnet"], one["range"], tuple(one["reserved"])) for one in data["subnets"]),
+        tuple(data["families"]),
+        data["internal"],
+    )

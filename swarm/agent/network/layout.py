@@ -56,9 +56,19 @@ class Layout:
         return self.subnet.network_address + 2
 
     @property
+    def ingress_address(self) -> IPv4Address:
+        """Return the address of the router through which ports of all nodes are published."""
+        return self.subnet.network_address + 3
+
+    @property
     def namespaces(self) -> Path:
         """Return the folder of the namespaces."""
         return self.run_dir / "netns"
+
+    @property
+    def local_routers(self) -> Path:
+        """Return the folder of the routers of networks that this node makes for itself."""
+        return self.run_dir / "bridges"
 
     @property
     def router(self) -> Path:

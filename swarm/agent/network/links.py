@@ -21,7 +21,7 @@ from swarm.agent.network.netlink import (
 )
 
 _NEW_LINK, _DELETE_LINK, _GET_LINK = 16, 17, 18
-_NEW_ADDRESS = 20
+_NEW_ADDRESS, _DELETE_ADDRESS, _GET_ADDRESS = 20, 21, 22
 _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 24, 25, 26
 _NEW_NEIGHBOUR = 28
 
@@ -138,8 +138,8 @@ def route(
 
 
 def delete_route(destination: IPv4Network | IPv6Network, interface: int) -> Request:
-    """Stop sending packets for `destination` out of `interface`."""
-    body = _route_head(destination, _NOWHERE, 0, 0) + attributes({_RTA_OIF: u32(interface)})
+    """Stop sending packets for `destination` out of `interface`, whoever made it so."""
+    body = _route_head(destination, _NOWHERE, 0, 0, origin=0) + attributes({_RTA_OIF: u32(interface)})
     return Request(_DELETE_ROUTE, 0, body, f"remove the route to {destination}")
 
 
@@ -168,11 +168,35 @@ def get_link(netlink: Netlink, index: int) -> Link:
     return _parse_link(netlink.ask(Request(_GET_LINK, 0, body, f"look at interface {index}")))
 
 
-def list_routes(netlink: Netlink) -> Sequence[Route]:
-    """Return the IPv4 routes of the socket's namespace, local ones included."""
-    body = _ROUTE.pack(AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+def list_routes(netlink: Netlink, family: int = AF_INET) -> Sequence[Route]:
+    """Return the routes of one family in the socket's namespace, local ones included."""
+    body = _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
     replies = netlink.dump(Request(_GET_ROUTE, 0, body, "list routes"))
     return [_parse_route(reply) for reply in replies if reply.kind == _NEW_ROUTE]
+
+
+def interface_to(netlink: Netlink, value: IPv4Address | IPv6Address) -> int:
+    """Return the number of the interface towards an address; raises NetlinkError when there is no way."""
+    body = _ROUTE.pack(_family(value), value.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
+    body += attributes({_RTA_DST: value.packed})
+    return _parse_route(netlink.ask(Request(_GET_ROUTE, 0, body, f"find the way to {value}"))).interface
+
+
+def list_addresses(netlink: Netlink, index: int) -> Sequence[IPv4Address | IPv6Address]:
+    """Return the addresses of an interface, but for those of the link only."""
+    replies = netlink.dump(Request(_GET_ADDRESS, 0, _ADDRESS.pack(0, 0, 0, 0, 0), "list addresses"))
+    return [
+        ip_address(reply.attributes(_ADDRESS.size)[1])
+        for reply in replies
+        if reply.kind == _NEW_ADDRESS and _ADDRESS.unpack_from(reply.payload)[3:] == (_GLOBAL, index)
+    ]
+
+
+def delete_address(index: int, value: IPv4Address | IPv6Address) -> Request:
+    """Take an address of its own, without others around it, from an interface."""
+    body = _ADDRESS.pack(_family(value), value.max_prefixlen, 0, _GLOBAL, index)
+    body += attributes({1: value.packed, 2: value.packed})
+    return Request(_DELETE_ADDRESS, 0, body, f"remove the address {value}")
 
 
 def find_link(netlink: Netlink, name: str) -> Link | None:
@@ -198,9 +222,11 @@ def _end(end: End) -> bytes:
     )
 
 
-def _route_head(destination: IPv4Network | IPv6Network, scope: int, kind: int, flags: int) -> bytes:
+def _route_head(
+    destination: IPv4Network | IPv6Network, scope: int, kind: int, flags: int, origin: int = _STATIC
+) -> bytes:
     start, prefix = destination.network_address, destination.prefixlen
-    head = _ROUTE.pack(_family(start), prefix, 0, 0, _MAIN_TABLE, _STATIC, scope, kind, flags)
+    head = _ROUTE.pack(_family(start), prefix, 0, 0, _MAIN_TABLE, origin, scope, kind, flags)
     return head + attributes({_RTA_DST: start.packed if prefix else None})
 
 

@@ -13,12 +13,13 @@ import structlog
 
 from swarm.agent.network import journal
 from swarm.agent.network.addresses import next_address
-from swarm.agent.network.base import PublishedPort, Sandbox
+from swarm.agent.network.base import PublishedPort, Sandbox, TaskNetwork
 from swarm.agent.network.forwarder import Forwarder, Target, open_forwarder
 from swarm.agent.network.holders import holder_of
 from swarm.agent.network.journal import Grant, Ledger
 from swarm.agent.network.ports import fits
 from swarm.agent.network.reservation import hold_ports
+from swarm.agent.overlay.state import OverlayState, Touched
 from swarm.errors import TaskRejected
 
 log = structlog.get_logger(__name__)
@@ -54,8 +55,19 @@ class LoopbackNetwork:
             except TaskRejected as error:
                 log.warning("network.port_not_held", task_id=task_id, reason=str(error))
 
-    async def attach(self, task_id: str, ports: Sequence[PublishedPort]) -> Sandbox:
+    def drivers(self) -> frozenset[str]:
+        """Return nothing: without privileges there is one network, that of the machine."""
+        return frozenset()
+
+    async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
+        """Do nothing: no task of this node is in such a network."""
+
+    async def attach(
+        self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
+    ) -> Sandbox:
         """Give a task its address and open its ports; raises TaskRejected when a port is taken."""
+        if networks:
+            raise TaskRejected("this node's agent is not root: it cannot connect tasks to networks")
         grant = self._ledger.grants.get(task_id)
         if grant is None or not fits(ports, grant.ports):
             await self.detach(task_id)

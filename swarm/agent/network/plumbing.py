@@ -32,7 +32,7 @@ _CARRIER_TRIES, _CARRIER_PAUSE_S = 200, 0.0005
 def ensure_router(layout: Layout) -> bool:
     """Make or complete the router and its cable to the node; return whether it had to be made."""
     made = namespaces.create(layout.router)
-    with Netlink() as node, _netlink_in(layout.router) as router:
+    with Netlink() as node, netlink_in(layout.router) as router:
         _refuse_overlap(layout, node)
         if links.find_link(node, layout.uplink) is None or links.find_link(router, ROUTER_LINK) is None:
             _cable(layout, node, router)
@@ -45,20 +45,34 @@ def ensure_router(layout: Layout) -> bool:
     return made
 
 
-def ensure_task(layout: Layout, task_id: str, address: IPv4Address) -> None:
-    """Make or complete the namespace of a task and connect it to the router."""
+def ensure_alone(layout: Layout, task_id: str) -> Path:
+    """Make the namespace of a task, with nothing in it but itself; return where it is."""
     path = layout.namespace(task_id)
     if namespaces.create(path):
         with namespaces.entered(path):
             # As in Docker: an image whose user is not root may still serve port 80 of its own namespace.
             (_SYSCTL / "ip_unprivileged_port_start").write_text("0")
-    with _netlink_in(layout.router) as router:
+    with netlink_in(path) as task:
+        task.run(links.set_up(_LO))
+    return path
+
+
+def ensure_task(layout: Layout, task_id: str, address: IPv4Address) -> None:
+    """Make or complete the namespace of a task and connect it to the router."""
+    path = ensure_alone(layout, task_id)
+    with netlink_in(layout.router) as router:
         _connect(layout, router, path, address)
+
+
+def ensure_ingress(layout: Layout, path: Path) -> None:
+    """Connect the router of the ingress network, as if it were a task: what it leads in goes out there."""
+    with netlink_in(layout.router) as router:
+        _connect(layout, router, path, layout.ingress_address)
 
 
 def connected(layout: Layout) -> frozenset[IPv4Address]:
     """Return the addresses that the router leads to: of the tasks whose `ensure_task` came to its end."""
-    with _netlink_in(layout.router) as router:
+    with netlink_in(layout.router) as router:
         routes = links.list_routes(router)
     return frozenset(
         route.destination.network_address
@@ -81,7 +95,7 @@ def remove_task(
         withdraw(layout, port)
     if address is not None and namespaces.is_namespace(layout.router):
         gone = links.delete_route(ip_network(address), layout.index(address))
-        with _netlink_in(layout.router) as router:
+        with netlink_in(layout.router) as router:
             router.run(gone, ignore={errno.ESRCH, errno.ENODEV})
     if address is not None and ports:
         with conntrack.open_netfilter() as netfilter:
@@ -91,12 +105,25 @@ def remove_task(
 
 def remove_strangers(layout: Layout, known: frozenset[IPv4Address]) -> int:
     """Remove the router's interfaces that lead to no known address; return how many there were."""
-    expected = {layout.link(address) for address in known} | {ROUTER_LINK, "lo"}
-    with _netlink_in(layout.router) as router:
+    expected = {layout.link(address) for address in (*known, layout.ingress_address)} | {ROUTER_LINK, "lo"}
+    with netlink_in(layout.router) as router:
         strangers = [link for link in links.list_links(router) if link.name not in expected]
         for link in strangers:
             router.run(links.delete_link(link.index), ignore={errno.ENODEV})
     return len(strangers)
+
+
+def router_mtu(layout: Layout) -> int:
+    """Return the size of packets that leave tasks for the node."""
+    with netlink_in(layout.router) as router:
+        return links.get_link(router, ROUTER_INDEX).mtu
+
+
+def run_in_router(layout: Layout, script: str) -> None:
+    """Run nft commands in the router; nothing for an empty script, or when there is no router."""
+    if script and namespaces.is_namespace(layout.router):
+        with namespaces.entered(layout.router):
+            nft.run(script)
 
 
 def withdraw(layout: Layout, port: PublishedPort) -> None:
@@ -140,7 +167,7 @@ def _refuse_overlap(layout: Layout, node: Netlink) -> None:
             )
 
 
-def _underlay_mtu(node: Netlink) -> int:
+def underlay_mtu(node: Netlink) -> int:
     """Return the packet size of the interface with the default route, which tasks must not exceed."""
     by_index = {link.index: link for link in links.list_links(node)}
     outward = [
@@ -154,7 +181,7 @@ def _cable(layout: Layout, node: Netlink, router: Netlink) -> None:
     stale = links.find_link(node, layout.uplink)
     if stale is not None:
         node.run(links.delete_link(stale.index))
-    mtu = _underlay_mtu(node)
+    mtu = underlay_mtu(node)
     inner_mac, outer_mac = links.mac_of(layout.router_address), links.mac_of(layout.node_address)
     # Made from the router's side: only that side may choose its number and leave the other to the kernel.
     with namespaces.OWN.open("rb") as own:
@@ -194,7 +221,7 @@ def _set_sysctls(layout: Layout) -> None:
 def _connect(layout: Layout, router: Netlink, path: Path, address: IPv4Address) -> None:
     index, mac = layout.index(address), links.mac_of(address)
     here = {link.index: link for link in links.list_links(router)}
-    with _netlink_in(path) as task:
+    with netlink_in(path) as task:
         if index not in here or links.find_link(task, TASK_LINK) is None:
             router.run(links.delete_link(index), ignore={errno.ENODEV})
             task.run(links.delete_link(TASK_INDEX), ignore={errno.ENODEV})
@@ -213,10 +240,10 @@ def _connect(layout: Layout, router: Netlink, path: Path, address: IPv4Address) 
         )
     # The route comes last: where it is, everything before it is.
     router.run(links.neighbour(index, address, mac), links.route(ip_network(address), index))
-    _wait_until_it_carries(router, index)
+    wait_until_it_carries(router, index)
 
 
-def _wait_until_it_carries(router: Netlink, index: int) -> None:
+def wait_until_it_carries(router: Netlink, index: int) -> None:
     """The kernel connects the end of a cable that was up first a moment later: wait, or packets are lost."""
     for _ in range(_CARRIER_TRIES):
         if links.get_link(router, index).carries:
@@ -224,6 +251,7 @@ def _wait_until_it_carries(router: Netlink, index: int) -> None:
         time.sleep(_CARRIER_PAUSE_S)
 
 
-def _netlink_in(path: Path) -> Netlink:
+def netlink_in(path: Path) -> Netlink:
+    """Return a socket that acts in a namespace."""
     with namespaces.entered(path):
         return Netlink()

@@ -1,7 +1,8 @@
 """The network of a node whose agent is root: a namespace per task, routed through one router namespace.
 
     task namespace ── veth /32 ── router namespace ── uplink ── the node's namespace ── the world
-                                                                published ports, masquerade
+                 │                                              published ports, masquerade
+                 └─── veth /32 ── router of each overlay network: swarm/agent/overlay/
 
 Everything that touches the kernel or the books happens in one thread, one call after the other; a call that
 was begun is finished even when whoever asked for it has given up. Traffic needs no agent: it flows on
@@ -12,27 +13,35 @@ was begun.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
 
-from swarm.agent.network import journal, namespaces, nft, plumbing, resolv, rules
+from swarm.agent.network import access, journal, namespaces, nft, plumbing, probe, resolv, rules
 from swarm.agent.network.addresses import next_address
-from swarm.agent.network.base import PublishedPort, Sandbox
+from swarm.agent.network.base import PublishedPort, Sandbox, TaskNetwork
 from swarm.agent.network.holders import holder_of
 from swarm.agent.network.journal import Grant, Ledger
 from swarm.agent.network.layout import Layout
+from swarm.agent.network.local import LocalNetworks, is_same
 from swarm.agent.network.ports import fits
 from swarm.agent.network.reservation import PortReservations
+from swarm.agent.overlay.ingress_router import IngressRouter
+from swarm.agent.overlay.layout import OverlayLayout
+from swarm.agent.overlay.overlays import Overlays
+from swarm.agent.overlay.state import NetworkState, OverlayState, Touched
 from swarm.errors import TaskRejected
 
 log = structlog.get_logger(__name__)
 
 _RESOLVED_UPSTREAM = Path("/run/systemd/resolve/resolv.conf")
+HOST = "host"  # the network of the node itself: nothing is made, and no port needs to be published
+NONE = "none"  # nobody to talk to but oneself
 T = TypeVar("T")
 
 
@@ -44,14 +53,33 @@ class RouterNetwork:
     ) -> None:
         self._books = _Books(Layout(run_dir.absolute(), subnet), resolv_conf)
         self._thread = ThreadPoolExecutor(1, "network")
+        self._drivers: frozenset[str] = frozenset()
+        self._heard = False
 
     async def setup(self) -> None:
         """Make or adopt router, rules and the sandboxes of an earlier life of this agent."""
         await self._do(self._books.setup)
+        self._drivers = await self._do(self._books.drivers)
 
-    async def attach(self, task_id: str, ports: Sequence[PublishedPort]) -> Sandbox:
-        """Give a task its namespace, address and ports; raises TaskRejected when it cannot have them."""
-        return await self._do(lambda: self._books.attach(task_id, ports))
+    def drivers(self) -> frozenset[str]:
+        """Return what `setup` found out that tasks can have here."""
+        return self._drivers
+
+    async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
+        """Follow what differs in overlay networks; everything with nothing touched, and at first."""
+        everything = not touched or not self._heard
+        ids = state.networks.keys() if everything else {one.network_id for one in touched}
+        # The messages are values, the tables around them are not: the thread gets its own.
+        states = {id_: _copy(state.networks[id_]) for id_ in ids if id_ in state.networks}
+        gone = {one.network_id for one in touched} - state.networks.keys()
+        await self._do(lambda: self._books.apply(states, gone, everything))
+        self._heard = True
+
+    async def attach(
+        self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
+    ) -> Sandbox:
+        """Give a task its namespace, addresses and ports; raises TaskRejected when it cannot have them."""
+        return await self._do(lambda: self._books.attach(task_id, ports, tuple(networks)))
 
     async def detach(self, task_id: str) -> None:
         """Take the namespace away and free address and ports."""
@@ -79,6 +107,9 @@ class _Books:
 
     def __init__(self, layout: Layout, resolv_conf: Path) -> None:
         self._layout = layout
+        self._overlays = Overlays(OverlayLayout(layout.run_dir))
+        self._ingress = IngressRouter(layout, OverlayLayout(layout.run_dir))
+        self._locals = LocalNetworks(layout.local_routers)
         self._resolv_conf = resolv_conf
         self._ledger = Ledger()
         self._reservations = PortReservations("0.0.0.0", holder_of)  # noqa: S104 a published port is the node's
@@ -88,26 +119,54 @@ class _Books:
         layout.namespaces.mkdir(parents=True, exist_ok=True)
         self._ledger = journal.load(layout.journal)
         rebuilt = plumbing.ensure_router(layout)
+        plumbing.run_in_router(layout, access.setup(self._ledger))
+        self._overlays.setup(self._ledger.grants)
         name_server = self._write_resolv_conf()
         self._drop_lost()
         connected = plumbing.connected(layout)
         for task_id, grant in self._ledger.grants.items():
             if grant.address not in connected:
                 plumbing.ensure_task(layout, task_id, grant.address)
+            path = layout.namespace(task_id)
+            self._locals.connect(task_id, path, grant.networks, plumbing.router_mtu(layout))
             self._hold_again(task_id, grant)
         published = [(port, grant.address) for grant in self._ledger.grants.values() for port in grant.ports]
         nft.run(rules.setup(layout, published, name_server))
         plumbing.remove_strangers(layout, self._ledger.addresses())
+        self._locals.keep_only(self._ledger.networks())
         log.info("network.ready", tasks=len(self._ledger.grants), rebuilt=rebuilt, ip_forward=True)
 
-    def attach(self, task_id: str, ports: Sequence[PublishedPort]) -> Sandbox:
+    def apply(self, states: Mapping[str, NetworkState], gone: Collection[str], check: bool) -> None:
+        before = self._overlays.ports
+        try:
+            self._overlays.apply(states, gone, check)
+        finally:
+            if check or self._overlays.ports != before:
+                plumbing.run_in_router(self._layout, access.close(self._overlays.ports))
+            self._ingress.apply(states, gone, check)
+
+    def drivers(self) -> frozenset[str]:
+        return probe.drivers(self._layout)
+
+    def attach(
+        self, task_id: str, ports: Sequence[PublishedPort], networks: tuple[TaskNetwork, ...]
+    ) -> Sandbox:
+        names = {one.network_id for one in networks}
+        if HOST in names:
+            return Sandbox(task_id, "", netns_path="", resolv_conf="")
+        if NONE in names:
+            return Sandbox(task_id, "", str(plumbing.ensure_alone(self._layout, task_id)), resolv_conf="")
         grant = self._ledger.grants.get(task_id)
-        if grant is not None and not fits(ports, grant.ports):
+        if grant is not None and not (fits(ports, grant.ports) and is_same(networks, grant.networks)):
             self.detach(task_id)
             grant = None
         try:
-            grant = grant or self._grant(task_id, ports)
+            grant = grant or self._grant(task_id, ports, networks)
             plumbing.ensure_task(self._layout, task_id, grant.address)
+            path = self._layout.namespace(task_id)
+            self._locals.connect(task_id, path, grant.networks, plumbing.router_mtu(self._layout))
+            self._overlays.connect(task_id, path, grant)
+            plumbing.run_in_router(self._layout, access.admit(grant.access, grant.address))
             script = rules.publish(self._layout, grant.ports, grant.address)
             if script:
                 nft.run(script)
@@ -120,9 +179,13 @@ class _Books:
     def detach(self, task_id: str) -> None:
         grant = self._ledger.grants.get(task_id)
         address, ports = (grant.address, grant.ports) if grant else (None, ())
+        if grant is not None:
+            self._overlays.disconnect(task_id, grant)
+            self._locals.disconnect(task_id, grant.networks, self._ledger.without(task_id).networks())
         plumbing.remove_task(self._layout, task_id, address, ports)
         self._reservations.release(task_id)
         if grant is not None:
+            plumbing.run_in_router(self._layout, access.forget(grant.access, grant.address))
             self._record(self._ledger.without(task_id))
 
     def keep_only(self, task_ids: frozenset[str]) -> None:
@@ -132,6 +195,8 @@ class _Books:
             self.detach(task_id)
 
     def teardown(self) -> None:
+        self._overlays.teardown()
+        self._locals.teardown()
         plumbing.teardown(self._layout)
         self._reservations.release_all()
         self._ledger = Ledger()
@@ -141,11 +206,15 @@ class _Books:
     def close(self) -> None:
         self._reservations.release_all()
 
-    def _grant(self, task_id: str, ports: Sequence[PublishedPort]) -> Grant:
+    def _grant(
+        self, task_id: str, ports: Sequence[PublishedPort], networks: tuple[TaskNetwork, ...]
+    ) -> Grant:
+        reach = self._overlays.access(networks)
+        networks = self._locals.chosen(networks, self._ledger.networks())
         chosen = self._reservations.hold(task_id, ports, self._ledger.ports(), secrets.randbelow(1 << 16))
         try:
             address = next_address(self._layout.subnet, self._ledger.addresses(), self._ledger.last_address)
-            grant = Grant(address, tuple(chosen))
+            grant = Grant(address, tuple(chosen), networks, reach)
             self._record(self._ledger.with_grant(task_id, grant))
         except (OSError, TaskRejected):
             self._reservations.release(task_id)
@@ -185,6 +254,12 @@ class _Books:
         # Written in place: the file is bind-mounted into running containers.
         self._layout.resolv_conf.write_text(text)
         return passed_on
+
+
+def _copy(state: NetworkState) -> NetworkState:
+    return replace(
+        state, peers=dict(state.peers), endpoints=dict(state.endpoints), services=dict(state.services)
+    )
 
 
 def _read(path: Path) -> str:

@@ -4,7 +4,7 @@ Chains are flushed and filled, never deleted and made again: a running connectio
 this very moment, sees the old rules or the new ones.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address
 
 from swarm.agent.network.base import PublishedPort
@@ -25,6 +25,8 @@ def setup(layout: Layout, published: Iterable[PublishedTo], name_server: str) ->
         f"add map {table} published {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}",
         f"flush map {table} published",
         *([f"add element {table} published {{ {elements} }}"] if elements else []),
+        # Not emptied: until the managers have spoken, what an earlier life of this agent published holds.
+        f"add map {table} ingress {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}",
         *_chain(table, "prerouting", "nat hook prerouting priority -100"),
         *_chain(table, "output", "nat hook output priority -100"),
         *_chain(table, "postrouting", "nat hook postrouting priority 100"),
@@ -34,8 +36,12 @@ def setup(layout: Layout, published: Iterable[PublishedTo], name_server: str) ->
             f'iifname "{uplink}" ip daddr {layout.node_address} meta l4proto {{ tcp, udp }} th dport 53'
         )
         lines.append(f"add rule {table} prerouting {to_node} dnat to {name_server}")
-    redirect = "fib daddr type local dnat ip to meta l4proto . th dport map @published"
-    lines += [f"add rule {table} {chain} {redirect}" for chain in ("prerouting", "output")]
+    redirect = "fib daddr type local dnat ip to meta l4proto . th dport map"
+    lines += [
+        f"add rule {table} {chain} {redirect} @{ports}"
+        for chain in ("prerouting", "output")
+        for ports in ("published", "ingress")
+    ]
     lines += [f"add rule {table} postrouting {rule}" for rule in _masquerade(layout)]
     return "\n".join(lines) + "\n"
 
@@ -49,6 +55,25 @@ def publish(layout: Layout, ports: Iterable[PublishedPort], address: IPv4Address
 def withdraw(layout: Layout, port: PublishedPort) -> str:
     """Stop leading a port anywhere; fails when it leads nowhere already."""
     return f"delete element ip {layout.table} published {{ {_port(port)} }}\n"
+
+
+def publish_everywhere(layout: Layout, ports: Collection[tuple[str, int]], *, anew: bool) -> str:
+    """Lead ports of this node to the ingress router; `anew`: these and no others."""
+    table, router = f"ip {layout.table}", layout.ingress_address
+    elements = ", ".join(f"{kind} . {port} : {router} . {port}" for kind, port in sorted(ports))
+    return "\n".join(
+        [
+            *([f"flush map {table} ingress"] if anew else []),
+            *([f"add element {table} ingress {{ {elements} }}"] if elements else []),
+            "",
+        ]
+    )
+
+
+def unpublish(layout: Layout, ports: Collection[tuple[str, int]]) -> str:
+    """Lead these ports of this node, some at least, to the ingress router no more."""
+    elements = ", ".join(f"{kind} . {port}" for kind, port in sorted(ports))
+    return f"delete element ip {layout.table} ingress {{ {elements} }}\n"
 
 
 def teardown(layout: Layout) -> str:

@@ -50,7 +50,8 @@ class OverlayState:
     def apply(self, changes: Iterable[OverlayChanges], *, complete: bool = False) -> tuple[Touched, ...]:
         """Take in what a manager says; return what differs now, one item for each network.
 
-        With `complete` it is everything: what is not said is gone. Pieces of one network add up.
+        With `complete` it is everything: what is not said is gone. Pieces of one network add up. A network
+        that is named without a word of it has gone from the cluster while tasks in it stop: it stays.
         """
         by_network: dict[str, list[OverlayChanges]] = {}
         for change in changes:
@@ -78,6 +79,8 @@ class OverlayState:
 
     def _apply(self, network_id: str, parts: list[OverlayChanges], complete: bool) -> Touched:
         before = self.networks.get(network_id)
+        if complete and not any(part.HasField("network") for part in parts):
+            return Touched(network_id)
         after = None if complete else before
         for part in parts:
             after = _fold(after, part)

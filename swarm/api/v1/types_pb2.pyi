@@ -466,23 +466,31 @@ class PortConfig(_message.Message):
     def __init__(self, name: _Optional[str] = ..., protocol: _Optional[_Union[PortConfig.Protocol, str]] = ..., target_port: _Optional[int] = ..., published_port: _Optional[int] = ..., publish_mode: _Optional[_Union[PortConfig.PublishMode, str]] = ...) -> None: ...
 
 class EndpointSpec(_message.Message):
-    __slots__ = ("ports", "mode", "drain_ns")
+    __slots__ = ("ports", "mode", "affinity", "drain_ns")
     class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         MODE_VIP: _ClassVar[EndpointSpec.Mode]
         MODE_DNSRR: _ClassVar[EndpointSpec.Mode]
     MODE_VIP: EndpointSpec.Mode
     MODE_DNSRR: EndpointSpec.Mode
+    class Affinity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        AFFINITY_NONE: _ClassVar[EndpointSpec.Affinity]
+        AFFINITY_CLIENT_IP: _ClassVar[EndpointSpec.Affinity]
+    AFFINITY_NONE: EndpointSpec.Affinity
+    AFFINITY_CLIENT_IP: EndpointSpec.Affinity
     PORTS_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
+    AFFINITY_FIELD_NUMBER: _ClassVar[int]
     DRAIN_NS_FIELD_NUMBER: _ClassVar[int]
     ports: _containers.RepeatedCompositeFieldContainer[PortConfig]
     mode: EndpointSpec.Mode
+    affinity: EndpointSpec.Affinity
     drain_ns: int
-    def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., mode: _Optional[_Union[EndpointSpec.Mode, str]] = ..., drain_ns: _Optional[int] = ...) -> None: ...
+    def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., mode: _Optional[_Union[EndpointSpec.Mode, str]] = ..., affinity: _Optional[_Union[EndpointSpec.Affinity, str]] = ..., drain_ns: _Optional[int] = ...) -> None: ...
 
 class NetworkAttachment(_message.Message):
-    __slots__ = ("network_id", "network_name", "aliases", "ipv4_address", "ipv6_address", "driver_options", "driver")
+    __slots__ = ("network_id", "network_name", "aliases", "ipv4_address", "ipv6_address", "driver_options", "driver", "local")
     class DriverOptionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -497,6 +505,7 @@ class NetworkAttachment(_message.Message):
     IPV6_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     DRIVER_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     DRIVER_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_FIELD_NUMBER: _ClassVar[int]
     network_id: str
     network_name: str
     aliases: _containers.RepeatedScalarFieldContainer[str]
@@ -504,7 +513,30 @@ class NetworkAttachment(_message.Message):
     ipv6_address: str
     driver_options: _containers.ScalarMap[str, str]
     driver: str
-    def __init__(self, network_id: _Optional[str] = ..., network_name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., ipv4_address: _Optional[str] = ..., ipv6_address: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ...) -> None: ...
+    local: LocalNetwork
+    def __init__(self, network_id: _Optional[str] = ..., network_name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., ipv4_address: _Optional[str] = ..., ipv6_address: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ..., local: _Optional[_Union[LocalNetwork, _Mapping]] = ...) -> None: ...
+
+class LocalNetwork(_message.Message):
+    __slots__ = ("subnets", "internal", "ipv6", "no_ipv4")
+    SUBNETS_FIELD_NUMBER: _ClassVar[int]
+    INTERNAL_FIELD_NUMBER: _ClassVar[int]
+    IPV6_FIELD_NUMBER: _ClassVar[int]
+    NO_IPV4_FIELD_NUMBER: _ClassVar[int]
+    subnets: _containers.RepeatedCompositeFieldContainer[LocalSubnet]
+    internal: bool
+    ipv6: bool
+    no_ipv4: bool
+    def __init__(self, subnets: _Optional[_Iterable[_Union[LocalSubnet, _Mapping]]] = ..., internal: _Optional[bool] = ..., ipv6: _Optional[bool] = ..., no_ipv4: _Optional[bool] = ...) -> None: ...
+
+class LocalSubnet(_message.Message):
+    __slots__ = ("subnet", "range", "reserved")
+    SUBNET_FIELD_NUMBER: _ClassVar[int]
+    RANGE_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
+    subnet: str
+    range: str
+    reserved: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, subnet: _Optional[str] = ..., range: _Optional[str] = ..., reserved: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class NetworkAddresses(_message.Message):
     __slots__ = ("network_id", "addresses")

@@ -16,7 +16,7 @@ from swarm.api.v1.objects_pb2 import Network, Node, Service, Task
 from swarm.api.v1.specs_pb2 import ClusterSpec
 from swarm.clock import SECOND, Clock
 from swarm.errors import NoQuorum, OutcomeUnknown, StaleVersion
-from swarm.manager.allocator.nodes import is_joined
+from swarm.manager.allocator.nodes import is_joined, needs_its_node
 from swarm.manager.allocator.plan import (
     AllocationPlan,
     commit_allocation,
@@ -28,7 +28,7 @@ from swarm.manager.store.look import look_at
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import ReadView
 from swarm.manager.store.watch import Action, Commit, Event, Watch, WatchOverflow
-from swarm.model import defaults, task_state
+from swarm.model import defaults
 from swarm.model.dependencies import SETTLE_PERIODS, Gate, Hold
 from swarm.pacing import Pacer
 
@@ -216,7 +216,7 @@ def _moves_in_networks(event: Event) -> bool:
         return False
     if event.action is Action.REMOVE or not isinstance(before, Task):
         return True
-    return before.node_id != after.node_id or task_state.is_done(before) != task_state.is_done(after)
+    return before.node_id != after.node_id or needs_its_node(before) != needs_its_node(after)
 
 
 def _may_join_ingress(event: Event, view: ReadView) -> Iterable[str]:

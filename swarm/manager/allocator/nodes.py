@@ -62,10 +62,11 @@ def _wanted(view: ReadView, node: Node) -> Sequence[str]:
 
 
 def _networks(tasks: Iterable[Task]) -> dict[str, None]:
-    return {one.network_id: None for task in tasks if _uses(task) for one in task.networks}
+    return {one.network_id: None for task in tasks if needs_its_node(task) for one in task.networks}
 
 
-def _uses(task: Task) -> bool:
+def needs_its_node(task: Task) -> bool:
+    """Return whether the node of a task has to be in its networks."""
     return task.status.state >= task_state.ASSIGNED and not task_state.is_done(task)
 
 

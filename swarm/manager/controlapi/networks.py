@@ -25,12 +25,14 @@ from swarm.model.ipam import Block, Pool
 from swarm.model.limits import shown
 from swarm.model.network_support import ENCRYPTED, check_supported
 from swarm.model.networks import (
+    BRIDGE,
     PREDEFINED,
     blocks_of,
     checked_static,
     decide_subnets,
     driver_of,
     has_cluster_addresses,
+    local_network,
     network_ids,
     pools_of,
     vxlan_id,
@@ -38,7 +40,6 @@ from swarm.model.networks import (
 from swarm.model.rollout import is_unfinished
 from swarm.model.selectors import network_selected, read_filters
 from swarm.model.task import task_name
-from swarm.model.task_state import is_done
 from swarm.model.validate_network import validate_network
 from swarm.steps import Steps
 
@@ -127,6 +128,9 @@ def resolve_networks(view: ReadView, spec: ServiceSpec, before: ServiceSpec | No
             continue
         one.network_id, one.network_name = network.id, _name(network)
         one.driver = driver_of(network.spec)
+        one.ClearField("local")
+        if one.driver == BRIDGE and network.id not in PREDEFINED:
+            one.local.CopyFrom(local_network(network.spec))
         problems.extend(_problems(one, network))
     problems = problems or list(_problems_together(spec.task.networks))
     if problems:
@@ -205,14 +209,13 @@ def endpoints_of(view: ReadView, network_id: str) -> Steps[list[control.NetworkE
             id=service.id,
             name=name,
         )
-    for count, task in enumerate(view.tasks, 1):
+    for count, task in enumerate(view.tasks.indexed("network", network_id), 1):
         if count % TASKS_PER_STEP == 0:
             yield
-        if task.networks and not is_done(task):
-            told: dict[str, Any] = {"id": task.id, "name": task_name(task), "node_id": task.node_id}
-            told |= {"service_id": task.service_id, "kind": control.NetworkEndpoint.KIND_TASK}
-            found += _endpoint(task.networks, network_id, **told)
-    for node in view.nodes:
+        told: dict[str, Any] = {"id": task.id, "name": task_name(task), "node_id": task.node_id}
+        told |= {"service_id": task.service_id, "kind": control.NetworkEndpoint.KIND_TASK}
+        found += _endpoint(task.networks, network_id, **told)
+    for node in view.nodes.indexed("network", network_id):
         found += _endpoint(
             node.networks,
             network_id,

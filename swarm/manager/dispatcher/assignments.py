@@ -6,16 +6,18 @@ that is meant to be removed, and an ORPHANED one (the node was given up), need n
 more. Whatever leaves the set has to go from the node, container and output included.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from swarm.api.v1.dispatcher_pb2 import Assignments
 from swarm.api.v1.objects_pb2 import Config, Secret, Task
+from swarm.api.v1.overlay_pb2 import OverlayChanges
 from swarm.manager.dispatcher.data import DataSet
+from swarm.manager.dispatcher.overlay_news import News, OverlaySet
 from swarm.manager.store.tables import ReadView
 from swarm.model.task_state import ASSIGNED, ORPHANED, REMOVE, is_done
 
-Item: TypeAlias = Task | Secret | Config
+Item: TypeAlias = Task | Secret | Config | OverlayChanges
 
 # Well under gRPC's limit of 4 MiB per message.
 MESSAGE_BYTES = 1 << 20
@@ -61,21 +63,27 @@ class AssignmentSet:
         self._node_id = node_id
         self._sent: dict[str, Task] = {}
         self._data = DataSet()
+        self._networks = OverlaySet(node_id)
         self._sequence = 0
+
+    def note_networks(self, paper: Mapping[str, News]) -> bool:
+        """Note what may differ in networks; whether that is of interest to this agent."""
+        return self._networks.note(paper)
 
     def complete(self, view: ReadView) -> list[Assignments]:
         """Return the messages that carry the whole set."""
         tasks = wanted_tasks(view, self._node_id)
         self._sent = {task.id: task for task in tasks}
         self._data.reset(tasks)
-        parts = list(_split([*self._data.take_new(view), *tasks])) or [()]
+        networks = self._networks.complete(view)
+        parts = list(_split([*networks, *self._data.take_new(view), *tasks])) or [()]
         messages = [self._message(view, part, (), complete=True) for part in parts]
         for message in messages[:-1]:
             message.more = True
         return messages
 
     def changes(self, view: ReadView, task_ids: Collection[str]) -> list[Assignments]:
-        """Return the messages that carry what changed among `task_ids`, none when nothing did."""
+        """Return the messages that carry what changed of `task_ids` and in networks, none for no change."""
         fresh: list[Task] = []
         removed: list[str] = []
         for task_id in task_ids:
@@ -91,9 +99,10 @@ class AssignmentSet:
             if sent is None or not same_assignment(sent, task):
                 fresh.append(task)
         data, unneeded = self._data.take_new(view), self._data.take_unneeded()
-        if not (fresh or removed or data or unneeded):
+        networks = tuple(self._networks.changes(view))
+        if not (fresh or removed or data or unneeded or networks):
             return []
-        parts = list(_split([*data, *fresh])) or [()]
+        parts = list(_split([*networks, *data, *fresh])) or [()]
         messages = [self._message(view, part, ()) for part in parts]
         messages[0].removed_task_ids.extend(removed)
         # In the last one, after the tasks that are told to end.
@@ -111,6 +120,7 @@ class AssignmentSet:
             tasks=[for_agent(one) for one in items if isinstance(one, Task)],
             secrets=[one for one in items if isinstance(one, Secret)],
             configs=[one for one in items if isinstance(one, Config)],
+            networks=[one for one in items if isinstance(one, OverlayChanges)],
             removed_task_ids=removed,
             index=view.index,
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from swarm.api.v1.objects_pb2 import Cluster, Node, Service, Task
+from swarm.api.v1.objects_pb2 import Cluster, Network, Node, Service, Task
 from swarm.clock import Clock
 from swarm.errors import NodeRemoved, Unavailable
 from swarm.manager.dispatcher.balance import weights
@@ -15,6 +15,7 @@ from swarm.manager.dispatcher.leader_link import LeaderLink
 from swarm.manager.dispatcher.leader_servicer import LeaderServicer
 from swarm.manager.dispatcher.leadership import Leadership
 from swarm.manager.dispatcher.loop import LivenessLoop
+from swarm.manager.dispatcher.overlay_news import news_of
 from swarm.manager.dispatcher.servicer import DispatcherServicer
 from swarm.manager.dispatcher.session_reporter import SessionReporter
 from swarm.manager.dispatcher.sessions import RegistrationLimit, Sessions
@@ -96,7 +97,7 @@ class Dispatcher:
 
     async def _feed(self) -> None:
         """Tell sessions what changed in the store."""
-        with self._store.watch(Task, Node, Service, Cluster) as watch:
+        with self._store.watch(Task, Node, Service, Cluster, Network) as watch:
             self._sampled.look(self._store.view.services)
             while True:
                 await self._feed_next(watch)
@@ -109,6 +110,9 @@ class Dispatcher:
             return
         for event in commit.events:
             self._pass_on(event)
+        paper = news_of(self._store.view, commit.events)
+        for session in self.sessions if paper else ():
+            session.networks_changed(paper)
 
     def _pass_on(self, event: Event) -> None:
         changed = event.object
@@ -122,7 +126,7 @@ class Dispatcher:
                     stream.end(NodeRemoved("this node was removed from the cluster"))
                 else:
                     stream.info_changed()
-        elif isinstance(changed, Cluster) or self._sampled.note(event):
+        elif isinstance(changed, Cluster) or (isinstance(changed, Service) and self._sampled.note(event)):
             for session in self.sessions:
                 session.info_changed()
 

@@ -7,7 +7,7 @@ hears stale news.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from swarm.api.v1.containers_pb2 import ContainerCall
 from swarm.api.v1.dispatcher_pb2 import (
@@ -25,6 +25,7 @@ from swarm.api.v1.logs_pb2 import LogSubscription
 from swarm.clock import SECOND
 from swarm.errors import IdentityInUse, SessionExpired, SwarmError
 from swarm.manager.dispatcher.assignments import AssignmentSet
+from swarm.manager.dispatcher.overlay_news import News
 from swarm.manager.store.tables import ReadView
 from swarm.model.truncate import bounded_description
 
@@ -89,6 +90,7 @@ class AgentSession:
         self._assignments = AssignmentSet(node_id)
         self._complete_due = not hello.standby
         self._changed_ids: dict[str, None] = {}  # in order of change
+        self._networks_changed = False
         self._info_due = not hello.standby
         self._info: NodeInfo | None = None
         self._acked = 0
@@ -107,6 +109,12 @@ class AgentSession:
         """Note that a task of this node changed."""
         self._changed_ids[task_id] = None
         self.wake.set()
+
+    def networks_changed(self, paper: Mapping[str, News]) -> None:
+        """Note what may differ in networks."""
+        if self._assignments.note_networks(paper):
+            self._networks_changed = True
+            self.wake.set()
 
     def everything_changed(self) -> None:
         """Send the whole set again: changes were missed."""
@@ -177,10 +185,11 @@ class AgentSession:
 
     def _take_assignments(self, view: ReadView) -> list[Assignments]:
         changed, self._changed_ids = self._changed_ids, {}
+        networks, self._networks_changed = self._networks_changed, False
         if self._complete_due:
             self._complete_due = False
             return self._assignments.complete(view)
-        return self._assignments.changes(view, changed) if changed else []
+        return self._assignments.changes(view, changed) if changed or networks else []
 
 
 class Sessions:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from google.protobuf.message import Message
 
 from swarm.api.v1.objects_pb2 import Service, Task
+from swarm.clock import timestamp
 from swarm.manager.orchestrator.plan import NewTask, ServiceChange, Step
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
@@ -58,11 +59,11 @@ def commit_steps(
     for step in steps:
         if step.create is None:
             if _is_called_for(transaction, step):
-                _commit_step(transaction, step)
+                _commit_step(transaction, step, now_ns)
         elif service is not None:
             task_id = next(fresh_ids)
             if _is_called_for(transaction, step) and _is_free(transaction, service_id, step):
-                _commit_step(transaction, step)
+                _commit_step(transaction, step, now_ns)
                 task = task_of(service, step.create, task_id, now_ns)
                 task.status.message = _first_message(step) or task.status.message
                 transaction.create(task)
@@ -97,13 +98,15 @@ def _copy_field(target: Message, source: Message, name: str) -> None:
         getattr(target, name).CopyFrom(getattr(source, name))
 
 
-def _commit_step(transaction: Transaction, step: Step) -> None:
+def _commit_step(transaction: Transaction, step: Step, now_ns: int) -> None:
     for task_id, desired in step.desire:
         current = transaction.tasks.get(task_id)
         if current is not None and current.desired_state < desired:
             task_state.check_desired(current, desired)
             task = copy_of(current)
             task.desired_state = desired
+            if desired > task_state.RUNNING and not current.HasField("stopping_since"):
+                task.stopping_since.CopyFrom(timestamp(now_ns))
             task.status.message = step.why or task.status.message
             if step.preempted_by is not None:
                 task.preempted_by.CopyFrom(step.preempted_by)

@@ -202,6 +202,11 @@ def _task_addresses(task: Task) -> Keys | None:
     return Keys({*_addresses(task.networks), *_addresses(task.virtual_addresses)})
 
 
+def _joined(task: Task) -> Keys | None:
+    """The networks that a task has an address in, until it has ended."""
+    return None if not task.networks or is_done(task) else Keys(one.network_id for one in task.networks)
+
+
 def _networks(service: Service) -> Keys | None:
     """Every network that tasks of the service are in, or may be again."""
     specs = (service.spec, service.previous_spec) if service.HasField("previous_spec") else (service.spec,)
@@ -217,6 +222,7 @@ def _asked_ports(service: Service) -> Keys | None:
 
 _TASK_INDEXES: Mapping[str, KeyOf[Task]] = {
     "address": _task_addresses,
+    "network": _joined,
     "service": lambda task: task.service_id or None,
     "node": lambda task: task.node_id or None,
     "slot": lambda task: (task.service_id, task.slot) if task.service_id and task.slot else None,
@@ -232,6 +238,7 @@ _BY_NAME: Mapping[str, KeyOf[Any]] = {"name": _named}
 _NODE_INDEXES: Mapping[str, KeyOf[Node]] = {
     "name": _named,
     "address": lambda node: _addresses(node.networks) or None,
+    "network": lambda node: Keys(one.network_id for one in node.networks) or None,
 }
 _SERVICE_INDEXES: Mapping[str, KeyOf[Service]] = {
     "name": _named,

@@ -13,15 +13,27 @@ from typing import Any
 
 import structlog
 
-from swarm.agent.network.base import PublishedPort
+from swarm.agent.network.base import PublishedPort, TaskNetwork
 from swarm.agent.network.router import RouterNetwork
+from swarm.agent.overlay.state import OverlayState
+from swarm.api.v1.overlay_pb2 import OverlayChanges
 from swarm.errors import SwarmError
+
+STATE = OverlayState()
 
 
 async def call(network: RouterNetwork, name: str, arguments: list[Any]) -> Any:
     if name == "attach":
-        task_id, ports = arguments
-        return asdict(await network.attach(task_id, [PublishedPort(*port) for port in ports]))
+        task_id, ports, networks = (*arguments, ())[:3]
+        joined = [TaskNetwork(one[0], tuple(one[1]), *one[2:]) for one in networks]
+        return asdict(await network.attach(task_id, [PublishedPort(*port) for port in ports], joined))
+    if name == "apply":  # messages in hexadecimal, which are everything that there is
+        said = [OverlayChanges.FromString(bytes.fromhex(one)) for one in arguments]
+        return await network.apply(STATE, STATE.apply(said, complete=True))
+    if name == "check":
+        return await network.apply(STATE, ())
+    if name == "drivers":
+        return sorted(network.drivers())
     return await getattr(network, name)(*arguments)
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -176,8 +176,10 @@ class Agent:
             raise TaskRejected(answer["error"])
         return answer["result"]
 
-    def attach(self, task_id: str, *ports: tuple[str, int, int]) -> "Attached":
-        return Attached(self.call("attach", task_id, ports))
+    def attach(
+        self, task_id: str, *ports: tuple[str, int, int], networks: Sequence[Sequence[Any]] = ()
+    ) -> "Attached":
+        return Attached(self.call("attach", task_id, ports, networks))
 
 
 class Attached:

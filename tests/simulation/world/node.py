@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 from swarm.agent import task_events as events
 from swarm.agent.assignments import AssignmentStream, Changes
+from swarm.agent.overlay.state import OverlayState
 from swarm.agent.reporter import Reporter
 from swarm.agent.task_machine import Step, TaskRecord, advance, begin
 from swarm.api.v1.dispatcher_pb2 import SessionState
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskStatus
 from swarm.manager.dispatcher.assignments import AssignmentSet
+from swarm.manager.dispatcher.overlay_news import Newspaper
 from swarm.manager.dispatcher.statuses import worth_forwarding
 from swarm.runtime.base import ContainerState
 from tests.simulation.world.runtime import FOR_EVER_S, Runtime
@@ -29,7 +31,8 @@ class SimNode:
         self.reachable = True  # and so are managers
         self.cut_at_s = self.back_at_s = -1000.0
         self.held: dict[str, TaskRecord] = {}
-        self.session_state = SessionState(node_id=node_id, connected=True)
+        self.overlays = OverlayState()  # as in the agent's database
+        self.session_state = SessionState(node_id=node_id, connected=True, addr=f"addr-of-{node_id}")
         self._world = world
         self._loop = world.loop
         self._life = 0  # what an earlier life began comes to nothing
@@ -73,6 +76,14 @@ class SimNode:
         if self._set is None:
             return
         self._news[task_id] = None
+        self._hear_soon()
+
+    def note_networks(self, paper: Newspaper) -> None:
+        """Hear soon what differs in its networks."""
+        if self._set is not None and self._set.note_networks(paper):
+            self._hear_soon()
+
+    def _hear_soon(self) -> None:
         if not self._news_due:
             self._news_due = True
             self._loop.call_later(0.02 + 0.13 * self._world.random.random(), self._hear, self._life)
@@ -146,6 +157,7 @@ class SimNode:
     def _apply(self, changes: Changes | None) -> None:
         if changes is None:
             return
+        self.overlays.apply(changes.networks.changes, complete=changes.networks.complete)
         for task_id in changes.remove:
             self._deliver(task_id, events.Unwanted())
         for task in changes.update:
@@ -191,6 +203,8 @@ class SimNode:
             case _:
                 if isinstance(instruction, events.StopContainer) and task_id in self._waiters:
                     self._waiters.pop(task_id).cancel()
+                if task_id in self._current:
+                    self._current[task_id].cancel()  # it drained, and its container ended meanwhile
                 delay_s = self.runtime.duration_s(record.task, instruction)
                 self._current[task_id] = self._loop.call_later(delay_s, self._perform, task_id, instruction)
 
@@ -199,10 +213,17 @@ class SimNode:
 
     def _perform(self, task_id: str, instruction: events.Instruction) -> None:
         record = self.held[task_id]
-        event = self.runtime.perform(record.task, instruction, self._loop.time())
+        event: events.Event
+        if isinstance(instruction, events.AttachNetwork) and not self._has_joined(record.task):
+            event = events.InstructionFailed("waits for an address of this node", temporary=True)
+        else:
+            event = self.runtime.perform(record.task, instruction, self._loop.time())
         if isinstance(event, events.ContainerStarted):
             self._world.container_started(self, record.task)
         self._deliver(task_id, event)
+
+    def _has_joined(self, task: Task) -> bool:
+        return all(one.network_id in self.overlays.networks for one in task.networks)
 
     def _end(self, task_id: str) -> None:
         """Let a container come to its end."""

@@ -38,6 +38,7 @@ class People:
         self._world = world
         self._wishes = wishes
         self._made = 0
+        self.finish: Callable[[ServiceSpec], None] = lambda spec: None  # what else new services ask for
 
     async def bother(self, pause_s: float) -> None:
         """Do something now and then, until cancelled."""
@@ -65,6 +66,7 @@ class People:
         self._made += 1
         name = f"s{self._made}"
         spec = self._wishes.a_spec(name, names)
+        self.finish(spec)
         self._world.tell(f"somebody creates {name}")
         await self._world.try_to(lambda tx: create_service(tx, spec, name))
 

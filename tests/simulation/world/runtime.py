@@ -59,7 +59,7 @@ class Runtime:
         draw = self.random.random
         if isinstance(instruction, events.StartContainer) and task.spec.container.image.startswith("stuck"):
             return START_TIMEOUT_S
-        if isinstance(instruction, events.RetryLater):
+        if isinstance(instruction, events.RetryLater | events.Drain):
             return instruction.delay_s
         usual = 0.4 if isinstance(instruction, events.PullImage | events.StopContainer) else 0.08
         if self.faults.slow and draw() < self.faults.slow:
@@ -70,6 +70,8 @@ class Runtime:
         """Do it, or fail."""
         if isinstance(instruction, events.RetryLater):
             return events.RetryDue()
+        if isinstance(instruction, events.Drain):
+            return events.Drained()
         if isinstance(instruction, events.StopContainer):
             return self._stop(task)
         if self.faults.hiccup and self.random.random() < self.faults.hiccup:

@@ -17,6 +17,7 @@ from swarm.model.service import is_moving
 from swarm.model.task import still_fits
 from swarm.runtime.base import ContainerState
 from swarm.steps import complete
+from tests.simulation.world.networks import Networks
 from tests.simulation.world.placement import Placement
 from tests.simulation.world.world import World
 
@@ -30,6 +31,7 @@ class Settled:
 
     world: World
     placement: Placement
+    networks: Networks
     hampered: set[str] = field(
         default_factory=set
     )  # services that cannot be updated: something is not there
@@ -52,7 +54,7 @@ class Settled:
         for node in view.nodes:
             if node.status.state == NodeState.NODE_STATE_READY and self.placement.excess(node):
                 return f"node {node.id} has promised too much: {self.placement.excess(node)}"
-        return self._of_machines() or self._of_scheduler()
+        return self._of_machines() or self._of_scheduler() or self.networks.problem()
 
     # Services.
 
@@ -109,6 +111,8 @@ class Settled:
     def _waits_rightly(self, service: Service, task: Task) -> bool:
         """Whether `task` waits for something that is really not there."""
         view = self.world.view
+        if self.networks.hinder(task):
+            return True
         if task.status.state == task_state.NEW:
             return any(unmet(one, look_at(view)) for one in service.spec.depends_on)
         if task.status.state != task_state.PENDING or not task.status.err:

@@ -12,6 +12,7 @@ from swarm.api.v1.specs_pb2 import REBALANCE_MODE_AUTO
 from swarm.manager.store.store import Store
 from swarm.manager.store.watch import Commit
 from tests.simulation.world.jobs import Jobs
+from tests.simulation.world.networks import Networks
 from tests.simulation.world.people import People, make_active
 from tests.simulation.world.placement import Placement
 from tests.simulation.world.runtime import Faults
@@ -72,7 +73,12 @@ class Storm:
         self.slots = Slots(world)
         self.updates = Updates(world, self.slots)
         self.jobs = Jobs(world, self.slots)
-        self.settled = Settled(world, self.placement)
+        self.networks = Networks(world, self.people, wanted=feature == "network")
+        self.settled = Settled(world, self.placement, self.networks)
+        if self.networks.wanted:
+            self.people.finish = self.networks.choose
+            world.on_commit.append(self.networks.check)
+            world.on_start.append(self.networks.check_start)
         world.on_commit += [self.placement.check, self.slots.check, self.updates.check, self.jobs.check]
         world.on_commit.append(Victims(world).check)
         world.on_start.append(self.slots.check_start)
@@ -90,6 +96,7 @@ class Storm:
         world, rng = self.world, self.world.random
         for number in range(rng.randrange(NODES[0], NODES[1] + 1)):
             await world.add_node(a_node(rng, number))
+        await self.networks.begin()
         for _ in range(rng.randrange(1, 4)):
             await self.people.create()
         if rng.random() < 0.7:
@@ -97,6 +104,8 @@ class Storm:
         world.faults = Faults(**self._faults)
         world.tell(f"the storm begins: {self._troubles}, {self._faults}")
         trouble = [world.spawn(self.people.bother(self._pause_s))]
+        if self.networks.wanted:
+            trouble.append(world.spawn(self.networks.bother(2 * self._pause_s)))
         if self._troubles:
             trouble.append(world.spawn(self._trouble()))
         await asyncio.sleep(rng.uniform(*STORM_S))
@@ -172,6 +181,7 @@ class Storm:
                 node.reconnect()
         for service in tuple(world.view.services):
             await self._end_wrong_wishes(service)
+        await self.networks.calm_down()
 
     async def _end_wrong_wishes(self, service: Service) -> None:
         image = "job" if Wishes.is_job(service.spec) else "good"
@@ -213,7 +223,7 @@ class Storm:
         one, other = (
             {
                 type(obj).__name__ + obj.id: obj
-                for table in ("nodes", "services", "tasks")
+                for table in ("nodes", "services", "tasks", "networks")
                 for obj in getattr(store.view, table)
             }
             for store in stores

@@ -16,6 +16,7 @@ from swarm.api.v1.types_pb2 import (
 from swarm.clock import SECOND
 from swarm.manager.store.tables import copy_of
 from swarm.manager.store.transaction import Transaction
+from swarm.model.network_support import KEY
 from swarm.model.validate import validate_service
 
 MIB = 1 << 20
@@ -33,8 +34,9 @@ FEATURES_MIN, FEATURES_MAX = 3, 8
 def a_node(rng: random.Random, number: int) -> Node:
     """Return a machine."""
     node = Node(id=f"n{number}")
-    node.status.state = NodeState.NODE_STATE_READY
+    node.status.state, node.status.addr = NodeState.NODE_STATE_READY, f"addr-of-{node.id}"
     node.description.hostname = node.id
+    node.description.runtime_info[KEY] = "overlay"
     resources = node.description.resources
     resources.nano_cpus = rng.choice((2, 4)) * 10**9
     resources.memory_bytes = rng.choice((1024, 2048)) * MIB
@@ -50,8 +52,9 @@ def a_node(rng: random.Random, number: int) -> Node:
 def a_plain_node(node_id: str, labels: Mapping[str, str] | None = None, cpus: int = 4) -> Node:
     """Return a machine with so many CPUs, and as many GiB of memory."""
     node = Node(id=node_id)
-    node.status.state = NodeState.NODE_STATE_READY
+    node.status.state, node.status.addr = NodeState.NODE_STATE_READY, f"addr-of-{node.id}"
     node.description.hostname = node_id
+    node.description.runtime_info[KEY] = "overlay"
     node.description.resources.nano_cpus = cpus * 10**9
     node.description.resources.memory_bytes = cpus << 30
     node.spec.annotations.labels.update(labels or {})

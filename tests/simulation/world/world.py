@@ -19,6 +19,7 @@ from swarm.ids import base36
 from swarm.manager.allocator.loop import AllocatorLoop
 from swarm.manager.dispatcher.liveness import LivenessTable, heartbeat_period_ns
 from swarm.manager.dispatcher.loop import write_changes
+from swarm.manager.dispatcher.overlay_news import news_of
 from swarm.manager.dispatcher.statuses import write_statuses
 from swarm.manager.leading import Loop
 from swarm.manager.orchestrator.loop import OrchestratorLoop
@@ -185,6 +186,9 @@ class World:
                 node = self.nodes.get(event.object.node_id)
                 if node is not None:
                     node.note(event.object.id)
+        paper = news_of(self.view, commit.events)
+        for machine in self.nodes.values() if paper else ():
+            machine.note_networks(paper)
         try:
             for check in self.on_commit:
                 check(commit)

@@ -250,6 +250,10 @@ def test_a_temporary_failure_is_tried_again_after_a_second_and_shows_why(phase: 
     assert step.record.status.state == record.status.state
     assert step.record.status.err == "busy"
     assert step.instructions == (events.RetryLater(1.0),)
+    again = advance(step.record, events.InstructionFailed("busy", temporary=True), NOW + 1)
+    assert again.record.status is step.record.status, "the same is not said every second"
+    other = advance(step.record, events.InstructionFailed("full", temporary=True), NOW + 1)
+    assert other.record.status.err == "full"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from swarm.agent.blob_source import ManagerBlobs
 from swarm.agent.container import NodeFacts
 from swarm.agent.database import Database
 from swarm.agent.fake_network import FakeNetwork
+from swarm.agent.overlay.feed import OverlayFeed
 from swarm.agent.task_files import TaskFiles
 from swarm.agent.task_volumes import TaskVolumes
 from swarm.agent.worker import Worker
@@ -43,6 +44,7 @@ class Bench:
         """One life of the agent's process."""
         self.database = database = Database(self.folder / "tasks.db")
         stored = await database.open("n1", 0)
+        self.overlays = overlays = OverlayFeed(database, (self.network,))
         self.worker = worker = Worker(
             self.driver,
             self.images,
@@ -53,12 +55,14 @@ class Bench:
             lambda: NodeFacts("n1", "host"),
             files=TaskFiles(MemoryFiles(self.folder / "run"), self.isolated),
             volumes=TaskVolumes(VolumeStore(self.folder / "volumes")),
+            overlays=overlays,
             starts_max=2,
         )
         worker.on_status = lambda task_id, status: self.reported.append((task_id, status.state))
         self.tasks = [asyncio.create_task(worker.run())]
         if writing:
             self.tasks.append(asyncio.create_task(database.run()))
+        self.tasks.append(asyncio.create_task(overlays.run()))
         try:
             await worker.started.wait()
             worker.resume(stored.tasks)

@@ -93,6 +93,17 @@ async def test_nodes_join_networks_with_their_tasks_and_leave_with_the_last() ->
         await until(lambda: not joined())
 
 
+async def test_nodes_join_the_networks_of_tasks_that_had_a_node_from_the_beginning() -> None:
+    web = a_service("web", "front")
+    task = a_task(web, "t1")
+    task.node_id = "n1"  # as those of global services
+    store = store_with(a_network("front"), a_node("n1"), web, task)
+    async with allocating(store):
+        await until(lambda: pending(store) == {"t1"})
+        await store.update(lambda tx: into(tx, "t1", task_state.ASSIGNED))
+        await until(lambda: bool(store.view.nodes.get("n1").networks))  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("fate", ["lost", "late", "committed"])
 async def test_a_commit_of_unknown_outcome_gives_nothing_twice(fate: str) -> None:
     web = a_service("web", "front")

@@ -226,6 +226,13 @@ def test_a_service_joins_and_leaves_networks() -> None:
         updated(after, "--network-rm", "shop")
 
 
+def test_an_affinity_is_asked_for_and_shown_and_taken_back() -> None:
+    spec = created("--network", "shop", "--endpoint-affinity", "client-ip", "web:1")
+    assert inspect_view.service_spec(spec)["EndpointSpec"]["Affinity"] == "client-ip"
+    after = updated(spec, "--endpoint-affinity", "none")
+    assert "Affinity" not in inspect_view.service_spec(after)["EndpointSpec"]
+
+
 def test_addresses_are_shown_with_services_and_tasks() -> None:
     service = Service(id="s1", virtual_addresses=[NetworkAddresses(network_id="n", addresses=["10.0.0.2"])])
     view = inspect_view.service(service)

@@ -250,3 +250,15 @@ def test_a_subnet_from_the_pools_hides_no_node(addr: str) -> None:
     tx = a_transaction(able(addr=addr))
     (subnet,) = create_network(tx, a_network(), "a").subnets
     assert subnet.subnet == ("10.0.1.0/24" if addr.startswith("10.") else "10.0.0.0/24")
+
+
+def test_tasks_bring_along_what_their_node_has_to_know_of_a_network_of_its_own() -> None:
+    tx = a_transaction(able("bridge"))
+    create_network(tx, a_network("own", "10.9.0.0/24", driver="bridge", internal=True), "own-id")
+    spec = in_networks("own")
+    spec.task.networks[0].local.subnets.add(subnet="10.66.0.0/16")  # of no interest, whoever says it
+    made = create_service(tx, spec, "s1")
+    (local,) = (one.local for one in made.spec.task.networks)
+    assert ([one.subnet for one in local.subnets], local.internal) == (["10.9.0.0/24"], True)
+    predefined = create_service(tx, in_networks("bridge", service="plain"), "s2")
+    assert not predefined.spec.task.networks[0].HasField("local")

@@ -149,3 +149,15 @@ def test_dnsrr_is_an_endpoint_mode() -> None:
     spec = a_service()
     spec.endpoint.mode = EndpointSpec.MODE_DNSRR
     validate_service(spec)
+
+
+def test_an_affinity_is_of_a_virtual_address() -> None:
+    spec = a_service()
+    spec.endpoint.affinity = EndpointSpec.AFFINITY_CLIENT_IP
+    validate_service(spec)
+    spec.endpoint.mode = EndpointSpec.MODE_DNSRR
+    with pytest.raises(InvalidArgument, match="no address that clients could have an affinity"):
+        validate_service(spec)
+    spec.endpoint.affinity = 7  # type: ignore[assignment]
+    with pytest.raises(InvalidArgument, match="7 is not an endpoint affinity"):
+        validate_service(spec)

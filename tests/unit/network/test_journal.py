@@ -5,13 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm.agent.network.base import PublishedPort
-from swarm.agent.network.journal import Grant, Ledger, decode, encode, load, save
+from swarm.agent.network.base import PublishedPort, TaskNetwork
+from swarm.agent.network.journal import Access, Grant, Ledger, decode, encode, load, save
 
 PORTS = st.builds(
     PublishedPort, st.sampled_from(["tcp", "udp"]), st.integers(1, 65535), st.integers(1, 65535)
 )
-GRANTS = st.builds(Grant, st.ip_addresses(v=4), st.lists(PORTS, max_size=3).map(tuple))
+NETWORKS = st.builds(TaskNetwork, st.text("abc"), st.lists(st.ip_addresses().map(str)).map(tuple))
+GRANTS = st.builds(
+    Grant,
+    st.ip_addresses(v=4),
+    st.lists(PORTS, max_size=3).map(tuple),
+    st.lists(NETWORKS, max_size=3).map(tuple),
+    st.sampled_from(Access),
+)
 LEDGERS = st.builds(
     Ledger, st.dictionaries(st.text("abc123", min_size=1), GRANTS), st.none() | st.ip_addresses(v=4)
 )
@@ -57,3 +64,8 @@ def test_the_ledger_knows_who_has_what() -> None:
     assert without.last_address == IPv4Address(
         "172.30.0.16"
     )  # remembered, so that it is not given away next
+
+
+def test_a_journal_of_an_agent_that_knew_no_networks_is_read() -> None:
+    old = '{"last_address": null, "grants": {"t1": {"address": "172.30.0.16", "ports": []}}}'
+    assert decode(old).grants["t1"] == Grant(IPv4Address("172.30.0.16"))

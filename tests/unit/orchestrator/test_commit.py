@@ -61,6 +61,17 @@ def test_desired_state_never_goes_back() -> None:
     assert bench.task("t1").desired_state == task_state.REMOVE
 
 
+def test_since_when_a_task_is_to_stop_is_written_once() -> None:
+    bench = Bench(a_spec(1))
+    bench.run()
+    assert not bench.task("t1").HasField("stopping_since")
+    version, now_ns = bench.service.meta.version.index, bench.clock.now_ns()
+    for state in (task_state.SHUTDOWN, task_state.REMOVE):
+        assert commit(bench, Plan((Step(desire=(("t1", state),)),)), version)
+        bench.clock.advance(60)
+    assert bench.task("t1").stopping_since == timestamp(now_ns)
+
+
 def test_a_change_of_a_service_that_changed_is_refused() -> None:
     bench = Bench(a_spec(1))
     bench.run()

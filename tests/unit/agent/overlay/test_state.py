@@ -86,3 +86,10 @@ def test_news_of_a_network_that_is_not_known_are_nothing() -> None:
     state = OverlayState()
     assert state.apply([_shop(endpoints=[_task("a")])]) == ()
     assert state.apply([_shop(removed=True)]) == ()
+
+
+def test_a_network_without_a_word_of_it_stays_in_a_complete_state() -> None:
+    state = _known()
+    assert state.apply([_shop()], complete=True) == ()
+    assert state.networks["shop"].endpoints.keys() == {"a", "b"}
+    assert OverlayState().apply([_shop()], complete=True) == ()

@@ -1,0 +1,229 @@
+"""Takes in what the managers say of overlay networks, keeps it, and tells those who make something of it.
+
+Each listener hears of changes in order and one call at a time; what changes meanwhile is gathered. A call
+that fails is made again, with everything that it was about. After a restart of the agent listeners hear of
+all that was known before any task is taken up, so networks work without a manager.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+import structlog
+
+from swarm.agent.assignments import NetworkChanges
+from swarm.agent.database import (
+    OVERLAY_NETWORK,
+    OVERLAY_NODE,
+    OVERLAY_SERVICE,
+    OVERLAY_TASK,
+    Database,
+)
+from swarm.agent.network.base import LocalSubnet, TaskNetwork
+from swarm.agent.overlay.state import OverlayState, Touched
+from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.overlay_pb2 import OverlayChanges
+from swarm.api.v1.types_pb2 import NetworkAttachment
+from swarm.errors import TransientError
+from swarm.model.networks import OVERLAY
+
+log = structlog.get_logger(__name__)
+
+RETRY_S = 1.0
+CHECK_S = 60.0
+PATIENCE_S = 2.0  # for what a task needs, before people are told what it waits for
+
+
+class OverlayListener(Protocol):
+    """Makes something of what is known of overlay networks.
+
+    The first call comes with a state that is complete, also when there is nothing in it: what is there of an
+    earlier life and not in it has to go.
+    """
+
+    async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
+        """Make what was touched what it is in `state` now; may be asked for the same again."""
+
+
+class OverlayFeed:
+    """What this node knows of its overlay networks."""
+
+    def __init__(self, database: Database, listeners: Sequence[OverlayListener]) -> None:
+        """The first listener makes the networks that tasks join."""
+        self.state = OverlayState()
+        self._database = database
+        self._lines = [_Line(self.state, listener) for listener in listeners]
+
+    async def run(self) -> None:
+        """Tell the listeners, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for line in self._lines:
+                group.create_task(line.run())
+
+    def resume(self, stored: Iterable[OverlayChanges], *, complete: bool) -> None:
+        """Begin with what an earlier life of the agent knew; unless `complete`, managers come first."""
+        self._tell(self.state.apply(stored, complete=True), begin=complete)
+
+    def take(self, changes: NetworkChanges) -> None:
+        """Hear what the managers say."""
+        touched = self.state.apply(changes.changes, complete=changes.complete)
+        for one in touched:
+            self._keep(one)
+        self._tell(touched, begin=changes.complete)
+
+    async def settled(self) -> None:
+        """Wait until every listener was told everything once, whatever came of it."""
+        for line in self._lines:
+            await line.idle.wait()
+
+    async def join(self, task: Task) -> tuple[TaskNetwork, ...]:
+        """Return the networks of a task as soon as this node has joined them all.
+
+        Raises TransientError, for people, when that takes long.
+        """
+        wanted = networks_of(task)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                while self._missing(wanted):
+                    await self._lines[0].changed()
+        if missing := self._missing(wanted):
+            raise TransientError(missing)
+        return wanted
+
+    def _missing(self, wanted: Iterable[TaskNetwork]) -> str:
+        """Return why a task cannot have its networks yet; empty when it can."""
+        for one in wanted:
+            if not one.addresses:
+                continue
+            known = self.state.networks.get(one.network_id)
+            if known is None or not known.network.router_addresses:
+                return f"waits for an address of this node in network {one.network_id}"
+            if one.network_id in self._lines[0].unmade:
+                problem = self._lines[0].problem or "it is being made"
+                return f"network {known.network.name} is not there on this node yet: {problem}"
+        return ""
+
+    def _tell(self, touched: Sequence[Touched], *, begin: bool) -> None:
+        for line in self._lines:
+            line.add(touched, begin=begin)
+
+    def _keep(self, touched: Touched) -> None:
+        """Have on disk what the state is now."""
+        network_id = touched.network_id
+        state = self.state.networks.get(network_id)
+        if state is None:
+            self._database.delete_overlay(network_id)
+            return
+        if touched.network:
+            kept = OverlayChanges(network_id=network_id, network=state.network)
+            self._database.put_overlay(network_id, OVERLAY_NETWORK, "", kept)
+        for node_id in touched.node_ids:
+            peer = state.peers.get(node_id)
+            kept = OverlayChanges(network_id=network_id, peers=[peer] if peer else ())
+            self._database.put_overlay(network_id, OVERLAY_NODE, node_id, kept if peer else None)
+        for task_id in touched.task_ids:
+            endpoint = state.endpoints.get(task_id)
+            kept = OverlayChanges(network_id=network_id, endpoints=[endpoint] if endpoint else ())
+            self._database.put_overlay(network_id, OVERLAY_TASK, task_id, kept if endpoint else None)
+        for service_id in touched.service_ids:
+            service = state.services.get(service_id)
+            kept = OverlayChanges(network_id=network_id, services=[service] if service else ())
+            self._database.put_overlay(network_id, OVERLAY_SERVICE, service_id, kept if service else None)
+
+
+def networks_of(task: Task) -> tuple[TaskNetwork, ...]:
+    """Return the networks that a task joins, in the order of its spec, with what it was given there."""
+    given = {one.network_id: tuple(one.addresses) for one in task.networks}
+    asked = {one.network_id: one for one in task.spec.networks}
+    return tuple(_network(id_, given.get(id_, ()), asked.get(id_)) for id_ in {**asked, **given})
+
+
+def _network(network_id: str, addresses: tuple[str, ...], asked: NetworkAttachment | None) -> TaskNetwork:
+    if asked is None or asked.driver in ("", OVERLAY):
+        return TaskNetwork(network_id, addresses)
+    local = asked.local
+    return TaskNetwork(
+        network_id,
+        driver=asked.driver,
+        subnets=tuple(LocalSubnet(one.subnet, one.range, tuple(one.reserved)) for one in local.subnets),
+        families=(6,) if local.no_ipv4 else (4, 6) if local.ipv6 else (4,),
+        internal=local.internal,
+    )
+
+
+class _Line:
+    """One listener, and what it has yet to hear."""
+
+    def __init__(self, state: OverlayState, listener: OverlayListener) -> None:
+        self.unmade: set[str] = set()  # ids of networks that are new or differ as a whole
+        self.problem = ""  # what the last call failed with
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._state = state
+        self._listener = listener
+        self._begun = False
+        self._pending: dict[str, Touched] = {}
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    def add(self, touched: Iterable[Touched], *, begin: bool = False) -> None:
+        for one in touched:
+            self._pending[one.network_id] = _merged(self._pending.get(one.network_id), one)
+            if one.network:
+                self.unmade.add(one.network_id)
+        if self._pending if self._begun else begin:
+            self._begun = True
+            self.idle.clear()
+            self._wake.set()
+
+    async def changed(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def run(self) -> None:
+        while True:
+            with suppress(TimeoutError):  # now and then all is compared, whoever may have changed what
+                async with asyncio.timeout(CHECK_S if self._begun else None):
+                    await self._wake.wait()
+            self._wake.clear()
+            if not await self._apply():
+                await asyncio.sleep(RETRY_S)
+                self._wake.set()
+
+    async def _apply(self) -> bool:
+        pending, self._pending = self._pending, {}
+        try:
+            await self._listener.apply(self._state, tuple(pending.values()))
+        except Exception as error:  # whatever it is, it must not cost the node its tasks
+            self.problem = str(error) or type(error).__name__
+            log.exception(
+                "overlay.not_applied", networks=len(pending), listener=type(self._listener).__name__
+            )
+            later, self._pending = self._pending.values(), pending
+            self.add(tuple(later))
+            done = False
+        else:
+            self.problem = ""
+            self.unmade -= {one for one in pending if not _is_new(self._pending.get(one))}
+            done = True
+        self._changed.set()
+        if not self._pending or not done:
+            self.idle.set()
+        return done
+
+
+def _is_new(touched: Touched | None) -> bool:
+    return touched is not None and touched.network
+
+
+def _merged(one: Touched | None, other: Touched) -> Touched:
+    if one is None:
+        return other
+    return Touched(
+        one.network_id,
+        one.network or other.network,
+        one.node_ids | other.node_ids,
+        one.task_ids | other.task_ids,
+        one.service_ids | other.service_ids,
+    )

@@ -1,0 +1,89 @@
+"""Rules of the router through which ports are published."""
+
+import re
+from ipaddress import IPv4Address
+
+from swarm.agent.overlay.ingress import Ingress, ingress_of, script
+from swarm.agent.overlay.state import NetworkState
+from swarm.api.v1.objects_pb2 import Subnet
+from swarm.api.v1.overlay_pb2 import OverlayEndpoint, OverlayNetwork, OverlayPeer, OverlayService
+from swarm.api.v1.types_pb2 import EndpointSpec, PortConfig
+
+ONE, TWO = IPv4Address("10.0.1.1"), IPv4Address("10.0.1.2")
+
+
+def _task(task_id: str, address: str, *, serving: bool = True, service: str = "web") -> OverlayEndpoint:
+    return OverlayEndpoint(task_id=task_id, addresses=[address], serving=serving, service_id=service)
+
+
+def _state(*tasks: OverlayEndpoint, peers: int = 0) -> NetworkState:
+    network = OverlayNetwork(id="i", ingress=True, router_addresses=["10.0.0.2"])
+    network.subnets.append(Subnet(subnet="10.0.0.0/16"))
+    ports = [
+        PortConfig(published_port=8080, target_port=80),
+        PortConfig(published_port=53, target_port=5353, protocol=PortConfig.PROTOCOL_UDP),
+    ]
+    found = NetworkState(network)
+    found.endpoints.update({one.task_id: one for one in tasks})
+    found.services["web"] = OverlayService(service_id="web", ports=ports)
+    for number in range(peers):
+        peer = OverlayPeer(node_id=f"n{number}", router_addresses=[f"10.0.0.{number + 3}"])
+        found.peers[peer.node_id] = peer
+    return found
+
+
+def test_only_tasks_that_serve_are_led_to_and_their_order_does_not_matter() -> None:
+    tasks = [_task("b", "10.0.1.2"), _task("a", "10.0.1.1"), _task("c", "10.0.1.3", serving=False)]
+    found = ingress_of(_state(*tasks, _task("x", "10.0.1.4", service="other")))
+    assert found.ports == {
+        ("tcp", 8080): ((ONE, 80), (TWO, 80)),
+        ("udp", 53): ((ONE, 5353), (TWO, 5353)),
+    }
+
+
+def test_every_other_router_has_a_mark_of_its_own_that_its_address_decides() -> None:
+    found = ingress_of(_state(peers=2))
+    assert found.routers == {
+        "02:42:0a:00:00:03": (3, IPv4Address("10.0.0.3")),
+        "02:42:0a:00:00:04": (4, IPv4Address("10.0.0.4")),
+    }
+
+
+def test_what_did_not_change_is_not_touched() -> None:
+    before = ingress_of(_state(_task("a", "10.0.1.1"), peers=1))
+    assert script(before, before) == ""
+    ports = dict(before.ports)
+    ports["tcp", 8080] = ((ONE, 80), (TWO, 80))
+    text = script(before, Ingress(ports, before.routers))
+    assert "udp" not in text
+    assert "element" not in text
+    assert "numgen inc mod 2 map { 0 : 10.0.1.1 . 80, 1 : 10.0.1.2 . 80 }" in text
+
+
+def test_a_client_may_be_led_to_the_same_task_always() -> None:
+    state = _state(_task("a", "10.0.1.1"), _task("b", "10.0.1.2"))
+    before = ingress_of(state)
+    state.services["web"] = OverlayService(
+        service_id="web", ports=state.services["web"].ports, affinity=EndpointSpec.AFFINITY_CLIENT_IP
+    )
+    text = script(before, ingress_of(state))
+    assert text.count("dnat ip to jhash ip saddr mod 2 seed 0x5eed map") == 2
+    assert "numgen" not in text
+
+
+def test_a_port_without_a_task_leads_nowhere_but_stays_known() -> None:
+    text = script(None, ingress_of(_state()))
+    assert "dnat" not in text
+    assert "tcp . 8080 : goto tcp_8080" in text
+
+
+def test_a_port_that_is_published_no_more_leaves_nothing() -> None:
+    lines = script(ingress_of(_state(_task("a", "10.0.1.1"), peers=1)), Ingress()).splitlines()
+    assert [re.sub("ip swarm_ingress ", "", line) for line in lines] == [
+        "delete element ports { tcp . 8080 : goto tcp_8080, udp . 53 : goto udp_53 }",
+        "delete element routers { 02:42:0a:00:00:03 : 3 }",
+        "flush chain tcp_8080",
+        "delete chain tcp_8080",
+        "flush chain udp_53",
+        "delete chain udp_53",
+    ]
