@@ -8,10 +8,10 @@ SEED := 1
 PYTEST := $(BIN)/python -m pytest --randomly-seed=$(SEED)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down install test check unit simulate fuzz integration proto bench clean
+.PHONY: help setup demo demo-down install test check unit simulate fuzz integration cgroup2 proto bench clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing to develop: .venv, and as root programs of the system
 	@$(BOOTSTRAP) test
@@ -51,6 +51,10 @@ fuzz: setup ## feed damage to Raft, and to what reads images and other bytes of 
 
 integration: setup ## run the tests with real daemons, containers and networks (root)
 	@$(PYTEST) tests/integration
+
+cgroup2: setup ## run the tests of the runtime in a guest with cgroup version 2 (root; 20 min without KVM)
+	@$(BOOTSTRAP) guest
+	@$(BIN)/python tools/cgroup2/guest.py
 
 proto: setup ## generate swarm/api/v1 from proto/
 	$(BIN)/python tools/gen_proto.py

@@ -3,7 +3,8 @@
 
 Makes the virtual environment .venv with this project in it, and as root installs programs of the operating
 system. `bootstrap.py install` installs swarm on this machine for good, as a service. Says what it does, does
-nothing twice, and takes no time when nothing is missing. Standard library only; Python 3.11 or newer.
+nothing twice, and takes no time when nothing is missing. `bootstrap.py guest` installs what `make cgroup2`
+needs besides. Standard library only; Python 3.11 or newer.
 """
 
 import hashlib
@@ -42,7 +43,18 @@ SERVICES = {
     "docker-registry": ("docker-registry",),
     "docker.io": ("docker.service", "docker.socket", "containerd.service"),
 }
-PROGRAMS = {"run": RUN_PROGRAMS, "test": TEST_PROGRAMS, "install": RUN_PROGRAMS}
+# For the virtual machine of `make cgroup2`.
+GUEST_PROGRAMS = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "mmdebstrap": "mmdebstrap",
+    "mke2fs": "e2fsprogs",
+}
+PROGRAMS = {
+    "run": RUN_PROGRAMS,
+    "test": TEST_PROGRAMS,
+    "install": RUN_PROGRAMS,
+    "guest": GUEST_PROGRAMS,
+}
 
 
 def main() -> int:
@@ -58,7 +70,7 @@ def main() -> int:
         install_programs(PROGRAMS[level])
         if level == "install":
             install_service()
-        else:
+        elif level != "guest":
             install_project(level)
     except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
         say(str(error))

@@ -63,7 +63,8 @@ class Settings:
         default="0.0.0.0:9323", metadata=_about("where to serve /metrics and /healthz; empty: nowhere")
     )
     runtime: str = field(
-        default="auto", metadata=_about("what runs containers", "auto", "oci", "docker", "process", "fake")
+        default="auto",
+        metadata=_about("what runs containers", "auto", "oci", "docker", "starter", "process", "fake"),
     )
     docker_socket: Path = field(
         default=Path("/var/run/docker.sock"),
@@ -95,6 +96,10 @@ class Settings:
         metadata=_about(
             "whether devices whose CDI specifications run programs here are given", "refuse", "allow"
         ),
+    )
+    subordinate_ids: str = field(
+        default="1879048192:268435456",
+        metadata=_about("user and group ids for containers with users of their own, FIRST:SIZE"),
     )
     insecure_registries: tuple[str, ...] = field(
         default=(), metadata=_about("registries (HOST[:PORT]) to ask without TLS, repeatable")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from swarm.agent.container_options import limits, namespaces, security, ulimits
+from swarm.agent.container_options import limits, namespaces, security, ulimits, users
 from swarm.agent.network.base import PublishedPort, Sandbox
 from swarm.agent.network.resolv import with_ndots
 from swarm.agent.resolver.base import Client
@@ -72,6 +72,7 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         limits=limits(task.spec.resources),
         security=security(spec),
         shared=namespaces(spec.namespaces),
+        users=users(spec.namespaces),
         sysctls=dict(spec.sysctls),
         ulimits=ulimits(spec),
         hosts=tuple((entry.name, entry.address) for entry in spec.hosts),

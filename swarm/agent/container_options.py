@@ -2,6 +2,7 @@
 
 from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.api.v1.types_pb2 import Namespaces, Privileges, ResourceRequirements
+from swarm.model.user_namespaces import private_users
 from swarm.runtime.base import Limits, Security, Shared, Ulimit
 
 
@@ -46,6 +47,11 @@ def namespaces(given: Namespaces) -> Shared:
         uts=given.uts == "host",
         cgroup=given.cgroup == "host",
     )
+
+
+def users(given: Namespaces) -> int:
+    """Return how many users of its own a container has; 0: they are those of the node."""
+    return private_users(given.userns) or 0
 
 
 def ulimits(spec: ContainerSpec) -> tuple[Ulimit, ...]:

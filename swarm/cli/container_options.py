@@ -28,7 +28,7 @@ SINGLE = (
     click.option("--ipc", help="host: share shared memory with the node; private: not."),
     click.option("--pid", help="host: see and signal the processes of the node; private: not."),
     click.option("--uts", help="host: have the node's host name; private: one of its own."),
-    click.option("--userns", help="host: users are those of the node (there is no other mode)."),
+    click.option("--userns", help="host: the users of the node; private[:SIZE]: 65536 or SIZE of its own."),
     click.option("--cgroupns", help="host: see the cgroups of the node; private: not."),
     click.option("--cgroup-parent", help="Cgroup of the node to be in, e.g. /batch ('': the usual one)."),
     click.option("--oom-score-adj", type=int, help="Be killed sooner (1000) or later (-1000) than others."),

@@ -182,7 +182,7 @@ RULES: dict[str, Rule] = {
     "services.*.ulimits": _honoured("clamped to what the node grants, with a warning"),
     "services.*.use_api_socket": _refused("tasks have no access to the cluster"),
     "services.*.user": _honoured(),
-    "services.*.userns_mode": _honoured("host only"),
+    "services.*.userns_mode": _honoured("host, private, private:SIZE"),
     "services.*.uts": _honoured("host or private"),
     "services.*.volumes": _honoured(
         "volumes, binds, tmpfs, images, and cluster volumes, which must be there"

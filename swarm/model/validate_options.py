@@ -13,6 +13,7 @@ from swarm.model.limits import shown
 from swarm.model.seccomp import read_profile
 from swarm.model.sysctls import sysctl_problems
 from swarm.model.ulimits import ulimit_problems
+from swarm.model.user_namespaces import user_namespace_problems
 
 SHARES = range(2, 262_145)
 PERIODS_US = range(1_000, 1_000_001)
@@ -110,11 +111,7 @@ def _namespace_problems(spec: ContainerSpec) -> Iterator[str]:
         mode = getattr(namespaces, kind)
         if mode not in {"", "host", "private"}:
             yield f'the {kind} namespace "{shown(mode)}" is neither host nor private'
-    if namespaces.userns not in {"", "host"}:
-        yield (
-            f'the user namespace "{shown(namespaces.userns)}" is not possible: layers of images would have '
-            "to be owned by other users for each container; only host is"
-        )
+    yield from user_namespace_problems(spec)
     if namespaces.uts == "host" and spec.hostname:
         yield "a hostname and uts host exclude each other: the container has the node's name"
     if namespaces.ipc == "host" and spec.shm_size_bytes:

@@ -147,6 +147,7 @@ class ContainerConfig:
     limits: Limits = Limits()
     security: Security = Security()
     shared: Shared = Shared()
+    users: int = 0  # how many user and group ids of its own it has; 0: they are those of the node
     sysctls: Mapping[str, str] = field(default_factory=dict)
     ulimits: Sequence[Ulimit] = ()
     hosts: Sequence[tuple[str, str]] = ()  # (name, address)
@@ -294,6 +295,7 @@ class Ability(StrEnum):
     NO_NEW_PRIVILEGES = "no-new-privileges"
     SECCOMP = "seccomp"
     SHARED_NAMESPACES = "shared-namespaces"
+    USERS = "users"  # of its own, in a user namespace
     SYSCTLS = "sysctls"
     ULIMITS = "ulimits"
     SHM_SIZE = "shm-size"

@@ -16,10 +16,11 @@ from swarm.runtime.docker.client import EngineClient
 from swarm.runtime.docker.driver import DockerDriver
 from swarm.runtime.fake import FakeDriver
 from swarm.runtime.memory_files import MemoryFiles
-from swarm.runtime.oci.binaries import INSTALL_HINT
+from swarm.runtime.oci.binaries import INSTALL_HINT, INSTALLED, STARTER
 from swarm.runtime.oci.devices import CdiSettings
 from swarm.runtime.oci.driver import OciDriver
 from swarm.runtime.oci.layers import LayerSource, NoImages
+from swarm.runtime.oci.user_namespaces import parse_range
 from swarm.runtime.process.driver import ProcessDriver
 from swarm.runtime.state import remove_tree
 from swarm.runtime.volumes.mounting import unmount_volume
@@ -29,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 AUTO, PROCESS = "auto", "process"
 # In the order in which they are tried.
-CONTAINERS = ("oci", "docker")
+CONTAINERS = ("oci", "docker", STARTER)
 DRIVERS = (*CONTAINERS, PROCESS)
 
 
@@ -122,12 +123,13 @@ async def cleanup(settings: Settings) -> None:
     engine need the engine: raises Unavailable without it.
     """
     layers = NoImages()
-    try:
-        if os.geteuid() == 0:
-            await _driver("oci", settings, layers).cleanup()
-    except InvalidArgument:  # no cgroups here: then there never was a container either
-        if (settings.containers_dir / "oci").exists():
-            raise
+    for kind in ("oci", STARTER):
+        try:
+            if os.geteuid() == 0:
+                await _driver(kind, settings, layers).cleanup()
+        except InvalidArgument:  # no cgroups here: then there never was a container either
+            if (settings.containers_dir / kind).exists():
+                raise
     if (settings.containers_dir / "docker").exists():
         try:
             await _driver("docker", settings, layers).cleanup()
@@ -147,8 +149,11 @@ async def cleanup(settings: Settings) -> None:
 def _driver(kind: str, settings: Settings, images: LayerSource) -> CleanableDriver:
     directory, run_dir = settings.containers_dir / kind, settings.run_dir / "containers" / kind
     cdi = CdiSettings(settings.cdi_directories, hooks=settings.cdi_hooks == "allow")
-    if kind == "oci":
-        return OciDriver(directory, run_dir, settings.cgroup_parent, images, cdi=cdi)
+    if kind in {"oci", STARTER}:
+        names = (STARTER,) if kind == STARTER else INSTALLED
+        users = parse_range(settings.subordinate_ids)
+        parent = settings.cgroup_parent
+        return OciDriver(directory, run_dir, parent, images, preference=names, cdi=cdi, users=users)
     if kind == "docker":
         return DockerDriver(directory, EngineClient(settings.docker_socket), images, cdi=cdi)
     return ProcessDriver(directory, run_dir, images)

@@ -71,8 +71,10 @@ class Flavor:
             Ability.CPUSET: "CPUSet",
             Ability.PIDS: "PidsLimit",
         }
-        missing = {ability for ability, field in offered.items() if about.get(field) is False}
-        missing.add(Ability.PARTS)  # this driver knows paths of the node, and volumes as a whole
+        # An engine maps all of its containers or none, and then not the way to our layers. This driver mounts
+        # paths of the node, and volumes as a whole.
+        missing = {Ability.USERS, Ability.PARTS}
+        missing |= {ability for ability, field in offered.items() if about.get(field) is False}
         if not _has_seccomp(about):
             missing.add(Ability.SECCOMP)
         if not _can_be_privileged(str(version.get("Version"))):
@@ -138,6 +140,7 @@ def refuse_unable(config: ContainerConfig, capabilities: Capabilities) -> None:
         (Ability.CPUS, limits.nano_cpus or limits.cpu_quota_us),
         (Ability.PIDS, limits.pids),
         (Ability.CPUSET, limits.cpuset_cpus or limits.cpuset_mems),
+        (Ability.USERS, config.users),
     ):
         if is_asked_for and ability in capabilities.refused:
             raise TaskRejected(f"{capabilities.driver} on this node cannot give a container: {ability}")

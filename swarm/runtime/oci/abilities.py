@@ -11,8 +11,10 @@ from swarm.errors import InvalidArgument
 from swarm.model.capabilities import KNOWN
 from swarm.model.cpuset import parse_cpuset
 from swarm.runtime.base import Ability
+from swarm.runtime.oci.apparmor import DEFAULT, loaded_profiles
 from swarm.runtime.oci.binaries import find
 from swarm.runtime.oci.cgroups import CgroupLayout
+from swarm.runtime.oci.user_namespaces import obstacle
 from swarm.runtime.ulimits import bounding_set, may_raise_limits, read_hard_limits
 
 # Programs that do nothing but start another one and bury its orphans. They are linked statically, for they
@@ -65,6 +67,7 @@ class Abilities:
     hard_limits: Mapping[str, int] = field(default_factory=dict)  # of processes, by ulimit; absent: any
     oom_score_adj: int = -1000  # the least that the agent may give
     apparmor: frozenset[str] | None = None  # loaded profiles; None: the kernel knows none
+    no_users: str = ""  # why containers cannot have users of their own here; empty: they can
     init: tuple[str, ...] = ()  # the program to start first, on the node, and its options
     cpus: frozenset[int] = frozenset()  # empty: unknown
     memory_nodes: frozenset[int] = frozenset()
@@ -80,7 +83,8 @@ def read_abilities(layout: CgroupLayout, cgroup: str, proc: Path = Path("/proc")
         capabilities=bounding_set(proc),
         hard_limits=read_hard_limits(may_raise=may_raise, proc=proc),
         oom_score_adj=-1000 if may_raise else int((proc / "self/oom_score_adj").read_text("ascii")),
-        apparmor=_apparmor_profiles(),
+        apparmor=loaded_profiles(),
+        no_users=_no_users(proc),
         init=_init(),
         cpus=_cpuset(layout, cgroup, "cpus"),
         memory_nodes=_cpuset(layout, cgroup, "mems"),
@@ -103,6 +107,7 @@ def abilities(node: Abilities) -> tuple[frozenset[Ability], frozenset[Ability]]:
     """Return what containers can have on this node, and what is passed over with a warning."""
     missing = {ability for ability, control in _ABILITIES.items() if control not in node.controls}
     able = frozenset(Ability) - missing - (set() if node.init else {Ability.INIT})
+    able -= {Ability.USERS} if node.no_users else set()
     return able, frozenset(missing & {Ability.OOM, Ability.CPU_SHARES})
 
 
@@ -111,9 +116,16 @@ def described(node: Abilities) -> dict[str, str]:
     missing = sorted(control.value for control in Control if control not in node.controls)
     return {
         "init": PurePosixPath(node.init[0]).name if node.init else f"none ({INIT_HINT})",
-        "apparmor": "no" if node.apparmor is None else f"{len(node.apparmor)} profiles",
+        "apparmor": _apparmor(node.apparmor),
+        "user_namespaces": f"no: {node.no_users}" if node.no_users else "yes",
         "kernel_cannot": ", ".join(missing) or "nothing is missing",
     }
+
+
+def _apparmor(profiles: frozenset[str] | None) -> str:
+    if profiles is None:
+        return "no"
+    return f"{len(profiles)} profiles, {DEFAULT if DEFAULT in profiles else 'none'} by default"
 
 
 def _controls(layout: CgroupLayout, cgroup: str) -> frozenset[Control]:
@@ -132,14 +144,12 @@ def _controls(layout: CgroupLayout, cgroup: str) -> frozenset[Control]:
     )
 
 
-def _apparmor_profiles() -> frozenset[str] | None:
+def _no_users(proc: Path) -> str:
     try:
-        if not Path("/sys/module/apparmor/parameters/enabled").read_text("ascii").startswith("Y"):
-            return None
-        lines = Path("/sys/kernel/security/apparmor/profiles").read_text("utf-8").splitlines()
+        most = (proc / "sys/user/max_user_namespaces").read_text("ascii")
     except OSError:
-        return None
-    return frozenset(line.rpartition(" (")[0] for line in lines)
+        most = ""
+    return obstacle((proc / "sys/kernel/osrelease").read_text("ascii").strip(), most)
 
 
 def _init() -> tuple[str, ...]:

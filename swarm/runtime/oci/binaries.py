@@ -1,7 +1,8 @@
-"""Which programs run containers here: crun or runc, and conmon; and the one wrapper that crun may need."""
+"""Which programs run containers here: crun or runc, and conmon; what takes their place, and the wrappers."""
 
 import shlex
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,18 @@ from swarm.runtime.state import write_atomically
 # The sbin directories: a service manager's PATH may lack them, and Debian's runc is there.
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INSTALL_HINT = "apt-get install crun conmon"
+# Our own OCI runtime and shim, in Python alone: docs/decisions/0035.
+STARTER = "starter"
+INSTALLED = ("crun", "runc")  # best first
+STARTER_SHIM = "starter-shim"
+_OWN = Path(__file__).parents[1] / "starter"
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """One way to run an OCI runtime."""
 
-    name: str  # crun, crun-private-mounts, runc
+    name: str  # crun, crun-private-mounts, runc, starter
     program: str
     hide_unified: str = ""  # mount point of the cgroup2 file system that the program must not see
 
@@ -36,7 +42,7 @@ def candidates(preference: Sequence[str], unified_beside_v1: Path | None) -> lis
     """
     found: list[Runtime] = []
     for name in preference:
-        program = find(name)
+        program = sys.executable if name == STARTER else find(name)
         if program is None:
             continue
         found.append(Runtime(name, program))
@@ -46,7 +52,9 @@ def candidates(preference: Sequence[str], unified_beside_v1: Path | None) -> lis
 
 
 def wrapper_script(runtime: Runtime) -> str:
-    """Return a shell script that runs the runtime in a mount namespace without the cgroup2 mount."""
+    """Return a script that runs our own runtime, or one in a mount namespace without the cgroup2 mount."""
+    if runtime.name == STARTER:
+        return _python_script("__main__.py")
     program, hidden = shlex.quote(runtime.program), shlex.quote(runtime.hide_unified)
     inner = shlex.quote(f'umount -n {hidden} && exec {program} "$@"')
     return f'#!/bin/sh\nexec unshare --mount --propagation slave -- /bin/sh -c {inner} {program} "$@"\n'
@@ -54,8 +62,27 @@ def wrapper_script(runtime: Runtime) -> str:
 
 def executable(runtime: Runtime, directory: Path) -> str:
     """Return what to start for this runtime; writes the wrapper into `directory` if it needs one."""
-    if not runtime.hide_unified:
+    if not runtime.hide_unified and runtime.name != STARTER:
         return runtime.program
     path = directory / runtime.name
     write_atomically(path, wrapper_script(runtime).encode(), 0o700)
     return str(path)
+
+
+def shim(directory: Path, preference: Sequence[str]) -> str:
+    """Return what holds containers: conmon, else a script for our own shim, written into `directory`.
+
+    Who wants the starter alone wants to depend on no program.
+    """
+    conmon = find("conmon")
+    if conmon is not None and list(preference) != [STARTER]:
+        return conmon
+    path, script = directory / STARTER_SHIM, _python_script("shim.py").encode()
+    if not path.exists() or path.read_bytes() != script:  # its age is part of what the self-test holds for
+        write_atomically(path, script, 0o700)
+    return str(path)
+
+
+def _python_script(name: str) -> str:
+    # Without what an installation adds to Python: a program starts for every container and every command.
+    return f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(_OWN / name))} "$@"\n'

@@ -15,10 +15,12 @@ from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.oci.abilities import Abilities
 from swarm.runtime.oci.devices import CdiSettings, apply_edits, edits_for
 from swarm.runtime.oci.etc_files import hosts_file, only_local_servers, resolv_conf
-from swarm.runtime.oci.overlay import mount_overlay
+from swarm.runtime.oci.overlay import mount_overlay, unmount
+from swarm.runtime.oci.own_users import USERS_FILE, mount_root, move_in
 from swarm.runtime.oci.parts import with_parts
 from swarm.runtime.oci.rootfs import read_text_inside
 from swarm.runtime.oci.spec import Surroundings, build_spec, hostname, spec_warnings
+from swarm.runtime.oci.user_namespaces import IdRange
 from swarm.runtime.oci.users import resolve_user
 from swarm.runtime.state import write_atomically
 from swarm.runtime.volumes.copy_up import copy_up
@@ -38,6 +40,7 @@ class BundlePlace:
     cgroup_path: str
     node: Abilities
     cdi: CdiSettings
+    users: IdRange | None = None  # those of its own
 
 
 def make_bundle(
@@ -54,6 +57,8 @@ def make_bundle(
     check_sources(config)
     edits = edits_for(config, place.cdi)
     place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # first: all else is found by it
+    if place.users is not None:
+        (place.directory / USERS_FILE).write_text(f"{place.users.first}:{place.users.size}", "ascii")
     if config.cgroup_parent:
         (place.directory / CGROUP_FILE).write_text(place.cgroup_path, "utf-8")
     place.bundle.mkdir(parents=True, mode=0o700)
@@ -65,13 +70,20 @@ def make_bundle(
         path.chmod(0o755)  # the top of the container's file system, whatever our umask is
     if not layers:  # an image from scratch; overlayfs wants at least one
         nothing.mkdir(exist_ok=True)
-    mount_overlay(layers or [nothing], upper, work, rootfs)
-    for one in config.mounts:
-        if isinstance(one, BindMount) and one.copy_up:
-            copy_up(rootfs, one.target, Path(one.source), Path(one.copy_up))
+    lower = layers or [nothing]
+    filled = [one for one in config.mounts if isinstance(one, BindMount) and one.copy_up]
+    if filled or place.users is None:
+        mount_overlay(lower, upper, work, rootfs)
+    for one in filled:
+        copy_up(rootfs, one.target, Path(one.source), Path(one.copy_up))
+    if place.users is not None:
+        unmount(rootfs)  # volumes are filled with files as the image has them, before they change owners
+        mount_root(lower, place.directory, place.users)
     config = with_parts(config, mounted, place.directory / "parts")
     spec = build_spec(config, image, _surroundings(config, image, place, rootfs))
     apply_edits(spec, edits)
+    if place.users is not None:
+        move_in(spec, config, place.directory, place.users)
     write_atomically(place.bundle / "config.json", json.dumps(spec).encode())
     return spec_warnings(config, place.node)
 

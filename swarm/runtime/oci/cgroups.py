@@ -93,8 +93,12 @@ class Cgroup:
         """Return the cgroup's directory in each hierarchy, existing or not."""
         return [root / self.path.lstrip("/") for root in self._layout.roots]
 
-    def create(self) -> None:
-        """Make the cgroup for others below it, with controllers where version 2 wants them handed down."""
+    def create(self, *, for_processes: bool = False) -> None:
+        """Make the cgroup for others below it, with controllers where version 2 wants them handed down.
+
+        `for_processes`: for processes of its own instead. Version 2 lets nothing but cgroups into one that
+        hands controllers down.
+        """
         for root in self._layout.roots:
             directory = root
             for part in PurePosixPath(self.path).parts[1:]:
@@ -105,7 +109,7 @@ class Cgroup:
                     directory.mkdir(mode=0o755)
                 if root == self._layout.mounts.get("cpuset"):
                     _inherit_cpuset(directory)
-            if self._layout.version == 2:
+            if self._layout.version == 2 and not for_processes:
                 _hand_down_controllers(directory)
 
     def processes(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""The terminal that crun makes in a container, received over a socket.
+"""The terminal that crun, or our own starter, makes in a container, received over a socket.
 
 crun passes on no change of the size of its own terminal; who holds the container's can change that. runc
 does pass it on, and sends its terminal to nobody as long as it stays.
@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from swarm.runtime.base import ExecConfig
+from swarm.runtime.oci.binaries import STARTER
 from swarm.runtime.terminal import Terminal
 
 RECEIVE_TIMEOUT_S = 10.0
@@ -20,7 +21,7 @@ LAST_CALL_S = 0.1  # from the end of the command: a terminal that was sent befor
 
 def wanted_terminal(config: ExecConfig, runtime: str, socket_path: Path) -> Terminal | None:
     """Return the terminal for a command, if it is to have one, as this OCI runtime needs it."""
-    if config.tty and Path(runtime).name.startswith("crun"):
+    if config.tty and Path(runtime).name.startswith(("crun", STARTER)):
         return ReceivedTerminal(socket_path, config.rows, config.columns)
     return Terminal.wanted(config)
 

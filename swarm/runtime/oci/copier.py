@@ -5,7 +5,7 @@ the container does meanwhile. Nothing may be imported once the root has changed:
 """
 
 # An archive may have 100,000 entries, and path objects would double the time.
-# ruff: noqa: PTH103, PTH108, PTH116, PTH115, PTH118, PTH119, PTH120, PTH208, PTH211
+# ruff: noqa: PTH102, PTH112, PTH108, PTH116, PTH115, PTH118, PTH119, PTH120, PTH208, PTH211
 
 import bz2
 import ctypes
@@ -30,6 +30,7 @@ from swarm.runtime.images.tarreader import Readable, TarReader
 PR_SET_PDEATHSIG = 1
 MEMORY_MAX = 1 << 30
 CHUNK_BYTES = 1 << 18
+NOBODY = 65_534
 
 
 class Refused(Exception):
@@ -98,10 +99,27 @@ def add(tar: tarfile.TarFile, path: str, name: str) -> None:
             tar.addfile(plain_entry(name, found), Exactly(file, found.st_size))
 
 
+# The ids of the node that are 0 and up in a container with users of its own: first and how many.
+_users = [0, 2**32]
+
+
+def container_id_of(number: int) -> int:
+    """Return what the container calls a user or group of the node."""
+    first, size = _users
+    return number - first if first <= number < first + size else NOBODY
+
+
+def node_id_of(number: int) -> int:
+    """Return which user or group of the node one of the container is."""
+    first, size = _users
+    return first + (number if number < size else 0)
+
+
 def plain_entry(name: str, found: os.stat_result) -> tarfile.TarInfo:
     """Return an entry by numbers alone: names of users would be looked up in the container."""
     entry = tarfile.TarInfo(name)
-    entry.mode, entry.uid, entry.gid = stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid
+    entry.mode = stat.S_IMODE(found.st_mode)
+    entry.uid, entry.gid = container_id_of(found.st_uid), container_id_of(found.st_gid)
     entry.mtime = int(found.st_mtime)
     kinds = {stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE, stat.S_IFIFO: tarfile.FIFOTYPE}
     entry.type = kinds.get(stat.S_IFMT(found.st_mode), tarfile.REGTYPE)
@@ -158,9 +176,7 @@ def decompressed(source: IO[bytes]) -> Readable:
 
 def unpack(tar: TarReader, entry: tarfile.TarInfo, name: str, *, keep_owner: bool) -> None:
     """Make one entry; a file is made anew and never written through what is there."""
-    parent = os.path.dirname(name)
-    if parent:
-        os.makedirs(parent, 0o755, exist_ok=True)
+    make_parents(name)
     if entry.isdir():
         make_folder(name)
     elif entry.issym():
@@ -176,18 +192,31 @@ def unpack(tar: TarReader, entry: tarfile.TarInfo, name: str, *, keep_owner: boo
     else:
         raise Refused("InvalidArgument", f"{shown(entry.name)} is neither a file, a directory nor a link")
     if keep_owner:
-        os.lchown(name, entry.uid, entry.gid)
+        os.lchown(name, node_id_of(entry.uid), node_id_of(entry.gid))
+    elif _users[0]:
+        os.lchown(name, *_users[:1] * 2)
     if not entry.issym():
         # Root's own file must not become a set-user-id program because its author's was.
         os.chmod(name, entry.mode & (0o7777 if keep_owner else 0o1777))  # noqa: PTH101
         os.utime(name, (entry.mtime, entry.mtime))
 
 
+def make_parents(name: str) -> None:
+    """Make the directories above a file that are missing, as the container's root would."""
+    parent = os.path.dirname(name)
+    if parent and not os.path.isdir(parent):
+        make_parents(parent)
+        os.mkdir(parent, 0o755)
+        if _users[0]:
+            os.chown(parent, *_users[:1] * 2)
+
+
 def make_folder(name: str) -> None:
     """Make a directory, or take the one that is there."""
     if os.path.lexists(name) and kind_of(name) != "directory":
         raise Refused("InvalidArgument", f"{shown(name)} is no directory in the container")
-    os.makedirs(name, 0o755, exist_ok=True)
+    if not os.path.isdir(name):
+        os.mkdir(name, 0o755)
 
 
 def write_file(tar: TarReader, entry: tarfile.TarInfo, name: str) -> None:
@@ -234,6 +263,7 @@ def restrict() -> None:
 
 def carry_out(order: dict[str, Any]) -> None:
     """Do what is ordered."""
+    _users[:] = order.get("users") or _users
     if order["verb"] == "kind":
         sys.stdout.buffer.write(kind_of("/" + order["path"]).encode())
     elif order["verb"] == "from":

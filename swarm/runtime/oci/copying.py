@@ -11,6 +11,7 @@ from typing import Any
 
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, SwarmError
 from swarm.runtime.oci.binaries import SEARCH_PATH
+from swarm.runtime.oci.user_namespaces import IdRange
 from swarm.runtime.processes import Process
 from swarm.runtime.state import Record
 
@@ -57,15 +58,29 @@ async def path_kind(root_fd: int, path: str) -> str:
     return b"".join([data async for data in _run(root_fd, {"verb": "kind", "path": path})]).decode()
 
 
-def copy_from(root_fd: int, path: str, *, follow: bool) -> AsyncGenerator[bytes, None]:
-    """Yield an archive of what is at a path."""
-    return _run(root_fd, {"verb": "from", "path": path, "follow": follow})
+def copy_from(
+    root_fd: int, path: str, *, follow: bool, users: IdRange | None = None
+) -> AsyncGenerator[bytes, None]:
+    """Yield an archive of what is at a path; `users` are those of the container's own."""
+    return _run(root_fd, {"verb": "from", "path": path, "follow": follow, **_owners(users)})
 
 
-async def copy_to(root_fd: int, path: str, archive: AsyncIterator[bytes], *, keep_owner: bool) -> None:
-    """Unpack an archive into a directory."""
-    async for _ in _run(root_fd, {"verb": "to", "path": path, "keep_owner": keep_owner}, archive):
+async def copy_to(
+    root_fd: int,
+    path: str,
+    archive: AsyncIterator[bytes],
+    *,
+    keep_owner: bool,
+    users: IdRange | None = None,
+) -> None:
+    """Unpack an archive into a directory; `users` are those of the container's own."""
+    order = {"verb": "to", "path": path, "keep_owner": keep_owner, **_owners(users)}
+    async for _ in _run(root_fd, order, archive):
         pass
+
+
+def _owners(users: IdRange | None) -> dict[str, list[int]]:
+    return {"users": [users.first, users.size]} if users else {}
 
 
 async def _run(

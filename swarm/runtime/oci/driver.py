@@ -28,8 +28,9 @@ from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.logs import MAX_FILE_BYTES, rotate_files
 from swarm.runtime.oci import conmon, copying, freezer
 from swarm.runtime.oci.abilities import abilities, described, read_abilities
+from swarm.runtime.oci.apparmor import load_default
 from swarm.runtime.oci.attach import ConmonAttachment
-from swarm.runtime.oci.binaries import SEARCH_PATH
+from swarm.runtime.oci.binaries import INSTALLED, SEARCH_PATH
 from swarm.runtime.oci.bundle import CGROUP_FILE, BundlePlace, make_bundle
 from swarm.runtime.oci.cgroups import (
     Cgroup,
@@ -53,6 +54,8 @@ from swarm.runtime.oci.overlay import mounts_below, unmount
 from swarm.runtime.oci.parts import remove_parts
 from swarm.runtime.oci.probe import Choice, choose
 from swarm.runtime.oci.rootfs import read_text_inside
+from swarm.runtime.oci.user_namespaces import IdRange, clear
+from swarm.runtime.oci.user_ranges import SUBORDINATE_IDS, UserRanges
 from swarm.runtime.oci.users import User, resolve_user
 from swarm.runtime.processes import Process, boot_id, kill_and_wait, start_time
 from swarm.runtime.renewing_driver import RenewingDriver
@@ -78,17 +81,19 @@ class OciDriver(RenewingDriver):
         cgroup_parent: str,
         layers: LayerSource,
         *,
-        preference: Sequence[str] = ("crun", "runc"),
+        preference: Sequence[str] = INSTALLED,
         choice: Choice | None = None,
         clock: Clock | None = None,
         layout: CgroupLayout | None = None,
         cdi: CdiSettings | None = None,
+        users: IdRange = SUBORDINATE_IDS,
     ) -> None:
         """Keep containers in `directory`, what only this boot needs in `run_dir`, cgroups below
         `cgroup_parent`.
 
         `preference` names the OCI runtimes to try, best first; a `choice` skips the trial. `cdi`: where the
-        node's devices are described, the usual places unless it says so.
+        node's devices are described, the usual places unless it says so. `users`: the ids of the node for
+        containers with users of their own.
         """
         super().__init__(directory, run_dir, layers, clock)
         instance = hashlib.sha256(str(self._directory).encode()).hexdigest()[:12]
@@ -98,6 +103,7 @@ class OciDriver(RenewingDriver):
         self._choice = choice
         self._given_layout = layout
         self._cdi = cdi or CdiSettings()
+        self._users = UserRanges(users, self._directory / "containers")
         self._ready = False
         self._choosing = asyncio.Lock()
 
@@ -141,12 +147,15 @@ class OciDriver(RenewingDriver):
             return self._choice
 
     def _set_up(self) -> None:
+        obstacle = load_default()
+        if obstacle:
+            log.warning("runtime.no_apparmor_profile", reason=obstacle)
         for directory in (self._directory / "containers", self._runtime_root, self._run_dir / "bundles"):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             Cgroup(self._layout, self._instance).create()
             if self._shim_cgroups():
-                Cgroup(self._layout, f"{self._instance}/shims").create()
+                Cgroup(self._layout, f"{self._instance}/shims").create(for_processes=True)
         except OSError as error:
             raise FailedPrecondition(f"cannot make the cgroup {self._instance}: {error}") from error
 
@@ -202,12 +211,14 @@ class OciDriver(RenewingDriver):
         if config.cgroup_parent:
             parent = f"/{config.cgroup_parent.strip('/')}"
             open_to_containers(self._layout, parent)
+        node = read_abilities(self._layout, self._instance)
         return BundlePlace(
             self._container_dir(config.id),
             bundle,
             f"{parent}/{config.id}",
-            read_abilities(self._layout, self._instance),
+            node,
             self._cdi,
+            self._users.take(config, node),
         )
 
     def _record(self, config: ContainerConfig, image: ImageConfig, choice: Choice, pid: int) -> Record:
@@ -347,7 +358,8 @@ class OciDriver(RenewingDriver):
     async def copy_from(self, container_id: str, path: str, *, follow: bool = False) -> AsyncIterator[bytes]:
         """Yield a tar archive of what is at a path."""
         with self._root(container_id) as root:
-            async with aclosing(copying.copy_from(root, path, follow=follow)) as chunks:
+            users = self._users.of(container_id)
+            async with aclosing(copying.copy_from(root, path, follow=follow, users=users)) as chunks:
                 async for chunk in chunks:
                     yield chunk
 
@@ -356,7 +368,8 @@ class OciDriver(RenewingDriver):
     ) -> None:
         """Unpack a tar archive into a directory."""
         with self._root(container_id) as root:
-            await copying.copy_to(root, path, archive, keep_owner=keep_owner)
+            users = self._users.of(container_id)
+            await copying.copy_to(root, path, archive, keep_owner=keep_owner, users=users)
 
     def _root(self, container_id: str) -> AbstractContextManager[int]:
         return copying.root_of(self._get(container_id).record, self._container_dir(container_id) / "rootfs")
@@ -404,7 +417,9 @@ class OciDriver(RenewingDriver):
             raise OSError(f"processes in cgroup {self._instance}/{container_id} do not end")
         while unmount(self._container_dir(container_id) / "rootfs"):
             pass
+        clear(container_id)
         remove_parts(self._container_dir(container_id) / "parts")
+        self._users.give_back(container_id)
         # What the runtime's own `delete` would do besides, without starting it: 7 ms saved, and no complaint
         # about a container that it had only half made.
         self._execs.forget(container_id)

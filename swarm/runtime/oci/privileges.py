@@ -8,6 +8,7 @@ from swarm.errors import TaskRejected
 from swarm.model.capabilities import KNOWN, granted
 from swarm.runtime.base import ContainerConfig, Security
 from swarm.runtime.oci.abilities import Abilities
+from swarm.runtime.oci.apparmor import DEFAULT, UNCONFINED
 from swarm.runtime.oci.seccomp import default_profile, native_architecture
 from swarm.runtime.oci.seccomp_profile import oci_profile
 
@@ -43,7 +44,6 @@ MASKED_PATHS = (
     "/sys/firmware",
 )
 READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-UNCONFINED = "unconfined"
 
 
 def capabilities(security: Security, node: Abilities) -> frozenset[str]:
@@ -115,6 +115,8 @@ def _seccomp(security: Security, node: Abilities) -> dict[str, Any] | None:
 
 def _apparmor_profile(security: Security, node: Abilities) -> str:
     wanted = security.apparmor
+    if not wanted and not security.privileged and DEFAULT in (node.apparmor or ()):
+        return DEFAULT
     if not wanted or (wanted == UNCONFINED and node.apparmor is None):
         return ""
     if node.apparmor is None:

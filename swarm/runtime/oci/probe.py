@@ -18,7 +18,7 @@ import structlog
 
 from swarm.errors import FailedPrecondition, SwarmError
 from swarm.runtime.base import RuntimeDriver
-from swarm.runtime.oci.binaries import INSTALL_HINT, Runtime, candidates, executable, find
+from swarm.runtime.oci.binaries import INSTALL_HINT, Runtime, candidates, executable, shim
 from swarm.runtime.oci.cgroups import CgroupLayout
 from swarm.runtime.oci.layers import LayerSource
 from swarm.runtime.oci.seccomp import default_profile
@@ -53,11 +53,11 @@ async def choose(
     make_driver: Callable[[Choice, LayerSource], TrialDriver],
 ) -> Choice:
     """Return the first way that passes the self-test; raises FailedPrecondition naming each one's reason."""
-    conmon = find("conmon")
     found = candidates(preference, layout.unified if layout.version == 1 else None)
-    if conmon is None or not found:
-        missing = "conmon" if conmon is None else " or ".join(preference)
+    if not found:
+        missing = " or ".join(preference)
         raise FailedPrecondition(f"{missing} is not installed on this node; install it with: {INSTALL_HINT}")
+    conmon = await asyncio.to_thread(shim, directory, preference)
     cache = directory / "probe.json"
     key = _cache_key(layout, [conmon, *(runtime.program for runtime in found)], preference)
     remembered = await asyncio.to_thread(_remembered, cache, key)

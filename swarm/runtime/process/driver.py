@@ -49,6 +49,7 @@ IGNORED = frozenset(
     {
         *(Ability.CPUS, Ability.PIDS, Ability.CPU_SHARES, Ability.READ_ONLY, Ability.TTY, Ability.INIT),
         *(Ability.NO_NEW_PRIVILEGES, Ability.SHARED_NAMESPACES, Ability.OOM, Ability.HOSTNAME),
+        Ability.USERS,
     }
 )
 _SHIM = Path(__file__).with_name("shim.py")

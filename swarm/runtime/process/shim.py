@@ -50,6 +50,13 @@ class Log:
         self.open_line[stream] = bool(rest)
         self._append(b"".join(records))
 
+    def reopen(self) -> None:
+        """Go on in a new file: somebody has renamed ours."""
+        old = self.fd
+        with contextlib.suppress(OSError):
+            self._open()
+            os.close(old)
+
     def end(self, stream: str) -> None:
         """Close a line that was not ended."""
         if self.open_line.get(stream):

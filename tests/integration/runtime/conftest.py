@@ -71,7 +71,7 @@ async def any_lab(request: pytest.FixtureRequest, labs: Labs, images: Images) ->
         yield lab
 
 
-@pytest.fixture(params=["oci-crun", "oci-runc"])
+@pytest.fixture(params=["oci-crun", "oci-runc", "oci-starter"])
 async def oci_lab(request: pytest.FixtureRequest, labs: Labs, images: Images) -> AsyncIterator[Lab]:
     async for lab in _shared(labs, request.param, images):
         yield lab
@@ -92,7 +92,7 @@ async def shim_lab(request: pytest.FixtureRequest, images: Images) -> AsyncItera
     assert not await discard(lab)
 
 
-@pytest.fixture(params=["oci-crun", "oci-runc"])
+@pytest.fixture(params=["oci-crun", "oci-runc", "oci-starter"])
 async def new_oci_lab(request: pytest.FixtureRequest, images: Images) -> AsyncIterator[Lab]:
     """A lab in which nothing was tried out yet."""
     lab = new_lab(request.param, images)

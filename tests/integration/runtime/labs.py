@@ -237,7 +237,7 @@ class ShimLab(Lab):
 
 
 class OciLab(ShimLab):
-    """Containers by crun or runc."""
+    """Containers by crun or runc, or by nothing but Python."""
 
     def make(self) -> OciDriver:
         program = self.kind.removeprefix("oci-")
@@ -292,10 +292,11 @@ LABS: dict[str, type[Lab]] = {
     "process": ProcessLab,
     "oci-crun": OciLab,
     "oci-runc": OciLab,
+    "oci-starter": OciLab,
     "docker": DockerLab,
 }
 REAL = [kind for kind in LABS if kind != "fake"]  # run programs
-SHIMS = ["oci-crun", "oci-runc", "process"]
+SHIMS = ["oci-crun", "oci-runc", "oci-starter", "process"]
 
 
 def new_lab(kind: str, images: Images) -> Lab:

@@ -2,13 +2,14 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
-from swarm.errors import FailedPrecondition
+from swarm.errors import FailedPrecondition, TaskRejected
 from swarm.runtime.oci import binaries, probe
 from swarm.runtime.oci.driver import OciDriver
-from tests.integration.runtime.labs import Lab
+from tests.integration.runtime.labs import Lab, run
 
 pytestmark = pytest.mark.integration
 
@@ -84,6 +85,26 @@ async def test_a_runtime_that_does_not_work_is_passed_over(
     assert info["runtime"].startswith(name)
     assert "not broken: cannot work here" in info["why"]
     assert new_oci_lab.leftovers() == []
+
+
+async def test_without_conmon_our_own_shim_holds_the_containers(
+    oci_lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real_find = binaries.find
+    monkeypatch.setattr(binaries, "find", lambda name: None if name == "conmon" else real_find(name))
+    places = (tmp_path / "state", tmp_path / "run", oci_lab.cgroup_parent)
+    driver = OciDriver(*places, oci_lab.images, preference=(oci_lab.kind.removeprefix("oci-"),))
+    try:
+        info = (await driver.probe()).info
+        assert info["conmon_version"] == "1.0"
+        config = oci_lab.config("echo out; echo err >&2; exit 9")
+        assert await run(driver, config) == (9, ["out"])
+        config = oci_lab.config("stty size; exit 5", tty=True)
+        assert (await run(driver, config))[0] == 5
+        with pytest.raises(TaskRejected, match="not found in"):
+            await driver.create(oci_lab.config("no-such-program", "x"))
+    finally:
+        await driver.cleanup()
 
 
 async def test_nothing_that_works_is_one_clear_error(new_oci_lab: Lab) -> None:

@@ -31,11 +31,11 @@ def settings() -> Iterator[Settings]:
     shutil.rmtree(base)
 
 
-@pytest.mark.parametrize("runtime", ["auto", "oci", "process"])
+@pytest.mark.parametrize("runtime", ["auto", "oci", "starter", "process"])
 async def test_a_node_runs_containers_and_is_cleaned_up(
     settings: Settings, images: Images, runtime: str
 ) -> None:
-    if os.geteuid() != 0 and runtime == "oci":
+    if os.geteuid() != 0 and runtime in {"oci", "starter"}:
         pytest.skip("containers need root")
     settings = replace(settings, runtime=runtime)
     opened = await open_driver(settings, images)

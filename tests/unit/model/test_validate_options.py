@@ -127,6 +127,11 @@ def two_quotas(spec: ServiceSpec) -> None:
     spec.task.resources.cpu_quota_us = 5000
 
 
+def own_users_and_the_nodes_processes(spec: ServiceSpec) -> None:
+    spec.task.container.namespaces.userns = "private"
+    spec.task.container.namespaces.pid = "host"
+
+
 def bad_profile(spec: ServiceSpec) -> None:
     spec.task.container.privileges.seccomp.mode = Privileges.Seccomp.MODE_CUSTOM
     spec.task.container.privileges.seccomp.profile = b"{"
@@ -148,7 +153,10 @@ def bad_profile(spec: ServiceSpec) -> None:
         (container("cgroup_parent", "/"), "cgroup parent"),
         (container("cgroup_parent", "/a/../b"), "cgroup parent"),
         (namespace("ipc", "container:x"), "neither host nor private"),
-        (namespace("userns", "auto"), "layers of images"),
+        (namespace("userns", "auto"), "neither host nor private"),
+        (namespace("userns", "private:10"), "1024 to 16777216"),
+        (namespace("userns", "private:99999999"), "1024 to 16777216"),
+        (own_users_and_the_nodes_processes, "pid host and userns private exclude each other"),
         (dns("nameservers", "dns.example"), "IP address of a name server"),
         (dns("search", "a b"), "domain to search"),
         (dns("options", "a b"), "option of resolv.conf"),

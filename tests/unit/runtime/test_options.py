@@ -102,6 +102,15 @@ def test_an_apparmor_profile_must_be_loaded() -> None:
     assert "apparmorProfile" not in spec_of(security=Security(apparmor="unconfined"))["process"]
 
 
+def test_who_asks_for_no_profile_has_ours_where_it_is_loaded() -> None:
+    loaded = replace(NODE, apparmor=frozenset({"web", "swarm-default"}))
+    assert spec_of(loaded)["process"]["apparmorProfile"] == "swarm-default"
+    open_doors = Security(apparmor="unconfined")
+    assert spec_of(loaded, security=open_doors)["process"]["apparmorProfile"] == "unconfined"
+    assert "apparmorProfile" not in spec_of(loaded, security=Security(privileged=True))["process"]
+    assert "apparmorProfile" not in spec_of(replace(NODE, apparmor=frozenset()))["process"]
+
+
 def test_namespaces_of_the_node() -> None:
     shared = spec_of(shared=Shared(ipc=True, pid=True, uts=True, cgroup=True))
     assert shared["linux"]["namespaces"] == [{"type": "mount"}]

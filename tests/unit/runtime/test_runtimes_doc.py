@@ -8,7 +8,11 @@ from swarm.runtime.process.driver import ABILITIES, IGNORED
 PAGE = Path(__file__).parents[3] / "docs/operations/runtimes.md"
 ALL = frozenset(Ability)
 # Name, what it can do at best, what has no effect.
-DRIVERS = {"oci": (ALL, frozenset()), "docker": (ALL, frozenset()), "process": (ABILITIES, IGNORED)}
+DRIVERS = {
+    "oci": (ALL, frozenset()),
+    "docker": (ALL - {Ability.USERS}, frozenset()),
+    "process": (ABILITIES, IGNORED),
+}
 
 
 def table() -> str:

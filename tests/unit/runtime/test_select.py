@@ -5,7 +5,7 @@ from swarm.runtime.select import candidates
 
 
 def test_root_tries_containers_in_order_and_never_loses_isolation_unasked() -> None:
-    assert candidates("auto", {}, root=True) == ("oci", "docker")
+    assert candidates("auto", {}, root=True) == ("oci", "docker", "starter")
     assert candidates("process", {}, root=True) == ("process",)
 
 
