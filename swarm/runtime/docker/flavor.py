@@ -71,8 +71,8 @@ class Flavor:
             Ability.CPUSET: "CPUSet",
             Ability.PIDS: "PidsLimit",
         }
-        # An engine maps all of its containers or none, and then not the way to our layers. This driver mounts
-        # paths of the node, and volumes as a whole.
+        # An engine maps all of its containers or none, and then not the way to our layers. It is given only
+        # paths of the node, and volumes as a whole, to mount.
         missing = {Ability.USERS, Ability.PARTS}
         missing |= {ability for ability, field in offered.items() if about.get(field) is False}
         if not _has_seccomp(about):

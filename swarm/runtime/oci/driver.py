@@ -327,6 +327,8 @@ class OciDriver(RenewingDriver):
         record = self._attachable(container_id)
         try:
             return ConmonAttachment(self._shim_files(record.id))
+        except FileNotFoundError:
+            return await super().attach(container_id)  # our own shim has no socket for this
         except OSError as error:
             raise FailedPrecondition(f"cannot attach to container {container_id}: {error}") from error
 

@@ -10,7 +10,7 @@ ALL = frozenset(Ability)
 # Name, what it can do at best, what has no effect.
 DRIVERS = {
     "oci": (ALL, frozenset()),
-    "docker": (ALL - {Ability.USERS}, frozenset()),
+    "docker": (ALL - {Ability.USERS, Ability.PARTS}, frozenset()),
     "process": (ABILITIES, IGNORED),
 }
 
