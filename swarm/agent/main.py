@@ -54,6 +54,7 @@ from swarm.runtime.base import Capabilities, ContainerState, RuntimeDriver, Samp
 from swarm.runtime.cdi.registry import read_registry
 from swarm.runtime.disk import DiskSpace
 from swarm.runtime.images.base import ImageStore
+from swarm.runtime.images.collected import Collected
 from swarm.runtime.memory_files import MemoryFiles
 from swarm.runtime.volumes.store import VolumeStore
 from swarm.security.tls import NodeCredentials
@@ -118,6 +119,7 @@ class Agent:
         self._node_id = node_id
         self._managers = managers
         self._driver = driver
+        self._images = images
         self._network = network
         self._resolver = resolver or NoResolver()
         self._clock = clock
@@ -155,8 +157,10 @@ class Agent:
         self._requests = ContainerRequests(driver, lambda: self._worker.held, clock, self._plain_requests)
         self._volume_requests = VolumeRequests(volumes, self._records)
         self._csi_requests = CsiRequests(self._csi, self._cluster_volumes)
-        self._system = SystemRequests(driver, images, volumes, self._records, clock, settings.state_dir)
-        self._disks = self._new_disk_watch(images)
+        self._system = SystemRequests(
+            driver, images, volumes, self._records, clock, settings.state_dir, self._collect_unused
+        )
+        self._disks = self._new_disk_watch()
         self._worker.explain = self._plain.explain = self._disks.explain
         self._calls = CallAnswerer(channel, managers, self._answer)
         self._leaving, self._empty = asyncio.Event(), asyncio.Event()
@@ -196,12 +200,12 @@ class Agent:
             )
         )
 
-    def _new_disk_watch(self, images: ImageStore) -> DiskWatch:
+    def _new_disk_watch(self) -> DiskWatch:
         settings = self._settings
         return DiskWatch(
             (settings.state_dir, settings.images_dir, settings.containers_dir, settings.volumes_dir),
             Limits(settings.disk_soft_percent / 100, settings.disk_hard_percent / 100),
-            images,
+            self._collect_unused,
             self._clock,
             self._remove_ended,
             self.describe_again,
@@ -397,6 +401,9 @@ class Agent:
 
     def _records(self) -> Mapping[str, TaskRecord]:
         return {**self._worker.held, **self._plain.records()}
+
+    async def _collect_unused(self) -> Collected:
+        return await self._images.gc(self._clock.now_ns(), self.image_digests(), unused=True)
 
     async def _remove_ended(self) -> int:
         """Remove the containers of tasks that have ended, with their output; return how many."""

@@ -5,7 +5,7 @@ Containers live in the object, so an agent that is "restarted" on the same drive
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from swarm.api.v1.types_pb2 import HealthConfig
@@ -464,7 +464,7 @@ class FakeImages:
         """Take no room."""
         return ImageUsage()
 
-    async def gc(self, now_ns: int, *, unused: bool = False) -> Collected:
+    async def gc(self, now_ns: int, needed: Iterable[str] = (), *, unused: bool = False) -> Collected:
         """Remember that garbage was collected."""
         self.collections.append(unused)
         return Collected()

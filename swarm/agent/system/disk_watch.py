@@ -11,7 +11,7 @@ from swarm.agent.system.pressure import Level, Limits, Pressure, describe, next_
 from swarm.clock import Clock
 from swarm.errors import SwarmError
 from swarm.runtime.disk import DiskSpace, read_space
-from swarm.runtime.images.base import ImageStore
+from swarm.runtime.images.collected import Collected
 
 log = structlog.get_logger(__name__)
 
@@ -27,15 +27,18 @@ class DiskWatch:
         self,
         paths: Sequence[Path],
         limits: Limits,
-        images: ImageStore,
+        collect_unused: Callable[[], Awaitable[Collected]],
         clock: Clock,
         free_ended: Callable[[], Awaitable[int]],
         on_change: Callable[[], None],
     ) -> None:
-        """`free_ended` removes the containers of tasks that have ended; `on_change` hears of a new level."""
+        """`collect_unused` deletes images that nothing here needs.
+
+        `free_ended` removes the containers of tasks that have ended; `on_change` hears of a new level.
+        """
         self._paths = paths
         self._limits = limits
-        self._images = images
+        self._collect_unused = collect_unused
         self._clock = clock
         self._free_ended = free_ended
         self._on_change = on_change
@@ -86,7 +89,7 @@ class DiskWatch:
             if self.pressure.level is Level.HARD:
                 removed = await self._free_ended()
                 log.info("agent.ended_containers_removed_early", count=removed)
-            await self._images.gc(self._clock.now_ns(), unused=True)  # says what it deletes
+            await self._collect_unused()  # says what it deletes
         except (SwarmError, OSError) as error:
             log.warning("agent.room_not_made", reason=str(error))
 

@@ -1,7 +1,7 @@
 """Doing what somebody asks about this node's disk."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from swarm.agent.containers.conversation import Conversation
@@ -13,7 +13,7 @@ from swarm.model.task import task_name
 from swarm.runtime.base import ContainerState, RuntimeDriver
 from swarm.runtime.disk import DiskSpace, read_space, tree_bytes
 from swarm.runtime.images.base import ImageStore
-from swarm.runtime.images.collected import ImageUsage
+from swarm.runtime.images.collected import Collected, ImageUsage
 from swarm.runtime.volumes.store import VolumeState, VolumeStore
 
 VERBS = frozenset({"disk", "collect_images"})
@@ -30,21 +30,26 @@ class SystemRequests:
         records: Callable[[], Mapping[str, TaskRecord]],
         clock: Clock,
         state_dir: Path,
+        collect_unused: Callable[[], Awaitable[Collected]],
     ) -> None:
-        """`records` returns all containers of this node, plain ones in the form of tasks."""
+        """`collect_unused` deletes images that nothing here needs.
+
+        `records` returns all containers of this node, plain ones in the form of tasks.
+        """
         self._driver = driver
         self._images = images
         self._volumes = volumes
         self._records = records
         self._clock = clock
         self._state_dir = state_dir
+        self._collect_unused = collect_unused
 
     async def answer(self, request: ContainerRequest, conversation: Conversation) -> None:
         """Do what is asked and say the last word."""
         if request.WhichOneof("verb") == "disk":
             await conversation.send(ContainerOutput(disk=await self._usage(items=request.disk.items)))
         else:
-            collected = await self._images.gc(self._clock.now_ns(), unused=True)
+            collected = await self._collect_unused()
             await conversation.send(ContainerOutput(freed_bytes=collected.bytes))
         await conversation.send(ContainerOutput(done=True))
 

@@ -1,6 +1,6 @@
 """The contract of a node's image store: content by digest, unpacked layers, references."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -88,7 +88,7 @@ class ImageStore(Protocol):
     def usage(self) -> ImageUsage:
         """Return what images take on the disk; blocks."""
 
-    async def gc(self, now_ns: int, *, unused: bool = False) -> Collected:
+    async def gc(self, now_ns: int, needed: Iterable[str] = (), *, unused: bool = False) -> Collected:
         """Delete what nothing needs and nobody used lately; with `unused` also images pulled for tasks that
         are gone, however short ago.
         """

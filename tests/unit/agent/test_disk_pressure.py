@@ -11,7 +11,7 @@ from swarm.agent.system.pressure import Level, Limits, Pressure, next_pressure
 from swarm.clock import SystemClock
 from swarm.errors import TaskRejected
 from swarm.runtime.disk import DiskSpace, read_space, tree_bytes
-from swarm.runtime.fake import FakeImages
+from swarm.runtime.images.collected import Collected
 
 HERE = Path("/data")
 
@@ -51,20 +51,24 @@ def test_the_reason_does_not_change_with_every_byte() -> None:
 
 
 async def test_room_is_made_at_once_and_not_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    images, changes, freed = FakeImages(), [], []
+    collections, changes, freed = [], [], []
+
+    async def collect() -> Collected:
+        collections.append(1)
+        return Collected()
 
     async def free() -> int:
         freed.append(1)
         return 1
 
-    watch = DiskWatch((HERE,), Limits(), images, SystemClock(), free, lambda: changes.append(1))
+    watch = DiskWatch((HERE,), Limits(), collect, SystemClock(), free, lambda: changes.append(1))
     used = [50]
     monkeypatch.setattr(watch, "spaces", lambda: [space(used[0])])
     await watch.look()
-    assert (images.collections, changes) == ([], [])
+    assert (collections, changes) == ([], [])
     for used[0] in (86, 86, 96, 96):
         await watch.look()
-    assert images.collections == [True, True]  # when soft began, and when hard began
+    assert len(collections) == 2  # when soft began, and when hard began
     assert len(freed) == 1  # output of what has ended goes only when it is hard
     assert len(changes) == 2
     monkeypatch.setattr(disk_watch, "ROOM_AGAIN_S", 0.0)
@@ -79,7 +83,10 @@ def test_an_error_of_a_full_disk_says_which_disk_and_what_to_do(tmp_path: Path) 
     async def free() -> int:
         return 0
 
-    watch = DiskWatch((tmp_path,), Limits(), FakeImages(), SystemClock(), free, lambda: None)
+    async def collect() -> Collected:
+        return Collected()
+
+    watch = DiskWatch((tmp_path,), Limits(), collect, SystemClock(), free, lambda: None)
     caused = TaskRejected("cannot prepare the container")
     caused.__cause__ = OSError(errno.ENOSPC, "full")
     for error in (caused, TaskRejected("cannot get image: No space left on device")):
