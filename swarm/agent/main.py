@@ -157,10 +157,7 @@ class Agent:
         self._requests = ContainerRequests(driver, lambda: self._worker.held, clock, self._plain_requests)
         self._volume_requests = VolumeRequests(volumes, self._records)
         self._csi_requests = CsiRequests(self._csi, self._cluster_volumes)
-        self._system = SystemRequests(
-            driver, images, volumes, self._records, clock, settings.state_dir, self._collect_unused
-        )
-        self._disks = self._new_disk_watch()
+        self._system, self._disks = self._new_disk_parts(volumes)
         self._worker.explain = self._plain.explain = self._disks.explain
         self._calls = CallAnswerer(channel, managers, self._answer)
         self._leaving, self._empty = asyncio.Event(), asyncio.Event()
@@ -200,12 +197,15 @@ class Agent:
             )
         )
 
-    def _new_disk_watch(self) -> DiskWatch:
-        settings = self._settings
-        return DiskWatch(
+    def _new_disk_parts(self, volumes: VolumeStore) -> tuple[SystemRequests, DiskWatch]:
+        settings, state_dir, collect = self._settings, self._settings.state_dir, self._collect_unused
+        answers = SystemRequests(
+            self._driver, self._images, volumes, self._records, self._clock, state_dir, collect
+        )
+        return answers, DiskWatch(
             (settings.state_dir, settings.images_dir, settings.containers_dir, settings.volumes_dir),
             Limits(settings.disk_soft_percent / 100, settings.disk_hard_percent / 100),
-            self._collect_unused,
+            collect,
             self._clock,
             self._remove_ended,
             self.describe_again,
