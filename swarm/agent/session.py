@@ -136,10 +136,6 @@ class Session:
     async def _read(self) -> DispatcherMessage:
         message = await self._call.read()
         if message is grpc.aio.EOF:
-            # The status of the call has the reason.
-            code = await self._call.code()
-            if code is grpc.StatusCode.OK:
-                raise Unavailable("the manager closed the stream")
             raise await _error_of(self._call)
         assert isinstance(message, DispatcherMessage)
         return message
@@ -214,7 +210,11 @@ class Session:
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
         except asyncio.InvalidStateError:
-            raise SessionExpired("the stream is closed") from None
+            # Whoever reads may not have heard yet why.
+            closed = (
+                await _error_of(self._call) if self._call.done() else SessionExpired("nothing can be sent")
+            )
+            raise closed from None
 
     def _messages(self, node: Node) -> list[AgentMessage]:
         messages: list[AgentMessage] = []
@@ -261,6 +261,9 @@ async def _woken(event: asyncio.Event, timeout_s: float | None) -> bool:
 
 
 async def _error_of(call: Any) -> SwarmError:
+    """Return why a call has ended: the manager's reason, if it gave one."""
+    if await call.code() is grpc.StatusCode.OK:
+        return Unavailable("the manager closed the stream")
     return from_rpc_error(
         grpc.aio.AioRpcError(
             await call.code(),

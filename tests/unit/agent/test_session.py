@@ -9,11 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import grpc
+import pytest
 
 from swarm.agent.fake_network import FakeNetwork
 from swarm.agent.links import Role
 from swarm.agent.main import Agent
-from swarm.api.status import ErrorInterceptor
+from swarm.agent.session import Session
+from swarm.api.status import ErrorInterceptor, error_metadata, to_status
 from swarm.api.v1.dispatcher_pb2 import (
     AgentMessage,
     Assignments,
@@ -27,7 +29,7 @@ from swarm.api.v1.dispatcher_pb2 import (
 from swarm.api.v1.dispatcher_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
 from swarm.api.v1.types_pb2 import Peer
 from swarm.clock import SystemClock
-from swarm.errors import NotPermitted, Unavailable
+from swarm.errors import NodeRemoved, NotPermitted, SwarmError, Unavailable
 from swarm.runtime.base import Capabilities, ContainerState
 from swarm.runtime.fake import FakeDriver, FakeImages
 from tests.unit.agent.lab import a_task, until
@@ -311,3 +313,36 @@ async def test_a_refusal_that_is_no_removal_stops_no_container(tmp_path: Path) -
         stream.closing.set()
         await asyncio.sleep(0.5)
         assert node.driver.ids(ContainerState.RUNNING) == {task.id}
+
+
+class ClosedCall:
+    """A stream that its manager has closed, before the reader heard of it."""
+
+    def __init__(self, error: SwarmError) -> None:
+        self._status, self._metadata = to_status(error), error_metadata(error)
+
+    def done(self) -> bool:
+        return True
+
+    async def write(self, _message: AgentMessage) -> None:
+        raise asyncio.InvalidStateError("RPC already finished.")
+
+    async def code(self) -> grpc.StatusCode:
+        return self._status[0]
+
+    async def details(self) -> str:
+        return self._status[1]
+
+    async def initial_metadata(self) -> tuple[()]:
+        return ()
+
+    async def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._metadata
+
+
+async def test_who_cannot_write_any_more_says_why_the_manager_closed_the_stream() -> None:
+    session = Session(Peer(), None, SystemClock(), lambda _: Hello(), lambda _: None)  # type: ignore[arg-type]
+    session._call = ClosedCall(NodeRemoved("this node was removed from the cluster"))
+    session.ask(standby=False)
+    with pytest.raises(NodeRemoved, match="this node was removed"):
+        await session._send(None, lambda low, _: low)  # type: ignore[arg-type]
