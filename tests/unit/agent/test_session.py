@@ -46,12 +46,14 @@ class Stream:
         self.ended = False
         self.standby = False
         self.closing = asyncio.Event()
+        self._turn = asyncio.Lock()  # the test and the answers to heartbeats may both want to write
 
     def reports(self) -> list[StatusReport]:
         return [one.statuses for one in self.messages if one.WhichOneof("message") == "statuses"]
 
     async def send(self, **message: Any) -> None:
-        await self.context.write(DispatcherMessage(**message))
+        async with self._turn:
+            await self.context.write(DispatcherMessage(**message))
 
 
 class ScriptedManager(DispatcherServicer):
