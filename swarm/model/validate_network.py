@@ -52,6 +52,8 @@ def _problems(spec: NetworkSpec) -> Iterator[str]:
     for what, given in (("attachable", spec.attachable), ("internal", spec.internal)):
         if spec.ingress and given:
             yield f"the ingress network cannot be {what}: ports are all that it is for"
+    if spec.ingress and spec.no_ipv4:
+        yield "the ingress network needs addresses of IPv4: its clients come from there"
     yield from _option_problems(spec)
     yield from _family_problems(spec)
 

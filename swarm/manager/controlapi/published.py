@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from swarm.api.v1.objects_pb2 import Cluster, Service
 from swarm.api.v1.specs_pb2 import NetworkSpec, ServiceSpec
 from swarm.api.v1.types_pb2 import Annotations, PortConfig
-from swarm.errors import FailedPrecondition
+from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.ids import new_id
 from swarm.manager.controlapi.networks import create_network
 from swarm.manager.store.tables import ReadView
@@ -37,7 +37,16 @@ def claim_ports(
             number = port.published_port or port.target_port
             check_supported(f"port {number}/{protocol_name(port)}", INGRESS, transaction.nodes)
     if any(map(is_ingress, spec.endpoint.ports)):
+        _refuse_without_network(spec)
         _ensure_ingress(transaction)
+
+
+def _refuse_without_network(spec: ServiceSpec) -> None:
+    for network in {one.network_id for one in spec.task.networks} & {"host", "none"}:
+        instead = "its ports are those of its nodes" if network == "host" else "nobody reaches it"
+        raise InvalidArgument(
+            f"invalid service: a task in network {network} cannot publish ports on every node: {instead}"
+        )
 
 
 def _key(port: PortConfig) -> tuple[int, int, int, int]:

@@ -5,7 +5,7 @@ import pytest
 from swarm.api.v1.objects_pb2 import Node
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import PortConfig
-from swarm.errors import FailedPrecondition
+from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.manager.controlapi.networks import create_network, remove_network
 from swarm.manager.controlapi.services import create_service
 from swarm.manager.store.transaction import Transaction
@@ -90,3 +90,12 @@ def test_it_is_refused_where_no_node_can() -> None:
     with pytest.raises(FailedPrecondition, match=r"port 80/tcp is to be published on every node.*mode=host"):
         create_service(tx, publishing("web", 80), "web")
     create_service(tx, publishing("web", 80, HOST), "web")
+
+
+@pytest.mark.parametrize("network", ["host", "none"])
+def test_a_task_without_a_network_of_its_own_cannot_be_led_to(network: str) -> None:
+    tx = cluster(able("overlay", "ingress", "host", "none"))
+    spec = publishing("web", 80)
+    spec.task.networks.add(network_name=network)
+    with pytest.raises(InvalidArgument, match=f"a task in network {network} cannot publish"):
+        create_service(tx, spec, "web")

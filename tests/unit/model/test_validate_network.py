@@ -57,6 +57,7 @@ def test_what_docker_users_write_is_accepted(spec: NetworkSpec) -> None:
         (a_network(driver="host"), "every node has one network of driver host"),
         (a_network(driver="bridge", attachable=True), "cannot be attachable"),
         (a_network(ingress=True, internal=True), "ingress network cannot be internal"),
+        (a_network(ingress=True, ipv6=True, no_ipv4=True), "needs addresses of IPv4"),
         (a_network(no_ipv4=True), "neither IPv4 nor IPv6"),
         (a_network(SubnetSpec(subnet="10.1.0.5/24")), "inside 10.1.0.0/24"),
         (a_network(SubnetSpec(subnet="10.1.0.0/30")), "at least 8"),
