@@ -73,11 +73,11 @@ class Listener:
 
     def __init__(self, bundle: str) -> None:
         """Listen in the directory of the bundle."""
-        self.path = f"{bundle}/console"
         self._socket = socket.socket(socket.AF_UNIX)
-        directory = os.open(bundle, os.O_PATH | os.O_DIRECTORY)
-        self._socket.bind(f"/proc/self/fd/{directory}/console")  # the whole path may be too long
-        os.close(directory)
+        self._directory = os.open(bundle, os.O_PATH | os.O_DIRECTORY)
+        # The path of the bundle may be too long for a socket, here and for the runtime.
+        self.path = f"/proc/{os.getpid()}/fd/{self._directory}/console"
+        self._socket.bind(self.path)
         self._socket.listen(1)
         self._socket.settimeout(_CONSOLE_TIMEOUT_S)
 
@@ -97,6 +97,7 @@ class Listener:
         self._socket.close()
         with contextlib.suppress(OSError):
             os.unlink(self.path)
+        os.close(self._directory)
 
 
 def create(options: Options, streams: Streams) -> int:
