@@ -40,12 +40,18 @@ class Lab:
 
 def _open() -> tuple[socket.socket, socket.socket]:
     """As `open_sockets`, which needs root to enter the namespace that it is in."""
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    udp.bind(("127.0.0.1", 0))
-    tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    tcp.bind(udp.getsockname())
-    tcp.listen()
-    return udp, tcp
+    while True:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            udp.bind(("127.0.0.1", 0))
+            tcp.bind(udp.getsockname())
+            tcp.listen()
+        except OSError:  # somebody has the other half of the number
+            udp.close()
+            tcp.close()
+        else:
+            return udp, tcp
 
 
 @pytest.fixture
