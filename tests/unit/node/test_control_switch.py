@@ -17,9 +17,7 @@ from swarm.api.v1.control_pb2 import (
 from swarm.api.v1.control_pb2_grpc import ControlServicer, ControlStub
 from swarm.errors import FailedPrecondition, SwarmError
 from swarm.node.control_switch import ControlSwitch
-
-# What gRPC's client says when the answer came before it had sent the message.
-LOST_ANSWER = "Internal error from Core"
+from tests.unit.security.test_every_rpc import LOST_ANSWER
 
 
 class Answers(ControlServicer):
