@@ -33,7 +33,7 @@ class RenewingDriver(ShimDriver):
 
     async def renew(self, config: ContainerConfig) -> None:
         """Make a container that has ended ready to start again; raises as the contract says."""
-        await self._to_its_end(self._renew_in_turn(config))
+        await self._unfinished.to_its_end(self._renew_in_turn(config))
 
     async def _renew_in_turn(self, config: ContainerConfig) -> None:
         async with self._turns.of(config.id):

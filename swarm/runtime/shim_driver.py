@@ -8,7 +8,7 @@ file, and outlives the agent. A driver adds how a container is made, started and
 import asyncio
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from swarm.runtime.oci.layers import LayerSource
 from swarm.runtime.processes import boot_id, signal_number
 from swarm.runtime.state import Phase, Record, read_record, write_record
 from swarm.runtime.supervision import Container, Turns, first_to_end
+from swarm.runtime.unfinished import Unfinished
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -57,7 +58,7 @@ class ShimDriver(ABC):
         self._clock = clock or SystemClock()
         self._containers: dict[str, Container] = {}
         self._turns = Turns()
-        self._unfinished: set[asyncio.Task[Any]] = set()
+        self._unfinished = Unfinished()
         self._threads = ThreadPoolExecutor(PARALLEL_STARTS, thread_name_prefix="runtime")
         self._starts = asyncio.Semaphore(PARALLEL_STARTS)
         self._execs = Execs(self._run_dir / "execs")
@@ -185,17 +186,9 @@ class ShimDriver(ABC):
         if not container.lives and container.supervisor is not None:
             await container.supervisor  # it ended while nobody looked: say how right away
 
-    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run `work` to its end also when the caller is cancelled: half a step would help nobody."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._unfinished.add(task)
-        task.add_done_callback(self._unfinished.discard)
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(task)
-
     async def create(self, config: ContainerConfig) -> None:
         """Prepare file system, limits and process; raises TaskRejected and leaves nothing in that case."""
-        await self._to_its_end(self._create_in_turn(config))
+        await self._unfinished.to_its_end(self._create_in_turn(config))
 
     async def _create_in_turn(self, config: ContainerConfig) -> None:
         async with self._turns.of(config.id):
@@ -228,7 +221,7 @@ class ShimDriver(ABC):
 
     async def start(self, container_id: str) -> ContainerInfo:
         """Run the user's command; raises TaskFailed."""
-        return await self._to_its_end(self._start_in_turn(container_id))
+        return await self._unfinished.to_its_end(self._start_in_turn(container_id))
 
     async def _start_in_turn(self, container_id: str) -> ContainerInfo:
         async with self._turns.of(container_id):
@@ -320,7 +313,7 @@ class ShimDriver(ABC):
         if is_container_id(
             container_id
         ):  # anything else could lead out of our directory, and exists nowhere
-            await self._to_its_end(self._remove_in_turn(container_id))
+            await self._unfinished.to_its_end(self._remove_in_turn(container_id))
 
     async def _remove_in_turn(self, container_id: str) -> None:
         async with self._turns.of(container_id):
@@ -399,7 +392,7 @@ class ShimDriver(ABC):
     async def close(self) -> None:
         """Let go of the containers without touching them; commands beside theirs end."""
         await self._execs.close()
-        await asyncio.gather(*self._unfinished, return_exceptions=True)
+        await self._unfinished.wait()
         supervisors = [container.supervisor for container in self._containers.values()]
         for container in self._containers.values():
             container.let_go()

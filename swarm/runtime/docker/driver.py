@@ -4,11 +4,11 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
@@ -51,9 +51,9 @@ from swarm.runtime.processes import signal_number
 from swarm.runtime.shim_driver import is_container_id
 from swarm.runtime.state import remove_tree
 from swarm.runtime.ulimits import clamp_warnings, may_raise_limits, read_hard_limits
+from swarm.runtime.unfinished import Unfinished
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 PARALLEL_STARTS = 8
 KILL_TIMEOUT_S = 20.0
@@ -81,7 +81,7 @@ class DockerDriver(Views):
         self._cdi = cdi or CdiSettings()
         self._images = EngineImages(engine, layers, self._directory)
         self._starts = asyncio.Semaphore(PARALLEL_STARTS)
-        self._unfinished: set[asyncio.Task[Any]] = set()
+        self._unfinished = Unfinished()
         self._tried = False
 
     async def probe(self) -> Capabilities:
@@ -145,17 +145,9 @@ class DockerDriver(Views):
         place = self._place(about["Config"]["Labels"][TASK_LABEL])
         return container_info(about, place.warnings(), place.stopped())
 
-    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run `work` to its end also when the caller is cancelled: half a step would help nobody."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._unfinished.add(task)
-        task.add_done_callback(self._unfinished.discard)
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(task)
-
     async def create(self, config: ContainerConfig) -> None:
         """Make the container, not running; raises TaskRejected and leaves nothing in that case."""
-        await self._to_its_end(self._create_in_turn(config))
+        await self._unfinished.to_its_end(self._create_in_turn(config))
 
     async def _create_in_turn(self, config: ContainerConfig) -> None:
         async with self._turns.of(config.id):
@@ -227,7 +219,7 @@ class DockerDriver(Views):
 
     async def start(self, container_id: str) -> ContainerInfo:
         """Run the user's command; raises TaskFailed."""
-        return await self._to_its_end(self._start_in_turn(container_id))
+        return await self._unfinished.to_its_end(self._start_in_turn(container_id))
 
     async def _start_in_turn(self, container_id: str) -> ContainerInfo:
         async with self._turns.of(container_id):
@@ -338,7 +330,7 @@ class DockerDriver(Views):
     async def remove(self, container_id: str) -> None:
         """Kill what still runs and leave nothing behind; raises Unavailable when something would not go."""
         if is_container_id(container_id):
-            await self._to_its_end(self._remove_in_turn(container_id))
+            await self._unfinished.to_its_end(self._remove_in_turn(container_id))
 
     async def _remove_in_turn(self, container_id: str) -> None:
         async with self._turns.of(container_id):
@@ -394,7 +386,7 @@ class DockerDriver(Views):
         """Let go of the containers without touching them; commands beside theirs end."""
         containers = list(self._containers.values())
         await self._execs.close(containers)
-        await asyncio.gather(*self._unfinished, return_exceptions=True)
+        await self._unfinished.wait()
         await asyncio.gather(*(container.let_go() for container in containers))
         self._containers.clear()
 
