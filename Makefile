@@ -6,9 +6,12 @@ PATHS := swarm tests tools deploy examples bench
 # The order of the tests: one that everybody sees. `make test SEED=7` has another.
 SEED := 1
 PYTEST := $(BIN)/python -m pytest --randomly-seed=$(SEED)
+# Files in the order of tests/integration/conftest.py, two at a time.
+INTEGRATION := $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/integration
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down install test check unit simulate fuzz integration cgroup2 proto bench clean
+.PHONY: help setup demo demo-down install test check unit simulate fuzz integration cgroup2 farm man proto bench clean
+.PHONY: wheel deb vagrant-e2e
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +30,7 @@ install: ## install swarm on this machine, as a service (root)
 	@$(BOOTSTRAP) install
 
 test: check ## run every check and every test
-	@code=0; $(PYTEST) -n auto tests/unit tests/simulation || code=1; \
-	$(PYTEST) tests/integration || code=1; exit $$code
+	@sh tests/all.sh '$(PYTEST)' '$(INTEGRATION)'
 
 check: setup ## lint, formatting, types, import rules, generated code, size of files and functions
 	$(BIN)/python -m ruff check $(PATHS)
@@ -50,11 +52,28 @@ fuzz: setup ## feed damage to Raft, and to what reads images and other bytes of 
 	@$(BIN)/python -m tests.fuzz --seconds 55
 
 integration: setup ## run the tests with real daemons, containers and networks (root)
-	@$(PYTEST) tests/integration
+	@$(INTEGRATION) -m 'not alone'
+	@$(PYTEST) -m alone tests/integration
 
 cgroup2: setup ## run the tests of the runtime in a guest with cgroup version 2 (root; 20 min without KVM)
 	@$(BOOTSTRAP) guest
 	@$(BIN)/python tools/cgroup2/guest.py
+
+farm: setup ## make a cluster of ten machines, reboot each, upgrade one and go back (root; 15 min, 4 GiB of memory)
+	@$(BIN)/python -m tools.farm
+
+man: setup ## write the manual pages of swarmctl to build/man
+	@$(BIN)/python -m swarm.cli.man_pages build/man
+
+wheel: setup ## build the wheel, into dist/
+	@$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
+
+deb: setup ## build the Debian package for this machine's Python and processor, into dist/
+	@$(BIN)/python -m tools.deb dist
+
+vagrant-e2e: setup ## bring up machines of the Vagrantfile, in a box made here (root; half an hour without KVM)
+	@$(BOOTSTRAP) vagrant
+	@$(BIN)/python tools/vagrant_e2e/run.py
 
 proto: setup ## generate swarm/api/v1 from proto/
 	$(BIN)/python tools/gen_proto.py

@@ -4,7 +4,8 @@
 Makes the virtual environment .venv with this project in it, and as root installs programs of the operating
 system. `bootstrap.py install` installs swarm on this machine for good, as a service. Says what it does, does
 nothing twice, and takes no time when nothing is missing. `bootstrap.py guest` installs what `make cgroup2`
-needs besides. Standard library only; Python 3.11 or newer.
+needs besides, `bootstrap.py vagrant` what `make vagrant-e2e` does. Standard library only; Python 3.11
+or newer.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ RUN_PROGRAMS = {
     "nft": "nftables",
     "busybox": "busybox-static",
     "tini-static": "tini",
+    "haproxy": "haproxy",
 }
 TEST_PROGRAMS = {
     **RUN_PROGRAMS,
@@ -34,14 +36,42 @@ TEST_PROGRAMS = {
     "docker-registry": "docker-registry",
     "buildah": "buildah",
     "dockerd": "docker.io",
+    "curl": "curl",
     "ip": "iproute2",
     "iptables": "iptables",
+    "firewall-cmd": "firewalld",
+    "ufw": "ufw",
+    "dbus-daemon": "dbus-daemon",
     "systemd-analyze": "systemd",
+    "systemd-nspawn": "systemd-container",
+    "mmdebstrap": "mmdebstrap",
+    "ssh": "openssh-client",
     "vagrant": "vagrant",
+    "ansible-playbook": "ansible-core",
+    "pebble": "pebble",
+    "wireguard-go": "wireguard-go",
+    "zsh": "zsh",
+    "fish": "fish",
+    "less": "less",
+    "mandoc": "mandoc",
 }
 SERVICES = {
     "docker-registry": ("docker-registry",),
+    "haproxy": ("haproxy",),
     "docker.io": ("docker.service", "docker.socket", "containerd.service"),
+    "firewalld": ("firewalld.service",),
+    "libvirt-daemon-system": ("libvirtd.service", "libvirtd.socket", "libvirt-guests.service"),
+}
+# For the virtual machines of `make vagrant-e2e`.
+VAGRANT_PROGRAMS = {
+    "vagrant": "vagrant",
+    "libvirtd": "libvirt-daemon-system vagrant-libvirt",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+    "dnsmasq": "dnsmasq-base",
+    "tini-static": "tini",
+    "mmdebstrap": "mmdebstrap",
+    "mke2fs": "e2fsprogs",
 }
 # For the virtual machine of `make cgroup2`.
 GUEST_PROGRAMS = {
@@ -54,6 +84,7 @@ PROGRAMS = {
     "test": TEST_PROGRAMS,
     "install": RUN_PROGRAMS,
     "guest": GUEST_PROGRAMS,
+    "vagrant": VAGRANT_PROGRAMS,
 }
 
 
@@ -70,7 +101,7 @@ def main() -> int:
         install_programs(PROGRAMS[level])
         if level == "install":
             install_service()
-        elif level != "guest":
+        elif level not in ("guest", "vagrant"):
             install_project(level)
     except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
         say(str(error))
@@ -83,16 +114,21 @@ def install_programs(programs: dict[str, str]) -> None:
     missing = {name: package for name, package in programs.items() if find_program(name) is None}
     if not missing:
         return
-    packages = sorted(set(missing.values()))
+    packages = sorted({package for names in missing.values() for package in names.split()})
     if os.geteuid() != 0:
         say(f"not root: running without {', '.join(sorted(missing))}; tasks will be plain processes")
         return
-    apt_install(packages)
-    if Path("/run/systemd/system").is_dir():
-        # The packages start a registry and an engine for everybody; the tests start their own.
-        for package, units in SERVICES.items():
-            if package in packages:
-                run("systemctl", "disable", "--now", *units, check=False)
+    # The packages start a registry, an engine and a firewall for everybody; the tests start their own.
+    units = [unit for package in packages for unit in SERVICES.get(package, ())]
+    if not units or not Path("/run/systemd/system").is_dir():
+        apt_install(packages)
+        return
+    run("systemctl", "mask", "--runtime", *units, check=False)
+    try:
+        apt_install(packages)
+    finally:
+        run("systemctl", "unmask", "--runtime", *units, check=False)
+    run("systemctl", "disable", "--now", *units, check=False)
 
 
 def find_program(name: str) -> "str | None":

@@ -3,6 +3,7 @@
     /opt/swarm/releases/VERSION-DIGEST   a Python environment with this source in it, owned by root
     /opt/swarm/current                   → the release in use
     /usr/local/bin/{swarmd,swarmctl}     → the programs of that release
+    /usr/local/share/man/man1            → its manual pages
     /etc/systemd/system/swarmd.service   the node as a service
 
 The same source installed again changes nothing. A cut at any moment leaves the release of before in use, and
@@ -25,7 +26,9 @@ RELEASES = PREFIX / "releases"
 CURRENT = PREFIX / "current"
 COMPLETE = ".complete"
 PROGRAMS = {Path("/usr/local/bin") / name: CURRENT / "bin" / name for name in ("swarmd", "swarmctl")}
+MANUAL = Path("/usr/local/share/man/man1")
 UNIT = Path("/etc/systemd/system/swarmd.service")
+PACKAGED = Path("/usr/share/swarmd/release")  # of deploy/debian: only one keeps a machine
 RELEASES_KEPT = 3  # the one in use, and two to go back to
 
 Run = Callable[..., int]
@@ -45,9 +48,12 @@ def install(run: Run, say: Say, make_environment: Callable[[Path], None]) -> Non
             shutil.rmtree(release, ignore_errors=True)  # what a cut has left
             make_environment(release)
             run(release / "bin" / "python", "-m", "pip", "install", "-q", ROOT)
+            pages = ("-m", "swarm.cli.man_pages", release / "share" / "man")
+            run(release / "bin" / "python", *pages)
             os.sync()
             (release / COMPLETE).touch()
         changed = [link(CURRENT, release), install_unit(), *(link(*pair) for pair in PROGRAMS.items())]
+        link_manual()
         prune()
         start(run, say, changed=any(changed))
 
@@ -74,6 +80,8 @@ def release_name() -> str:
 
 def check_programs() -> None:
     """Refuse to replace programs that somebody else put where ours are to be."""
+    if PACKAGED.exists():
+        raise RuntimeError("the Debian package swarmd is installed: upgrade that, or remove it first")
     for path, target in PROGRAMS.items():
         if os.path.lexists(path) and not (path.is_symlink() and path.readlink() == target):
             raise RuntimeError(f"{path} is not a link to {target}: move it away, then install again")
@@ -89,6 +97,16 @@ def link(path: Path, target: Path) -> bool:
     beside.symlink_to(target)
     beside.replace(path)
     return True
+
+
+def link_manual() -> None:
+    """Let `man` find the pages of the release in use, and none of commands that are gone."""
+    pages = CURRENT / "share" / "man" / "man1"
+    for page in sorted(pages.glob("*.1")):
+        link(MANUAL / page.name, page)
+    for found in MANUAL.glob("swarmctl*.1"):
+        if found.is_symlink() and found.readlink().parent == pages and not found.exists():
+            found.unlink()
 
 
 def install_unit() -> bool:

@@ -160,6 +160,11 @@ class Settings:
         return self.state_dir / "swarmd.lock"
 
     @property
+    def audit_dir(self) -> Path:
+        """What this manager wrote down of calls."""
+        return self.state_dir / "audit"
+
+    @property
     def raft_dir(self) -> Path:
         """Journal and snapshots of a manager."""
         return self.state_dir / "raft"

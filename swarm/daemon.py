@@ -82,6 +82,7 @@ def _guarded(action: Callable[[], None]) -> None:
 
 def run(settings: Settings) -> None:
     """Be the daemon of a node until SIGTERM or SIGINT; raises FailedPrecondition when that cannot be."""
+    from swarm.node.level import check_level
     from swarm.telemetry.log import configure_logging
 
     _limit_arenas()
@@ -89,6 +90,7 @@ def run(settings: Settings) -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     configure_logging(settings.log_level, settings.log_format)
     with _folders(settings):
+        check_level(settings.state_dir)
         asyncio.run(_serve(settings))
 
 
@@ -135,7 +137,8 @@ async def _serve(settings: Settings) -> None:
     import structlog
 
     from swarm.clock import SystemClock
-    from swarm.node.node import Node, swarm_version
+    from swarm.model.compatibility import swarm_version
+    from swarm.node.node import Node
     from swarm.service_manager import ServiceManager
 
     log = structlog.get_logger("swarm.daemon")
@@ -215,7 +218,7 @@ async def _local_listener(settings: Settings, node: "Node") -> AsyncIterator[Non
     from swarm.security.authorization import AuthorizationInterceptor, local_caller
     from swarm.security.tls import SERVER_OPTIONS
 
-    interceptors = [ErrorInterceptor(), AuthorizationInterceptor(local_caller)]
+    interceptors = [ErrorInterceptor(), AuthorizationInterceptor(local_caller, note=node.note_call)]
     server = grpc.aio.server(interceptors=interceptors, options=SERVER_OPTIONS)
     add_LocalServicer_to_server(LocalServicer(node), server)
     refusal = node.control_refusal

@@ -1,6 +1,7 @@
 """A storage plugin (CSI): `python -m tests.csi_plugin SOCKET FOLDER NODE [KEY=VALUE of its topology]`.
 
-A volume is a folder in FOLDER/volumes, on a node it is a bind mount. Everything the plugins of all nodes
+A volume is a folder in FOLDER/volumes, on a node it is a bind mount; a block volume is a file in that folder
+and a loop device. Everything the plugins of all nodes
 know is in FOLDER, as with storage that is somewhere else. It writes down every call (calls.log, one JSON a
 line), and what a caller must not do (violations.log). Tests make it fail or hang by files:
 FOLDER/fail-METHOD (number of times), FOLDER/hang-METHOD (until the file is gone; after the work was done).
@@ -64,6 +65,9 @@ class Plugin:
         with (self.folder / "violations.log").open("a") as log:
             log.write(text + "\n")
 
+    def image(self, volume: str) -> Path:
+        return self.folder / "volumes" / volume / "image"
+
     def marks(self, kind: str, volume: str) -> list[str]:
         return [path.name.split("@")[1] for path in (self.folder / kind).glob(f"{volume}@*")]
 
@@ -99,6 +103,9 @@ class Controller(rpc.ControllerServicer):
         with plugin.call(request, context):
             volume = "v" + hashlib.sha256(request.name.encode()).hexdigest()[:16]
             (plugin.folder / "volumes" / volume).mkdir(exist_ok=True)
+            if any(one.HasField("block") for one in request.volume_capabilities):
+                with plugin.image(volume).open("ab") as image:
+                    image.truncate(request.capacity_range.required_bytes or 1 << 20)
         made = csi.Volume(volume_id=volume, capacity_bytes=request.capacity_range.required_bytes)
         made.volume_context["name"] = request.name
         made.accessible_topology.extend(request.accessibility_requirements.requisite)
@@ -153,7 +160,11 @@ class Node(rpc.NodeServicer):
                 plugin.violation(f"NodeStageVolume {volume} before it is published to {plugin.node}")
             if request.publish_context["lun"] != f"7-{plugin.node}":
                 plugin.violation(f"NodeStageVolume {volume} with another publish context")
-            mount(plugin.folder / "volumes" / volume, Path(request.staging_target_path))
+            if request.volume_capability.HasField("block"):
+                if not loop_device(plugin.image(volume)):
+                    subprocess.run(["losetup", "-f", str(plugin.image(volume))], check=True)
+            else:
+                mount(plugin.folder / "volumes" / volume, Path(request.staging_target_path))
             (plugin.folder / "staged" / f"{volume}@{plugin.node}").touch()
         return csi.NodeStageVolumeResponse()
 
@@ -161,25 +172,40 @@ class Node(rpc.NodeServicer):
         plugin = self.plugin
         with plugin.call(request, context):
             unmount(Path(request.staging_target_path))
+            if device := loop_device(plugin.image(request.volume_id)):
+                subprocess.run(["losetup", "-d", device], check=True)
             (plugin.folder / "staged" / f"{request.volume_id}@{plugin.node}").unlink(missing_ok=True)
         return csi.NodeUnstageVolumeResponse()
 
     def NodePublishVolume(self, request: Any, context: Any) -> Any:
         plugin, target = self.plugin, Path(request.target_path)
         with plugin.call(request, context):
-            if not is_mounted(Path(request.staging_target_path)):
-                plugin.violation(f"NodePublishVolume {request.volume_id} before it is staged")
-            target.mkdir(exist_ok=True)
-            mount(Path(request.staging_target_path), target)
+            if request.volume_capability.HasField("block"):
+                if not (source := loop_device(plugin.image(request.volume_id))):
+                    plugin.violation(f"NodePublishVolume {request.volume_id} before it is staged")
+                target.touch()
+                mount(Path(source), target)
+            else:
+                if not is_mounted(Path(request.staging_target_path)):
+                    plugin.violation(f"NodePublishVolume {request.volume_id} before it is staged")
+                target.mkdir(exist_ok=True)
+                mount(Path(request.staging_target_path), target)
         return csi.NodePublishVolumeResponse()
 
     def NodeUnpublishVolume(self, request: Any, context: Any) -> Any:
         with self.plugin.call(request, context):
             target = Path(request.target_path)
             unmount(target)
-            if target.exists():
+            if target.is_dir():
                 target.rmdir()
+            target.unlink(missing_ok=True)
         return csi.NodeUnpublishVolumeResponse()
+
+
+def loop_device(image: Path) -> str:
+    """Return the device that has the content of a file, empty when none has."""
+    command = ["losetup", "-n", "-O", "NAME", "-j", str(image)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def is_mounted(path: Path) -> bool:

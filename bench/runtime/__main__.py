@@ -1,7 +1,8 @@
 """Containers and images on one node: ours, dockerd and podman (where it is installed), side by side.
 
 Every number is the median of rounds in which all take turns, so that a slow minute of the machine hits all
-of them. Needs root, docker.io and docker-registry.
+of them. Needs root, docker.io and docker-registry; the variable PODMAN may name
+podman's program.
 
     python -m bench.runtime [--rounds N] [--containers N] [--megabytes N] [--quick]
 """
@@ -20,7 +21,7 @@ from typing import Protocol
 from bench.runtime.docker import Docker
 from bench.runtime.images import FILES, LARGE, LAYERS, SMALL, Registry, large_layer, shell_layer
 from bench.runtime.ours import Ours, memory_of_a_worker
-from bench.runtime.podman import Podman
+from bench.runtime.podman import Podman, program
 
 BASE = "dockerd"  # whom the others are compared with
 
@@ -73,12 +74,16 @@ def run(rounds: int, containers: int, megabytes: int) -> Results:
         registry.push(SMALL, [shell_layer()], ["sleep", "100000"])
         file_bytes = megabytes * 1_000_000 // (LAYERS * FILES)
         registry.push(LARGE, [large_layer(one, file_bytes) for one in range(LAYERS)], ["/none"])
+        # Where a machine has /run: neither engine keeps there what is to survive a reboot.
+        memory = Path("/dev/shm") / folder.name
+        memory.mkdir(mode=0o700)
+        stack.callback(shutil.rmtree, memory, ignore_errors=True)
         engines: list[Engine] = []
         for kind in (Ours, Docker, Podman):
-            if kind is Podman and shutil.which("podman") is None:
+            if kind is Podman and not program():
                 print("  podman is not installed", file=sys.stderr)
                 continue
-            engine = kind(folder, registry.address)
+            engine = kind(folder, memory, registry.address)
             stack.callback(engine.close)
             engines.append(engine)
         for engine in engines:  # everything has been done once, and the small image is there

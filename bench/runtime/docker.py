@@ -9,6 +9,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from bench.runtime.memory import kilobytes
+from swarm.runtime.oci.overlay import mounts_below, unmount
 
 READY_S = 60
 COMMAND = ["sleep", "100000"]
@@ -30,10 +31,13 @@ class Docker:
 
     name = "dockerd"
 
-    def __init__(self, folder: Path, registry: str) -> None:
+    def __init__(self, folder: Path, memory: Path, registry: str) -> None:
+        """Keep images and containers in `folder`, what only this boot needs in `memory`."""
         self._folder, self._registry = folder / "docker", registry
         self._folder.mkdir()
-        command = ["dockerd", "--data-root", f"{self._folder}/root", "--exec-root", f"{self._folder}/exec"]
+        self._memory = memory / "docker"
+        self._mark = folder.name  # in the command line of everything that it starts: both folders have it
+        command = ["dockerd", "--data-root", f"{self._folder}/root", "--exec-root", str(self._memory)]
         command += ["-H", f"unix://{self._folder}/sock", "--pidfile", f"{self._folder}/pid"]
         command += ["--bridge=none", "--iptables=false"]
         with (self._folder / "log").open("ab") as log:
@@ -54,6 +58,8 @@ class Docker:
         """Stop it."""
         self._process.terminate()
         self._process.wait(60)
+        for point in mounts_below(self._memory):  # it leaves the network namespace of its own mounted
+            unmount(point)
 
     def pull(self, repository: str) -> float:
         """Return the seconds of one pull of an image that is not here."""
@@ -87,7 +93,7 @@ class Docker:
 
     def memory(self) -> tuple[int, int]:
         """Return (PSS, RSS) of daemons and shims in KiB."""
-        return kilobytes(("dockerd", "containerd", "containerd-shim"), str(self._folder))
+        return kilobytes(("dockerd", "containerd", "containerd-shim"), self._mark)
 
     def _ask(self, method: str, path: str, body: object = None, *, missing: bool = False) -> bytes:
         connection = _Socket(self._folder / "sock")

@@ -24,10 +24,10 @@ COMMAND = ("sleep", "100000")
 class Node:
     """One image store and one driver; each pull is into a store that has nothing."""
 
-    def __init__(self, folder: Path, registry: str) -> None:
+    def __init__(self, folder: Path, run: Path, registry: str) -> None:
         self._folder, self._registry = folder, registry
         self._images = self._store("images")
-        self._driver = OciDriver(folder / "state", folder / "run", "bench-runtime", self._images)
+        self._driver = OciDriver(folder / "state", run, "bench-runtime", self._images)
         self._starts = asyncio.Semaphore(STARTS_PER_CPU * (os.cpu_count() or 1))
         self._ids: list[str] = []
         self._pulls = 0
@@ -79,8 +79,8 @@ class Node:
         await self._images.close()
 
 
-async def _serve(folder: Path, registry: str) -> None:
-    node = Node(folder, registry)
+async def _serve(folder: Path, run: Path, registry: str) -> None:
+    node = Node(folder, run, registry)
     try:
         print(await node.open(), flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
@@ -93,4 +93,4 @@ async def _serve(folder: Path, registry: str) -> None:
 
 if __name__ == "__main__":
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    asyncio.run(_serve(Path(sys.argv[1]), sys.argv[2]))
+    asyncio.run(_serve(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))

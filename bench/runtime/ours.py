@@ -20,12 +20,20 @@ class Ours:
 
     name = "swarm"
 
-    def __init__(self, folder: Path, registry: str) -> None:
+    def __init__(self, folder: Path, memory: Path, registry: str) -> None:
+        """Keep images and containers in `folder`, what only this boot needs in `memory`."""
         self._folder = folder / "ours"
         self._folder.mkdir()
         with (self._folder / "log").open("ab") as log:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "bench.runtime.node", str(self._folder), registry],
+                [
+                    sys.executable,
+                    "-m",
+                    "bench.runtime.node",
+                    str(self._folder),
+                    str(memory / "ours"),
+                    registry,
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

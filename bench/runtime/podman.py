@@ -1,5 +1,7 @@
 """Podman, which has no daemon: its program is what starts containers."""
 
+import os
+import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +9,13 @@ from pathlib import Path
 
 COMMAND = ["sleep", "100000"]
 AT_ONCE = 8
+# What podman sets by itself is more than a root without CAP_SYS_RESOURCE may have.
+LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096")
+
+
+def program() -> str:
+    """Return the program to measure, empty when there is none; the variable PODMAN may name another."""
+    return shutil.which(os.environ.get("PODMAN", "podman")) or ""
 
 
 class Podman:
@@ -14,10 +23,13 @@ class Podman:
 
     name = "podman"
 
-    def __init__(self, folder: Path, registry: str) -> None:
+    def __init__(self, folder: Path, memory: Path, registry: str) -> None:
+        """Keep images and containers in `folder`, what only this boot needs in `memory`."""
         self._registry = registry
-        self._base = ["podman", "--root", f"{folder}/podman/root", "--runroot", f"{folder}/podman/run"]
-        self._base += ["--tmpdir", f"{folder}/podman/tmp", "--cgroup-manager", "cgroupfs"]
+        self._base = [program(), "--root", f"{folder}/podman/root", "--runroot", f"{memory}/podman/run"]
+        self._base += ["--tmpdir", f"{memory}/podman/tmp", "--cgroup-manager", "cgroupfs"]
+        if Path("/sys/fs/cgroup/unified").exists():  # crun refuses cgroup version 2 beside version 1
+            self._base += ["--runtime", "runc"]
 
     def close(self) -> None:
         """Leave no container."""
@@ -32,7 +44,15 @@ class Podman:
 
     def start(self, repository: str, count: int) -> float:
         """Return the seconds until `count` containers run."""
-        words = ("run", "-d", "--network", "host", f"{self._registry}/{repository}:1", *COMMAND)
+        words = (
+            "run",
+            "-d",
+            "--network",
+            "host",
+            *LIMITS,
+            f"{self._registry}/{repository}:1",
+            *COMMAND,
+        )
         started = time.monotonic()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda _: self._run(*words), range(count)))

@@ -97,6 +97,11 @@ class Connection:
         if self.session is not None:
             self.session.wake()
 
+    def networks_applied(self, taken: int) -> None:
+        """Say that networks are as they were wanted up to this."""
+        if self.session is not None:
+            self.session.networks_applied(taken)
+
     async def run(self) -> None:
         """Stay connected; raises NodeRemoved."""
         try:
@@ -250,6 +255,7 @@ class Connection:
         hello = Hello() if standby else self._hello()
         hello.standby = standby
         hello.incarnation = self.incarnation
+        hello.acknowledges_networks = True
         return hello
 
     def _welcomed(self, link: Session) -> None:

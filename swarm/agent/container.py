@@ -8,13 +8,13 @@ from swarm.agent.network.base import PublishedPort, Sandbox
 from swarm.agent.network.resolv import with_ndots
 from swarm.agent.resolver.base import Client
 from swarm.agent.task_status import PROTOCOLS
-from swarm.agent.templates import TemplateContext, expand
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import Device, Mount, PortConfig
 from swarm.errors import TaskRejected
 from swarm.model.devices import given_devices
 from swarm.model.generic_resources import environment
 from swarm.model.task import task_name
+from swarm.model.templates import TemplateContext, expand
 from swarm.model.validate_container import HOSTNAME_LIMIT
 from swarm.runtime.base import BindMount, ContainerConfig, Dns, HostDevice, TmpfsMount
 from swarm.runtime.images.base import Credentials
@@ -147,6 +147,7 @@ def _mount(mount: Mount, context: TemplateContext) -> BindMount | TmpfsMount:
             read_only=mount.read_only,
             propagation=mount.bind.propagation or "rprivate",
             create_source=mount.bind.create_source,
+            relabel=mount.bind.selinux,
         )
     if mount.type == Mount.TYPE_TMPFS:
         return TmpfsMount(
@@ -165,7 +166,7 @@ def _host_device(device: Device) -> HostDevice:
 def published_ports(task: Task) -> tuple[PublishedPort, ...]:
     """Return the ports of the node that lead straight to this task (host mode)."""
     return tuple(
-        PublishedPort(_PROTOCOL_NAMES[port.protocol], port.published_port, port.target_port)
+        PublishedPort(_PROTOCOL_NAMES[port.protocol], port.published_port, port.target_port, port.host_ip)
         for port in task.endpoint.ports
         if port.publish_mode == PortConfig.PUBLISH_MODE_HOST
     )

@@ -3,7 +3,7 @@
 from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.api.v1.types_pb2 import Namespaces, Privileges, ResourceRequirements
 from swarm.model.user_namespaces import private_users
-from swarm.runtime.base import Limits, Security, Shared, Ulimit
+from swarm.runtime.base import Limits, Security, SELinuxLabel, Shared, Ulimit
 
 
 def limits(resources: ResourceRequirements) -> Limits:
@@ -36,6 +36,19 @@ def security(spec: ContainerSpec) -> Security:
         seccomp=_seccomp(given),
         apparmor=given.apparmor,
         unmasked_paths=given.unmasked_paths,
+        selinux=_selinux(given),
+    )
+
+
+def _selinux(given: Privileges) -> SELinuxLabel:
+    wanted = given.selinux
+    return SELinuxLabel(
+        user=wanted.user,
+        role=wanted.role,
+        type=wanted.type,
+        level=wanted.level,
+        disabled=given.selinux_disabled,
+        nested=wanted.nested,
     )
 
 

@@ -3,11 +3,11 @@
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from swarm.api.v1.types_pb2 import CsiPlugin, NodeDescription, NodeDevice, Platform, Resources
 from swarm.model import network_support
+from swarm.model.compatibility import our_versions, swarm_version
 from swarm.model.generic_resources import parse_owned
 from swarm.model.platform import normal_architecture
 from swarm.runtime.base import Ability, Capabilities
@@ -48,12 +48,13 @@ def describe_node(
             memory_bytes=total_memory_bytes(memory_file),
             generic=parse_owned(generic_resources),
         ),
-        engine_version=engine_version(),
+        engine_version=swarm_version(),
         engine_labels=engine_labels,
         runtime=capabilities.driver,
         runtime_info=info,
         devices=(NodeDevice(name=name, parts=parts) for name, parts in (devices or {}).items()),
         csi_plugins=csi_plugins,
+        compatibility=our_versions().message(),
     )
 
 
@@ -76,11 +77,3 @@ def total_memory_bytes(memory_file: Path = MEMORY_FILE) -> int:
     except (OSError, ValueError, IndexError):
         return 0
     return 0
-
-
-def engine_version() -> str:
-    """Return the version of swarm that is installed."""
-    try:
-        return version("swarm")
-    except PackageNotFoundError:  # run from a source tree
-        return "unknown"

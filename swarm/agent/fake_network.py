@@ -1,10 +1,11 @@
 """A node's network that makes nothing: for tests, simulations and the fake runtime."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from swarm.agent.network.base import PublishedPort, Sandbox, TaskNetwork
+from swarm.agent.network.base import Encryption, PublishedPort, Sandbox, TaskNetwork
+from swarm.agent.overlay.silence import FarRouter
 from swarm.agent.overlay.state import OverlayState, Touched
 from swarm.errors import TaskRejected
 
@@ -20,6 +21,7 @@ class FakeNetwork:
         self.networks: dict[str, tuple[TaskNetwork, ...]] = {}  # by task
         self.touched: list[Touched] = []  # by every `apply` so far
         self.network_drivers: frozenset[str] = frozenset()
+        self.encrypts = Encryption()
         self.broken: dict[str, Exception] = {}  # method name -> what every call of it raises
 
     async def setup(self) -> None:
@@ -29,6 +31,18 @@ class FakeNetwork:
     def drivers(self) -> frozenset[str]:
         """Return what the test says."""
         return self.network_drivers
+
+    def encryption(self) -> Encryption:
+        """Return what the test says."""
+        return self.encrypts
+
+    async def tunnel_counters(self) -> Mapping[str, float]:
+        """Return nothing."""
+        return {}
+
+    async def echoes(self, routers: Sequence[FarRouter]) -> frozenset[FarRouter]:
+        """Return all: there is nothing in between."""
+        return frozenset(routers)
 
     async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
         """Remember what was touched."""

@@ -18,13 +18,13 @@ from swarm.api.v1.logs_pb2 import (
     LOG_STREAM_STDOUT,
     LogMessage,
     LogOptions,
-    LogSelector,
     LogSubscription,
     PublishLogsRequest,
 )
 from swarm.api.v1.logs_pb2_grpc import LogsStub
 from swarm.api.v1.objects_pb2 import Task
 from swarm.clock import nanoseconds, timestamp
+from swarm.model.log_selectors import selected
 from swarm.model.task_state import STARTING
 from swarm.runtime.base import LogLine, LogQuery, RuntimeDriver
 
@@ -33,11 +33,6 @@ log = structlog.get_logger(__name__)
 QUEUE_LINES = 256
 BATCH_BYTES = 64 * 1024
 RATE_BYTES_S = 10_000_000  # per subscription: logs must not crowd out the node's other traffic
-
-
-def selected(selector: LogSelector, task: Task) -> bool:
-    """Whether a subscription is about this task."""
-    return task.id in selector.task_ids or task.service_id in selector.service_ids
 
 
 def log_query(options: LogOptions) -> LogQuery:

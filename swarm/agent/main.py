@@ -1,7 +1,6 @@
 """The agent of one node, put together."""
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +20,16 @@ from swarm.agent.csi.plugins import CsiPlugins
 from swarm.agent.csi.requests import CsiRequests, is_about_plugins
 from swarm.agent.csi.volumes import ClusterVolumes
 from swarm.agent.database import Database
-from swarm.agent.description import describe_node, this_platform
+from swarm.agent.describing import Describer
+from swarm.agent.description import this_platform
+from swarm.agent.http.base import Counters, HttpProxy, NoHttpProxy
 from swarm.agent.log_publisher import LogPublisher
 from swarm.agent.network.base import NodeNetwork
 from swarm.agent.overlay.feed import OverlayFeed
+from swarm.agent.overlay.listening import Listening
 from swarm.agent.plain.containers import PlainContainers
+from swarm.agent.plain.managers import Managers
+from swarm.agent.plain.networks import PlainNetworks
 from swarm.agent.plain.node import Node as PlainNode
 from swarm.agent.plain.records import PlainRecords
 from swarm.agent.plain.requests import PlainRequests
@@ -44,14 +48,13 @@ from swarm.agent.worker import Worker
 from swarm.api.v1.containers_pb2 import ContainerCall, ContainerRequest
 from swarm.api.v1.dispatcher_pb2 import Hello, NodeInfo, StatusReport
 from swarm.api.v1.logs_pb2 import LogSubscription
-from swarm.api.v1.types_pb2 import NodeDescription, Peer, TaskState, TaskStatus, TlsInfo
+from swarm.api.v1.types_pb2 import Peer, TaskState, TaskStatus, TlsInfo
 from swarm.clock import Clock
 from swarm.config import Settings
 from swarm.errors import NodeRemoved
 from swarm.model.health import UNHEALTHY
 from swarm.model.task_state import is_terminal
 from swarm.runtime.base import Capabilities, ContainerState, RuntimeDriver, Sample
-from swarm.runtime.cdi.registry import read_registry
 from swarm.runtime.disk import DiskSpace
 from swarm.runtime.images.base import ImageStore
 from swarm.runtime.images.collected import Collected
@@ -62,7 +65,6 @@ from swarm.security.tls import NodeCredentials
 log = structlog.get_logger(__name__)
 
 STARTS_PER_CPU = 4  # containers created and started at once: mostly waiting for the kernel
-DESCRIBE_PERIOD_S = 20.0
 
 Dial = Callable[[str, Sequence[tuple[str, int | str]]], grpc.aio.Channel]
 
@@ -105,6 +107,7 @@ class Agent:
         on_removed: Callable[[], None],
         *,
         resolver: Resolver | None = None,
+        http_proxy: HttpProxy | None = None,
         capabilities: Capabilities | None = None,
         dial: Dial | None = None,
         tls_info: Callable[[], TlsInfo] | None = None,
@@ -122,25 +125,24 @@ class Agent:
         self._images = images
         self._network = network
         self._resolver = resolver or NoResolver()
+        self._http_proxy = http_proxy or NoHttpProxy()
         self._clock = clock
         self._on_node_info = on_node_info
         self._on_removed = on_removed
-        self._capabilities = capabilities
-        self._tls_info = tls_info
-        self._description_due = asyncio.Event()
-        self._description = NodeDescription()
-        self._device_problems: tuple[str, ...] = ()  # as they were logged last
         self._applied_index = 0
         self._strangers_allowed = False
         channel = dial or credentials.channel
         self._database = Database(settings.agent_dir / "tasks.db")
-        self._overlays = OverlayFeed(self._database, (network, self._resolver))
+        self._overlays = OverlayFeed(self._database, (network, self._resolver, self._http_proxy))
         self._reporter = Reporter()
         self._connection = Connection(
             self, node_id, managers, channel, self._hello, clock, self._session_changed
         )
+        self._overlays.on_applied = self._connection.networks_applied
         volumes = VolumeStore(settings.volumes_dir, clock)
         self._csi = CsiPlugins(settings.csi_dir)
+        self._system, self._disks = self._new_disk_parts(volumes)
+        self._describer = self._new_describer(capabilities, tls_info)
         self._cluster_volumes = ClusterVolumes(settings.cluster_volumes_dir, self._csi)
         parts = _Parts(
             images,
@@ -149,6 +151,7 @@ class Agent:
             STARTS_PER_CPU * (os.cpu_count() or 1),
         )
         self._worker = self._new_worker(parts)
+        self._plain_networks = self._new_plain_networks(channel)
         self._plain = self._new_plain_containers(parts)
         self._plain_requests = PlainRequests(self._plain, driver)
         self._worker.neighbours = self._plain.ids
@@ -157,10 +160,27 @@ class Agent:
         self._requests = ContainerRequests(driver, lambda: self._worker.held, clock, self._plain_requests)
         self._volume_requests = VolumeRequests(volumes, self._records)
         self._csi_requests = CsiRequests(self._csi, self._cluster_volumes)
-        self._system, self._disks = self._new_disk_parts(volumes)
         self._worker.explain = self._plain.explain = self._disks.explain
         self._calls = CallAnswerer(channel, managers, self._answer)
         self._leaving, self._empty = asyncio.Event(), asyncio.Event()
+
+    def _new_describer(
+        self, capabilities: Capabilities | None, tls_info: Callable[[], TlsInfo] | None
+    ) -> Describer:
+        self._http_proxy.changed = self.describe_again
+        self._listening = Listening(self._network, self._overlays.state, self._clock, self.describe_again)
+        describer = Describer(
+            self._settings,
+            self._driver,
+            self._network,
+            self._csi,
+            self._disks,
+            self._http_proxy,
+            capabilities=capabilities,
+            tls_info=tls_info,
+        )
+        describer.warnings = lambda: self._listening.warnings
+        return describer
 
     def _new_worker(self, parts: "_Parts") -> Worker:
         worker = Worker(
@@ -171,7 +191,7 @@ class Agent:
             parts.blobs,
             self._clock,
             self._facts,
-            files=TaskFiles(MemoryFiles(self._settings.run_dir), self._isolated),
+            files=TaskFiles(MemoryFiles(self._settings.run_dir), self._describer.isolated),
             volumes=parts.volumes,
             overlays=self._overlays,
             resolver=self._resolver,
@@ -181,12 +201,17 @@ class Agent:
         worker.on_forgotten = self._reporter.forget
         return worker
 
+    def _new_plain_networks(self, channel: Dial) -> PlainNetworks:
+        ask = Managers(self._preferred_managers, channel).attach
+        wait_for = self._overlays.join
+        return PlainNetworks(self._network, self._resolver, wait_for, ask, self._clock, self._facts)
+
     def _new_plain_containers(self, parts: "_Parts") -> PlainContainers:
         return PlainContainers(
             PlainNode(
                 self._driver,
                 parts.images,
-                self._network,
+                self._plain_networks,
                 parts.blobs,
                 parts.volumes,
                 PlainRecords(self._settings.plain_dir),
@@ -255,6 +280,14 @@ class Agent:
         """Return what the name server of this node counted since it started."""
         return await self._resolver.counters()
 
+    async def tunnel_counters(self) -> Mapping[str, float]:
+        """Return what was counted of encrypted networks; nothing while there are none here."""
+        return await self._network.tunnel_counters()
+
+    async def http_counters(self) -> Counters:
+        """Return how many requests the HTTP proxy brought to which service, by kind of answer."""
+        return await self._http_proxy.counters()
+
     def unhealthy(self) -> int:
         """Return how many containers are unhealthy."""
         tasks = sum(
@@ -301,13 +334,15 @@ class Agent:
                 await self._overlays.settled()
                 # Told all of it at once: the name server of the life before answers as before until then.
                 await self._worker.introduce(stored.tasks)
-                await self._resolver.start()
                 await self._plain.load()
+                await self._plain.introduce()
+                await self._resolver.start()
+                await self._http_proxy.start()
                 self._worker.resume(stored.tasks)
                 self._strangers_allowed = stored.rebuilt
                 if not stored.rebuilt:
                     await self._worker.remove_strangers()
-                await self._describe()
+                await self._describer.refresh()
                 group.create_task(self._plain.resume())
                 await self._serve()
         finally:
@@ -316,18 +351,23 @@ class Agent:
             await self._plain.close()
             await self._requests.close()
             await self._resolver.close()
+            await self._http_proxy.close()
             await self._csi.close()
             await self._database.close()
 
     async def _serve(self) -> None:
         """Stay connected until the node leaves or was removed; then only wait for the end."""
         connecting = asyncio.create_task(self._connection.run(), name="agent-connection")
-        describing = asyncio.create_task(self._describe_for_ever(), name="agent-description")
+        describing = asyncio.create_task(
+            self._describer.run(self._connection.describe), name="agent-description"
+        )
         sampling = asyncio.create_task(self._sampler.run(), name="agent-samples")
         watching = asyncio.create_task(self._disks.run(), name="agent-disks")
         finding = asyncio.create_task(self._csi.watch(self.describe_again), name="agent-csi")
         leaving = asyncio.create_task(self._leaving.wait())
-        works = (connecting, describing, sampling, watching, finding)
+        attaching = asyncio.create_task(self._plain.tell_managers(), name="agent-attachments")
+        listening = asyncio.create_task(self._listening.run(), name="agent-listening")
+        works = (connecting, describing, sampling, watching, finding, attaching, listening)
         try:
             await asyncio.wait({*works, leaving}, return_when=asyncio.FIRST_COMPLETED)
             removed = connecting.done() and isinstance(connecting.exception(), NodeRemoved)
@@ -344,6 +384,7 @@ class Agent:
         await self._cluster_volumes.leave()
         self._overlays.take(NetworkChanges(complete=True))
         await self._overlays.settled()
+        await self._http_proxy.teardown()
         await self._resolver.teardown()
         await self._network.teardown()
         await self._database.put_applied_index(0)
@@ -355,7 +396,7 @@ class Agent:
 
     def describe_again(self) -> None:
         """Tell the managers soon what this node is like: its certificate changed."""
-        self._description_due.set()
+        self._describer.again()
 
     # What a session does to its node.
 
@@ -363,15 +404,17 @@ class Agent:
         """Return the tasks this node holds."""
         return self._worker.held_ids()
 
-    def apply(self, changes: Changes, index: int, complete: bool) -> None:
-        """Carry out assignments."""
+    def apply(self, changes: Changes, index: int, complete: bool) -> int:
+        """Carry out assignments; return how networks call what they say."""
         self._applied_index = index
-        self._overlays.take(changes.networks)
+        taken = self._overlays.take(changes.networks)
+        self._http_proxy.take_data(changes.data)
         self._worker.apply(changes, index)
         if complete and self._strangers_allowed:
             # Nothing was known of what ran here; now the managers said what of it they want.
             self._strangers_allowed = False
             self._worker.spawn(self._worker.remove_strangers())
+        return taken
 
     def take_node_info(self, info: NodeInfo) -> None:
         """Hear who the managers are."""
@@ -435,12 +478,13 @@ class Agent:
         if session is not None:
             self._reporter.session_opened(self._worker.statuses())
             # What changed since the greeting was written was told to the session before.
-            session.describe(self._description)
+            session.describe(self._describer.description)
             session.wake()
+            self._plain_networks.changed()
         self._logs.session_changed(session.channel if session else None)
 
     def _hello(self) -> Hello:
-        return Hello(description=self._description, applied_index=self._applied_index)
+        return Hello(description=self._describer.description, applied_index=self._applied_index)
 
     def _facts(self) -> NodeFacts:
         here = this_platform()
@@ -450,47 +494,3 @@ class Agent:
         """The manager of the session first: it is known to answer."""
         now = self.manager
         return sorted(self._managers(), key=lambda peer: now is None or peer.addr != now.addr)
-
-    async def _known_capabilities(self) -> Capabilities:
-        if self._capabilities is None:
-            self._capabilities = await self._driver.probe()
-        return self._capabilities
-
-    async def _isolated(self) -> bool:
-        return (await self._known_capabilities()).isolated
-
-    async def _describe(self) -> bool:
-        capabilities = await self._known_capabilities()
-        fresh = describe_node(
-            self._settings.hostname,
-            self._settings.engine_labels,
-            capabilities,
-            generic_resources=self._settings.node_generic_resource,
-            devices=await self._devices() if capabilities.isolated else {},
-            csi_plugins=await self._csi.discover() if capabilities.isolated else (),
-            network_drivers=self._network.drivers(),
-        )
-        fresh.conditions.extend(self._disks.pressure.conditions())
-        if self._tls_info is not None:
-            fresh.tls_info.CopyFrom(self._tls_info())
-        changed = fresh != self._description
-        self._description = fresh
-        return changed
-
-    async def _devices(self) -> Mapping[str, Sequence[str]]:
-        """Return the CDI devices that containers on this node can have, by full name, with their parts."""
-        registry = await asyncio.to_thread(read_registry, self._settings.cdi_directories)
-        if registry.problems != self._device_problems:
-            for problem in registry.problems:
-                log.warning("agent.device_left_out", reason=problem)
-            self._device_problems = registry.problems
-        return registry.parts()
-
-    async def _describe_for_ever(self) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(DESCRIBE_PERIOD_S):
-                    await self._description_due.wait()
-            self._description_due.clear()
-            if await self._describe():
-                self._connection.describe(self._description)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from swarm.api.v1.dispatcher_pb2 import (
     DispatcherMessage,
     Heartbeat,
     Hello,
+    NetworksApplied,
     NodeInfo,
     StatusReport,
     UsageReport,
@@ -39,8 +41,8 @@ class Node(Protocol):
     def held_ids(self) -> frozenset[str]:
         """Return the tasks this node holds."""
 
-    def apply(self, changes: Changes, index: int, complete: bool) -> None:
-        """Carry out assignments."""
+    def apply(self, changes: Changes, index: int, complete: bool) -> int:
+        """Carry out assignments; return how `networks_applied` will call what they say of networks."""
 
     def take_node_info(self, info: NodeInfo) -> None:
         """Hear who the managers are."""
@@ -89,6 +91,8 @@ class Session:
         self._greeting_due = False
         self._description: NodeDescription | None = None
         self._usage: UsageReport | None = None
+        self._taken: deque[tuple[int, int]] = deque()  # what the node calls it, and the message
+        self._networks_applied = 0  # the last message that is in force, until that is said
         self._assignments = AssignmentStream()
 
     def ask(self, *, standby: bool) -> None:
@@ -120,6 +124,12 @@ class Session:
         """Send what the node is like now."""
         self._description = description
         self._outgoing.set()
+
+    def networks_applied(self, taken: int) -> None:
+        """Say that networks are as the messages up to this one want them."""
+        while self._taken and self._taken[0][0] <= taken:
+            _, self._networks_applied = self._taken.popleft()
+            self._outgoing.set()
 
     def report_usage(self, usage: UsageReport) -> None:
         """Send what tasks use; of several reports that wait only the last one."""
@@ -170,6 +180,8 @@ class Session:
         self.move_to = ""
         self.role = Role.STANDBY if welcome.standby else Role.SESSION
         self._assignments = AssignmentStream()
+        self._taken.clear()
+        self._networks_applied = 0
         self._outgoing.set()
         self._on_welcome(self)
 
@@ -184,7 +196,8 @@ class Session:
             case "assignments":
                 changes = self._assignments.take(message.assignments, node.held_ids())
                 if changes is not None:
-                    node.apply(changes, message.assignments.index, message.assignments.complete)
+                    said = message.assignments
+                    self._taken.append((node.apply(changes, said.index, said.complete), said.sequence))
             case "status_ack":
                 node.acknowledge(message.status_ack.sequence)
             case "node_info":
@@ -229,6 +242,9 @@ class Session:
         if self._usage is not None:
             messages.append(AgentMessage(usage=self._usage))
             self._usage = None
+        if self._networks_applied:
+            messages.append(AgentMessage(networks_applied=NetworksApplied(sequence=self._networks_applied)))
+            self._networks_applied = 0
         report = node.next_report()
         if report is not None:
             messages.append(AgentMessage(statuses=report))

@@ -12,10 +12,11 @@ from pathlib import Path
 import structlog
 
 from swarm.agent.assignments import DataChanges
-from swarm.agent.templates import TemplateContext, Unfilled, expand, expand_bytes
 from swarm.api.v1.objects_pb2 import Config, Secret, Task
 from swarm.errors import TaskRejected, Unavailable
 from swarm.model.file_references import FileReference, file_references
+from swarm.model.secret_drivers import task_key
+from swarm.model.templates import TemplateContext, Unfilled, expand, expand_bytes
 from swarm.model.validate_data import data_of
 from swarm.runtime.base import BindMount, ContainerConfig
 from swarm.runtime.memory_files import MemoryFile, MemoryFiles
@@ -33,7 +34,7 @@ def task_files(task: Task, context: TemplateContext, data: Data) -> tuple[Memory
     filled in. No error shows anything of a secret.
     """
     references = file_references(task.spec.container)
-    found = {one: _present(one, data) for one in references}
+    found = {one: _present(one, data, task.id) for one in references}
     filled = replace(context, functions=_functions(task, context, found))
     return tuple(
         MemoryFile(one.target, _contents(one, item, filled), one.uid, one.gid, one.mode)
@@ -41,10 +42,13 @@ def task_files(task: Task, context: TemplateContext, data: Data) -> tuple[Memory
     )
 
 
-def _present(one: FileReference, data: Data) -> Secret | Config:
-    item = data.get(one.id)
+def _present(one: FileReference, data: Data, task_id: str) -> Secret | Config:
+    item = data.get(task_key(one.id, task_id)) or data.get(one.id)
     if item is None:
         raise Unavailable(f"{one} is not yet on this node: it waits for a manager to send it")
+    if isinstance(item, Secret) and item.problem:
+        problem = f"{one}: {item.problem}"
+        raise TaskRejected(problem) if item.refused else Unavailable(problem)
     if not data_of(item.spec):
         raise TaskRejected(f"{one} does not exist any more")
     return item
@@ -102,7 +106,8 @@ def with_files(
     if not isolated:
         return replace(config, env=(*config.env, f"{VARIABLE}={place}"))
     mounts = [
-        BindMount(str(place / one.target.lstrip("/")), one.target, read_only=True) for one in references
+        BindMount(str(place / one.target.lstrip("/")), one.target, read_only=True, relabel="Z")
+        for one in references
     ]
     return replace(config, mounts=(*config.mounts, *mounts))
 

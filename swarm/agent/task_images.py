@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from swarm.agent.container import registry_credentials
 from swarm.agent.task_volumes import subpath_of
-from swarm.agent.templates import TemplateContext, expand
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import InvalidArgument
 from swarm.model.reference import parse_reference
+from swarm.model.templates import TemplateContext, expand
 from swarm.runtime.base import ContainerConfig, ImageMount
 from swarm.runtime.images.base import BlobSource, Credentials, ImageStore
 

@@ -10,7 +10,8 @@
 
 - With a health check that gates, the status stays STARTING in the phase RUNNING until the container is
   healthy; an unhealthy container is stopped and its task FAILED.
-- A task in networks drains before it is stopped: meanwhile every node hears that nobody is to be led to it.
+- A task in networks drains before it is stopped: first all nodes say that they lead nobody to it any more,
+  or take too long; then whoever it still serves has a while to be done.
 - The status only moves forward. An error before STARTING makes the task REJECTED, from there on FAILED.
 - A final status is reported after address and ports are free, so that a replacement can have them; should
   freeing them fail, the status is reported all the same and freeing is tried until it works.
@@ -39,7 +40,7 @@ from swarm.agent.task_status import (
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskStatus
 from swarm.clock import SECOND
-from swarm.model.defaults import endpoint_drain_ns, stop_grace_period_ns
+from swarm.model.defaults import WITHDRAWAL_NS, endpoint_drain_ns, stop_grace_period_ns
 from swarm.model.health import HEALTHY, UNHEALTHY, HealthCheck
 from swarm.model.task_state import (
     ACCEPTED,
@@ -336,7 +337,21 @@ def _drain(record: TaskRecord) -> Step:
     drain_ns = endpoint_drain_ns(record.task.endpoint)
     if not record.task.networks or not drain_ns or record.status.state != RUNNING:
         return _stop(record)
+    if _awaits_withdrawal(record):
+        drain_ns += WITHDRAWAL_NS
     return Step(replace(record, phase=Phase.DRAINING), (events.Drain(drain_ns / SECOND),))
+
+
+def _drain_on(record: TaskRecord, event: Any, now_ns: int) -> Step:
+    """Wait no longer for nodes to hear that the task is to stop: all of them have, or nobody will say so."""
+    noted = _note(record, event)
+    if not _awaits_withdrawal(record) or _awaits_withdrawal(noted):
+        return Step(noted)
+    return Step(noted, (events.Drain(endpoint_drain_ns(noted.task.endpoint) / SECOND),))
+
+
+def _awaits_withdrawal(record: TaskRecord) -> bool:
+    return record.wanted and not record.task.withdrawn
 
 
 def _stop(record: TaskRecord) -> Step:
@@ -432,7 +447,8 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Any], Handler]] = {
         events.InstructionFailed: _look_again,
     },
     Phase.DRAINING: {
-        **_NOTE,
+        events.Wanted: _drain_on,
+        events.Unwanted: _drain_on,
         events.ContainerEnded: _container_ended,
         events.InstructionFailed: _look_again,
         events.Drained: _drained,

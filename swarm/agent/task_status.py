@@ -121,6 +121,7 @@ def _set_network(status: TaskStatus, sandbox: Sandbox) -> None:
             target_port=port.target_port,
             published_port=port.published_port,
             publish_mode=PortConfig.PUBLISH_MODE_HOST,
+            host_ip=port.host_ip,
         )
 
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import structlog
 
-from swarm.agent.csi.volumes import ClusterVolumes
-from swarm.agent.templates import TemplateContext, expand
+from swarm.agent.csi.volumes import ClusterVolumes, Published
 from swarm.api.v1.objects_pb2 import Task, VolumeAttachment
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import SwarmError, TaskRejected
+from swarm.model.templates import TemplateContext, expand
 from swarm.model.volumes import driver_problems, name_problems, subpath_problems
-from swarm.runtime.base import BindMount, ContainerConfig
+from swarm.runtime.base import BindMount, ContainerConfig, HostDevice
 from swarm.runtime.volumes.record import VolumeRecord
 from swarm.runtime.volumes.store import VolumeStore, anonymous_name
 
@@ -45,6 +45,14 @@ def subpath_of(subpath: str, context: TemplateContext) -> str:
     return found
 
 
+def _device(config: ContainerConfig, given: VolumeAttachment, place: Published) -> HostDevice:
+    if config.users:
+        raise TaskRejected(
+            f"volume {given.source} is a block device, which containers with users of their own cannot open"
+        )
+    return HostDevice(str(place.path), given.target, "r" if given.read_only else "rw")
+
+
 class TaskVolumes:
     """Shell around the node's volumes."""
 
@@ -67,10 +75,14 @@ class TaskVolumes:
         """
         mounts = [one for one in task.spec.container.mounts if one.type == Mount.TYPE_VOLUME]
         found = [await asyncio.to_thread(self._mount, task.id, one, context) for one in mounts]
-        found += [await self._cluster_mount(task, one) for one in task.volumes]
-        if not found:
-            return config
-        return replace(config, mounts=(*config.mounts, *found))
+        devices: list[HostDevice] = []
+        for given in task.volumes:
+            place = await self._cluster_volume(task, given)
+            if place.block:
+                devices.append(_device(config, given, place))
+            else:
+                found.append(BindMount(str(place.path), given.target, given.read_only, relabel="z"))
+        return replace(config, mounts=(*config.mounts, *found), devices=(*config.devices, *devices))
 
     def _mount(self, task_id: str, mount: Mount, context: TemplateContext) -> BindMount:
         subpath = subpath_of(mount.volume.subpath, context)
@@ -81,13 +93,13 @@ class TaskVolumes:
             read_only=mount.read_only,
             copy_up="" if mount.volume.no_copy or subpath else str(place.filling),
             subpath=subpath,
+            relabel="z",
         )
 
-    async def _cluster_mount(self, task: Task, given: VolumeAttachment) -> BindMount:
+    async def _cluster_volume(self, task: Task, given: VolumeAttachment) -> Published:
         if self._of_cluster is None:
             raise TaskRejected("this node has no cluster volumes")
-        place = await self._of_cluster.acquire(given.volume_id, task.id)
-        return BindMount(source=str(place), target=given.target, read_only=given.read_only)
+        return await self._of_cluster.acquire(given.volume_id, task.id)
 
     async def release(self, task: Task) -> None:
         """Let go of the volumes of a task; raises OSError."""

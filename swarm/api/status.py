@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from swarm import errors
+from swarm.api.stream_context import StreamContext
 
 ERROR_KEY = "swarm-error"  # class name of the error
 LEADER_KEY = "swarm-leader"  # NotLeader.leader_addr
@@ -149,6 +150,9 @@ def _wrapped(handler: Any) -> "grpc.RpcMethodHandler[Any, Any]":
     return grpc.unary_unary_rpc_method_handler(_unary(handler.unary_unary), **codec)
 
 
+LAST_MESSAGE_S = 5.0  # whoever does not read it for so long does not read the status either
+
+
 def _unary(behaviour: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
@@ -161,8 +165,9 @@ def _unary(behaviour: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, An
 
 def _streaming(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], AsyncIterator[Any]]:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        stream = StreamContext(context)
         try:
-            answer = behaviour(request, context)
+            answer = behaviour(request, stream)
             if not hasattr(answer, "__aiter__"):  # a coroutine that writes with context.write()
                 await answer
                 return
@@ -173,6 +178,8 @@ def _streaming(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Asy
                 if hasattr(answer, "aclose"):
                     await answer.aclose()
         except errors.SwarmError as error:
+            # gRPC fails to send a status while a message is on its way: the caller would hear nothing.
+            await stream.settled(LAST_MESSAGE_S)
             await abort(context, error)
 
     return call

@@ -8,20 +8,24 @@ import click
 
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.specs_pb2 import ExternalCA
+from swarm.api.v1.users_pb2 import ListUsersRequest
 from swarm.cli import ca_view
 from swarm.cli.connect import Connection, connect
+from swarm.cli.live import can_draw
 from swarm.cli.parse import fields
 from swarm.errors import InvalidArgument, TransientError
 from swarm.model.units import parse_duration
 
 POLL_S = 0.2
 ROTATE_TIMEOUT_S = 15.0
+RENEW_TIMEOUT_S = 60.0  # each manager is asked, and one may wait for an election
 EXPIRY_MIN_NS = 3600 * 1_000_000_000
 FILE_BYTES_MAX = 64 * 1024
 
 EPILOG = """\b
 Examples:
   swarmctl ca > root.pem
+  swarmctl ca --renew-node
   swarmctl ca --rotate
   swarmctl ca --rotate --cert-expiry 720h
   swarmctl ca --rotate --ca-cert root.pem --ca-key root.key
@@ -32,6 +36,7 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.option("--rotate", is_flag=True, help="Change to another root; containers are not touched.")
 @click.option("--status", is_flag=True, help="Show how far a rotation is, and which nodes it waits for.")
+@click.option("--renew-node", is_flag=True, help="Give this node a new key and certificate now.")
 @click.option("--cert-expiry", help="How long node certificates are valid from now on, e.g. 2160h.")
 @click.option("--ca-cert", type=click.Path(path_type=Path), help="Root certificate to change to (PEM).")
 @click.option("--ca-key", type=click.Path(path_type=Path), help="Its key (PEM, no passphrase).")
@@ -44,6 +49,7 @@ def ca(  # noqa: PLR0913  # one parameter an option
     *,
     rotate: bool,
     status: bool,
+    renew_node: bool,
     cert_expiry: str | None,
     ca_cert: Path | None,
     ca_key: Path | None,
@@ -52,6 +58,11 @@ def ca(  # noqa: PLR0913  # one parameter an option
     quiet: bool,
 ) -> None:
     """Print the root certificate of the cluster, or change to another one with --rotate."""
+    if renew_node:
+        if rotate or status:
+            raise click.UsageError("--renew-node goes alone")
+        _renew_node(ctx.obj)
+        return
     if not rotate:
         _require_rotate(cert_expiry, ca_cert, ca_key, external, detach, quiet)
         with connect(ctx.obj) as conn:
@@ -63,8 +74,28 @@ def ca(  # noqa: PLR0913  # one parameter an option
     request = _request(cert_expiry, ca_cert, ca_key, external)
     with connect(ctx.obj) as conn:
         conn.control.RotateCA(request, timeout=ROTATE_TIMEOUT_S)
+        _warn_of_users(conn)
         if not detach:
             ctx.exit(follow(conn, quiet=quiet))
+
+
+def _renew_node(host: str) -> None:
+    with connect(host) as conn:
+        answer = conn.local.RenewCertificate(c.RenewCertificateRequest(), timeout=RENEW_TIMEOUT_S)
+    until = answer.expires_at.ToDatetime().strftime("%Y-%m-%d %H:%M:%S")
+    click.echo(f"Node {answer.node_id} has a new key, and a certificate until {until} UTC.")
+
+
+def _warn_of_users(conn: Connection) -> None:
+    """Say whose certificates end: users renew them themselves only as long as the old root counts."""
+    users = [one.spec.annotations.name for one in conn.control.ListUsers(ListUsersRequest()).users]
+    if users:
+        named = ", ".join([*users[:5], *(["…"] if users[5:] else [])])
+        click.echo(
+            f"Warning: the certificates of {len(users)} users ({named})"
+            " end with the old root: give each a new one with swarmctl user renew NAME",
+            err=True,
+        )
 
 
 def _require_rotate(*given: object) -> None:
@@ -157,7 +188,7 @@ class _Drawing:
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._bars = not quiet and sys.stderr.isatty()
+        self._bars = not quiet and can_draw(sys.stderr)
         self._drawn = 0
         self._noted: set[str] = set()
 

@@ -1,7 +1,7 @@
 """`swarmctl init`, `join`, `join-token`, `leave`, `info`: this node and its cluster."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -11,7 +11,7 @@ from swarm.cli.cluster_options import apply_options, cluster_options
 from swarm.cli.connect import connect
 
 AVAILABILITIES = click.Choice(list(names.AVAILABILITY))
-JOIN_TIMEOUT_S = 60.0  # reaching the manager, the certificate, and for managers the first log entries
+JOIN_TIMEOUT_S = 300.0  # reaching the manager, the certificate, and for managers the first log entries
 LEAVE_TIMEOUT_S = 120.0  # every task is stopped first, with its grace period
 
 
@@ -32,6 +32,11 @@ def _tell_join(addr: str, token: str) -> None:
     "--data-path-port",
     type=click.IntRange(1024, 49151),
     help="UDP port between the nodes of an overlay network (default 4789).",
+)
+@click.option(
+    "--encrypted-data-path-port",
+    type=click.IntRange(1024, 49151),
+    help="UDP port between the nodes of encrypted networks (default 4788).",
 )
 @click.option("--autolock", is_flag=True, help="A manager that restarts must be given the unlock key.")
 @cluster_options
@@ -96,9 +101,17 @@ def _tell_recovery(answer: c.InitResponse) -> None:
     _tell_join(answer.addr, answer.manager_token)
 
 
-@click.command(epilog="\b\nExample:\n  swarmctl join --token SWMTKN-1-... 10.0.0.1:2377")
+@click.command(
+    epilog="\b\nExample:\n  swarmctl join --token SWMTKN-1-... 10.0.0.1:2377"
+    "\n  swarmctl join --token-file - 10.0.0.1:2377 < token"
+)
 @click.argument("addresses", metavar="HOST:PORT", nargs=-1, required=True)
-@click.option("--token", required=True, help="Join token; it decides between worker and manager.")
+@click.option("--token", default="", help="Join token; it decides between worker and manager.")
+@click.option(
+    "--token-file",
+    type=click.File(),
+    help="File with the token, - for stdin: what is on a command line, others can read.",
+)
 @click.option(
     "--advertise-addr", default="", help="Address (HOST[:PORT] or interface) that other nodes use."
 )
@@ -109,11 +122,15 @@ def join(
     host: str,
     addresses: tuple[str, ...],
     token: str,
+    token_file: TextIO | None,
     advertise_addr: str,
     listen_addr: str,
     availability: str,
 ) -> None:
     """Join this node to a cluster, as the worker or manager that the token says."""
+    if bool(token) == bool(token_file):
+        raise click.UsageError("give the join token, with --token or with --token-file")
+    token = token or (token_file.readline().strip() if token_file else "")
     request = c.JoinRequest(
         remote_addrs=addresses, token=token, advertise_addr=advertise_addr, listen_addr=listen_addr
     )
@@ -146,7 +163,11 @@ def join_token(host: str, role: str, *, rotate: bool, quiet: bool) -> None:
     _tell_join(tokens.manager_addrs[0] if tokens.manager_addrs else "HOST:2377", token)
 
 
-@click.command()
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  swarmctl leave\n"
+    "  swarmctl leave --force   (a manager: the others must be able to decide without it)"
+)
 @click.option("-f", "--force", is_flag=True, help="Leave although this node is a manager.")
 @click.pass_obj
 def leave(host: str, *, force: bool) -> None:
@@ -156,12 +177,12 @@ def leave(host: str, *, force: bool) -> None:
     click.echo("Node left the cluster.")
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  swarmctl info\n  swarmctl info --format '{{.NodeID}}'")
 @click.option("--format", "layout", default="", help="json, or a template such as '{{.State}}'.")
 @click.pass_obj
 def info(host: str, layout: str) -> None:
     """Show what this node is and knows of its cluster."""
-    from swarm.cli.render import fill
+    from swarm.cli.render import show_object
 
     with connect(host) as node:
         answer = node.local.Info(c.InfoRequest())
@@ -176,12 +197,20 @@ def info(host: str, layout: str) -> None:
         "Managers": [peer.addr for peer in answer.managers],
         "Runtime": answer.runtime,
         "Version": answer.version,
+        "Protocol": _range(answer.compatibility.protocol_min, answer.compatibility.protocol_max),
+        "Levels": _range(answer.compatibility.level_min, answer.compatibility.level_max),
+        "ClusterLevel": answer.level,
         "Error": answer.error,
     }
     if layout:
-        click.echo(fill("{{json .}}" if layout == "json" else layout, view))
+        show_object(view, layout)
         return
     for key, value in view.items():
         text = ", ".join(value) if isinstance(value, list) else str(value)
-        if text:
+        if text and not (key == "ClusterLevel" and not value):
             click.echo(f"{key}: {text}")
+
+
+def _range(lowest: int, highest: int) -> str:
+    """Return the words for versions from one to another, none for those of a swarmd that does not tell."""
+    return (f"{lowest}-{highest}" if lowest != highest else str(highest)) if highest else ""

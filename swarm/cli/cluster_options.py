@@ -30,6 +30,9 @@ _OPTIONS = (
         help="Prefix length of subnets from IPv4 pools (default 24); of IPv6 it is 64.",
     ),
     click.option(
+        "--overlay-key-period", help="How often the keys of encrypted networks are changed (default 12h)."
+    ),
+    click.option(
         "--max-snapshots", type=click.IntRange(0), help="Old Raft snapshots kept beside those needed."
     ),
 )
@@ -62,8 +65,18 @@ def apply_options(spec: ClusterSpec, given: dict[str, Any]) -> None:
         spec.subnet_length = given["default_addr_pool_mask_length"]
     if given.get("data_path_port") is not None:
         spec.data_path_port = given["data_path_port"]
+    _apply_encryption(spec, given)
     if given.get("max_snapshots") is not None:
         spec.keep_old_snapshots = given["max_snapshots"]
+
+
+def _apply_encryption(spec: ClusterSpec, given: dict[str, Any]) -> None:
+    if given.get("encrypted_data_path_port") is not None:
+        spec.tunnel_port = given["encrypted_data_path_port"]
+    if given.get("overlay_key_period") is not None:
+        spec.overlay_key_period_ns = parse_duration(given["overlay_key_period"])
+    if given.get("rotate_overlay_keys"):
+        spec.overlay_key_rotation += 1
 
 
 def _heartbeat(text: str) -> int:

@@ -42,7 +42,7 @@ _STATES = {
     Volume.PUBLISH_STATE_PENDING_UNPUBLISH: "pending-controller-unpublish",
 }
 _OPTIONS = (
-    ("--type", "kind", {"type": click.Choice(["mount", "block"]), "help": "How it is used."}),
+    ("--type", "kind", {"type": click.Choice(["mount", "block"]), "help": "A directory, or a device."}),
     ("--scope", "scope", {"type": click.Choice(list(SCOPES)), "help": "On one node at a time, or several."}),
     ("--sharing", "sharing", {"type": click.Choice(list(SHARINGS)), "help": "Which tasks share it."}),
     ("--availability", "availability", {"type": click.Choice(list(AVAILABILITIES)), "help": "For tasks."}),
@@ -71,8 +71,6 @@ def is_of_cluster(given: Mapping[str, Any]) -> bool:
 
 def wanted_spec(name: str, given: Mapping[str, Any]) -> VolumeSpec:
     """Return the spec that options describe; raises InvalidArgument."""
-    if given["kind"] == "block":
-        raise InvalidArgument("--type block: containers get volumes as directories only; leave it out")
     spec = VolumeSpec(
         driver=given["driver"],
         options=parse.key_values(given["options"], "--opt"),
@@ -82,6 +80,7 @@ def wanted_spec(name: str, given: Mapping[str, Any]) -> VolumeSpec:
         availability=AVAILABILITIES[given["availability"] or "active"],
         required_bytes=parse_bytes(given["required"]) if given["required"] else 0,
         limit_bytes=parse_bytes(given["limit"]) if given["limit"] else 0,
+        block=given["kind"] == "block",
     )
     spec.annotations.name = name
     spec.annotations.labels.update(parse.key_values(given["labels"], "--label"))
@@ -156,7 +155,7 @@ def page(volume: Volume, node_names: Mapping[str, str]) -> dict[str, Any]:
                 "AccessMode": {
                     "Scope": _word(SCOPES, spec.scope),
                     "Sharing": _word(SHARINGS, spec.sharing),
-                    "MountVolume": {},
+                    "BlockVolume" if spec.block else "MountVolume": {},
                 },
                 "AccessibilityRequirements": {
                     "Requisite": [{"Segments": dict(one.segments)} for one in spec.topology_required],

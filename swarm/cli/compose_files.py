@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from swarm.errors import InvalidArgument, NotFound
+from swarm.model.limits import COMPOSE_FILE_BYTES
 
 STDIN = "-"
 DEFAULTS = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
@@ -57,19 +58,28 @@ def load(given: dict[str, Any], name: str, *, raw: bool = False) -> Any:
 def read_file(path: str) -> str:
     """Return the text of a file; raises NotFound, and InvalidArgument for what cannot be read."""
     try:
-        return sys.stdin.read() if path == STDIN else read_data(path).decode()
+        return read_data(path).decode()
     except UnicodeDecodeError as problem:
-        raise InvalidArgument(f"cannot read {path}: {problem}") from None
+        raise InvalidArgument(f"cannot read {path}: byte {problem.start + 1} is no UTF-8") from None
 
 
 def read_data(path: str) -> bytes:
     """Return what is in a file; raises NotFound, and InvalidArgument for what cannot be read."""
+    most = COMPOSE_FILE_BYTES.value
     try:
-        return Path(path).read_bytes()
+        if path == STDIN:
+            return sys.stdin.buffer.read(most + 1)
+        with Path(path).open("rb") as file:  # a pipe is as good as a file, and /dev/zero has no end
+            found = file.read(most + 1)
+            size = max(len(found), os.fstat(file.fileno()).st_size)
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}") from None
-    except OSError as problem:
-        raise InvalidArgument(f"cannot read {path}: {problem}") from None
+    except (OSError, ValueError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else problem
+        raise InvalidArgument(f"cannot read {path}: {why}") from None
+    for too_large in COMPOSE_FILE_BYTES.exceeded(path, size):
+        raise InvalidArgument(too_large)
+    return found
 
 
 def _defaults() -> Sequence[str]:

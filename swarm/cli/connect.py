@@ -1,21 +1,31 @@
 """How a command reaches the node in front of it."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
-import grpc
+from swarm.api.v1 import containers_pb2, control_pb2
+from swarm.cli.contexts import DEFAULT, SCHEME, Context, ContextStore, default_root
+from swarm.cli.endpoints import MachineEndpoint, ManagersEndpoint, SshEndpoint, parse_endpoint
+from swarm.cli.postponed import OTHER_GRPC, postpone
+from swarm.cli.stubs import Stub
+from swarm.errors import FailedPrecondition, Unavailable
 
-from swarm.api.status import from_rpc_error
-from swarm.api.v1 import containers_pb2_grpc, control_pb2_grpc
-from swarm.errors import InvalidArgument, Unavailable
+if TYPE_CHECKING:
+    import grpc
 
-DEADLINE_S = 15.0  # more than the 5 s after which managers give up on a quorum
 MESSAGE_BYTES_MAX = 64 << 20
-STREAMS = frozenset({"ServiceLogs", "Watch", "View", "Operate", "PullImage", "PushImage", "SaveImages"})
+_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+]
+
+_CONTROL = control_pb2.DESCRIPTOR.services_by_name["Control"]
+_LOCAL = control_pb2.DESCRIPTOR.services_by_name["Local"]
+_CONTAINERS = containers_pb2.DESCRIPTOR.services_by_name["Containers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,73 +37,80 @@ class Connection:
     containers: Any = None
 
 
-class _Stub:
-    """Calls a gRPC stub with a deadline, turns its errors into ours and says when an answer may be old."""
+@contextmanager
+def connect(host: str) -> Iterator[Connection]:
+    """Open a connection to what `host` says: an endpoint, or `context://NAME`."""
+    postpone(OTHER_GRPC)
+    context = _context(host)
+    endpoint = parse_endpoint(context.host)
+    if isinstance(endpoint, ManagersEndpoint):
+        with _to_managers(endpoint, context) as connection:
+            yield connection
+        return
+    if isinstance(endpoint, SshEndpoint):
+        from swarm.cli.ssh_tunnel import tunnel
 
-    def __init__(self, stub: Any, address: str) -> None:
-        self._stub = stub
+        with tunnel(endpoint) as path, _to_socket(path, context.host) as connection:
+            yield connection
+        return
+    if isinstance(endpoint, MachineEndpoint):
+        from swarm.cli.machine_tunnel import machine_tunnel
+
+        with machine_tunnel(endpoint.name) as path, _to_socket(path, context.host) as connection:
+            yield connection
+        return
+    if not Path(endpoint.path).exists():
+        raise Unavailable(
+            f"cannot reach swarmd at {context.host}: no such socket. Start swarmd on this machine, "
+            "or name another place with --host, SWARMCTL_HOST or swarmctl context use."
+        )
+    with _to_socket(endpoint.path, context.host) as connection:
+        yield connection
+
+
+def _context(host: str) -> Context:
+    if not host.startswith(SCHEME):
+        return Context(DEFAULT, host)
+    return ContextStore(default_root(os.environ)).load(host.removeprefix(SCHEME), os.environ)
+
+
+@contextmanager
+def _to_socket(path: str, host: str) -> Iterator[Connection]:
+    import grpc
+
+    options = [*_OPTIONS, ("grpc.default_authority", "localhost")]
+    with grpc.insecure_channel(f"unix:{path}", options=options) as channel:
+        yield _connection(channel, host, Stub(channel, _LOCAL, host))
+
+
+@contextmanager
+def _to_managers(endpoint: ManagersEndpoint, context: Context) -> Iterator[Connection]:
+    from swarm.cli.managers_channel import open_channel
+
+    channel, address = open_channel(endpoint, context, _OPTIONS)
+    with channel:
+        yield _connection(channel, address, _NotHere(address))
+
+
+def _connection(channel: "grpc.Channel", address: str, local: Any) -> Connection:
+    return Connection(
+        control=Stub(channel, _CONTROL, address),
+        local=local,
+        containers=Stub(channel, _CONTAINERS, address),
+    )
+
+
+class _NotHere:
+    """In place of what only a node's own socket answers."""
+
+    def __init__(self, address: str) -> None:
         self._address = address
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self._stub, name)
+        def refuse(_request: Any, timeout: float | None = None) -> Any:
+            raise FailedPrecondition(
+                f"{self._address} is a manager of the cluster, and this is about one node: ask the node"
+                " itself, there or with --host ssh://root@HOST"
+            )
 
-        def call(request: Any, timeout: float | None = DEADLINE_S) -> Any:
-            with _errors(self._address):
-                if name in STREAMS:
-                    return self._stream(method(request, timeout=timeout))
-                response, rpc = method.with_call(request, timeout=timeout)
-                if any(key == "swarm-stale" for key, _ in rpc.trailing_metadata() or ()):
-                    click.echo(
-                        "Warning: the cluster has no leader; this is what one manager last knew.", err=True
-                    )
-                return response
-
-        return call
-
-    def _stream(self, responses: Any) -> Iterator[Any]:
-        with _errors(self._address):
-            yield from responses
-
-
-@contextmanager
-def _errors(address: str) -> Iterator[None]:
-    try:
-        yield
-    except grpc.RpcError as error:
-        details = error.details() if hasattr(error, "details") else ""
-        if error.code() == grpc.StatusCode.UNAVAILABLE and "connect" in (details or "").lower():
-            raise Unavailable(
-                f"cannot reach swarmd at {address}: is it running there? "
-                "(--host or SWARMCTL_HOST names another socket)"
-            ) from None
-        raise from_rpc_error(error) from None
-
-
-def target(host: str) -> str:
-    """Return the gRPC target of a --host value: `unix:///path` or a path."""
-    path = host.removeprefix("unix://")
-    if "://" in path or not path.startswith("/"):
-        raise InvalidArgument(f'host "{host}" is not a socket: write unix:///run/swarm/swarmd.sock')
-    return f"unix:{path}"
-
-
-@contextmanager
-def connect(host: str) -> Iterator[Connection]:
-    """Open a connection to the daemon at `host`."""
-    address = target(host)
-    if not Path(address.removeprefix("unix:")).exists():
-        raise Unavailable(
-            f"cannot reach swarmd at {host}: no such socket. Start swarmd on this machine, "
-            "or name another socket with --host or SWARMCTL_HOST."
-        )
-    options = [
-        ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-        ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-        ("grpc.default_authority", "localhost"),
-    ]
-    with grpc.insecure_channel(address, options=options) as channel:
-        yield Connection(
-            control=_Stub(control_pb2_grpc.ControlStub(channel), host),
-            local=_Stub(control_pb2_grpc.LocalStub(channel), host),
-            containers=_Stub(containers_pb2_grpc.ContainersStub(channel), host),
-        )
+        return refuse

@@ -20,6 +20,7 @@ from swarm.api.v1.containers_pb2 import (
     WaitContainer,
 )
 from swarm.cli import objects
+from swarm.cli.confirm import confirm
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, ask_one, find_container, node_ids, only
 from swarm.cli.container_cp import cp
@@ -29,6 +30,7 @@ from swarm.cli.container_stats import stats
 from swarm.cli.exec import exec_command
 from swarm.cli.flags import FlagGroup
 from swarm.cli.logs import logs_command
+from swarm.errors import NotFound
 
 REPLACED = (
     "The container is that of a task: the task counts as ended, and is replaced as the restart policy of "
@@ -65,8 +67,10 @@ container.add_command(cp)
 @click.option("-a", "--all", "everything", is_flag=True, help="Also containers that do not run.")
 @click.option("--node", "nodes", multiple=True, help="Only of this node; repeatable. Default: all nodes.")
 @click.option("-f", "--filter", "filters", multiple=True, help=f"KEY=VALUE; keys: {', '.join(FILTERS)}.")
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.option("--no-trunc", is_flag=True, help="Do not shorten ids and commands.")
+@click.option("-n", "--last", type=click.IntRange(0), help="The N created last, in any state.")
+@click.option("-l", "--latest", is_flag=True, help="The one that was created last, in any state.")
 @click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
 @click.pass_context
 def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], **given: Any) -> None:
@@ -78,14 +82,15 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
     from swarm.clock import SystemClock
 
     wanted, notices = parse.filters(filters, FILTERS), Notices()
-    everything = given["everything"] or "status" in wanted
+    last = 1 if given["latest"] else given["last"]
+    everything = given["everything"] or "status" in wanted or last is not None
     with connect(ctx.obj) as conn:
         request = ContainerRequest(list=ListContainers(all=everything))
         answers = list(notices.filter(ask(conn, request, node_ids(conn, nodes))))
         found = rows(
             answers, wanted, node_names(conn), SystemClock().now_ns(), truncate=not given["no_trunc"]
         )
-    show(found, COLUMNS, given["layout"], "ID" if given["quiet"] else "")
+    show(found[:last], COLUMNS, given["layout"], "ID" if given["quiet"] else "")
     ctx.exit(notices.exit_code)
 
 
@@ -96,7 +101,7 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
     ),
 )
 @click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
-@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
+@click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
     """Show everything that its node knows of containers."""
@@ -116,7 +121,7 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
 
 @container.command("top", epilog=_examples("swarmctl container top web.1"))
 @click.argument("ref", metavar="CONTAINER")
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.pass_obj
 def top(host: str, ref: str, layout: str) -> None:
     """Show the processes of a container, as its node numbers them."""
@@ -137,6 +142,26 @@ def _each(ctx: click.Context, refs: tuple[str, ...], request: Callable[[], Conta
             return ref
 
         ctx.exit(objects.each(refs, act))
+
+
+@container.command(
+    "port", epilog=_examples("swarmctl container port web.1", "swarmctl container port db 5432/tcp")
+)
+@click.argument("ref", metavar="CONTAINER")
+@click.argument("port", metavar="[PORT[/PROTOCOL]]", default="")
+@click.pass_obj
+def port(host: str, ref: str, port: str) -> None:
+    """List the ports of its node that lead to a container."""
+    from swarm.cli.container_table import published_lines
+
+    with connect(host) as conn:
+        target = find_container(conn, ref)
+        details = only(ask_one(conn, target, ContainerRequest(inspect=InspectContainer())), "details")
+    lines = published_lines(details.summary, port)
+    if port and not lines:
+        raise NotFound(f"no public port leads to {port} of container {ref}")
+    for line in lines:
+        click.echo(line)
 
 
 @container.command("stop", epilog=_examples("swarmctl container stop --time 30 web.1") + REPLACED)
@@ -206,24 +231,31 @@ def wait(ctx: click.Context, refs: tuple[str, ...]) -> None:
 
 
 @container.command(
-    "prune", epilog=_examples("swarmctl container prune --node worker-1", "swarmctl container prune --force")
+    "prune",
+    epilog=_examples(
+        "swarmctl container prune --node worker-1", "swarmctl container prune --force --filter until=24h"
+    ),
 )
+@click.option("--filter", "filters", multiple=True, help="until=TIME|AGE, label=KEY[=VALUE].")
 @click.option("--node", "nodes", multiple=True, help="Only of this node; repeatable. Default: all nodes.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.pass_context
-def prune(ctx: click.Context, nodes: tuple[str, ...], *, force: bool) -> None:
+def prune(ctx: click.Context, nodes: tuple[str, ...], filters: tuple[str, ...], *, force: bool) -> None:
     """Remove all containers that have ended; their output is gone then."""
+    from swarm.cli.system import prune_filters
+
+    wanted = prune_filters(filters)
     if not force:
-        click.confirm("This removes all containers that have ended, with their output. Go on?", abort=True)
+        confirm("This removes all containers that have ended, with their output.")
     notices = Notices()
     with connect(ctx.obj) as conn:
-        removed = _pruned(conn, nodes, notices)
+        removed = _pruned(conn, nodes, wanted, notices)
     click.echo(f"Removed: {removed} containers")
     ctx.exit(notices.exit_code)
 
 
-def _pruned(conn: Connection, nodes: tuple[str, ...], notices: Notices) -> int:
-    request, count = ContainerRequest(prune=PruneContainers()), 0
+def _pruned(conn: Connection, nodes: tuple[str, ...], wanted: PruneContainers, notices: Notices) -> int:
+    request, count = ContainerRequest(prune=wanted), 0
     for answer in notices.filter(ask(conn, request, node_ids(conn, nodes))):
         if answer.HasField("removed"):
             click.echo(answer.removed)

@@ -19,7 +19,7 @@ from swarm.cli.connect import Connection
 from swarm.errors import Ambiguous, FailedPrecondition, InvalidArgument, NotFound
 from swarm.model.task_state import RUNNING
 
-VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes", "logs", "disk"})
+VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes", "logs", "disk", "events"})
 
 
 @dataclass(frozen=True, slots=True)

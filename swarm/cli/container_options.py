@@ -20,6 +20,16 @@ Given = dict[str, Any]
 
 RESET = "RESET"
 
+RESOURCES = (
+    click.option("--cpu-shares", type=click.IntRange(min=0), help="Weight beside others, who have 1024."),
+    click.option("--cpu-quota", type=click.IntRange(min=0), help="Microseconds of a period (0: no limit)."),
+    click.option("--cpu-period", type=click.IntRange(min=0), help="Its length in microseconds (100000)."),
+    click.option("--cpuset-cpus", help="CPUs to run on, e.g. 0-3,6 ('': any)."),
+    click.option("--cpuset-mems", help="Memory nodes to use, e.g. 0,1 ('': any)."),
+    click.option("--memory-swap", help="Most memory and swap together, e.g. 1g; -1: any swap; 0: usual."),
+    click.option("--memory-swappiness", type=int, help="0 to 100; -1: as the node has it."),
+    click.option("--blkio-weight", type=click.IntRange(min=0), help="Share of disks, 10 to 1000 (0: none)."),
+)
 SINGLE = (
     click.option(
         "--privileged/--no-privileged", default=None, help="Nothing is forbidden: as root on the node."
@@ -32,14 +42,7 @@ SINGLE = (
     click.option("--cgroupns", help="host: see the cgroups of the node; private: not."),
     click.option("--cgroup-parent", help="Cgroup of the node to be in, e.g. /batch ('': the usual one)."),
     click.option("--oom-score-adj", type=int, help="Be killed sooner (1000) or later (-1000) than others."),
-    click.option("--cpu-shares", type=click.IntRange(min=0), help="Weight beside others, who have 1024."),
-    click.option("--cpu-quota", type=click.IntRange(min=0), help="Microseconds of a period (0: no limit)."),
-    click.option("--cpu-period", type=click.IntRange(min=0), help="Its length in microseconds (100000)."),
-    click.option("--cpuset-cpus", help="CPUs to run on, e.g. 0-3,6 ('': any)."),
-    click.option("--cpuset-mems", help="Memory nodes to use, e.g. 0,1 ('': any)."),
-    click.option("--memory-swap", help="Most memory and swap together, e.g. 1g; -1: any swap; 0: usual."),
-    click.option("--memory-swappiness", type=int, help="0 to 100; -1: as the node has it."),
-    click.option("--blkio-weight", type=click.IntRange(min=0), help="Share of disks, 10 to 1000 (0: none)."),
+    *RESOURCES,
 )
 
 LISTS = (
@@ -53,7 +56,7 @@ LISTS = (
     (
         "--security-opt",
         "no-new-privileges[=false], seccomp=unconfined|default|FILE, apparmor=PROFILE, "
-        "systempaths=unconfined, label=disable.",
+        "systempaths=unconfined, label=disable, label=nested, label=user:U, …=role:R, …=type:T, …=level:L.",
     ),
 )
 REMOVES = (

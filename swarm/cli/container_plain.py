@@ -19,7 +19,7 @@ from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Target, ask_one, find_container, only
 from swarm.cli.container_run import DETACH_KEYS, exit_code
 from swarm.cli.flags import FlagCommand
-from swarm.cli.plain_options import restart_policy
+from swarm.cli.plain_options import changed_resources, resource_options, restart_policy
 from swarm.errors import FailedPrecondition, InvalidArgument, SwarmError
 
 
@@ -135,11 +135,33 @@ def rename(host: str, ref: str, name: str) -> None:
         ask_one(conn, _plain(conn, ref), ContainerRequest(rename=RenameContainer(name=name)))
 
 
-@click.command("update", epilog=_examples("swarmctl container update --restart on-failure:3 db"))
+@click.command(
+    "update",
+    epilog=_examples(
+        "swarmctl container update --restart on-failure:3 db",
+        "swarmctl container update --memory 256m --cpus 1.5 db      # at once, without a restart",
+        "swarmctl container update --memory 0 --pids-limit -1 db    # no limit any more",
+    ),
+)
 @click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
-@click.option("--restart", "policy", required=True, help="no, on-failure[:MAX], always, unless-stopped.")
+@click.option("--restart", "policy", help="no, on-failure[:MAX], always, unless-stopped.")
+@resource_options
 @click.pass_context
-def update(ctx: click.Context, refs: tuple[str, ...], policy: str) -> None:
-    """Change the restart policy of containers."""
-    wanted = UpdateContainer(restart=restart_policy(policy))
-    _each(ctx, refs, lambda: ContainerRequest(update=wanted))
+def update(ctx: click.Context, /, refs: tuple[str, ...], policy: str | None, **given: Any) -> None:
+    """Change the restart policy and the resources of containers; what is not said stays as it is."""
+    changing = any(value is not None for value in given.values())
+    if policy is None and not changing:
+        raise InvalidArgument("nothing to update: give --restart, --memory, --cpus or another option")
+    restart = restart_policy(policy) if policy is not None else None
+    with connect(ctx.obj) as conn:
+
+        def act(ref: str) -> str:
+            target = _plain(conn, ref)
+            wanted = UpdateContainer(restart=restart)
+            if changing:
+                answers = ask_one(conn, target, ContainerRequest(inspect=InspectContainer()))
+                wanted.resources.CopyFrom(changed_resources(only(answers, "details").resources, given))
+            ask_one(conn, target, ContainerRequest(update=wanted))
+            return ref
+
+        ctx.exit(objects.each(refs, act))

@@ -1,12 +1,14 @@
 """`swarmctl run` and `container run|create`: containers that belong to no service."""
 
+import contextlib
 import re
 import sys
+import time
 from typing import Any
 
 import click
 
-from swarm.api.v1.containers_pb2 import ContainerRequest, RemoveContainer
+from swarm.api.v1.containers_pb2 import ContainerRequest, ListContainers, RemoveContainer
 from swarm.api.v1.plain_pb2 import AttachContainer, CreateContainer, PlainSpec, StartContainer
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Target, ask, ask_one, node_ids
@@ -14,6 +16,7 @@ from swarm.cli.flags import FlagCommand
 from swarm.cli.plain_options import plain_options, plain_spec
 from swarm.errors import Ambiguous, InvalidArgument, NameConflict, NotFound, SwarmError, Unavailable
 
+REMOVAL_TIMEOUT_S, REMOVAL_PAUSE_S = 10.0, 0.05
 NOT_RUN, NOT_RUNNABLE, NOT_FOUND = 125, 126, 127
 WHERE = (
     "It belongs to its node: it runs on when managers are away, its restart policy is kept by the node, and "
@@ -113,7 +116,10 @@ def start_attached(conn: Connection, target: Target, spec: PlainSpec, given: dic
         signals=given["sig_proxy"] and not tty,
     )
     request = ContainerRequest(attach=wanted)
-    return converse(conn, target, request, manner, sys.stdout.buffer, sys.stderr.buffer)
+    code = converse(conn, target, request, manner, sys.stdout.buffer, sys.stderr.buffer)
+    if spec.auto_remove:
+        _wait_until_gone(conn, target)
+    return code
 
 
 def make(conn: Connection, spec: PlainSpec, given: dict[str, Any]) -> Target:
@@ -172,6 +178,22 @@ def _say_where(conn: Connection, target: Target, given: dict[str, Any]) -> None:
         from swarm.cli.tasks import node_names
 
         click.echo(f"on node {node_names(conn).get(target.node_id, target.node_id)}", err=True)
+
+
+def _wait_until_gone(conn: Connection, target: Target) -> None:
+    """Wait until its node has removed what has ended: its name and its volumes are free then."""
+    deadline = time.monotonic() + REMOVAL_TIMEOUT_S
+    request = ContainerRequest(list=ListContainers(all=True, refs=[target.container_id]))
+    with contextlib.suppress(SwarmError):  # how it ended is known; the rest is the node's
+        while time.monotonic() < deadline:
+            states = [
+                one.container.state
+                for one in ask(conn, request, [target.node_id])
+                if one.HasField("container")
+            ]
+            if set(states) != {"exited"}:  # gone, or somebody left its terminal and it goes on
+                return
+            time.sleep(REMOVAL_PAUSE_S)
 
 
 def _forget(conn: Connection, target: Target) -> None:

@@ -9,6 +9,7 @@ import click
 from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest, ContainerSample, SampleContainers
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, find_container, node_ids
+from swarm.cli.live import can_draw
 from swarm.cli.render import Row, show, table
 from swarm.cli.task_table import SHORT_ID
 from swarm.model.units import format_size
@@ -80,7 +81,7 @@ class Usage:
 @click.argument("refs", metavar="[CONTAINER]...", nargs=-1)
 @click.option("--node", "nodes", multiple=True, help="Only of this node; repeatable. Default: all nodes.")
 @click.option("--no-stream", is_flag=True, help="Show them once: what is used within one second.")
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.pass_context
 def stats(ctx: click.Context, /, refs: tuple[str, ...], nodes: tuple[str, ...], **given: Any) -> None:
     """Show what running containers use: processor time, memory, processes."""
@@ -125,4 +126,4 @@ def _follow(conn: Connection, places: list[str], usage: Usage, notices: Notices,
         if layout:
             show(usage.rows(names), COLUMNS, layout)
         else:
-            click.echo((CLEAR if sys.stdout.isatty() else "") + table(COLUMNS, usage.rows(names)))
+            click.echo((CLEAR if can_draw(sys.stdout) else "") + table(COLUMNS, usage.rows(names)))

@@ -106,6 +106,20 @@ def _row(one: ContainerSummary, node: str, now_ns: int, *, truncate: bool) -> Ro
     }
 
 
+def published_lines(one: ContainerSummary, wanted: str) -> list[str]:
+    """Return `80/tcp -> 0.0.0.0:8080` for each published port; of one PORT[/PROTOCOL] the right side."""
+    number, _, protocol = wanted.partition("/")
+    found = []
+    for port in one.ports:
+        inside = f"{port.target_port}/{names.PROTOCOL[port.protocol]}"
+        outside = f"0.0.0.0:{port.published_port}"
+        if port.published_port and not wanted:
+            found.append(f"{inside} -> {outside}")
+        elif port.published_port and inside == f"{number}/{protocol or 'tcp'}":
+            found.append(outside)
+    return found
+
+
 def status(one: ContainerSummary, now_ns: int) -> str:
     """Return e.g. `Up 5 minutes`, `Exited (137) 2 hours ago (out of memory)`."""
     if one.state in {"running", "paused"}:
@@ -164,17 +178,34 @@ def plain_view(found: PlainContainer, one: ContainerSummary) -> dict[str, Any]:
                 "MaximumRetryCount": spec.restart.max_retries,
             },
             "AutoRemove": spec.auto_remove,
-            "NetworkMode": spec.network or "bridge",
+            "NetworkMode": spec.network or next((one.network_name for one in spec.networks), "bridge"),
         },
         "OpenStdin": spec.open_stdin,
         "NetworkSettings": {
             "IPAddress": found.address,
             "Ports": [MessageToDict(port) for port in found.published],
+            "Networks": _networks(found),
         },
     }
     if one.HasField("health"):
         view["Health"] = MessageToDict(one.health)
     return view
+
+
+def _networks(found: PlainContainer) -> dict[str, Any]:
+    """Return the networks that a container is in, by name, in Docker's words."""
+    addresses = {one.network_id: tuple(one.addresses) for one in found.addresses}
+    return {
+        one.network_name: {
+            "NetworkID": one.network_id,
+            "IPAddress": next((text for text in addresses.get(one.network_id, ()) if ":" not in text), ""),
+            "GlobalIPv6Address": next(
+                (text for text in addresses.get(one.network_id, ()) if ":" in text), ""
+            ),
+            "Aliases": list(one.aliases),
+        }
+        for one in found.spec.networks
+    }
 
 
 def process_rows(found: ProcessList, now_ns: int) -> list[Row]:

@@ -75,7 +75,14 @@ def _privileges(given: t.Privileges) -> View:
         view["UnmaskedPaths"] = True
     if given.selinux_disabled:
         view["SELinuxContext"] = {"Disable": True}
+    elif given.HasField("selinux"):
+        view["SELinuxContext"] = _label(given.selinux)
     return view
+
+
+def _label(label: t.Privileges.SELinuxLabel) -> View:
+    parts = {"User": label.user, "Role": label.role, "Type": label.type, "Level": label.level}
+    return {key: value for key, value in parts.items() if value} | ({"Nested": True} if label.nested else {})
 
 
 def _dns(dns: t.DnsConfig) -> View:

@@ -8,6 +8,7 @@ from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.types_pb2 import RestartPolicy, TaskState, UpdateStatus
 from swarm.cli import names
 from swarm.cli.job_view import JobProgress
+from swarm.cli.live import Bar
 from swarm.cli.render import shorten
 from swarm.model.autoscale import wanted_replicas
 from swarm.model.job import job_of, mode_of
@@ -18,6 +19,8 @@ JOB_MONITOR_NS = 1_000_000_000
 PAUSED = {UpdateStatus.STATE_PAUSED, UpdateStatus.STATE_ROLLBACK_PAUSED}
 UNDER_WAY = {UpdateStatus.STATE_UPDATING, UpdateStatus.STATE_ROLLBACK_STARTED}
 REASON_WIDTH = 90
+# The states on the way to a running task, as people see them: each is a step of its bar.
+STEPS = ("new", "pending", "assigned", "accepted", "preparing", "ready", "starting", "running")
 
 
 class Verdict(Enum):
@@ -33,14 +36,19 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One look at a service: the verdict, why, and a line for every live task."""
+    """One look at a service: the verdict, why, and a bar for every live task."""
 
     verdict: Verdict
     reason: str
     running: int
     wanted: int
-    lines: Sequence[str]
+    bars: Sequence[Bar]
     done: str = "tasks run"  # what is counted
+
+    @property
+    def share(self) -> float:
+        """How far it is, 0 to 1."""
+        return min(1.0, self.running / self.wanted) if self.wanted else 1.0
 
 
 def expected_tasks(service: Service) -> int | None:
@@ -79,21 +87,21 @@ def look(
     expected = expected_tasks(service)
     wanted = len(live) if expected is None else expected
     verdict, reason = _judge(service, tasks, current, live, len(running), wanted, rollback_wanted)
-    lines = [_line(task) for task in sorted(live, key=lambda task: (task.slot, task.node_id))]
-    return Picture(verdict, reason, len(running), wanted, lines)
+    bars = [_bar(task) for task in sorted(live, key=lambda task: (task.slot, task.node_id))]
+    return Picture(verdict, reason, len(running), wanted, bars)
 
 
 def _look_at_job(service: Service, tasks: Sequence[Task]) -> Picture:
     """Judge a job by its last run: it has converged when that is over; then nothing will change any more."""
     job, done = JobProgress(service, tasks), "tasks completed"
-    lines = [_line(task) for task in sorted(job.live, key=lambda task: (task.slot, task.node_id))]
+    bars = [_bar(task) for task in sorted(job.live, key=lambda task: (task.slot, task.node_id))]
     if service.spec.HasField("cron"):
-        return Picture(Verdict.CONVERGED, "", job.completed, job.total, lines, done)
+        return Picture(Verdict.CONVERGED, "", job.completed, job.total, bars, done)
     if job.is_over:
         verdict = Verdict.FAILED if job.failure else Verdict.CONVERGED
-        return Picture(verdict, job.failure, job.completed, job.total, lines, done)
+        return Picture(verdict, job.failure, job.completed, job.total, bars, done)
     why = next((task.status.err for task in reversed(job.tasks) if task.status.err), "")
-    return Picture(Verdict.WAITING, why, job.completed, job.total, lines, done)
+    return Picture(Verdict.WAITING, why, job.completed, job.total, bars, done)
 
 
 def _judge(
@@ -141,7 +149,8 @@ def _given_up(service: Service, current: Sequence[Task], live: Sequence[Task]) -
     return f"has no task left to run: the restart policy allows no other (last: {state}{error})"
 
 
-def _line(task: Task) -> str:
+def _bar(task: Task) -> Bar:
     state = names.word(names.TASK_STATE, task.status.state)
-    where = f"{task.service_annotations.name}.{task.slot or task.node_id[:12]}"
-    return f"{where}: {state:<10} {shorten(task.status.err, REASON_WIDTH)}".rstrip()
+    name = f"{task.service_annotations.name}.{task.slot or task.node_id[:12]}"
+    share = (STEPS.index(state) + 1) / len(STEPS) if state in STEPS else float(state == "complete")
+    return Bar(name, state, share, shorten(task.status.err, REASON_WIDTH))

@@ -45,7 +45,9 @@ def dev() -> None:
     """
 
 
-@dev.command()
+@dev.command(
+    epilog="\b\nExamples:\n  swarmctl dev up\n  swarmctl dev up --name small --managers 1 --workers 1"
+)
 @click.option("--managers", default=3, show_default=True, help="Number of managers; 1, 3 or 5 make sense.")
 @click.option("--workers", default=2, show_default=True, help="Number of workers.")
 @_named
@@ -71,7 +73,7 @@ def _say_what_is_reduced(cluster: "DevCluster") -> None:
     )
 
 
-@dev.command()
+@dev.command(epilog="\b\nExamples:\n  swarmctl dev down\n  swarmctl dev down --name small")
 @_named
 def down(name: str) -> int:
     """Remove a cluster: daemons, containers, networks, folders."""
@@ -87,7 +89,7 @@ def down(name: str) -> int:
     return 0
 
 
-@dev.command("ls")
+@dev.command("ls", epilog="\b\nExample:\n  swarmctl dev ls")
 @click.option("--format", "layout", default="", help="table, json or a template with {{.Name}} and so on.")
 def list_clusters(layout: str) -> None:
     """List the dev clusters of this user."""
@@ -110,7 +112,7 @@ def list_clusters(layout: str) -> None:
     show(rows, _LS, layout)
 
 
-@dev.command("ps")
+@dev.command("ps", epilog="\b\nExample:\n  swarmctl dev ps")
 @click.option("--format", "layout", default="", help="table, json or a template with {{.Node}} and so on.")
 @_named
 def list_nodes(name: str, layout: str) -> None:
@@ -133,7 +135,7 @@ def list_nodes(name: str, layout: str) -> None:
     show(rows, _PS, layout)
 
 
-@dev.command()
+@dev.command(epilog="\b\nExample:\n  swarmctl dev logs --tail 20 --follow worker-1")
 @click.argument("node")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added.")
 @click.option("-n", "--tail", type=click.IntRange(0), default=None, help="Only so many last lines.")
@@ -147,7 +149,9 @@ def logs(node: str, follow: bool, tail: int | None, name: str) -> None:
         sys.stdout.buffer.flush()
 
 
-@dev.command()
+@dev.command(
+    epilog="\b\nExamples:\n  swarmctl dev kill worker-1\n  swarmctl dev kill --signal STOP manager-2"
+)
 @click.argument("node")
 @click.option("-s", "--signal", "signal_name", default="KILL", show_default=True, help="Signal to send.")
 @_named
@@ -163,7 +167,7 @@ def kill(node: str, signal_name: str, name: str) -> None:
     _open(name).kill(node, number)
 
 
-@dev.command()
+@dev.command(epilog="\b\nExample:\n  swarmctl dev start worker-1")
 @click.argument("node")
 @_named
 def start(node: str, name: str) -> None:
@@ -192,7 +196,7 @@ def execute(node: str, command: tuple[str, ...], name: str) -> None:
         ) from None
 
 
-@dev.command()
+@dev.command(epilog="\b\nExample:\n  swarmctl dev partition manager-1 worker-1")
 @click.argument("nodes", nargs=-1, required=True, metavar="NODE...")
 @_named
 def partition(nodes: tuple[str, ...], name: str) -> None:
@@ -200,7 +204,7 @@ def partition(nodes: tuple[str, ...], name: str) -> None:
     _open(name).partition(nodes)
 
 
-@dev.command()
+@dev.command(epilog="\b\nExample:\n  swarmctl dev heal")
 @_named
 def heal(name: str) -> None:
     """Connect all nodes again."""

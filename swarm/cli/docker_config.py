@@ -39,6 +39,14 @@ class DockerConfig:
             raise InvalidArgument(f"cannot read {path}: it is not a JSON object")
         self._document: dict[str, Any] = found
 
+    def registries(self) -> list[str]:
+        """Return the registries that somebody logged in to."""
+        from swarm.runtime.images.registry_auth import registry_host
+
+        return sorted(
+            {registry_host(key) for key in (*self._section("auths"), *self._section("credHelpers"))}
+        )
+
     def helper(self, registry: str) -> CredentialHelper | None:
         """Return the helper that keeps the credentials of `registry`, None when the file itself does."""
         helpers = self._section("credHelpers")

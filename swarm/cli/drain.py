@@ -1,7 +1,7 @@
 """Emptying a node: what still runs there, and what does not run anywhere else yet."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from swarm.api.v1 import control_pb2 as c
@@ -9,6 +9,7 @@ from swarm.api.v1.objects_pb2 import Node, Task
 from swarm.api.v1.specs_pb2 import NodeSpec
 from swarm.api.v1.types_pb2 import NodeAvailability
 from swarm.cli.connect import Connection
+from swarm.cli.live import Bar, Scene
 from swarm.errors import FailedPrecondition, TransientError, Unavailable
 from swarm.model import task_state
 from swarm.model.defaults import drain_timeout_ns
@@ -74,13 +75,20 @@ def ask_to_drain(spec: NodeSpec, timeout_ns: int | None) -> None:
         spec.drain_timeout_ns = timeout_ns
 
 
-def wait_drained(conn: Connection, node: Node, places: frozenset[Place], called: str, now_ns: int) -> str:
-    """Return a sentence when the node is empty and everything it had runs elsewhere.
+def wait_drained(
+    conn: Connection,
+    node: Node,
+    places: frozenset[Place],
+    called: str,
+    now_ns: int,
+    show: Callable[[Scene], None] = lambda _scene: None,
+) -> str:
+    """Return a sentence when the node is empty and everything it had runs elsewhere; `show` how far it is.
 
     Raises FailedPrecondition when it is empty and something runs nowhere, and Unavailable when tasks do not
     stop: both name the tasks. The drain goes on in any case.
     """
-    began = time.monotonic()
+    began, first = time.monotonic(), 0
     timeout_s = drain_timeout_ns(node.spec) / SECOND
     while True:
         passed_s = time.monotonic() - began
@@ -88,6 +96,9 @@ def wait_drained(conn: Connection, node: Node, places: frozenset[Place], called:
             now = standing(node.id, places, all_tasks(conn), now_ns + int(passed_s * SECOND))
         except TransientError:
             now = None
+        if now is not None:
+            first = max(first, len(now.here))
+            show(scene_of(called, now, first))
         if now is not None and now.is_done:
             return f"Node {called} is drained: what it ran runs elsewhere, or is not wanted any more."
         if passed_s > timeout_s and now is not None and not now.here:
@@ -97,6 +108,19 @@ def wait_drained(conn: Connection, node: Node, places: frozenset[Place], called:
             left = ", ".join(task.id for task in now.here) if now is not None else "unknown"
             raise Unavailable(f"node {called} is not empty after {passed_s:.0f} s; still there: {left}")
         time.sleep(POLL_S)
+
+
+def scene_of(called: str, now: Standing, first: int) -> Scene:
+    """Return what people see of a drain of a node that began with `first` tasks."""
+    why = "; ".join(f"{name}: {reason}" for name, reason in sorted(now.nowhere.items()))
+    share = 1 - len(now.here) / first if first else 1.0
+    tasks = sorted(now.here, key=lambda task: (task.service_annotations.name, task.slot))
+    bars = [
+        Bar(f"{task.service_annotations.name}.{task.slot or task.node_id[:12]}", "is still here", 0.0)
+        for task in tasks
+    ]
+    bars += [Bar(name, "runs nowhere yet", 0.5, reason) for name, reason in sorted(now.nowhere.items())]
+    return Scene(f"{called}: {len(now.here)} of {first} tasks left", share, bars, why)
 
 
 def all_tasks(conn: Connection) -> Sequence[Task]:

@@ -4,19 +4,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1.objects_pb2 import Config, Image, Network, Node, Secret, Service, Task, Volume
+from swarm.api.v1.objects_pb2 import Config, Image, Network, Node, Secret, Service, Stack, Task, Volume
+from swarm.api.v1.plain_pb2 import PlainEvent
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.cli import names
 from swarm.cli.inspect_view import when
 from swarm.model.autoscale import wanted_replicas
 from swarm.model.health import WORDS
 from swarm.model.networks import driver_of
-from swarm.timestamps import SECOND, nanoseconds
+from swarm.timestamps import SECOND, nanoseconds, timestamp
 
 View = dict[str, Any]
 Attributes = Mapping[str, str]
 
-TYPES = ("cluster", "config", "image", "network", "node", "secret", "service", "task", "volume")
+TYPES = (
+    *("cluster", "config", "container", "image", "network", "node", "secret", "service", "stack", "task"),
+    "volume",
+)
+# Of containers of no service.
+CONTAINER_ACTIONS = (
+    *("create", "start", "die", "oom", "kill", "stop", "destroy", "rename", "update", "health_status"),
+    *("pause", "unpause", "exec_start", "exec_die", "exec_detach"),
+)
+NETWORK_ACTIONS = ("connect", "disconnect")
 ACTIONS = {
     c.WatchEvent.ACTION_CREATE: "create",
     c.WatchEvent.ACTION_UPDATE: "update",
@@ -44,6 +54,26 @@ def events_of(answer: c.WatchResponse) -> Iterator[View]:
         }
 
 
+def of_container(told: PlainEvent, node_id: str, node: str) -> View:
+    """Return what happened to a container of no service, in the same form; it is no commit: Version is 0."""
+    attributes = dict(told.attributes)
+    about = {"name": told.name, "image": told.image, **attributes, "node": node, "node.id": node_id}
+    kind, actor = "container", told.container_id
+    if told.action in NETWORK_ACTIONS:
+        kind, actor = "network", attributes["network"]
+        about |= {"name": actor, "container": told.container_id, "container.name": told.name}
+    return {
+        "Type": kind,
+        "Action": told.action,
+        "Actor": {"ID": actor, "Attributes": about},
+        "scope": "local",
+        "time": told.at_ns // SECOND,
+        "timeNano": told.at_ns,
+        "Time": when(timestamp(told.at_ns)),
+        "Version": 0,
+    }
+
+
 def line(event: View) -> str:
     """Return an event as one line: time, type, action, id and what is known of it."""
     actor = event["Actor"]
@@ -65,13 +95,24 @@ def attributes(kind: str, obj: Any, before: Any = None) -> View:
 def matches(event: View, wanted: Mapping[str, Sequence[str]]) -> bool:
     """Whether an event passes the filters: values of one are alternatives, different ones must all match."""
     actor = event["Actor"]
-    known = {"type": [event["Type"]], "event": [event["Action"]]}
-    for noun in ("service", "node", "image", "secret", "config", "network", "volume"):
+    # `event=health_status` is any of them, as with Docker.
+    known = {"type": [event["Type"]], "event": [event["Action"], event["Action"].partition(":")[0]]}
+    told = actor["Attributes"]
+    for noun in ("service", "node", "image", "secret", "config", "network", "volume", "stack"):
         own = event["Type"] == noun
         known[noun] = [actor["ID"], actor["Attributes"].get("name", "")] if own else []
     if event["Type"] == "task":
         known["service"] = [actor["Attributes"]["service"], actor["Attributes"]["service.id"]]
         known["node"] = [actor["Attributes"].get("node.id", "")]
+    known["container"] = []
+    if event["scope"] == "local":
+        container_id = told.get("container", actor["ID"])
+        known["container"] = [container_id, told.get("container.name", told["name"])]
+        known["container"] += [
+            one for one in wanted.get("container", ()) if one and container_id.startswith(one)
+        ]
+        known["node"] = [told["node"], told["node.id"]]
+        known["image"] = [told["image"]]
     return all(set(values) & set(known[key]) for key, values in wanted.items())
 
 
@@ -90,8 +131,8 @@ def _of_node(node: Node) -> Attributes:
     return {"name": node.description.hostname} if node.description.hostname else {}
 
 
-def _of_named(obj: Service | Image | Secret | Config | Network | Volume) -> Attributes:
-    name = obj.annotations.name if isinstance(obj, Image) else obj.spec.annotations.name
+def _of_named(obj: Service | Image | Secret | Config | Network | Volume | Stack) -> Attributes:
+    name = obj.annotations.name if isinstance(obj, Image | Stack) else obj.spec.annotations.name
     return {"name": name}
 
 
@@ -107,6 +148,7 @@ _NAMED: Mapping[str, Callable[[Any], Attributes]] = {
     "secret": _of_named,
     "config": _of_named,
     "volume": _of_named,
+    "stack": _of_named,
     "network": _of_network,
 }
 _CHANGING: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
@@ -122,6 +164,7 @@ _CHANGING: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
         "availability": lambda node: names.word(names.AVAILABILITY, node.spec.availability),
         "role": lambda node: names.word(names.ROLE, node.role),
         "conditions": lambda node: ",".join(one.type for one in node.description.conditions),
+        "warnings": lambda node: ",".join(one.type for one in node.description.warnings),
     },
     "service": {
         "image": lambda service: service.spec.task.container.image,

@@ -31,6 +31,7 @@ _OPTIONS = (
     click.option(
         "-e", "--env", "env", multiple=True, metavar="KEY=VALUE", help="Set a variable; repeatable."
     ),
+    click.option("--env-file", multiple=True, help="File with a KEY=VALUE in each line; repeatable."),
     click.option("-w", "--workdir", default="", help="Directory to run in."),
     click.option("-u", "--user", default="", help="User to run as: NAME|UID[:GROUP|GID]."),
     click.option("--privileged", is_flag=True, help="With all capabilities."),
@@ -67,7 +68,7 @@ def request_of(command: tuple[str, ...], given: dict[str, Any], rows: int, colum
         raise InvalidArgument("there is no command to run")
     options = ExecOptions(
         command=words,
-        env=parse.environment(given["env"], os.environ),
+        env=parse.environment((*parse.environment_files(given["env_file"]), *given["env"]), os.environ),
         working_dir=given["workdir"],
         user=given["user"],
         tty=given["tty"],

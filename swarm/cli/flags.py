@@ -6,6 +6,8 @@ import click
 
 _WORDS = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
 
+_OTHER_NAMES = {"list": "ls", "remove": "rm"}
+
 
 class FlagCommand(click.Command):
     """A command whose flags may be given a value: true or false."""
@@ -16,9 +18,13 @@ class FlagCommand(click.Command):
 
 
 class FlagGroup(click.Group):
-    """A group of such commands."""
+    """A group of such commands; `ls` and `rm` are also called `list` and `remove`."""
 
     command_class = FlagCommand
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by any of its names."""
+        return super().get_command(ctx, _OTHER_NAMES.get(cmd_name, cmd_name))
 
 
 def plain_flags(command: click.Command, args: Sequence[str]) -> Iterator[str]:

@@ -2,74 +2,63 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1 import objects_pb2 as o
-from swarm.cli import objects
+from swarm.cli import objects, parse
+from swarm.cli.confirm import confirm
 from swarm.cli.connect import connect
+from swarm.cli.flags import FlagGroup
 from swarm.cli.image_build import build
 from swarm.cli.image_transfers import history, pull, push, save
+from swarm.cli.live import can_draw
 from swarm.errors import InvalidArgument
 
 CHUNK_BYTES = 1 << 20
-COLUMNS = (
-    ("REPOSITORY", "Repository"),
-    ("TAG", "Tag"),
-    ("IMAGE ID", "ID"),
-    ("CREATED", "Created"),
-    ("SIZE", "Size"),
-)
+FILTERS = ("reference", "dangling", "before", "since")
 
 
-@click.group()
+@click.group(cls=FlagGroup)
 def image() -> None:
     """Images loaded into the cluster."""
 
 
-def _row(item: o.Image, now_ns: int) -> dict[str, str]:
-    from swarm.clock import nanoseconds
-    from swarm.model.reference import parse_reference
-    from swarm.model.units import format_age, format_size
-
-    named = parse_reference(item.annotations.name)
-    return {
-        "Repository": replace(named, tag="", digest="").familiar,
-        "Tag": named.tag or "<none>",  # kept for services after its name moved on
-        "ID": item.digest.removeprefix("sha256:")[:12],
-        "Digest": item.digest,
-        "Created": f"{format_age(now_ns - nanoseconds(item.meta.created_at))} ago",
-        "Size": format_size(item.size_bytes),
-    }
-
-
-@image.command("ls")
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@image.command(
+    "ls",
+    epilog="\b\nExamples:\n  swarmctl image ls\n  swarmctl image ls shop/web\n"
+    "  swarmctl image ls --filter 'reference=shop/*:1.*' --digests",
+)
+@click.argument("repository", metavar="[REPOSITORY[:TAG]]", default="")
+@click.option("-a", "--all", is_flag=True, expose_value=False, help="All are listed always: none is hidden.")
+@click.option("--digests", is_flag=True, help="Also print digests.")
+@click.option("-f", "--filter", "filters", multiple=True, help=f"KEY=VALUE; keys: {', '.join(FILTERS)}.")
+@click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
+@click.option("--no-trunc", is_flag=True, help="Do not shorten ids.")
 @click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
 @click.pass_obj
-def ls(host: str, layout: str, *, quiet: bool) -> None:
+def ls(host: str, /, repository: str, filters: tuple[str, ...], layout: str, **given: Any) -> None:
     """List the images of the cluster."""
+    from swarm.cli.image_view import COLUMNS, DIGEST_COLUMNS, rows
     from swarm.cli.render import show
     from swarm.clock import SystemClock
 
+    wanted = parse.filters(filters, FILTERS)
+    if repository:
+        wanted.setdefault("reference", []).append(repository)
     with connect(host) as conn:
         images = conn.control.ListImages(c.ListImagesRequest()).images
-    rows = [_row(item, SystemClock().now_ns()) for item in images]
-    show(
-        sorted(rows, key=lambda row: (row["Repository"], row["Tag"])), COLUMNS, layout, "ID" if quiet else ""
-    )
+    found = rows(images, wanted, SystemClock().now_ns(), truncate=not given["no_trunc"])
+    columns = DIGEST_COLUMNS if given["digests"] else COLUMNS
+    show(found, columns, layout, "ID" if given["quiet"] else "")
 
 
 def _chunks(stream: BinaryIO, reference: str, size: int) -> Iterator[c.LoadImageRequest]:
-    """Yield the archive in pieces, showing how far it is when somebody watches."""
-    bar: Any
-    with click.progressbar(
-        length=size or None, label="Loading", file=sys.stderr, hidden=not size or not sys.stderr.isatty()
-    ) as bar:
+    """Yield the archive in pieces, showing somebody who watches how far it is of `size` (0: not)."""
+    shown = size if can_draw(sys.stderr) else 0
+    with click.progressbar(length=shown, label="Loading", file=sys.stderr, hidden=not shown) as bar:
         while chunk := stream.read(CHUNK_BYTES):
             yield c.LoadImageRequest(chunk=chunk, reference=reference)
             bar.update(len(chunk))
@@ -92,15 +81,15 @@ def load(host: str, source: str | None, tag: str, *, quiet: bool) -> None:
             "image load reads an archive from standard input; or name one with --input FILE"
         )
     with connect(host) as conn, Path(source).open("rb") if source else sys.stdin.buffer as stream:
-        size = Path(source).stat().st_size if source else 0
+        size = Path(source).stat().st_size if source and not quiet else 0
         answer = conn.control.LoadImage(_chunks(stream, tag, size), timeout=None)
     for item in answer.images:
         click.echo(item.annotations.name if quiet else f"Loaded image: {item.annotations.name}")
 
 
-@image.command("inspect")
+@image.command("inspect", epilog="\b\nExample:\n  swarmctl image inspect web:1")
 @click.argument("refs", metavar="IMAGE...", nargs=-1, required=True)
-@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
+@click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
     """Show everything known of images of the cluster."""
@@ -162,10 +151,7 @@ def prune(host: str, *, everything: bool, force: bool) -> None:
     """Take images out of the cluster that no service uses, now or in a revision it can go back to."""
     if not force:
         what = "every image that no service uses" if everything else "images without a name"
-        if not sys.stdin.isatty():
-            raise InvalidArgument(f"image prune removes {what}: say --force where nobody can be asked")
-        if not click.confirm(f"This removes {what} from the cluster. Go on?", err=True):
-            return
+        confirm(f"This removes {what} from the cluster.")
     from swarm.model.units import format_size
 
     with connect(host) as conn:

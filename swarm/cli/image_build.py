@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 import click
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.cli.connect import connect
+from swarm.cli.connect import Connection, connect
 from swarm.errors import FailedPrecondition, InvalidArgument
 
 _ASK_DOCKER_S = 20.0
@@ -103,23 +103,29 @@ def build(
     host: str, /, context: str, tags: tuple[str, ...], builder: str, *, quiet: bool, **given: object
 ) -> None:
     """Build an image from a Dockerfile here, and give it to the cluster."""
-    _check_context(context)
+    check_context(context)
     given["file"] = _dockerfile(str(given["file"]), context)
-    wanted = Build(_full_names(tags), build_options(given), context)
-    chosen = choose_builder(builder, lambda name: shutil.which(name) is not None, _docker_runs)
-    make = _with_buildah if chosen == "buildah" else _with_docker
+    wanted = Build(full_names(tags), build_options(given), context)
     # Connected first: nobody wants to hear after ten minutes that there is no cluster.
     with connect(host) as conn:
         conn.control.ListImages(c.ListImagesRequest())
-        with make(wanted, quiet) as archive:
-            conn.control.LoadImage(_chunks(archive, wanted.names[0]), timeout=None)
-        for name in wanted.names[1:]:
-            conn.control.TagImage(c.TagImageRequest(source=wanted.names[0], target=name))
+        give(conn, wanted, builder, quiet=quiet)
     for name in wanted.names:
         click.echo(name if quiet else f"Built image: {name}")
 
 
-def _full_names(tags: Sequence[str]) -> list[str]:
+def give(conn: Connection, wanted: Build, builder: str, *, quiet: bool) -> None:
+    """Build an image and give it to the cluster; raises FailedPrecondition when it cannot be built here."""
+    chosen = choose_builder(builder, lambda name: shutil.which(name) is not None, _docker_runs)
+    make = _with_buildah if chosen == "buildah" else _with_docker
+    with make(wanted, quiet) as archive:
+        conn.control.LoadImage(_chunks(archive, wanted.names[0]), timeout=None)
+    for name in wanted.names[1:]:
+        conn.control.TagImage(c.TagImageRequest(source=wanted.names[0], target=name))
+
+
+def full_names(tags: Sequence[str]) -> list[str]:
+    """Return the names of an image in full, each once; raises InvalidArgument for one with a digest."""
     from swarm.model.reference import parse_reference
 
     parsed = [parse_reference(tag) for tag in tags]
@@ -129,7 +135,8 @@ def _full_names(tags: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(map(str, parsed)))
 
 
-def _check_context(context: str) -> None:
+def check_context(context: str) -> None:
+    """Raise InvalidArgument when there is nothing to build from."""
     if _is_folder(context) and not Path(context).is_dir():
         raise InvalidArgument(f"{context} is not a folder: name the folder to build from, a URL, or -")
 

@@ -14,6 +14,7 @@ import click
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.types_pb2 import RegistryAuth
 from swarm.cli.connect import connect
+from swarm.cli.live import can_draw
 from swarm.errors import FailedPrecondition, InvalidArgument
 
 _COUNTER = re.compile(r"(Pulling from|Pushing to) \S+: ")
@@ -109,7 +110,7 @@ def save(host: str, refs: tuple[str, ...], output: Path | None) -> None:
     epilog="\b\nExamples:\n  swarmctl image history web:1\n  swarmctl image history --no-trunc web:1"
 )
 @click.argument("ref", metavar="IMAGE")
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.option("--no-trunc", is_flag=True, help="Show commands in full.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the digests of layers only.")
 @click.pass_obj
@@ -168,7 +169,7 @@ class _Lines:
     """Progress on standard error: counters overwrite each other on a terminal, and are rare elsewhere."""
 
     def __init__(self) -> None:
-        self._overwrites = sys.stderr.isatty()
+        self._overwrites = can_draw(sys.stderr)
         self._counting = False
         self._said_s = 0.0
 

@@ -1,5 +1,6 @@
 """Objects as `inspect` shows them: the names and nesting that Docker's users and scripts know."""
 
+from base64 import b64encode
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,6 +51,7 @@ def node(item: o.Node) -> View:
             "Message": item.status.message,
             "Addr": item.status.addr,
             "Conditions": [{"Type": one.type, "Reason": one.reason} for one in item.description.conditions],
+            "Warnings": [{"Type": one.type, "Reason": one.reason} for one in item.description.warnings],
         },
         "Role": names.word(names.ROLE, item.role),
     }
@@ -75,6 +77,7 @@ def _description(item: t.NodeDescription) -> View:
         **_csi_plugins(item),
         "Engine": {"EngineVersion": item.engine_version, "Labels": dict(item.engine_labels)},
         "Runtime": {"Name": item.runtime, **dict(item.runtime_info)},
+        **({"TunnelKey": b64encode(item.tunnel_key).decode()} if item.tunnel_key else {}),
     }
 
 
@@ -270,7 +273,7 @@ def _mount(item: t.Mount) -> View:
     view["ReadOnly"] = item.read_only
     if item.HasField("bind"):
         view["BindOptions"] = _present(
-            item.bind, Propagation="propagation", CreateMountpoint="create_source"
+            item.bind, Propagation="propagation", CreateMountpoint="create_source", SELinux="selinux"
         )
     if item.HasField("tmpfs"):
         view["TmpfsOptions"] = _present(item.tmpfs, SizeBytes="size_bytes", Mode="mode")
@@ -310,7 +313,30 @@ def endpoint(spec: t.EndpointSpec) -> View:
         mode["Affinity"] = names.word(names.ENDPOINT_AFFINITY, spec.affinity)
     if spec.HasField("drain_ns"):
         mode["Drain"] = spec.drain_ns
+    if spec.routes:
+        mode["Routes"] = [route(item) for item in spec.routes]
     return mode | {"Ports": [port(item) for item in spec.ports]}
+
+
+def route(item: t.HttpRoute) -> View:
+    """Return which HTTP requests are brought to a service, and how; what was not said is left out."""
+    told: View = {"Host": item.host, "Path": item.path, "Port": item.port}
+    if item.protocol:
+        told["Protocol"] = t.HttpRoute.Protocol.Name(item.protocol).removeprefix("PROTOCOL_").lower()
+    if item.tls_secret_name or item.tls_secret_id:
+        told["TLS"] = {"SecretName": item.tls_secret_name, "SecretID": item.tls_secret_id}
+    for name, value in (
+        ("RedirectToHTTPS", item.https_only),
+        ("StripPrefix", item.strip_prefix),
+        ("Sticky", item.sticky),
+    ):
+        if value:
+            told[name] = value
+    if item.HasField("timeout_ns"):
+        told["Timeout"] = item.timeout_ns
+    if item.HasField("max_body_bytes"):
+        told["MaxBodyBytes"] = item.max_body_bytes
+    return told
 
 
 def port(item: t.PortConfig) -> View:
@@ -320,6 +346,7 @@ def port(item: t.PortConfig) -> View:
         "TargetPort": item.target_port,
         "PublishedPort": item.published_port,
         "PublishMode": names.PUBLISH_MODE[item.publish_mode],
+        **({"HostIP": item.host_ip} if item.host_ip else {}),
     }
 
 

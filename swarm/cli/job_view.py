@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from swarm.api.v1.control_pb2 import ServiceStatus
 from swarm.api.v1.objects_pb2 import Service, Task
 from swarm.cli import names
-from swarm.cli.autoscale_view import bounds_text
 from swarm.model import task_state
 from swarm.model.job import is_completed, job_of, mode_of, of_last_run, run_is_decided
 
@@ -28,7 +26,10 @@ def replicas_text(service: Service, status: ServiceStatus) -> str:
     if job is None:
         limit = service.spec.task.placement.max_replicas_per_node
         said = [f"max {limit} per node"] if limit else []
-        said += [f"autoscaled {bounds}"] if (bounds := bounds_text(service.spec)) else []
+        if service.spec.HasField("autoscale"):
+            from swarm.cli.autoscale_view import bounds_text
+
+            said += [f"autoscaled {bounds}"] if (bounds := bounds_text(service.spec)) else []
         return f"{live} ({', '.join(said)})" if said else live
     total = status.desired_tasks + status.completed_tasks if job.is_global else job.total
     return f"{live} ({status.completed_tasks}/{total} completed)"
@@ -38,6 +39,8 @@ def moment(service: Service, stamp: Timestamp) -> str:
     """Return a time of a cron job in its own time zone; nothing for one that is not set."""
     if not stamp.seconds:
         return ""
+    from zoneinfo import ZoneInfo
+
     zone = ZoneInfo(service.spec.cron.timezone or "UTC")
     return f"{datetime.fromtimestamp(stamp.seconds, UTC).astimezone(zone):%Y-%m-%d %H:%M %Z}"
 

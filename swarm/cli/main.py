@@ -1,39 +1,58 @@
 """`swarmctl`: the commands, each imported only when it is used so that start-up stays quick."""
 
-import importlib
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
+from swarm.cli import paging
+from swarm.cli.completion_scripts import VARIABLE
+from swarm.cli.late import load
+from swarm.cli.shortcuts import SHORTCUTS
 from swarm.errors import SwarmError
 
 # Noun or verb -> where it is and what it does (shown by --help without importing anything).
 COMMANDS = {
+    "audit": ("swarm.cli.audit:audit", "Who was denied what, and who changed what"),
+    "backup": ("swarm.cli.backup:backup", "Backups of the cluster's state"),
     "ca": ("swarm.cli.ca:ca", "Show or rotate the root certificate of the cluster"),
+    "cluster": ("swarm.cli.cluster_file:cluster", "Whole clusters, from a file that names their machines"),
+    "completion": ("swarm.cli.completion_scripts:completion", "Make the shell complete commands and names"),
     "config": ("swarm.cli.data:config", "Configs: data for containers that people may see"),
+    "context": ("swarm.cli.context:context", "Clusters by name, and which of them commands talk to"),
     "container": ("swarm.cli.container:container", "Containers on all nodes"),
     "dev": ("swarm.cli.dev:dev", "A whole cluster on this machine"),
+    "doctor": ("swarm.cli.doctor:doctor", "Is a machine fit for containers, and what mends it?"),
     "events": ("swarm.cli.events:events", "Follow what happens in the cluster"),
     "image": ("swarm.cli.image:image", "Images loaded into the cluster"),
     "info": ("swarm.cli.cluster:info", "Show what this node is and knows"),
     "init": ("swarm.cli.cluster:init", "Start a cluster with this node as its first manager"),
+    "inspect": ("swarm.cli.inspect:inspect", "Show objects of any kind"),
     "join": ("swarm.cli.cluster:join", "Join this node to a cluster"),
     "join-token": ("swarm.cli.cluster:join_token", "Show or rotate the tokens that let nodes join"),
     "leave": ("swarm.cli.cluster:leave", "Take this node out of its cluster"),
     "login": ("swarm.cli.login:login", "Log in to a registry"),
     "logout": ("swarm.cli.login:logout", "Forget the credentials for a registry"),
+    "machine": ("swarm.cli.machine:machine", "Bare machines become nodes of a cluster, over SSH"),
+    "ingress": ("swarm.cli.ingress:ingress", "HTTP ingress: nodes that bring requests to services"),
     "network": ("swarm.cli.network:network", "Networks that span the nodes of the cluster"),
     "node": ("swarm.cli.node:node", "Nodes of the cluster"),
+    "restore": ("swarm.cli.backup:restore", "Begin a cluster anew from a backup"),
     "run": ("swarm.cli.container_run:run", "Run a container that belongs to no service, on any node"),
     "secret": ("swarm.cli.data:secret", "Secrets: data that only containers get to see"),
-    "service": ("swarm.cli.service:service", "Services of the cluster"),
+    "service": ("swarm.cli.service_group:service", "Services of the cluster"),
     "stack": ("swarm.cli.stack:stack", "Stacks: services that belong together, from Compose files"),
+    "swarm": ("swarm.cli.shortcuts:swarm", "init, join and the others, by the names that Docker gave them"),
     "system": ("swarm.cli.system:system", "What the nodes' disks are used for, and what of it can go"),
     "task": ("swarm.cli.task:task", "Tasks: what they are and what happened to them"),
+    "top": ("swarm.cli.top:top", "Watch nodes, services and tasks: what they do and what they use"),
     "unlock": ("swarm.cli.lock:unlock", "Unlock this manager after a restart"),
     "unlock-key": ("swarm.cli.lock:unlock_key", "Show or rotate the key that unlocks managers"),
     "update": ("swarm.cli.update:update", "Change settings of the cluster"),
+    "user": ("swarm.cli.user:user", "People who call from elsewhere, and what each may do"),
+    "version": ("swarm.cli.version:version", "Show the versions of swarmctl and of the node it talks to"),
     "volume": ("swarm.cli.volume:volume", "Volumes: data of containers that stays on a node"),
 }
 
@@ -52,37 +71,112 @@ class LazyGroup(click.Group):
     """A group that knows its commands by name and imports one when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names for --help."""
+        """Return the names for --help and for what was mistyped."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module of one command."""
+        if cmd_name in SHORTCUTS:
+            noun, _, verb = SHORTCUTS[cmd_name].partition(" ")
+            group = self.get_command(ctx, noun)
+            assert isinstance(group, click.Group)
+            return group.get_command(ctx, verb)
         if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return load(COMMANDS[cmd_name][0])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; name those that look like it where there is none."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as problem:
+            raise click.NoSuchCommand(
+                problem.command_name, possibilities=(*COMMANDS, *SHORTCUTS), ctx=ctx
+            ) from None
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help, which a terminal shows in a pager."""
+        paging.begin()
+        return super().get_help(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from the table above."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+        with formatter.section("Shortcuts"):
+            formatter.write_dl(sorted(SHORTCUTS.items()))
+
+
+def _no_pager(_ctx: click.Context, _param: click.Parameter, unwanted: bool) -> None:
+    if unwanted:
+        os.environ["SWARMCTL_PAGER"] = ""
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"swarmctl, version {_version()}")
+        ctx.exit()
+
+
+def _version() -> str:
+    """Return the version of this program; the library for that takes a third of the time of the command."""
+    for folder in sys.path:
+        found = sorted(Path(folder or ".").glob("swarm-*.dist-info"))
+        if found:
+            return found[0].name.removesuffix(".dist-info").partition("-")[2]
+    from importlib.metadata import version
+
+    return version("swarm")
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="swarm", prog_name="swarmctl")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 @click.option(
     "-H",
     "--host",
-    envvar="SWARMCTL_HOST",
-    default="unix:///run/swarm/swarmd.sock",
-    show_default=True,
-    help="Socket of the node to talk to.",
+    show_default="SWARMCTL_HOST, the context in use, unix:///run/swarm/swarmd.sock",
+    help="Where to go: unix:///SOCKET, ssh://[USER@]HOST[:PORT] or tcp://MANAGER:2377,…",
+)
+@click.option(
+    "-c",
+    "--context",
+    show_default="SWARMCTL_CONTEXT, the context in use",
+    help="Cluster to talk to, by name.",
+)
+@click.option(
+    "--no-pager",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_no_pager,
+    help="Print long output as it is (else: SWARMCTL_PAGER, PAGER, less).",
 )
 @click.pass_context
-def cli(ctx: click.Context, host: str) -> None:
+def cli(ctx: click.Context, host: str | None, context: str | None) -> None:
     """Run services on a cluster of machines."""
-    ctx.obj = host
+    from swarm.cli.contexts import ContextStore, choose, default_root
+
+    ctx.obj = choose(context, host, os.environ, ContextStore(default_root(os.environ)))
+
+
+def _run(argv: list[str] | None) -> Any:
+    if VARIABLE in os.environ:
+        from swarm.cli.completion import add_names
+
+        add_names(cli)
+    try:
+        return cli.main(args=argv, prog_name="swarmctl", standalone_mode=False)
+    finally:
+        paging.end()  # before an error is told
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -91,13 +185,13 @@ def main(argv: list[str] | None = None) -> None:
     Commands that wait for the update of a service exit with 3 when it paused and 4 when it was rolled back.
     """
     try:
-        outcome: Any = cli.main(args=argv, prog_name="swarmctl", standalone_mode=False)
+        outcome = _run(argv)
     except click.ClickException as problem:
         problem.show()
         sys.exit(problem.exit_code)
     except SwarmError as problem:
         click.echo(f"Error: {problem}", err=True)
-        sys.exit(1)
+        sys.exit(getattr(problem, "exit_code", 1))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except BrokenPipeError:

@@ -8,8 +8,10 @@ import click
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.specs_pb2 import NetworkSpec, SubnetSpec
 from swarm.cli import objects, parse
+from swarm.cli.confirm import confirm
 from swarm.cli.connect import connect
 from swarm.cli.flags import FlagGroup
+from swarm.cli.plain_networks import connect_command, disconnect_command
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, SwarmError
 
 COLUMNS = (("NETWORK ID", "ShortID"), ("NAME", "Name"), ("DRIVER", "Driver"), ("SCOPE", "Scope"))
@@ -94,7 +96,7 @@ def _subnet_with(spec: NetworkSpec, text: str, option: str) -> SubnetSpec:
     "  swarmctl network ls --format '{{.Name}} {{.Subnets}} {{.Services}}'"
 )
 @click.option("-f", "--filter", "filters", multiple=True, help=f"KEY=VALUE; keys: {', '.join(FILTERS)}.")
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.option("--no-trunc", is_flag=True, help="Print whole ids.")
 @click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
 @click.pass_obj
@@ -109,9 +111,17 @@ def ls(host: str, filters: tuple[str, ...], layout: str, *, no_trunc: bool, quie
     with connect(host) as conn:
         answer = conn.control.ListNetworks(c.ListNetworksRequest(filters=_asked(found)))
     now_ns = SystemClock().now_ns()
-    rows = [row(item, users, now_ns) for item, users in zip(answer.networks, answer.users, strict=True)]
+    inside = answer.containers or [0] * len(answer.networks)
+    each = zip(answer.networks, answer.users, inside, strict=True)
+    rows = [row(item, users, now_ns, containers) for item, users, containers in each]
     rows = sorted((one for one in rows if _selected(one, found)), key=lambda one: one["Name"])
     show(rows, FULL if no_trunc else COLUMNS, layout, ("ID" if no_trunc else "ShortID") if quiet else "")
+
+
+def users_of(answer: c.ListNetworksResponse) -> list[int]:
+    """Return how many services and containers are in each network of an answer."""
+    inside = answer.containers or [0] * len(answer.networks)
+    return [sum(pair) for pair in zip(answer.users, inside, strict=True)]
 
 
 def _asked(found: dict[str, list[str]]) -> c.Filters:
@@ -133,7 +143,7 @@ def _check_filters(found: dict[str, list[str]]) -> None:
 
 def _selected(row: dict[str, str], found: dict[str, list[str]]) -> bool:
     """Whether a row passes the filters that managers do not know."""
-    unused = row["Services"] == "0"
+    unused = row["Services"] == row["Containers"] == "0"
     return (
         row["Driver"] in found.get("driver", [row["Driver"]])
         and row["Scope"] in found.get("scope", [row["Scope"]])
@@ -148,7 +158,7 @@ def _selected(row: dict[str, str], found: dict[str, list[str]]) -> bool:
     "  swarmctl network inspect --format '{{.Driver}} {{.VxlanID}}' shop"
 )
 @click.argument("refs", metavar="NETWORK...", nargs=-1, required=True)
-@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
+@click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
 @click.option("-v", "--verbose", is_flag=True, help="With everybody in it, on all nodes.")
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, verbose: bool) -> None:
@@ -190,10 +200,10 @@ def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.pass_context
 def prune(ctx: click.Context, filters: tuple[str, ...], *, force: bool) -> None:
-    """Remove all networks that no service uses."""
+    """Remove all networks that no service and no container uses."""
     found = parse.filters(filters, ("label", "until"))
     if not force:
-        click.confirm("This removes all networks that no service uses. Go on?", abort=True)
+        confirm("This removes all networks that no service and no container uses.")
     failed = False
     with connect(ctx.obj) as conn:
         answer = conn.control.ListNetworks(c.ListNetworksRequest(filters=_asked(found)))
@@ -218,7 +228,11 @@ def _unused(answer: c.ListNetworksResponse, until: list[str]) -> Iterator[Any]:
 
     now_ns = SystemClock().now_ns()
     ages = [parse_duration(text) for text in until]
-    for item, users in zip(answer.networks, answer.users, strict=True):
+    for item, users in zip(answer.networks, users_of(answer), strict=True):
         age_ns = now_ns - nanoseconds(item.meta.created_at)
         if not users and not item.spec.ingress and all(age_ns >= least for least in ages):
             yield item
+
+
+network.add_command(connect_command)
+network.add_command(disconnect_command)

@@ -7,7 +7,7 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
-from swarm.model.networks import driver_of
+from swarm.model.networks import driver_of, is_encrypted
 
 View = dict[str, Any]
 
@@ -15,7 +15,7 @@ SHORT_ID = 12
 SCOPE = "swarm"
 
 
-def row(item: o.Network, users: int, now_ns: int) -> dict[str, str]:
+def row(item: o.Network, users: int, now_ns: int, containers: int = 0) -> dict[str, str]:
     """Return a network as a line of `network ls`."""
     from swarm.clock import nanoseconds
     from swarm.model.units import format_age
@@ -31,6 +31,7 @@ def row(item: o.Network, users: int, now_ns: int) -> dict[str, str]:
         "IPv6": _word(spec.ipv6),
         "Internal": _word(spec.internal),
         "Services": str(users),
+        "Containers": str(containers),
         "Subnets": ",".join(one.subnet for one in item.subnets),
         "Labels": ",".join(f"{key}={value}" for key, value in sorted(spec.annotations.labels.items())),
         "CreatedAt": f"{format_age(now_ns - nanoseconds(item.meta.created_at))} ago",
@@ -59,6 +60,7 @@ def network(item: o.Network, endpoints: Iterable[c.NetworkEndpoint], *, verbose:
         "Internal": spec.internal,
         "Attachable": spec.attachable,
         "Ingress": spec.ingress,
+        "Encrypted": is_encrypted(spec),
         "Options": dict(spec.driver_options),
         "Labels": dict(spec.annotations.labels),
         "Version": {"Index": item.meta.version.index},
@@ -96,7 +98,12 @@ def _endpoints(endpoints: tuple[c.NetworkEndpoint, ...]) -> View:
         for one in endpoints
         if one.kind == kinds.KIND_NODE
     ]
-    return {"Services": services, "Peers": peers}
+    containers = {
+        one.id: {"Name": one.name, "NodeID": one.node_id, "EndpointIP": " ".join(one.addresses)}
+        for one in endpoints
+        if one.kind == kinds.KIND_CONTAINER
+    }
+    return {"Services": services, "Containers": containers, "Peers": peers}
 
 
 def spec_networks(spec: s.TaskSpec) -> View:

@@ -1,26 +1,30 @@
 """`swarmctl node`: the machines of the cluster."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
 
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
+from swarm.api.v1 import types_pb2 as t
+from swarm.api.v1.backup_pb2 import RejoinRequest
 from swarm.api.v1.specs_pb2 import NodeSpec
 from swarm.cli import names, objects, parse
 from swarm.cli.ca_view import tls_status
 from swarm.cli.connect import connect
+from swarm.cli.flags import FlagGroup
 from swarm.cli.plan import dry_run_options, show_node_plan
 from swarm.cli.roles import pending, wait_for_role
 from swarm.cli.tasks import list_tasks, ps_options
 from swarm.errors import InvalidArgument, OutcomeUnknown, StaleVersion
 
+REJOIN_TIMEOUT_S = 60.0
 ATTEMPTS_MAX = 5  # of a change, when the node is written by others at the same time
 COLUMNS = (
     ("ID", "IDMark"),
     ("HOSTNAME", "Hostname"),
-    ("STATUS", "Status"),
+    ("STATUS", "StatusMark"),
     ("AVAILABILITY", "Availability"),
     ("MANAGER STATUS", "ManagerStatus"),
     ("ENGINE VERSION", "EngineVersion"),
@@ -28,13 +32,15 @@ COLUMNS = (
 FILTERS = ("id", "name", "role", "label", "node.label", "membership")
 
 
-@click.group()
+@click.group(cls=FlagGroup)
 def node() -> None:
     """Nodes of the cluster."""
 
 
 def _row(item: o.Node, self_id: str, root: c.RootStatus) -> dict[str, str]:
     status = item.manager_status
+    state = names.word(names.NODE_STATE, item.status.state).capitalize() + _conditions(item)
+    warnings = _warnings(item)
     reach = names.REACHABILITY[status.reachability] if item.HasField("manager_status") else ""
     reach = "Joining" if status.learner else reach
     return {
@@ -42,7 +48,9 @@ def _row(item: o.Node, self_id: str, root: c.RootStatus) -> dict[str, str]:
         "IDMark": f"{item.id} *" if item.id == self_id else item.id,
         "Self": str(item.id == self_id).lower(),
         "Hostname": item.description.hostname,
-        "Status": names.word(names.NODE_STATE, item.status.state).capitalize() + _conditions(item),
+        "Status": state,
+        "StatusMark": f"{state} ({warnings})" if warnings else state,
+        "Warnings": warnings,
         "Availability": names.word(names.AVAILABILITY, item.spec.availability).capitalize(),
         "ManagerStatus": "Leader" if status.leader else reach,
         "EngineVersion": item.description.engine_version,
@@ -53,8 +61,17 @@ def _row(item: o.Node, self_id: str, root: c.RootStatus) -> dict[str, str]:
 
 def _conditions(item: o.Node) -> str:
     """Return what keeps new tasks away, e.g. ` (disk pressure)`."""
-    found = ", ".join(one.type.lower().replace("_", " ") for one in item.description.conditions)
+    found = _types(item.description.conditions)
     return f" ({found})" if found else ""
+
+
+def _warnings(item: o.Node) -> str:
+    """Return what people should mend, e.g. `data path blocked`; nothing of a node that is not heard."""
+    return _types(item.description.warnings) if item.status.state == t.NODE_STATE_READY else ""
+
+
+def _types(conditions: Iterable[t.NodeCondition]) -> str:
+    return ", ".join(one.type.lower().replace("_", " ") for one in conditions)
 
 
 def _filters(texts: tuple[str, ...]) -> c.Filters:
@@ -72,9 +89,11 @@ def _filters(texts: tuple[str, ...]) -> c.Filters:
     return result
 
 
-@node.command("ls")
+@node.command(
+    "ls", epilog="\b\nExamples:\n  swarmctl node ls --filter role=manager\n  swarmctl node ls --format json"
+)
 @click.option("-f", "--filter", "filters", multiple=True, help=f"KEY=VALUE; keys: {', '.join(FILTERS)}.")
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
 @click.pass_obj
 def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None:
@@ -84,12 +103,13 @@ def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None
     with connect(host) as conn:
         answer = conn.control.ListNodes(c.ListNodesRequest(filters=_filters(filters)))
         # The root is asked for only when somebody wants to see what depends on it.
-        root = conn.control.GetCA(c.GetCARequest()).status if "TLS" in layout or layout == "json" else None
+        asked = layout in {"json", "yaml"} or "TLS" in layout or "json" in layout
+        root = conn.control.GetCA(c.GetCARequest()).status if asked else None
     rows = [_row(item, answer.self_id, root or c.RootStatus()) for item in answer.nodes]
     rows.sort(key=lambda row: (row["Hostname"], row["ID"]))
-    if layout == "json":
+    if layout in {"json", "yaml"}:
         for row in rows:
-            del row["IDMark"]
+            del row["IDMark"], row["StatusMark"]
     show(rows, COLUMNS, layout, "ID" if quiet else "")
 
 
@@ -113,15 +133,24 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, pretty: b
         ctx.exit(objects.inspect(refs, get, layout, pretty=pretty))
 
 
-@node.command("ps")
+@node.command(
+    "ps",
+    epilog="\b\nExamples:\n  swarmctl node ps w1\n  swarmctl node ps --filter desired-state=running w1 w2",
+)
 @click.argument("refs", metavar="[NODE...]", nargs=-1)
 @ps_options
-@click.pass_obj
-def ps(host: str, /, refs: tuple[str, ...], filters: tuple[str, ...], layout: str, **flags: bool) -> None:
+@click.pass_context
+def ps(
+    ctx: click.Context, /, refs: tuple[str, ...], filters: tuple[str, ...], layout: str, **flags: bool
+) -> None:
     """List the tasks of nodes (default: the node asked)."""
-    with connect(host) as conn:
-        ids = [conn.control.GetNode(c.GetNodeRequest(ref=ref)).node.id for ref in refs or ("self",)]
-        list_tasks(conn, c.Filters(node_ids=ids), filters, layout, flags)
+    with connect(ctx.obj) as conn:
+        ids, problems = objects.found(
+            refs or ("self",), lambda ref: str(conn.control.GetNode(c.GetNodeRequest(ref=ref)).node.id)
+        )
+        if ids:
+            list_tasks(conn, c.Filters(node_ids=ids), filters, layout, flags)
+    ctx.exit(objects.failures(problems))
 
 
 def update_node(conn: Any, ref: str, change: Callable[[NodeSpec], None]) -> o.Node:
@@ -224,6 +253,7 @@ def drain(
     of jobs and global services, and of services with --update-order stop-first, are stopped at once.
     """
     from swarm.cli.drain import all_tasks, ask_to_drain, places_on, wait_drained
+    from swarm.cli.live import watched
     from swarm.clock import SystemClock
     from swarm.model.units import parse_duration
 
@@ -242,7 +272,13 @@ def drain(
         code = objects.each(refs, begin)
         if wait:
             now_ns = SystemClock().now_ns()
-            code |= objects.each(started, lambda ref: wait_drained(conn, *started[ref], ref, now_ns))
+
+            def follow(ref: str) -> str:
+                later = f"the drain goes on in the background; `swarmctl node ps {ref}` shows it"
+                with watched(later) as show:
+                    return wait_drained(conn, *started[ref], ref, now_ns, show)
+
+            code |= objects.each(started, follow)
         ctx.exit(code)
 
 
@@ -321,3 +357,16 @@ def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
             return ref
 
         ctx.exit(objects.each(refs, act))
+
+
+@node.command(epilog="\b\nExample (on the node itself):\n  swarmctl node rejoin 10.0.0.9:2377")
+@click.argument("addresses", metavar="HOST:PORT...", nargs=-1, required=True)
+@click.pass_obj
+def rejoin(host: str, addresses: tuple[str, ...]) -> None:
+    """Tell this node where its managers are now, when none of those that it knows is left.
+
+    It keeps its identity and its containers; whoever answers there must be a manager of the same cluster.
+    """
+    with connect(host) as conn:
+        answer = conn.local.Rejoin(RejoinRequest(manager_addrs=addresses), timeout=REJOIN_TIMEOUT_S)
+    click.echo(f"Node {answer.node_id} has found its cluster {answer.cluster_id}.")

@@ -1,11 +1,13 @@
 """Finding, listing and removing objects the same way for every noun."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from swarm.errors import SwarmError
+
+R = TypeVar("R")
 
 
 def each(refs: Iterable[str], act: Callable[[str], str]) -> int:
@@ -20,12 +22,34 @@ def each(refs: Iterable[str], act: Callable[[str], str]) -> int:
     return 1 if failed else 0
 
 
+def found(refs: Iterable[str], get: Callable[[str], R]) -> tuple[list[R], list[SwarmError]]:
+    """Return the objects that there are, and what is wrong with the others."""
+    objects: list[R] = []
+    problems: list[SwarmError] = []
+    for ref in refs:
+        try:
+            objects.append(get(ref))
+        except SwarmError as problem:
+            problems.append(problem)
+    return objects, problems
+
+
+def failures(problems: Iterable[SwarmError]) -> int:
+    """Print what is wrong, each in a line; return the exit code."""
+    code = 0
+    for problem in problems:
+        click.echo(f"Error: {problem}", err=True)
+        code = 1
+    return code
+
+
 def inspect_options(metavar: str) -> Callable[[Any], Any]:
     """Add what every `inspect` of objects with a page for people takes: the objects, --format, --pretty."""
 
     def add(command: Any) -> Any:
         command = click.option("--pretty", is_flag=True, help="Print for people.")(command)
-        command = click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")(command)
+        layout = click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
+        command = layout(command)
         return click.argument("refs", metavar=metavar, nargs=-1, required=True)(command)
 
     return add
@@ -40,14 +64,7 @@ def inspect(refs: Iterable[str], get: Callable[[str], Any], layout: str, *, pret
 
     if pretty:
         return each(refs, get)
-    found, problems = [], []
-    for ref in refs:
-        try:
-            found.append(get(ref))
-        except SwarmError as problem:
-            problems.append(problem)
-    if found or not layout:
-        show_objects(found, layout)
-    for failure in problems:
-        click.echo(f"Error: {failure}", err=True)
-    return 1 if problems else 0
+    shown, problems = found(refs, get)
+    if shown or not layout:
+        show_objects(shown, layout)
+    return failures(problems)

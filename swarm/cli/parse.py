@@ -3,10 +3,12 @@
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from swarm.api.v1.types_pb2 import Mount, PortConfig
 from swarm.errors import InvalidArgument
+from swarm.model.host_addresses import spelled
 from swarm.model.units import parse_bytes
 
 T = TypeVar("T")
@@ -26,7 +28,7 @@ MOUNT_TYPES = {
 }
 PUBLISHED_RANGE_MAX = 1000  # ports that one --publish may expand to
 
-_SHORT_PUBLISH = re.compile(r"(?:(\d+(?:-\d+)?):)?(\d+(?:-\d+)?)(?:/(\w+))?")
+_SHORT_PUBLISH = re.compile(r"(?:(?:(\[[^\]]+\]|[^:]+):)?(\d+(?:-\d+)?)?:)?(\d+(?:-\d+)?)(?:/(\w+))?")
 
 
 def key_values(texts: Iterable[str], option: str) -> dict[str, str]:
@@ -54,6 +56,19 @@ def environment(texts: Iterable[str], surroundings: Mapping[str, str]) -> list[s
     return result
 
 
+def environment_files(paths: Iterable[str]) -> list[str]:
+    """Return the lines of files for `environment`, without comments and empty ones."""
+    lines: list[str] = []
+    for path in paths:
+        try:
+            text = Path(path).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidArgument(f"--env-file {path}: {error}") from None
+        stripped = (line.strip() for line in text.splitlines())
+        lines += [line for line in stripped if line and not line.startswith("#")]
+    return lines
+
+
 def fields(text: str, option: str, known: Sequence[str]) -> dict[str, str]:
     """Return the fields of a `a=b,c=d` value; a field alone means `true`."""
     return _fields(text.split(","), text, option, known)
@@ -76,21 +91,23 @@ def publish(text: str) -> list[PortConfig]:
     match = _SHORT_PUBLISH.fullmatch(text)
     if match is None:
         raise InvalidArgument(
-            f'--publish "{text}": write [PUBLISHED:]TARGET[/PROTOCOL] or published=8080,target=80,mode=host'
+            f'--publish "{text}": write [[ADDRESS:]PUBLISHED:]TARGET[/PROTOCOL] or '
+            "published=8080,target=80,mode=host"
         )
-    targets = _range(match.group(2), text)
-    published = _range(match.group(1), text) if match.group(1) else [0] * len(targets)
+    targets = _range(match.group(3), text)
+    published = _range(match.group(2), text) if match.group(2) else [0] * len(targets)
     if len(published) != len(targets):
         raise InvalidArgument(f'--publish "{text}": both ranges must have the same length')
-    protocol = _choice(match.group(3) or "tcp", PROTOCOLS, text)
+    protocol = _choice(match.group(4) or "tcp", PROTOCOLS, text)
+    host_ip = _host_ip(match.group(1) or "", text)
     return [
-        PortConfig(protocol=protocol, target_port=target, published_port=port)
+        PortConfig(protocol=protocol, target_port=target, published_port=port, host_ip=host_ip)
         for port, target in zip(published, targets, strict=True)
     ]
 
 
 def _long_publish(text: str) -> PortConfig:
-    values = fields(text, "--publish", ("published", "target", "protocol", "mode", "name"))
+    values = fields(text, "--publish", ("published", "target", "protocol", "mode", "name", "host-ip"))
     if "target" not in values:
         raise InvalidArgument(f'--publish "{text}": target=PORT is missing')
     return PortConfig(
@@ -99,7 +116,15 @@ def _long_publish(text: str) -> PortConfig:
         target_port=_port(values["target"], text),
         published_port=_port(values.get("published", "0"), text),
         publish_mode=_choice(values.get("mode", "ingress"), PUBLISH_MODES, text),
+        host_ip=_host_ip(values.get("host-ip", ""), text),
     )
+
+
+def _host_ip(word: str, text: str) -> str:
+    try:
+        return spelled(word)
+    except InvalidArgument as problem:
+        raise InvalidArgument(f'--publish "{text}": {problem}') from problem
 
 
 def _choice(word: str, choices: Mapping[str, T], text: str) -> T:
@@ -126,7 +151,7 @@ def _range(word: str, text: str) -> list[int]:
 
 MOUNT_FIELDS = (
     "type", "source", "src", "target", "destination", "dst", "readonly", "ro",
-    "bind-propagation", "bind-create-src", "tmpfs-size", "tmpfs-mode",
+    "bind-propagation", "bind-create-src", "bind-selinux", "tmpfs-size", "tmpfs-mode",
     "volume-nocopy", "volume-driver", "volume-label", "volume-opt",
     "volume-subpath", "image-subpath",
 )  # fmt: skip
@@ -151,6 +176,8 @@ def mount(text: str) -> Mount:
         result.bind.propagation = values["bind-propagation"]
     if "bind-create-src" in values:
         result.bind.create_source = _truth(values["bind-create-src"], text)
+    if "bind-selinux" in values:
+        result.bind.selinux = values["bind-selinux"]
     if "tmpfs-size" in values:
         result.tmpfs.size_bytes = parse_bytes(values["tmpfs-size"])
     if "tmpfs-mode" in values:

@@ -2,16 +2,16 @@
 the names that `docker run` gives them, and what only a container of its own has."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import click
 
 from swarm.api.v1.plain_pb2 import PlainRestart, PlainSpec
 from swarm.api.v1.specs_pb2 import ServiceSpec
-from swarm.api.v1.types_pb2 import Mount, PortConfig
+from swarm.api.v1.types_pb2 import Mount, PortConfig, ResourceRequirements
 from swarm.cli import container_options, health_options
-from swarm.cli.log_options import LOG_OPT
+from swarm.cli.log_options import log_options
+from swarm.cli.plain_networks import put_networks
 from swarm.cli.service_lists import LISTS, add_lists, many
 from swarm.cli.service_options import apply_single
 from swarm.errors import InvalidArgument
@@ -26,6 +26,16 @@ RESTART = {
     "unless-stopped": PlainRestart.CONDITION_UNLESS_STOPPED,
 }
 
+_RESOURCES = (
+    click.option("--cpus", "--limit-cpu", "limit_cpu", help="Most CPUs to use, e.g. 0.5."),
+    click.option("-m", "--memory", "--limit-memory", "limit_memory", help="Most memory to use, e.g. 64m."),
+    click.option(
+        "--memory-reservation", "reserve_memory", help="Memory that it keeps when there is little."
+    ),
+    click.option(
+        "--pids-limit", "--limit-pids", "limit_pids", type=click.IntRange(min=-1), help="Most processes."
+    ),
+)
 _SINGLE = (
     click.option("--name", default="", help="Its name (default: made up)."),
     click.option("--node", default="", help="Node to be on (default: one of those with the fewest tasks)."),
@@ -35,31 +45,28 @@ _SINGLE = (
     click.option(
         "--restart", default="no", show_default=True, help="no, on-failure[:MAX], always, unless-stopped."
     ),
-    click.option(
-        "--network", "--net", default="", help="bridge (default): the node's own for containers; host."
-    ),
+    click.option("--ip", default="", help="Its address in the network, of IPv4."),
+    click.option("--ip6", default="", help="Its address in the network, of IPv6."),
     click.option("--hostname", help="Host name inside."),
     click.option("-u", "--user", help="User (and group) of the process: NAME|UID[:GROUP|GID]."),
     click.option("-w", "--workdir", help="Working directory inside."),
     click.option("--entrypoint", help="Replaces the image's entrypoint."),
     click.option("--init/--no-init", default=None, help="Run a small init that reaps zombies."),
     click.option("--read-only/--no-read-only", default=None, help="Root file system read only."),
-    click.option("--cpus", "--limit-cpu", "limit_cpu", help="Most CPUs to use, e.g. 0.5."),
-    click.option("-m", "--memory", "--limit-memory", "limit_memory", help="Most memory to use, e.g. 64m."),
-    click.option(
-        "--memory-reservation", "reserve_memory", help="Memory that it keeps when there is little."
-    ),
-    click.option(
-        "--pids-limit", "--limit-pids", "limit_pids", type=click.IntRange(min=-1), help="Most processes."
-    ),
+    *_RESOURCES,
     click.option("--stop-signal", help="Signal that asks it to stop."),
     click.option("--stop-timeout", type=click.FloatRange(min=0), help="Seconds from that to the kill."),
     click.option("-q", "--quiet", is_flag=True, help="Show no progress, and not which node it is on."),
     *health_options.OPTIONS,
     *container_options.SINGLE,
-    LOG_OPT,
+    log_options,
 )
 _LISTS = (
+    (
+        "--network|--net|network",
+        "Network to be in: NAME[,alias=NAME,ip=ADDRESS,ip6=ADDRESS]; bridge (default), host, none.",
+    ),
+    ("--network-alias|--net-alias|network_alias", "One more name for it in its network."),
     ("-e|--env", "KEY=VALUE, or KEY to pass on your own value."),
     ("--env-file", "File with a KEY=VALUE in each line."),
     ("-l|--label", "Label, KEY=VALUE."),
@@ -78,6 +85,7 @@ _LISTS = (
     *(one for one in container_options.LISTS if one[0] not in {"--group", "--host", "--dns-option"}),
     *container_options.CAPABILITIES,
 )
+# `network` is read here, not as the networks of a service.
 _ABSENT: Given = {flags.split("--")[-1].replace("-", "_"): () for flags, _ in LISTS}
 _VOLUME_MODES = {
     "ro",
@@ -102,6 +110,21 @@ def plain_options(command: Any) -> Any:
     return command
 
 
+def resource_options(command: Any) -> Any:
+    """Add those that a container may be given while it runs."""
+    for option in reversed((*_RESOURCES, *container_options.RESOURCES)):
+        command = option(command)
+    return command
+
+
+def changed_resources(now: ResourceRequirements, given: Given) -> ResourceRequirements:
+    """Return the resources of a container with what the options change of them; raises InvalidArgument."""
+    spec = ServiceSpec()
+    spec.task.resources.CopyFrom(now)
+    apply_single(spec, given)
+    return spec.task.resources
+
+
 def plain_spec(image: str, args: tuple[str, ...], given: Given) -> PlainSpec:
     """Return what the options ask for; raises InvalidArgument."""
     from swarm.cli.made_up import made_up_name
@@ -111,8 +134,8 @@ def plain_spec(image: str, args: tuple[str, ...], given: Given) -> PlainSpec:
         name=given["name"] or made_up_name(),
         auto_remove=given["auto_remove"],
         open_stdin=given["interactive"],
-        network=given["network"],
     )
+    put_networks(spec, given)
     spec.container.CopyFrom(service.task.container)
     if service.task.HasField("resources"):
         spec.resources.CopyFrom(service.task.resources)
@@ -147,24 +170,11 @@ def _as_service(image: str, args: tuple[str, ...], given: Given) -> ServiceSpec:
     own = {
         "label": (),
         "container_label": (*given["label"],),
-        "env": (*_from_files(given["env_file"]), *given["env"]),
     }
-    add_lists(spec, {**_ABSENT, **given, **own}, "")
+    add_lists(spec, {**_ABSENT, **given, **own, "network": ()}, "")
     mounts = [*map(_volume, given["volume"]), *map(_tmpfs, given["tmpfs"])]
     spec.task.container.mounts.extend(mounts)
     return spec
-
-
-def _from_files(paths: tuple[str, ...]) -> list[str]:
-    lines: list[str] = []
-    for path in paths:
-        try:
-            text = Path(path).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidArgument(f"--env-file {path}: {error}") from None
-        stripped = (line.strip() for line in text.splitlines())
-        lines += [line for line in stripped if line and not line.startswith("#")]
-    return lines
 
 
 def _volume(text: str) -> Mount:
@@ -189,6 +199,8 @@ def _volume(text: str) -> Mount:
         mount.bind.create_source = True  # as with docker run
         for mode in modes & {"rprivate", "private", "rshared", "shared", "rslave", "slave"}:
             mount.bind.propagation = mode
+        for mode in modes & {"z", "Z"}:
+            mount.bind.selinux = mode
     elif "nocopy" in modes:
         mount.volume.no_copy = True
     return mount

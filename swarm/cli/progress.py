@@ -1,7 +1,8 @@
 """Waiting until a service has converged, and showing how far it is."""
 
-import sys
 import time
+from collections.abc import Callable
+from typing import TypeAlias
 
 import click
 
@@ -9,10 +10,12 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.cli.connect import Connection
 from swarm.cli.convergence import Picture, Verdict, look, monitor_ns
+from swarm.cli.live import Scene, Screen, Silent, screen
 from swarm.errors import NotFound, TransientError
 from swarm.model.job import job_of
 
 POLL_S = 0.2
+Seen: TypeAlias = tuple[Service, list[Task], dict[str, Node]]
 EXIT_FAILED = 1  # also: not in time, or removed
 EXIT_PAUSED = 3
 EXIT_ROLLED_BACK = 4
@@ -22,36 +25,9 @@ _EXITS = {
     Verdict.PAUSED: EXIT_PAUSED,
     Verdict.ROLLED_BACK: EXIT_ROLLED_BACK,
 }
-LINES_MAX = 20  # one line a task up to so many, one line for all beyond
 
 
-class Display:
-    """Redraws a few lines on a terminal; says nothing when nobody watches."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._active = not quiet and sys.stderr.isatty()
-        self._drawn = 0
-
-    def draw(self, picture: Picture) -> None:
-        """Show one picture in place of the last one."""
-        if not self._active:
-            return
-        head = f"overall progress: {picture.running} out of {picture.wanted} tasks"
-        lines = [head, *(picture.lines if len(picture.lines) <= LINES_MAX else [picture.reason])]
-        if self._drawn:
-            click.echo(f"\x1b[{self._drawn}A\x1b[J", nl=False, err=True)
-        for line in lines:
-            click.echo(line, err=True)
-        self._drawn = len(lines)
-
-    def note(self, text: str) -> None:
-        """Print a line that stays."""
-        if self._active:
-            click.echo(text, err=True)
-            self._drawn = 0
-
-
-def fetch(conn: Connection, service_id: str) -> tuple[Service, list[Task], dict[str, Node]]:
+def fetch(conn: Connection, service_id: str) -> Seen:
     """Read a service, its tasks, and the nodes of tasks that an older spec asked for."""
     service = conn.control.GetService(c.GetServiceRequest(ref=service_id)).service
     filters = c.Filters(service_ids=[service_id])
@@ -67,21 +43,32 @@ def wait(
     conn: Connection, service_id: str, *, quiet: bool, timeout_s: float | None, rollback: bool = False
 ) -> int:
     """Wait until the service has converged and stayed so for its monitor time; return the exit code."""
-    waiting = Waiting(conn, service_id, timeout_s=timeout_s, rollback=rollback, display=Display(quiet=quiet))
+    display = screen(quiet=quiet)
+    waiting = Waiting(conn, service_id, timeout_s=timeout_s, rollback=rollback, display=display)
     try:
         while (code := waiting.step()) is None:
             time.sleep(POLL_S)
     except KeyboardInterrupt:
+        display.close()
         click.echo(
             "\nDetached: the service goes on in the background; "
-            f"`swarmctl service ps {service_id}` shows it.",
+            f"`swarmctl service ps {waiting.name}` shows it.",
             err=True,
         )
         return EXIT_DETACHED
     except NotFound:
-        click.echo(f"Error: service {service_id} was removed", err=True)
+        display.close()
+        click.echo(f"Error: service {waiting.name} was removed", err=True)
         return EXIT_FAILED
+    finally:
+        display.close()
     return code
+
+
+def scene_of(picture: Picture) -> Scene:
+    """Return what people see of a service that they wait for."""
+    title = f"overall progress: {picture.running} out of {picture.wanted} tasks"
+    return Scene(title, picture.share, picture.bars, picture.reason)
 
 
 class Waiting:
@@ -94,15 +81,18 @@ class Waiting:
         *,
         timeout_s: float | None,
         rollback: bool = False,
-        display: Display | None = None,
+        display: Screen | None = None,
+        look_at: Callable[[Connection, str], Seen] = fetch,
     ) -> None:
+        """`look_at` finds the service and its tasks, for whoever waits for many at a time."""
         self._conn = conn
+        self._fetch = look_at
         self.service_id = service_id
         self.name = service_id[:12]
         self.picture: Picture | None = None  # as of the last look
         self._timeout_s = timeout_s
         self._rollback = rollback
-        self._display = display or Display(quiet=True)
+        self._display = display or Silent()
         self._started = time.monotonic()
         self._stable_since: float | None = None
 
@@ -110,19 +100,21 @@ class Waiting:
         """Look once; return the exit code when it is decided."""
         now = time.monotonic()
         try:
-            service, tasks, nodes = fetch(self._conn, self.service_id)
+            service, tasks, nodes = self._fetch(self._conn, self.service_id)
         except TransientError as problem:
             self._display.note(f"waiting: {problem}")
             return self._late(self.service_id, str(problem), now)
         picture = self.picture = look(service, tasks, nodes, rollback_wanted=self._rollback)
-        self._display.draw(picture)
+        self._display.draw(scene_of(picture))
         name = self.name = service.spec.annotations.name
         if picture.verdict in _EXITS:
+            self._display.close()
             click.echo(
                 f"Error: service {name} {picture.reason}{_next_step(picture.verdict, name)}", err=True
             )
             return _EXITS[picture.verdict]
         if picture.verdict is Verdict.CANARY:
+            self._display.close()
             click.echo(f"service {name}: {picture.reason}", err=True)
             return 0
         if picture.verdict is Verdict.WAITING:
@@ -134,12 +126,14 @@ class Waiting:
         self._stable_since = self._stable_since or now
         if now - self._stable_since < monitor_ns(service) / 1e9:
             return None
+        self._display.close()
         self._display.note("verify: service converged" if job_of(service.spec) is None else "job complete")
         return 0
 
     def _late(self, name: str, why: str, now: float) -> int | None:
         if self._timeout_s is None or now - self._started <= self._timeout_s:
             return None
+        self._display.close()
         click.echo(
             f"Error: service {name} has not converged in time, {why}. "
             f"It goes on in the background; `swarmctl service ps {name}` shows it.",

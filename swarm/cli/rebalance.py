@@ -1,7 +1,7 @@
 """`swarmctl service rebalance`: move tasks so that services are spread as they would be placed now."""
 
-import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -10,6 +10,7 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.objects_pb2 import Rebalance, Service
 from swarm.api.v1.types_pb2 import TaskState
 from swarm.cli.connect import Connection
+from swarm.cli.live import Bar, Scene, watched
 from swarm.cli.plan import show_plan
 from swarm.errors import InvalidArgument, NotFound, SwarmError, TransientError
 
@@ -55,38 +56,46 @@ def _wait(conn: Connection, service: Service, given: dict[str, Any]) -> int:
     """Wait until the rebalance is over; return the exit code."""
     from swarm.model.units import parse_duration
 
-    name, total = service.spec.annotations.name, len(service.rebalance.moves)
+    name = service.spec.annotations.name
     moving = [move.task_id for move in service.rebalance.moves]
     deadline_s = time.monotonic() + parse_duration(given["timeout"]) / 1e9 if given["timeout"] else None
-    shown = not given["quiet"] and sys.stderr.isatty()
+    later = f"the rebalance goes on in the background; `swarmctl service inspect --pretty {name}` shows it"
     try:
-        while True:
-            try:
-                now: Service = conn.control.GetService(c.GetServiceRequest(ref=service.id)).service
-                code = _verdict(name, now.rebalance)
-                if code is not None:
-                    return code
-                if shown:
-                    click.echo(
-                        f"\r\x1b[K{name}: {_moved(conn, now, moving)} of {total} moved", nl=False, err=True
-                    )
-            except TransientError as problem:
-                if shown:
-                    click.echo(f"\r\x1b[K{name}: waiting: {problem}", nl=False, err=True)
-            if deadline_s is not None and time.monotonic() > deadline_s:
-                click.echo(
-                    f"Error: service {name} is still being rebalanced; it goes on in the background, "
-                    f"`swarmctl service inspect {name}` shows how far it is.",
-                    err=True,
-                )
-                return 1
-            time.sleep(POLL_S)
+        with watched(later, quiet=given["quiet"]) as show:
+            return _follow(conn, service, moving, deadline_s, show)
     except KeyboardInterrupt:
-        click.echo("\nThe rebalance goes on in the background.", err=True)
         return 130
     except NotFound:
         click.echo(f"Error: service {name} was removed", err=True)
         return 1
+
+
+def _follow(
+    conn: Connection,
+    service: Service,
+    moving: list[str],
+    deadline_s: float | None,
+    show: Callable[[Scene], None],
+) -> int:
+    name, total = service.spec.annotations.name, len(moving)
+    while True:
+        try:
+            now: Service = conn.control.GetService(c.GetServiceRequest(ref=service.id)).service
+            moved = _moved(conn, now, moving)
+            show(Scene(f"{name}: {moved} of {total} moved", moved / total, [Bar(name, "", moved / total)]))
+            code = _verdict(name, now.rebalance)
+            if code is not None:
+                return code
+        except TransientError as problem:
+            show(Scene(f"{name}: waiting: {problem}", 0.0))
+        if deadline_s is not None and time.monotonic() > deadline_s:
+            click.echo(
+                f"Error: service {name} is still being rebalanced; it goes on in the background, "
+                f"`swarmctl service inspect {name}` shows how far it is.",
+                err=True,
+            )
+            return 1
+        time.sleep(POLL_S)
 
 
 def _moved(conn: Connection, service: Service, moving: list[str]) -> int:
@@ -100,8 +109,6 @@ def _verdict(name: str, status: Rebalance) -> int | None:
     """Return the exit code when a rebalance is over, and say how it ended."""
     if status.state == Rebalance.STATE_MOVING:
         return None
-    if sys.stderr.isatty():
-        click.echo("\r\x1b[K", nl=False, err=True)
     if status.state == Rebalance.STATE_COMPLETED:
         click.echo(f"{name}: {status.message}")
         return 0

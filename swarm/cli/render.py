@@ -1,37 +1,45 @@
 """What commands print: tables for people, templates and JSON for scripts."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cache
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from swarm.errors import InvalidArgument
+if TYPE_CHECKING:
+    from swarm.cli.templates.tree import Nodes
 
 Row = Mapping[str, str]  # placeholder (as in {{.Name}}) -> text
-
-_PLACEHOLDER = re.compile(r"\{\{\s*(json\s+)?\.([A-Za-z.]*)\s*\}\}")
 
 
 def table(columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> str:
     """Return rows aligned under their titles; `columns` are (TITLE, placeholder)."""
-    lines = [[title for title, _ in columns]] + [[row.get(key, "") for _, key in columns] for row in rows]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
+    return aligned(
+        [[title for title, _ in columns], *([row.get(key, "") for _, key in columns] for row in rows)]
+    )
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Return cells in columns as wide as their widest one."""
+    widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
     return "\n".join(
-        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip()
         for line in lines
     )
 
 
 def show(rows: Sequence[Row], columns: Sequence[tuple[str, str]], layout: str, quiet_key: str = "") -> None:
-    """Print rows as `--format` asks: empty or `table`, `json`, `TEMPLATE` or `table TEMPLATE`."""
+    """Print rows as `--format` asks: empty or `table`, `json`, `yaml`, `TEMPLATE` or `table TEMPLATE`."""
     if quiet_key:
         text = "\n".join(row[quiet_key] for row in rows)
     elif layout in {"", "table"}:
         text = table(columns, rows)
     elif layout == "json":
-        text = "\n".join(json.dumps(dict(row)) for row in rows)
+        text = "\n".join(json.dumps(dict(row), separators=(",", ":")) for row in rows)
+    elif layout == "yaml":
+        text = as_yaml([dict(row) for row in rows])
     elif layout.startswith("table "):
         text = _table_of(layout.removeprefix("table "), columns, rows)
     else:
@@ -41,39 +49,59 @@ def show(rows: Sequence[Row], columns: Sequence[tuple[str, str]], layout: str, q
 
 
 def fill(template: str, value: Any) -> str:
-    """Fill `{{.Key}}`, `{{.Key.Sub}}`, `{{json .Key}}` from a (nested) mapping."""
+    """Return `template`, in the language of Go's text/template, filled from a (nested) mapping."""
+    from swarm.cli.templates.evaluate import evaluate  # late: tables need no templates
 
-    def replace(match: re.Match[str]) -> str:
-        found = value
-        for key in [part for part in match.group(2).split(".") if part]:
-            if not isinstance(found, Mapping) or key not in found:
-                known = ", ".join(found) if isinstance(found, Mapping) else "nothing"
-                raise InvalidArgument(f'--format: there is no "{match.group(2)}" here; known: {known}')
-            found = found[key]
-        if match.group(1) or not isinstance(found, str | int | float):
-            return json.dumps(found)
-        return str(found)
+    return evaluate(_read(template), value)
 
-    text = template.replace("\\t", "\t").replace("\\n", "\n")
-    filled = _PLACEHOLDER.sub(replace, text)
-    if "{{" in filled and "{{" in _PLACEHOLDER.sub("", text):
-        raise InvalidArgument(f'--format: cannot read "{template}"; use {{{{.Name}}}} or {{{{json .}}}}')
-    return filled
+
+@cache
+def _read(template: str) -> "Nodes":
+    from swarm.cli.templates.parser import parse
+
+    return parse(template.replace("\\t", "\t").replace("\\n", "\n"))
+
+
+class _Titles(dict[str, str]):
+    """The title of every placeholder: that of its column, or its own name."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: str) -> str:
+        return key.upper()
 
 
 def _table_of(template: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> str:
-    keys = [match.group(2) for match in _PLACEHOLDER.finditer(template)]
-    titles = {key: title for title, key in columns}
-    return table([(titles.get(key, key.upper()), key) for key in keys], rows)
+    titles = _Titles({key: title for title, key in columns})
+    return aligned([fill(template, row).split("\t") for row in (titles, *rows)])
 
 
 def show_objects(objects: Sequence[Any], layout: str) -> None:
-    """Print inspected objects: a JSON list, or one line of `TEMPLATE` each."""
+    """Print inspected objects: a list in JSON or YAML, or one line of `TEMPLATE` each."""
     if layout in {"", "json"}:
         click.echo(json.dumps(list(objects), indent=None if layout else 4))
         return
+    if layout == "yaml":
+        click.echo(as_yaml(list(objects)))
+        return
     for item in objects:
         click.echo(fill(layout, item))
+
+
+def show_object(value: Any, layout: str) -> None:
+    """Print one object as `json`, `yaml` or `TEMPLATE`."""
+    if layout == "yaml":
+        click.echo(as_yaml(value))
+    else:
+        click.echo(fill("{{json .}}" if layout == "json" else layout, value))
+
+
+def as_yaml(value: Any) -> str:
+    """Return a value as YAML, keys in the order they have."""
+    import yaml
+
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True)).rstrip()
 
 
 def shorten(text: str, width: int) -> str:

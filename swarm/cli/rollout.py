@@ -155,7 +155,7 @@ def promote(ctx: click.Context, /, ref: str, **given: Any) -> None:
     epilog="\b\nThe revision in force is marked with *. Example:\n  swarmctl service history --no-trunc web",
 )
 @click.argument("ref", metavar="SERVICE")
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.option("--no-trunc", is_flag=True, help="Do not shorten what changed and messages.")
 @click.option("-q", "--quiet", is_flag=True, help="Print numbers only.")
 @click.pass_obj

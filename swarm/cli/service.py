@@ -1,4 +1,4 @@
-"""`swarmctl service`: what runs on the cluster."""
+"""`swarmctl service create|update|scale|plan|rebalance`: what changes services."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import click
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1.specs_pb2 import ServiceSpec
-from swarm.cli import objects, parse
+from swarm.cli import objects
 from swarm.cli.autoscale_options import (
     apply_autoscale,
     autoscale_options,
@@ -17,37 +17,19 @@ from swarm.cli.autoscale_options import (
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_options import CAPABILITIES
 from swarm.cli.exec import exec_command
-from swarm.cli.flags import FlagGroup
+from swarm.cli.flags import FlagCommand
 from swarm.cli.job_options import MODES, change_mode, job_options, set_mode, set_replicas
-from swarm.cli.job_view import moment, replicas_text, shown_mode
 from swarm.cli.logs import logs_command
 from swarm.cli.plan import dry_run_options, show_plan, show_service_plan
-from swarm.cli.published_ports import folded, published
-from swarm.cli.rollout import COMMANDS, EXIT_CODES, change_service, is_rolled_back, roll_back
+from swarm.cli.rollout import EXIT_CODES, change_service, is_rolled_back, roll_back
 from swarm.cli.rollout import settle as _settle
-from swarm.cli.service_lists import ADDS, LISTS, REMOVES, add_lists, many, remove_lists
+from swarm.cli.service_lists import ADDS, ENV_FILE, LISTS, REMOVES, add_lists, many, remove_lists
 from swarm.cli.service_options import apply_single, spec_options, words
-from swarm.cli.tasks import list_tasks, ps_options
 from swarm.errors import InvalidArgument
 
-COLUMNS = (
-    ("ID", "ID"),
-    ("NAME", "Name"),
-    ("MODE", "Mode"),
-    ("REPLICAS", "Replicas"),
-    ("IMAGE", "Image"),
-    ("PORTS", "Ports"),
-)
-CRON_COLUMNS = (("LAST RUN", "LastRun"), ("NEXT RUN", "NextRun"))  # when there is a cron job to show
-FILTERS = ("id", "name", "label", "mode")
 
-
-@click.group(cls=FlagGroup)
-def service() -> None:
-    """Services of the cluster."""
-
-
-@service.command(
+@click.command(
+    cls=FlagCommand,
     context_settings={"allow_interspersed_args": False},
     epilog="\b\nExamples:\n"
     "  swarmctl service create --name web --replicas 3 web:1\n"
@@ -60,6 +42,7 @@ def service() -> None:
     "  swarmctl service create --name train --generic-resource gpu=2 --affinity 'service!=train' train:1\n"
     "  swarmctl service create --name db --secret password --config source=my.cnf,target=/etc/my.cnf db:1\n"
     "  swarmctl service create --name web --network shop --network name=db,alias=web-of-db web:1\n"
+    "  swarmctl service create --name shop --route host=shop.example.org,path=/,port=8080 shop:1\n"
     "  swarmctl service create --name learn --gpus 2 learn:1\n"
     "  swarmctl service create --name shop --health-http :8080/health --health-start-period 1m shop:1\n"
     "  swarmctl service create --name shop --priority 10 --preempt --reserve-memory 512m shop:1\n"
@@ -76,7 +59,7 @@ def service() -> None:
 @click.option("--replicas", type=int, help="Number of tasks, or of completions of a job (default 1).")
 @job_options
 @autoscale_options
-@many(*LISTS, *CAPABILITIES)
+@many(*LISTS, *CAPABILITIES, ENV_FILE)
 @spec_options
 @dry_run_options
 @click.pass_context
@@ -121,16 +104,18 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
         spec.task.container.registry_auth.CopyFrom(credentials(spec.task.container.image))
 
 
-@service.command(
+@click.command(
+    cls=FlagCommand,
     epilog="\b\nExamples:\n"
     "  swarmctl service update --image web:2 --update-order start-first web\n"
     "  swarmctl service update --env-add DEBUG=1 --env-rm OLD web\n"
     "  swarmctl service update --secret-rm key --secret-add source=key2,target=key web\n"
+    "  swarmctl service update --route-add host=shop.example.org,port=80 --route-rm old.example.org/ web\n"
     "  swarmctl service update --force web      # replace every task\n"
     "  swarmctl service update --priority 10 web   # replaces no task\n"
     "  swarmctl service update --scale-on cpu=60 --replicas-max 30 web   # or --scale-off\n"
     "  swarmctl service update --update-canary 1 --image web:3 web   # then promote or rollback\n\n"
-    + EXIT_CODES
+    + EXIT_CODES,
 )
 @click.argument("ref", metavar="SERVICE")
 @click.option("--image", help="New image.")
@@ -193,7 +178,7 @@ def _change(spec: ServiceSpec, given: dict[str, Any]) -> None:
     _registry_auth(spec, given)
 
 
-@service.command(epilog="\b\nExample:\n  swarmctl service scale web=50 worker=5")
+@click.command(cls=FlagCommand, epilog="\b\nExample:\n  swarmctl service scale web=50 worker=5")
 @click.argument("pairs", metavar="SERVICE=REPLICAS...", nargs=-1, required=True)
 @click.option("-d", "--detach", is_flag=True, help="Return at once instead of waiting for convergence.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
@@ -239,112 +224,11 @@ def _scale_pair(pair: str) -> tuple[str, int]:
     return ref, int(number)
 
 
-def _row(item: o.Service, status: c.ServiceStatus) -> dict[str, str]:
-    return {
-        "ID": item.id[:12],
-        "Name": item.spec.annotations.name,
-        "Mode": shown_mode(item),
-        "Replicas": replicas_text(item, status),
-        "Image": item.spec.task.container.image,
-        "Ports": folded(published(item)),
-        "LastRun": moment(item, item.job_status.last_run),
-        "NextRun": moment(item, item.job_status.next_run),
-    }
-
-
-@service.command()
-@click.option("-f", "--filter", "filters", multiple=True, help=f"KEY=VALUE; keys: {', '.join(FILTERS)}.")
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
-@click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
-@click.pass_obj
-def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None:
-    """List the services."""
-    found = parse.filters(filters, FILTERS)
-    wanted = c.Filters(
-        id_prefixes=found.get("id", []),
-        name_prefixes=found.get("name", []),
-        labels=found.get("label", []),
-        modes=found.get("mode", []),
-    )
-    with connect(host) as conn:
-        show_services(conn, wanted, layout, quiet=quiet)
-
-
-def show_services(conn: Connection, filters: c.Filters, layout: str, *, quiet: bool) -> None:
-    """Print the services that match, by name."""
-    from swarm.cli.render import show
-
-    answer = conn.control.ListServices(c.ListServicesRequest(filters=filters))
-    rows = [_row(item, status) for item, status in zip(answer.services, answer.statuses, strict=True)]
-    has_cron = any(item.spec.HasField("cron") for item in answer.services)
-    columns = COLUMNS + CRON_COLUMNS if has_cron else COLUMNS
-    show(sorted(rows, key=lambda row: row["Name"]), columns, layout, "ID" if quiet else "")
-
-
-@service.command()
-@click.argument("refs", metavar="SERVICE...", nargs=-1, required=True)
-@ps_options
-@click.pass_obj
-def ps(host: str, /, refs: tuple[str, ...], filters: tuple[str, ...], layout: str, **flags: bool) -> None:
-    """List the tasks of services, with the history of every slot."""
-    with connect(host) as conn:
-        services = [conn.control.GetService(c.GetServiceRequest(ref=ref)).service for ref in refs]
-        priorities = {one.id: one.spec.task.priority for one in services}
-        list_tasks(conn, c.Filters(service_ids=priorities), filters, layout, flags, priorities)
-
-
-@service.command(epilog="\b\nExample:\n  swarmctl service why web")
-@click.argument("ref", metavar="SERVICE")
-@click.option("--format", "layout", default="", help="json or TEMPLATE.")
-@click.pass_obj
-def why(host: str, ref: str, layout: str) -> None:
-    """Tell why a service is not (yet) what its spec says, and what its tasks wait for."""
-    from swarm.cli.service_why import explain_service
-
-    with connect(host) as conn:
-        explain_service(conn, ref, layout)
-
-
-@service.command()
-@objects.inspect_options("SERVICE...")
-@click.pass_context
-def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, pretty: bool) -> None:
-    """Show everything known of services."""
-    from swarm.cli.inspect_view import service as view
-    from swarm.cli.pretty import pretty_service
-
-    with connect(ctx.obj) as conn:
-
-        def get(ref: str) -> Any:
-            item = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
-            return pretty_service(item) if pretty else view(item)
-
-        ctx.exit(objects.inspect(refs, get, layout, pretty=pretty))
-
-
-@service.command()
-@click.argument("refs", metavar="SERVICE...", nargs=-1, required=True)
-@dry_run_options
-@click.pass_context
-def rm(ctx: click.Context, refs: tuple[str, ...], layout: str, *, dry_run: bool) -> None:
-    """Remove services and their tasks."""
-    with connect(ctx.obj) as conn:
-        if dry_run:
-            requests = [c.RemoveServiceRequest(ref=ref) for ref in refs]
-            changes = [c.PlannedChange(remove_service=request) for request in requests]
-            ctx.exit(show_plan(conn, changes, layout))
-
-        def act(ref: str) -> str:
-            conn.control.RemoveService(c.RemoveServiceRequest(ref=ref))
-            return ref
-
-        ctx.exit(objects.each(refs, act))
-
-
-@service.command(
+@click.command(
+    cls=FlagCommand,
     epilog="\b\nExamples:\n"
     "  swarmctl service plan web\n"
-    "  swarmctl service update --dry-run --image web:2 web   # what a change would do"
+    "  swarmctl service update --dry-run --image web:2 web   # what a change would do",
 )
 @click.argument("refs", metavar="SERVICE...", nargs=-1, required=True)
 @click.option("--format", "layout", type=click.Choice(["table", "json"]), default="table")
@@ -358,11 +242,12 @@ def plan(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
         ctx.exit(show_plan(conn, (), layout, refs))
 
 
-@service.command(
+@click.command(
+    cls=FlagCommand,
     epilog="\b\nExamples:\n"
     "  swarmctl service rebalance --dry-run web\n"
     "  swarmctl service rebalance --max-moves 5 web worker\n"
-    "  swarmctl service update --rebalance auto web   # from now on by itself"
+    "  swarmctl service update --rebalance auto web   # from now on by itself",
 )
 @click.argument("refs", metavar="[SERVICE...]", nargs=-1)
 @click.option("--all", is_flag=True, help="Every replicated service, one after another.")
@@ -386,9 +271,5 @@ def rebalance(ctx: click.Context, /, refs: tuple[str, ...], **given: Any) -> Non
         ctx.exit(run(conn, refs, given))
 
 
-for _command in (
-    *COMMANDS,
-    exec_command("service", "SERVICE[.SLOT]", "web"),
-    logs_command("service", "SERVICE|TASK", "web"),
-):
-    service.add_command(_command)
+execute = exec_command("service", "SERVICE[.SLOT]", "web")
+logs = logs_command("service", "SERVICE|TASK", "web")

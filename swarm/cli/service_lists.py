@@ -15,6 +15,7 @@ from swarm.cli import (
     network_options,
     parse,
     placement_options,
+    route_options,
 )
 from swarm.errors import InvalidArgument
 
@@ -33,7 +34,9 @@ LISTS = (
     *container_options.LISTS,
     *data_options.LISTS,
     *network_options.LISTS,
+    *route_options.LISTS,
 )
+ENV_FILE = ("--env-file", "File with a KEY=VALUE in each line.")
 ADDS = tuple((f"--{flag.split('--')[-1]}-add", text) for flag, text in LISTS)
 REMOVES = (
     ("--env-rm", "Variable to remove, by KEY."),
@@ -48,6 +51,7 @@ REMOVES = (
     *container_options.REMOVES,
     *data_options.REMOVES,
     *network_options.REMOVES,
+    *route_options.REMOVES,
 )
 
 
@@ -67,7 +71,8 @@ def add_lists(spec: ServiceSpec, given: Given, suffix: str) -> None:
     container, placement = spec.task.container, spec.task.placement
     spec.annotations.labels.update(parse.key_values(given[f"label{suffix}"], "--label"))
     container.labels.update(parse.key_values(given[f"container_label{suffix}"], "--container-label"))
-    for text in parse.environment(given[f"env{suffix}"], os.environ):
+    of_files = parse.environment_files(given.get("env_file") or ())
+    for text in parse.environment((*of_files, *given[f"env{suffix}"]), os.environ):
         _drop(container.env, _same_key(text))
         container.env.append(text)
     for text in given[f"mount{suffix}"]:
@@ -85,6 +90,7 @@ def add_lists(spec: ServiceSpec, given: Given, suffix: str) -> None:
     container_options.add_container_lists(spec, given, suffix)
     data_options.add_references(spec, given, suffix)
     network_options.add_networks(spec, given, suffix)
+    route_options.add_routes(spec, given, suffix)
     for text in given[f"publish{suffix}"]:
         for port in parse.publish(text):
             if suffix:
@@ -111,6 +117,7 @@ def remove_lists(spec: ServiceSpec, given: Given) -> None:
     container_options.remove_container_lists(spec, given)
     data_options.remove_references(spec, given)
     network_options.remove_networks(spec, given)
+    route_options.remove_routes(spec, given)
     for text in given["publish_rm"]:
         _remove_port(spec, text)
 

@@ -1,7 +1,7 @@
 """`swarmctl service logs`: lines of all tasks, told apart and in order."""
 
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import click
 
@@ -60,21 +60,30 @@ def select(conn: Connection, ref: str) -> LogSelector:
     return LogSelector(service_ids=[found.id])
 
 
+class Prefixing(Protocol):
+    """Says what stands before each line."""
+
+    def of(self, message: LogMessage) -> str:
+        """Return the prefix for one line."""
+
+
 class Prefixes:
     """What stands before each line: time, task and node."""
 
     def __init__(self, conn: Connection, given: dict[str, Any]) -> None:
         self._conn = conn
         self._given = given
+        self.with_times = bool(given["timestamps"])
         self._nodes = {} if given["no_resolve"] or given["raw"] else node_names(conn)
         self._tasks: dict[str, Task | None] = {}
 
     def of(self, message: LogMessage) -> str:
         """Return the prefix for one line."""
-        stamp = f"{when(message.timestamp)} " if self._given["timestamps"] else ""
-        return stamp if self._given["raw"] else f"{stamp}{self._source(message):<{PREFIX_WIDTH}} | "
+        stamp = f"{when(message.timestamp)} " if self.with_times else ""
+        return stamp if self._given["raw"] else f"{stamp}{self.source(message):<{PREFIX_WIDTH}} | "
 
-    def _source(self, message: LogMessage) -> str:
+    def source(self, message: LogMessage) -> str:
+        """Return which task on which node wrote a line."""
         task_id = message.task_id if self._given["no_trunc"] else message.task_id[:SHORT_ID]
         name = task_id if self._given["no_resolve"] else self._name(message.task_id)
         if not self._given["no_task_ids"] and not self._given["no_resolve"]:
@@ -93,9 +102,21 @@ class Prefixes:
 
 def show_logs(conn: Connection, ref: str, given: dict[str, Any], out: BinaryIO, err: BinaryIO) -> int:
     """Print the lines as they come; return 1 when a node could not answer."""
+    return show_selected(conn, select(conn, ref), given, Prefixes(conn, given), out, err)
+
+
+def show_selected(  # one thing each
+    conn: Connection,
+    selector: LogSelector,
+    given: dict[str, Any],
+    prefixes: Prefixing,
+    out: BinaryIO,
+    err: BinaryIO,
+) -> int:
+    """Print the lines of what is selected; return 1 when a node could not answer."""
     wanted = options(given, SystemClock().now_ns())
-    request = c.ServiceLogsRequest(selector=select(conn, ref), options=wanted)
-    prefixes, incomplete = Prefixes(conn, given), False
+    request = c.ServiceLogsRequest(selector=selector, options=wanted)
+    incomplete = False
     for answer in conn.control.ServiceLogs(request, timeout=None):
         if answer.WhichOneof("event") == "notice":
             click.echo(f"Warning: {answer.notice}", err=True)

@@ -11,13 +11,13 @@ import click
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import UpdateConfig
 from swarm.cli import container_options, health_options, names, network_options, placement_options
-from swarm.cli.log_options import LOG_OPT, apply_log
+from swarm.cli.log_options import apply_log, log_options
 from swarm.errors import InvalidArgument
 from swarm.model.units import parse_bytes, parse_cpus, parse_duration
 
 Given = dict[str, Any]
 
-SINGLE = (
+SINGLE: tuple[Callable[[Any], Any], ...] = (
     click.option("--hostname", help="Host name inside the containers."),
     click.option("-u", "--user", help="User (and group) of the process: NAME|UID[:GROUP|GID]."),
     click.option("-w", "--workdir", help="Working directory inside the containers."),
@@ -44,7 +44,7 @@ SINGLE = (
     click.option("--stop-grace-period", help="Time between the stop signal and the kill, e.g. 10s."),
     click.option("--stop-signal", help="Signal that asks the process to stop."),
     *health_options.OPTIONS,
-    LOG_OPT,
+    log_options,
     placement_options.SERVICE_STRATEGY,
     placement_options.GPUS,
     placement_options.STICKY,

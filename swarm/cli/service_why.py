@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.objects_pb2 import Service, Task
 from swarm.cli import autoscale_view
+from swarm.cli.acme import all_served, certificate_rows
 from swarm.cli.connect import Connection
 from swarm.cli.convergence import Picture, Verdict, look
 from swarm.cli.render import show_objects
@@ -30,16 +31,30 @@ def explain_service(conn: Connection, ref: str, layout: str) -> None:
     hostnames = {node.id: node.description.hostname or node.id for node in nodes.values()}
     picture = look(found, answer.tasks, nodes)
     waiting = by_reason(answer.tasks, answer.reasons)
+    certificates = certificate_troubles(conn, found)
     if layout:
-        scaled = {"Autoscale": said} if (said := autoscale_view.told(found)) else {}
-        show_objects([view(found.spec.annotations.name, picture, waiting) | scaled], layout)
+        more: dict[str, Any] = {"Autoscale": said} if (said := autoscale_view.told(found)) else {}
+        more |= {"Certificates": certificates} if certificates else {}
+        show_objects([view(found.spec.annotations.name, picture, waiting) | more], layout)
         return
     for line in lines(found.spec.annotations.name, picture, waiting, hostnames):
         click.echo(line)
     if is_moving(found):
         click.echo(f"  it is being rebalanced: {found.rebalance.message}")
-    for line in autoscale_view.told(found):
+    for line in (*autoscale_view.told(found), *certificates):
         click.echo(f"  {line}")
+
+
+def certificate_troubles(conn: Connection, service: Service) -> list[str]:
+    """Return a sentence for each host of routes of a service whose certificate by ACME is not there."""
+    if not any(route.acme for route in service.spec.endpoint.routes):
+        return []
+    rows = certificate_rows(conn.control.GetCluster(c.GetClusterRequest()).cluster, [service])
+    return [
+        f"certificate of {row['Host']}: {row['State']}{': ' if row['Problem'] else ''}{row['Problem']}"
+        for row in rows
+        if row["Problem"] or not all_served([row])
+    ]
 
 
 def by_reason(tasks: Sequence[Task], reasons: Sequence[str]) -> dict[str, list[Task]]:

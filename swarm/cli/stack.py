@@ -1,21 +1,32 @@
 """`swarmctl stack`: services that belong together, from a Compose file."""
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1.objects_pb2 import Service
-from swarm.cli.compose_files import compose_options, load, read_data, read_file
-from swarm.cli.connect import Connection, connect
+from swarm.cli.compose_files import compose_options, load
+from swarm.cli.connect import connect
 from swarm.cli.flags import FlagGroup
 from swarm.cli.plan import dry_run_options, show_fresh_plan
-from swarm.cli.rollout import ATTEMPTS_MAX, EXIT_CODES
-from swarm.cli.stack_changes import REMOVING, RESOLVE, Step, removals, steps
+from swarm.cli.rollout import EXIT_CODES
+from swarm.cli.stack_build import as_if_built, build_images, build_option
+from swarm.cli.stack_calls import (
+    add_credentials,
+    apply,
+    existing,
+    fitting,
+    read,
+    remaining,
+    services_of,
+    wait,
+)
+from swarm.cli.stack_changes import RESOLVE, Step, removals, steps
+from swarm.cli.stack_diff import diff
+from swarm.cli.stack_history import history, rollback
+from swarm.cli.stack_logs import logs
 from swarm.cli.tasks import list_tasks, ps_options
-from swarm.errors import InvalidArgument, NotFound, StaleVersion
 
 COLUMNS = (("NAME", "Name"), ("SERVICES", "Services"))
 
@@ -46,6 +57,7 @@ def stack() -> None:
 @click.option("-d", "--detach", is_flag=True, help="Return at once instead of waiting for convergence.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option("--timeout", help="Exit 1 if the stack has not converged by then, e.g. 5m.")
+@build_option
 @dry_run_options
 @click.pass_context
 def deploy(ctx: click.Context, /, name: str, **given: Any) -> None:
@@ -53,110 +65,29 @@ def deploy(ctx: click.Context, /, name: str, **given: Any) -> None:
 
     What did not change goes on running. Without STACK, the name in the first file counts.
     """
-    wanted = _read(name, given)
+    wanted = read(name, given)
     if given["with_registry_auth"]:
-        _add_credentials(wanted.services)
+        add_credentials(wanted.services)
     with connect(ctx.obj) as conn:
-        wanted = _fitting(conn, wanted)
+        wanted = fitting(conn, wanted)
         for warning in wanted.warnings:
             click.echo(f"Warning: {warning}", err=True)
 
         def plan() -> list[Step]:
-            there = _services(conn, wanted.name)
+            there = services_of(conn, wanted.name)
             return steps(wanted, there, prune=given["prune"], resolve=given["resolve"])
 
         if given["dry_run"]:
-            ctx.exit(show_fresh_plan(conn, lambda: [step.change for step in plan()], given["layout"]))
-        ids = _apply(conn, plan, quiet=given["quiet"])
-        ctx.exit(0 if given["detach"] else _wait(conn, ids, given))
-
-
-def _read(name: str, given: dict[str, Any]) -> Any:
-    from swarm.compose.services import read_stack
-    from swarm.compose.values import text
-
-    project = load(given, name)
-    written = project.tree.get("name")
-    found = name or (text(written) if written is not None else "")
-    if not found:
-        raise InvalidArgument("how is the stack called? Write its name last, or `name:` in the Compose file")
-    return read_stack(project, found, read_file, read_data, dict(os.environ))
-
-
-def _fitting(conn: Connection, wanted: Any) -> Any:
-    """Return a stack without the network that nobody asked for where no node could join it."""
-    from swarm.compose.services import without_implicit_network
-    from swarm.model.network_support import drivers_of
-    from swarm.model.networks import OVERLAY
-
-    if any(OVERLAY in drivers_of(node) for node in conn.control.ListNodes(c.ListNodesRequest()).nodes):
-        return wanted
-    return without_implicit_network(wanted)
-
-
-def _add_credentials(specs: Any) -> None:
-    from swarm.cli.registry_auth import credentials
-
-    for spec in specs:
-        try:
-            spec.task.container.registry_auth.CopyFrom(credentials(spec.task.container.image))
-        except NotFound:
-            continue  # not every image of a stack is in a registry that asks who one is
-
-
-def _services(conn: Connection, name: str) -> list[Service]:
-    from swarm.model.stacks import NAMESPACE_LABEL
-
-    filters = c.Filters(labels=[f"{NAMESPACE_LABEL}={name}"])
-    return list(conn.control.ListServices(c.ListServicesRequest(filters=filters)).services)
-
-
-def _existing(conn: Connection, name: str) -> list[Service]:
-    """Return the services of a stack; raises NotFound when it has none."""
-    found = _services(conn, name)
-    if not found:
-        raise NotFound(f"there is no stack {name}; `swarmctl stack ls` shows them")
-    return found
-
-
-def _apply(conn: Connection, plan: Callable[[], Sequence[Step]], *, quiet: bool) -> list[str]:
-    """Make the changes; return the ids of the services that were not removed.
-
-    They are planned again when managers, who write to services as well, were faster.
-    """
-    planned, answer = _make(conn, plan)
-    for warning in answer.warnings:
-        click.echo(f"Warning: {warning}", err=True)
-    pairs = [(step, one) for step, one in zip(planned, answer.ids, strict=True) if step.verb]
-    if not quiet:
-        for made in answer.made:
-            click.echo(f"Creating {made}")
-        for step, service_id in pairs:
-            click.echo(f"{step.verb} service {step.name} (id: {service_id[:12]})")
-    return [service_id for step, service_id in pairs if step.verb != REMOVING]
-
-
-def _make(
-    conn: Connection, plan: Callable[[], Sequence[Step]]
-) -> tuple[Sequence[Step], c.ApplyChangesResponse]:
-    attempts = 0
-    while True:
-        attempts += 1
-        planned = plan()
-        request = c.ApplyChangesRequest(changes=[one.change for one in planned])
-        try:
-            return planned, conn.control.ApplyChanges(request)
-        except StaleVersion:
-            if attempts == ATTEMPTS_MAX:
-                raise
-
-
-def _wait(conn: Connection, ids: Sequence[str], given: dict[str, Any]) -> int:
-    from swarm.cli.stack_progress import wait_all
-    from swarm.model.units import parse_duration
-
-    timeout_s = parse_duration(given["timeout"]) / 1e9 if given.get("timeout") else None
-    return wait_all(conn, ids, quiet=given["quiet"], timeout_s=timeout_s)
+            ctx.exit(
+                show_fresh_plan(
+                    conn,
+                    lambda: [step.change for step in as_if_built(conn, wanted.builds, plan())],
+                    given["layout"],
+                )
+            )
+        build_images(conn, wanted.builds, wanted=given["build"], quiet=given["quiet"])
+        ids = apply(conn, plan, quiet=given["quiet"])
+        ctx.exit(0 if given["detach"] else wait(conn, ids, wanted.name, given))
 
 
 @stack.command(epilog="\b\nExample:\n  swarmctl stack config -c compose.yaml -c production.yaml")
@@ -166,14 +97,17 @@ def config(*, raw: bool, **given: Any) -> None:
     """Print the Compose files as one: merged, with variables filled in, everything in its long form."""
     import yaml
 
+    from swarm.compose.interpolation import escaped
+
     project = load(given, "", raw=raw)
     for warning in project.warnings:
         click.echo(f"Warning: {warning}", err=True)
-    click.echo(yaml.safe_dump(project.tree.plain(), sort_keys=False, allow_unicode=True), nl=False)
+    tree = project.tree if raw else escaped(project.tree)
+    click.echo(yaml.safe_dump(tree.plain(), sort_keys=False, allow_unicode=True), nl=False)
 
 
-@stack.command()
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@stack.command(epilog="\b\nExample:\n  swarmctl stack ls")
+@click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.pass_obj
 def ls(host: str, layout: str) -> None:
     """List the stacks."""
@@ -190,29 +124,38 @@ def ls(host: str, layout: str) -> None:
     show(rows, COLUMNS, layout)
 
 
-@stack.command()
+@stack.command(
+    epilog="\b\nExamples:\n"
+    "  swarmctl stack services shop\n"
+    "  swarmctl stack services --filter mode=global shop"
+)
 @click.argument("name", metavar="STACK")
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("-f", "--filter", "filters", multiple=True, help="KEY=VALUE; keys: id, name, label, mode.")
+@click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
 @click.pass_obj
-def services(host: str, name: str, layout: str, *, quiet: bool) -> None:
+def services(host: str, /, name: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None:
     """List the services of a stack."""
-    from swarm.cli.service import show_services
+    from swarm.cli.service_group import service_filters, show_services
     from swarm.model.stacks import NAMESPACE_LABEL
 
+    wanted = service_filters(filters)
+    wanted.labels.append(f"{NAMESPACE_LABEL}={name}")
     with connect(host) as conn:
-        _existing(conn, name)
-        show_services(conn, c.Filters(labels=[f"{NAMESPACE_LABEL}={name}"]), layout, quiet=quiet)
+        existing(conn, name)
+        show_services(conn, wanted, layout, quiet=quiet)
 
 
-@stack.command()
+@stack.command(
+    epilog="\b\nExamples:\n  swarmctl stack ps shop\n  swarmctl stack ps --filter desired-state=running shop"
+)
 @click.argument("name", metavar="STACK")
 @ps_options
 @click.pass_obj
 def ps(host: str, /, name: str, filters: tuple[str, ...], layout: str, **flags: bool) -> None:
     """List the tasks of a stack."""
     with connect(host) as conn:
-        ids = [service.id for service in _existing(conn, name)]
+        ids = [service.id for service in existing(conn, name)]
         list_tasks(conn, c.Filters(service_ids=ids), filters, layout, flags)
 
 
@@ -232,13 +175,13 @@ def rm(ctx: click.Context, /, names: Sequence[str], **given: Any) -> None:
         for name in names:
             try:
                 if given["dry_run"]:
-                    changes = [step.change for step in removals(name, _existing(conn, name))]
+                    changes = [step.change for step in removals(name, existing(conn, name))]
                     show_fresh_plan(conn, lambda found=changes: found, given["layout"])  # type: ignore[misc]
                     continue
-                ids = [service.id for service in _existing(conn, name)]
-                _apply(conn, lambda name=name: removals(name, _services(conn, name)), quiet=given["quiet"])  # type: ignore[misc]
+                ids = [service.id for service in remaining(conn, name)]
+                apply(conn, lambda name=name: removals(name, services_of(conn, name)), quiet=given["quiet"])  # type: ignore[misc]
                 if not given["detach"]:
-                    wait_until_gone(conn, ids)
+                    wait_until_gone(conn, ids, quiet=given["quiet"])
             except SwarmError as problem:
                 click.echo(f"Error: {problem}", err=True)
                 failed = True
@@ -247,3 +190,5 @@ def rm(ctx: click.Context, /, names: Sequence[str], **given: Any) -> None:
 
 stack.add_command(deploy, "up")
 stack.add_command(rm, "down")
+for _command in (diff, history, logs, rollback):
+    stack.add_command(_command)

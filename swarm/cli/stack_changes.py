@@ -1,13 +1,16 @@
 """What has to change in the cluster so that it runs a stack? Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1.objects_pb2 import Service
+from swarm.api.v1.objects_pb2 import Service, StackRevision
 from swarm.api.v1.specs_pb2 import ServiceSpec
-from swarm.compose.services import Stack
 from swarm.model.stacks import IMAGE_LABEL
+
+if TYPE_CHECKING:
+    from swarm.compose.services import Stack
 
 REMOVING = "Removing"
 ALWAYS, CHANGED, NEVER = RESOLVE = ("always", "changed", "never")
@@ -22,7 +25,7 @@ class Step:
     change: c.PlannedChange
 
 
-def steps(stack: Stack, there: Sequence[Service], *, prune: bool, resolve: str) -> list[Step]:
+def steps(stack: "Stack", there: Sequence[Service], *, prune: bool, resolve: str) -> list[Step]:
     """Return the steps from the services that are `there` to those of `stack`, in the order of the files.
 
     `resolve` says for which images a registry is asked: always, changed (where the file names another
@@ -40,7 +43,43 @@ def steps(stack: Stack, there: Sequence[Service], *, prune: bool, resolve: str) 
         found.append(_create(spec, resolve) if service is None else _update(spec, service, resolve))
     if prune:
         found += [_remove(service) for name, service in sorted(known.items()) if name not in names]
-    return [*found, _collect(stack.name, networks=prune)]
+    return [*found, _record(stack.name), _collect(stack.name, networks=prune)]
+
+
+def steps_back(
+    stack: str, revision: StackRevision, there: Sequence[Service], specs: Sequence[ServiceSpec]
+) -> list[Step]:
+    """Return the steps from the services that are `there` to what was deployed once.
+
+    `specs` are those of the revision, perhaps with credentials. Images stay what they were: no registry is
+    asked.
+    """
+    known = {service.spec.annotations.name: service for service in there}
+    own = {one.annotations.name for one in revision.networks}
+    found = [_kept(c.PlannedChange(keep_network=one)) for one in revision.networks]
+    for spec in specs:
+        wanted = _with_networks_by_name(spec, own)
+        service = known.pop(spec.annotations.name, None)
+        found.append(_create(wanted, NEVER) if service is None else _back(wanted, service))
+    found += [_remove(service) for _, service in sorted(known.items())]
+    return [*found, _record(stack, revision.revision), _collect(stack, networks=True)]
+
+
+def _with_networks_by_name(spec: ServiceSpec, own: Collection[str]) -> ServiceSpec:
+    """Return `spec` with the names only of the stack's networks: they may have been made anew since."""
+    wanted = ServiceSpec()
+    wanted.CopyFrom(spec)
+    for one in wanted.task.networks:
+        if one.network_name in own:
+            one.ClearField("network_id")
+    return wanted
+
+
+def _back(spec: ServiceSpec, service: Service) -> Step:
+    request = c.UpdateServiceRequest(id=service.id, version=service.meta.version.index, spec=spec)
+    request.skip_image_resolution = True
+    request.spec.task.force_update = service.spec.task.force_update
+    return Step("Updating", spec.annotations.name, c.PlannedChange(update_service=request))
 
 
 def removals(stack: str, there: Iterable[Service]) -> list[Step]:
@@ -51,6 +90,11 @@ def removals(stack: str, there: Iterable[Service]) -> list[Step]:
 
 def _kept(change: c.PlannedChange) -> Step:
     return Step("", "", change)
+
+
+def _record(stack: str, back_to: int = 0) -> Step:
+    request = c.RecordDeployRequest(stack=stack, back_to=back_to)
+    return Step("", "", c.PlannedChange(record_deploy=request))
 
 
 def _collect(stack: str, *, networks: bool) -> Step:

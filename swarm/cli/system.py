@@ -10,6 +10,7 @@ from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest, Prune
 from swarm.api.v1.system_pb2 import CollectImages, MeasureDisk
 from swarm.api.v1.volumes_pb2 import PruneVolumes
 from swarm.cli import parse
+from swarm.cli.confirm import confirm
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, node_ids
 from swarm.cli.flags import FlagGroup
@@ -46,7 +47,7 @@ def info(ctx: click.Context, layout: str) -> None:
 )
 @NODES
 @click.option("-v", "--verbose", is_flag=True, help="One by one.")
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.pass_context
 def df(ctx: click.Context, nodes: tuple[str, ...], layout: str, *, verbose: bool) -> None:
     """Show what the disks of nodes are used for."""
@@ -84,15 +85,15 @@ def df(ctx: click.Context, nodes: tuple[str, ...], layout: str, *, verbose: bool
 @click.pass_context
 def prune(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], **given: Any) -> None:
     """Remove what nothing uses: containers that have ended, images, and volumes if asked for."""
-    wanted = _wanted(filters)
+    wanted = prune_filters(filters)
     if not given["force"]:
-        click.echo(_warning(nodes, given), err=True)
-        click.confirm("Go on?", abort=True, err=True)
+        confirm(_warning(nodes, given) + "\n")
     with connect(ctx.obj) as conn:
         ctx.exit(_prune(conn, node_ids(conn, nodes), wanted, given))
 
 
-def _wanted(filters: Sequence[str]) -> PruneContainers:
+def prune_filters(filters: Sequence[str]) -> PruneContainers:
+    """Return which of the containers that have ended are meant; raises InvalidArgument."""
     from swarm.cli.service_logs import moment
     from swarm.clock import SystemClock
 

@@ -21,9 +21,9 @@ task.add_command(exec_command("task", "TASK", "web.1"))
 task.add_command(logs_command("task", "TASK", "web.1"))
 
 
-@task.command("inspect")
+@task.command("inspect", epilog="\b\nExample:\n  swarmctl task inspect web.1")
 @click.argument("refs", metavar="TASK...", nargs=-1, required=True)
-@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
+@click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
     """Show everything known of tasks."""
@@ -42,7 +42,7 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
     epilog="\b\nExamples:\n  swarmctl task history web.1\n  swarmctl task history --format json 4x8k",
 )
 @click.argument("ref", metavar="TASK")
-@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
+@click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
 @click.pass_obj
 def history(host: str, ref: str, layout: str) -> None:
     """Tell what happened to a task, step by step, and to those before it in its slot."""
@@ -66,7 +66,7 @@ def history(host: str, ref: str, layout: str) -> None:
     "  swarmctl task why --format json web.1",
 )
 @click.argument("ref", metavar="TASK")
-@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
+@click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
 @click.pass_obj
 def why(host: str, ref: str, layout: str) -> None:
     """Tell why a task does not run, node by node where it waits for one, and what to do about it."""

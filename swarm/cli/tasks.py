@@ -8,7 +8,6 @@ import click
 from swarm.api.v1 import control_pb2 as c
 from swarm.cli import names, parse
 from swarm.cli.render import show
-from swarm.cli.task_table import columns_of, task_rows
 from swarm.clock import SystemClock
 
 FILTERS = ("id", "name", "node", "desired-state", "label")
@@ -22,7 +21,7 @@ def ps_options(command: Any) -> Any:
         click.option(
             "-f", "--filter", "filters", multiple=True, help=f"KEY=VALUE; keys: {', '.join(FILTERS)}."
         ),
-        click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'."),
+        click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'."),
         click.option("--no-resolve", is_flag=True, help="Print node ids instead of names."),
         click.option("--no-trunc", is_flag=True, help="Do not shorten ids and errors."),
         click.option("-q", "--quiet", is_flag=True, help="Print ids only."),
@@ -70,6 +69,8 @@ def list_tasks(
     reasons = {task.id: reason for task, reason in zip(answer.tasks, answer.reasons, strict=False)}
     resolved = {} if flags["no_resolve"] else node_names(conn)
     now_ns, truncate = SystemClock().now_ns(), not flags["no_trunc"]
+    from swarm.cli.task_table import columns_of, task_rows
+
     rows = task_rows(
         answer.tasks, resolved, now_ns, truncate=truncate, reasons=reasons, priorities=priorities
     )

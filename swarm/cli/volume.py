@@ -10,6 +10,7 @@ from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest
 from swarm.api.v1.specs_pb2 import VolumeSpec
 from swarm.api.v1.volumes_pb2 import CreateVolume, ListVolumes, PruneVolumes, RemoveVolume
 from swarm.cli import cluster_volume, objects, parse
+from swarm.cli.confirm import confirm, confirm_on_terminal
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, node_ids
 from swarm.cli.flags import FlagGroup
@@ -86,7 +87,7 @@ def create(ctx: click.Context, /, name: str | None, nodes: tuple[str, ...], **gi
 @click.option(
     "-f", "--filter", "filters", multiple=True, help="KEY=VALUE; keys: name, label, driver, dangling."
 )
-@click.option("--format", "layout", default="", help="json, TEMPLATE or 'table TEMPLATE'.")
+@click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.option("-q", "--quiet", is_flag=True, help="Print names only.")
 @click.option("--cluster", is_flag=True, help="Cluster volumes only; --filter has id, name and label.")
 @NODES
@@ -119,7 +120,7 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
     epilog=_epilog("swarmctl volume inspect data", "swarmctl volume inspect --node worker-1 data"),
 )
 @click.argument("names", metavar="VOLUME...", nargs=-1, required=True)
-@click.option("-f", "--format", "layout", default="", help="json or TEMPLATE.")
+@click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
 @NODES
 @click.pass_context
 def inspect(ctx: click.Context, names: tuple[str, ...], nodes: tuple[str, ...], layout: str) -> None:
@@ -174,15 +175,21 @@ def update(ctx: click.Context, /, name: str, **given: Any) -> None:
 
 @volume.command("rm", epilog=_epilog("swarmctl volume rm data", "swarmctl volume rm --node worker-1 data"))
 @click.argument("names", metavar="VOLUME...", nargs=-1, required=True)
-@click.option("-f", "--force", is_flag=True, help="One that does not exist is no error.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask; one that does not exist is no error.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @NODES
 @click.pass_context
-def rm(ctx: click.Context, names: tuple[str, ...], nodes: tuple[str, ...], *, force: bool) -> None:
+def rm(
+    ctx: click.Context, names: tuple[str, ...], nodes: tuple[str, ...], *, force: bool, yes: bool
+) -> None:
     """Remove volumes with their data, on all nodes that have them; one that a task has stays.
 
     A cluster volume of that name is the one that is meant, unless --node is said. With --force it is
-    forgotten at once, whatever its plugin has.
+    forgotten at once, whatever its plugin has. Asks only where somebody sits at a terminal.
     """
+    if not (force or yes):
+        where = f"node {', '.join(nodes)}" if nodes else "every node that has one"
+        confirm_on_terminal(f"This removes {', '.join(names)} on {where}, with all data.", "--yes")
     with connect(ctx.obj) as conn:
         codes: list[int] = []
 
@@ -215,7 +222,7 @@ def prune(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...
     labels = parse.filters(filters, ("label",)).get("label", [])
     if not given["force"]:
         what = "all volumes that no task has" if given["everything"] else "volumes without a name"
-        click.confirm(f"This removes {what}, with their data. Go on?", abort=True)
+        confirm(f"This removes {what}, with their data.")
     request = ContainerRequest(prune_volumes=PruneVolumes(all=given["everything"], labels=labels))
     with connect(ctx.obj) as conn:
         asked = _Asked(conn, nodes, request)

@@ -3,12 +3,15 @@
 Merging and everything after it see long forms only.
 """
 
+import posixpath
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+from swarm.compose.interpolation import value_of
 from swarm.compose.short_forms import long_port, long_volume
 from swarm.compose.tree import Mark, Tree
+from swarm.errors import InvalidArgument
 
 Change: TypeAlias = Callable[[Tree], Tree]
 
@@ -134,8 +137,13 @@ def _from_surroundings(environment: Tree, variables: Mapping[str, str]) -> Tree:
     for key, entry in environment.entries.items():
         if entry.value is not None or entry.mark is Mark.RESET:
             entries[key] = entry
-        elif key in variables:
-            entries[key] = entry.having(variables[key])
+            continue
+        try:
+            value = value_of(key, variables)
+        except InvalidArgument as problem:
+            raise entry.problem(str(problem)) from None
+        if value is not None:
+            entries[key] = entry.having(value)
     return environment.having(entries)
 
 
@@ -190,4 +198,4 @@ def _absolute(path: Tree, directory: str) -> Tree:
 
 def absolute(path: str, directory: str) -> str:
     """Return a path as seen from a directory; `~` is the home of whoever runs swarmctl."""
-    return str(Path(directory) / Path(path).expanduser())
+    return posixpath.normpath(str(Path(directory) / Path(path).expanduser()))

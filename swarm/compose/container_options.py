@@ -12,13 +12,6 @@ from swarm.model.security_options import set_security
 from swarm.model.ulimits import parse_ulimit
 
 
-def _integer(entry: Tree) -> int:
-    try:
-        return int(values.text(entry))
-    except ValueError:
-        raise entry.problem(f'"{entry.value}" is no whole number') from None
-
-
 def _swap(entry: Tree) -> int:
     return -1 if values.text(entry) == "-1" else values.size_bytes(entry)
 
@@ -26,7 +19,7 @@ def _swap(entry: Tree) -> int:
 _NAMESPACES = {"ipc": "ipc", "pid": "pid", "uts": "uts", "userns_mode": "userns", "cgroup": "cgroup"}
 _SHARES: dict[str, tuple[str, Callable[[Tree], object]]] = {
     "cpu_shares": ("cpu_shares", values.number),
-    "cpu_quota": ("cpu_quota_us", lambda entry: max(0, _integer(entry))),  # -1: no limit
+    "cpu_quota": ("cpu_quota_us", lambda entry: max(0, values.integer(entry))),  # -1: no limit
     "cpu_period": ("cpu_period_us", values.number),
     "cpuset": ("cpuset_cpus", values.text),
     "memswap_limit": ("memory_swap_bytes", _swap),
@@ -49,7 +42,7 @@ def apply_container_options(spec: ServiceSpec, service: Tree, read: Read) -> Non
     if (size := _said(service, "shm_size")) is not None:
         container.shm_size_bytes = values.size_bytes(size)
     if (score := _said(service, "oom_score_adj")) is not None:
-        container.oom_score_adj = _integer(score)
+        container.oom_score_adj = values.integer(score)
     if (parent := _said(service, "cgroup_parent")) is not None:
         container.cgroup_parent = values.text(parent)
     container.groups.extend(values.texts(service.get("group_add")))

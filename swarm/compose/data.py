@@ -3,10 +3,18 @@
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from swarm.api.v1.specs_pb2 import ConfigReference, ConfigSpec, FileTarget, SecretReference, SecretSpec
+from swarm.api.v1.specs_pb2 import (
+    ConfigReference,
+    ConfigSpec,
+    FileTarget,
+    SecretDriver,
+    SecretReference,
+    SecretSpec,
+)
 from swarm.compose import values
 from swarm.compose.tree import Tree
 from swarm.errors import InvalidArgument, NotFound
+from swarm.model.secret_drivers import driver_problems
 from swarm.model.stacks import NAMESPACE_LABEL
 
 ReadData = Callable[[str], bytes]  # the content of a file by its path; raises NotFound, InvalidArgument
@@ -43,6 +51,22 @@ def described(spec: Spec, entry: Tree, name: str, stack: str) -> Spec:
     return spec
 
 
+def driver(entry: Tree) -> SecretDriver | None:
+    """Return the driver that is asked for a secret, None without one; raises InvalidArgument."""
+    name = entry.get("driver")
+    if name is None:
+        if (options := entry.get("driver_opts")) is not None:
+            raise options.problem("there is no driver whose options these could be: say driver as well")
+        return None
+    for key in _SOURCES:
+        if (source := entry.get(key)) is not None:
+            raise source.problem(f"its driver gives the content: take {key} or driver away")
+    found = SecretDriver(name=values.text(name), options=values.mapping(entry.get("driver_opts")))
+    if problems := list(driver_problems(found)):
+        raise name.problem("; ".join(problems))
+    return found
+
+
 def content(entry: Tree, read: ReadData, variables: Mapping[str, str]) -> bytes:
     """Return what is in a secret or config; raises InvalidArgument with the place."""
     said = [(key, one) for key in _SOURCES if (one := entry.get(key)) is not None]
@@ -54,7 +78,7 @@ def content(entry: Tree, read: ReadData, variables: Mapping[str, str]) -> bytes:
     if key == "environment":
         if values.text(source) not in variables:
             raise source.problem(f"the variable {values.text(source)} is not set")
-        return variables[values.text(source)].encode()
+        return variables[values.text(source)].encode(errors="surrogateescape")  # as the shell has it
     try:
         return read(values.text(source))
     except (NotFound, InvalidArgument) as problem:

@@ -12,7 +12,12 @@ from swarm.model.limits import COMPOSE_FILE_BYTES, COMPOSE_VALUES
 DEPTH_MAX = 64  # of values in values; the schema knows no deeper ones than a dozen
 
 _PLAIN: Final = "plain"
-_STRING: Final = "tag:yaml.org,2002:str"
+_YAML = "tag:yaml.org,2002:"
+_STRING: Final = f"{_YAML}str"
+# Tags that say no more than what stands there anyway.
+_TAGS = frozenset(
+    ("!", *(f"{_YAML}{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")))
+)
 _MERGE_KEY = "<<"
 _MARKS = {mark.value: mark for mark in (Mark.RESET, Mark.OVERRIDE)}
 _WORDS: dict[str, Scalar] = {
@@ -22,6 +27,7 @@ _WORDS: dict[str, Scalar] = {
 }
 _DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _BASES = ((re.compile(r"0o?([0-7]+)"), 8), (re.compile(r"0x([0-9a-fA-F]+)"), 16))
+_HALF = re.compile("[\ud800-\udfff]")  # a surrogate, from "\\ud83d" in quotes
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 
 
@@ -32,6 +38,18 @@ class _Loader(yaml.BaseLoader):  # type: ignore[misc]  # PyYAML has no types
         if kind is yaml.ScalarNode:
             return _PLAIN if implicit[0] else _STRING
         return str(super().resolve(kind, value, implicit))
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> Any:
+        """Read a value; refuse one that is nested too deeply while there is a place to name."""
+        self._depth = getattr(self, "_depth", 0) + 1
+        if self._depth > DEPTH_MAX + 1:
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(
+                problem=f"values are nested in more than {DEPTH_MAX} others", problem_mark=mark
+            )
+        found = super().compose_node(parent, index)
+        self._depth -= 1
+        return found
 
 
 def parse(text: str, name: str) -> Tree:
@@ -44,13 +62,22 @@ def parse(text: str, name: str) -> Tree:
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark is not None else name
-        raise InvalidArgument(f"{where}: {problem.problem or problem.context}") from None
-    except (yaml.YAMLError, RecursionError) as problem:
-        what = "it is nested too deeply" if isinstance(problem, RecursionError) else str(problem)
-        raise InvalidArgument(f"{name}: {what}") from None
+        raise InvalidArgument(f"{where}: {_told(problem)}") from None
+    except yaml.reader.ReaderError as problem:
+        before = text[: problem.position].split("\n")
+        where = f"{name}:{len(before)}:{len(before[-1]) + 1}"
+        raise InvalidArgument(f"{where}: the character U+{problem.character:04X} is not allowed") from None
     if node is None:
         return Tree({}, Place(name, 1, 1))
     return _Reader(name).read(node, 0)
+
+
+def _told(problem: Any) -> str:
+    """Return what PyYAML says is wrong, in full sentences and with a way out where there is a usual one."""
+    said = str(problem.problem or problem.context)
+    if said.startswith("but "):
+        return f"{problem.context}, {said}"
+    return f"{said}; indent with spaces" if "'\\t'" in said else said
 
 
 class _Reader:
@@ -67,6 +94,8 @@ class _Reader:
             raise InvalidArgument(f"{place}: {problem}")
         if depth > DEPTH_MAX:
             raise InvalidArgument(f"{place}: values are nested in more than {DEPTH_MAX} others")
+        if node.tag not in {_PLAIN, *_MARKS, *_TAGS}:
+            raise InvalidArgument(f"{place}: the tag {node.tag} is not known; known: {', '.join(_MARKS)}")
         mark = _MARKS.get(node.tag, Mark.NONE)
         if isinstance(node, yaml.MappingNode):
             return Tree(self._mapping(node, depth), place, mark=mark)
@@ -113,11 +142,10 @@ def _line(tree: Tree) -> int:
 
 def _scalar(node: yaml.ScalarNode, place: Place) -> Scalar:
     text = str(node.value)
-    if node.tag in {_STRING, "!"}:
-        return text
-    if node.tag not in {_PLAIN, *_MARKS} and not node.tag.startswith("tag:yaml.org,2002:"):
-        raise InvalidArgument(f"{place}: the tag {node.tag} is not known; known: {', '.join(_MARKS)}")
-    return read_scalar(text)
+    if _HALF.search(text):
+        raise InvalidArgument(f"{place}: {text!a} has half a character: write the whole one")
+    is_quoted = node.style is not None and (node.tag in _MARKS or node.tag == _PLAIN)
+    return text if node.tag in {_STRING, "!"} or is_quoted else read_scalar(text)
 
 
 def read_scalar(text: str) -> Scalar:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from swarm.compose.interpolation import substitute
+from swarm.compose.interpolation import substitute, value_of
 from swarm.errors import InvalidArgument
 
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_.\-]*)\s*(?:[=:]\s*(.*))?", re.DOTALL)
@@ -34,8 +34,12 @@ def parse_dotenv(
             raise InvalidArgument(f"{name}:{first + 1}: write NAME=value")
         key, value = match[1], match[2]
         if value is None:
-            if key in variables:
-                found[key] = variables[key]
+            try:
+                given = value_of(key, variables)
+            except InvalidArgument as problem:
+                raise InvalidArgument(f"{name}:{first + 1}: {problem}") from None
+            if given is not None:
+                found[key] = given
             continue
         if value[:1] in {"'", '"'}:
             while not _is_closed(value) and number < len(lines):

@@ -7,10 +7,22 @@ from swarm.compose.tree import Tree
 from swarm.errors import InvalidArgument
 
 _NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
+_HALF = re.compile("[\ud800-\udfff]")
 _OPERATORS = (":-", ":?", ":+", "-", "?", "+")
 DEPTH_MAX = 16  # of defaults in defaults
 
 Unset = Callable[[str], None]  # told of a variable that is not set and has no default
+
+
+def value_of(name: str, variables: Mapping[str, str]) -> str | None:
+    """Return what a variable of the shell or a file says, None where there is none; raises InvalidArgument.
+
+    What is no UTF-8 comes from the shell with halves of characters in it, which no message can carry.
+    """
+    value = variables.get(name)
+    if value is not None and _HALF.search(value):
+        raise InvalidArgument(f"the variable {name} is no text in UTF-8")
+    return value
 
 
 def interpolate(tree: Tree, variables: Mapping[str, str], unset: Unset) -> Tree:
@@ -28,6 +40,15 @@ def interpolate(tree: Tree, variables: Mapping[str, str], unset: Unset) -> Tree:
         except InvalidArgument as problem:
             raise tree.problem(str(problem)) from None
     return tree
+
+
+def escaped(tree: Tree) -> Tree:
+    """Return `tree` with dollars doubled: read again, it says the same."""
+    if isinstance(tree.value, dict):
+        return tree.having({key: escaped(one) for key, one in tree.value.items()})
+    if isinstance(tree.value, list):
+        return tree.having([escaped(one) for one in tree.value])
+    return tree.having(tree.value.replace("$", "$$")) if isinstance(tree.value, str) else tree
 
 
 def substitute(text: str, variables: Mapping[str, str], unset: Unset) -> str:
@@ -64,9 +85,10 @@ class _Substitution:
         return self._plain(match[0]), match.end()
 
     def _plain(self, name: str) -> str:
-        if name not in self._variables:
+        value = value_of(name, self._variables)
+        if value is None:
             self._unset(name)
-        return self._variables.get(name, "")
+        return value or ""
 
     def _braced(self, inside: str, depth: int) -> str:
         if depth >= DEPTH_MAX:
@@ -84,7 +106,7 @@ class _Substitution:
             raise InvalidArgument(
                 f"${{{inside}}}: after {name} comes one of {' '.join(_OPERATORS)}; $$ is a dollar"
             )
-        value = self._variables.get(name)
+        value = value_of(name, self._variables)
         given = value if value or operator[0] != ":" else None
         word = rest[len(operator) :]
         if operator[-1] == "+":

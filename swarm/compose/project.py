@@ -9,9 +9,10 @@ from swarm.compose.document import parse
 from swarm.compose.dotenv import parse_dotenv
 from swarm.compose.interpolation import interpolate
 from swarm.compose.merge import merge, without_marks
+from swarm.compose.references import check_references
 from swarm.compose.schema import validate
 from swarm.compose.tree import Tree
-from swarm.errors import InvalidArgument, NotFound
+from swarm.errors import InvalidArgument, NotFound, UserError
 from swarm.model.limits import COMPOSE_FILES
 
 Read = Callable[[str], str]  # the text of a file by its path; raises NotFound, InvalidArgument
@@ -52,9 +53,9 @@ class Loader:
 
         Raises InvalidArgument with file, line and column, and NotFound for a file that is not there.
         """
-        tree = self._load(paths, directory, env_files, name, ())
-        tree = _only_active(tree, frozenset(profiles))
-        _check_references(tree)
+        whole = self._load(paths, directory, env_files, name, (), None)
+        tree = _only_active(whole, frozenset(profiles))
+        check_references(tree, whole)
         return Project(tree, list(self._warnings))
 
     def _load(
@@ -64,37 +65,56 @@ class Loader:
         env_files: Sequence[str],
         name: str,
         included_by: tuple[str, ...],
+        named_by: Tree | None,
     ) -> Tree:
-        variables = self._variables(directory, env_files, name)
+        variables = self._variables(directory, env_files, name, named_by)
         merged: Tree | None = None
         for path in paths:
-            tree = self._file(path, directory, variables)
+            tree = self._file(path, directory, variables, named_by)
             merged = without_marks(tree) if merged is None else merge(merged, tree)
         if merged is None:
             raise InvalidArgument("there is no Compose file")
         return self._with_included(merged, directory, (*included_by, *paths))
 
-    def _variables(self, directory: str, env_files: Sequence[str], name: str) -> Mapping[str, str]:
+    def _variables(
+        self, directory: str, env_files: Sequence[str], name: str, named_by: Tree | None
+    ) -> Mapping[str, str]:
         found: dict[str, str] = {"COMPOSE_PROJECT_NAME": name} if name else {}
         for path in env_files or (absolute(".env", directory),):
             try:
-                text = self._read(path)
+                text = self._text(path, named_by)
             except NotFound:
                 if env_files:
-                    raise
+                    raise _said_by(named_by, f"there is no file {path}", NotFound) from None
                 continue
             found.update(parse_dotenv(text, path, {**found, **self._surroundings}))
         return {**found, **self._surroundings}
 
-    def _file(self, path: str, directory: str, variables: Mapping[str, str]) -> Tree:
+    def _text(self, path: str, named_by: Tree | None) -> str:
+        """Return the text of a file; raises NotFound, and InvalidArgument with the place that names it."""
+        try:
+            return self._read(path)
+        except InvalidArgument as problem:
+            raise _said_by(named_by, str(problem)) from None
+
+    def _long(self, path: str, directory: str, variables: Mapping[str, str], named_by: Tree | None) -> Tree:
+        """Return one file by itself, checked and in long forms."""
         self._files += 1
         for problem in COMPOSE_FILES.exceeded("files", self._files):
-            raise InvalidArgument(problem)
-        tree = parse(self._read(path), "standard input" if path == STDIN else path)
+            raise _said_by(named_by, problem)
+        try:
+            text = self._text(path, named_by)
+        except NotFound as problem:
+            raise _said_by(named_by, str(problem), NotFound) from None
+        tree = parse(text, "standard input" if path == STDIN else path)
         if not self._raw:
             tree = interpolate(tree, variables, self._unset)
-        validate(tree)
-        tree = canonical(tree, directory, variables)
+        validate(without_marks(tree))  # of what is reset the value does not matter
+        return canonical(tree, directory, variables)
+
+    def _file(self, path: str, directory: str, variables: Mapping[str, str], named_by: Tree | None) -> Tree:
+        """Return one file with what its services extend."""
+        tree = self._long(path, directory, variables, named_by)
         services = tree.get("services")
         if services is None:
             return tree
@@ -140,18 +160,8 @@ class Loader:
         chain: tuple[tuple[str, str], ...],
     ) -> Tree:
         """Return a service of another file."""
-        self._files += 1
-        for problem in COMPOSE_FILES.exceeded("files", self._files):
-            raise extends.problem(problem)
         directory = posixpath.dirname(path)
-        try:
-            tree = parse(self._read(path), path)
-        except NotFound as problem:
-            raise extends.problem(str(problem)) from None
-        if not self._raw:
-            tree = interpolate(tree, variables, self._unset)
-        validate(tree)
-        services = canonical(tree, directory, variables).get("services")
+        services = self._long(path, directory, variables, extends).get("services")
         if services is None or wanted not in services.entries:
             raise extends.problem(f"there is no service {wanted} in {path}")
         return self._extended(services, wanted, path, directory, variables, chain)
@@ -166,11 +176,7 @@ class Loader:
             for path in paths:
                 if path in included_by:
                     raise item.problem(f"{path} includes itself")
-            try:
-                other = self._load(paths, where, env_files, "", included_by)
-            except NotFound as problem:
-                raise item.problem(str(problem)) from None
-            own = _join(own, other)
+            own = _join(own, self._load(paths, where, env_files, "", included_by, item))
         return own
 
     def _unset(self, name: str) -> None:
@@ -178,6 +184,11 @@ class Loader:
 
     def _warn(self, text: str) -> None:
         self._warnings[text] = None
+
+
+def _said_by(named_by: Tree | None, text: str, otherwise: type[UserError] = InvalidArgument) -> UserError:
+    """Return an error about a file, with the place that names it; the command line has none."""
+    return named_by.problem(text) if named_by is not None else otherwise(text)
 
 
 def _included(item: Tree, directory: str) -> tuple[list[str], str, list[str]]:
@@ -221,41 +232,3 @@ def _only_active(tree: Tree, profiles: frozenset[str]) -> Tree:
         or profiles & {str(item.value) for item in of.items}
     }
     return tree.having({**tree.entries, "services": services.having(kept)})
-
-
-def _check_references(tree: Tree) -> None:
-    """Refuse services that name services, networks, volumes, secrets or configs that are not there."""
-    services = tree.get("services")
-    for name, service in (services.entries if services is not None else {}).items():
-        dependencies = service.get("depends_on")
-        for other, one in (dependencies.entries if dependencies is not None else {}).items():
-            required = one.get("required")
-            if other not in services.entries and (required is None or required.value is not False):  # type: ignore[union-attr]
-                raise one.problem(f"service {name} depends on {other}, which is not in the project")
-        for kind, key in (
-            ("networks", ""),
-            ("volumes", "source"),
-            ("secrets", "source"),
-            ("configs", "source"),
-        ):
-            _check_kind(tree, name, service, kind, key)
-
-
-def _check_kind(tree: Tree, name: str, service: Tree, kind: str, key: str) -> None:
-    used, known = service.get(kind), tree.get(kind)
-    if used is None:
-        return
-    named = (
-        list(used.entries.items())
-        if not key
-        else [(str(item.entries[key].value), item) for item in used.items if key in item.entries]
-    )
-    for wanted, where in named:
-        if kind == "networks" and wanted == "default":
-            continue
-        if kind == "volumes" and where.entries["type"].value != "volume":
-            continue
-        if known is None or wanted not in known.entries:
-            raise where.problem(
-                f"service {name} uses {wanted}, which is not among the {kind} of the project"
-            )

@@ -6,8 +6,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from swarm.compose.tree import Place, Tree
-from swarm.errors import InvalidArgument
+from swarm.compose.tree import Place, Tree, problem_at
 
 # The specification's schema, without its prose: https://github.com/compose-spec/compose-spec,
 # schema/compose-spec.json of 2025-10-21, © The Compose Specification Authors, Apache License 2.0.
@@ -45,7 +44,7 @@ def validate(tree: Tree) -> None:
     if not errors:
         return
     place, text = min((_explain(error, tree.at(error.absolute_path)) for error in errors), key=_order)
-    raise InvalidArgument(f"{place}: {text}")
+    raise problem_at(place, text)
 
 
 def _order(problem: tuple[Place, str]) -> tuple[int, int]:
@@ -69,6 +68,8 @@ def _explain(error: Any, where: Tree) -> tuple[Place, str]:
         entry = where.entries.get(key, where)
         known = sorted(error.schema.get("properties", ()))
         place = entry.key_place or entry.place
+        if not error.schema.get("properties"):
+            return place, f'{path}: "{key}" is no name: letters, digits and . _ - make one'
         return place, f'{path} has no key "{key}"{_meant(key, known)}'
     return where.place, f"{path}: {_sentence(error)}"
 

@@ -13,20 +13,25 @@ from swarm.api.v1.specs_pb2 import (
 )
 from swarm.api.v1.types_pb2 import Platform, PortConfig, RestartPolicy
 from swarm.compose import data, values, volumes
+from swarm.compose.build import Build, builds, image_of
 from swarm.compose.container_options import apply_container_options
-from swarm.compose.data import ReadData
+from swarm.compose.data import ReadData, Spec
 from swarm.compose.deploy import apply_deploy
 from swarm.compose.dotenv import parse_dotenv
+from swarm.compose.extensions import apply_extensions
 from swarm.compose.health import apply_health
 from swarm.compose.logging_options import apply_logging
 from swarm.compose.networks import apply_networks, implicit_network, owned_networks
 from swarm.compose.project import Project, Read
+from swarm.compose.routes import certificates_of, routes_of
 from swarm.compose.support import check_support
 from swarm.compose.tree import Tree
 from swarm.errors import InvalidArgument, NotFound
 from swarm.model.devices import parse_device
 from swarm.model.networks import OVERLAY
 from swarm.model.stacks import IMAGE_LABEL, NAMESPACE_LABEL
+from swarm.model.validate import validate_service
+from swarm.model.validate_data import validate_data
 
 _CONDITIONS = {
     "service_started": ServiceDependency.CONDITION_STARTED,
@@ -44,6 +49,7 @@ class Stack:
     secrets: list[SecretSpec] = field(default_factory=list)  # those that services use and the stack owns
     configs: list[ConfigSpec] = field(default_factory=list)
     networks: list[NetworkSpec] = field(default_factory=list)  # likewise
+    builds: list[Build] = field(default_factory=list)  # images that are built before
     implicit_network: str = ""  # the one of them that no file speaks of
     warnings: list[str] = field(default_factory=list)
 
@@ -64,17 +70,29 @@ def read_stack(
     reader = _ServiceReader(name, project.tree, read, variables)
     stack.services = [reader.read(one, service) for one, service in services.entries.items()]
     stack.warnings += reader.warnings
+    stack.builds = builds(name, services, variables)
     stack.networks = owned_networks(project.tree, name)
     stack.implicit_network = implicit_network(project.tree, name)
     for key, entry in _used(project.tree, "secrets"):
-        secret = SecretSpec(secret_data=data.content(entry, read_data, variables))
+        driver = data.driver(entry)
+        given = b"" if driver is not None else data.content(entry, read_data, variables)
+        secret = SecretSpec(secret_data=given, driver=driver)
         own = data.name_of(project.tree.get("secrets"), key, name)
-        stack.secrets.append(data.described(secret, entry, own, name))
+        stack.secrets.append(_checked(data.described(secret, entry, own, name), entry))
     for key, entry in _used(project.tree, "configs"):
         config = ConfigSpec(data=data.content(entry, read_data, variables))
         own = data.name_of(project.tree.get("configs"), key, name)
-        stack.configs.append(data.described(config, entry, own, name))
+        stack.configs.append(_checked(data.described(config, entry, own, name), entry))
     return stack
+
+
+def _checked(spec: Spec, entry: Tree) -> Spec:
+    """Return what managers will take; they would refuse it as well, and know no line of the file."""
+    try:
+        validate_data(spec)
+    except InvalidArgument as problem:
+        raise entry.problem(f"{spec.annotations.name}: {problem}") from None
+    return spec
 
 
 def without_implicit_network(stack: Stack) -> Stack:
@@ -106,6 +124,8 @@ def _used(tree: Tree, kind: str) -> list[tuple[str, Tree]]:
         return []
     lists = [service.get(kind) for service in services.entries.values()]
     sources = {values.text(item.entries["source"]) for one in lists if one is not None for item in one.items}
+    if kind == "secrets":
+        sources = sources.union(*map(certificates_of, services.entries.values()))
     return [
         (key, entry)
         for key, entry in known.entries.items()
@@ -126,22 +146,27 @@ class _ServiceReader:
     def read(self, name: str, service: Tree) -> ServiceSpec:
         spec = ServiceSpec()
         spec.annotations.name = service_name(self._stack, name)
-        image = service.get("image")
-        if image is None or not values.text(image):
-            raise service.problem(f"services.{name}: image must be said")
-        spec.task.container.image = values.text(image)
+        spec.task.container.image = image_of(self._stack, name, service)
         spec.annotations.labels.update(values.mapping(service.get("deploy", "labels")))
         spec.annotations.labels[NAMESPACE_LABEL] = self._stack
         spec.annotations.labels[IMAGE_LABEL] = spec.task.container.image
         self._container(spec.task.container, service)
         apply_deploy(spec, service)
+        self.warnings += apply_extensions(spec, service.get("deploy"), self._full_name)
         apply_container_options(spec, service, self._file)
         _restart(spec, service)
         self._dependencies(spec, service)
         _ports(spec, service)
+        if routes := list(routes_of(service, self._project, self._stack)):
+            spec.endpoint.routes.extend(routes)
         apply_networks(spec, name, service, self._project, self._stack)
         if (platform := service.get("platform")) is not None:
             spec.task.placement.platforms.append(_platform(platform))
+        try:
+            validate_service(spec)  # managers do it as well, and know no line of the file
+        except InvalidArgument as problem:
+            text = str(problem).removeprefix("invalid service: ")
+            raise service.problem(f"services.{name}: {text}") from None
         return spec
 
     def _container(self, container: ContainerSpec, service: Tree) -> None:
@@ -162,6 +187,10 @@ class _ServiceReader:
             container.secrets.append(data.secret_reference(item, self._data_name("secrets", item)))
         for item in (service.get("configs") or service.having([])).items:
             container.configs.append(data.config_reference(item, self._data_name("configs", item)))
+
+    def _full_name(self, name: str) -> str:
+        """Return what a service of the project is called in the cluster; another one's name as it is."""
+        return name if self._project.get("services", name) is None else service_name(self._stack, name)
 
     def _data_name(self, kind: str, item: Tree) -> str:
         return data.name_of(self._project.get(kind), values.text(item.entries["source"]), self._stack)
@@ -260,6 +289,8 @@ def _ports(spec: ServiceSpec, service: Tree) -> None:
             port.publish_mode = values.word(mode, PortConfig.PublishMode, "PUBLISH_MODE_")
         if (name := entry.get("name")) is not None:
             port.name = values.text(name)
+        if (host_ip := entry.get("host_ip")) is not None:
+            port.host_ip = values.text(host_ip)
         spec.endpoint.ports.append(port)
 
 

@@ -5,11 +5,13 @@ import re
 from pathlib import Path
 
 from swarm.compose.tree import Scalar, Tree
-from swarm.model.limits import PORTS
+from swarm.model.limits import PORTS, shown
 
 _PORT = re.compile(
-    r"(?:(?:(?P<ip>\[[0-9a-fA-F:.]+\]|[^:]*):)?(?P<published>\d+(?:-\d+)?)?:)?(?P<target>\d+(?:-\d+)?)(?:/(?P<protocol>\w+))?"
+    r"(?:(?:(?P<ip>\[[0-9a-fA-F:.]+\]|[^:]*):)?(?P<published>\d+(?:-\d+)?)?:)?(?P<target>\d+(?:-\d+)?)(?:/(?P<protocol>\w+))?",
+    re.ASCII,
 )
+_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 _PORTS_MAX = 65535
 
 
@@ -58,10 +60,10 @@ def _expand(port: Tree, *, target: str, published: str, more: dict[str, Scalar])
 
 
 def _range(port: Tree, text: str) -> list[int]:
-    first, _, last = text.partition("-")
-    if not first.isdigit() or (last and not last.isdigit()):
-        raise port.problem(f'"{text}" is no port and no range of ports')
-    low, high = int(first), int(last or first)
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        raise port.problem(f'"{shown(text)}" is no port and no range of ports')
+    low, high = int(match[1]), int(match[2] or match[1])
     if not 1 <= low <= high <= _PORTS_MAX:
         raise port.problem(f'"{text}" is not between 1 and {_PORTS_MAX}, the first one smaller')
     for problem in PORTS.exceeded(f'"{text}"', high - low + 1):

@@ -44,6 +44,7 @@ def _refused(text: str) -> Rule:
 
 
 _NOT_YET = _refused("this version has no such option of containers")
+_NO_BUILD = _refused("build the image yourself, and load or push it: a deploy builds without this")
 _BY_NAME = _warned("services in one network reach each other by their names")
 _WINDOWS = _warned("it is for Windows")
 
@@ -64,8 +65,7 @@ RULES: dict[str, Rule] = {
     "volumes.*.external": _honoured("a node that has none makes an empty one"),
     "volumes": _honoured("each node has its own, `STACK_NAME`, made with the first task that needs it"),
     "secrets": _honoured("other content is another version: services that use it are updated"),
-    "secrets.*.driver": _refused("this version has no drivers of secrets"),
-    "secrets.*.driver_opts": _refused("this version has no drivers of secrets"),
+    "secrets.*.driver": _honoured("vault, or a plugin of the managers: docs/operations/secret-drivers.md"),
     "configs": _honoured("as secrets"),
     "services": _honoured(),
     "services.*": _honoured("becomes the service STACK_NAME"),
@@ -77,7 +77,22 @@ RULES: dict[str, Rule] = {
     "services.*.blkio_config.device_write_bps": _NOT_YET,
     "services.*.blkio_config.device_write_iops": _NOT_YET,
     "services.*.blkio_config.weight_device": _NOT_YET,
-    "services.*.build": _warned("a deploy builds nothing: load or push the image before"),
+    "services.*.build": _honoured("built where swarmctl runs, and given to the cluster, before the deploy"),
+    "services.*.build.additional_contexts": _NO_BUILD,
+    "services.*.build.cache_from": _warned("builders keep their own cache"),
+    "services.*.build.cache_to": _warned("builders keep their own cache"),
+    "services.*.build.entitlements": _NO_BUILD,
+    "services.*.build.extra_hosts": _NO_BUILD,
+    "services.*.build.isolation": _WINDOWS,
+    "services.*.build.network": _NO_BUILD,
+    "services.*.build.platforms": _honoured("one of them"),
+    "services.*.build.privileged": _NO_BUILD,
+    "services.*.build.provenance": _warned("images are built without"),
+    "services.*.build.sbom": _warned("images are built without"),
+    "services.*.build.secrets": _NO_BUILD,
+    "services.*.build.shm_size": _NO_BUILD,
+    "services.*.build.ssh": _NO_BUILD,
+    "services.*.build.ulimits": _NO_BUILD,
     "services.*.cap_add": _honoured(),
     "services.*.cap_drop": _honoured(),
     "services.*.cgroup": _honoured(),
@@ -101,6 +116,9 @@ RULES: dict[str, Rule] = {
     "services.*.deploy.endpoint_mode": _honoured("vip or dnsrr"),
     "services.*.deploy.mode": _honoured("replicated, global, replicated-job, global-job"),
     "services.*.deploy.resources.reservations.devices": _honoured("by CDI, as gpus"),
+    "services.*.deploy.resources.reservations.devices.capabilities": _honoured(
+        "gpu must be among them; a device is given with all that it can do"
+    ),
     "services.*.deploy.resources.reservations.devices.options": _refused("CDI knows no options"),
     "services.*.develop": _warned("it is for `docker compose watch`"),
     "services.*.device_cgroup_rules": _NOT_YET,
@@ -117,11 +135,12 @@ RULES: dict[str, Rule] = {
     "services.*.external_links": _BY_NAME,
     "services.*.extra_hosts": _honoured(),
     "services.*.gpus": _honoured("whole GPUs, by CDI"),
+    "services.*.gpus.capabilities": _honoured("whatever it says: a device is given with all that it can do"),
     "services.*.gpus.options": _refused("CDI knows no options"),
     "services.*.group_add": _honoured(),
     "services.*.healthcheck": _honoured("also by HTTP and TCP"),
     "services.*.hostname": _honoured(),
-    "services.*.image": _honoured("must be said, also where it is built"),
+    "services.*.image": _honoured("one that is built is STACK-NAME without it"),
     "services.*.init": _honoured(),
     "services.*.ipc": _honoured("host or private"),
     "services.*.isolation": _WINDOWS,
@@ -156,8 +175,8 @@ RULES: dict[str, Rule] = {
     "services.*.pids_limit": _honoured("as deploy.resources.limits.pids"),
     "services.*.platform": _honoured("tasks go to such nodes only"),
     "services.*.ports": _honoured("an entry for every port of a range"),
+    "services.*.ports.host_ip": _honoured("an address of the node, or a CIDR"),
     "services.*.ports.app_protocol": _warned("ports are passed on as they are"),
-    "services.*.ports.host_ip": _refused("a port is published on all addresses of its node"),
     "services.*.post_start": _NOT_YET,
     "services.*.pre_stop": _NOT_YET,
     "services.*.privileged": _honoured(),
@@ -188,7 +207,7 @@ RULES: dict[str, Rule] = {
         "volumes, binds, tmpfs, images, and cluster volumes, which must be there"
     ),
     "services.*.volumes.bind.recursive": _refused("this version has no such option of mounts"),
-    "services.*.volumes.bind.selinux": _warned("files are not labelled"),
+    "services.*.volumes.bind.selinux": _honoured("z or Z, on nodes with SELinux"),
     "services.*.volumes.consistency": _warned("it is for Docker Desktop"),
     "services.*.volumes.image": _honoured("`subpath`: what of the image is mounted, read-only"),
     "services.*.volumes.volume.subpath": _honoured("it must be there; nothing is copied into it"),
@@ -232,7 +251,7 @@ def _used(tree: Tree) -> Iterator[tuple[tuple[str, ...], Tree]]:
     for path, entry in walk(tree):
         if entry.value in (None, [], {}) or path[-1] == "*":
             continue
-        yield _general(path), entry
+        yield general_path(path), entry
 
 
 # Mappings whose keys are names that people choose.
@@ -242,10 +261,12 @@ _NAMED = {
     ("services", "*", "labels"), ("services", "*", "annotations"), ("services", "*", "sysctls"),
     ("services", "*", "extra_hosts"), ("services", "*", "ulimits"), ("services", "*", "deploy", "labels"),
     ("services", "*", "models"), ("services", "*", "logging", "options"),
+    ("services", "*", "build", "args"), ("services", "*", "build", "labels"),
 }  # fmt: skip
 
 
-def _general(path: tuple[str, ...]) -> tuple[str, ...]:
+def general_path(path: Sequence[str]) -> tuple[str, ...]:
+    """Return the path by which rules know a key: `*` for names, nothing for the `*` of items."""
     found: tuple[str, ...] = ()
     for step in path:
         if step == "*":

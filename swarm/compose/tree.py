@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 from swarm.errors import InvalidArgument
 
+PROBLEM_CHARACTERS = 1000  # of one error
+
 Scalar: TypeAlias = str | int | float | bool | None
 
 
@@ -21,6 +23,12 @@ class Place:
     def __str__(self) -> str:
         """Return the place as compilers write it."""
         return f"{self.file}:{self.line}:{self.column}"
+
+
+def problem_at(place: Place, text: str) -> InvalidArgument:
+    """Return an error that says what is wrong at a place, cut where it quotes a file at length."""
+    cut = text if len(text) <= PROBLEM_CHARACTERS else f"{text[:PROBLEM_CHARACTERS]}…"
+    return InvalidArgument(f"{place}: {cut}")
 
 
 class Mark(Enum):
@@ -42,7 +50,7 @@ class Tree:
 
     def problem(self, text: str) -> InvalidArgument:
         """Return an error that says what is wrong here."""
-        return InvalidArgument(f"{self.place}: {text}")
+        return problem_at(self.place, text)
 
     @property
     def entries(self) -> "dict[str, Tree]":

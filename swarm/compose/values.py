@@ -1,23 +1,33 @@
 """Values of a Compose file as what they mean; each may be written as text as well."""
 
+import math
+import re
 import shlex
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from swarm.compose.tree import Tree
 from swarm.errors import InvalidArgument
+from swarm.model.limits import shown
 from swarm.model.units import parse_bytes, parse_cpus, parse_duration
 
-T = TypeVar("T")
+NUMBER_MAX = 2**32 - 1  # what is counted, and ids of users, are not larger
+AMOUNT_MAX = 2**63 - 1  # nanoseconds and bytes
+
+DIGITS_MAX = 64  # of what is read as an amount; Python itself refuses thousands of them
 
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-def _read(tree: Tree, read: Callable[[str], T]) -> T:
+def _amount(tree: Tree, read: Callable[[str], int]) -> int:
+    found = text(tree)
     try:
-        return read(text(tree))
+        amount = read(found) if len(found) <= DIGITS_MAX else AMOUNT_MAX + 1
     except InvalidArgument as problem:
         raise tree.problem(str(problem)) from None
+    if amount > AMOUNT_MAX:
+        raise tree.problem(f'"{shown(found)}" is too large')
+    return amount
 
 
 def text(tree: Tree) -> str:
@@ -38,32 +48,47 @@ def truth(tree: Tree) -> bool:
 def number(tree: Tree) -> int:
     """Return a whole number that is not negative."""
     found = text(tree)
-    if not found.isdigit():
-        raise tree.problem(f'"{found}" is no whole number')
+    if not (found.isascii() and found.isdigit()):
+        raise tree.problem(f'"{shown(found)}" is no whole number')
+    if len(found) > DIGITS_MAX or int(found) > NUMBER_MAX:
+        raise tree.problem(f'"{shown(found)}" is too large: at most {NUMBER_MAX}')
+    return int(found)
+
+
+def integer(tree: Tree) -> int:
+    """Return a whole number that may be negative."""
+    found = text(tree)
+    if not re.fullmatch(r"[-+]?[0-9]+", found):
+        raise tree.problem(f'"{shown(found)}" is no whole number')
+    if len(found) > DIGITS_MAX or abs(int(found)) >= 2**31:
+        raise tree.problem(f'"{shown(found)}" is too large: less than {2**31}')
     return int(found)
 
 
 def real(tree: Tree) -> float:
     """Return a number."""
     try:
-        return float(text(tree))
+        found = float(text(tree))
     except ValueError:
-        raise tree.problem(f'"{tree.value}" is no number') from None
+        found = math.nan
+    if not math.isfinite(found):
+        raise tree.problem(f'"{tree.value}" is no number')
+    return found
 
 
 def duration_ns(tree: Tree) -> int:
     """Return nanoseconds."""
-    return _read(tree, parse_duration)
+    return _amount(tree, parse_duration)
 
 
 def size_bytes(tree: Tree) -> int:
     """Return bytes."""
-    return _read(tree, parse_bytes)
+    return _amount(tree, parse_bytes)
 
 
 def nano_cpus(tree: Tree) -> int:
     """Return billionths of a CPU."""
-    return _read(tree, parse_cpus)
+    return _amount(tree, parse_cpus)
 
 
 def words(tree: Tree) -> list[str]:
@@ -98,8 +123,10 @@ def word(tree: Tree, kind: Any, prefix: str) -> Any:
 def permissions(tree: Tree) -> int:
     """Return permissions of a file: a number as YAML reads it, text as octal digits."""
     if isinstance(tree.value, int) and not isinstance(tree.value, bool):
-        return tree.value
-    try:
-        return int(text(tree), 8)
-    except ValueError:
-        raise tree.problem(f'"{tree.value}" are no permissions such as 0440') from None
+        found = tree.value
+    else:
+        digits = text(tree)
+        found = int(digits, 8) if re.fullmatch("(0o)?[0-7]{1,8}", digits) else -1
+    if not 0 <= found <= 0o7777:
+        raise tree.problem(f'"{shown(text(tree))}" are no permissions such as 0440')
+    return found

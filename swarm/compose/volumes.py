@@ -26,14 +26,11 @@ def mount(entry: Tree, known: Tree | None, stack: str) -> Mount:
             setattr(result, key, values.text(part))
     if (read_only := entry.get("read_only")) is not None:
         result.read_only = values.truth(read_only)
-    if (propagation := entry.get("bind", "propagation")) is not None:
-        result.bind.propagation = values.text(propagation)
-    if (create := entry.get("bind", "create_host_path")) is not None:
-        result.bind.create_source = values.truth(create)
+    _bind(result, entry)
     if (size := entry.get("tmpfs", "size")) is not None:
         result.tmpfs.size_bytes = values.size_bytes(size)
     if (permissions := entry.get("tmpfs", "mode")) is not None:
-        result.tmpfs.mode = mode(permissions)
+        result.tmpfs.mode = values.permissions(permissions)
     if (subpath := entry.get("volume", "subpath")) is not None:
         result.volume.subpath = values.text(subpath)
     if (subpath := entry.get("image", "subpath")) is not None:
@@ -41,6 +38,15 @@ def mount(entry: Tree, known: Tree | None, stack: str) -> Mount:
     if kind == "volume":
         _volume(result, entry, known, stack)
     return result
+
+
+def _bind(result: Mount, entry: Tree) -> None:
+    if (propagation := entry.get("bind", "propagation")) is not None:
+        result.bind.propagation = values.text(propagation)
+    if (create := entry.get("bind", "create_host_path")) is not None:
+        result.bind.create_source = values.truth(create)
+    if (label := entry.get("bind", "selinux")) is not None:
+        result.bind.selinux = values.text(label)
 
 
 def _volume(result: Mount, entry: Tree, known: Tree | None, stack: str) -> None:
@@ -80,19 +86,9 @@ def tmpfs(entry: Tree) -> Mount:
         if key == "size":
             result.tmpfs.size_bytes = values.size_bytes(entry.having(value))
         elif key == "mode":
-            result.tmpfs.mode = mode(entry.having(value))
+            result.tmpfs.mode = values.permissions(entry.having(value))
         elif key == "ro":
             result.read_only = True
         elif key != "rw":
             raise entry.problem(f'"{option}" is no option of a tmpfs; known: size, mode, ro, rw')
     return result
-
-
-def mode(entry: Tree) -> int:
-    """Return permissions: a number as YAML reads it, text as octal digits."""
-    if isinstance(entry.value, int):
-        return entry.value
-    try:
-        return int(values.text(entry), 8)
-    except ValueError:
-        raise entry.problem(f'"{entry.value}" are no permissions such as 1777') from None

@@ -1,10 +1,12 @@
 """Where does what a node knows of its overlay networks differ from what the store says? Pure."""
 
+import json
 from collections.abc import Iterator, Mapping
 
 from google.protobuf.message import Message
 
 from swarm.agent.overlay.state import NetworkState, OverlayState
+from swarm.debug.redact import shown
 from swarm.manager.dispatcher.overlay_facts import everything_of, joined
 from swarm.manager.store.tables import ReadView
 
@@ -53,4 +55,4 @@ def _of_entries(kind: str, expected: Mapping[str, Message], known: Mapping[str, 
 
 
 def _shown(message: Message) -> str:
-    return " ".join(str(message).split())
+    return json.dumps(shown(message), sort_keys=True)

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 HIDDEN = "(redacted)"
 
 _SECRET_NAME = re.compile(
-    r"(^|_)(secret|password|passwd|token|unlock_key|private_key|credentials?|data_key|secret_data)$"
+    r"(^|_)(secret|password|passwd|token|unlock_key|private_key|credentials?|data_key|secret_data|preshared_key)$"
 )
 _SECRET_PEM = re.compile(r"(^|_)key_pem$")
 _SECRET_TEXT = re.compile(r"SWM(TKN|KEY)-[0-9A-Za-z-]+")

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
-from swarm.agent.network import firewall, links, namespaces, nft
+from swarm.agent.network import conntrack, firewall, forwarding, links, namespaces, nft
 from swarm.agent.network.netlink import Netlink
 from swarm.dev.plan import Node, Plan
 
 _EVERYWHERE = ip_network("0.0.0.0/0")
+FORWARDING = "forwarding.json"
 _LO, _NODE_INDEX = 1, 2
 _BRIDGE, _BRIDGE_INDEX, _HOST_PORT, _HOST_PORT_INDEX = "br0", 2, "host", 999
 _NODE_PORTS, _ISLANDS = 100, 1000  # where their interface numbers begin
@@ -48,6 +49,8 @@ def remove(plan: Plan) -> None:
             host.run(links.delete_link(link.index), ignore={errno.ENODEV})
     for path in namespace_files(plan):
         namespaces.remove(path)
+    conntrack.forget_network(plan.subnet)
+    forwarding.put_back(_memo(plan))
 
 
 def namespace_files(plan: Plan) -> Sequence[Path]:
@@ -127,7 +130,7 @@ def _connect_node(plan: Plan, node: Node, switch: Netlink) -> None:
 
 
 def _open_way_out(plan: Plan) -> None:
-    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    forwarding.switch_on(_memo(plan))
     table = f"ip {plan.table}"
     nft.run(
         f"add table {table}\n"
@@ -148,6 +151,11 @@ def _remove_empty_islands(switch: Netlink) -> None:
 
 def _port_index(node: Node) -> int:
     return _NODE_PORTS + node.number
+
+
+def _memo(plan: Plan) -> Path:
+    """Return the file of what the host's switches were: clusters share it, the last one puts them back."""
+    return plan.folders.run / FORWARDING
 
 
 def _netlink_in(path: Path) -> Netlink:

@@ -24,7 +24,7 @@ from swarm.runtime.processes import Process, kill_and_wait
 
 _UNMOUNT_DETACH = 2
 _KILL_TIMEOUT_S = 10.0
-_HELPERS = {"swarmd", "swarm.daemon", "conmon", "crun", "runc", "shim.py"}
+_HELPERS = {"swarmd", "swarm.daemon", "conmon", "crun", "runc", "shim.py", "haproxy"}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -61,7 +61,8 @@ def _remove_parent(parent: Path) -> None:
     """Remove what clusters share, when this was the last one."""
     with suppress(OSError):
         if not any(path.is_dir() for path in parent.iterdir()):
-            (parent / LOCK).unlink(missing_ok=True)
+            for name in (LOCK, fabric.FORWARDING):
+                (parent / name).unlink(missing_ok=True)
             parent.rmdir()
 
 

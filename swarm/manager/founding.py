@@ -7,6 +7,7 @@ from swarm.api.v1.specs_pb2 import ClusterSpec
 from swarm.api.v1.types_pb2 import NODE_ROLE_MANAGER, NodeAvailability
 from swarm.clock import timestamp
 from swarm.manager.store.transaction import Transaction
+from swarm.model.compatibility import LEVEL_MAX
 from swarm.security.certificates import KeyedCertificate
 
 CLUSTER_NAME = "default"
@@ -38,6 +39,8 @@ def found_cluster(transaction: Transaction, foundation: Foundation) -> None:
     cluster.root_ca.key_pem = foundation.root.key_pem
     cluster.root_ca.worker_secret = foundation.worker_secret
     cluster.root_ca.manager_secret = foundation.manager_secret
+    if LEVEL_MAX > 1:  # nobody is older than the first manager
+        cluster.level = LEVEL_MAX
     if foundation.unlock_key:
         cluster.unlock_key, cluster.unlock_key_version = foundation.unlock_key, FIRST_LOCK
     transaction.create(cluster)

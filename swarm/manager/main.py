@@ -18,11 +18,19 @@ from swarm.api.v1.logs_pb2_grpc import add_LogsServicer_to_server
 from swarm.api.v1.objects_pb2 import Cluster
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.api.v1.specs_pb2 import ClusterSpec
+from swarm.api.v1.users_pb2_grpc import add_AuditServicer_to_server
 from swarm.clock import Clock
 from swarm.config import Settings
-from swarm.errors import FailedPrecondition, Unavailable
+from swarm.errors import FailedPrecondition, SwarmError, Unavailable
 from swarm.ids import new_id
+from swarm.manager.acme.loop import AcmeLoop
+from swarm.manager.allocator.attachments import attachments_of, settle_attachments
 from swarm.manager.allocator.loop import AllocatorLoop
+from swarm.manager.allocator.overlay_keys import OverlayKeyLoop
+from swarm.manager.audit.files import AuditFiles
+from swarm.manager.audit.reading import AuditReading
+from swarm.manager.audit.servicer import AuditServicer
+from swarm.manager.audit.trail import AuditTrail
 from swarm.manager.ca.issue import standing
 from swarm.manager.ca.loop import RoleLoop
 from swarm.manager.ca.rights import RightsLoop
@@ -33,7 +41,9 @@ from swarm.manager.collector import tame_collector
 from swarm.manager.containers.calls import ContainerCalls
 from swarm.manager.containers.control import ContainerControl
 from swarm.manager.containers.servicer import ContainersServicer
+from swarm.manager.controlapi.ports import Dial, ReadAudit
 from swarm.manager.controlapi.servicer import ControlServicer
+from swarm.manager.dispatcher.attaching import AttachRules
 from swarm.manager.dispatcher.main import Dispatcher
 from swarm.manager.founding import Foundation, found_cluster
 from swarm.manager.images.main import ManagerImages
@@ -55,12 +65,14 @@ from swarm.manager.raft.servicer import add_to_server as add_raft_to_server
 from swarm.manager.sample import sample_manager
 from swarm.manager.scheduler.loop import SchedulerLoop
 from swarm.manager.scheduler.why import judge_nodes
+from swarm.manager.secrets.values import DriverSecrets
 from swarm.manager.store.proposer import Proposer
 from swarm.manager.store.store import Store
 from swarm.manager.store.watch import WatchOverflow
 from swarm.manager.volumes.loop import VolumeLoop
 from swarm.manager.volumes.plugins import PluginCalls
 from swarm.manager.volumes.work import Worker
+from swarm.model.compatibility import level_of
 from swarm.runtime.images.registry import RegistryClient
 from swarm.runtime.images.store import LocalImageStore
 from swarm.security.authorization import AuthorizationInterceptor, TlsCaller
@@ -76,6 +88,7 @@ log = structlog.get_logger(__name__)
 
 FOUNDING_TIMEOUT_S = 10.0
 STOP_GRACE_S = 1.0
+HAND_OVER_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +127,7 @@ class Manager:
         self._snapshot_interval = settings.raft_snapshot_interval
         self._listen_addr = settings.listen_addr
         self._on_fatal = on_fatal
-        self._foundation = foundation
-        self._metrics = metrics
+        self._foundation, self._metrics = foundation, metrics
         self._node_id = credentials.identity.node_id
         self.store = Store(clock, new_id())
         self._leading = Leading(self._prepare_term, self._loops, self._give_up)
@@ -129,13 +141,15 @@ class Manager:
         )
         self.store.attach(_TimedProposer(self.raft, clock, metrics))
         dial = credentials.channel
-        self._dispatcher = Dispatcher(self._node_id, self.store, clock, self.raft, dial)
+        self._secrets = DriverSecrets(self.store, clock)
+        self._dispatcher = self._make_dispatcher(clock)
         self._images = ManagerImages(self.store, images, self._node_id, self.raft, dial)
         self._registry = RegistryClient(settings.insecure_registries, rules=settings.registry_rules)
         self._logs = LogBroker(self.store, self._dispatcher.sessions)
         calls = ContainerCalls(
             self._node_id, self.store, self._dispatcher.sessions, lambda: self.raft.members, dial
         )
+        self.audit = AuditTrail(AuditFiles(settings.audit_dir), self._node_id, clock)
         self._volume_worker = Worker(self.store, PluginCalls(self.store, calls.converse))
         self.containers = ContainersServicer(ContainerControl(self.store, calls, clock, judge_nodes), calls)
         self.control = ControlServicer(
@@ -150,6 +164,7 @@ class Manager:
             bundle=lambda: credentials.bundle,
             judge_nodes=judge_nodes,
             planner=Forecaster(self.store, clock),
+            audit=_audit_reading(self, dial, calls),
         )
         self._live = LiveCalls()
         self._self_renewal = SelfRenewal(self.store, credentials, clock)
@@ -157,6 +172,17 @@ class Manager:
         self._server = self._make_server()
         self._running: asyncio.Task[None] | None = None
         self.knows_cluster = asyncio.Event()  # the store has the cluster object
+
+    def _make_dispatcher(self, clock: Clock) -> Dispatcher:
+        return Dispatcher(
+            self._node_id,
+            self.store,
+            clock,
+            self.raft,
+            self._credentials.channel,
+            attach_rules=AttachRules(settle_attachments, attachments_of),
+            secret_values=self._secrets.of_session,
+        )
 
     async def start(self) -> None:
         """Listen and take part in Raft; raises FailedPrecondition when the address is taken."""
@@ -172,15 +198,24 @@ class Manager:
         """Stop serving and leave Raft's log as it is."""
         self.control.end_streams()
         self.containers.end_streams()
+        await self._hand_over()
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
         await self.raft.stop()  # first: its streams would hold the server until the grace is over
         await self._server.stop(STOP_GRACE_S)
+        await self.audit.stop()
         await self.control.close()
         await self._registry.close()
+        await self._secrets.close()
         self._credentials.trust_tokens("", "")
         log.info("manager.stopped", node_id=self._node_id)
+
+    async def _hand_over(self) -> None:
+        """Let another manager lead from now on: without an election that nobody has called for yet."""
+        if self.raft.is_leader and len(self.raft.members) > 1:
+            with contextlib.suppress(SwarmError):  # too few are left, or none has caught up
+                await self.raft.transfer_leadership(HAND_OVER_TIMEOUT_S)
 
     async def wait_ready(self, timeout_s: float) -> Cluster:
         """Return the cluster object once this manager has it; raises Unavailable."""
@@ -214,6 +249,7 @@ class Manager:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_cluster(), name="manager-cluster")
             group.create_task(self.lock.run(), name="manager-lock")
+            group.create_task(self.audit.run(), name="manager-audit")
             group.create_task(RightsLoop(self.store, self._live).run(), name="manager-rights")
             group.create_task(self._self_renewal.run(), name="manager-self-renewal")
             group.create_task(self._dispatcher.run(), name="manager-dispatcher")
@@ -253,6 +289,7 @@ class Manager:
             "roles": RoleLoop(self.store, self._clock, self.raft),
             "rotation": RotationLoop(self.store),
             "liveness": self._dispatcher.leader_loop(),
+            "withdrawal": self._dispatcher.withdrawal_loop(),
             "orchestrator": OrchestratorLoop(self.store, self._clock),
             "autoscale": AutoscaleLoop(
                 self.store,
@@ -261,9 +298,13 @@ class Manager:
                 Prometheus(),
                 self._metrics.scaled,
             ),
-            "allocator": AllocatorLoop(self.store, self._clock),
+            "allocator": AllocatorLoop(
+                self.store, self._clock, settled=self._dispatcher.leader_servicer.is_settled
+            ),
+            "overlay keys": OverlayKeyLoop(self.store, self._clock),
             "balance": BalanceLoop(self.store, self._clock),
             "scheduler": SchedulerLoop(self.store, self._clock),
+            "certificates": AcmeLoop(self.store, self._clock),
             "volumes": VolumeLoop(self.store, self._clock, self._volume_worker),
         }
 
@@ -276,7 +317,7 @@ class Manager:
             self._clock,
             lambda identity, method: standing(self.store.view, identity, method),
         )
-        authorization = AuthorizationInterceptor(caller, self._live)
+        authorization = AuthorizationInterceptor(caller, self._live, self.audit.note)
         server = grpc.aio.server(interceptors=[ErrorInterceptor(), authorization], options=SERVER_OPTIONS)
         add_ControlServicer_to_server(self.control, server)
         add_DispatcherServicer_to_server(self._dispatcher.servicer, server)
@@ -288,8 +329,15 @@ class Manager:
         add_LogsServicer_to_server(LogsServicer(self._logs), server)
         add_ContainersServicer_to_server(self.containers, server)
         add_ImagesServicer_to_server(self._images.servicer, server)
-        add_raft_to_server(RaftServicer(self.raft), server)
+        add_AuditServicer_to_server(AuditServicer(self.audit), server)
+        raft = RaftServicer(self.raft, level=lambda: level_of(self.store.view.cluster))
+        add_raft_to_server(raft, server)
         return server
+
+
+def _audit_reading(manager: Manager, dial: Dial, calls: ContainerCalls) -> ReadAudit:
+    trail, raft = manager.audit, manager.raft
+    return AuditReading(trail.manager_id, trail, lambda: raft.members, dial, calls.name).stream
 
 
 def tell_end(parts: "asyncio.Task[None]", on_fatal: Callable[[str], None]) -> None:

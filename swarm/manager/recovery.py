@@ -80,7 +80,7 @@ async def _go_on(
 ) -> Recovered:
     store = restored_store(journal[0:], snapshots.latest, clock)
     before = journal.history().current
-    end = _End(store, journal[-1][1], journal.getCurrentTerm() + 1)
+    end = Ending(store, journal[-1][1], journal.getCurrentTerm() + 1)
     raft_id = new_raft_id()
     for change in changes_to_one(before, RaftMember(raft_id=raft_id, node_id=node_id, addr=addr)):
         end.append(change_command(change))
@@ -131,7 +131,7 @@ def demote_others(transaction: Transaction, node_id: str) -> None:
             transaction.update(node)
 
 
-class _End(Proposer):
+class Ending(Proposer):
     """The entries that the log gets at its end; what is proposed counts at once."""
 
     def __init__(self, store: Store, last_index: int, term: int) -> None:

@@ -113,6 +113,8 @@ def volume_spec_problems(spec: VolumeSpec) -> Iterator[str]:
         yield "the limit of the capacity is below what is required"
     if spec.scope == VolumeSpec.SCOPE_MULTI and spec.sharing == VolumeSpec.SHARING_NONE:
         yield "a volume for several nodes (--scope multi) is shared: --sharing readonly, onewriter or all"
+    if spec.block and (spec.fs_type or spec.mount_flags):
+        yield "a block volume is a device without a file system: it has no fs_type and no mount flags"
     keys = [one.key for one in spec.secrets]
     if len(set(keys)) != len(keys) or not all(keys):
         yield "each secret needs a key of its own: --secret KEY:SECRET"

@@ -8,7 +8,9 @@ from swarm.timestamps import SECOND
 
 REPLICAS = 1
 STOP_GRACE_PERIOD_NS = 10 * SECOND
-ENDPOINT_DRAIN_NS = SECOND  # every node has heard long before, unless it is cut off
+ENDPOINT_DRAIN_NS = SECOND  # from when no node leads anybody there any more
+# How long a task that is to stop waits to hear that no node leads anybody to it any more; then it drains.
+WITHDRAWAL_NS = 5 * SECOND
 RESTART_DELAY_NS = 5 * SECOND
 RESTART_MAX_DELAY_NS = 300 * SECOND
 DRAIN_TIMEOUT_NS = 60 * SECOND
@@ -18,6 +20,8 @@ TASK_HISTORY_LIMIT = 5
 HEARTBEAT_PERIOD_NS = 5 * SECOND // 2  # three silent periods fit into 10 s with a replacement's start
 NODE_CERT_EXPIRY_NS = 90 * 24 * 3600 * SECOND
 SNAPSHOT_INTERVAL = 10_000
+DATA_PATH_PORT, TUNNEL_PORT = 4789, 4788  # UDP; below those that programs are given for the moment
+OVERLAY_KEY_PERIOD_NS = 12 * 3600 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,11 @@ def heartbeat_period_ns(spec: ClusterSpec) -> int:
 def node_cert_expiry_ns(spec: ClusterSpec) -> int:
     """Return how long a node's certificate is good."""
     return spec.node_cert_expiry_ns if spec.HasField("node_cert_expiry_ns") else NODE_CERT_EXPIRY_NS
+
+
+def overlay_key_period_ns(spec: ClusterSpec) -> int:
+    """Return how long the key of encrypted networks is used."""
+    return spec.overlay_key_period_ns if spec.HasField("overlay_key_period_ns") else OVERLAY_KEY_PERIOD_NS
 
 
 def snapshot_interval(spec: ClusterSpec) -> int:

@@ -117,7 +117,7 @@ def parse_gpus(text: str) -> DeviceRequest:
             request.names.append(word)
         elif word == "all":
             request.all = True
-        elif word.isdecimal() and not request.count:
+        elif _COUNT.fullmatch(word) and not request.count:
             request.count = int(word)
         else:
             raise InvalidArgument(_GPUS_HELP.format(text))
@@ -126,6 +126,7 @@ def parse_gpus(text: str) -> DeviceRequest:
     return request
 
 
+_COUNT = re.compile("[0-9]{1,9}")
 _GPUS_HELP = (
     'gpus "{}": write a number of at least 1, all, or device=ID,ID; and ,kind=VENDOR/CLASS if they are not '
     f"{GPU_KIND}"

@@ -67,6 +67,16 @@ CSI_VOLUME_NAME_CHARACTERS = Limit(
     "CSI_VOLUME_NAME_CHARACTERS", 100, "characters", "a cluster volume's; plugins take 128 with our id"
 )
 VOLUME_ENTRIES = Limit("VOLUME_ENTRIES", 128, "entries", "labels or options of one volume")
+ROUTES = Limit("ROUTES", 256, "routes", "each is a part of the configuration of every HTTP proxy")
+ROUTE_PATH_CHARACTERS = Limit("ROUTE_PATH_CHARACTERS", 1024, "characters", "it is compared at each request")
+ACME_HOSTS = Limit(
+    "ACME_HOSTS", 500, "hosts", "with certificates by ACME; all of it is in the cluster object"
+)
+ACME_ORDERS = Limit("ACME_ORDERS", 5, "orders", "under way at once, so that no ACME server is flooded")
+ACME_TEXT_CHARACTERS = Limit(
+    "ACME_TEXT_CHARACTERS", 1024, "characters", "email or URL; every manager has it"
+)
+ACME_CA_BYTES = Limit("ACME_CA_BYTES", 64 * 1024, "bytes", "one CA, not the bundle of a system")
 PORTS = Limit("PORTS", 1024, "ports", "each is a packet filter rule on every node with a task")
 ATTACHMENTS = Limit("ATTACHMENTS", 32, "networks", "each is a link of every container")
 ALIASES = Limit("ALIASES", 32, "aliases", "each is a name that is looked up on every node")
@@ -87,6 +97,10 @@ PLAIN_NAME_CHARACTERS = Limit("PLAIN_NAME_CHARACTERS", 128, "characters", "peopl
 DATA_NAME_CHARACTERS = Limit("DATA_NAME_CHARACTERS", 64, "characters", "as in Docker, so that they can move")
 SECRET_BYTES = Limit("SECRET_BYTES", 500 * 1024, "bytes", "a key or a certificate chain, not a key store")
 CONFIG_BYTES = Limit("CONFIG_BYTES", 1000 * 1024, "bytes", "every manager has it in memory")
+DATA_VERSIONS = Limit(
+    "DATA_VERSIONS", 10, "old versions", "of one secret or config, only to go back to by hand"
+)
+DRIVER_OPTIONS = Limit("DRIVER_OPTIONS", 64, "options", "of a secret's driver: where it is, not what it is")
 EXPANDED_BYTES = Limit("EXPANDED_BYTES", 2 * 1024 * 1024, "bytes", "what a template may grow to on a node")
 
 # Networks.
@@ -104,12 +118,30 @@ SECRETS = Limit("SECRETS", 10_000, "secrets", "their names are compared at every
 CONFIGS = Limit("CONFIGS", 10_000, "configs", "their names are compared at every request")
 VOLUMES = Limit("VOLUMES", 10_000, "volumes", "cluster volumes: a new leader looks at each at once")
 NETWORKS = Limit("NETWORKS", 10_000, "networks", "a new one must overlap none of them")
+STACKS = Limit("STACKS", 10_000, "stacks", "each has its history in memory")
+USERS = Limit("USERS", 1_000, "users", "people with certificates; more is a directory's task")
+USER_SCOPE = Limit("USER_SCOPE", 64, "labels", "each is looked at for every object of every list")
+AUDIT_FILE_BYTES = Limit("AUDIT_FILE_BYTES", 4 * 1024 * 1024, "bytes", "then the next file is begun")
+AUDIT_FILES = Limit("AUDIT_FILES", 4, "files", "the oldest goes: a manager's audit trail takes 16 MiB")
+AUDIT_WAITING = Limit("AUDIT_WAITING", 4096, "records", "in memory while the disk takes none; then counted")
+AUDIT_TEXT_CHARACTERS = Limit(
+    "AUDIT_TEXT_CHARACTERS", 300, "characters", "of a name or reason; names have to be found again"
+)
+STACK_REVISIONS = Limit(
+    "STACK_REVISIONS", 10, "deploys", "of one stack, to go back to; older ones are forgotten"
+)
+STACK_HISTORY_BYTES = Limit(
+    "STACK_HISTORY_BYTES", 1024 * 1024, "bytes", "of one stack: it is written with every deploy"
+)
 DATA_BYTES = Limit(
     "DATA_BYTES", 256 * 1024 * 1024, "bytes", "all secrets and configs: managers have them in memory"
 )
 TRANSACTION_BYTES = Limit("TRANSACTION_BYTES", 4 * 1024 * 1024, "bytes", "Raft sends it in one message")
 
 # Compose files, read by swarmctl.
+CHANGES = Limit(
+    "CHANGES", 500, "changes", "in one request, as of a deploy: nobody else has a turn meanwhile"
+)
 COMPOSE_FILE_BYTES = Limit("COMPOSE_FILE_BYTES", 1024 * 1024, "bytes", "of one file; people write less")
 COMPOSE_VALUES = Limit("COMPOSE_VALUES", 100_000, "values", "aliases of aliases grow without end")
 COMPOSE_FILES = Limit("COMPOSE_FILES", 100, "files", "with all that include and extends name")

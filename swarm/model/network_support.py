@@ -14,7 +14,10 @@ from swarm.errors import FailedPrecondition
 
 KEY = "network_drivers"
 INGRESS = "ingress"  # ports that are published on every node
+SCTP = "sctp"  # published ports of that protocol
 ENCRYPTED = "encrypted"  # an option of overlays, and what a node says that can do it
+ENCRYPTION = "encryption"  # key in `runtime_info`: how a node encrypts, or why it cannot
+_REASONS_SHOWN = 3
 
 
 def drivers_of(node: Node) -> frozenset[str]:
@@ -31,7 +34,39 @@ def check_supported(what: str, driver: str, nodes: Iterable[Node]) -> None:
             f"{what} is to be published on every node, and no node of the cluster says that its agent can: "
             "publish it on the nodes that run the service (mode=host)"
         )
+    if driver == SCTP:
+        raise FailedPrecondition(
+            f"{what} needs a node whose kernel follows connections of SCTP, and no node of the cluster says "
+            "that its does (module nf_conntrack with CONFIG_NF_CT_PROTO_SCTP): publish another protocol"
+        )
     raise FailedPrecondition(
         f"{what} needs a node whose agent can do {driver} networks, and no node of the cluster says that it "
         "can: services without --network run, and reach each other at the ports they publish (mode=host)"
+    )
+
+
+def encrypts(node: Node) -> bool:
+    """Whether a node can take part in encrypted networks."""
+    return ENCRYPTED in drivers_of(node)
+
+
+def why_not_encrypted(node: Node) -> str:
+    """Return why a node cannot encrypt, as it says itself."""
+    return node.description.runtime_info.get(ENCRYPTION, "") or "its agent does not say that it can"
+
+
+def check_encrypts(what: str, nodes: Iterable[Node], *, everywhere: bool = False) -> None:
+    """Raise FailedPrecondition when no node can encrypt, or one cannot and it has to be `everywhere`."""
+    nodes = tuple(nodes)
+    unable = [node for node in nodes if not encrypts(node)]
+    if len(unable) < len(nodes) and not (everywhere and unable):
+        return
+    reasons = [f"{one.description.hostname or one.id}: {why_not_encrypted(one)}" for one in unable]
+    listed = "; ".join(reasons[:_REASONS_SHOWN]) + ("; …" if len(reasons) > _REASONS_SHOWN else "")
+    all_or_any = (
+        "every node has to be able to encrypt" if everywhere else "no node of the cluster can encrypt"
+    )
+    raise FailedPrecondition(
+        f"{what} is to be encrypted between nodes, and {all_or_any} ({listed or 'there are no nodes'}): "
+        "make that possible there, or leave out --opt encrypted"
     )

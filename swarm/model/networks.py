@@ -21,9 +21,12 @@ from swarm.model.ipam import (
     private_ipv6_pool,
     usable,
 )
+from swarm.model.network_support import ENCRYPTED
 
-OVERLAY, BRIDGE = "overlay", "bridge"
-DRIVERS = (OVERLAY, BRIDGE, "macvlan")
+OVERLAY, BRIDGE, MACVLAN = "overlay", "bridge", "macvlan"
+DRIVERS = (OVERLAY, BRIDGE, MACVLAN)
+MACVLAN_MODE = "macvlan_mode"
+PARENT = "parent"  # option of macvlan: the interface of each node that leads to the LAN
 PREDEFINED = (BRIDGE, "host", "none")  # every node has them; their id is their name, as is their driver
 
 # Made when a service first publishes a port through it, unless somebody made an ingress network.
@@ -42,23 +45,35 @@ def driver_of(spec: NetworkSpec) -> str:
     return spec.driver or OVERLAY
 
 
+def is_encrypted(spec: NetworkSpec) -> bool:
+    """Whether what goes from node to node in such a network is encrypted: the option needs no value."""
+    return driver_of(spec) == OVERLAY and ENCRYPTED in spec.driver_options
+
+
 def has_cluster_addresses(network: Network) -> bool:
-    """Whether the cluster gives addresses in it; where not, each node does by itself."""
+    """Whether the cluster gives addresses in it; in that of each node's own, the node does."""
+    return network.id not in PREDEFINED
+
+
+def is_overlay(network: Network) -> bool:
+    """Whether it spans nodes by itself, and so can have routers and virtual addresses."""
     return driver_of(network.spec) == OVERLAY
 
 
-def local_network(spec: NetworkSpec) -> LocalNetwork:
-    """Return what a node has to know of a network that it makes for itself."""
+def local_network(network: Network) -> LocalNetwork:
+    """Return what a node has to know of a network that it connects tasks to by itself."""
+    spec = network.spec
     return LocalNetwork(
         subnets=(
             LocalSubnet(
                 subnet=one.subnet,
                 range=one.range,
                 reserved=[text for text in (one.gateway, *one.reserved.values()) if text],
+                gateway=one.gateway,
             )
-            for one in spec.subnets
-            if one.subnet
+            for one in network.subnets
         ),
+        options=spec.driver_options,
         internal=spec.internal,
         ipv6=spec.ipv6,
         no_ipv4=spec.no_ipv4,

@@ -10,7 +10,7 @@ from swarm.model import limits
 from swarm.model.devices import wanted_devices
 from swarm.model.validate import service_problems
 
-NETWORKS = ("", "bridge", "default", "host")
+NETWORKS = ("", "bridge", "default", "host", "none")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -49,6 +49,7 @@ def _as_service(spec: PlainSpec) -> ServiceSpec:
     service.task.container.CopyFrom(spec.container)
     service.task.resources.CopyFrom(spec.resources)
     service.task.placement.CopyFrom(spec.placement)
+    service.task.networks.extend(spec.networks)
     service.endpoint.ports.extend(spec.ports)
     return service
 
@@ -74,9 +75,10 @@ def _foreign_problems(spec: PlainSpec) -> Iterator[str]:
 
 def _network_problems(spec: PlainSpec) -> Iterator[str]:
     if spec.network not in NETWORKS:
-        yield (
-            f"--network {limits.shown(spec.network)}: plain containers are in the network of their node "
-            "(bridge), or in none of their own (host); other networks are for services"
-        )
+        yield f"--network {limits.shown(spec.network)}: that is none of bridge, host and none"
+    if spec.network not in ("", "bridge", "default") and spec.networks:
+        yield f"--network {spec.network} is all that a container with it has: take the others away"
+    if spec.network == "none" and spec.ports:
+        yield "with --network none nobody reaches a port of the container: publish none"
     if spec.network == "host" and spec.ports:
         yield "with --network host every port of the container is one of the node: publish none"

@@ -20,17 +20,33 @@ def set_security(privileges: Privileges, text: str, read_file: Callable[[str], b
         privileges.apparmor = value
     elif (name, value) == ("systempaths", "unconfined"):
         privileges.unmasked_paths = True
-    elif (name, value) == ("label", "disable"):
-        privileges.selinux_disabled = True
-    elif name == "label":
-        raise InvalidArgument(
-            f"security option {text}: containers have no SELinux labels here, only disable"
-        )
+    elif name == "label" and value:
+        _set_label(privileges, value, text)
     else:
         raise InvalidArgument(
             f'security option "{text}": write no-new-privileges[=false], seccomp=unconfined|default|FILE, '
-            "apparmor=PROFILE, systempaths=unconfined or label=disable"
+            "apparmor=PROFILE, systempaths=unconfined, "
+            "label=disable, label=nested or label=user|role|type|level:VALUE"
         )
+
+
+def _set_label(privileges: Privileges, value: str, text: str) -> None:
+    """Write one part of an SELinux label; what comes later counts, as with other engines."""
+    part, _, word = value.partition(":")
+    if value == "disable":
+        privileges.ClearField("selinux")
+        privileges.selinux_disabled = True
+        return
+    if value == "nested":
+        privileges.selinux.nested = True
+    elif part in {"user", "role", "type", "level"} and word:
+        setattr(privileges.selinux, part, word)
+    else:
+        raise InvalidArgument(
+            f'security option "{text}": write label=disable, label=nested, label=user:NAME, '
+            "label=role:NAME, label=type:NAME or label=level:LEVEL, e.g. label=type:svirt_apache_t"
+        )
+    privileges.selinux_disabled = False
 
 
 def _seccomp(value: str, read_file: Callable[[str], bytes]) -> Privileges.Seccomp:
@@ -42,17 +58,19 @@ def _seccomp(value: str, read_file: Callable[[str], bytes]) -> Privileges.Seccom
 
 
 _SECURITY_FIELDS = {
-    "no-new-privileges": "no_new_privileges",
-    "seccomp": "seccomp",
-    "apparmor": "apparmor",
-    "systempaths": "unmasked_paths",
-    "label": "selinux_disabled",
+    "no-new-privileges": ("no_new_privileges",),
+    "seccomp": ("seccomp",),
+    "apparmor": ("apparmor",),
+    "systempaths": ("unmasked_paths",),
+    "label": ("selinux_disabled", "selinux"),
 }
 
 
 def clear_security(privileges: Privileges, text: str) -> None:
     """Take one option away, by its name; raises InvalidArgument when it is not there."""
-    field = _SECURITY_FIELDS.get(text.partition("=")[0])
-    if field is None or field not in {found.name for found, _ in privileges.ListFields()}:
+    given = {found.name for found, _ in privileges.ListFields()}
+    fields = given.intersection(_SECURITY_FIELDS.get(text.partition("=")[0], ()))
+    if not fields:
         raise InvalidArgument(f"--security-opt-rm {text}: the service has no such entry")
-    privileges.ClearField(field)
+    for field in sorted(fields):
+        privileges.ClearField(field)

@@ -8,7 +8,18 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from swarm.api.v1.control_pb2 import Filters
-from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task, Volume
+from swarm.api.v1.objects_pb2 import (
+    Cluster,
+    Config,
+    Image,
+    Network,
+    Node,
+    Secret,
+    Service,
+    Stack,
+    Task,
+    Volume,
+)
 from swarm.errors import InvalidArgument
 from swarm.model.job import mode_of
 from swarm.model.task import task_name
@@ -119,6 +130,14 @@ def data_selected(filters: Filters | Selection, item: Secret | Config | Volume) 
     wanted = _checked(filters, "secrets, configs and volumes")
     annotations = item.spec.annotations
     return _identity(wanted, item.id, annotations.name) and _labels(wanted.labels, annotations.labels)
+
+
+def stack_selected(filters: Filters | Selection, stack: Stack) -> bool:
+    """Whether a stack is asked for."""
+    wanted = _checked(filters, "stacks")
+    return _identity(wanted, stack.id, stack.annotations.name) and _labels(
+        wanted.labels, stack.annotations.labels
+    )
 
 
 def network_selected(filters: Filters | Selection, network: Network) -> bool:

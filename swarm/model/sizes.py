@@ -97,7 +97,8 @@ def _options(spec: ContainerSpec) -> Iterator[str]:
     profile = spec.privileges.seccomp.profile
     yield from limits.SECCOMP_PROFILE_BYTES.exceeded("the seccomp profile", len(profile))
     texts = [*spec.groups, *spec.dns.nameservers, *spec.dns.search, *spec.dns.options]
-    texts += [spec.privileges.apparmor, spec.cgroup_parent]
+    label = spec.privileges.selinux
+    texts += [spec.privileges.apparmor, spec.cgroup_parent, label.user, label.role, label.type, label.level]
     texts += [text for one in spec.hosts for text in (one.name, one.address)]
     texts += [text for pair in spec.sysctls.items() for text in pair]
     for text in texts:

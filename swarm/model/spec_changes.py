@@ -8,7 +8,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.text_format import MessageToString
 
-from swarm.api.v1.specs_pb2 import ConfigReference, ScaleRule, SecretReference
+from swarm.api.v1.specs_pb2 import ConfigReference, ContainerSpec, ScaleRule, SecretReference
 from swarm.api.v1.types_pb2 import NetworkAttachment
 from swarm.model.autoscale import rule_text
 from swarm.model.units import format_duration, format_size
@@ -23,13 +23,42 @@ def changes(before: Message, after: Message) -> Sequence[str]:
     return tuple(_changes(before, after, ()))
 
 
+def entries(spec: Message) -> Mapping[str, Sequence[str]]:
+    """Return everything that a spec says: the values, as text, by their keys as people know them."""
+    found: dict[str, list[str]] = {}
+    for key, value in _entries(spec, ()):
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def _entries(spec: Message, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    if not spec.ListFields() and path:
+        yield _key(path), "set"
+    for field, value in spec.ListFields():
+        where = path if field.name in _SILENT else (*path, field.name)
+        if field.name == "labels" and isinstance(spec, ContainerSpec):
+            where = (*path, "container_labels")  # those of the service are just labels
+        if _is_map(field):
+            yield from ((_key(where), f"{key}={value[key]}") for key in sorted(value))
+        elif field.is_repeated:
+            yield from ((_key(where), _text(item)) for item in value)
+        elif field.type == FieldDescriptor.TYPE_MESSAGE:
+            yield from _entries(value, where)
+        else:
+            yield _key(where), _scalar(field, spec)
+
+
+def _key(path: tuple[str, ...]) -> str:
+    return " ".join(path).removesuffix("_ns").removesuffix("_bytes").replace("_", "-")
+
+
 def _changes(before: Message, after: Message, path: tuple[str, ...]) -> Iterator[str]:
     if before == after:
         return
     for field in before.DESCRIPTOR.fields:
         old, new = getattr(before, field.name), getattr(after, field.name)
         where = path if field.name in _SILENT else (*path, field.name)
-        name = " ".join(where).removesuffix("_ns").removesuffix("_bytes").replace("_", "-")
+        name = _key(where)
         if _is_map(field):
             yield from _map_changes(name, old, new)
         elif field.is_repeated:
@@ -89,8 +118,8 @@ def _attachment(item: NetworkAttachment) -> str:
 def _reference(item: SecretReference | ConfigReference) -> str:
     """Return e.g. `key`, or `key2:tls.key 1000:1000 0400` where more was said."""
     name = item.secret_name if isinstance(item, SecretReference) else item.config_name
-    target = item.target
-    found = f"{name}:{target.name}" if target.name not in {"", name, f"/{name}"} else name
+    target, version = item.target, f"@{item.version}" if item.version else ""
+    found = f"{name}{version}:{target.name}" if target.name not in {"", name, f"/{name}"} else name + version
     if target.uid or target.gid:
         found += f" {target.uid}:{target.gid}"
     return f"{found} {target.mode:04o}" if target.HasField("mode") else found

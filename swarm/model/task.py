@@ -2,10 +2,11 @@
 
 from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.specs_pb2 import TaskSpec
-from swarm.api.v1.types_pb2 import TaskState
+from swarm.api.v1.types_pb2 import EndpointSpec, TaskState
 from swarm.errors import InvalidArgument
 from swarm.model import task_state
 from swarm.model.constraint import node_matches, parse_constraints
+from swarm.model.ingress_ports import uses_ingress
 from swarm.model.platform import platform_matches
 from swarm.timestamps import SECOND, nanoseconds, timestamp
 
@@ -77,20 +78,30 @@ def is_dirty(service: Service, task: Task, node: Node | None) -> bool:
     """Whether `task`, on `node`, must be replaced to be what `service` asks for now.
 
     New credentials need no new task, nor does another priority, which counts for the tasks that are there,
-    nor another placement that the task's node satisfies too.
+    nor another placement that the task's node satisfies too, nor other routes where there were some.
     """
     if task.spec_version == service.spec_version:
         return False
-    if (
-        task.HasField("endpoint") != service.spec.HasField("endpoint")
-        or task.endpoint != service.spec.endpoint
-    ):
+    if _is_reached_otherwise(task.endpoint, service.spec.endpoint):
         return True
     if task.spec == service.spec.task:
         return False
     if _without_placement(task.spec) != _without_placement(service.spec.task):
         return True
     return task.spec.placement != service.spec.task.placement and not still_fits(service.spec.task, node)
+
+
+def _is_reached_otherwise(had: EndpointSpec, wanted: EndpointSpec) -> bool:
+    if uses_ingress(wanted) and not uses_ingress(had):
+        return True  # it has no address in the ingress network
+    return _without_routes(had) != _without_routes(wanted)
+
+
+def _without_routes(endpoint: EndpointSpec) -> EndpointSpec:
+    bare = EndpointSpec()
+    bare.CopyFrom(endpoint)
+    bare.ClearField("routes")
+    return bare
 
 
 def still_fits(spec: TaskSpec, node: Node | None) -> bool:

@@ -63,6 +63,8 @@ def bounded_description(description: NodeDescription) -> NodeDescription:
     bounded.hostname = cut(description.hostname, most)
     bounded.engine_version = cut(description.engine_version, most)
     bounded.runtime = cut(description.runtime, most)
+    if description.HasField("compatibility"):
+        bounded.compatibility.version = cut(description.compatibility.version, most)
     bounded.platform.os = cut(description.platform.os, most)
     bounded.platform.architecture = cut(description.platform.architecture, most)
     for target, entries in (
@@ -73,7 +75,8 @@ def bounded_description(description: NodeDescription) -> NodeDescription:
         target.update(_bounded_entries(entries))
     del bounded.devices[NODE_DEVICES.value :]
     del bounded.conditions[DESCRIPTION_ENTRIES.value :]
-    for condition in bounded.conditions:
+    del bounded.warnings[DESCRIPTION_ENTRIES.value :]
+    for condition in (*bounded.conditions, *bounded.warnings):
         condition.type = cut(condition.type, most)
         condition.reason = cut(condition.reason, STATUS_CHARACTERS.value)
     del bounded.csi_plugins[CSI_PLUGINS.value :]

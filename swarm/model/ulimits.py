@@ -6,6 +6,7 @@ from swarm.api.v1.types_pb2 import Ulimit
 from swarm.errors import InvalidArgument
 
 UNLIMITED = -1
+DIGITS_MAX = 20  # Python itself refuses thousands of them
 # The kernel's numbers for them.
 NUMBERS = {
     "cpu": 0,
@@ -67,6 +68,8 @@ def ulimit_problems(limits: Iterable[Ulimit]) -> Iterator[str]:
 
 
 def _value(text: str) -> int:
+    if len(text) > DIGITS_MAX:
+        raise ValueError(text)
     number = UNLIMITED if text == "unlimited" else int(text)
     if not UNLIMITED <= number < 2**63:
         raise ValueError(text)

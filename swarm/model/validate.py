@@ -21,7 +21,9 @@ from swarm.model.affinity import affinity_problems
 from swarm.model.constraint import parse_constraint
 from swarm.model.dependencies import dependency_problems
 from swarm.model.generic_resources import wanted_problems
-from swarm.model.ingress_ports import is_ingress
+from swarm.model.host_addresses import spelled
+from swarm.model.http_routes import ingress_problems, route_problems
+from swarm.model.ingress_ports import is_ingress, rivals
 from swarm.model.sizes import size_problems
 from swarm.model.validate_autoscale import autoscale_problems, autoscale_warnings
 from swarm.model.validate_container import container_problems, negative
@@ -99,6 +101,7 @@ def service_problems(spec: ServiceSpec) -> Iterator[str]:
     yield from _update_problems("rollback", spec.rollback)
     yield from _port_problems(spec)
     yield from attachment_problems(spec)
+    yield from route_problems(spec)
     if spec.rebalance == REBALANCE_MODE_AUTO and spec.WhichOneof("mode") not in (None, "replicated"):
         yield "rebalance auto: only tasks of replicated services move to be balanced"
 
@@ -124,6 +127,7 @@ def _cluster_problems(spec: ClusterSpec) -> Iterator[str]:
         yield "the snapshot interval is 0; at least 1 log entry is needed"
     yield from _strategy_problems(spec.placement_strategy)
     yield from pool_problems(spec)
+    yield from ingress_problems(spec)
 
 
 def _annotation_problems(annotations: Annotations) -> Iterator[str]:
@@ -212,7 +216,7 @@ def _update_problems(what: str, config: UpdateConfig) -> Iterator[str]:
 
 
 def _port_problems(spec: ServiceSpec) -> Iterator[str]:
-    published: set[tuple[int, int]] = set()
+    published: list[PortConfig] = []
     for port in spec.endpoint.ports:
         if not 1 <= port.target_port <= 65535:
             yield f"the target port {port.target_port} is not between 1 and 65535"
@@ -223,8 +227,12 @@ def _port_problems(spec: ServiceSpec) -> Iterator[str]:
             continue
         if port.publish_mode not in PortConfig.PublishMode.values():
             yield f"{port.publish_mode} is not a way to publish a port (ingress, host)"
-        key = (port.published_port, port.protocol)
-        if port.published_port and key in published:
+        try:
+            spelled(port.host_ip)
+        except InvalidArgument as problem:
+            yield str(problem)
+            continue
+        if any(rivals(port, other) for other in published):
             protocol = PortConfig.Protocol.Name(port.protocol).removeprefix("PROTOCOL_").lower()
             yield f"port {port.published_port}/{protocol} is published twice"
-        published.add(key)
+        published.append(port)

@@ -13,6 +13,7 @@ from swarm.model.file_references import reference_problems
 from swarm.model.health import health_problems
 from swarm.model.limits import HOSTNAME_CHARACTERS, LOG_FILE_BYTES, LOG_FILES, shown
 from swarm.model.reference import parse_reference
+from swarm.model.selinux import RELABELS
 from swarm.model.validate_options import option_problems
 from swarm.model.volumes import image_mount_problems, mount_problems
 
@@ -111,6 +112,8 @@ def _bind_problems(mount: Mount) -> Iterator[str]:
     if mount.bind.propagation and mount.bind.propagation not in PROPAGATIONS:
         allowed = ", ".join(PROPAGATIONS)
         yield f'{where} has the propagation "{mount.bind.propagation}", not one of {allowed}'
+    if mount.bind.HasField("selinux") and mount.bind.selinux not in RELABELS:
+        yield f'{where} has the SELinux option "{shown(mount.bind.selinux)}", which is neither z nor Z'
 
 
 def _tmpfs_problems(mount: Mount) -> Iterator[str]:
@@ -134,7 +137,7 @@ _MOUNTS: Mapping[int, Callable[[Mount], Iterator[str]]] = {
 
 
 def _is_signal(text: str) -> bool:
-    if text.isdecimal():
+    if re.fullmatch("[0-9]{1,3}", text):
         return 1 <= int(text) <= signal.SIGRTMAX
     name = text.upper().removeprefix("SIG")
     return (

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from swarm.api.v1.specs_pb2 import ConfigSpec, SecretSpec
 from swarm.errors import InvalidArgument
 from swarm.model import limits
+from swarm.model.secret_drivers import driver_problems
 from swarm.model.sizes import labels_problems
 
 TEMPLATE_DRIVERS = ("", "golang")
@@ -36,7 +37,11 @@ def _problems(spec: SecretSpec | ConfigSpec, kind: str) -> Iterator[str]:
         )
     yield from labels_problems(spec.annotations.labels)
     size = len(data_of(spec))
-    if not size:
+    if isinstance(spec, SecretSpec) and spec.HasField("driver"):
+        if size:
+            yield "it has data and a driver: say one or the other"
+        yield from driver_problems(spec.driver)
+    elif not size:
         yield "it has no data"
     limit = limits.SECRET_BYTES if kind == "secret" else limits.CONFIG_BYTES
     yield from limit.exceeded("the data", size)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from swarm.api.v1.specs_pb2 import ClusterSpec, NetworkSpec, ServiceSpec, SubnetSpec
 from swarm.api.v1.types_pb2 import EndpointSpec, NetworkAttachment, PortConfig, UpdateConfig
 from swarm.errors import InvalidArgument
-from swarm.model import limits
+from swarm.model import defaults, limits
 from swarm.model.ipam import (
     FEWEST_ADDRESSES,
     IPV6_SUBNET_LENGTH,
@@ -18,12 +18,24 @@ from swarm.model.ipam import (
     parse_block,
 )
 from swarm.model.job import job_of, runs_everywhere
-from swarm.model.networks import DRIVERS, OVERLAY, PREDEFINED, driver_of
+from swarm.model.networks import (
+    DRIVERS,
+    MACVLAN,
+    MACVLAN_MODE,
+    OVERLAY,
+    PARENT,
+    PREDEFINED,
+    driver_of,
+)
 from swarm.model.sizes import labels_problems
 from swarm.model.validate_container import negative
+from swarm.timestamps import SECOND
 
 LONGEST_SUBNET = 29  # of IPv4
 DATA_PATH_PORTS = range(1024, 49152)
+MACVLAN_MODES = ("bridge", "private", "vepa", "passthru")
+_INTERFACE = re.compile(r"[A-Za-z0-9_.:-]{1,15}")
+SHORTEST_KEY_PERIOD_NS = 600 * SECOND
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 
 
@@ -49,6 +61,8 @@ def _problems(spec: NetworkSpec) -> Iterator[str]:
         for what, given in (("attachable", spec.attachable), ("ingress", spec.ingress)):
             if given:
                 yield f"a network of driver {driver} cannot be {what}: only an overlay can"
+    if driver == MACVLAN:
+        yield from _lan_problems(spec)
     for what, given in (("attachable", spec.attachable), ("internal", spec.internal)):
         if spec.ingress and given:
             yield f"the ingress network cannot be {what}: ports are all that it is for"
@@ -56,6 +70,21 @@ def _problems(spec: NetworkSpec) -> Iterator[str]:
         yield "the ingress network needs addresses of IPv4: its clients come from there"
     yield from _option_problems(spec)
     yield from _family_problems(spec)
+
+
+def _lan_problems(spec: NetworkSpec) -> Iterator[str]:
+    parent = spec.driver_options.get(PARENT, "")
+    if not _INTERFACE.fullmatch(parent):
+        yield (
+            f'"{limits.shown(parent)}" is no interface of a node that leads to the LAN: '
+            "give its name (--opt parent=eth1; eth1.10 for VLAN 10)"
+        )
+    _, dot, number = parent.rpartition(".")
+    if dot and number.isdecimal() and not 1 <= int(number) <= 4094:
+        yield f"VLAN {number} of parent {parent} is not between 1 and 4094"
+    mode = spec.driver_options.get(MACVLAN_MODE, "bridge")
+    if mode not in MACVLAN_MODES:
+        yield f'"{limits.shown(mode)}" is not a mode of macvlan ({", ".join(MACVLAN_MODES)})'
 
 
 def _name_problems(name: str) -> Iterator[str]:
@@ -159,6 +188,17 @@ def pool_problems(spec: ClusterSpec) -> Iterator[str]:
         blocks.append(block)
     if spec.HasField("data_path_port") and spec.data_path_port not in DATA_PATH_PORTS:
         yield f"the data path port {spec.data_path_port} is not between 1024 and 49151"
+    yield from _encryption_problems(spec)
+
+
+def _encryption_problems(spec: ClusterSpec) -> Iterator[str]:
+    if spec.HasField("tunnel_port"):
+        if spec.tunnel_port not in DATA_PATH_PORTS:
+            yield f"the port of encrypted networks {spec.tunnel_port} is not between 1024 and 49151"
+        if spec.tunnel_port == (spec.data_path_port or defaults.DATA_PATH_PORT):
+            yield f"the port of encrypted networks {spec.tunnel_port} is the data path port too"
+    if defaults.overlay_key_period_ns(spec) < SHORTEST_KEY_PERIOD_NS:
+        yield "the key of encrypted networks lasts 10m at least: nodes need 3m to change it"
 
 
 def attachment_problems(spec: ServiceSpec) -> Iterator[str]:

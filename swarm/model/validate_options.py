@@ -11,6 +11,7 @@ from swarm.model.capabilities import capability_problems
 from swarm.model.cpuset import parse_cpuset
 from swarm.model.limits import shown
 from swarm.model.seccomp import read_profile
+from swarm.model.selinux import label_problems
 from swarm.model.sysctls import sysctl_problems
 from swarm.model.ulimits import ulimit_problems
 from swarm.model.user_namespaces import user_namespace_problems
@@ -103,6 +104,7 @@ def _privilege_problems(privileges: Privileges) -> Iterator[str]:
         yield "a seccomp profile is given, and the mode is not custom"
     if privileges.apparmor and not _WORD.fullmatch(privileges.apparmor.replace(":", "_")):
         yield f'"{shown(privileges.apparmor)}" is not the name of an AppArmor profile'
+    yield from label_problems(privileges)
 
 
 def _namespace_problems(spec: ContainerSpec) -> Iterator[str]:

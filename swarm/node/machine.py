@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import structlog
 
+from swarm.agent.http.base import HttpProxy
 from swarm.agent.network.base import NodeNetwork
 from swarm.agent.resolver.base import Resolver
 from swarm.config import Settings
+from swarm.node.level import forget_level
 from swarm.runtime.base import Capabilities, RuntimeDriver
 from swarm.runtime.images.store import LocalImageStore
 from swarm.security.keyfiles import sync_directory
@@ -23,6 +25,7 @@ class Machine:
     driver: RuntimeDriver
     network: NodeNetwork
     resolver: Resolver
+    http_proxy: HttpProxy
     capabilities: Capabilities
 
     async def close(self) -> None:
@@ -33,22 +36,27 @@ class Machine:
 
 async def open_machine(settings: Settings, images: LocalImageStore) -> Machine:
     """Return what the machine offers; raises FailedPrecondition with what is missing."""
+    from swarm.agent.http.select import open_http_proxy
     from swarm.agent.network.select import open_network
     from swarm.agent.resolver.select import open_resolver
     from swarm.runtime.select import open_driver
 
     network = open_network(settings)
     opened = await open_driver(settings, images)
-    return Machine(opened.driver, network, open_resolver(settings), opened.capabilities)
+    return Machine(
+        opened.driver, network, open_resolver(settings), open_http_proxy(settings), opened.capabilities
+    )
 
 
 async def remove_everything(settings: Settings) -> None:
     """Remove every container, mount, cgroup and namespace of this node's folders; no agent may run."""
+    from swarm.agent.http.select import open_http_proxy
     from swarm.agent.network.select import open_network
     from swarm.agent.resolver.select import open_resolver
     from swarm.runtime.select import cleanup
 
     await cleanup(settings)
+    await open_http_proxy(settings).teardown()
     await open_resolver(settings).teardown()
     await open_network(settings).teardown()
 
@@ -67,7 +75,13 @@ def wipe_membership(settings: Settings) -> None:
     """Delete what a node keeps about its cluster: keys, Raft log, tasks. Images stay: they are a cache."""
     forget_seat(settings)
     settings.key_file.unlink(missing_ok=True)
-    for directory in (settings.raft_dir, settings.agent_dir, settings.certificate_file.parent):
+    forget_level(settings.state_dir)
+    for directory in (
+        settings.raft_dir,
+        settings.audit_dir,
+        settings.agent_dir,
+        settings.certificate_file.parent,
+    ):
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(directory)
 

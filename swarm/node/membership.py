@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from swarm.api.v1.dispatcher_pb2 import NodeInfo
 from swarm.clock import SECOND, Clock
 from swarm.config import Settings
 from swarm.errors import FailedPrecondition, SwarmError
+from swarm.node.level import note_level, read_level
 from swarm.node.machine import Machine, forget_seat, open_machine
 from swarm.node.moving import Act, plan_address, recorded_address, tell_leader
 from swarm.node.renewal import RenewalLoop
@@ -69,6 +70,7 @@ class Membership:
         self.machine: Machine | None = None
         self.manager: Manager | None = None
         self.agent: Agent | None = None
+        self.level = read_level(settings.state_dir)  # of the cluster, as far as its managers have said
         self.problems: dict[str, str] = {}  # part → what is wrong with it now
         self._clock = clock
         self._metrics = metrics
@@ -137,6 +139,7 @@ class Membership:
             self._take_node_info,
             self._on_removed,
             resolver=self.machine.resolver,
+            http_proxy=self.machine.http_proxy,
             capabilities=self.machine.capabilities,
             tls_info=lambda: self.credentials.tls_info,
         )
@@ -171,8 +174,25 @@ class Membership:
                 self._renewal.want_issuer(trust.issuer_digest, trust.renew_within_ns / SECOND)
         if info.managers:
             self._change_state(managers=managers_of(info.managers))
+        self._take_level(info.level)
         if certificate_role(info.role) is not self.credentials.identity.role:
             self._renewal.check_role()
+
+    def _take_level(self, level: int) -> None:
+        """Hear of the cluster's level; what is on disk from now on is not for older versions."""
+        if level <= self.level:
+            return
+        try:
+            note_level(self.settings.state_dir, level)
+        except (OSError, SwarmError) as error:  # the managers say it again with their next news
+            log.warning("node.level_not_saved", level=level, reason=str(error))
+        else:
+            self.level = level
+
+    def add_managers(self, addrs: Sequence[str]) -> None:
+        """Hear from an operator where managers are; whoever answers there has to prove to be one."""
+        known = tuple(pair for pair in self.state.managers if pair[1] not in addrs)
+        self._change_state(managers=(*(("", addr) for addr in addrs), *known))
 
     def _change_state(self, **changes: Any) -> None:
         changed = replace(self.state, **changes)
@@ -190,6 +210,10 @@ class Membership:
         """Hear that the managers gave this node a certificate outside of the usual renewals."""
         self.problems.pop("certificate", None)
         self._renewed(answer)
+
+    async def renew_certificate(self) -> None:
+        """Get a new key and certificate now; raises Unavailable when no manager gives one."""
+        await self._renewal.renew_now()
 
     def _renewed(self, answer: IssueCertificateResponse) -> None:
         if answer.managers:

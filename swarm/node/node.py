@@ -1,20 +1,23 @@
 """This machine as a node: outside a cluster, becoming a member, being one, leaving."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
 from swarm.api.v1 import control_pb2 as control
+from swarm.api.v1.backup_pb2 import BackupPart, RejoinRequest, RejoinResponse, RestoreOptions
 from swarm.api.v1.containers_pb2_grpc import ContainersServicer
 from swarm.api.v1.control_pb2_grpc import ControlServicer
 from swarm.api.v1.types_pb2 import Peer
-from swarm.clock import Clock
+from swarm.api.v1.users_pb2 import AuditRecord
+from swarm.clock import Clock, timestamp
 from swarm.config import Settings
 from swarm.errors import FailedPrecondition, InvalidArgument, SwarmError, Unavailable
+from swarm.model.compatibility import our_versions, swarm_version
 from swarm.node.addresses import (
     choose_advertise,
     choose_listen,
@@ -28,10 +31,10 @@ from swarm.node.locked import LockedNode, Opened, open_node, unlocked
 from swarm.node.machine import has_leftovers, remove_everything, wipe_membership
 from swarm.node.membership import Membership
 from swarm.node.moving import after_restart, settings_noted
+from swarm.node.ready import wait_machine, wait_manager, wait_ready
 from swarm.node.report import health_of, info_of
 from swarm.node.sample import agent_sample
 from swarm.node.state import NodeState, forget_state, load_state, managers_of, save_state
-from swarm.node.waiting import Patience, until
 from swarm.runtime.images.store import LocalImageStore
 from swarm.security.identity import node_role
 from swarm.security.keyring import Locked
@@ -45,8 +48,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-READY_TIMEOUT_S = 30.0  # of a new node: its first session, and for managers the log
-TROUBLE_PATIENCE_S = 6.0  # several attempts to get a seat: one may meet an election
 STOP_TASKS_TIMEOUT_S = 90.0
 
 R = TypeVar("R")
@@ -139,6 +140,29 @@ class Node:
         """Join a cluster as what the token says."""
         return await self._alone(self._join(request))
 
+    async def restore(self, options: RestoreOptions, parts: Sequence[BackupPart]) -> control.InitResponse:
+        """Begin the cluster of a backup anew, with this node as its only manager."""
+        return await self._alone(self._restore(options, parts))
+
+    async def rejoin(self, request: RejoinRequest) -> RejoinResponse:
+        """Turn to managers at these addresses; raises FailedPrecondition outside of a cluster."""
+        from swarm.node.rejoining import find_managers
+
+        member = self._membership
+        if member is None:
+            raise self._locked.refusal if self._locked is not None else self.control_refusal()
+        await self._alone(find_managers(member, request.manager_addrs))
+        return RejoinResponse(node_id=member.state.node_id, cluster_id=member.state.cluster_id)
+
+    async def renew_certificate(self) -> control.RenewCertificateResponse:
+        """Get a new key and certificate now; raises FailedPrecondition outside of a cluster."""
+        member = self._membership
+        if member is None:
+            raise self._locked.refusal if self._locked is not None else self.control_refusal()
+        await self._alone(member.renew_certificate())
+        end_ns = member.credentials.validity_ns[1]
+        return control.RenewCertificateResponse(node_id=member.state.node_id, expires_at=timestamp(end_ns))
+
     async def leave(self, *, force: bool) -> None:
         """Stop every task here and forget the cluster; a manager needs `force`."""
         await self._alone(self._leave(force=force))
@@ -152,7 +176,9 @@ class Node:
         if self._locked is not None:
             return self._locked.info(swarm_version())
         if self._membership is None:
-            return control.InfoResponse(version=swarm_version(), error=self._farewell)
+            return control.InfoResponse(
+                version=swarm_version(), error=self._farewell, compatibility=our_versions().message()
+            )
         return info_of(self._membership, swarm_version())
 
     # What the daemon's listeners ask.
@@ -166,6 +192,12 @@ class Node:
         """Return who answers Containers here, None while this node is no manager."""
         member = self._membership
         return member.manager.containers if member is not None and member.manager is not None else None
+
+    def note_call(self, record: AuditRecord) -> None:
+        """Write down a call, as long as this node is a manager and has an audit trail."""
+        member = self._membership
+        if member is not None and member.manager is not None:
+            member.manager.audit.note(record)
 
     def control_refusal(self) -> SwarmError:
         """Return why Control is not answered here, and where it is."""
@@ -223,19 +255,9 @@ class Node:
         state = settings_noted(
             replace(state, managers=((foundation.node_id, addr),)), self._settings, interface_addresses()
         )
-        try:
+        async with self._beginning():
             credentials = NodeCredentials.create(self._settings.certificate_file, bundle)
             member = self._start(state, credentials, foundation=foundation)
-            await self._wait_manager(member, 0.0)
-            await self._wait_machine(member)
-        except BaseException:
-            await self._stop()
-            try:
-                await self._clear_leftovers()
-            except (SwarmError, OSError) as error:  # the first reason is the one to tell
-                log.warning("node.leftovers", reason=str(error))
-            raise
-        self._keep()
         member.founded()
         log.info("node.cluster_started", node_id=state.node_id, cluster_id=state.cluster_id, addr=addr)
         root = foundation.root.cert_pem
@@ -247,6 +269,33 @@ class Node:
             addr=addr,
             unlock_key=foundation.unlock_key,
         )
+
+    @contextlib.asynccontextmanager
+    async def _beginning(self) -> AsyncIterator[None]:
+        """Make the first manager that is started inside a member for good, or leave nothing behind."""
+        try:
+            yield
+            assert self._membership is not None
+            await wait_manager(self._membership, 0.0, self._clock)
+            await wait_machine(self._membership)
+        except BaseException:
+            await self._stop()
+            try:
+                await self._clear_leftovers()
+            except (SwarmError, OSError) as error:  # the first reason is the one to tell
+                log.warning("node.leftovers", reason=str(error))
+            raise
+        self._keep()
+
+    async def _restore(self, options: RestoreOptions, parts: Sequence[BackupPart]) -> control.InitResponse:
+        from swarm.node.restoring import restore_files
+
+        self._require_outside()
+        await self._clear_leftovers()
+        async with self._beginning():
+            made = await restore_files(self._settings, options, parts, self._clock)
+            self._start(made.state, made.credentials, keyring=made.keyring)
+        return made.answer
 
     async def _join(self, request: control.JoinRequest) -> control.JoinResponse:
         if self._membership is not None:
@@ -269,14 +318,14 @@ class Node:
         self._keep()
         forget_pending_key(self._settings)
         log.info("node.joined", node_id=state.node_id, cluster_id=state.cluster_id, addr=addr)
-        await self._wait_ready(member)
+        await wait_ready(member, self._clock)
         return control.JoinResponse(node_id=state.node_id, role=node_role(credentials.identity.role))
 
     async def _rejoin(self, member: Membership, request: control.JoinRequest) -> control.JoinResponse:
         from swarm.node.rejoining import come_back
 
         await come_back(member, request, self._clock)
-        await self._wait_ready(member)
+        await wait_ready(member, self._clock)
         role = node_role(member.credentials.identity.role)
         return control.JoinResponse(node_id=member.state.node_id, role=role)
 
@@ -307,47 +356,6 @@ class Node:
         log.warning("node.goes_on_alone", node_id=state.node_id, cluster_id=state.cluster_id)
         former = tuple(Peer(node_id=one.node_id, addr=one.addr) for one in done.former)
         return recovery.answer(alone, former)
-
-    async def _wait_machine(self, member: Membership) -> None:
-        """Wait until the agent can run containers; raises FailedPrecondition with what is missing."""
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            await until(lambda: member.agent is not None or "agent" in member.problems)
-        if "agent" in member.problems:
-            raise FailedPrecondition(member.problems["agent"])
-
-    async def _wait_manager(self, member: Membership, patience_s: float) -> None:
-        """Wait until the manager half knows its cluster.
-
-        Raises FailedPrecondition with the reason when it cannot start for longer than `patience_s`, and
-        Unavailable when it is not ready in time.
-        """
-        trouble = Patience(self._clock, patience_s)
-        try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                await until(
-                    lambda: (
-                        trouble.exhausted("manager" in member.problems)
-                        or (member.manager is not None and member.manager.is_ready)
-                    )
-                )
-        except TimeoutError:
-            raise Unavailable("the manager does not catch up with the others") from None
-        if "manager" in member.problems:
-            raise FailedPrecondition(member.problems["manager"])
-
-    async def _wait_ready(self, member: Membership) -> None:
-        """Wait for the first session; what takes longer goes on by itself."""
-        try:
-            if member.is_manager:
-                await self._wait_manager(member, TROUBLE_PATIENCE_S)
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                await until(lambda: member.agent is not None and member.agent.connected)
-        except (TimeoutError, SwarmError) as error:
-            reason = "; ".join(member.problems.values()) or str(error) or "no manager answers its agent"
-            raise Unavailable(
-                f"this node is a member now (node {member.state.node_id}) but not ready: {reason};"
-                " it goes on trying, swarmctl info says how it stands"
-            ) from None
 
     def _require_outside(self) -> None:
         if self._membership is not None:
@@ -484,11 +492,3 @@ class Node:
         self._operations.add(task)
         task.add_done_callback(self._operations.discard)
         return await asyncio.shield(task)
-
-
-def swarm_version() -> str:
-    """Return the version of this program."""
-    try:
-        return version("swarm")
-    except PackageNotFoundError:  # run from a folder that was not installed
-        return "unknown"

@@ -1,5 +1,8 @@
-"""A node that no manager accepts any more comes back as itself: with its old key and a join token."""
+"""A node that has lost its managers comes back as itself: with its old key and a join token, or by being
+told where the managers are now."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -7,13 +10,17 @@ import structlog
 from swarm.api.v1.ca_pb2 import IssueCertificateRequest
 from swarm.api.v1.control_pb2 import JoinRequest
 from swarm.clock import Clock
-from swarm.errors import FailedPrecondition
+from swarm.errors import FailedPrecondition, InvalidArgument, Unavailable
+from swarm.node.addresses import choose_listen
 from swarm.node.joining import ask_managers
 from swarm.node.membership import Membership
+from swarm.node.waiting import until
 from swarm.security.certificates import create_csr
 from swarm.security.tokens import parse_token
 
 log = structlog.get_logger(__name__)
+
+CONNECT_S = 45.0  # the pause of an agent that has tried in vain for long, and the session
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +57,29 @@ async def come_back(member: Membership, request: JoinRequest, clock: Clock) -> N
     credentials.renew(fresh, answer.trust_version)
     member.certificate_replaced(answer)
     log.warning("node.came_back", node_id=credentials.identity.node_id)
+
+
+async def find_managers(member: Membership, given: Sequence[str]) -> None:
+    """Let this node turn to managers at other addresses, with the certificate that it has.
+
+    They are asked first; those known before stay in the list until a manager sends another one. Raises
+    FailedPrecondition when a manager is there already, and Unavailable when none answers at the addresses.
+    """
+    if not given:
+        raise InvalidArgument("give the address of a manager: HOST:PORT")
+    addrs = [choose_listen(addr, "") for addr in given]
+    if member.agent is not None and member.agent.connected:
+        raise FailedPrecondition(
+            f"this node has its managers already: {', '.join(addr for _, addr in member.state.managers)}"
+        )
+    member.add_managers(addrs)
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            await until(lambda: member.agent is not None and member.agent.connected)
+    except TimeoutError:
+        reason = "; ".join(member.problems.values()) or "no manager of this cluster answers there"
+        raise Unavailable(
+            f"no session with {', '.join(addrs)} yet: {reason}. This node goes on trying; if its certificate"
+            " has expired, swarmctl join with a token brings it back"
+        ) from None
+    log.warning("node.managers_found", node_id=member.state.node_id, addrs=addrs)

@@ -116,6 +116,12 @@ class RenewalLoop:
         self._role_doubtful = True
         self._changed.set()
 
+    async def renew_now(self) -> None:
+        """Renew because somebody wants it; raises Unavailable, NodeRemoved, OSError (the disk is full)."""
+        await self._renew()
+        self._due_ns = self._next_ns()
+        self._changed.set()
+
     def want_issuer(self, root_digest: bytes, within_s: float) -> None:
         """Get a certificate of this root at a random moment of the next `within_s`, if it is not one."""
         if root_digest == self._wanted_issuer:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 
 from swarm.api.v1.control_pb2 import InfoResponse
+from swarm.model.compatibility import our_versions
 from swarm.node.membership import Membership
 from swarm.telemetry.server import Health
 
 
-def info_of(member: Membership, version: str) -> InfoResponse:
+def info_of(member: Membership, engine: str) -> InfoResponse:
     """Return what this node is and knows."""
-    answer = InfoResponse(version=version)
+    answer = InfoResponse(version=engine, compatibility=our_versions().message(), level=member.level)
     connected = member.agent is not None and member.agent.connected
     answer.state = InfoResponse.STATE_ACTIVE if connected else InfoResponse.STATE_PENDING
     problems = [f"{part}: {reason}" for part, reason in member.problems.items()]

@@ -31,6 +31,8 @@ async def agent_sample(agent: Agent) -> AgentSample:
         containers=count_by(states, _STATES),
         uses=uses,
         names=await agent.name_counters(),
+        tunnel=await agent.tunnel_counters(),
+        requests=await agent.http_counters(),
         unhealthy=agent.unhealthy(),
         plain=agent.plain_running(),
         disks=tuple(

@@ -18,6 +18,7 @@ from swarm.manager.main import Seat, listen
 from swarm.manager.raft.node import stored_raft_id
 from swarm.manager.raft.servicer import RaftServicer
 from swarm.manager.raft.servicer import add_to_server as add_raft_to_server
+from swarm.model.compatibility import our_versions
 from swarm.node.machine import forget_seat
 from swarm.node.state import NodeState
 from swarm.security.authorization import AuthorizationInterceptor, TlsCaller
@@ -97,7 +98,8 @@ async def _join_by(addr: str, own_addr: str, credentials: NodeCredentials) -> Jo
     while True:
         try:
             async with credentials.channel(addr) as channel:
-                return await RaftStub(channel).Join(JoinRaftRequest(addr=own_addr), timeout=JOIN_TIMEOUT_S)
+                request = JoinRaftRequest(addr=own_addr, compatibility=our_versions().message())
+                return await RaftStub(channel).Join(request, timeout=JOIN_TIMEOUT_S)
         except grpc.RpcError as error:
             problem = from_rpc_error(error)
             asked = (*asked, addr)

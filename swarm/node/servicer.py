@@ -1,9 +1,11 @@
 """Service Local: what people ask of the node in front of them."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 
+from swarm.api.v1 import backup_pb2 as backup
 from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.control_pb2_grpc import LocalServicer as LocalBase
 from swarm.node.node import Node
@@ -35,6 +37,24 @@ class LocalServicer(LocalBase):
         """Open this node with the unlock key."""
         await self._node.unlock(request.unlock_key)
         return control.UnlockResponse()
+
+    async def Restore(
+        self, request_iterator: AsyncIterator[backup.RestoreRequest], context: Context
+    ) -> control.InitResponse:
+        """Begin the cluster of a backup anew with this node."""
+        from swarm.node.restoring import receive
+
+        return await self._node.restore(*await receive(request_iterator))
+
+    async def Rejoin(self, request: backup.RejoinRequest, context: Context) -> backup.RejoinResponse:
+        """Tell this node where its managers are now."""
+        return await self._node.rejoin(request)
+
+    async def RenewCertificate(
+        self, request: control.RenewCertificateRequest, context: Context
+    ) -> control.RenewCertificateResponse:
+        """Give this node a new key and certificate."""
+        return await self._node.renew_certificate()
 
     async def Info(self, request: control.InfoRequest, context: Context) -> control.InfoResponse:
         """Say what this node is and knows."""

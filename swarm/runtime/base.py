@@ -32,6 +32,7 @@ class BindMount:
     # A file that says how far an empty source was filled with what the image has there; empty: it is not.
     copy_up: str = ""
     subpath: str = ""  # what of the source is mounted; no link in it leads out of the source
+    relabel: str = ""  # where the node has SELinux: z, all containers may use it; Z, only this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class SELinuxLabel:
+    """What a container's label is to be, where the node has SELinux; what is empty is as for all."""
+
+    user: str = ""
+    role: str = ""
+    type: str = ""
+    level: str = ""  # empty: categories of its own
+    disabled: bool = False
+    nested: bool = False  # it sees SELinux, and may change labels of its own
+
+
+@dataclass(frozen=True, slots=True)
 class Security:
     """What the processes may do beside, or instead of, what is usual."""
 
@@ -96,6 +109,7 @@ class Security:
     seccomp: str | None = None  # JSON as Docker has it; empty: none; None: our own, unless privileged
     apparmor: str = ""  # a loaded profile, or unconfined
     unmasked_paths: bool = False
+    selinux: SELinuxLabel = SELinuxLabel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,6 +415,13 @@ class RuntimeDriver(Protocol):
 
     async def disk_bytes(self, container_id: str) -> int:
         """Return what a container takes on the disk beside its image: what it wrote, and its output."""
+
+    async def update(self, container_id: str, limits: Limits, before: Limits) -> None:
+        """Give a running container other bounds and shares than `before`, at once.
+
+        Raises TaskRejected for what cannot be on this node, or now (it needs more memory); then all is as
+        it was. Raises FailedPrecondition when it does not run.
+        """
 
     async def pause(self, container_id: str) -> None:
         """Give a running container no more time; raises FailedPrecondition where that is impossible."""

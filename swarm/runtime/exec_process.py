@@ -4,6 +4,7 @@ What a driver adds: which process is the command itself, which others belong to 
 """
 
 import asyncio
+import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -134,8 +135,9 @@ class PipedExec(ABC):
         """Start the process that is, or holds, the command; raises OSError."""
         loop = asyncio.get_running_loop()
         pipe = asyncio.subprocess.PIPE
+        nothing = _ended_pipe()
         streams: dict[str, Any] = {
-            "stdin": pipe if stdin else asyncio.subprocess.DEVNULL,
+            "stdin": pipe if stdin else nothing,
             "stdout": pipe,
             "stderr": pipe,
         }
@@ -155,6 +157,8 @@ class PipedExec(ABC):
         except BaseException:
             self._hang_up()
             raise
+        finally:
+            os.close(nothing)
         if self._terminal is not None:
             self._terminal.started()
         self._transport = transport
@@ -389,3 +393,10 @@ class Execs:
 async def _end_unwanted(starting: asyncio.Task[ExecProcess]) -> None:
     with suppress(SwarmError, OSError):
         await (await starting).kill()
+
+
+def _ended_pipe() -> int:
+    """Return a stream without content; not /dev/null: crun gives its streams to the command's user."""
+    nothing, end = os.pipe()
+    os.close(end)
+    return nothing

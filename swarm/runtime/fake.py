@@ -20,6 +20,7 @@ from swarm.runtime.base import (
     ContainerInfo,
     ContainerState,
     ExecConfig,
+    Limits,
     LogLine,
     LogQuery,
     ProcessInfo,
@@ -327,6 +328,13 @@ class FakeDriver:
     async def disk_bytes(self, container_id: str) -> int:
         """Return nothing: there are no files."""
         return 0
+
+    async def update(self, container_id: str, limits: Limits, before: Limits) -> None:
+        """Remember other limits."""
+        container = self._get(container_id)
+        if container.info.state is not ContainerState.RUNNING:
+            raise FailedPrecondition(f"container {container_id} does not run")
+        container.config = replace(container.config, limits=limits)
 
     async def pause(self, container_id: str) -> None:
         """Call a container paused."""

@@ -10,15 +10,19 @@ import os
 import select
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Self
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+# What pidfd_open says of a process that is not there; the second while it is being taken down (kernel 6.1).
+GONE = (errno.ESRCH, errno.EINVAL)
 KILL_ROUNDS = 50  # processes that start others while they are being killed are outrun by then
 
 
+@cache
 def boot_id() -> str:
-    """Return the identity of this boot of the machine; no process outlives it."""
+    """Return the identity of this boot of the machine; no process outlives it, nor do we."""
     return BOOT_ID.read_text(encoding="ascii").strip()
 
 
@@ -86,8 +90,10 @@ class Process:
             return None  # 0 and negative numbers mean whole groups of processes to the kernel
         try:
             fd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return None
+        except OSError as error:
+            if error.errno in GONE:
+                return None
+            raise
         found = start_time(pid)
         if not found or (started and found != started):
             os.close(fd)
@@ -118,15 +124,20 @@ class Process:
             return False
         return True
 
-    async def wait(self) -> None:
-        """Return when the process has ended; any number of tasks may wait."""
-        if self._fd < 0:
-            return
+    def end(self) -> asyncio.Future[None]:
+        """Return what is done when the process has ended, or is let go of; nobody may cancel it."""
         if self._gone is None:
             loop = asyncio.get_running_loop()
             self._gone = loop.create_future()
-            loop.add_reader(self._fd, self._on_end)
-        await asyncio.shield(self._gone)
+            if self._fd < 0:
+                self._gone.set_result(None)
+            else:
+                loop.add_reader(self._fd, self._on_end)
+        return self._gone
+
+    async def wait(self) -> None:
+        """Return when the process has ended; any number of tasks may wait."""
+        await asyncio.shield(self.end())
 
     def _on_end(self) -> None:
         asyncio.get_running_loop().remove_reader(self._fd)

@@ -53,8 +53,7 @@ class RenewingDriver(ShimDriver):
     async def _renewed(self, old: Record, config: ContainerConfig) -> Container:
         try:
             await self._in_thread(self._clear, old.id, old if old.boot_id == boot_id() else None)
-            renewed = Container(await self._make(config))
-            await self._write(renewed)
+            renewed = await self._make(config)
         except BaseException as error:
             await self._clear_half_made(old.id)
             if isinstance(error, OSError):

@@ -59,9 +59,12 @@ class ShimDriver(ABC):
         self._containers: dict[str, Container] = {}
         self._turns = Turns()
         self._unfinished = Unfinished()
-        self._threads = ThreadPoolExecutor(PARALLEL_STARTS, thread_name_prefix="runtime")
+        self._threads = ThreadPoolExecutor(2 * PARALLEL_STARTS, thread_name_prefix="runtime")
         self._starts = asyncio.Semaphore(PARALLEL_STARTS)
         self._execs = Execs(self._run_dir / "execs")
+
+    # The phase in which an agent that is killed while it starts a container leaves the record behind.
+    _doubtful = Phase.STARTING
 
     # What a driver has to add. Those without `async` block and run in threads.
 
@@ -70,16 +73,19 @@ class ShimDriver(ABC):
         """See RuntimeDriver."""
 
     @abstractmethod
-    async def _make(self, config: ContainerConfig) -> Record:
-        """Make the container, not running; raise TaskRejected. May leave a mess: `_destroy` follows."""
+    async def _make(self, config: ContainerConfig) -> Container:
+        """Make the container, not running, and write its record; raise TaskRejected.
+
+        May leave a mess: `_destroy` follows.
+        """
 
     @abstractmethod
     async def _launch(self, record: Record) -> Record:
-        """Run the user's command and return the record with all processes; raise TaskFailed."""
+        """Run the user's command; return, and write, the record of what runs; raise TaskFailed."""
 
     @abstractmethod
     async def _find_out(self, record: Record) -> Record:
-        """Return the truth about a container of which only is known that it was about to be started."""
+        """Return the truth about a container of which is not known whether it was started."""
 
     @abstractmethod
     def _kill_everything(self, record: Record) -> None:
@@ -116,10 +122,6 @@ class ShimDriver(ABC):
     @abstractmethod
     def _is_paused(self, record: Record) -> bool:
         """Tell whether somebody paused a running container; takes microseconds."""
-
-    def _tend(self, record: Record) -> bool:
-        """Look after a running container from time to time; False when that is never needed."""
-        return False
 
     # Files
 
@@ -175,7 +177,7 @@ class ShimDriver(ABC):
                 error="the node was restarted",
                 finished_at_ns=self._clock.now_ns(),
             )
-        elif record.phase is Phase.STARTING:
+        elif record.phase in {self._doubtful, Phase.STARTING}:  # of an older agent, too
             record = await self._find_out(record)
         container = Container(record)
         self._containers[record.id] = container
@@ -201,9 +203,7 @@ class ShimDriver(ABC):
 
     async def _create(self, config: ContainerConfig) -> None:
         try:
-            record = await self._make(config)
-            container = Container(record)
-            await self._write(container)
+            container = await self._make(config)
         except BaseException as error:
             await self._abandon(config.id)
             if isinstance(error, OSError):
@@ -237,16 +237,17 @@ class ShimDriver(ABC):
             container.record, phase=Phase.STARTING, started_at_ns=self._clock.now_ns()
         )
         try:
-            await self._write(container)
-            launched = await self._launch(container.record)
+            if self._doubtful is Phase.STARTING:
+                await self._write(container)
+            async with container.writing:  # whoever sees its end meanwhile writes that after us
+                running = await self._launch(container.record)
         except (TaskFailed, OSError) as error:
             self._fail(container, str(error))
             await self._in_thread(self._kill_everything, container.record)
             await self._write(container)
             raise TaskFailed(str(error)) from error
         if container.record.phase is Phase.STARTING:  # it may have ended in the meantime
-            container.record = replace(launched, phase=Phase.RUNNING)
-            await self._write(container)
+            container.record = running
         if container.supervisor is None:
             self._supervise(container)
 
@@ -409,7 +410,8 @@ class ShimDriver(ABC):
     # Supervision
 
     def _supervise(self, container: Container) -> None:
-        container.hold_processes()
+        if container.main is None and container.shim is None:
+            container.find_processes()
         if container.record.phase is Phase.CREATED and not container.record.pid:
             return  # nothing runs yet that could end
         container.supervisor = asyncio.get_running_loop().create_task(
@@ -419,7 +421,7 @@ class ShimDriver(ABC):
     async def _watch(self, container: Container) -> None:
         """Wait for the end of a container and write down how it ended."""
         try:
-            await first_to_end(container, self._tend)
+            await first_to_end(container)
             status = await self._how_it_ended(container)
             await self._execs.kill(container.record.id)
             await self._finish(container, status)
@@ -454,30 +456,26 @@ class ShimDriver(ABC):
         if status is None:
             self._fail(container, "shim lost")
         else:
-            exit_code, finished_at_ns = status
             oom_killed = self._was_out_of_memory(container.record)
             if container.record.shares_pids:
                 await self._in_thread(self._kill_everything, container.record)
-            container.record = replace(
-                container.record,
-                phase=Phase.EXITED,
-                exit_code=exit_code,
-                finished_at_ns=finished_at_ns,
-                oom_killed=oom_killed,
-            )
+            container.record = container.record.ended(*status, oom_killed=oom_killed)
             container.ended.set()
         await self._write(container)
 
     async def _write(self, container: Container) -> None:
         """Write the newest record; a full disk must not hide from the agent what happened to a container."""
         async with container.writing:
-            path = self._record_path(container.record.id)
-            try:
-                await self._in_thread(write_record, path, container.record)
-            except OSError as error:
-                if container.record.phase is Phase.CREATED:
-                    raise
-                log.warning("runtime.record_not_written", task_id=container.record.id, reason=str(error))
+            await self._in_thread(self._write_down, container.record)
+
+    def _write_down(self, record: Record) -> Record:
+        try:
+            write_record(self._record_path(record.id), record)
+        except OSError as error:
+            if record.phase is Phase.CREATED:
+                raise
+            log.warning("runtime.record_not_written", task_id=record.id, reason=str(error))
+        return record
 
 
 def is_container_id(text: str) -> bool:

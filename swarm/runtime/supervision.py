@@ -1,30 +1,28 @@
 """One container and its two processes: what is held while an agent lives, and how its end is noticed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from swarm.runtime.processes import Process
 from swarm.runtime.state import Phase, Record
-
-TEND_INTERVAL_S = 0.5
 
 
 class Container:
     """One container while this agent lives: its record, its processes, the task that waits for its end."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, main: Process | None = None, shim: Process | None = None) -> None:
+        """Hold the processes of whoever has just made it; those of an earlier agent have to be found."""
         self.record = record
-        self.main: Process | None = None
-        self.shim: Process | None = None
+        self.main = main
+        self.shim = shim
         self.ended = asyncio.Event()
         self.supervisor: asyncio.Task[None] | None = None
         self.writing = asyncio.Lock()
         if record.phase is Phase.EXITED:
             self.ended.set()
 
-    def hold_processes(self) -> None:
+    def find_processes(self) -> None:
         """Open the processes of the record, as far as they still exist."""
         self.main = Process.open(self.record.pid, self.record.pid_started)
         self.shim = Process.open(self.record.shim_pid, self.record.shim_started)
@@ -43,26 +41,24 @@ class Container:
                 process.close()
 
 
-async def first_to_end(container: Container, tend: Callable[[Record], bool]) -> None:
-    """Return when the container's process or its shim has ended, at once if one is gone already.
-
-    Meanwhile `tend` is called from time to time, until it answers False.
-    """
+async def first_to_end(container: Container) -> None:
+    """Return when the container's process or its shim has ended, at once if one is gone already."""
     if container.main is None or container.shim is None:
         return
-    waits: list[Coroutine[Any, Any, None]] = [container.main.wait(), container.shim.wait()]
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    ends = (container.main.end(), container.shim.end())
+    either: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def tell(_: asyncio.Future[None]) -> None:
+        if not either.done():
+            either.set_result(None)
+
+    for end in ends:
+        end.add_done_callback(tell)
     try:
-        interval: float | None = TEND_INTERVAL_S
-        while True:
-            done, _ = await asyncio.wait(tasks, timeout=interval, return_when=asyncio.FIRST_COMPLETED)
-            if done:
-                return
-            if not tend(container.record):
-                interval = None
+        await either
     finally:
-        for task in tasks:
-            task.cancel()
+        for end in ends:
+            end.remove_done_callback(tell)
 
 
 class _Turn:

@@ -19,12 +19,27 @@ CLOCK_DIFFERENCE_NS = HOUR_NS
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A certificate that is asked for."""
+    """A certificate that is asked for, of a node, or (`user_key`) of a person of the store.
+
+    `node_id` of a person is the name.
+    """
 
     csr_pem: bytes
     node_id: str
     role: Role
     cluster_id: str
+    user_key: str = ""
+
+    @property
+    def hosts(self) -> list[str]:
+        """The alternative names. CFSSL cannot write an attribute for who a person is, so that is one."""
+        return [self.role.value, self.user_key or self.node_id]
+
+    @property
+    def usages(self) -> set[x509.ObjectIdentifier]:
+        """What it has to be good for: people only call."""
+        calls = {ExtendedKeyUsageOID.CLIENT_AUTH}
+        return calls if self.user_key else {ExtendedKeyUsageOID.SERVER_AUTH, *calls}
 
 
 def certificate_in(url: str, status: int, answer: bytes) -> bytes:
@@ -85,18 +100,17 @@ def _problem(cert_pem: bytes, wanted: Wanted, root_pem: bytes, now_ns: int) -> s
         return "it is not signed by the root of the cluster"
     if constraints is not None and constraints.ca:
         return "it is that of a CA"
-    if usages is not None and not {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH} <= {
-        *usages
-    }:
-        return "it is not for servers and clients (extended key usage)"
-    if names is None or {*names.get_values_for_type(x509.DNSName)} != {wanted.role.value, wanted.node_id}:
-        return f"its names must be {wanted.role.value} and {wanted.node_id}"
+    if usages is not None and not wanted.usages <= {*usages}:
+        whom = "clients" if wanted.user_key else "servers and clients"
+        return f"it is not for {whom} (extended key usage)"
+    if names is None or {*names.get_values_for_type(x509.DNSName)} != {*wanted.hosts}:
+        return f"its names must be {' and '.join(wanted.hosts)}"
     return _subject_problem(certificate, wanted) or _validity_problem(certificate, now_ns)
 
 
 def _subject_problem(certificate: x509.Certificate, wanted: Wanted) -> str:
     expected = {
-        "node id (CN)": (NameOID.COMMON_NAME, wanted.node_id),
+        "name (CN)" if wanted.user_key else "node id (CN)": (NameOID.COMMON_NAME, wanted.node_id),
         "role (OU)": (NameOID.ORGANIZATIONAL_UNIT_NAME, wanted.role.value),
         "cluster id (O)": (NameOID.ORGANIZATION_NAME, wanted.cluster_id),
     }

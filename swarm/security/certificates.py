@@ -141,29 +141,35 @@ def issue_user_certificate(
     cluster_id: str,
     now_ns: int,
     lifetime_ns: int = USER_LIFETIME_NS,
+    user_key: str = "",
 ) -> bytes:
     """Return the certificate (PEM) of a person, signed by the root: good for calling, not for serving.
 
-    Raises InvalidArgument for a bad request or name.
+    `user_key` says which user of the store it is. Raises InvalidArgument for a bad request or name.
     """
     if role not in PEOPLE:
         raise InvariantBroken(f"no person has the role {role.value}")
-    if not _USER_NAME.fullmatch(user):
-        raise InvalidArgument(
-            f'"{user}" cannot be the name of a user: write 1 to 64 letters, digits or . _ @ -, a letter or '
-            "digit first"
-        )
+    check_user_name(user)
     issuer = x509.load_pem_x509_certificate(root.cert_pem)
     # With an alternative name, nobody takes the common name, which a user chose, for that of a server.
     names = [x509.DNSName(role.value)]
     certificate = (
-        _leaf(csr_public_key(csr_pem), _name(user, role.value, cluster_id), issuer, _CALL_ONLY)
+        _leaf(csr_public_key(csr_pem), _name(user, role.value, cluster_id, user_key), issuer, _CALL_ONLY)
         .not_valid_before(max(_moment(now_ns - BACKDATE_NS), issuer.not_valid_before_utc))
         .not_valid_after(min(_moment(now_ns + lifetime_ns), issuer.not_valid_after_utc))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(load_authority_key(root.key_pem), hashes.SHA256())
     )
     return _cert_pem(certificate)
+
+
+def check_user_name(name: str) -> None:
+    """Raise InvalidArgument unless a person can be called so."""
+    if not _USER_NAME.fullmatch(name):
+        raise InvalidArgument(
+            f'"{name}" cannot be the name of a user: write 1 to 64 letters, digits or . _ @ -, a letter or '
+            "digit first"
+        )
 
 
 def join_ca(secret: str, root_cert_pem: bytes) -> KeyedCertificate:
@@ -284,12 +290,13 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-def _name(common_name: str, unit: str, organisation: str) -> x509.Name:
+def _name(common_name: str, unit: str, organisation: str, user_key: str = "") -> x509.Name:
     return x509.Name(
         [
             x509.NameAttribute(NameOID.COMMON_NAME, common_name),
             x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit),
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
+            *([x509.NameAttribute(NameOID.USER_ID, user_key)] if user_key else ()),
         ]
     )
 

@@ -1,7 +1,7 @@
 """Certificates from an external CA: an HTTPS service that speaks CFSSL's protocol and holds the root's key.
 
-A manager shows its own certificate there, and sends the key of a node with the name that it shall get. What
-comes back is believed only as far as it can be checked: see `answers.py`.
+A manager shows its own certificate there, and sends the key of a node or user with the name that it
+shall get. What comes back is believed only as far as it can be checked: see `answers.py`.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class ExternalSigner:
         """
         body = {
             "certificate_request": wanted.csr_pem.decode(),
-            "hosts": [wanted.role.value, wanted.node_id],
+            "hosts": wanted.hosts,
             "subject": {
                 "CN": wanted.node_id,
                 "names": [{"OU": wanted.role.value, "O": wanted.cluster_id}],

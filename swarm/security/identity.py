@@ -30,8 +30,10 @@ class Role(Enum):
 
     MANAGER = "swarm-manager"
     WORKER = "swarm-worker"
-    OPERATOR = "swarm-operator"  # a person who may change the cluster
+    ADMIN = "swarm-admin"  # a person who may do everything; no certificate says so, only the store
+    OPERATOR = "swarm-operator"  # a person who may change what runs
     VIEWER = "swarm-viewer"  # a person who may look, and sees no secret
+    USER = "swarm-user"  # a person whose rights stand in the store: nothing until they are looked up there
     JOIN_MANAGER = "join-manager"  # holds the manager join token, is no node yet
     JOIN_WORKER = "join-worker"
     LOCAL = "local"  # the Unix socket that only root may open
@@ -42,17 +44,21 @@ class Role(Enum):
 class Identity:
     """A caller. `user` is the name of a person; `node_id` is empty for a caller that is no node.
 
-    For a person at the socket of another manager, `node_id` is that manager's.
+    For a person at the socket of another manager, `node_id` is that manager's. `user_key` (of a user in the
+    store) is the id of the user and the generation of the certificate; of `scope`, KEY or KEY=VALUE, one
+    label is on all that is there for the caller.
     """
 
     node_id: str
     role: Role
     cluster_id: str
     user: str = ""
+    user_key: str = ""
+    scope: tuple[str, ...] = ()
 
 
 NODES = frozenset({Role.MANAGER, Role.WORKER})
-PEOPLE = frozenset({Role.OPERATOR, Role.VIEWER})  # with a certificate of their own
+PEOPLE = frozenset({Role.OPERATOR, Role.VIEWER, Role.USER})  # with a certificate of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +126,22 @@ def _member_identity(certificate: x509.Certificate, cluster_id: str) -> Identity
     if not name or role is None:
         raise Unauthenticated("the certificate is not that of a node or of a person")
     if role in PEOPLE:
-        return Identity(node_id="", role=role, cluster_id=cluster_id, user=name)
+        key = _user_key(certificate) if role is Role.USER else ""
+        return Identity(node_id="", role=role, cluster_id=cluster_id, user=name, user_key=key)
     return Identity(node_id=name, role=role, cluster_id=cluster_id)
+
+
+def _user_key(certificate: x509.Certificate) -> str:
+    """Return whose it is of the users of the store: an attribute, or a name where an external CA signed."""
+    key = subject_attribute(certificate, NameOID.USER_ID)
+    if key:
+        return key
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ""
+    found = {*names.get_values_for_type(x509.DNSName)} - {Role.USER.value}
+    return found.pop() if len(found) == 1 else ""
 
 
 _MEMBER_ROLES = {role.value: role for role in NODES | PEOPLE}
@@ -200,6 +220,15 @@ def caller(context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
         return _caller.get()
     except LookupError:
         raise InvariantBroken("an RPC is served without the authorisation interceptor") from None
+
+
+def scope_now() -> tuple[str, ...]:
+    """Return the labels of which one is on all that is there for who asks now; none: everything is.
+
+    What asks by itself, such as a loop, has no scope: only the interceptor gives one.
+    """
+    who = _caller.get(None)
+    return who.scope if who is not None else ()
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from swarm.api.v1.types_pb2 import TlsInfo
 from swarm.clock import SECOND
 from swarm.errors import FailedPrecondition
+from swarm.model.compatibility import our_versions
 from swarm.security.certificates import join_ca
 from swarm.security.channel import RenewingChannel
 from swarm.security.identity import Identity, PeerIdentifier, Role, Trust, subject_attribute
@@ -48,6 +49,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     # A proxy from the environment is for the internet, never for the nodes of a cluster.
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),
+    # What this node is and speaks, in front of every RPC: the other side refuses what it cannot work with.
+    ("grpc.secondary_user_agent", our_versions().user_agent),
 )
 
 SERVER_OPTIONS: tuple[tuple[str, int | str], ...] = (

@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from swarm.telemetry.samples import AgentSample, DiskUse, ManagerSample, NodeSample
+from swarm.telemetry.tunnel import tunnel_families
 
 # A commit is one fsync on a majority: around a millisecond on an SSD, seconds when something is wrong.
 COMMIT_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -137,6 +138,15 @@ def _agent_families(sample: AgentSample) -> Iterator[Metric]:
         memory.add_metric((use.service, use.task), use.memory_bytes)
     yield from (cpu, memory)
     yield from _name_families(sample.names)
+    yield from tunnel_families(sample.tunnel)
+    requests = CounterMetricFamily(
+        "swarm_http_requests",
+        "HTTP requests that the proxy of the node brought to a service, by kind of answer.",
+        labels=("service", "code"),
+    )
+    for (service, code), value in sorted(sample.requests.items()):
+        requests.add_metric((service, code), value)
+    yield requests
 
 
 _NAME_COUNTERS = {

@@ -58,6 +58,8 @@ class AgentSample:
     containers: Mapping[str, int] = field(default_factory=dict)  # by state
     uses: Sequence[TaskUse] = ()
     names: Mapping[str, float] = field(default_factory=dict)  # what the name server counted
+    tunnel: Mapping[str, float] = field(default_factory=dict)  # of encrypted networks; empty: there are none
+    requests: Mapping[tuple[str, str], float] = field(default_factory=dict)  # HTTP; by service and answer
     unhealthy: int = 0  # containers, plain ones too
     plain: int = 0  # containers without a task that run
     disks: Sequence[DiskUse] = ()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import subprocess
 import tempfile
 import time
@@ -74,6 +75,7 @@ def dockerd(folder: Path, *arguments: str) -> Iterator[Dockerd]:
 
 
 def _start(folder: Path, runs: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    name = f"dockerd-{secrets.token_hex(4)}"  # not every name of a temporary folder is one there
     command = [
         "dockerd",
         f"--config-file={folder}/daemon.json",
@@ -86,8 +88,8 @@ def _start(folder: Path, runs: Path, arguments: Sequence[str]) -> subprocess.Pop
         "--ip6tables=false",
         "--ip-forward=false",
         # Where a containerd runs for the whole machine, dockerd uses that one.
-        f"--containerd-namespace={runs.name}",
-        f"--containerd-plugins-namespace={runs.name}-plugins",
+        f"--containerd-namespace={name}",
+        f"--containerd-plugins-namespace={name}-plugins",
         *arguments,
     ]
     with (folder / "dockerd.log").open("wb") as log:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from swarm.dev.cluster import DevCluster
+from tests.integration.typist import typist
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 SWARMCTL = [sys.executable, "-m", "swarm.cli.main"]
 
 
-def wait_until(condition: Callable[[], T], timeout_s: float = 30.0, what: str = "it") -> T:
+def wait_until(condition: Callable[[], T], timeout_s: float = 60.0, what: str = "it") -> T:
     """Return the first true answer of `condition`; fails the test with the last one after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -47,7 +48,7 @@ class Operator:
     def try_(self, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a swarmctl command and return what came of it."""
         node = self._at or self.cluster.entry().name
-        return self.cluster.run(node, *SWARMCTL, *arguments, timeout_s=timeout_s)
+        return typist().type(self.cluster, node, arguments, timeout_s)
 
     def __call__(self, *arguments: str, timeout_s: float = 60.0) -> str:
         """Run a swarmctl command that must succeed and return its output."""
@@ -74,7 +75,7 @@ class Operator:
         rows = self.rows("service", "ps", service, "--filter", "desired-state=running")
         return [row for row in rows if row["CurrentState"].startswith("Running")]
 
-    def wait_running(self, service: str, count: int, timeout_s: float = 30.0) -> Sequence[dict[str, Any]]:
+    def wait_running(self, service: str, count: int, timeout_s: float = 60.0) -> Sequence[dict[str, Any]]:
         """Wait until exactly so many tasks of a service run."""
         return wait_until(
             lambda: rows if len(rows := self.running(service)) == count else None,

@@ -48,6 +48,7 @@ class Daemon:
         self.directory = directory
         self.addr = addr
         self.log_file = directory / "log"
+        self.root = ROOT  # where its program is; another tree is another version
         self._flags = flags
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
@@ -65,7 +66,7 @@ class Daemon:
         """Start the process and wait for its socket."""
         command = [sys.executable, "-m", "swarm.daemon", *self.arguments]
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, cwd=self.root, stdout=log, stderr=log)
         wait_for(self._answers, START_TIMEOUT_S)
 
     def _answers(self) -> bool:
@@ -83,7 +84,7 @@ class Daemon:
         assert self._process is not None
         return self._process.pid
 
-    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 15.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 60.0) -> int:
         """End the process and return its exit code."""
         if self._process is None:
             return 0
@@ -100,7 +101,7 @@ class Daemon:
         if self._process is not None:
             self.stop(signal.SIGKILL)
         command = [sys.executable, "-m", "swarm.daemon", "cleanup", *self.arguments]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, cwd=self.root, check=True, capture_output=True, timeout=60)
 
     def log(self) -> str:
         return self.log_file.read_text(errors="replace")
@@ -110,7 +111,7 @@ class Daemon:
     def local(self, method: str, request: Any, timeout_s: float = 70.0) -> Any:
         return self._call(LocalStub, method, request, timeout_s)
 
-    def ask(self, method: str, request: Any, timeout_s: float = 15.0) -> Any:
+    def ask(self, method: str, request: Any, timeout_s: float = 60.0) -> Any:
         return self._call(ControlStub, method, request, timeout_s)
 
     def _call(self, stub: Any, method: str, request: Any, timeout_s: float) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from swarm.dev.cluster import DevCluster
+from tests.csi_plugin import loop_device
 from tests.integration.conftest import Clusters
 from tests.integration.operator import ROOT, Operator, wait_until
 
@@ -18,6 +19,11 @@ pytestmark = pytest.mark.integration
 PATIENCE_S = 90.0
 # The tool comes from a part of an image that is mounted.
 SCRIPT = "/tools/busybox echo life >> /data/diary; exec sleep 100000"
+ON_A_DEVICE = (
+    'found=$(/tools/busybox head -c 5 /dev/raw | /tools/busybox tr -d "\\0");'
+    " (echo alive > /dev/raw) 2>/dev/null && did=wrote || did=refused;"
+    ' /tools/busybox stat -c "%F, found ($found), $did" /dev/raw; exec sleep 100000'
+)
 TOOLS = "type=image,source=hello:1,target=/tools,image-subpath=bin"
 
 
@@ -80,6 +86,9 @@ def storage(trio: DevCluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     finally:
         for node in list(made.plugins):
             made.kill(node)
+        for image in made.folder.glob("volumes/*/image"):  # of tests that failed
+            if device := loop_device(image):
+                subprocess.run(["losetup", "-d", device], check=False)
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +118,10 @@ def create(person: Operator, name: str, *options: str) -> None:
     wait_until(lambda: volume(person, name)["Status"] == "created" or None, PATIENCE_S, f"volume {name}")
 
 
-def serve(person: Operator, name: str, source: str, *options: str) -> None:
-    mount = f"type=cluster,source={source},target=/data"
+def serve(
+    person: Operator, name: str, source: str, *options: str, target: str = "/data", script: str = SCRIPT
+) -> None:
+    mount = f"type=cluster,source={source},target={target}"
     words = (
         "service",
         "create",
@@ -124,7 +135,7 @@ def serve(person: Operator, name: str, source: str, *options: str) -> None:
         "--stop-grace-period",
         "1s",
     )
-    person(*words, *options, "--entrypoint", "/bin/busybox sh -c", "hello:1", SCRIPT)
+    person(*words, *options, "--entrypoint", "/bin/busybox sh -c", "hello:1", script)
 
 
 def wait_gone(person: Operator, name: str) -> None:
@@ -245,3 +256,35 @@ def test_a_leader_that_dies_between_making_a_volume_and_noting_it_leaks_none(
     wait_gone(person, "twice")
     assert storage.volumes() == []
     assert storage.violations() == ""
+
+
+def test_a_block_volume_is_a_device_in_its_containers_with_no_more_rights_than_the_mount_gives(
+    person: Operator, trio: DevCluster, storage: Storage
+) -> None:
+    first, second = (f"node.hostname=={node.name}" for node in trio.plan.nodes[:2])
+    create(person, "raw", "--type", "block", "--sharing", "all", "--required-bytes", "1m")
+    assert "BlockVolume" in volume(person, "raw")["ClusterVolume"]["Spec"]["AccessMode"]
+    for name, where, target, said in (
+        ("writer", first, "/dev/raw", "block special file, found (), wrote"),
+        ("reader", first, "/dev/raw,readonly", "block special file, found (alive), refused"),
+    ):
+        serve(person, name, "raw", "--constraint", where, target=target, script=ON_A_DEVICE)
+        person.wait_running(name, 1, PATIENCE_S)
+        wait_until(
+            lambda n=name, s=said: s in person.try_("service", "logs", n).stdout or None, PATIENCE_S, said
+        )
+    person("service", "rm", "writer", "reader")
+    wait_until(lambda: volume(person, "raw")["Status"] == "created" or None, PATIENCE_S, "it is free")
+    (image,) = storage.folder.glob("volumes/*/image")
+    assert (image.read_bytes()[:5], loop_device(image), mounts(trio)) == (b"alive", "", [])
+
+    serve(person, "later", "raw", "--constraint", second, target="/dev/raw", script=ON_A_DEVICE)
+    said = "found (alive), wrote"
+    wait_until(
+        lambda: said in person.try_("service", "logs", "later").stdout or None, PATIENCE_S, "its data"
+    )
+    person("service", "rm", "later")
+    wait_until(lambda: volume(person, "raw")["Status"] == "created" or None, PATIENCE_S, "it is free again")
+    person("volume", "rm", "raw")
+    wait_gone(person, "raw")
+    assert (storage.volumes(), storage.violations()) == ([], "")

@@ -57,7 +57,7 @@ def credentials_of(daemon: Daemon) -> NodeCredentials:
 def call_control(credentials: NodeCredentials, addr: str) -> None:
     async def call() -> None:
         async with credentials.channel(addr) as channel:
-            await ControlStub(channel).ListNodes(control.ListNodesRequest(), timeout=5)
+            await ControlStub(channel).ListNodes(control.ListNodesRequest(), timeout=30)
 
     asyncio.run(call())
 
@@ -157,7 +157,7 @@ def test_a_member_can_neither_init_nor_join_again(cluster: dict[str, Daemon]) ->
 
 def test_a_second_daemon_on_the_same_folder_is_refused(cluster: dict[str, Daemon]) -> None:
     command = [sys.executable, "-m", "swarm.daemon", *cluster["w1"].arguments]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
     assert f"another swarmd (process {cluster['w1'].pid})" in ended.stderr
 
@@ -186,7 +186,7 @@ def test_metrics_and_health_are_served(cluster: dict[str, Daemon]) -> None:
 
 def _get(daemon: Daemon, path: str) -> str:
     host = daemon.addr.partition(":")[0]
-    with urllib.request.urlopen(f"http://{host}:9323{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{host}:9323{path}", timeout=30) as answer:
         return str(answer.read().decode())
 
 
@@ -345,7 +345,7 @@ def test_a_node_with_damaged_files_says_which(tmp_path: Path) -> None:
         path = made["m1"].directory / "s" / "certificates" / "node.pem"
         path.write_bytes(path.read_bytes()[:500])
         command = [sys.executable, "-m", "swarm.daemon", *made["m1"].arguments]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
         assert ended.returncode == 1
         assert f"{path} is damaged" in ended.stderr
 

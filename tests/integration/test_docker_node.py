@@ -2,18 +2,20 @@
 
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from secrets import token_hex
 
 import pytest
 
 from swarm.dev import processes
 from swarm.dev.cluster import DevCluster
+from tests.integration.cgroups import cgroup_name
 from tests.integration.conftest import Clusters
-from tests.integration.operator import Operator, wait_until
+from tests.integration.containers.conftest import command
+from tests.integration.operator import ROOT, Operator, wait_until
 from tests.integration.runtime.engines import Dockerd
 
 pytestmark = pytest.mark.integration
@@ -26,7 +28,7 @@ $B hostname > /srv/index.html; exec $B httpd -f -p 8080 -h /srv"""
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Dockerd]:
     base = Path(tempfile.mkdtemp(prefix="swarm-test-"))
-    engine = Dockerd(base, f"swarm-test-{token_hex(4)}")
+    engine = Dockerd(base, cgroup_name())
     try:
         engine.start()
         yield engine
@@ -81,6 +83,7 @@ def test_a_service_runs_in_docker_with_our_network_logs_and_commands(
     hostname = docker_cluster.run("manager-1", *fetch).stdout.strip()
     assert person("service", "exec", "web.1", "--", "/bin/busybox", "cat", "/etc/hostname") == hostname
     assert "up" in person("service", "logs", "web")
+    person("update", "--dispatcher-heartbeat", "60s")  # nobody takes it for dead meanwhile
     docker_cluster.kill(WORKER)
     docker_cluster.start(WORKER)  # finds its container again
     assert docker_cluster.run("manager-1", *fetch).stdout.strip() == hostname
@@ -89,3 +92,30 @@ def test_a_service_runs_in_docker_with_our_network_logs_and_commands(
     assert engine.containers() == [name]
     person("service", "rm", "web")
     wait_until(lambda: engine.containers() == [], what="the container to go")
+
+
+def test_a_container_of_no_service_runs_again_in_docker_and_can_be_typed_at(
+    docker_cluster: DevCluster, engine: Dockerd, tmp_path: Path
+) -> None:
+    person = Operator(docker_cluster)
+    person.load_image(tmp_path)
+    run = ("run", "-q", "--node", WORKER, "--entrypoint", "/bin/busybox")
+    script = "B=/bin/busybox; echo run >> /kept; until [ -e /end ]; do $B sleep 0.2; done; $B rm /end"
+    person(
+        *(*run, "-d", "--name", "db", "--restart", "always", "-p", "8098:80"),
+        *("--security-opt", "label=type:web_t", "hello:1", "sh", "-c", script),
+    )
+    before = engine.containers()
+    kept = ("container", "exec", "db", "/bin/busybox", "cat", "/kept")
+    person("container", "restart", "-t", "0", "db")
+    assert person(*kept).split() == ["run", "run"]
+    person("container", "exec", "db", "/bin/busybox", "touch", "/end")  # and its policy starts it again
+    wait_until(lambda: person.try_(*kept).stdout.split() == ["run"] * 3, what="the third run")
+    assert engine.containers() == before
+    person("container", "rm", "-f", "db")
+    arguments = command(docker_cluster, *run, "-i", "--rm", "hello:1", "wc", "-c", at="manager-1")
+    counted = subprocess.run(
+        arguments, input=b"x" * 100_000, capture_output=True, timeout=60, check=False, cwd=ROOT
+    )
+    assert (counted.returncode, counted.stdout.strip()) == (0, b"100000"), counted.stderr
+    wait_until(lambda: engine.containers() == [], what="the containers to go")

@@ -157,7 +157,7 @@ def test_the_urgent_task_gets_the_gpu_of_another_also_when_the_leader_goes_in_th
     (left,) = person.running("batch", 1)
     assert {person.given(row), person.given(left)} == {"UUID1", "UUID2"}
     why = f"the task before it was preempted by task {row['ID']} of shop (priority 10)"
-    wait_for(lambda: any(why in one["Error"] for one in person.tasks("batch")), 30)
+    wait_for(lambda: any(why in one["Error"] for one in person.tasks("batch")), 60)
     rows = [json.loads(line) for line in person("service", "ps", "--format", "json", "batch").splitlines()]
     (victim,) = [one["ID"] for one in rows if one["CurrentState"].startswith("Shutdown")]
     assert f"it was preempted by task {row['ID']} of shop (priority 10)" in person("task", "why", victim)

@@ -103,7 +103,7 @@ def test_signals_go_to_the_container(operator: Operator, cluster: DevCluster) ->
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 5
+        assert process.wait(timeout=60) == 5
     finally:
         if process.poll() is None:
             process.kill()
@@ -132,10 +132,10 @@ def test_a_container_belongs_to_its_node_whatever_becomes_of_the_daemons(
     assert container in Path(f"/proc/{pid}/cgroup").read_text()
     os.kill(pid, signal.SIGKILL)  # while no agent looks
     cluster.start("worker-1")
-    wait_until(lambda: state(operator, "db").startswith("Up"), 40, "db to run again")
+    wait_until(lambda: state(operator, "db").startswith("Up"), 60, "db to run again")
     wait_until(
         lambda: operator.try_("container", "exec", "db", "cat", "/kept").stdout.split() == ["run"] * 3,
-        20,
+        60,
         "the third run",
     )
     operator("node", "update", "--availability", "active", "worker-1")
@@ -151,12 +151,12 @@ def test_a_full_disk_keeps_tasks_away_until_there_is_room(operator: Operator, sm
     listed = ("node", "ls", "--filter", "name=worker-1", "--format", "{{.Status}}")
     wait_until(lambda: "disk pressure" in operator(*listed), 60, "disk pressure")
     operator("service", "create", "-d", "--name", "late", *place, "hello:1")
-    wait_until(lambda: "disk pressure" in operator.try_("service", "why", "late").stdout, 20, "the reason")
+    wait_until(lambda: "disk pressure" in operator.try_("service", "why", "late").stdout, 60, "the reason")
     assert "swarmctl system prune" in operator("node", "inspect", "worker-1")
     filler.unlink()
     operator.wait_running("late", 1, timeout_s=60)
     operator("service", "rm", "late")
-    wait_until(lambda: not operator.rows("container", "ls", "-a"), 30, "its container to go")
+    wait_until(lambda: not operator.rows("container", "ls", "-a"), 60, "its container to go")
 
 
 def test_disks_are_measured_and_what_is_used_is_not_removed(operator: Operator) -> None:

@@ -178,3 +178,35 @@ def test_what_is_wrong_with_a_reference_is_said_before_and_on_the_node(
     assert Path(f"/proc/{pid}/root/bad").read_text() == "good"
     person("service", "rm", "wrong")
     wait_until(lambda: person.try_("config", "rm", "bad", "good").returncode == 0, PATIENCE_S, "removal")
+
+
+def test_a_rotation_reaches_the_containers_and_a_bad_one_takes_itself_back(
+    person: Operator, tmp_path: Path
+) -> None:
+    good = tmp_path / "good"
+    good.write_text("good-1")
+    person("secret", "create", "password", str(good))
+    person(
+        "service", "create", "-d", "--name", "careful", "--constraint", "node.role==worker",
+        "--stop-grace-period", "1s", "--secret", "password", "--update-failure-action", "rollback",
+        "--update-monitor", "2s", "--restart-delay", "100ms", "--entrypoint", "sh -c", "hello:1",
+        "read word </run/secrets/password; case $word in good*) exec sleep 100000;; *) exit 7;; esac",
+    )  # fmt: skip
+
+    def read() -> str:
+        return Path(f"/proc/{pid_of(person, 'careful')}/root/run/secrets/password").read_text()
+
+    assert read() == "good-1"
+    good.write_text("good-2\n")
+    person("secret", "rotate", "-q", "--timeout", "120s", "password", str(good))
+    assert read() == "good-2\n"
+    good.write_text("bad\n")
+    failed = person.try_("secret", "rotate", "-q", "--timeout", "120s", "password", str(good))
+    assert (failed.returncode, "rolled back" in failed.stderr) == (4, True)
+    wait_until(lambda: read() == "good-2\n", PATIENCE_S, "the version before")
+    rows = {row["Version"]: row["UsedBy"] for row in person.rows("secret", "history", "password")}
+    assert (rows["3"], rows["2"]) == ("-", "careful")
+    assert [row["Version"] for row in person.rows("secret", "ls") if row["Name"] == "password"] == ["3"]
+    person("service", "rm", "careful")
+    person("secret", "rm", "password")
+    assert person.try_("secret", "inspect", "password@2").returncode == 1

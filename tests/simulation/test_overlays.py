@@ -49,6 +49,36 @@ class Watcher:
                 self._world.fail(AssertionError(f"{node.id} knows {known}, and {task_id} is {expected}"))
 
 
+class Guard:
+    """Nobody is led to a task when it stops, nor to the one before by an address that changes hands."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.stopped = self.started = 0
+        world.on_stop.append(self.check_stop)
+        world.on_start.append(self.check_start)
+
+    def _others(self) -> list[SimNode]:
+        nodes = self._world.nodes.values()
+        return [node for node in nodes if node.online and node.reached and NETWORK in node.overlays.networks]
+
+    def check_stop(self, node: SimNode, task: Task) -> None:
+        if not task.withdrawn:
+            return  # some node in the mesh did not answer in time
+        self.stopped += 1
+        for other in self._others():
+            known = other.overlays.networks[NETWORK].endpoints.get(task.id)
+            assert known is None or not known.serving, f"{other.id} leads to {task.id}, which stops"
+
+    def check_start(self, node: SimNode, task: Task) -> None:
+        self.started += 1
+        addresses = {address for one in task.networks for address in one.addresses}
+        for other in self._others():
+            for known in other.overlays.networks[NETWORK].endpoints.values():
+                stale = known.task_id != task.id and not addresses.isdisjoint(known.addresses)
+                assert not stale, f"{other.id} knows {known.task_id} by the address of {task.id}"
+
+
 def _problems(world: World) -> list[str]:
     return [
         line
@@ -60,7 +90,7 @@ def _problems(world: World) -> list[str]:
 
 def test_fifty_nodes_know_of_each_change_within_a_second_and_of_all_soon_after_partitions() -> None:
     world = World(7)
-    watcher = Watcher(world)
+    watcher, guard = Watcher(world), Guard(world)
     people = People(world, Wishes(world.random))
 
     async def scenario(_: World) -> None:
@@ -96,3 +126,37 @@ def test_fifty_nodes_know_of_each_change_within_a_second_and_of_all_soon_after_p
 
     world.play(scenario)
     assert watcher.looked > NODES * NODES
+    assert guard.stopped > NODES / 2
+
+
+def test_addresses_of_a_small_network_change_hands_only_when_nobody_knows_them_any_more() -> None:
+    world = World(11)
+    world.slowness = 20.0  # up to three seconds: tasks drain for one, and are waited for during five
+    guard = Guard(world)
+    people = People(world, Wishes(world.random))
+
+    async def scenario(_: World) -> None:
+        for number in range(6):
+            await world.add_node(a_plain_node(f"n{number:02}"))
+        spec, network = ServiceSpec(), NetworkSpec()
+        network.annotations.name, spec.annotations.name = NETWORK, "web"
+        network.subnets.add(subnet="10.99.0.0/27")
+        spec.replicated.replicas = 12
+        spec.task.container.image = "v0"
+        spec.update.parallelism = 12
+        spec.task.networks.add(network_id=NETWORK)
+        await world.insist(lambda tx: create_network(tx, network, NETWORK) if not len(tx.networks) else None)
+        await world.insist(lambda tx: create_service(tx, spec, "web") if not len(tx.services) else None)
+        for number in range(1, 9):
+            assert await world.until(lambda: sum(map(is_running, world.view.tasks)) == 12, 90, 0.1)
+            if number % 3 == 0:
+                await world.next_leader()
+            image = f"v{number}"
+            await people.change_one(
+                "web", lambda spec, image=image: setattr(spec.task.container, "image", image)
+            )
+            await asyncio.sleep(1)
+
+    world.play(scenario)
+    assert guard.stopped > 6 * 12
+    assert guard.started > 7 * 12

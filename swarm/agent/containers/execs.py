@@ -5,7 +5,7 @@ that does not end it. Only who detaches lets it run on, with nobody to hear it.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from swarm.agent.containers.conversation import Conversation
@@ -26,14 +26,27 @@ class Execs:
         """Run them with `driver`."""
         self._driver = driver
         self._background: set[asyncio.Task[None]] = set()
+        self._witnesses: set[asyncio.Task[None]] = set()
 
-    async def run(self, container_id: str, options: ExecOptions, conversation: Conversation) -> None:
-        """Run a command and answer with its output and exit code; ends it when cancelled."""
+    async def run(
+        self,
+        container_id: str,
+        options: ExecOptions,
+        conversation: Conversation,
+        on_end: Callable[[int], None] = lambda code: None,
+    ) -> bool:
+        """Run a command and answer with its output and exit code; ends it when cancelled.
+
+        `on_end` hears the exit code, whoever listens by then. Returns whether the caller left it running.
+        """
         if not options.command:
             raise InvalidArgument("there is no command to run")
         if len(self._background) >= COMMANDS_MAX:
             raise FailedPrecondition(f"{COMMANDS_MAX} commands run in containers of this node already")
         process = await self._driver.exec(container_id, exec_config(options))
+        witness = asyncio.create_task(_tell_end(process, on_end), name="agent-exec-end")
+        self._witnesses.add(witness)
+        witness.add_done_callback(self._witnesses.discard)
         attendant = _Attendant(process, conversation, listened_to=not options.detach)
         passing = self._keep(attendant.pass_on())
         to_end = True
@@ -46,12 +59,14 @@ class Execs:
                 self._keep(end(process))
         if not to_end:
             await conversation.send(ContainerOutput(done=True))
+        return not to_end
 
     async def close(self) -> None:
         """Forget all commands; the driver ends them."""
-        for task in self._background:
+        tasks = (*self._background, *self._witnesses)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work, name="agent-exec")
@@ -141,6 +156,10 @@ def exec_config(options: ExecOptions) -> ExecConfig:
         rows=options.rows,
         columns=options.columns,
     )
+
+
+async def _tell_end(process: ExecProcess, on_end: Callable[[int], None]) -> None:
+    on_end(await process.wait())
 
 
 async def end(process: ExecProcess) -> None:

@@ -14,6 +14,7 @@ from swarm.api.v1.containers_pb2 import (
     ContainerOutput,
     ContainerRequest,
     ContainerSummary,
+    ExecOptions,
     ListContainers,
     PathInfo,
     ProcessList,
@@ -38,6 +39,9 @@ class PlainOnes(Protocol):
 
     def records(self) -> Mapping[str, TaskRecord]:
         """Return all in the form of tasks, by id."""
+
+    def tell(self, container_id: str, event: str, attributes: Mapping[str, str] | None = None) -> None:
+        """Hear what was done with a container, plain or not."""
 
     async def summaries(self, *, everything: bool, refs: tuple[str, ...]) -> list[ContainerSummary]:
         """Return a line about each, or about those that `refs` name."""
@@ -94,7 +98,7 @@ class ContainerRequests:
         if info is None:
             raise NotFound(f"there is no container {container_id} on this node")
         if verb == "exec":
-            await self._execs.run(container_id, request.exec, conversation)
+            await self._exec(container_id, request.exec, conversation)
             return
         if verb == "wait":
             ended = await self._driver.wait(container_id)
@@ -105,6 +109,15 @@ class ContainerRequests:
         else:
             await self._change(verb, request, info, conversation)
         await conversation.send(ContainerOutput(done=True))
+
+    async def _exec(self, container_id: str, options: ExecOptions, conversation: Conversation) -> None:
+        def ended(code: int) -> None:
+            self._tell(container_id, "exec_die", {"exitCode": str(code)})
+
+        program = options.command[0] if options.command else ""  # the rest may be secret
+        self._tell(container_id, f"exec_start: {program}")
+        if await self._execs.run(container_id, options, conversation, ended):
+            self._tell(container_id, "exec_detach")
 
     async def _look(
         self, verb: str, request: ContainerRequest, info: ContainerInfo, conversation: Conversation
@@ -138,14 +151,20 @@ class ContainerRequests:
                 await self._kill(info, request.kill.signal)
             case "pause":
                 await self._driver.pause(info.id)
+                self._tell(info.id, "pause")
             case "unpause":
                 await self._driver.unpause(info.id)
+                self._tell(info.id, "unpause")
             case "remove":
                 await self._remove(info, force=request.remove.force)
             case "copy_to":
                 wanted = request.copy_to
                 archive = conversation.data()
                 await self._driver.copy_to(info.id, wanted.path, archive, keep_owner=wanted.keep_owner)
+
+    def _tell(self, container_id: str, event: str, attributes: Mapping[str, str] | None = None) -> None:
+        if self._plain is not None:
+            self._plain.tell(container_id, event, attributes)
 
     async def _list(self, conversation: Conversation, wanted: ListContainers) -> None:
         for task_id, record in () if wanted.refs or wanted.plain else self._tasks().items():

@@ -10,7 +10,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -35,6 +35,15 @@ class _Record:
     plugin_volume_id: str
     stages: bool
     boot_id: str = ""  # in which it was published; empty: it is not
+    block: bool = False  # a device, not a directory
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where a volume is on this node."""
+
+    path: Path
+    block: bool  # a device, not a directory
 
 
 class _Place:
@@ -75,8 +84,11 @@ class _Place:
         if mounts_below(self.folder):  # never remove through a mount that stayed
             raise Unavailable(f"{self.folder} still has something mounted")
         for path in (self.target, self.staging):
-            with suppress(FileNotFoundError):
-                path.rmdir()  # what a plugin left in it is not ours to remove
+            with suppress(FileNotFoundError):  # what a plugin left in it is not ours to remove
+                if path.is_file() and not path.stat().st_size:
+                    path.unlink()  # where a device was
+                else:
+                    path.rmdir()
         self.record.unlink(missing_ok=True)
         shutil.rmtree(self.users, ignore_errors=True)
         self.folder.rmdir()
@@ -99,11 +111,15 @@ class ClusterVolumes:
         async with self._locks[order.volume_id]:
             stages = await self._plugins.stages(order.driver)
             before = place.read()
+            capability = csi.VolumeCapability.FromString(order.capability)
             record = _Record(
-                order.driver, order.plugin_volume_id, stages, before.boot_id if before is not None else ""
+                order.driver,
+                order.plugin_volume_id,
+                stages,
+                before.boot_id if before is not None else "",
+                block=capability.HasField("block"),
             )
             await asyncio.to_thread(place.write, record)
-            capability = csi.VolumeCapability.FromString(order.capability)
             staging = str(place.staging) if stages else ""
             if stages:
                 await self._plugins.node_call(
@@ -130,8 +146,11 @@ class ClusterVolumes:
                     volume_context=order.volume_context,
                 ),
             )
-            published = _Record(order.driver, order.plugin_volume_id, stages, boot_id())
-            await asyncio.to_thread(place.write, published)
+            if record.block and not place.target.is_block_device():
+                raise FailedPrecondition(
+                    f"plugin {order.driver}: {place.target} did not become a block device"
+                )
+            await asyncio.to_thread(place.write, replace(record, boot_id=boot_id()))
             self._published[order.volume_id].set()
             log.info("csi.volume_attached", volume_id=order.volume_id)
 
@@ -149,8 +168,7 @@ class ClusterVolumes:
                 raise FailedPrecondition(f"task {tasks[0]} still has volume {volume_id}")
             self._published.pop(volume_id, None)
             # Before the plugin is called: from here on no task may have it.
-            unpublished = _Record(record.driver, record.plugin_volume_id, record.stages)
-            await asyncio.to_thread(place.write, unpublished)
+            await asyncio.to_thread(place.write, replace(record, boot_id=""))
             await self._plugins.node_call(
                 record.driver,
                 csi.NodeUnpublishVolumeRequest(
@@ -183,16 +201,17 @@ class ClusterVolumes:
                 f"`swarmctl volume inspect {name}` says why"
             ) from None
 
-    async def acquire(self, volume_id: str, task_id: str) -> Path:
+    async def acquire(self, volume_id: str, task_id: str) -> Published:
         """Give a task a volume that is published; may be repeated. Raises Unavailable when it left again."""
         if not is_container_id(task_id):
             raise TaskRejected(f"{task_id!r} cannot be the id of a task")
         place = self._place(volume_id)
         async with self._locks[volume_id]:
-            if not place.is_published():
+            record = place.read()
+            if record is None or record.boot_id != boot_id():
                 raise Unavailable(f"volume {volume_id} is not on this node yet")
             (place.users / task_id).touch()
-            return place.target
+            return Published(place.target, record.block)
 
     async def release(self, task_id: str) -> None:
         """Take from a task its volumes; the leader orders what follows."""

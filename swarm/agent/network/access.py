@@ -5,59 +5,77 @@ here, and those whose networks are all internal begin no conversation with anybo
 No task at all may send what another node would take for the packets of an overlay.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address
 
+from swarm.agent.network.families import IPV4, Family
 from swarm.agent.network.journal import Access, Ledger
-from swarm.agent.network.layout import ROUTER_LINK
+from swarm.agent.network.layout import ROUTER_LINK, Layout
 
-_TABLE = "ip swarm_access"
 _SETS = (Access.OUTSIDE, Access.CLOSED)
 _BETWEEN_TASKS = f'iifname != "{ROUTER_LINK}" oifname != "{ROUTER_LINK}"'
-_REFUSE = "reject with icmp type admin-prohibited"
 
 
-def setup(ledger: Ledger) -> str:
+def setup(layout: Layout, ledger: Ledger) -> str:
     """Return the script that makes these rules, for the tasks in the ledger; it may be repeated."""
-    lines = [f"add table {_TABLE}"]
-    for access in _SETS:
-        lines += [
-            f"add set {_TABLE} {access.value} {{ type ipv4_addr; }}",
-            f"flush set {_TABLE} {access.value}",
-            *_elements("add", access, ledger.having(access)),
-        ]
-    lines += [
-        # Not flushed: which ports these are is heard a moment later.
-        f"add set {_TABLE} tunnels {{ type inet_service; }}",
-        f"add chain {_TABLE} forward {{ type filter hook forward priority 0; }}",
-        f"flush chain {_TABLE} forward",
-        f"add rule {_TABLE} forward udp dport @tunnels {_REFUSE}",
-        f"add rule {_TABLE} forward ip saddr @{Access.CLOSED.value} ct direction original {_REFUSE}",
-    ]
-    for access in _SETS:
-        for end in ("saddr", "daddr"):
-            lines.append(f"add rule {_TABLE} forward {_BETWEEN_TASKS} ip {end} @{access.value} {_REFUSE}")
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for family in layout.families for line in _frame(layout, ledger, family))
 
 
-def close(ports: Iterable[int]) -> str:
+def close(layout: Layout, ports: Iterable[int]) -> str:
     """Return the script that keeps tasks from the UDP ports between nodes; empty for none."""
     listed = ", ".join(str(port) for port in sorted(ports))
-    return f"add element {_TABLE} tunnels {{ {listed} }}" if listed else ""
+    tables = [_table(family) for family in layout.families] if listed else []
+    return "\n".join(f"add element {table} tunnels {{ {listed} }}" for table in tables)
 
 
-def admit(access: Access, address: IPv4Address) -> str:
+def admit(layout: Layout, access: Access, address: IPv4Address) -> str:
     """Return the script for one more task; empty when nothing holds for it."""
-    return "\n".join(_elements("add", access, (address,)))
+    return "\n".join(_elements(layout, ("add",), access, (address,)))
 
 
-def forget(access: Access, address: IPv4Address) -> str:
+def forget(layout: Layout, access: Access, address: IPv4Address) -> str:
     """Return the script for a task that is gone, which may be repeated; empty when nothing held."""
-    return "\n".join((*_elements("add", access, (address,)), *_elements("delete", access, (address,))))
+    return "\n".join(_elements(layout, ("add", "delete"), access, (address,)))
 
 
-def _elements(verb: str, access: Access, addresses: Iterable[IPv4Address]) -> list[str]:
-    listed = ", ".join(str(address) for address in sorted(addresses))
-    if access not in _SETS or not listed:
-        return []
-    return [f"{verb} element {_TABLE} {access.value} {{ {listed} }}"]
+def _table(family: Family) -> str:
+    return f"{family.ip} swarm_access"
+
+
+def _frame(layout: Layout, ledger: Ledger, family: Family) -> Iterator[str]:
+    table, ip = _table(family), family.ip
+    refuse = f"reject with {'icmp' if family is IPV4 else 'icmpv6'} type admin-prohibited"
+    yield f"add table {table}"
+    for access in _SETS:
+        yield f"add set {table} {access.value} {{ type {family.kind}; }}"
+        yield f"flush set {table} {access.value}"
+        yield from _listed(layout, "add", access, ledger.having(access), family)
+    # Not flushed: which ports these are is heard a moment later.
+    yield f"add set {table} tunnels {{ type inet_service; }}"
+    yield f"add chain {table} forward {{ type filter hook forward priority 0; }}"
+    yield f"flush chain {table} forward"
+    yield f"add rule {table} forward udp dport @tunnels {refuse}"
+    yield f"add rule {table} forward {ip} saddr @{Access.CLOSED.value} ct direction original {refuse}"
+    for access in _SETS:
+        for end in ("saddr", "daddr"):
+            yield f"add rule {table} forward {_BETWEEN_TASKS} {ip} {end} @{access.value} {refuse}"
+
+
+def _elements(
+    layout: Layout, verbs: Iterable[str], access: Access, addresses: Iterable[IPv4Address]
+) -> list[str]:
+    here = list(addresses)
+    return [
+        line
+        for verb in verbs
+        for family in layout.families
+        for line in _listed(layout, verb, access, here, family)
+    ]
+
+
+def _listed(
+    layout: Layout, verb: str, access: Access, addresses: Iterable[IPv4Address], family: Family
+) -> Iterator[str]:
+    listed = ", ".join(str(layout.of_family(address, family)) for address in sorted(addresses))
+    if access in _SETS and listed:
+        yield f"{verb} element {_table(family)} {access.value} {{ {listed} }}"

@@ -3,10 +3,11 @@
 The network is ours for every runtime driver: containers join a namespace that was made here.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from swarm.agent.overlay.silence import FarRouter
 from swarm.agent.overlay.state import OverlayState, Touched
 
 
@@ -14,18 +15,20 @@ from swarm.agent.overlay.state import OverlayState, Touched
 class PublishedPort:
     """A port of the node that leads to a port of the task (host mode)."""
 
-    protocol: str  # tcp or udp
+    protocol: str  # tcp, udp or sctp
     published_port: int
     target_port: int
+    host_ip: str = ""  # at which addresses of the node: one, or a CIDR; empty: at all of them
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSubnet:
-    """A subnet out of which the node gives addresses itself."""
+    """A subnet of a network that the node connects tasks to by itself."""
 
     subnet: str
     range: str = ""  # what is given out of it; empty: all
     reserved: tuple[str, ...] = ()
+    gateway: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,11 @@ class TaskNetwork:
     network_id: str  # of `host`, `none` and the `bridge` of every node: their name
     addresses: tuple[str, ...] = ()  # one of each family; none yet where the node gives them
     driver: str = "overlay"
-    subnets: tuple[LocalSubnet, ...] = ()  # where the node gives addresses
+    subnets: tuple[LocalSubnet, ...] = ()  # of other drivers
     families: tuple[int, ...] = (4,)  # where it does, of 4 and 6: of those without a subnet it chooses one
     internal: bool = False  # as the managers say; of overlays `apply` heard it
+    position: int = -1  # of its interface among those of the task, once it has one
+    options: tuple[tuple[str, str], ...] = ()  # of other drivers than overlay
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,14 @@ class Sandbox:
     ports: Sequence[PublishedPort] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """How a node encrypts what goes to other nodes in encrypted networks."""
+
+    key: bytes = b""  # public, by which other nodes know this one; empty: it cannot
+    way: str = ""  # who does it, or why nobody can, for people
+
+
 class NodeNetwork(Protocol):
     """Networks of one node. Every call may be repeated and then changes nothing more."""
 
@@ -60,6 +73,12 @@ class NodeNetwork(Protocol):
     def drivers(self) -> frozenset[str]:
         """Return the drivers of networks that tasks can have here, see `swarm.model.network_support`."""
 
+    def encryption(self) -> Encryption:
+        """Return whether `setup` found a way to encrypt what goes to other nodes."""
+
+    async def tunnel_counters(self) -> Mapping[str, float]:
+        """Return what was counted of encrypted networks, see `swarm.agent.tunnel.plan.counters`."""
+
     async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
         """Follow what the managers say of overlay networks; `touched` is what differs since the last call.
 
@@ -67,13 +86,17 @@ class NodeNetwork(Protocol):
         Unavailable for what could not be brought about; the next call tries again.
         """
 
+    async def echoes(self, routers: Sequence[FarRouter]) -> frozenset[FarRouter]:
+        """Return those routers on other nodes that answer, over what carries networks between nodes."""
+
     async def attach(
         self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
     ) -> Sandbox:
         """Give a task its sandbox, in `networks` besides the node's own.
 
-        Raises TaskRejected, e.g. when a port is taken on this node, Unavailable while `apply` has not
-        heard of a network or of this node's own address there.
+        One that it has already, and that runs, joins and leaves networks so; what it keeps is not
+        touched. Raises TaskRejected, e.g. when a port is taken on this node, Unavailable while `apply` has
+        not heard of a network or of this node's own address there.
         """
 
     async def detach(self, task_id: str) -> None:

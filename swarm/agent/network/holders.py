@@ -21,7 +21,7 @@ def holder_of(port: Key) -> str:
 
 
 def _inodes(port: Key) -> Iterator[str]:
-    protocol, number = port
+    protocol, number, _ = port
     state = _LISTEN if protocol == "tcp" else _UNCONNECTED
     for table in (protocol, f"{protocol}6"):
         for line in _lines(Path("/proc/thread-self/net") / table)[1:]:

@@ -45,6 +45,10 @@ class Ledger:
         """Return the ledger with one more grant."""
         return Ledger({**self.grants, task_id: grant}, grant.address)
 
+    def changed(self, task_id: str, grant: Grant) -> "Ledger":
+        """Return the ledger with another grant for a task that has one."""
+        return replace(self, grants={**self.grants, task_id: grant})
+
     def without(self, task_id: str) -> "Ledger":
         """Return the ledger without the grant of a task."""
         return replace(self, grants={id_: grant for id_, grant in self.grants.items() if id_ != task_id})
@@ -127,7 +131,12 @@ def _decode_network(data: dict[str, Any]) -> TaskNetwork:
         data["network_id"],
         tuple(data["addresses"]),
         data["driver"],
-        tuple(LocalSubnet(one["subnet"], one["range"], tuple(one["reserved"])) for one in data["subnets"]),
+        tuple(
+            LocalSubnet(one["subnet"], one["range"], tuple(one["reserved"]), one.get("gateway", ""))
+            for one in data["subnets"]
+        ),
         tuple(data["families"]),
         data["internal"],
+        data.get("position", -1),
+        tuple((key, value) for key, value in data.get("options", ())),
     )

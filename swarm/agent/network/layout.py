@@ -2,13 +2,15 @@
 
 import hashlib
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from swarm.agent.network.addresses import RESERVED
+from swarm.agent.network.families import FAMILIES, IPV4, Family
 from swarm.errors import InvalidArgument
 
 GATEWAY = IPv4Address("169.254.1.1")  # the same in every task; nobody else has it, no ARP asks for it
+GATEWAY6 = IPv6Address("fe80::1")  # likewise
 GATEWAY_MAC = "ee:ee:ee:ee:ee:ee"
 # Numbers of interfaces. Both ends of a cable must not have the same: the kernel would take up to a second to
 # notice that such a cable is connected.
@@ -25,6 +27,7 @@ class Layout:
 
     run_dir: Path
     subnet: IPv4Network
+    prefix6: IPv6Network | None = None  # of what tasks have besides; None: no IPv6
 
     def __post_init__(self) -> None:
         if self.subnet.num_addresses < 4 * RESERVED:
@@ -61,6 +64,23 @@ class Layout:
         return self.subnet.network_address + 3
 
     @property
+    def families(self) -> tuple[Family, ...]:
+        """Return the families of addresses that tasks have."""
+        return (IPV4,) if self.prefix6 is None else FAMILIES
+
+    def address6(self, address: IPv4Address) -> IPv6Address | None:
+        """Return the IPv6 address of whoever has this address, if there is IPv6 here."""
+        return self.prefix6[int(address)] if self.prefix6 is not None else None
+
+    def of_family(self, address: IPv4Address, family: Family) -> IPv4Address | IPv6Address:
+        """Return the address in one of `families`."""
+        return address if family is IPV4 else self.address6(address) or address
+
+    def addresses(self, address: IPv4Address) -> tuple[IPv4Address | IPv6Address, ...]:
+        """Return every address of whoever has this one."""
+        return tuple(self.of_family(address, family) for family in self.families)
+
+    @property
     def namespaces(self) -> Path:
         """Return the folder of the namespaces."""
         return self.run_dir / "netns"
@@ -76,9 +96,24 @@ class Layout:
         return self.namespaces / "router"
 
     @property
+    def tunnel(self) -> Path:
+        """Return the namespace out of which there is no way but the encrypted one."""
+        return self.run_dir / "tunnel"
+
+    @property
+    def tunnel_link(self) -> str:
+        """Return the name of that way."""
+        return f"swg-{self.tag}"
+
+    @property
     def journal(self) -> Path:
         """Return the file of what was promised."""
         return self.run_dir / "network.json"
+
+    @property
+    def forwarding(self) -> Path:
+        """Return the file of what the node's own switches were before, see `forwarding`."""
+        return self.run_dir / "forwarding.json"
 
     def resolv_conf(self, *, in_networks: bool) -> Path:
         """Return the file that tasks see as /etc/resolv.conf."""

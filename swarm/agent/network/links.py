@@ -37,6 +37,7 @@ _GLOBAL, _LINK_SCOPE, _NOWHERE = 0, 253, 255
 _ONLINK = 4
 _IFLA_ADDRESS, _IFLA_NAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_INFO, _IFLA_NS_FD = 1, 3, 4, 10, 18, 28
 _IFLA_QDISC, _DROPS_ALL = 6, b"noop\0"
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2  # they differ at the ends of a cable between two
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_SOURCE, _RTA_TABLE = 1, 4, 5, 7, 15
 
@@ -182,6 +183,15 @@ def interface_to(netlink: Netlink, value: IPv4Address | IPv6Address) -> int:
     return _parse_route(netlink.ask(Request(_GET_ROUTE, 0, body, f"find the way to {value}"))).interface
 
 
+def source_to(netlink: Netlink, value: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address | None:
+    """Return the address that is sent from towards another; raises NetlinkError when there is no way."""
+    body = _ROUTE.pack(_family(value), value.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
+    body += attributes({_RTA_DST: value.packed})
+    reply = netlink.ask(Request(_GET_ROUTE, 0, body, f"find the way to {value}"))
+    source = reply.attributes(_ROUTE.size).get(_RTA_SOURCE)
+    return ip_address(source) if source else None
+
+
 def list_addresses(netlink: Netlink, index: int) -> Sequence[IPv4Address | IPv6Address]:
     """Return the addresses of an interface, but for those of the link only."""
     replies = netlink.dump(Request(_GET_ADDRESS, 0, _ADDRESS.pack(0, 0, 0, 0, 0), "list addresses"))
@@ -189,6 +199,18 @@ def list_addresses(netlink: Netlink, index: int) -> Sequence[IPv4Address | IPv6A
         ip_address(reply.attributes(_ADDRESS.size)[1])
         for reply in replies
         if reply.kind == _NEW_ADDRESS and _ADDRESS.unpack_from(reply.payload)[3:] == (_GLOBAL, index)
+    ]
+
+
+def list_own_addresses(netlink: Netlink) -> Sequence[IPv4Address | IPv6Address]:
+    """Return the addresses of all interfaces, but for those of a link only."""
+    replies = netlink.dump(Request(_GET_ADDRESS, 0, _ADDRESS.pack(0, 0, 0, 0, 0), "list addresses"))
+    return [
+        ip_address(found.get(_IFA_LOCAL, found[_IFA_ADDRESS]))
+        for reply in replies
+        if reply.kind == _NEW_ADDRESS
+        and _ADDRESS.unpack_from(reply.payload)[3] != _LINK_SCOPE
+        and (found := reply.attributes(_ADDRESS.size))
     ]
 
 

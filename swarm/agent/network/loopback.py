@@ -5,7 +5,7 @@ reaches. Published ports are closed while no agent runs.
 """
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -13,12 +13,13 @@ import structlog
 
 from swarm.agent.network import journal
 from swarm.agent.network.addresses import next_address
-from swarm.agent.network.base import PublishedPort, Sandbox, TaskNetwork
+from swarm.agent.network.base import Encryption, PublishedPort, Sandbox, TaskNetwork
 from swarm.agent.network.forwarder import Forwarder, Target, open_forwarder
 from swarm.agent.network.holders import holder_of
 from swarm.agent.network.journal import Grant, Ledger
 from swarm.agent.network.ports import fits
 from swarm.agent.network.reservation import hold_ports
+from swarm.agent.overlay.silence import FarRouter
 from swarm.agent.overlay.state import OverlayState, Touched
 from swarm.errors import TaskRejected
 
@@ -58,6 +59,18 @@ class LoopbackNetwork:
     def drivers(self) -> frozenset[str]:
         """Return nothing: without privileges there is one network, that of the machine."""
         return frozenset()
+
+    def encryption(self) -> Encryption:
+        """Return that there is nothing to encrypt."""
+        return Encryption(way="the agent is not root")
+
+    async def tunnel_counters(self) -> Mapping[str, float]:
+        """Return nothing."""
+        return {}
+
+    async def echoes(self, routers: Sequence[FarRouter]) -> frozenset[FarRouter]:
+        """Return all: there is nothing in between."""
+        return frozenset(routers)
 
     async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
         """Do nothing: no task of this node is in such a network."""
@@ -114,11 +127,14 @@ class LoopbackNetwork:
     async def _open(
         self, task_id: str, address: IPv4Address, wanted: Sequence[PublishedPort]
     ) -> Sequence[PublishedPort]:
+        if any(port.protocol == "sctp" for port in wanted):
+            raise TaskRejected("this node's agent is not root: it cannot publish ports of protocol sctp")
         others = self._ledger.without(task_id).ports()
-        held = hold_ports(self._node, wanted, others, secrets.randbelow(1 << 16), holder_of)
+        held = hold_ports((self._node,), wanted, others, secrets.randbelow(1 << 16), holder_of)
         self._forwarders[task_id] = [
-            await open_forwarder(one.socket, one.port, Target(str(address), one.port.target_port))
+            await open_forwarder(listener, one.port, Target(str(address), one.port.target_port))
             for one in held
+            for listener in one.sockets
         ]
         return [one.port for one in held]
 

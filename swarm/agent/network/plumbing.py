@@ -8,11 +8,13 @@ import time
 from collections.abc import Sequence
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
+from socket import AF_INET6
 
-from swarm.agent.network import conntrack, firewall, links, namespaces, nft, rules
+from swarm.agent.network import conntrack, firewall, forwarding, links, namespaces, nft, rules, vxlan
 from swarm.agent.network.base import PublishedPort
 from swarm.agent.network.layout import (
     GATEWAY,
+    GATEWAY6,
     GATEWAY_MAC,
     ROUTER_INDEX,
     ROUTER_LINK,
@@ -23,10 +25,11 @@ from swarm.agent.network.layout import (
 from swarm.agent.network.netlink import Netlink
 from swarm.errors import FailedPrecondition
 
-_EVERYWHERE = ip_network("0.0.0.0/0")
+_EVERYWHERE, _EVERYWHERE6 = ip_network("0.0.0.0/0"), ip_network("::/0")
 _LO = 1
-_SYSCTL = Path("/proc/sys/net/ipv4")
-_CARRIER_TRIES, _CARRIER_PAUSE_S = 200, 0.0005
+_SYSCTL, _SYSCTL6 = Path("/proc/sys/net/ipv4"), Path("/proc/sys/net/ipv6")
+# The kernel does it when nobody else changes links: while many namespaces go, that takes a while.
+_CARRIER_S, _CARRIER_PAUSE_S = 5.0, 0.0005
 
 
 def ensure_router(layout: Layout) -> bool:
@@ -41,6 +44,8 @@ def ensure_router(layout: Layout) -> bool:
         assert uplink is not None
         _address_uplink(layout, node, uplink.index, router)
     _set_sysctls(layout)
+    if layout.prefix6 is not None:
+        _ensure_ipv6(layout)
     firewall.let_through(layout.uplink)
     return made
 
@@ -74,12 +79,15 @@ def connected(layout: Layout) -> frozenset[IPv4Address]:
     """Return the addresses that the router leads to: of the tasks whose `ensure_task` came to its end."""
     with netlink_in(layout.router) as router:
         routes = links.list_routes(router)
+        routes6 = links.list_routes(router, AF_INET6) if layout.prefix6 is not None else ()
+    interfaces6: dict[object, int] = {one.destination.network_address: one.interface for one in routes6}
     return frozenset(
-        route.destination.network_address
+        address
         for route in routes
-        if isinstance(route.destination.network_address, IPv4Address)
+        if isinstance(address := route.destination.network_address, IPv4Address)
         and route.destination.prefixlen == 32
-        and route.interface == layout.index(route.destination.network_address)
+        and route.interface == layout.index(address)
+        and (layout.prefix6 is None or interfaces6.get(layout.address6(address)) == route.interface)
     )
 
 
@@ -94,12 +102,14 @@ def remove_task(
     for port in ports:
         withdraw(layout, port)
     if address is not None and namespaces.is_namespace(layout.router):
-        gone = links.delete_route(ip_network(address), layout.index(address))
+        index = layout.index(address)
+        gone = [links.delete_route(ip_network(one), index) for one in layout.addresses(address)]
         with netlink_in(layout.router) as router:
-            router.run(gone, ignore={errno.ESRCH, errno.ENODEV})
+            router.run(*gone, ignore={errno.ESRCH, errno.ENODEV})
     if address is not None and ports:
         with conntrack.open_netfilter() as netfilter:
-            conntrack.forget(netfilter, address)
+            for one in layout.addresses(address):
+                conntrack.forget(netfilter, one)
     namespaces.remove(layout.namespace(task_id))
 
 
@@ -128,15 +138,16 @@ def run_in_router(layout: Layout, script: str) -> None:
 
 def withdraw(layout: Layout, port: PublishedPort) -> None:
     """Stop leading a port anywhere."""
-    try:
-        nft.run(rules.withdraw(layout, port))
-    except nft.NftError as error:
-        if "No such file" not in str(error):
-            raise
+    for script in rules.withdraw(layout, port):
+        try:
+            nft.run(script)
+        except nft.NftError as error:
+            if "No such file" not in str(error):
+                raise
 
 
 def teardown(layout: Layout) -> None:
-    """Remove the router, every namespace and the rules."""
+    """Remove the router, every namespace, the rules and what the kernel remembers of connections."""
     if nft.available():
         nft.run(rules.teardown(layout))
     firewall.forget(layout.uplink)
@@ -148,6 +159,9 @@ def teardown(layout: Layout) -> None:
         for path in layout.namespaces.iterdir():
             namespaces.remove(path)
         layout.namespaces.rmdir()
+    conntrack.forget_network(layout.subnet)
+    forwarding.put_back(layout.forwarding)
+    layout.forwarding.unlink(missing_ok=True)  # others need it by now, and had it from us
 
 
 def _refuse_overlap(layout: Layout, node: Netlink) -> None:
@@ -210,13 +224,54 @@ def _address_uplink(layout: Layout, node: Netlink, uplink: int, router: Netlink)
 
 
 def _set_sysctls(layout: Layout) -> None:
-    (_SYSCTL / "ip_forward").write_text("1")
+    forwarding.switch_on(layout.forwarding)
     # Connections of the node's own programs to 127.0.0.1:published leave through the uplink.
     (_SYSCTL / "conf" / layout.uplink / "route_localnet").write_text("1")
     with namespaces.entered(layout.router):
         (_SYSCTL / "ip_forward").write_text("1")
         for name in ("all", "default", ROUTER_LINK):
             (_SYSCTL / "conf" / name / "rp_filter").write_text("0")
+
+
+def _ensure_ipv6(layout: Layout) -> None:
+    """Give router, cable and node their IPv6 addresses and routes, and let all of them forward."""
+    node6, router6 = layout.address6(layout.node_address), layout.address6(layout.router_address)
+    assert layout.prefix6 is not None
+    assert node6 is not None
+    assert router6 is not None
+    forward6()
+    (_SYSCTL6 / "conf" / layout.uplink / "disable_ipv6").write_text("0")
+    with namespaces.entered(layout.router):
+        for name in ("all", "default", ROUTER_LINK):
+            (_SYSCTL6 / "conf" / name / "disable_ipv6").write_text("0")
+        (_SYSCTL6 / "conf/all/forwarding").write_text("1")
+    with Netlink() as node, netlink_in(layout.router) as router:
+        uplink = links.find_link(node, layout.uplink)
+        assert uplink is not None
+        router.run(
+            vxlan.address6(ROUTER_INDEX, router6),
+            links.neighbour(ROUTER_INDEX, node6, links.mac_of(layout.node_address)),
+            links.route(ip_network(node6), ROUTER_INDEX),
+            links.route(_EVERYWHERE6, ROUTER_INDEX, node6),
+            links.unreachable(layout.prefix6),
+        )
+        node.run(
+            vxlan.address6(uplink.index, node6),
+            links.neighbour(uplink.index, router6, links.mac_of(layout.router_address)),
+            links.route(ip_network(router6), uplink.index),
+            links.route(layout.prefix6, uplink.index, router6, node6),
+        )
+
+
+def forward6() -> None:
+    """Let the node forward IPv6, and go on hearing from its routers where it does so now."""
+    if (_SYSCTL6 / "conf/all/forwarding").read_text().strip() == "1":
+        return
+    for interface in (_SYSCTL6 / "conf").iterdir():
+        # A kernel that forwards ignores what routers say, default routes with it, unless told otherwise.
+        if interface.name != "all" and (interface / "accept_ra").read_text().strip() == "1":
+            (interface / "accept_ra").write_text("2")
+    (_SYSCTL6 / "conf/all/forwarding").write_text("1")
 
 
 def _connect(layout: Layout, router: Netlink, path: Path, address: IPv4Address) -> None:
@@ -239,6 +294,15 @@ def _connect(layout: Layout, router: Netlink, path: Path, address: IPv4Address) 
             links.neighbour(TASK_INDEX, GATEWAY, GATEWAY_MAC),
             links.route(_EVERYWHERE, TASK_INDEX, GATEWAY),
         )
+        if address6 := layout.address6(address):
+            with namespaces.entered(path):
+                (_SYSCTL6 / "conf" / TASK_LINK / "disable_ipv6").write_text("0")
+            task.run(
+                vxlan.address6(TASK_INDEX, address6),
+                links.neighbour(TASK_INDEX, GATEWAY6, GATEWAY_MAC),
+                links.route(_EVERYWHERE6, TASK_INDEX, GATEWAY6),
+            )
+            router.run(links.neighbour(index, address6, mac), links.route(ip_network(address6), index))
     # The route comes last: where it is, everything before it is.
     router.run(links.neighbour(index, address, mac), links.route(ip_network(address), index))
     wait_until_it_carries(router, index)
@@ -246,9 +310,8 @@ def _connect(layout: Layout, router: Netlink, path: Path, address: IPv4Address) 
 
 def wait_until_it_carries(router: Netlink, index: int) -> None:
     """The kernel connects the end of a cable that was up first a moment later: wait, or packets are lost."""
-    for _ in range(_CARRIER_TRIES):
-        if links.get_link(router, index).carries:
-            return
+    give_up_s = time.monotonic() + _CARRIER_S
+    while not links.get_link(router, index).carries and time.monotonic() < give_up_s:
         time.sleep(_CARRIER_PAUSE_S)
 
 

@@ -1,14 +1,17 @@
 """Which kinds of networks can this kernel do?"""
 
 import errno
+from pathlib import Path
 
-from swarm.agent.network import links, vxlan
+from swarm.agent.network import lan, links, namespaces, vxlan
 from swarm.agent.network.layout import Layout
 from swarm.agent.network.netlink import NetlinkError
 from swarm.agent.network.plumbing import netlink_in
 from swarm.agent.network.vxlan import Vxlan
-from swarm.model.network_support import INGRESS
+from swarm.model.network_support import INGRESS, SCTP
+from swarm.model.networks import MACVLAN
 
+_SCTP_TIMEOUT = Path("/proc/sys/net/netfilter/nf_conntrack_sctp_timeout_established")
 ALWAYS = frozenset({"host", "none", "bridge"})
 _PROBE = Vxlan("probe", 998, 0xFFFFFF, 4789, 4, "02:42:00:00:00:00", 1450)
 
@@ -18,7 +21,20 @@ def drivers(layout: Layout) -> frozenset[str]:
 
     What a kernel can do is found out by asking it to, in the router's namespace; nothing is left there.
     """
-    return ALWAYS | ({"overlay", INGRESS} if _makes_vxlan(layout) else frozenset())
+    found = set(ALWAYS)
+    if _makes_vxlan(layout):
+        found |= {"overlay", INGRESS}
+    if lan.works(layout):
+        found.add(MACVLAN)
+    if _follows_sctp(layout):
+        found.add(SCTP)
+    return frozenset(found)
+
+
+def _follows_sctp(layout: Layout) -> bool:
+    """Whether connections of SCTP can be led to tasks: the kernel has timeouts for what it knows."""
+    with namespaces.entered(layout.router):
+        return _SCTP_TIMEOUT.exists()
 
 
 def _makes_vxlan(layout: Layout) -> bool:

@@ -22,20 +22,38 @@ from typing import TypeVar
 
 import structlog
 
-from swarm.agent.network import access, journal, namespaces, nft, plumbing, probe, resolv, rules
+from swarm.agent.network import (
+    access,
+    firewall,
+    ipv6,
+    journal,
+    namespaces,
+    nft,
+    plumbing,
+    probe,
+    resolv,
+    rules,
+)
 from swarm.agent.network.addresses import next_address
-from swarm.agent.network.base import PublishedPort, Sandbox, TaskNetwork
+from swarm.agent.network.base import Encryption, PublishedPort, Sandbox, TaskNetwork
 from swarm.agent.network.holders import holder_of
 from swarm.agent.network.journal import Grant, Ledger
 from swarm.agent.network.layout import GATEWAY, Layout
-from swarm.agent.network.local import LocalNetworks, is_same
+from swarm.agent.network.local import LocalNetworks, is_same, kept
+from swarm.agent.network.places import placed
 from swarm.agent.network.ports import fits
 from swarm.agent.network.reservation import PortReservations
+from swarm.agent.overlay import echo
 from swarm.agent.overlay.ingress_router import IngressRouter
 from swarm.agent.overlay.layout import OverlayLayout
 from swarm.agent.overlay.overlays import Overlays
+from swarm.agent.overlay.silence import FarRouter
 from swarm.agent.overlay.state import NetworkState, OverlayState, Touched
+from swarm.agent.tunnel.tender import Tender
+from swarm.agent.tunnel.tunnel import NodeTunnel
 from swarm.errors import TaskRejected
+from swarm.model.network_support import ENCRYPTED
+from swarm.model.networks import OVERLAY
 
 log = structlog.get_logger(__name__)
 
@@ -50,10 +68,15 @@ class RouterNetwork:
     def __init__(
         self, run_dir: Path, subnet: IPv4Network, resolv_conf: Path = Path("/etc/resolv.conf")
     ) -> None:
-        self._books = _Books(Layout(run_dir.absolute(), subnet), resolv_conf)
+        run_dir = run_dir.absolute()
+        self._books = _Books(Layout(run_dir, subnet, ipv6.prefix_for(run_dir)), resolv_conf)
+        self._routers = OverlayLayout(run_dir)
         self._thread = ThreadPoolExecutor(1, "network")
         self._drivers: frozenset[str] = frozenset()
         self._heard = False
+        self._tender = Tender(
+            lambda: self._do(self._books.tunnel.process), lambda: self._do(self._books.mend_tunnel)
+        )
 
     async def setup(self) -> None:
         """Make or adopt router, rules and the sandboxes of an earlier life of this agent."""
@@ -64,6 +87,18 @@ class RouterNetwork:
         """Return what `setup` found out that tasks can have here."""
         return self._drivers
 
+    def encryption(self) -> Encryption:
+        """Return what `setup` found out about encryption between nodes."""
+        return Encryption(self._books.tunnel.key, self._books.tunnel.way)
+
+    async def tunnel_counters(self) -> Mapping[str, float]:
+        """Return what the tunnel of this node counted; nothing while there is none."""
+        return await self._do(self._books.tunnel.counters)
+
+    async def echoes(self, routers: Sequence[FarRouter]) -> frozenset[FarRouter]:
+        """Return those that answer."""
+        return await echo.ask(self._routers, routers)
+
     async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
         """Follow what differs in overlay networks; everything with nothing touched, and at first."""
         everything = not touched or not self._heard
@@ -71,7 +106,10 @@ class RouterNetwork:
         # The messages are values, the tables around them are not: the thread gets its own.
         states = {id_: _copy(state.networks[id_]) for id_ in ids if id_ in state.networks}
         gone = {one.network_id for one in touched} - state.networks.keys()
-        await self._do(lambda: self._books.apply(states, gone, everything))
+        try:
+            await self._do(lambda: self._books.apply(states, gone, everything))
+        finally:
+            await self._tender.look()
         self._heard = True
 
     async def attach(
@@ -90,10 +128,12 @@ class RouterNetwork:
 
     async def teardown(self) -> None:
         """Leave nothing of this node's network behind."""
+        await self._tender.stop()
         await self._do(self._books.teardown)
 
     async def close(self) -> None:
         """End the thread and let go of the held ports; tasks keep their network."""
+        await self._tender.stop()
         await self._do(self._books.close)
         self._thread.shutdown()
 
@@ -106,19 +146,22 @@ class _Books:
 
     def __init__(self, layout: Layout, resolv_conf: Path) -> None:
         self._layout = layout
-        self._overlays = Overlays(OverlayLayout(layout.run_dir))
+        self.tunnel = NodeTunnel(layout.tunnel, layout.tunnel_link)
+        self._overlays = Overlays(OverlayLayout(layout.run_dir), self.tunnel)
         self._ingress = IngressRouter(layout, OverlayLayout(layout.run_dir))
-        self._locals = LocalNetworks(layout.local_routers)
+        self._locals = LocalNetworks(layout.local_routers, layout.tag)
         self._resolv_conf = resolv_conf
         self._ledger = Ledger()
-        self._reservations = PortReservations("0.0.0.0", holder_of)  # noqa: S104 a published port is the node's
+        hosts = ("0.0.0.0", "::") if layout.prefix6 is not None else ("0.0.0.0",)  # noqa: S104 of the node
+        self._reservations = PortReservations(hosts, holder_of)
 
     def setup(self) -> None:
         layout = self._layout
         layout.namespaces.mkdir(parents=True, exist_ok=True)
         self._ledger = journal.load(layout.journal)
         rebuilt = plumbing.ensure_router(layout)
-        plumbing.run_in_router(layout, access.setup(self._ledger))
+        plumbing.run_in_router(layout, access.setup(layout, self._ledger))
+        self.tunnel.setup(layout.router)
         self._overlays.setup(self._ledger.grants)
         self._write_resolv_conf()
         self._drop_lost()
@@ -127,7 +170,7 @@ class _Books:
             if grant.address not in connected:
                 plumbing.ensure_task(layout, task_id, grant.address)
             path = layout.namespace(task_id)
-            self._locals.connect(task_id, path, grant.networks, plumbing.router_mtu(layout))
+            self._reconnect(task_id, path, grant)
             self._hold_again(task_id, grant)
         published = [(port, grant.address) for grant in self._ledger.grants.values() for port in grant.ports]
         nft.run(rules.setup(layout, published))
@@ -137,15 +180,21 @@ class _Books:
 
     def apply(self, states: Mapping[str, NetworkState], gone: Collection[str], check: bool) -> None:
         before = self._overlays.ports
+        if check:
+            firewall.let_through(self._layout.uplink)  # one that was started after us
         try:
             self._overlays.apply(states, gone, check)
         finally:
             if check or self._overlays.ports != before:
-                plumbing.run_in_router(self._layout, access.close(self._overlays.ports))
+                plumbing.run_in_router(self._layout, access.close(self._layout, self._overlays.ports))
             self._ingress.apply(states, gone, check)
 
+    def mend_tunnel(self) -> None:
+        self._overlays.mend()
+
     def drivers(self) -> frozenset[str]:
-        return probe.drivers(self._layout)
+        found = probe.drivers(self._layout)
+        return found | {ENCRYPTED} if self.tunnel.key and OVERLAY in found else found
 
     def attach(
         self, task_id: str, ports: Sequence[PublishedPort], networks: tuple[TaskNetwork, ...]
@@ -156,22 +205,29 @@ class _Books:
         if NONE in names:
             return Sandbox(task_id, "", str(plumbing.ensure_alone(self._layout, task_id)), resolv_conf="")
         grant = self._ledger.grants.get(task_id)
-        if grant is not None and not (fits(ports, grant.ports) and is_same(networks, grant.networks)):
+        if grant is not None and not fits(ports, grant.ports):
             self.detach(task_id)
             grant = None
+        known = grant is not None  # it may run: what it has is not taken from it
         try:
+            if grant is not None and not is_same(networks, grant.networks):
+                grant = self._rewire(task_id, grant, networks)
             grant = grant or self._grant(task_id, ports, networks)
             plumbing.ensure_task(self._layout, task_id, grant.address)
             path = self._layout.namespace(task_id)
-            self._locals.connect(task_id, path, grant.networks, plumbing.router_mtu(self._layout))
+            mtu, own = plumbing.router_mtu(self._layout), self._layout.addresses(grant.address)
+            self._locals.connect(task_id, path, grant.networks, mtu, own)
             self._overlays.connect(task_id, path, grant)
-            plumbing.run_in_router(self._layout, access.admit(grant.access, grant.address))
+            plumbing.run_in_router(self._layout, access.admit(self._layout, grant.access, grant.address))
             script = rules.publish(self._layout, grant.ports, grant.address)
             if script:
                 nft.run(script)
-        except OSError as error:
-            with contextlib.suppress(OSError):  # the first error is the one to tell; keep_only tries again
-                self.detach(task_id)
+        except (OSError, TaskRejected) as error:
+            if not known:
+                with contextlib.suppress(OSError):  # the first error is to be told; keep_only tries again
+                    self.detach(task_id)
+            if isinstance(error, TaskRejected):
+                raise
             raise TaskRejected(f"cannot connect the task to the network: {error}") from error
         return self._sandbox(task_id, grant)
 
@@ -180,11 +236,12 @@ class _Books:
         address, ports = (grant.address, grant.ports) if grant else (None, ())
         if grant is not None:
             self._overlays.disconnect(task_id, grant)
-            self._locals.disconnect(task_id, grant.networks, self._ledger.without(task_id).networks())
+            others = self._ledger.without(task_id).networks()
+            self._locals.disconnect(task_id, self._layout.namespace(task_id), grant.networks, others)
         plumbing.remove_task(self._layout, task_id, address, ports)
         self._reservations.release(task_id)
         if grant is not None:
-            plumbing.run_in_router(self._layout, access.forget(grant.access, grant.address))
+            plumbing.run_in_router(self._layout, access.forget(self._layout, grant.access, grant.address))
             self._record(self._ledger.without(task_id))
 
     def keep_only(self, task_ids: frozenset[str]) -> None:
@@ -210,7 +267,7 @@ class _Books:
         self, task_id: str, ports: Sequence[PublishedPort], networks: tuple[TaskNetwork, ...]
     ) -> Grant:
         reach = self._overlays.access(networks)
-        networks = self._locals.chosen(networks, self._ledger.networks())
+        networks = placed(self._locals.chosen(networks, self._ledger.networks()))
         chosen = self._reservations.hold(task_id, ports, self._ledger.ports(), secrets.randbelow(1 << 16))
         try:
             address = next_address(self._layout.subnet, self._ledger.addresses(), self._ledger.last_address)
@@ -220,6 +277,26 @@ class _Books:
             self._reservations.release(task_id)
             raise
         return grant
+
+    def _rewire(self, task_id: str, grant: Grant, networks: tuple[TaskNetwork, ...]) -> Grant:
+        """Take a task out of the networks that it leaves, and note down those that it joins."""
+        reach = self._overlays.access(networks)
+        before = placed(grant.networks)
+        same = kept(networks, before)
+        gone = tuple(one for one in before if one not in same)
+        staying = replace(grant, networks=tuple(one for one in before if one in same))
+        others = self._ledger.changed(task_id, staying).networks()
+        self._overlays.disconnect(task_id, replace(grant, networks=gone), unplug=True)
+        self._locals.disconnect(task_id, self._layout.namespace(task_id), gone, others, unplug=True)
+        fresh = [one for one in same if one not in before]
+        chosen = {one.network_id: one for one in self._locals.chosen(fresh, others)}
+        wanted = placed(chosen.get(one.network_id, one) for one in same)
+        changed = replace(grant, networks=wanted, access=reach)
+        self._record(self._ledger.changed(task_id, changed))
+        if reach is not grant.access:
+            plumbing.run_in_router(self._layout, access.admit(self._layout, reach, grant.address))
+            plumbing.run_in_router(self._layout, access.forget(self._layout, grant.access, grant.address))
+        return changed
 
     def _record(self, ledger: Ledger) -> None:
         journal.save(self._layout.journal, ledger)
@@ -239,6 +316,14 @@ class _Books:
         for task_id in list(self._ledger.grants):
             if not namespaces.is_namespace(self._layout.namespace(task_id)):
                 self.detach(task_id)
+
+    def _reconnect(self, task_id: str, path: Path, grant: Grant) -> None:
+        """Complete what an earlier life of the agent began; one task in trouble keeps none of the others."""
+        mtu, own = plumbing.router_mtu(self._layout), self._layout.addresses(grant.address)
+        try:
+            self._locals.connect(task_id, path, grant.networks, mtu, own)
+        except (OSError, TaskRejected) as error:
+            log.warning("network.task_not_reconnected", task_id=task_id, reason=str(error))
 
     def _hold_again(self, task_id: str, grant: Grant) -> None:
         others = self._ledger.without(task_id).ports()

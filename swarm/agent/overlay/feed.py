@@ -6,9 +6,9 @@ all that was known before any task is taken up, so networks work without a manag
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import structlog
 
@@ -23,7 +23,7 @@ from swarm.agent.database import (
 from swarm.agent.network.base import LocalSubnet, TaskNetwork
 from swarm.agent.overlay.state import OverlayState, Touched
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.overlay_pb2 import OverlayChanges
+from swarm.api.v1.overlay_pb2 import OverlayChanges, OverlayPeer
 from swarm.api.v1.types_pb2 import NetworkAttachment
 from swarm.errors import TransientError
 from swarm.model.networks import OVERLAY
@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_S = 1.0
 CHECK_S = 60.0
+FIRST_S = 2.0  # names wait so long for the networks that they lead into
+WITHDRAW_S = 2.0  # and networks wait so long for names to be said no more
 PATIENCE_S = 2.0  # for what a task needs, before people are told what it waits for
 
 
@@ -46,14 +48,32 @@ class OverlayListener(Protocol):
         """Make what was touched what it is in `state` now; may be asked for the same again."""
 
 
+@runtime_checkable
+class Withdrawing(Protocol):
+    """A listener that leads into networks, and can stop leading before it leads elsewhere."""
+
+    async def withdraw(self, state: OverlayState, touched: Sequence[Touched]) -> None:
+        """Lead no more to what is not in `state`; `apply` follows when packets get to what is new there.
+
+        Asked before packets change their way, so it must not take long.
+        """
+
+
 class OverlayFeed:
     """What this node knows of its overlay networks."""
 
     def __init__(self, database: Database, listeners: Sequence[OverlayListener]) -> None:
         """The first listener makes the networks that tasks join."""
         self.state = OverlayState()
+        self.taken = 0  # how often something was heard
+        self.applied = 0  # how much of that is in force
+        self.on_applied: Callable[[int], None] = lambda applied: None
         self._database = database
-        self._lines = [_Line(self.state, listener) for listener in listeners]
+        self._lines: list[_Line] = []
+        for listener in listeners:
+            first = self._lines[0] if self._lines else None
+            self._lines.append(_Line(self.state, listener, first, self._line_applied))
+        self._lines[0].leading = [one for one in listeners[1:] if isinstance(one, Withdrawing)]
 
     async def run(self) -> None:
         """Tell the listeners, until cancelled."""
@@ -65,12 +85,20 @@ class OverlayFeed:
         """Begin with what an earlier life of the agent knew; unless `complete`, managers come first."""
         self._tell(self.state.apply(stored, complete=True), begin=complete)
 
-    def take(self, changes: NetworkChanges) -> None:
-        """Hear what the managers say."""
+    def take(self, changes: NetworkChanges) -> int:
+        """Hear what the managers say; return what `on_applied` is told, or more, when it is in force."""
+        self.taken += 1
         touched = self.state.apply(changes.changes, complete=changes.complete)
         for one in touched:
             self._keep(one)
         self._tell(touched, begin=changes.complete)
+        return self.taken
+
+    def _line_applied(self) -> None:
+        applied = min(line.applied for line in self._lines)
+        if applied > self.applied:
+            self.applied = applied
+            self.on_applied(applied)
 
     async def settled(self) -> None:
         """Wait until every listener was told everything once, whatever came of it."""
@@ -94,7 +122,7 @@ class OverlayFeed:
     def _missing(self, wanted: Iterable[TaskNetwork]) -> str:
         """Return why a task cannot have its networks yet; empty when it can."""
         for one in wanted:
-            if not one.addresses:
+            if not one.addresses or one.driver != OVERLAY:
                 continue
             known = self.state.networks.get(one.network_id)
             if known is None or not known.network.router_addresses:
@@ -106,7 +134,9 @@ class OverlayFeed:
 
     def _tell(self, touched: Sequence[Touched], *, begin: bool) -> None:
         for line in self._lines:
-            line.add(touched, begin=begin)
+            line.add(touched, self.taken, begin=begin)
+        # Not from within: whoever says something has to know first what it is called.
+        asyncio.get_running_loop().call_soon(self._line_applied)
 
     def _keep(self, touched: Touched) -> None:
         """Have on disk what the state is now."""
@@ -120,7 +150,7 @@ class OverlayFeed:
             self._database.put_overlay(network_id, OVERLAY_NETWORK, "", kept)
         for node_id in touched.node_ids:
             peer = state.peers.get(node_id)
-            kept = OverlayChanges(network_id=network_id, peers=[peer] if peer else ())
+            kept = OverlayChanges(network_id=network_id, peers=[_for_disk(peer)] if peer else ())
             self._database.put_overlay(network_id, OVERLAY_NODE, node_id, kept if peer else None)
         for task_id in touched.task_ids:
             endpoint = state.endpoints.get(task_id)
@@ -130,6 +160,16 @@ class OverlayFeed:
             service = state.services.get(service_id)
             kept = OverlayChanges(network_id=network_id, services=[service] if service else ())
             self._database.put_overlay(network_id, OVERLAY_SERVICE, service_id, kept if service else None)
+
+
+def _for_disk(peer: OverlayPeer) -> OverlayPeer:
+    """Leave out the key that is shared with another node: keys are in memory only."""
+    if not peer.preshared_key:
+        return peer
+    copy = OverlayPeer()
+    copy.CopyFrom(peer)
+    copy.ClearField("preshared_key")
+    return copy
 
 
 def networks_of(task: Task) -> tuple[TaskNetwork, ...]:
@@ -145,17 +185,33 @@ def _network(network_id: str, addresses: tuple[str, ...], asked: NetworkAttachme
     local = asked.local
     return TaskNetwork(
         network_id,
+        addresses,
         driver=asked.driver,
-        subnets=tuple(LocalSubnet(one.subnet, one.range, tuple(one.reserved)) for one in local.subnets),
+        subnets=tuple(
+            LocalSubnet(one.subnet, one.range, tuple(one.reserved), one.gateway) for one in local.subnets
+        ),
         families=(6,) if local.no_ipv4 else (4, 6) if local.ipv6 else (4,),
         internal=local.internal,
+        options=tuple(sorted(local.options.items())),
     )
 
 
 class _Line:
     """One listener, and what it has yet to hear."""
 
-    def __init__(self, state: OverlayState, listener: OverlayListener) -> None:
+    def __init__(
+        self,
+        state: OverlayState,
+        listener: OverlayListener,
+        first: "_Line | None",
+        on_applied: Callable[[], None],
+    ) -> None:
+        """`first` makes the networks: names shall not lead to where packets still go to somebody else."""
+        self._first = first
+        self._on_applied = on_applied
+        self.leading: Sequence[Withdrawing] = ()  # who leads to where this one brings packets
+        self.heard = 0  # how often something was heard when this was told last
+        self.applied = 0  # and when that was which is in force
         self.unmade: set[str] = set()  # ids of networks that are new or differ as a whole
         self.problem = ""  # what the last call failed with
         self.idle = asyncio.Event()
@@ -167,7 +223,8 @@ class _Line:
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
 
-    def add(self, touched: Iterable[Touched], *, begin: bool = False) -> None:
+    def add(self, touched: Iterable[Touched], heard: int, *, begin: bool = False) -> None:
+        self.heard = heard
         for one in touched:
             self._pending[one.network_id] = _merged(self._pending.get(one.network_id), one)
             if one.network:
@@ -176,6 +233,13 @@ class _Line:
             self._begun = True
             self.idle.clear()
             self._wake.set()
+        elif self._begun and self.idle.is_set():
+            self.applied = heard  # there is nothing to do
+
+    async def follow(self, heard: int) -> None:
+        """Wait until what was heard by then is in force here, or cannot be brought about."""
+        while self.applied < heard and not self.problem:
+            await self.changed()
 
     async def changed(self) -> None:
         self._changed.clear()
@@ -186,13 +250,40 @@ class _Line:
             with suppress(TimeoutError):  # now and then all is compared, whoever may have changed what
                 async with asyncio.timeout(CHECK_S if self._begun else None):
                     await self._wake.wait()
+            if self._first is not None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FIRST_S):
+                        await self._first.follow(self.heard)
             self._wake.clear()
             if not await self._apply():
                 await asyncio.sleep(RETRY_S)
                 self._wake.set()
 
+    async def _take(self) -> tuple[dict[str, Touched], int]:
+        """Return what to tell, and when it was heard, once nobody is led to what is gone by that.
+
+        Its address may be somebody else's as soon as the listener has heard of it.
+        """
+        taken: dict[str, Touched] = {}
+        heard = self.heard
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WITHDRAW_S):
+                while self._pending:  # more may come meanwhile
+                    fresh, self._pending, heard = self._pending, {}, self.heard
+                    for one in fresh.values():
+                        taken[one.network_id] = _merged(taken.get(one.network_id), one)
+                    await self._withdraw(tuple(fresh.values()))
+        return taken, heard
+
+    async def _withdraw(self, touched: Sequence[Touched]) -> None:
+        for listener in self.leading:
+            try:
+                await listener.withdraw(self._state, touched)
+            except Exception:  # `apply` brings it about all the same, and is made again
+                log.exception("overlay.not_withdrawn", listener=type(listener).__name__)
+
     async def _apply(self) -> bool:
-        pending, self._pending = self._pending, {}
+        pending, heard = await self._take()
         try:
             await self._listener.apply(self._state, tuple(pending.values()))
         except Exception as error:  # whatever it is, it must not cost the node its tasks
@@ -201,15 +292,17 @@ class _Line:
                 "overlay.not_applied", networks=len(pending), listener=type(self._listener).__name__
             )
             later, self._pending = self._pending.values(), pending
-            self.add(tuple(later))
+            self.add(tuple(later), self.heard)
             done = False
         else:
             self.problem = ""
             self.unmade -= {one for one in pending if not _is_new(self._pending.get(one))}
+            self.applied = heard if self._pending else self.heard
             done = True
         self._changed.set()
         if not self._pending or not done:
             self.idle.set()
+        self._on_applied()
         return done
 
 

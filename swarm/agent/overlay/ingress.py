@@ -8,24 +8,28 @@ that chose the task: the router of the task's node marks each connection that co
 that router's hardware address, and sends answers of marked connections there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeAlias
 
+from swarm.agent.network.families import FAMILIES, IPV4, Family
+from swarm.agent.network.rules import EveryNodePort
 from swarm.agent.overlay.balancing import SEED
 from swarm.agent.overlay.layout import VXLAN_LINK
-from swarm.agent.overlay.plan import overlay_of, parsed, router_mac
+from swarm.agent.overlay.plan import Address, overlay_of, parsed, router_mac
 from swarm.agent.overlay.state import NetworkState
 from swarm.api.v1.types_pb2 import EndpointSpec
+from swarm.model.host_addresses import spelled
 from swarm.model.ingress_ports import protocol_name
 
-TABLE = "ip swarm_ingress"
+NAME = "swarm_ingress"  # of the table of each family
 UPLINK = "eth0"  # of the ingress router, towards the node
 FIRST_ROUTING_TABLE = 1000  # behind those that people use by hand
 
 Published: TypeAlias = tuple[str, int]  # protocol and port of every node
-Target: TypeAlias = tuple[IPv4Address, int]  # address and port of a task
+Target: TypeAlias = tuple[Address, int]  # address and port of a task
+Routers: TypeAlias = Mapping[str, tuple[int, tuple[Address, ...]]]  # MAC → mark, addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,47 +37,63 @@ class Ingress:
     """Everything that the ingress router of a node has to know besides its mesh."""
 
     ports: Mapping[Published, tuple[Target, ...]] = field(default_factory=dict)
-    routers: Mapping[str, tuple[int, IPv4Address]] = field(default_factory=dict)  # MAC → mark, address
+    routers: Routers = field(default_factory=dict)
     by_client: frozenset[Published] = frozenset()  # where a client is always led to the same task
+    host_ips: Mapping[Published, str] = field(default_factory=dict)  # of those at some addresses only
+    ipv6: bool = False  # its tasks have addresses of that family
+
+    @property
+    def open(self) -> frozenset[EveryNodePort]:
+        """Return the ports as the node is to lead them here."""
+        return frozenset(EveryNodePort(*key, self.host_ips.get(key, "")) for key in self.ports)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Return the families of its clients."""
+        return FAMILIES if self.ipv6 else (IPV4,)
 
 
 def ingress_of(state: NetworkState) -> Ingress:
     """Return what the managers say of the network that ports are published through."""
-    targets: dict[str, list[IPv4Address]] = {}
+    targets: dict[str, list[Address]] = {}
     for endpoint in state.endpoints.values():
-        address = _ipv4(endpoint.addresses)
-        if endpoint.serving and address is not None:
-            targets.setdefault(endpoint.service_id, []).append(address)
-    ports = {
-        (protocol_name(port), port.published_port): tuple(
-            (address, port.target_port) for address in sorted(targets.get(service.service_id, ()))
-        )
+        if endpoint.serving:
+            found = (one for text in endpoint.addresses if (one := parsed(text)) is not None)
+            targets.setdefault(endpoint.service_id, []).extend(found)
+    every = {
+        (protocol_name(port), port.published_port): (service, port)
         for service in state.services.values()
         for port in service.ports
     }
-    by_client = frozenset(
-        (protocol_name(port), port.published_port)
-        for service in state.services.values()
-        for port in service.ports
-        if service.affinity == EndpointSpec.AFFINITY_CLIENT_IP
+    ports = {
+        key: tuple(
+            (address, port.target_port)
+            for address in sorted(
+                targets.get(service.service_id, ()), key=lambda one: (one.version, one.packed)
+            )
+        )
+        for key, (service, port) in every.items()
+    }
+    client_ip = EndpointSpec.AFFINITY_CLIENT_IP
+    return Ingress(
+        ports,
+        _routers(state),
+        frozenset(key for key, (service, _) in every.items() if service.affinity == client_ip),
+        {key: spelled(port.host_ip) for key, (_, port) in every.items() if port.host_ip},
+        any(subnet.version == 6 for subnet in overlay_of(state).subnets),
     )
-    return Ingress(ports, _routers(state), by_client)
 
 
-def _routers(state: NetworkState) -> dict[str, tuple[int, IPv4Address]]:
+def _routers(state: NetworkState) -> Routers:
     subnets = [one for one in overlay_of(state).subnets if isinstance(one, IPv4Network)]
-    found: dict[str, tuple[int, IPv4Address]] = {}
+    found: dict[str, tuple[int, tuple[Address, ...]]] = {}
     for peer in state.peers.values():
-        addresses = [one for text in peer.router_addresses if (one := parsed(text)) is not None]
+        addresses = tuple(one for text in peer.router_addresses if (one := parsed(text)) is not None)
         first = next((one for one in addresses if isinstance(one, IPv4Address)), None)
         subnet = next((one for one in subnets if first in one), None)
         if first is not None and subnet is not None:
-            found[router_mac(addresses)] = (int(first) - int(subnet.network_address), first)
+            found[router_mac(addresses)] = (int(first) - int(subnet.network_address), addresses)
     return found
-
-
-def _ipv4(texts: Iterable[str]) -> IPv4Address | None:
-    return next((one for text in texts if isinstance(one := parsed(text), IPv4Address)), None)
 
 
 def script(before: Ingress | None, after: Ingress) -> str:
@@ -81,8 +101,16 @@ def script(before: Ingress | None, after: Ingress) -> str:
 
     Without `before` everything is made anew. Connections that are under way stay where they are.
     """
+    if before is not None and before.ipv6 != after.ipv6:
+        before = None
+    lines = [line for family in after.families for line in _script(before, after, family)]
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _script(before: Ingress | None, after: Ingress, family: Family) -> Iterator[str]:
     if before is None:
-        return "\n".join([*_frame(), *_chains(after, after.ports), *_elements("add", after)]) + "\n"
+        yield from (*_frame(family), *_chains(after, after.ports, family), *_elements("add", after, family))
+        return
     other_way = before.by_client ^ after.by_client
     changed = {
         key: value
@@ -97,57 +125,60 @@ def script(before: Ingress | None, after: Ingress) -> str:
         {key: value for key, value in before.ports.items() if key not in after.ports},
         {mac: value for mac, value in before.routers.items() if after.routers.get(mac) != value},
     )
-    lines = [*_elements("delete", gone), *_chains(after, changed), *_elements("add", new)]
-    lines += [
-        line
-        for key in gone.ports
-        for line in (f"flush chain {TABLE} {_chain(key)}", f"delete chain {TABLE} {_chain(key)}")
-    ]
-    return "\n".join(lines) + "\n" if lines else ""
+    yield from _elements("delete", gone, family)
+    yield from _chains(after, changed, family)
+    yield from _elements("add", new, family)
+    for key in gone.ports:
+        yield f"flush chain {_table(family)} {_chain(key)}"
+        yield f"delete chain {_table(family)} {_chain(key)}"
 
 
-def _frame() -> list[str]:
+def _table(family: Family) -> str:
+    return f"{family.ip} {NAME}"
+
+
+def _frame(family: Family) -> list[str]:
+    table = _table(family)
     return [
-        f"add table {TABLE}",
-        f"delete table {TABLE}",
-        f"add table {TABLE}",
-        f"add map {TABLE} ports {{ type inet_proto . inet_service : verdict; }}",
-        f"add map {TABLE} routers {{ type ether_addr : mark; }}",
-        f"add chain {TABLE} origins {{ type filter hook prerouting priority -150; }}",
-        f'add rule {TABLE} origins iifname "{VXLAN_LINK}" ct state new ct mark set ether saddr map @routers',
-        f'add rule {TABLE} origins iifname != {{ "{VXLAN_LINK}", "{UPLINK}" }} ct direction reply '
+        f"add table {table}",
+        f"delete table {table}",
+        f"add table {table}",
+        f"add map {table} ports {{ type inet_proto . inet_service : verdict; }}",
+        f"add map {table} routers {{ type ether_addr : mark; }}",
+        f"add chain {table} origins {{ type filter hook prerouting priority -150; }}",
+        f'add rule {table} origins iifname "{VXLAN_LINK}" ct state new ct mark set ether saddr map @routers',
+        f'add rule {table} origins iifname != {{ "{VXLAN_LINK}", "{UPLINK}" }} ct direction reply '
         "meta mark set ct mark",
-        f"add chain {TABLE} balance {{ type nat hook prerouting priority -100; }}",
-        f'add rule {TABLE} balance iifname "{UPLINK}" meta l4proto . th dport vmap @ports',
-        f"add chain {TABLE} forward {{ type filter hook forward priority 0; }}",
+        f"add chain {table} balance {{ type nat hook prerouting priority -100; }}",
+        f'add rule {table} balance iifname "{UPLINK}" meta l4proto . th dport vmap @ports',
+        f"add chain {table} forward {{ type filter hook forward priority 0; }}",
         # Clients know nothing of the tunnel: their packets have to fit into it.
-        f'add rule {TABLE} forward oifname "{VXLAN_LINK}" tcp flags syn tcp option maxseg size set rt mtu',
+        f'add rule {table} forward oifname "{VXLAN_LINK}" tcp flags syn tcp option maxseg size set rt mtu',
     ]
 
 
-def _elements(verb: str, what: Ingress) -> list[str]:
+def _elements(verb: str, what: Ingress, family: Family) -> list[str]:
     lines = []
     if what.ports:
         listed = (f"{key[0]} . {key[1]} : goto {_chain(key)}" for key in sorted(what.ports))
-        lines.append(f"{verb} element {TABLE} ports {{ {', '.join(listed)} }}")
+        lines.append(f"{verb} element {_table(family)} ports {{ {', '.join(listed)} }}")
     if what.routers:
         listed = (f"{mac} : {mark}" for mac, (mark, _) in sorted(what.routers.items()))
-        lines.append(f"{verb} element {TABLE} routers {{ {', '.join(listed)} }}")
+        lines.append(f"{verb} element {_table(family)} routers {{ {', '.join(listed)} }}")
     return lines
 
 
-def _chains(all_of: Ingress, keys: Iterable[Published]) -> list[str]:
-    lines = []
+def _chains(all_of: Ingress, keys: Iterable[Published], family: Family) -> list[str]:
+    lines, ip = [], family.ip
     for key in sorted(keys):
-        chain, targets = _chain(key), all_of.ports[key]
-        lines += [f"add chain {TABLE} {chain}", f"flush chain {TABLE} {chain}"]
+        chain = f"{_table(family)} {_chain(key)}"
+        targets = [one for one in all_of.ports[key] if one[0].version == family.version]
+        lines += [f"add chain {chain}", f"flush chain {chain}"]
         if targets:
-            way = f"jhash ip saddr mod {len(targets)} seed {SEED}" if key in all_of.by_client else ""
+            way = f"jhash {ip} saddr mod {len(targets)} seed {SEED}" if key in all_of.by_client else ""
             way = way or f"numgen inc mod {len(targets)}"
             places = ", ".join(f"{n} : {address} . {port}" for n, (address, port) in enumerate(targets))
-            lines.append(
-                f"add rule {TABLE} {chain} meta l4proto {key[0]} dnat ip to {way} map {{ {places} }}"
-            )
+            lines.append(f"add rule {chain} meta l4proto {key[0]} dnat {ip} to {way} map {{ {places} }}")
     return lines
 
 

@@ -7,7 +7,6 @@ are under way, except those to tasks that have gone.
 
 import errno
 from collections.abc import Collection, Mapping
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import structlog
@@ -17,7 +16,7 @@ from swarm.agent.network.layout import Layout
 from swarm.agent.network.policies import Policy
 from swarm.agent.overlay.ingress import FIRST_ROUTING_TABLE, Ingress, ingress_of, script
 from swarm.agent.overlay.layout import VXLAN_INDEX, OverlayLayout
-from swarm.agent.overlay.plan import parsed
+from swarm.agent.overlay.plan import Address, parsed
 from swarm.agent.overlay.state import NetworkState
 from swarm.errors import Unavailable
 
@@ -32,7 +31,7 @@ class IngressRouter:
         self._overlays = overlays
         self._network_id = ""
         self._there: Ingress | None = None  # None: look, or make it
-        self._tasks: frozenset[IPv4Address] = frozenset()
+        self._tasks: frozenset[Address] = frozenset()
 
     def apply(self, states: Mapping[str, NetworkState], gone: Collection[str], check: bool) -> None:
         """Follow what differs in the ingress network, if that is among it; `check` makes everything anew.
@@ -59,17 +58,18 @@ class IngressRouter:
         self._network_id, self._there = network_id, None
         if before is None:
             plumbing.ensure_ingress(self._layout, path)
-        closed = before.ports.keys() - wanted.ports.keys() if before is not None else ()
+        closed = before.open - wanted.open if before is not None else frozenset()
         if closed:
-            nft.run(rules.unpublish(self._layout, closed))
+            nft.run(rules.unpublish(self._layout, closed, ipv6=wanted.ipv6))
         text = script(before, wanted)
         if text:
             with namespaces.entered(path):
                 nft.run(text)
         if before is None or before.routers != wanted.routers:
             _route_returns(path, wanted)
-        if before is None or wanted.ports.keys() - before.ports.keys():
-            nft.run(rules.publish_everywhere(self._layout, wanted.ports, anew=before is None))
+        if before is None or wanted.open - before.open:
+            anew, ipv6 = before is None, wanted.ipv6
+            nft.run(rules.publish_everywhere(self._layout, wanted.open, anew=anew, ipv6=ipv6))
         self._forget(path, state)
         if before is None:
             log.info("ingress.published", network_id=network_id, ports=len(wanted.ports))
@@ -78,7 +78,7 @@ class IngressRouter:
     def _forget(self, path: Path, state: NetworkState) -> None:
         """Let clients of tasks that have gone connect again, instead of talking to nobody."""
         listed = (parsed(text) for one in state.endpoints.values() for text in one.addresses)
-        tasks = frozenset(one for one in listed if isinstance(one, IPv4Address))
+        tasks = frozenset(one for one in listed if one is not None)
         lost, self._tasks = self._tasks - tasks, tasks
         if lost:
             with namespaces.entered(path), conntrack.open_netfilter() as netfilter:
@@ -87,7 +87,7 @@ class IngressRouter:
 
     def _close(self) -> None:
         if nft.available():
-            nft.run(rules.publish_everywhere(self._layout, (), anew=True))
+            nft.run(rules.publish_everywhere(self._layout, (), anew=True, ipv6=True))
         self._network_id, self._there, self._tasks = "", None, frozenset()
 
 
@@ -96,9 +96,14 @@ def _route_returns(path: Path, wanted: Ingress) -> None:
     marks = dict(wanted.routers.values())
     with plumbing.netlink_in(path) as router:
         there = {one for one in policies.list_policies(router) if one.mark}
-        needed = {Policy(FIRST_ROUTING_TABLE + mark, mark=mark) for mark in marks}
-        for mark, address in marks.items():
-            router.run(policies.default_route(FIRST_ROUTING_TABLE + mark, VXLAN_INDEX, address))
+        needed = {
+            Policy(FIRST_ROUTING_TABLE + mark, mark=mark, version=address.version)
+            for mark, addresses in marks.items()
+            for address in addresses
+        }
+        for mark, addresses in marks.items():
+            for address in addresses:
+                router.run(policies.default_route(FIRST_ROUTING_TABLE + mark, VXLAN_INDEX, address))
         for one in needed - there:
             router.run(policies.policy(one), ignore={errno.EEXIST})
         for one in there - needed:

@@ -14,7 +14,8 @@ from pathlib import Path
 from socket import AF_INET, AF_INET6
 
 from swarm.agent.network import links, namespaces, policies, vxlan
-from swarm.agent.network.layout import GATEWAY, GATEWAY_MAC
+from swarm.agent.network.answers import answer_datagrams
+from swarm.agent.network.layout import GATEWAY, GATEWAY6, GATEWAY_MAC
 from swarm.agent.network.netlink import Netlink, NetlinkError, Request
 from swarm.agent.network.plumbing import netlink_in, underlay_mtu, wait_until_it_carries
 from swarm.agent.network.policies import Policy
@@ -22,7 +23,6 @@ from swarm.agent.network.vxlan import Vxlan
 from swarm.agent.overlay.layout import (
     FIRST_TASK_LINK,
     FIRST_TASK_TABLE,
-    GATEWAY6,
     VXLAN_INDEX,
     VXLAN_LINK,
     nic_index,
@@ -52,20 +52,21 @@ class Nic:
         return all(there.get(address) == router_link(self.task_id) for address in self.addresses)
 
 
-def ensure_router(path: Path, overlay: Overlay, towards: Address | None) -> int:
+def ensure_router(path: Path, overlay: Overlay, towards: Address | None, tunnel: Path) -> int:
     """Make or complete the router of a network; return the size of packets that it takes.
 
-    `towards` is some other node, which shows what the path between nodes takes.
+    `towards` is some other node, which shows what the path between nodes takes. Packets of an encrypted
+    network leave through the namespace `tunnel`, and through no other.
     """
     namespaces.create(path)
     with namespaces.entered(path):
         _set_sysctls(ipv6=any(subnet.version == 6 for subnet in overlay.subnets))
     with Netlink() as node, netlink_in(path) as router:
-        mtu = overlay.mtu_over(_path_mtu(node, towards))
+        mtu = overlay.mtu_over(path_mtu(node, towards))
         wanted = Vxlan(
             VXLAN_LINK, VXLAN_INDEX, overlay.vxlan_id, overlay.port, overlay.path_family, overlay.mac, mtu
         )
-        _ensure_vxlan(path, node, router, wanted)
+        _ensure_vxlan(path, tunnel if overlay.encrypted else namespaces.OWN, router, wanted)
         stale = set(links.list_addresses(router, VXLAN_INDEX)) - set(overlay.addresses)
         _switch_on(router, overlay)
         router.run(*(_address(VXLAN_INDEX, address) for address in overlay.addresses))
@@ -84,12 +85,17 @@ def ensure_plain_router(path: Path, *, ipv6: bool) -> None:
 
 def remove_router(path: Path) -> None:
     """Remove the router of a network, whatever of it there is; its VXLAN number is free at once."""
+    cut_off(path)
+    namespaces.remove(path)
+
+
+def cut_off(path: Path) -> None:
+    """Take its way to other nodes from a router."""
     if namespaces.is_namespace(path):
         with netlink_in(path) as router:
             link = links.find_link(router, VXLAN_LINK)
             if link is not None:
                 router.run(links.delete_link(link.index), ignore={errno.ENODEV})
-    namespaces.remove(path)
 
 
 def read(path: Path) -> Mesh:
@@ -125,11 +131,18 @@ def connected(path: Path) -> dict[Address, str]:
 
 
 def connect(
-    path: Path, task: Path, nic: Nic, subnets: Subnets, mtu: int, *, answers_all: bool = False
+    path: Path,
+    task: Path,
+    nic: Nic,
+    subnets: Subnets,
+    mtu: int,
+    *,
+    answers_all: bool = False,
+    datagrams: bool = False,
 ) -> None:
     """Make or complete the cable from a task's namespace to the router of a network.
 
-    With `answers_all` the task answers there also those who are not in the network.
+    With `answers_all` the task answers there also those who are not in the network, `datagrams` as well.
     """
     index, mac = nic_index(nic.position), links.mac_of(nic.addresses[0])
     with netlink_in(path) as router, netlink_in(task) as inside:
@@ -149,8 +162,11 @@ def connect(
                     if subnet.version == address.version
                 ),
             )
-            if answers_all and isinstance(address, IPv4Address):
+            if answers_all:
                 _answer_there(inside, index, address)
+        if datagrams:
+            table = FIRST_TASK_TABLE + index
+            answer_datagrams(task, inside, nic_name(nic.position), table, nic.addresses)
         # The routes come last: where they are, everything before them is.
         router.run(
             *(links.neighbour(cable, address, mac) for address in nic.addresses),
@@ -159,20 +175,23 @@ def connect(
         wait_until_it_carries(router, cable)
 
 
-def _answer_there(inside: Netlink, index: int, address: IPv4Address) -> None:
+def _answer_there(inside: Netlink, index: int, address: Address) -> None:
     """Answer clients of anywhere through the network by which they came, not by the way out of the node."""
     table = FIRST_TASK_TABLE + index
-    inside.run(policies.default_route(table, index, GATEWAY))
-    inside.run(policies.policy(Policy(table, source=address)), ignore={errno.EEXIST})
+    gateway = GATEWAY if address.version == 4 else GATEWAY6
+    inside.run(policies.default_route(table, index, gateway))
+    inside.run(policies.policy(Policy(table, address, version=address.version)), ignore={errno.EEXIST})
 
 
-def disconnect(path: Path, nic: Nic) -> None:
-    """Lead nothing to a task any more; the cable goes with the task's namespace."""
+def disconnect(path: Path, nic: Nic, *, unplug: bool = False) -> None:
+    """Lead nothing to a task any more; the cable goes with the task's namespace, or now (`unplug`)."""
     if not namespaces.is_namespace(path):
         return
     with netlink_in(path) as router:
         link = links.find_link(router, router_link(nic.task_id))
-        if link is not None:
+        if link is not None and unplug:
+            router.run(links.delete_link(link.index), ignore={errno.ENODEV})
+        elif link is not None:
             gone = [links.delete_route(ip_network(one), link.index) for one in nic.addresses]
             _run(router, gone, ignore=_GONE)
 
@@ -200,7 +219,7 @@ def _set_sysctls(*, ipv6: bool) -> None:
             (_SYSCTL / "ipv6/conf" / name / "forwarding").write_text("1")
 
 
-def _ensure_vxlan(path: Path, node: Netlink, router: Netlink, wanted: Vxlan) -> None:
+def _ensure_vxlan(path: Path, outside: Path, router: Netlink, wanted: Vxlan) -> None:
     there = vxlan.find_vxlan(router, VXLAN_LINK)
     if there == wanted:
         return
@@ -209,11 +228,11 @@ def _ensure_vxlan(path: Path, node: Netlink, router: Netlink, wanted: Vxlan) -> 
         return
     if there is not None:
         router.run(links.delete_link(there.index), ignore={errno.ENODEV})
-    with path.open("rb") as namespace:
+    with path.open("rb") as namespace, netlink_in(outside) as node:
         request = vxlan.vxlan(wanted, namespace.fileno())
         for _ in range(_TRIES):
             try:
-                # Asked for by the node's side: its packets leave there, though it never is there itself.
+                # Asked for by that side: its packets leave there, though it never is there itself.
                 node.run(request)
             except NetlinkError as error:
                 if error.errno != errno.EEXIST:
@@ -246,7 +265,8 @@ def _but_for_mtu(link: Vxlan) -> tuple[int | str, ...]:
     return link.index, link.vxlan_id, link.port, link.family, link.mac
 
 
-def _path_mtu(node: Netlink, towards: Address | None) -> int:
+def path_mtu(node: Netlink, towards: Address | None) -> int:
+    """Return the size of packets that the interface towards another node takes."""
     if towards is None:
         return underlay_mtu(node)
     try:
@@ -261,6 +281,9 @@ def _ensure_cable(router: Netlink, inside: Netlink, task: Path, nic: Nic, mac: s
     here = links.list_links(router)
     outer = next((link for link in here if link.name == name), None)
     if outer is not None and links.find_link(inside, nic_name(nic.position)) is not None:
+        if outer.mtu != mtu:
+            router.run(vxlan.set_mtu(outer.index, mtu))
+            inside.run(vxlan.set_mtu(index, mtu))
         return outer.index
     if outer is not None:
         router.run(links.delete_link(outer.index), ignore={errno.ENODEV})

@@ -1,12 +1,10 @@
 """Names and numbers of what overlay networks are made of on one node."""
 
 from dataclasses import dataclass
-from ipaddress import IPv6Address
 from pathlib import Path
 
 from swarm.agent.network.layout import TASK_INDEX
 
-GATEWAY6 = IPv6Address("fe80::1")  # as 169.254.1.1: the same in every task, and nobody has it
 VXLAN_LINK = "vxlan"
 VXLAN_INDEX = 999
 FIRST_TASK_LINK = (

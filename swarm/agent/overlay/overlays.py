@@ -13,12 +13,23 @@ import structlog
 from swarm.agent.network import namespaces
 from swarm.agent.network.base import TaskNetwork
 from swarm.agent.network.journal import Access, Grant
+from swarm.agent.network.places import with_places
 from swarm.agent.overlay import kernel
 from swarm.agent.overlay.balancer import Balancer
 from swarm.agent.overlay.kernel import Nic
 from swarm.agent.overlay.layout import OverlayLayout
-from swarm.agent.overlay.plan import Mesh, Overlay, differences, mesh_of, overlay_of, parsed, path_of
+from swarm.agent.overlay.plan import (
+    Mesh,
+    Overlay,
+    asked_by_datagrams,
+    differences,
+    mesh_of,
+    overlay_of,
+    parsed,
+    path_of,
+)
 from swarm.agent.overlay.state import NetworkState
+from swarm.agent.tunnel.tunnel import NodeTunnel
 from swarm.errors import TaskRejected, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -34,14 +45,18 @@ class _Here:
     overlay: Overlay
     mtu: int
     wanted: Mesh
+    datagrams: frozenset[str] = frozenset()  # ids of tasks that are asked there by datagrams from anywhere
     there: Mesh | None = None  # in the kernel; None: look
+    alone: bool = False  # no other node said yet which path there is between nodes
+    outlived: frozenset[str] = frozenset()  # tasks of this node that nothing leads to any more
 
 
 class Overlays:
     """Routers of overlay networks and the tasks of this node in them."""
 
-    def __init__(self, layout: OverlayLayout) -> None:
+    def __init__(self, layout: OverlayLayout, tunnel: NodeTunnel) -> None:
         self._layout = layout
+        self._tunnel = tunnel
         self._here: dict[str, _Here] = {}
         self._nics: dict[str, dict[str, Nic]] = {}  # by network, then task
         self._failed: dict[str, NetworkState] = {}
@@ -84,12 +99,14 @@ class Overlays:
         if check:
             gone = {*gone, *self._here, *self._leftovers()} - states.keys()
         problems = {}
+        self._tunnel.hear(states, gone)
+        insecure = self._follow_tunnel(check=check)
         again = {key: state for key, state in self._failed.items() if key not in gone}
         for network_id, state in {**again, **states}.items():
             try:
-                self._follow(network_id, state, check or network_id in self._failed)
+                self._follow(network_id, state, check or network_id in self._failed, insecure)
                 self._failed.pop(network_id, None)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, Unavailable) as error:
                 self._failed[network_id] = state
                 problems[network_id] = str(error)
                 log.warning("overlay.not_applied", network_id=network_id, reason=str(error))
@@ -101,6 +118,7 @@ class Overlays:
                 self._remove_unused(network_id)
             except OSError as error:
                 problems[network_id] = str(error)
+        self._tunnel.remove_unused()
         if problems:
             listed = "; ".join(f"network {key}: {reason}" for key, reason in problems.items())
             raise Unavailable(f"cannot follow what the managers say of networks: {listed}")
@@ -114,16 +132,17 @@ class Overlays:
             if network.network_id not in self._here and self._is_connected(path, nic):
                 continue  # since an earlier life of this agent, or of the network
             here = self._known(network.network_id)
-            kernel.connect(path, task, nic, here.overlay.subnets, here.mtu, answers_all=here.overlay.ingress)
+            if task_id not in here.outlived:
+                self._connect(path, task, nic, here)
 
-    def disconnect(self, task_id: str, grant: Grant) -> None:
-        """Lead nothing to a task any more."""
+    def disconnect(self, task_id: str, grant: Grant, *, unplug: bool = False) -> None:
+        """Lead nothing to a task any more; `unplug`: it goes on, without these interfaces."""
         for network in _overlays(grant):
             nics = self._nics.get(network.network_id, {})
             nic = nics.pop(task_id, None)
             if nic is None:
                 continue
-            kernel.disconnect(self._layout.router(network.network_id), nic)
+            kernel.disconnect(self._layout.router(network.network_id), nic, unplug=unplug)
             if not nics:
                 del self._nics[network.network_id]
             if network.network_id in self._here:
@@ -131,28 +150,52 @@ class Overlays:
             elif self._heard:
                 self._remove_unused(network.network_id)
 
+    def mend(self) -> None:
+        """Make again what carried encrypted networks, and died; raises Unavailable."""
+        if insecure := self._follow_tunnel(check=True):
+            raise Unavailable(insecure)
+
+    def _follow_tunnel(self, *, check: bool) -> str:
+        """Return why encrypted networks cannot be carried; empty when they can."""
+        try:
+            made = self._tunnel.follow(check=check)
+        except (OSError, ValueError, Unavailable) as error:
+            return f"nothing can be encrypted: {error}"
+        for network_id, state in self._tunnel.states.items() if made else ():
+            # Whatever led into the namespace before this one leads nowhere.
+            kernel.cut_off(self._layout.router(network_id))
+            self._failed[network_id] = state
+        return ""
+
     def teardown(self) -> None:
         """Leave nothing of any overlay network here."""
         for network_id in self._leftovers():
             kernel.remove_router(self._layout.router(network_id))
         if self._layout.routers.is_dir():
             self._layout.routers.rmdir()
+        self._tunnel.teardown()
         self._here.clear()
         self._nics.clear()
         self._failed.clear()
 
-    def _follow(self, network_id: str, state: NetworkState, check: bool) -> None:
+    def _follow(self, network_id: str, state: NetworkState, check: bool, insecure: str) -> None:
+        if insecure and state.network.encrypted:
+            raise Unavailable(insecure)
         before = self._here.get(network_id)
         overlay = overlay_of(state, before.overlay.path_family if before else 4)
         if not overlay.addresses or not overlay.subnets:
             return  # it takes part as soon as it has an address; nothing can start here before
-        here = _Here(overlay, 0, mesh_of(state, overlay.path_family))
+        wanted = mesh_of(state, overlay.path_family)
+        outlived = _outlived(self._nics.get(network_id, {}), state, wanted)
+        alone = path_of(state) is None
+        here = _Here(overlay, 0, wanted, asked_by_datagrams(state), alone=alone, outlived=outlived)
         check = check or before is None or before.overlay != overlay or before.there is None
+        check = check or (before is not None and before.alone and not here.alone)
         path = self._layout.router(network_id)
         if check:
-            here = replace(here, mtu=kernel.ensure_router(path, overlay, path_of(state)))
+            here = replace(here, mtu=kernel.ensure_router(path, overlay, path_of(state), self._tunnel.path))
             self._here[network_id] = here
-            self._reconnect(network_id, here)
+            self._reconnect(network_id, here, all_of_them=before is not None and before.mtu != here.mtu)
         else:
             assert before is not None
             self._here[network_id] = replace(here, mtu=before.mtu, there=before.there)
@@ -161,32 +204,50 @@ class Overlays:
         if before is None:
             log.info("overlay.joined", network_id=network_id, vxlan_id=overlay.vxlan_id, mtu=here.mtu)
 
-    def _reconnect(self, network_id: str, here: _Here) -> None:
-        """Connect again the tasks of this node whose connection is not complete, e.g. to a lost router."""
+    def _reconnect(self, network_id: str, here: _Here, *, all_of_them: bool) -> None:
+        """Connect again the tasks of this node whose connection is not complete, e.g. to a lost router.
+
+        With `all_of_them` also the others: packets may be of another size now.
+        """
         path = self._layout.router(network_id)
         nics = self._nics.get(network_id, {})
         kernel.remove_strangers(path, nics)
         there = kernel.connected(path)
         for task_id, nic in nics.items():
             task = self._layout.task(task_id)
-            if namespaces.is_namespace(task) and not nic.is_in(there):
-                kernel.connect(
-                    path, task, nic, here.overlay.subnets, here.mtu, answers_all=here.overlay.ingress
-                )
+            if task_id in here.outlived:
+                continue
+            if namespaces.is_namespace(task) and (all_of_them or not nic.is_in(there)):
+                self._connect(path, task, nic, here)
+
+    @staticmethod
+    def _connect(path: Path, task: Path, nic: Nic, here: _Here) -> None:
+        kernel.connect(
+            path,
+            task,
+            nic,
+            here.overlay.subnets,
+            here.mtu,
+            answers_all=here.overlay.ingress,
+            datagrams=nic.task_id in here.datagrams,
+        )
 
     def _sync(self, network_id: str) -> None:
         here, path = self._here[network_id], self._layout.router(network_id)
-        nics = self._nics.get(network_id, {}).values()
-        wanted = here.wanted.without_routes(one for nic in nics for one in nic.addresses)
+        nics = self._nics.get(network_id, {})
+        local = (nic for task_id, nic in nics.items() if task_id not in here.outlived)
+        wanted = here.wanted.without_routes(one for nic in local for one in nic.addresses)
         there = here.there if here.there is not None else kernel.read(path)
         self._here[network_id] = replace(here, there=None)  # what a failure leaves has to be looked at
         changes = differences(there, wanted)
         if changes:
             kernel.write(path, changes)
+        for task_id in here.outlived & nics.keys():
+            kernel.disconnect(path, nics[task_id])
         self._here[network_id] = replace(here, there=wanted)
 
     def _remember(self, task_id: str, grant: Grant) -> None:
-        for position, network in enumerate(grant.networks):
+        for position, network in with_places(grant.networks):
             if network.driver != DRIVER:
                 continue
             addresses = tuple(one for text in network.addresses if (one := parsed(text)))
@@ -215,6 +276,18 @@ class Overlays:
     def _leftovers(self) -> set[str]:
         routers = self._layout.routers
         return {path.name for path in routers.iterdir()} if routers.is_dir() else set()
+
+
+def _outlived(nics: Mapping[str, Nic], state: NetworkState, wanted: Mesh) -> frozenset[str]:
+    """Return the tasks of this node that managers have given up, and whose addresses others have by now.
+
+    The node was cut off while that happened; until such a task has stopped it must not be taken for another.
+    """
+    return frozenset(
+        task_id
+        for task_id, nic in nics.items()
+        if task_id not in state.endpoints and not wanted.routes.keys().isdisjoint(nic.addresses)
+    )
 
 
 def _overlays(grant: Grant) -> Iterator[TaskNetwork]:

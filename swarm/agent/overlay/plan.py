@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 from swarm.agent.overlay.state import NetworkState
 from swarm.api.v1.objects_pb2 import Subnet
 from swarm.api.v1.overlay_pb2 import OverlayEndpoint, OverlayNetwork, OverlayPeer
+from swarm.api.v1.types_pb2 import PortConfig
 
 Address = IPv4Address | IPv6Address
 Subnets = tuple[IPv4Network | IPv6Network, ...]
@@ -23,6 +24,7 @@ V = TypeVar("V", bound=Address | str)
 
 DEFAULT_PORT = 4789
 _OVERHEAD = {4: 50, 6: 70}  # outer Ethernet, IP, UDP and VXLAN headers, by family of the path
+TUNNEL_OVERHEAD = {4: 60, 6: 80}  # IP, UDP and WireGuard's own, by family of the path
 _MTU_MIN = {4: 576, 6: 1280}  # what every host must be able to take, by family of the addresses inside
 
 
@@ -39,6 +41,7 @@ class Overlay:
     ingress: bool
     mtu: int  # as asked for; 0: what the path leaves
     path_family: int  # 4 or 6: how nodes reach each other
+    encrypted: bool = False  # between nodes
 
     @property
     def mac(self) -> str:
@@ -48,6 +51,8 @@ class Overlay:
     def mtu_over(self, path_mtu: int) -> int:
         """Return the size of packets inside, for a path between nodes that takes `path_mtu` bytes."""
         inside = max((_MTU_MIN[subnet.version] for subnet in self.subnets), default=_MTU_MIN[4])
+        if self.encrypted:
+            path_mtu -= TUNNEL_OVERHEAD[self.path_family]
         return self.mtu or max(path_mtu - _OVERHEAD[self.path_family], inside)
 
 
@@ -93,6 +98,7 @@ def overlay_of(state: NetworkState, family: int = 4) -> Overlay:
         ingress=network.ingress,
         mtu=network.mtu,
         path_family=_path_family(state.peers.values()) or family,
+        encrypted=network.encrypted,
     )
 
 
@@ -119,6 +125,18 @@ def mesh_of(state: NetworkState, path_family: int) -> Mesh:
         neighbours.update(dict.fromkeys(addresses, mac))
         routers[peer.node_id] = {address.version: address for address in addresses}
     return Mesh(neighbours, forwarding, dict(_routes(state.endpoints.values(), routers)))
+
+
+def asked_by_datagrams(state: NetworkState) -> frozenset[str]:
+    """Return the ids of the tasks that ports of all nodes lead datagrams to."""
+    if not state.network.ingress:
+        return frozenset()
+    services = {
+        service.service_id
+        for service in state.services.values()
+        if any(port.protocol == PortConfig.PROTOCOL_UDP for port in service.ports)
+    }
+    return frozenset(one.task_id for one in state.endpoints.values() if one.service_id in services)
 
 
 def differences(there: Mesh, wanted: Mesh) -> tuple[Change, ...]:

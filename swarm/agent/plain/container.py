@@ -5,22 +5,25 @@ attendant waits for the container's end beside it, and takes its turn only to st
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
 
+from swarm.agent.container_options import limits
 from swarm.agent.health import begun
 from swarm.agent.health_monitor import watch
 from swarm.agent.network.base import Sandbox
 from swarm.agent.plain.config import HOST_NETWORK, as_task, given_ports, plain_config, wanted_ports
 from swarm.agent.plain.node import Node
 from swarm.agent.plain.policy import Decision, Ending, Then, after_end, starts_with_agent
-from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.objects_pb2 import Attachment, Task
 from swarm.api.v1.plain_pb2 import PlainContainer
-from swarm.api.v1.types_pb2 import HealthStatus
+from swarm.api.v1.types_pb2 import HealthStatus, ResourceRequirements
+from swarm.clock import SECOND
 from swarm.errors import FailedPrecondition, NotFound, SwarmError
 from swarm.model.health import WORDS, HealthCheck, check_of
+from swarm.model.plain import validate_plain
 from swarm.runtime.base import ContainerInfo, ContainerState
 
 log = structlog.get_logger(__name__)
@@ -29,7 +32,7 @@ START_TIMEOUT_S = 120.0
 CLEAN_AGAIN_S = 1.0
 LOST_EXIT_CODE = 255
 
-OnEvent = Callable[["Plain", str], None]  # what happened: start, die, …
+OnEvent = Callable[["Plain", str, Mapping[str, str]], None]  # what happened: start, die, …; and more of it
 BeforeStart = Callable[[], Awaitable[None]]
 
 
@@ -40,7 +43,7 @@ class Plain:
         """`on_gone` hears when nothing of it is left."""
         self.record = record
         self.health = HealthStatus()
-        self.on_event: OnEvent = lambda plain, event: None
+        self.on_event: OnEvent = lambda plain, event, attributes: None
         self._node = node
         self._on_gone = on_gone
         self._turn = asyncio.Lock()
@@ -48,6 +51,7 @@ class Plain:
         self._writes: set[asyncio.Task[None]] = set()
         self._gone = False
         self._attendant: asyncio.Task[None] | None = None
+        self._rejoining: asyncio.Task[None] | None = None
         self._awake = asyncio.Event()  # somebody decided something: a wait for a restart is over
         self._delay_ns = 0
 
@@ -134,6 +138,7 @@ class Plain:
             attendant = self._attendant
         if attendant is not None:
             await asyncio.wait((attendant,))
+            self.on_event(self, "stop", {})
 
     async def note_stopped(self) -> None:
         """Write down that what ends it now is not for its policy to mend."""
@@ -157,7 +162,59 @@ class Plain:
         await self.change(lambda record: setattr(record, "removing", True))
         async with self._turn:
             await self._leave()
+            if info is not None and info.state is ContainerState.RUNNING:
+                await self._end_by_force()
             await self._remove()
+
+    async def _end_by_force(self) -> None:
+        """Kill it, so that its end is told before it is gone."""
+        await self._node.driver.stop(self.id, 0.0)
+        self.on_event(self, "kill", {"signal": "SIGKILL"})
+        ended = await self.info()
+        if ended is not None:
+            self._told(ended)
+
+    async def limit(self, resources: ResourceRequirements) -> None:
+        """Give it other resources, at once if it runs; raises SwarmError, and all is as it was."""
+        changed = PlainContainer()
+        changed.CopyFrom(self.record)
+        changed.spec.resources.CopyFrom(resources)
+        validate_plain(changed.spec)
+        async with self._turn:
+            info = await self.info()
+            if info is not None and info.state is ContainerState.RUNNING:
+                now, before = limits(resources), limits(self.record.spec.resources)
+                await self._node.driver.update(self.id, now, before)
+            await self.change(lambda record: record.spec.resources.CopyFrom(resources))
+
+    # Its networks, see `swarm.agent.plain.networks`; each of these in one turn of those.
+
+    async def take_networks(self, given: Attachment) -> None:
+        """Be in the networks that the managers gave; raises SwarmError, and it is where it was before."""
+        before = self.record
+
+        def attached(record: PlainContainer) -> None:
+            del record.spec.networks[:], record.addresses[:]
+            record.spec.networks.extend(given.wanted)
+            record.addresses.extend(given.networks)
+
+        await self.change(attached)
+        try:
+            await self.rewire(before)
+        except (SwarmError, OSError):
+            await self.change(lambda record: _put_back(record, before))
+            raise
+
+    async def rewire(self, before: PlainContainer) -> None:
+        """Bring it, if it runs, from its networks of before into those that it has now."""
+        now = self.record
+        if not now.address or (
+            before.addresses == now.addresses and before.spec.networks == now.spec.networks
+        ):
+            return
+        async with self._turn:
+            if self.record.address:
+                await self._node.networks.join(self.record, wanted_ports(self.record))
 
     # What its agent does.
 
@@ -167,6 +224,8 @@ class Plain:
             await self.remove(force=True)
             return
         info = await self.info()
+        if self.record.address and self.record.spec.networks:
+            self._rejoining = asyncio.create_task(self._rejoin(), name="plain-rejoin")
         if self.record.running and (info is None or info.state is not ContainerState.CREATED):
             self._attend()
         elif info is not None and info.state is ContainerState.RUNNING:
@@ -176,6 +235,19 @@ class Plain:
         elif self.record.running or starts_with_agent(self.record):
             self._attendant = asyncio.create_task(self._start_again(), name=f"plain {self.id}")
 
+    async def introduce(self) -> None:
+        """Have names answered for it as they were in an earlier life of the agent."""
+        await self._node.networks.introduce(self.record, self.record.address)
+
+    async def _rejoin(self) -> None:
+        """Bring to its end what the last agent may have begun; mostly there is nothing to do."""
+        try:
+            async with self._turn:
+                if self.record.address:
+                    await self._node.networks.join(self.record, wanted_ports(self.record))
+        except (SwarmError, OSError) as error:
+            log.warning("agent.plain_container_not_rejoined", container=self.name, reason=str(error))
+
     async def leave_node(self) -> None:
         """Stop it because its node leaves; its policy counts again when there is an agent again."""
         await self._leave()
@@ -184,6 +256,9 @@ class Plain:
 
     async def close(self) -> None:
         """Let go of it; it runs on."""
+        if self._rejoining is not None:
+            self._rejoining.cancel()
+            await asyncio.gather(self._rejoining, return_exceptions=True)
         await self._leave()
 
     async def _leave(self) -> None:
@@ -276,7 +351,7 @@ class Plain:
             before, self.health = self.health, health
             if before.state != health.state:
                 log.info("agent.health_changed", container=self.name, state=WORDS[health.state])
-                self.on_event(self, f"health_status: {WORDS[health.state]}")
+                self.on_event(self, f"health_status: {WORDS[health.state]}", {})
 
         self.health = begun()
         address = self.record.address
@@ -300,7 +375,7 @@ class Plain:
             await self._settle()
             await self.change(lambda record: setattr(record, "error", reason))
             raise
-        self.on_event(self, "start")
+        self.on_event(self, "start", {})
 
     async def _make_and_start(self, before_start: BeforeStart | None) -> None:
         driver, spec = self._node.driver, self.record.spec
@@ -309,7 +384,7 @@ class Plain:
         )
         sandbox = Sandbox(self.id, "", "", "")
         if spec.network != HOST_NETWORK:
-            sandbox = await self._node.network.attach(self.id, wanted_ports(self.record))
+            sandbox = await self._node.networks.join(self.record, wanted_ports(self.record))
 
         def running(record: PlainContainer) -> None:
             record.running, record.error, record.image_digest = True, "", image.digest
@@ -333,7 +408,7 @@ class Plain:
         """Free address and ports of what does not run; tried until it works."""
         while True:
             try:
-                await self._node.network.detach(self.id)
+                await self._node.networks.leave(self.id)
                 break
             except (SwarmError, OSError) as error:
                 log.warning("agent.plain_container_not_detached", container=self.name, reason=str(error))
@@ -348,8 +423,9 @@ class Plain:
 
     async def _remove(self) -> None:
         await self._node.driver.remove(self.id)
-        await self._node.network.detach(self.id)
+        await self._node.networks.leave(self.id)
         await self._node.volumes.release(self.task())
+        await self._node.networks.release(self.record)
         await self._to_its_end(self._forget())
         log.info("agent.plain_container_removed", container=self.name, container_id=self.id)
         self._on_gone(self)
@@ -364,8 +440,15 @@ class Plain:
             reason=info.error,
         )
         if info.oom_killed:
-            self.on_event(self, "oom")
-        self.on_event(self, "die")
+            self.on_event(self, "oom", {})
+        ran_s = max(0, info.finished_at_ns - info.started_at_ns) // SECOND
+        self.on_event(self, "die", {"exitCode": str(info.exit_code), "execDuration": str(ran_s)})
+
+
+def _put_back(record: PlainContainer, before: PlainContainer) -> None:
+    del record.spec.networks[:], record.addresses[:]
+    record.spec.networks.extend(before.spec.networks)
+    record.addresses.extend(before.addresses)
 
 
 def _grace_s(record: PlainContainer) -> float:

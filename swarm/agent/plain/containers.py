@@ -2,15 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import structlog
 
 from swarm.agent.plain.config import as_task
 from swarm.agent.plain.container import OnEvent, Plain
+from swarm.agent.plain.events import EventBook
+from swarm.agent.plain.joining import check_can_connect, network_to_leave, without
 from swarm.agent.plain.node import Node
 from swarm.agent.task_machine import TaskRecord
+from swarm.api.v1.objects_pb2 import Attachment
 from swarm.api.v1.plain_pb2 import PlainContainer, PlainSpec
+from swarm.api.v1.types_pb2 import NetworkAttachment
 from swarm.clock import timestamp
 from swarm.errors import (
     FailedPrecondition,
@@ -39,7 +44,8 @@ class PlainContainers:
         self._unreadable: frozenset[str] = frozenset()
         self._names: set[str] = set()  # about to be made
         self._unfinished: set[asyncio.Task[Any]] = set()
-        self.on_event: OnEvent = lambda plain, event: None
+        self.events = EventBook(node.clock)
+        self.on_event: OnEvent = lambda plain, event, attributes: None
         self.explain: Callable[[Exception], str] = str  # what to tell people of an error
 
     async def load(self) -> None:
@@ -47,6 +53,27 @@ class PlainContainers:
         records, self._unreadable = await asyncio.to_thread(self._node.records.load)
         for record in records:
             self._hold(record)
+
+    async def introduce(self) -> None:
+        """Have names answered for those that may still ask; before the name server is taken over."""
+        for plain in list(self._held.values()):
+            try:
+                await plain.introduce()
+            except SwarmError as error:
+                log.warning("agent.plain_container_not_introduced", container=plain.name, reason=str(error))
+
+    async def tell_managers(self) -> None:
+        """Keep the managers' word for addresses in line with what is here, until cancelled."""
+
+        def records() -> Mapping[str, PlainContainer]:
+            return {plain.id: plain.record for plain in self._held.values()}
+
+        await self._node.networks.run(self.ids, records, self._take_networks)
+
+    async def _take_networks(self, given: Attachment) -> None:
+        plain = self._held.get(given.id)
+        if plain is not None:
+            await plain.take_networks(given)
 
     async def resume(self) -> None:
         """Take up what an earlier agent left; one that cannot be is said in the log."""
@@ -128,11 +155,52 @@ class PlainContainers:
         record.spec.container.ClearField("registry_auth")
         record.created_at.CopyFrom(timestamp(self._node.clock.now_ns()))
         record.healthcheck.CopyFrom(merged(container.healthcheck, image.healthcheck))
-        await asyncio.to_thread(self._node.records.save, record)
+        if spec.networks:
+            async with self._node.networks.turn:
+                given = await self._node.networks.settle(record)
+                del record.spec.networks[:]
+                record.spec.networks.extend(given.wanted)
+                record.addresses.extend(given.networks)
+                plain = await self._keep(record)
+        else:
+            plain = await self._keep(record)
         log.info("agent.plain_container_created", container=spec.name, container_id=record.id)
-        plain = self._hold(record)
-        self.on_event(plain, "create")
+        self._happened(plain, "create")
         return plain
+
+    async def _keep(self, record: PlainContainer) -> Plain:
+        await asyncio.to_thread(self._node.records.save, record)
+        return self._hold(record)
+
+    async def connect(self, plain: Plain, wanted: NetworkAttachment) -> None:
+        """Bring one into one more network; raises SwarmError, OSError, and it is where it was."""
+        await self.finished(self._connect(plain, wanted))
+
+    async def _connect(self, plain: Plain, wanted: NetworkAttachment) -> None:
+        check_can_connect(plain.record, wanted)
+        changed = PlainContainer()
+        async with self._node.networks.turn:
+            changed.CopyFrom(plain.record)
+            changed.spec.networks.append(wanted)
+            try:
+                await plain.take_networks(await self._node.networks.settle(changed))
+            except BaseException:
+                self._node.networks.changed()  # what it was given and does not have is said to be free
+                raise
+        log.info("agent.plain_container_connected", container=plain.name, network=wanted.network_name)
+        self._happened(plain, "connect", {"network": wanted.network_name or wanted.network_id})
+
+    async def disconnect(self, plain: Plain, network: str) -> None:
+        """Take one out of a network: first its interface goes, then its address is free."""
+        await self.finished(self._disconnect(plain, network))
+
+    async def _disconnect(self, plain: Plain, network: str) -> None:
+        gone = network_to_leave(plain.record, network)
+        async with self._node.networks.turn:
+            await plain.take_networks(without(plain.record, gone))
+            await self._node.networks.free_left(plain.record)
+        log.info("agent.plain_container_disconnected", container=plain.name, network=gone.network_name)
+        self._happened(plain, "disconnect", {"network": gone.network_name})
 
     async def rename(self, plain: Plain, name: str) -> None:
         """Give one another name; raises InvalidArgument, NameConflict."""
@@ -140,8 +208,9 @@ class PlainContainers:
             raise InvalidArgument(problem)
         if name != plain.name:
             self._check_name(name)
+            before = plain.name
             await self.finished(plain.change(lambda record: setattr(record.spec, "name", name)))
-            self.on_event(plain, "rename")
+            self._happened(plain, "rename", {"oldName": before})
 
     async def finished(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something to its end, also when whoever asked for it leaves."""
@@ -173,12 +242,22 @@ class PlainContainers:
         self._held[record.id] = plain
         return plain
 
-    def _happened(self, plain: Plain, event: str) -> None:
-        self.on_event(plain, event)
+    def tell(self, container_id: str, event: str, attributes: Mapping[str, str] | None = None) -> None:
+        """Hear what somebody else did with a container; nothing of one that is not plain."""
+        plain = self._held.get(container_id)
+        if plain is not None:
+            self._happened(plain, event, attributes or {})
+
+    def _happened(
+        self, plain: Plain, event: str, attributes: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self._node.networks.changed()
+        self.events.note(plain.record, event, attributes)
+        self.on_event(plain, event, attributes)
 
     def _gone(self, plain: Plain) -> None:
         self._held.pop(plain.id, None)
-        self.on_event(plain, "destroy")
+        self._happened(plain, "destroy")
 
 
 def _credentials(spec: PlainSpec) -> Credentials | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from swarm.agent.container import NodeFacts
-from swarm.agent.network.base import NodeNetwork
+from swarm.agent.plain.networks import PlainNetworks
 from swarm.agent.plain.records import PlainRecords
 from swarm.agent.probes import Prober
 from swarm.agent.task_volumes import TaskVolumes
@@ -20,7 +20,7 @@ class Node:
 
     driver: RuntimeDriver
     images: ImageStore
-    network: NodeNetwork
+    networks: PlainNetworks
     source: BlobSource
     volumes: TaskVolumes
     records: PlainRecords

@@ -1,6 +1,7 @@
 """Doing what somebody asks of this node's plain containers."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 
 import structlog
@@ -32,7 +33,9 @@ DEFAULT_GRACE_NS = 10_000_000_000
 FINAL_SIGNALS = frozenset({"", "KILL", "TERM", "9", "15"})
 
 # What only plain containers know, and what is done otherwise with them than with those of tasks.
-ABOUT_PLAIN = frozenset({"create", "start", "restart", "rename", "update"})
+ABOUT_PLAIN = frozenset(
+    {"create", "start", "restart", "rename", "update", "connect", "disconnect", "events"}
+)
 FOR_PLAIN = frozenset({"stop", "kill", "remove", "inspect", "wait", "attach", "logs"})
 
 
@@ -68,6 +71,10 @@ class PlainRequests:
             return
         elif verb == "logs":
             await self._logs(request, conversation)
+        elif verb == "events":
+            async with contextlib.aclosing(self._containers.events.follow(request.events)) as events:  # type: ignore[type-var]
+                async for event in events:
+                    await conversation.send(ContainerOutput(event=event))
         elif verb == "wait":
             await self._wait(request.container_id, conversation)
             return
@@ -100,6 +107,10 @@ class PlainRequests:
         """Return all in the form of tasks."""
         return self._containers.records()
 
+    def tell(self, container_id: str, event: str, attributes: Mapping[str, str] | None = None) -> None:
+        """Hear what was done with a container, plain or not."""
+        self._containers.tell(container_id, event, attributes)
+
     async def _create(self, request: ContainerRequest, conversation: Conversation) -> None:
         lines: asyncio.Queue[str] = asyncio.Queue()
         telling = asyncio.create_task(_tell(lines, conversation))
@@ -129,6 +140,10 @@ class PlainRequests:
                 await finished(plain.remove(force=request.remove.force))
             case "rename":
                 await self._containers.rename(plain, request.rename.name)
+            case "connect":
+                await self._containers.connect(plain, request.connect.network)
+            case "disconnect":
+                await self._containers.disconnect(plain, request.disconnect.network)
             case "update":
                 await finished(self._update(plain, request))
 
@@ -139,16 +154,21 @@ class PlainRequests:
         if signal.upper().removeprefix("SIG") in FINAL_SIGNALS:
             await plain.note_stopped()  # who kills it does not want it back at once
         await self._driver.kill(plain.id, signal or "SIGKILL")
+        self._containers.tell(plain.id, "kill", {"signal": signal or "SIGKILL"})
 
     async def _update(self, plain: Plain, request: ContainerRequest) -> None:
-        if not request.update.HasField("restart"):
-            raise InvalidArgument("nothing to update: give a restart policy")
-        restart = request.update.restart
-        for problem in restart_problems(restart):
+        wanted = request.update
+        if not (wanted.HasField("restart") or wanted.HasField("resources")):
+            raise InvalidArgument("nothing to update: give a restart policy or resources")
+        for problem in restart_problems(wanted.restart):
             raise InvalidArgument(problem)
-        if plain.record.spec.auto_remove and restart.condition:
+        if plain.record.spec.auto_remove and wanted.restart.condition:
             raise FailedPrecondition(f"container {plain.name} is removed when it ends (--rm)")
-        await plain.change(lambda record: record.spec.restart.CopyFrom(restart))
+        if wanted.HasField("resources"):
+            await plain.limit(wanted.resources)
+        if wanted.HasField("restart"):
+            await plain.change(lambda record: record.spec.restart.CopyFrom(wanted.restart))
+        self._containers.tell(plain.id, "update")
 
     async def _attach(self, request: ContainerRequest, conversation: Conversation) -> None:
         plain = self._containers.get(request.container_id)

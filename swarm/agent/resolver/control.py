@@ -97,6 +97,8 @@ class Control:
                 tables.keep_clients(message["task_ids"])
             case "zones":
                 tables.put_zones(message["zones"], whole=message["whole"])
+            case "withdraw":
+                tables.withdraw(message["zones"])
             case "listen":
                 server.start()
             case "counters":

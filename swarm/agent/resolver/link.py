@@ -53,7 +53,11 @@ class Link:
             connection.close()
             raise
         reader, writer = await asyncio.open_connection(sock=connection)
-        return cls(reader, writer, greeting, (socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1])))
+        sockets = (socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1]))
+        for one in sockets:
+            # Both processes share whether they block: a copy of ours must not let the other one wait.
+            one.setblocking(False)
+        return cls(reader, writer, greeting, sockets)
 
     async def ask(self, message: Json) -> Json:
         """Have something done; return the reply. Raises OSError when the name server has gone."""

@@ -36,12 +36,17 @@ def open_sockets(namespace: Path, address: str, port: int) -> Sockets:
 
 def are_in(sockets: Sockets, namespace: Path) -> bool:
     """Return whether the sockets are of this network namespace, not of one that was there before it."""
+    return namespace_of(sockets[0]) == namespaces.inode(namespace)
+
+
+def namespace_of(one: socket.socket) -> int:
+    """Return the number of the network namespace that a socket is of; 0 when the kernel does not say."""
     try:
-        there = fcntl.ioctl(sockets[0], _NAMESPACE_OF_SOCKET)
+        there = fcntl.ioctl(one, _NAMESPACE_OF_SOCKET)
     except OSError:
-        return False
+        return 0
     try:
-        return os.fstat(there).st_ino == namespaces.inode(namespace)
+        return os.fstat(there).st_ino
     finally:
         os.close(there)
 

@@ -20,7 +20,7 @@ from swarm.agent.resolver.base import Client
 from swarm.agent.resolver.control import FAREWELL_S, version
 from swarm.agent.resolver.link import MARK, Link, start_process
 from swarm.agent.resolver.listening import Sockets, are_in, close_sockets, open_sockets
-from swarm.agent.resolver.zones import Zones
+from swarm.agent.resolver.zones import Zones, all_of, everything_of
 from swarm.errors import SwarmError
 from swarm.runtime.processes import carriers, kill_and_wait
 
@@ -82,7 +82,7 @@ class ProcessResolver:
             first = self._state is None
             if first:
                 self._zones = Zones()
-                touched = [Touched(network_id, network=True) for network_id in state.networks]
+                touched = all_of(state)
             self._state = state
             zones = self._zones.follow(state, touched)
             if zones or first:
@@ -96,6 +96,17 @@ class ProcessResolver:
             ]
             if concerned:
                 await self._tell(self._introduction(concerned))
+
+    async def withdraw(self, state: OverlayState, touched: Sequence[Touched]) -> None:
+        """See Withdrawing."""
+        async with self._turn:
+            if self._state is not None:
+                zones = self._zones.withdraw(state, touched)
+                if zones:
+                    await self._tell({"do": "zones", "whole": False, "zones": zones})
+            elif self._link is not None:
+                # What an earlier life said is known over there only.
+                await self._tell({"do": "withdraw", "zones": everything_of(state)})
 
     async def attach(self, client: Client) -> None:
         """See Resolver."""

@@ -62,6 +62,16 @@ class Zone:
             found = self.ready[name] = read_records(*said)
         return found
 
+    def withdraw(self, names: Mapping[str, Json]) -> None:
+        """Say no more of any name than these say of it."""
+        for name, said in list(self.said.items()):
+            self.ready.pop(name, None)
+            if name in names:
+                pairs = zip(said, names[name], strict=True)  # addresses, pointers, ports
+                self.said[name] = [[one for one in old if one in new] for old, new in pairs]
+            else:
+                del self.said[name]
+
 
 @dataclass(frozen=True, slots=True)
 class Asker:
@@ -137,6 +147,14 @@ class Tables:
                 self.zones.pop(network_id, None)
             else:
                 self._put_zone(network_id, one)
+
+    def withdraw(self, said: Mapping[str, Json]) -> None:
+        """Say no more what is not in these zones, which are all that there are; nothing new is said."""
+        for network_id, zone in list(self.zones.items()):
+            if network_id in said:
+                zone.withdraw(said[network_id]["names"])
+            else:
+                del self.zones[network_id]
 
     def said(self) -> Json:
         """Return everything as it was told, for a successor."""

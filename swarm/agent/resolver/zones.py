@@ -8,7 +8,7 @@ What is unhealthy, stopping or not up yet is said without addresses: the name is
 else is asked for it, and leads nowhere.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, NamedTuple, TypeAlias
@@ -79,9 +79,34 @@ class Zones:
                 changes[one.network_id] = {**known.head, "names": _merged(known, names)}
         return changes
 
+    def withdraw(self, state: OverlayState, touched: Iterable[Touched]) -> Json:
+        """Return what to tell the name server so that nothing leads any more to where it shall not.
+
+        What `follow` would add is left out: packets may not get there yet.
+        """
+        changes: dict[str, Json] = {}
+        for one in touched:
+            now, known = state.networks.get(one.network_id), self._networks.get(one.network_id)
+            if now is None or known is None or known.head != _head(now.network):
+                continue
+            names = _say_again(known, now, one.service_ids, one.task_ids, keep=_less)
+            if names:
+                changes[one.network_id] = {**known.head, "names": _merged(known, names)}
+        return changes
+
     def everything(self) -> Json:
         """Return all zones, whole."""
         return {network_id: _whole(known) for network_id, known in self._networks.items()}
+
+
+def all_of(state: OverlayState) -> tuple[Touched, ...]:
+    """Return what is touched for somebody who knows nothing yet."""
+    return tuple(Touched(network_id, network=True) for network_id in state.networks)
+
+
+def everything_of(state: OverlayState) -> Json:
+    """Return all zones, whole, of somebody who knows nothing else."""
+    return Zones().follow(state, all_of(state))
 
 
 def _whole(known: _Network) -> Json:
@@ -96,27 +121,53 @@ def _head(network: OverlayNetwork) -> Json:
     }
 
 
+def _all(_before: Names, after: Names) -> Names:
+    return after
+
+
+def _less(before: Names, after: Names) -> Names:
+    """What was said before and is said after."""
+    return {
+        name: Said(
+            tuple(one for one in before[name].addresses if one in said.addresses),
+            tuple(one for one in before[name].pointers if one in said.pointers),
+            tuple(one for one in before[name].ports if one in said.ports),
+            before[name].weak,
+        )
+        for name, said in after.items()
+        if name in before
+    }
+
+
 def _say_again(
-    known: _Network, now: NetworkState, service_ids: Iterable[str], task_ids: Iterable[str]
+    known: _Network,
+    now: NetworkState,
+    service_ids: Iterable[str],
+    task_ids: Iterable[str],
+    keep: Callable[[Names, Names], Names] = _all,
 ) -> set[str]:
     """Take in what these say now; return the names of which something else may be said than before."""
+
+    def replace(sayer: str, names: Names) -> set[str]:
+        return _replace(known, sayer, keep(known.said.get(sayer, {}), names))
+
     names: set[str] = set()
     tasks = set(task_ids)
     for service_id in service_ids:
         service = now.services.get(service_id)
-        names |= _replace(known, service_id, service_names(service, known.head["name"]) if service else {})
+        names |= replace(service_id, service_names(service, known.head["name"]) if service else {})
         tasks |= known.tasks.get(service_id, set())
     for task_id in tasks:
         endpoint = now.endpoints.get(task_id)
         known.tasks.get(known.service_of.pop(task_id, ""), set()).discard(task_id)
         if endpoint is None:
-            names |= _replace(known, task_id, {})
+            names |= replace(task_id, {})
             continue
         if endpoint.service_id:
             known.service_of[task_id] = endpoint.service_id
             known.tasks.setdefault(endpoint.service_id, set()).add(task_id)
         service = now.services.get(endpoint.service_id)
-        names |= _replace(known, task_id, task_names(endpoint, service, known.head["name"]))
+        names |= replace(task_id, task_names(endpoint, service, known.head["name"]))
     return names
 
 

@@ -132,7 +132,7 @@ class StatPath(_message.Message):
     def __init__(self, path: _Optional[str] = ...) -> None: ...
 
 class ContainerRequest(_message.Message):
-    __slots__ = ("container_id", "exec", "list", "inspect", "top", "stats", "stop", "kill", "pause", "unpause", "remove", "prune", "wait", "copy_from", "copy_to", "stat", "list_volumes", "create_volume", "remove_volume", "prune_volumes", "create", "start", "attach", "restart", "rename", "update", "logs", "disk", "collect_images", "controller_call", "attach_volume", "detach_volume")
+    __slots__ = ("container_id", "exec", "list", "inspect", "top", "stats", "stop", "kill", "pause", "unpause", "remove", "prune", "wait", "copy_from", "copy_to", "stat", "list_volumes", "create_volume", "remove_volume", "prune_volumes", "create", "start", "attach", "restart", "rename", "update", "logs", "disk", "collect_images", "connect", "disconnect", "events", "controller_call", "attach_volume", "detach_volume")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     EXEC_FIELD_NUMBER: _ClassVar[int]
     LIST_FIELD_NUMBER: _ClassVar[int]
@@ -162,6 +162,9 @@ class ContainerRequest(_message.Message):
     LOGS_FIELD_NUMBER: _ClassVar[int]
     DISK_FIELD_NUMBER: _ClassVar[int]
     COLLECT_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    CONNECT_FIELD_NUMBER: _ClassVar[int]
+    DISCONNECT_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
     CONTROLLER_CALL_FIELD_NUMBER: _ClassVar[int]
     ATTACH_VOLUME_FIELD_NUMBER: _ClassVar[int]
     DETACH_VOLUME_FIELD_NUMBER: _ClassVar[int]
@@ -194,10 +197,13 @@ class ContainerRequest(_message.Message):
     logs: _plain_pb2.ReadLogs
     disk: _system_pb2.MeasureDisk
     collect_images: _system_pb2.CollectImages
+    connect: _plain_pb2.ConnectNetwork
+    disconnect: _plain_pb2.DisconnectNetwork
+    events: _plain_pb2.FollowEvents
     controller_call: _volumes_pb2.ControllerCall
     attach_volume: _volumes_pb2.AttachVolume
     detach_volume: _volumes_pb2.DetachVolume
-    def __init__(self, container_id: _Optional[str] = ..., exec: _Optional[_Union[ExecOptions, _Mapping]] = ..., list: _Optional[_Union[ListContainers, _Mapping]] = ..., inspect: _Optional[_Union[InspectContainer, _Mapping]] = ..., top: _Optional[_Union[ListProcesses, _Mapping]] = ..., stats: _Optional[_Union[SampleContainers, _Mapping]] = ..., stop: _Optional[_Union[StopContainer, _Mapping]] = ..., kill: _Optional[_Union[KillContainer, _Mapping]] = ..., pause: _Optional[_Union[PauseContainer, _Mapping]] = ..., unpause: _Optional[_Union[UnpauseContainer, _Mapping]] = ..., remove: _Optional[_Union[RemoveContainer, _Mapping]] = ..., prune: _Optional[_Union[PruneContainers, _Mapping]] = ..., wait: _Optional[_Union[WaitContainer, _Mapping]] = ..., copy_from: _Optional[_Union[CopyFromContainer, _Mapping]] = ..., copy_to: _Optional[_Union[CopyToContainer, _Mapping]] = ..., stat: _Optional[_Union[StatPath, _Mapping]] = ..., list_volumes: _Optional[_Union[_volumes_pb2.ListVolumes, _Mapping]] = ..., create_volume: _Optional[_Union[_volumes_pb2.CreateVolume, _Mapping]] = ..., remove_volume: _Optional[_Union[_volumes_pb2.RemoveVolume, _Mapping]] = ..., prune_volumes: _Optional[_Union[_volumes_pb2.PruneVolumes, _Mapping]] = ..., create: _Optional[_Union[_plain_pb2.CreateContainer, _Mapping]] = ..., start: _Optional[_Union[_plain_pb2.StartContainer, _Mapping]] = ..., attach: _Optional[_Union[_plain_pb2.AttachContainer, _Mapping]] = ..., restart: _Optional[_Union[_plain_pb2.RestartContainer, _Mapping]] = ..., rename: _Optional[_Union[_plain_pb2.RenameContainer, _Mapping]] = ..., update: _Optional[_Union[_plain_pb2.UpdateContainer, _Mapping]] = ..., logs: _Optional[_Union[_plain_pb2.ReadLogs, _Mapping]] = ..., disk: _Optional[_Union[_system_pb2.MeasureDisk, _Mapping]] = ..., collect_images: _Optional[_Union[_system_pb2.CollectImages, _Mapping]] = ..., controller_call: _Optional[_Union[_volumes_pb2.ControllerCall, _Mapping]] = ..., attach_volume: _Optional[_Union[_volumes_pb2.AttachVolume, _Mapping]] = ..., detach_volume: _Optional[_Union[_volumes_pb2.DetachVolume, _Mapping]] = ...) -> None: ...
+    def __init__(self, container_id: _Optional[str] = ..., exec: _Optional[_Union[ExecOptions, _Mapping]] = ..., list: _Optional[_Union[ListContainers, _Mapping]] = ..., inspect: _Optional[_Union[InspectContainer, _Mapping]] = ..., top: _Optional[_Union[ListProcesses, _Mapping]] = ..., stats: _Optional[_Union[SampleContainers, _Mapping]] = ..., stop: _Optional[_Union[StopContainer, _Mapping]] = ..., kill: _Optional[_Union[KillContainer, _Mapping]] = ..., pause: _Optional[_Union[PauseContainer, _Mapping]] = ..., unpause: _Optional[_Union[UnpauseContainer, _Mapping]] = ..., remove: _Optional[_Union[RemoveContainer, _Mapping]] = ..., prune: _Optional[_Union[PruneContainers, _Mapping]] = ..., wait: _Optional[_Union[WaitContainer, _Mapping]] = ..., copy_from: _Optional[_Union[CopyFromContainer, _Mapping]] = ..., copy_to: _Optional[_Union[CopyToContainer, _Mapping]] = ..., stat: _Optional[_Union[StatPath, _Mapping]] = ..., list_volumes: _Optional[_Union[_volumes_pb2.ListVolumes, _Mapping]] = ..., create_volume: _Optional[_Union[_volumes_pb2.CreateVolume, _Mapping]] = ..., remove_volume: _Optional[_Union[_volumes_pb2.RemoveVolume, _Mapping]] = ..., prune_volumes: _Optional[_Union[_volumes_pb2.PruneVolumes, _Mapping]] = ..., create: _Optional[_Union[_plain_pb2.CreateContainer, _Mapping]] = ..., start: _Optional[_Union[_plain_pb2.StartContainer, _Mapping]] = ..., attach: _Optional[_Union[_plain_pb2.AttachContainer, _Mapping]] = ..., restart: _Optional[_Union[_plain_pb2.RestartContainer, _Mapping]] = ..., rename: _Optional[_Union[_plain_pb2.RenameContainer, _Mapping]] = ..., update: _Optional[_Union[_plain_pb2.UpdateContainer, _Mapping]] = ..., logs: _Optional[_Union[_plain_pb2.ReadLogs, _Mapping]] = ..., disk: _Optional[_Union[_system_pb2.MeasureDisk, _Mapping]] = ..., collect_images: _Optional[_Union[_system_pb2.CollectImages, _Mapping]] = ..., connect: _Optional[_Union[_plain_pb2.ConnectNetwork, _Mapping]] = ..., disconnect: _Optional[_Union[_plain_pb2.DisconnectNetwork, _Mapping]] = ..., events: _Optional[_Union[_plain_pb2.FollowEvents, _Mapping]] = ..., controller_call: _Optional[_Union[_volumes_pb2.ControllerCall, _Mapping]] = ..., attach_volume: _Optional[_Union[_volumes_pb2.AttachVolume, _Mapping]] = ..., detach_volume: _Optional[_Union[_volumes_pb2.DetachVolume, _Mapping]] = ...) -> None: ...
 
 class ContainerQuestion(_message.Message):
     __slots__ = ("node_ids", "request")
@@ -371,7 +377,7 @@ class ContainerError(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ContainerOutput(_message.Message):
-    __slots__ = ("node_id", "call_id", "chunk", "exit_code", "started", "container", "details", "processes", "samples", "path", "removed", "notice", "error", "done", "taken", "volume", "created", "disk", "freed_bytes", "controller_answer")
+    __slots__ = ("node_id", "call_id", "chunk", "exit_code", "started", "container", "details", "processes", "samples", "path", "removed", "notice", "error", "done", "taken", "volume", "created", "disk", "freed_bytes", "controller_answer", "event")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
@@ -392,6 +398,7 @@ class ContainerOutput(_message.Message):
     DISK_FIELD_NUMBER: _ClassVar[int]
     FREED_BYTES_FIELD_NUMBER: _ClassVar[int]
     CONTROLLER_ANSWER_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     call_id: str
     chunk: OutputChunk
@@ -412,7 +419,8 @@ class ContainerOutput(_message.Message):
     disk: _system_pb2.DiskUsage
     freed_bytes: int
     controller_answer: bytes
-    def __init__(self, node_id: _Optional[str] = ..., call_id: _Optional[str] = ..., chunk: _Optional[_Union[OutputChunk, _Mapping]] = ..., exit_code: _Optional[int] = ..., started: _Optional[bool] = ..., container: _Optional[_Union[ContainerSummary, _Mapping]] = ..., details: _Optional[_Union[ContainerDetails, _Mapping]] = ..., processes: _Optional[_Union[ProcessList, _Mapping]] = ..., samples: _Optional[_Union[SampleList, _Mapping]] = ..., path: _Optional[_Union[PathInfo, _Mapping]] = ..., removed: _Optional[str] = ..., notice: _Optional[str] = ..., error: _Optional[_Union[ContainerError, _Mapping]] = ..., done: _Optional[bool] = ..., taken: _Optional[int] = ..., volume: _Optional[_Union[_volumes_pb2.VolumeAnswer, _Mapping]] = ..., created: _Optional[str] = ..., disk: _Optional[_Union[_system_pb2.DiskUsage, _Mapping]] = ..., freed_bytes: _Optional[int] = ..., controller_answer: _Optional[bytes] = ...) -> None: ...
+    event: _plain_pb2.PlainEvent
+    def __init__(self, node_id: _Optional[str] = ..., call_id: _Optional[str] = ..., chunk: _Optional[_Union[OutputChunk, _Mapping]] = ..., exit_code: _Optional[int] = ..., started: _Optional[bool] = ..., container: _Optional[_Union[ContainerSummary, _Mapping]] = ..., details: _Optional[_Union[ContainerDetails, _Mapping]] = ..., processes: _Optional[_Union[ProcessList, _Mapping]] = ..., samples: _Optional[_Union[SampleList, _Mapping]] = ..., path: _Optional[_Union[PathInfo, _Mapping]] = ..., removed: _Optional[str] = ..., notice: _Optional[str] = ..., error: _Optional[_Union[ContainerError, _Mapping]] = ..., done: _Optional[bool] = ..., taken: _Optional[int] = ..., volume: _Optional[_Union[_volumes_pb2.VolumeAnswer, _Mapping]] = ..., created: _Optional[str] = ..., disk: _Optional[_Union[_system_pb2.DiskUsage, _Mapping]] = ..., freed_bytes: _Optional[int] = ..., controller_answer: _Optional[bytes] = ..., event: _Optional[_Union[_plain_pb2.PlainEvent, _Mapping]] = ...) -> None: ...
 
 class DeliverRequest(_message.Message):
     __slots__ = ("call", "node_id")

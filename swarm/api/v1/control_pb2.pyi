@@ -1,11 +1,13 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from swarm.api.v1 import backup_pb2 as _backup_pb2
 from swarm.api.v1 import logs_pb2 as _logs_pb2
 from swarm.api.v1 import objects_pb2 as _objects_pb2
 from swarm.api.v1 import specs_pb2 as _specs_pb2
 from swarm.api.v1 import store_pb2 as _store_pb2
 from swarm.api.v1 import types_pb2 as _types_pb2
+from swarm.api.v1 import users_pb2 as _users_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -52,22 +54,26 @@ class GetClusterResponse(_message.Message):
     def __init__(self, cluster: _Optional[_Union[_objects_pb2.Cluster, _Mapping]] = ...) -> None: ...
 
 class UpdateClusterRequest(_message.Message):
-    __slots__ = ("version", "spec")
+    __slots__ = ("version", "spec", "raise_level")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
+    RAISE_LEVEL_FIELD_NUMBER: _ClassVar[int]
     version: int
     spec: _specs_pb2.ClusterSpec
-    def __init__(self, version: _Optional[int] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ...) -> None: ...
+    raise_level: bool
+    def __init__(self, version: _Optional[int] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ..., raise_level: _Optional[bool] = ...) -> None: ...
 
 class UpdateClusterResponse(_message.Message):
-    __slots__ = ("cluster", "unlock_key", "away")
+    __slots__ = ("cluster", "unlock_key", "away", "level_kept")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     UNLOCK_KEY_FIELD_NUMBER: _ClassVar[int]
     AWAY_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_KEPT_FIELD_NUMBER: _ClassVar[int]
     cluster: _objects_pb2.Cluster
     unlock_key: str
     away: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, cluster: _Optional[_Union[_objects_pb2.Cluster, _Mapping]] = ..., unlock_key: _Optional[str] = ..., away: _Optional[_Iterable[str]] = ...) -> None: ...
+    level_kept: str
+    def __init__(self, cluster: _Optional[_Union[_objects_pb2.Cluster, _Mapping]] = ..., unlock_key: _Optional[str] = ..., away: _Optional[_Iterable[str]] = ..., level_kept: _Optional[str] = ...) -> None: ...
 
 class GetUnlockKeyRequest(_message.Message):
     __slots__ = ("rotate",)
@@ -369,7 +375,7 @@ class RebalanceServiceResponse(_message.Message):
     def __init__(self, service: _Optional[_Union[_objects_pb2.Service, _Mapping]] = ...) -> None: ...
 
 class PlannedChange(_message.Message):
-    __slots__ = ("create_service", "update_service", "remove_service", "update_node", "rebalance_service", "steer_update", "keep_secret", "keep_config", "collect_data", "keep_network")
+    __slots__ = ("create_service", "update_service", "remove_service", "update_node", "rebalance_service", "steer_update", "keep_secret", "keep_config", "collect_data", "keep_network", "record_deploy", "rotate_secret", "rotate_config")
     CREATE_SERVICE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_SERVICE_FIELD_NUMBER: _ClassVar[int]
     REMOVE_SERVICE_FIELD_NUMBER: _ClassVar[int]
@@ -380,6 +386,9 @@ class PlannedChange(_message.Message):
     KEEP_CONFIG_FIELD_NUMBER: _ClassVar[int]
     COLLECT_DATA_FIELD_NUMBER: _ClassVar[int]
     KEEP_NETWORK_FIELD_NUMBER: _ClassVar[int]
+    RECORD_DEPLOY_FIELD_NUMBER: _ClassVar[int]
+    ROTATE_SECRET_FIELD_NUMBER: _ClassVar[int]
+    ROTATE_CONFIG_FIELD_NUMBER: _ClassVar[int]
     create_service: CreateServiceRequest
     update_service: UpdateServiceRequest
     remove_service: RemoveServiceRequest
@@ -390,7 +399,30 @@ class PlannedChange(_message.Message):
     keep_config: _specs_pb2.ConfigSpec
     collect_data: CollectStackDataRequest
     keep_network: _specs_pb2.NetworkSpec
-    def __init__(self, create_service: _Optional[_Union[CreateServiceRequest, _Mapping]] = ..., update_service: _Optional[_Union[UpdateServiceRequest, _Mapping]] = ..., remove_service: _Optional[_Union[RemoveServiceRequest, _Mapping]] = ..., update_node: _Optional[_Union[UpdateNodeRequest, _Mapping]] = ..., rebalance_service: _Optional[_Union[RebalanceServiceRequest, _Mapping]] = ..., steer_update: _Optional[_Union[SteerUpdateRequest, _Mapping]] = ..., keep_secret: _Optional[_Union[_specs_pb2.SecretSpec, _Mapping]] = ..., keep_config: _Optional[_Union[_specs_pb2.ConfigSpec, _Mapping]] = ..., collect_data: _Optional[_Union[CollectStackDataRequest, _Mapping]] = ..., keep_network: _Optional[_Union[_specs_pb2.NetworkSpec, _Mapping]] = ...) -> None: ...
+    record_deploy: RecordDeployRequest
+    rotate_secret: RotateSecretRequest
+    rotate_config: RotateConfigRequest
+    def __init__(self, create_service: _Optional[_Union[CreateServiceRequest, _Mapping]] = ..., update_service: _Optional[_Union[UpdateServiceRequest, _Mapping]] = ..., remove_service: _Optional[_Union[RemoveServiceRequest, _Mapping]] = ..., update_node: _Optional[_Union[UpdateNodeRequest, _Mapping]] = ..., rebalance_service: _Optional[_Union[RebalanceServiceRequest, _Mapping]] = ..., steer_update: _Optional[_Union[SteerUpdateRequest, _Mapping]] = ..., keep_secret: _Optional[_Union[_specs_pb2.SecretSpec, _Mapping]] = ..., keep_config: _Optional[_Union[_specs_pb2.ConfigSpec, _Mapping]] = ..., collect_data: _Optional[_Union[CollectStackDataRequest, _Mapping]] = ..., keep_network: _Optional[_Union[_specs_pb2.NetworkSpec, _Mapping]] = ..., record_deploy: _Optional[_Union[RecordDeployRequest, _Mapping]] = ..., rotate_secret: _Optional[_Union[RotateSecretRequest, _Mapping]] = ..., rotate_config: _Optional[_Union[RotateConfigRequest, _Mapping]] = ...) -> None: ...
+
+class RotateSecretRequest(_message.Message):
+    __slots__ = ("ref", "secret_data", "driver", "of_number")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    SECRET_DATA_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    OF_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    secret_data: bytes
+    driver: _specs_pb2.SecretDriver
+    of_number: int
+    def __init__(self, ref: _Optional[str] = ..., secret_data: _Optional[bytes] = ..., driver: _Optional[_Union[_specs_pb2.SecretDriver, _Mapping]] = ..., of_number: _Optional[int] = ...) -> None: ...
+
+class RotateConfigRequest(_message.Message):
+    __slots__ = ("ref", "data")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    data: bytes
+    def __init__(self, ref: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class CollectStackDataRequest(_message.Message):
     __slots__ = ("stack", "networks")
@@ -400,13 +432,35 @@ class CollectStackDataRequest(_message.Message):
     networks: bool
     def __init__(self, stack: _Optional[str] = ..., networks: _Optional[bool] = ...) -> None: ...
 
+class RecordDeployRequest(_message.Message):
+    __slots__ = ("stack", "back_to")
+    STACK_FIELD_NUMBER: _ClassVar[int]
+    BACK_TO_FIELD_NUMBER: _ClassVar[int]
+    stack: str
+    back_to: int
+    def __init__(self, stack: _Optional[str] = ..., back_to: _Optional[int] = ...) -> None: ...
+
+class ListStackRevisionsRequest(_message.Message):
+    __slots__ = ("stack",)
+    STACK_FIELD_NUMBER: _ClassVar[int]
+    stack: str
+    def __init__(self, stack: _Optional[str] = ...) -> None: ...
+
+class ListStackRevisionsResponse(_message.Message):
+    __slots__ = ("revisions",)
+    REVISIONS_FIELD_NUMBER: _ClassVar[int]
+    revisions: _containers.RepeatedCompositeFieldContainer[_objects_pb2.StackRevision]
+    def __init__(self, revisions: _Optional[_Iterable[_Union[_objects_pb2.StackRevision, _Mapping]]] = ...) -> None: ...
+
 class PlanChangesRequest(_message.Message):
-    __slots__ = ("changes", "services")
+    __slots__ = ("changes", "services", "with_specs")
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     SERVICES_FIELD_NUMBER: _ClassVar[int]
+    WITH_SPECS_FIELD_NUMBER: _ClassVar[int]
     changes: _containers.RepeatedCompositeFieldContainer[PlannedChange]
     services: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, changes: _Optional[_Iterable[_Union[PlannedChange, _Mapping]]] = ..., services: _Optional[_Iterable[str]] = ...) -> None: ...
+    with_specs: bool
+    def __init__(self, changes: _Optional[_Iterable[_Union[PlannedChange, _Mapping]]] = ..., services: _Optional[_Iterable[str]] = ..., with_specs: _Optional[bool] = ...) -> None: ...
 
 class PlannedStep(_message.Message):
     __slots__ = ("kind", "service_id", "service_name", "slot", "from_node_id", "node_id", "from_hostname", "hostname", "reason", "task_id")
@@ -456,17 +510,33 @@ class PlannedService(_message.Message):
     kept: int
     def __init__(self, service_id: _Optional[str] = ..., service_name: _Optional[str] = ..., kept: _Optional[int] = ...) -> None: ...
 
+class PlannedSpec(_message.Message):
+    __slots__ = ("service_name", "before", "after")
+    SERVICE_NAME_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    service_name: str
+    before: _specs_pb2.ServiceSpec
+    after: _specs_pb2.ServiceSpec
+    def __init__(self, service_name: _Optional[str] = ..., before: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ..., after: _Optional[_Union[_specs_pb2.ServiceSpec, _Mapping]] = ...) -> None: ...
+
 class PlanChangesResponse(_message.Message):
-    __slots__ = ("steps", "services", "warnings", "notes")
+    __slots__ = ("steps", "services", "warnings", "notes", "specs", "made", "removed")
     STEPS_FIELD_NUMBER: _ClassVar[int]
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
+    SPECS_FIELD_NUMBER: _ClassVar[int]
+    MADE_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
     steps: _containers.RepeatedCompositeFieldContainer[PlannedStep]
     services: _containers.RepeatedCompositeFieldContainer[PlannedService]
     warnings: _containers.RepeatedScalarFieldContainer[str]
     notes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, steps: _Optional[_Iterable[_Union[PlannedStep, _Mapping]]] = ..., services: _Optional[_Iterable[_Union[PlannedService, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+    specs: _containers.RepeatedCompositeFieldContainer[PlannedSpec]
+    made: _containers.RepeatedScalarFieldContainer[str]
+    removed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, steps: _Optional[_Iterable[_Union[PlannedStep, _Mapping]]] = ..., services: _Optional[_Iterable[_Union[PlannedService, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., notes: _Optional[_Iterable[str]] = ..., specs: _Optional[_Iterable[_Union[PlannedSpec, _Mapping]]] = ..., made: _Optional[_Iterable[str]] = ..., removed: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ApplyChangesRequest(_message.Message):
     __slots__ = ("changes",)
@@ -475,14 +545,16 @@ class ApplyChangesRequest(_message.Message):
     def __init__(self, changes: _Optional[_Iterable[_Union[PlannedChange, _Mapping]]] = ...) -> None: ...
 
 class ApplyChangesResponse(_message.Message):
-    __slots__ = ("ids", "warnings", "made")
+    __slots__ = ("ids", "warnings", "made", "rotated_service_ids")
     IDS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     MADE_FIELD_NUMBER: _ClassVar[int]
+    ROTATED_SERVICE_IDS_FIELD_NUMBER: _ClassVar[int]
     ids: _containers.RepeatedScalarFieldContainer[str]
     warnings: _containers.RepeatedScalarFieldContainer[str]
     made: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, ids: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., made: _Optional[_Iterable[str]] = ...) -> None: ...
+    rotated_service_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ids: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., made: _Optional[_Iterable[str]] = ..., rotated_service_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetTaskRequest(_message.Message):
     __slots__ = ("ref",)
@@ -569,10 +641,12 @@ class GetSecretResponse(_message.Message):
     def __init__(self, secret: _Optional[_Union[_objects_pb2.Secret, _Mapping]] = ...) -> None: ...
 
 class ListSecretsRequest(_message.Message):
-    __slots__ = ("filters",)
+    __slots__ = ("filters", "old_versions")
     FILTERS_FIELD_NUMBER: _ClassVar[int]
+    OLD_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     filters: Filters
-    def __init__(self, filters: _Optional[_Union[Filters, _Mapping]] = ...) -> None: ...
+    old_versions: bool
+    def __init__(self, filters: _Optional[_Union[Filters, _Mapping]] = ..., old_versions: _Optional[bool] = ...) -> None: ...
 
 class ListSecretsResponse(_message.Message):
     __slots__ = ("secrets",)
@@ -633,10 +707,12 @@ class GetConfigResponse(_message.Message):
     def __init__(self, config: _Optional[_Union[_objects_pb2.Config, _Mapping]] = ...) -> None: ...
 
 class ListConfigsRequest(_message.Message):
-    __slots__ = ("filters",)
+    __slots__ = ("filters", "old_versions")
     FILTERS_FIELD_NUMBER: _ClassVar[int]
+    OLD_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     filters: Filters
-    def __init__(self, filters: _Optional[_Union[Filters, _Mapping]] = ...) -> None: ...
+    old_versions: bool
+    def __init__(self, filters: _Optional[_Union[Filters, _Mapping]] = ..., old_versions: _Optional[bool] = ...) -> None: ...
 
 class ListConfigsResponse(_message.Message):
     __slots__ = ("configs",)
@@ -707,9 +783,11 @@ class NetworkEndpoint(_message.Message):
         KIND_TASK: _ClassVar[NetworkEndpoint.Kind]
         KIND_SERVICE: _ClassVar[NetworkEndpoint.Kind]
         KIND_NODE: _ClassVar[NetworkEndpoint.Kind]
+        KIND_CONTAINER: _ClassVar[NetworkEndpoint.Kind]
     KIND_TASK: NetworkEndpoint.Kind
     KIND_SERVICE: NetworkEndpoint.Kind
     KIND_NODE: NetworkEndpoint.Kind
+    KIND_CONTAINER: NetworkEndpoint.Kind
     KIND_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -731,12 +809,14 @@ class ListNetworksRequest(_message.Message):
     def __init__(self, filters: _Optional[_Union[Filters, _Mapping]] = ...) -> None: ...
 
 class ListNetworksResponse(_message.Message):
-    __slots__ = ("networks", "users")
+    __slots__ = ("networks", "users", "containers")
     NETWORKS_FIELD_NUMBER: _ClassVar[int]
     USERS_FIELD_NUMBER: _ClassVar[int]
+    CONTAINERS_FIELD_NUMBER: _ClassVar[int]
     networks: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Network]
     users: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, networks: _Optional[_Iterable[_Union[_objects_pb2.Network, _Mapping]]] = ..., users: _Optional[_Iterable[int]] = ...) -> None: ...
+    containers: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, networks: _Optional[_Iterable[_Union[_objects_pb2.Network, _Mapping]]] = ..., users: _Optional[_Iterable[int]] = ..., containers: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class RemoveNetworkRequest(_message.Message):
     __slots__ = ("ref",)
@@ -1123,7 +1203,7 @@ class InfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class InfoResponse(_message.Message):
-    __slots__ = ("state", "node_id", "cluster_id", "is_manager", "error", "version", "addr", "managers", "connected", "leader_addr", "runtime")
+    __slots__ = ("state", "node_id", "cluster_id", "is_manager", "error", "version", "addr", "managers", "connected", "leader_addr", "runtime", "compatibility", "level")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_INACTIVE: _ClassVar[InfoResponse.State]
@@ -1147,6 +1227,8 @@ class InfoResponse(_message.Message):
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
     LEADER_ADDR_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    COMPATIBILITY_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
     state: InfoResponse.State
     node_id: str
     cluster_id: str
@@ -1158,4 +1240,18 @@ class InfoResponse(_message.Message):
     connected: bool
     leader_addr: str
     runtime: str
-    def __init__(self, state: _Optional[_Union[InfoResponse.State, str]] = ..., node_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., is_manager: _Optional[bool] = ..., error: _Optional[str] = ..., version: _Optional[str] = ..., addr: _Optional[str] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., connected: _Optional[bool] = ..., leader_addr: _Optional[str] = ..., runtime: _Optional[str] = ...) -> None: ...
+    compatibility: _types_pb2.Compatibility
+    level: int
+    def __init__(self, state: _Optional[_Union[InfoResponse.State, str]] = ..., node_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., is_manager: _Optional[bool] = ..., error: _Optional[str] = ..., version: _Optional[str] = ..., addr: _Optional[str] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., connected: _Optional[bool] = ..., leader_addr: _Optional[str] = ..., runtime: _Optional[str] = ..., compatibility: _Optional[_Union[_types_pb2.Compatibility, _Mapping]] = ..., level: _Optional[int] = ...) -> None: ...
+
+class RenewCertificateRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RenewCertificateResponse(_message.Message):
+    __slots__ = ("node_id", "expires_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

@@ -3,7 +3,9 @@
 import grpc
 import warnings
 
+from swarm.api.v1 import backup_pb2 as swarm_dot_api_dot_v1_dot_backup__pb2
 from swarm.api.v1 import control_pb2 as swarm_dot_api_dot_v1_dot_control__pb2
+from swarm.api.v1 import users_pb2 as swarm_dot_api_dot_v1_dot_users__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -138,6 +140,11 @@ class ControlStub:
                 '/swarm.api.v1.Control/ApplyChanges',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ApplyChangesRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ApplyChangesResponse.FromString,
+                _registered_method=True)
+        self.ListStackRevisions = channel.unary_unary(
+                '/swarm.api.v1.Control/ListStackRevisions',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListStackRevisionsRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListStackRevisionsResponse.FromString,
                 _registered_method=True)
         self.GetTask = channel.unary_unary(
                 '/swarm.api.v1.Control/GetTask',
@@ -304,6 +311,51 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveVolumeRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveVolumeResponse.FromString,
                 _registered_method=True)
+        self.CreateBackup = channel.unary_stream(
+                '/swarm.api.v1.Control/CreateBackup',
+                request_serializer=swarm_dot_api_dot_v1_dot_backup__pb2.CreateBackupRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_backup__pb2.BackupPart.FromString,
+                _registered_method=True)
+        self.GetBackupPoint = channel.unary_unary(
+                '/swarm.api.v1.Control/GetBackupPoint',
+                request_serializer=swarm_dot_api_dot_v1_dot_backup__pb2.GetBackupPointRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_backup__pb2.GetBackupPointResponse.FromString,
+                _registered_method=True)
+        self.CreateUser = channel.unary_unary(
+                '/swarm.api.v1.Control/CreateUser',
+                request_serializer=swarm_dot_api_dot_v1_dot_users__pb2.CreateUserRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_users__pb2.IssuedUser.FromString,
+                _registered_method=True)
+        self.GetUser = channel.unary_unary(
+                '/swarm.api.v1.Control/GetUser',
+                request_serializer=swarm_dot_api_dot_v1_dot_users__pb2.GetUserRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_users__pb2.GetUserResponse.FromString,
+                _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/swarm.api.v1.Control/ListUsers',
+                request_serializer=swarm_dot_api_dot_v1_dot_users__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_users__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
+        self.UpdateUser = channel.unary_unary(
+                '/swarm.api.v1.Control/UpdateUser',
+                request_serializer=swarm_dot_api_dot_v1_dot_users__pb2.UpdateUserRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_users__pb2.UpdateUserResponse.FromString,
+                _registered_method=True)
+        self.RemoveUser = channel.unary_unary(
+                '/swarm.api.v1.Control/RemoveUser',
+                request_serializer=swarm_dot_api_dot_v1_dot_users__pb2.RemoveUserRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_users__pb2.RemoveUserResponse.FromString,
+                _registered_method=True)
+        self.RenewUser = channel.unary_unary(
+                '/swarm.api.v1.Control/RenewUser',
+                request_serializer=swarm_dot_api_dot_v1_dot_users__pb2.RenewUserRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_users__pb2.IssuedUser.FromString,
+                _registered_method=True)
+        self.ReadAudit = channel.unary_stream(
+                '/swarm.api.v1.Control/ReadAudit',
+                request_serializer=swarm_dot_api_dot_v1_dot_users__pb2.ReadAuditRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_users__pb2.ReadAuditResponse.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -430,6 +482,12 @@ class ControlServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApplyChanges(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStackRevisions(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -634,6 +692,64 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateBackup(self, request, context):
+        """Secrets and the CA key are in it: for people at a manager's socket only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBackupPoint(self, request, context):
+        """among managers: how far the leader is
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateUser(self, request, context):
+        """Users. Everybody may get and renew oneself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUser(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsers(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateUser(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveUser(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewUser(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadAudit(self, request, context):
+        """What was done and denied, as all managers wrote it down, in order of time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -741,6 +857,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.ApplyChanges,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ApplyChangesRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ApplyChangesResponse.SerializeToString,
+            ),
+            'ListStackRevisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStackRevisions,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListStackRevisionsRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListStackRevisionsResponse.SerializeToString,
             ),
             'GetTask': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTask,
@@ -906,6 +1027,51 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RemoveVolume,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveVolumeRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RemoveVolumeResponse.SerializeToString,
+            ),
+            'CreateBackup': grpc.unary_stream_rpc_method_handler(
+                    servicer.CreateBackup,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_backup__pb2.CreateBackupRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_backup__pb2.BackupPart.SerializeToString,
+            ),
+            'GetBackupPoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBackupPoint,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_backup__pb2.GetBackupPointRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_backup__pb2.GetBackupPointResponse.SerializeToString,
+            ),
+            'CreateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateUser,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_users__pb2.CreateUserRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_users__pb2.IssuedUser.SerializeToString,
+            ),
+            'GetUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUser,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_users__pb2.GetUserRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_users__pb2.GetUserResponse.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_users__pb2.ListUsersRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_users__pb2.ListUsersResponse.SerializeToString,
+            ),
+            'UpdateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateUser,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_users__pb2.UpdateUserRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_users__pb2.UpdateUserResponse.SerializeToString,
+            ),
+            'RemoveUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveUser,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_users__pb2.RemoveUserRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_users__pb2.RemoveUserResponse.SerializeToString,
+            ),
+            'RenewUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewUser,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_users__pb2.RenewUserRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_users__pb2.IssuedUser.SerializeToString,
+            ),
+            'ReadAudit': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadAudit,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_users__pb2.ReadAuditRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_users__pb2.ReadAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1475,6 +1641,33 @@ class Control:
             '/swarm.api.v1.Control/ApplyChanges',
             swarm_dot_api_dot_v1_dot_control__pb2.ApplyChangesRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.ApplyChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStackRevisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/ListStackRevisions',
+            swarm_dot_api_dot_v1_dot_control__pb2.ListStackRevisionsRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.ListStackRevisionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2376,6 +2569,249 @@ class Control:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def CreateBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/swarm.api.v1.Control/CreateBackup',
+            swarm_dot_api_dot_v1_dot_backup__pb2.CreateBackupRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_backup__pb2.BackupPart.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBackupPoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/GetBackupPoint',
+            swarm_dot_api_dot_v1_dot_backup__pb2.GetBackupPointRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_backup__pb2.GetBackupPointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/CreateUser',
+            swarm_dot_api_dot_v1_dot_users__pb2.CreateUserRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_users__pb2.IssuedUser.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/GetUser',
+            swarm_dot_api_dot_v1_dot_users__pb2.GetUserRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_users__pb2.GetUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/ListUsers',
+            swarm_dot_api_dot_v1_dot_users__pb2.ListUsersRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_users__pb2.ListUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/UpdateUser',
+            swarm_dot_api_dot_v1_dot_users__pb2.UpdateUserRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_users__pb2.UpdateUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/RemoveUser',
+            swarm_dot_api_dot_v1_dot_users__pb2.RemoveUserRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_users__pb2.RemoveUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/RenewUser',
+            swarm_dot_api_dot_v1_dot_users__pb2.RenewUserRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_users__pb2.IssuedUser.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/swarm.api.v1.Control/ReadAudit',
+            swarm_dot_api_dot_v1_dot_users__pb2.ReadAuditRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_users__pb2.ReadAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class LocalStub:
     """Served on the local socket only.
@@ -2406,6 +2842,21 @@ class LocalStub:
                 '/swarm.api.v1.Local/Unlock',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.UnlockRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.UnlockResponse.FromString,
+                _registered_method=True)
+        self.Restore = channel.stream_unary(
+                '/swarm.api.v1.Local/Restore',
+                request_serializer=swarm_dot_api_dot_v1_dot_backup__pb2.RestoreRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.InitResponse.FromString,
+                _registered_method=True)
+        self.Rejoin = channel.unary_unary(
+                '/swarm.api.v1.Local/Rejoin',
+                request_serializer=swarm_dot_api_dot_v1_dot_backup__pb2.RejoinRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_backup__pb2.RejoinResponse.FromString,
+                _registered_method=True)
+        self.RenewCertificate = channel.unary_unary(
+                '/swarm.api.v1.Local/RenewCertificate',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RenewCertificateRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RenewCertificateResponse.FromString,
                 _registered_method=True)
         self.Info = channel.unary_unary(
                 '/swarm.api.v1.Local/Info',
@@ -2442,6 +2893,27 @@ class LocalServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Restore(self, request_iterator, context):
+        """begin the cluster of a backup anew, here
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rejoin(self, request, context):
+        """the managers are elsewhere now
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewCertificate(self, request, context):
+        """with a new key, now
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Info(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -2470,6 +2942,21 @@ def add_LocalServicer_to_server(servicer, server):
                     servicer.Unlock,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.UnlockRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.UnlockResponse.SerializeToString,
+            ),
+            'Restore': grpc.stream_unary_rpc_method_handler(
+                    servicer.Restore,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_backup__pb2.RestoreRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.InitResponse.SerializeToString,
+            ),
+            'Rejoin': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rejoin,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_backup__pb2.RejoinRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_backup__pb2.RejoinResponse.SerializeToString,
+            ),
+            'RenewCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewCertificate,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.RenewCertificateRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.RenewCertificateResponse.SerializeToString,
             ),
             'Info': grpc.unary_unary_rpc_method_handler(
                     servicer.Info,
@@ -2586,6 +3073,87 @@ class Local:
             '/swarm.api.v1.Local/Unlock',
             swarm_dot_api_dot_v1_dot_control__pb2.UnlockRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.UnlockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restore(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/swarm.api.v1.Local/Restore',
+            swarm_dot_api_dot_v1_dot_backup__pb2.RestoreRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.InitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rejoin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Local/Rejoin',
+            swarm_dot_api_dot_v1_dot_backup__pb2.RejoinRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_backup__pb2.RejoinResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Local/RenewCertificate',
+            swarm_dot_api_dot_v1_dot_control__pb2.RenewCertificateRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.RenewCertificateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,7 +5,9 @@ What people and tools ask of a cluster (Control) and of the node in front of the
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from swarm.api.v1 import backup_pb2 as _backup_pb2
 from swarm.api.v1 import control_pb2 as _control_pb2
+from swarm.api.v1 import users_pb2 as _users_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -52,6 +54,7 @@ class ControlStub:
     RebalanceService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]
     PlanChanges: _grpc.UnaryUnaryMultiCallable[_control_pb2.PlanChangesRequest, _control_pb2.PlanChangesResponse]
     ApplyChanges: _grpc.UnaryUnaryMultiCallable[_control_pb2.ApplyChangesRequest, _control_pb2.ApplyChangesResponse]
+    ListStackRevisions: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListStackRevisionsRequest, _control_pb2.ListStackRevisionsResponse]
     GetTask: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetTaskRequest, _control_pb2.GetTaskResponse]
     ListTasks: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]
     ExplainTask: _grpc.UnaryUnaryMultiCallable[_control_pb2.ExplainTaskRequest, _control_pb2.ExplainTaskResponse]
@@ -86,6 +89,19 @@ class ControlStub:
     ListVolumes: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListVolumesRequest, _control_pb2.ListVolumesResponse]
     UpdateVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateVolumeRequest, _control_pb2.UpdateVolumeResponse]
     RemoveVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveVolumeRequest, _control_pb2.RemoveVolumeResponse]
+    CreateBackup: _grpc.UnaryStreamMultiCallable[_backup_pb2.CreateBackupRequest, _backup_pb2.BackupPart]
+    """Secrets and the CA key are in it: for people at a manager's socket only."""
+    GetBackupPoint: _grpc.UnaryUnaryMultiCallable[_backup_pb2.GetBackupPointRequest, _backup_pb2.GetBackupPointResponse]
+    """among managers: how far the leader is"""
+    CreateUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.CreateUserRequest, _users_pb2.IssuedUser]
+    """Users. Everybody may get and renew oneself."""
+    GetUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.GetUserRequest, _users_pb2.GetUserResponse]
+    ListUsers: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListUsersRequest, _users_pb2.ListUsersResponse]
+    UpdateUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.UpdateUserRequest, _users_pb2.UpdateUserResponse]
+    RemoveUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.RemoveUserRequest, _users_pb2.RemoveUserResponse]
+    RenewUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.RenewUserRequest, _users_pb2.IssuedUser]
+    ReadAudit: _grpc.UnaryStreamMultiCallable[_users_pb2.ReadAuditRequest, _users_pb2.ReadAuditResponse]
+    """What was done and denied, as all managers wrote it down, in order of time."""
 
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
@@ -111,6 +127,7 @@ class ControlAsyncStub(ControlStub):
     RebalanceService: _aio.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]  # type: ignore[assignment]
     PlanChanges: _aio.UnaryUnaryMultiCallable[_control_pb2.PlanChangesRequest, _control_pb2.PlanChangesResponse]  # type: ignore[assignment]
     ApplyChanges: _aio.UnaryUnaryMultiCallable[_control_pb2.ApplyChangesRequest, _control_pb2.ApplyChangesResponse]  # type: ignore[assignment]
+    ListStackRevisions: _aio.UnaryUnaryMultiCallable[_control_pb2.ListStackRevisionsRequest, _control_pb2.ListStackRevisionsResponse]  # type: ignore[assignment]
     GetTask: _aio.UnaryUnaryMultiCallable[_control_pb2.GetTaskRequest, _control_pb2.GetTaskResponse]  # type: ignore[assignment]
     ListTasks: _aio.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]  # type: ignore[assignment]
     ExplainTask: _aio.UnaryUnaryMultiCallable[_control_pb2.ExplainTaskRequest, _control_pb2.ExplainTaskResponse]  # type: ignore[assignment]
@@ -145,6 +162,19 @@ class ControlAsyncStub(ControlStub):
     ListVolumes: _aio.UnaryUnaryMultiCallable[_control_pb2.ListVolumesRequest, _control_pb2.ListVolumesResponse]  # type: ignore[assignment]
     UpdateVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateVolumeRequest, _control_pb2.UpdateVolumeResponse]  # type: ignore[assignment]
     RemoveVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveVolumeRequest, _control_pb2.RemoveVolumeResponse]  # type: ignore[assignment]
+    CreateBackup: _aio.UnaryStreamMultiCallable[_backup_pb2.CreateBackupRequest, _backup_pb2.BackupPart]  # type: ignore[assignment]
+    """Secrets and the CA key are in it: for people at a manager's socket only."""
+    GetBackupPoint: _aio.UnaryUnaryMultiCallable[_backup_pb2.GetBackupPointRequest, _backup_pb2.GetBackupPointResponse]  # type: ignore[assignment]
+    """among managers: how far the leader is"""
+    CreateUser: _aio.UnaryUnaryMultiCallable[_users_pb2.CreateUserRequest, _users_pb2.IssuedUser]  # type: ignore[assignment]
+    """Users. Everybody may get and renew oneself."""
+    GetUser: _aio.UnaryUnaryMultiCallable[_users_pb2.GetUserRequest, _users_pb2.GetUserResponse]  # type: ignore[assignment]
+    ListUsers: _aio.UnaryUnaryMultiCallable[_users_pb2.ListUsersRequest, _users_pb2.ListUsersResponse]  # type: ignore[assignment]
+    UpdateUser: _aio.UnaryUnaryMultiCallable[_users_pb2.UpdateUserRequest, _users_pb2.UpdateUserResponse]  # type: ignore[assignment]
+    RemoveUser: _aio.UnaryUnaryMultiCallable[_users_pb2.RemoveUserRequest, _users_pb2.RemoveUserResponse]  # type: ignore[assignment]
+    RenewUser: _aio.UnaryUnaryMultiCallable[_users_pb2.RenewUserRequest, _users_pb2.IssuedUser]  # type: ignore[assignment]
+    ReadAudit: _aio.UnaryStreamMultiCallable[_users_pb2.ReadAuditRequest, _users_pb2.ReadAuditResponse]  # type: ignore[assignment]
+    """What was done and denied, as all managers wrote it down, in order of time."""
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -293,6 +323,13 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.ApplyChangesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.ApplyChangesResponse, _abc.Awaitable[_control_pb2.ApplyChangesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListStackRevisions(
+        self,
+        request: _control_pb2.ListStackRevisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListStackRevisionsResponse, _abc.Awaitable[_control_pb2.ListStackRevisionsResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetTask(
@@ -526,6 +563,73 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RemoveVolumeResponse, _abc.Awaitable[_control_pb2.RemoveVolumeResponse]]: ...
 
+    @_abc_1.abstractmethod
+    def CreateBackup(
+        self,
+        request: _backup_pb2.CreateBackupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_backup_pb2.BackupPart], _abc.AsyncIterator[_backup_pb2.BackupPart]]:
+        """Secrets and the CA key are in it: for people at a manager's socket only."""
+
+    @_abc_1.abstractmethod
+    def GetBackupPoint(
+        self,
+        request: _backup_pb2.GetBackupPointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_backup_pb2.GetBackupPointResponse, _abc.Awaitable[_backup_pb2.GetBackupPointResponse]]:
+        """among managers: how far the leader is"""
+
+    @_abc_1.abstractmethod
+    def CreateUser(
+        self,
+        request: _users_pb2.CreateUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.IssuedUser, _abc.Awaitable[_users_pb2.IssuedUser]]:
+        """Users. Everybody may get and renew oneself."""
+
+    @_abc_1.abstractmethod
+    def GetUser(
+        self,
+        request: _users_pb2.GetUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.GetUserResponse, _abc.Awaitable[_users_pb2.GetUserResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListUsers(
+        self,
+        request: _users_pb2.ListUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.ListUsersResponse, _abc.Awaitable[_users_pb2.ListUsersResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateUser(
+        self,
+        request: _users_pb2.UpdateUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.UpdateUserResponse, _abc.Awaitable[_users_pb2.UpdateUserResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveUser(
+        self,
+        request: _users_pb2.RemoveUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.RemoveUserResponse, _abc.Awaitable[_users_pb2.RemoveUserResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RenewUser(
+        self,
+        request: _users_pb2.RenewUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.IssuedUser, _abc.Awaitable[_users_pb2.IssuedUser]]: ...
+
+    @_abc_1.abstractmethod
+    def ReadAudit(
+        self,
+        request: _users_pb2.ReadAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_users_pb2.ReadAuditResponse], _abc.AsyncIterator[_users_pb2.ReadAuditResponse]]:
+        """What was done and denied, as all managers wrote it down, in order of time."""
+
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class LocalStub:
@@ -539,6 +643,12 @@ class LocalStub:
     Join: _grpc.UnaryUnaryMultiCallable[_control_pb2.JoinRequest, _control_pb2.JoinResponse]
     Leave: _grpc.UnaryUnaryMultiCallable[_control_pb2.LeaveRequest, _control_pb2.LeaveResponse]
     Unlock: _grpc.UnaryUnaryMultiCallable[_control_pb2.UnlockRequest, _control_pb2.UnlockResponse]
+    Restore: _grpc.StreamUnaryMultiCallable[_backup_pb2.RestoreRequest, _control_pb2.InitResponse]
+    """begin the cluster of a backup anew, here"""
+    Rejoin: _grpc.UnaryUnaryMultiCallable[_backup_pb2.RejoinRequest, _backup_pb2.RejoinResponse]
+    """the managers are elsewhere now"""
+    RenewCertificate: _grpc.UnaryUnaryMultiCallable[_control_pb2.RenewCertificateRequest, _control_pb2.RenewCertificateResponse]
+    """with a new key, now"""
     Info: _grpc.UnaryUnaryMultiCallable[_control_pb2.InfoRequest, _control_pb2.InfoResponse]
 
 @_typing.type_check_only
@@ -550,6 +660,12 @@ class LocalAsyncStub(LocalStub):
     Join: _aio.UnaryUnaryMultiCallable[_control_pb2.JoinRequest, _control_pb2.JoinResponse]  # type: ignore[assignment]
     Leave: _aio.UnaryUnaryMultiCallable[_control_pb2.LeaveRequest, _control_pb2.LeaveResponse]  # type: ignore[assignment]
     Unlock: _aio.UnaryUnaryMultiCallable[_control_pb2.UnlockRequest, _control_pb2.UnlockResponse]  # type: ignore[assignment]
+    Restore: _aio.StreamUnaryMultiCallable[_backup_pb2.RestoreRequest, _control_pb2.InitResponse]  # type: ignore[assignment]
+    """begin the cluster of a backup anew, here"""
+    Rejoin: _aio.UnaryUnaryMultiCallable[_backup_pb2.RejoinRequest, _backup_pb2.RejoinResponse]  # type: ignore[assignment]
+    """the managers are elsewhere now"""
+    RenewCertificate: _aio.UnaryUnaryMultiCallable[_control_pb2.RenewCertificateRequest, _control_pb2.RenewCertificateResponse]  # type: ignore[assignment]
+    """with a new key, now"""
     Info: _aio.UnaryUnaryMultiCallable[_control_pb2.InfoRequest, _control_pb2.InfoResponse]  # type: ignore[assignment]
 
 class LocalServicer(metaclass=_abc_1.ABCMeta):
@@ -582,6 +698,30 @@ class LocalServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.UnlockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.UnlockResponse, _abc.Awaitable[_control_pb2.UnlockResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Restore(
+        self,
+        request_iterator: _MaybeAsyncIterator[_backup_pb2.RestoreRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.InitResponse, _abc.Awaitable[_control_pb2.InitResponse]]:
+        """begin the cluster of a backup anew, here"""
+
+    @_abc_1.abstractmethod
+    def Rejoin(
+        self,
+        request: _backup_pb2.RejoinRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_backup_pb2.RejoinResponse, _abc.Awaitable[_backup_pb2.RejoinResponse]]:
+        """the managers are elsewhere now"""
+
+    @_abc_1.abstractmethod
+    def RenewCertificate(
+        self,
+        request: _control_pb2.RenewCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RenewCertificateResponse, _abc.Awaitable[_control_pb2.RenewCertificateResponse]]:
+        """with a new key, now"""
 
     @_abc_1.abstractmethod
     def Info(

@@ -70,7 +70,10 @@ class TopologyRequirement(_message.Message):
     def __init__(self, requisite: _Optional[_Iterable[_Union[Topology, _Mapping]]] = ..., preferred: _Optional[_Iterable[_Union[Topology, _Mapping]]] = ...) -> None: ...
 
 class VolumeCapability(_message.Message):
-    __slots__ = ("mount", "access_mode")
+    __slots__ = ("block", "mount", "access_mode")
+    class BlockVolume(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
     class MountVolume(_message.Message):
         __slots__ = ("fs_type", "mount_flags")
         FS_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -97,11 +100,13 @@ class VolumeCapability(_message.Message):
         MODE_FIELD_NUMBER: _ClassVar[int]
         mode: VolumeCapability.AccessMode.Mode
         def __init__(self, mode: _Optional[_Union[VolumeCapability.AccessMode.Mode, str]] = ...) -> None: ...
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
     MOUNT_FIELD_NUMBER: _ClassVar[int]
     ACCESS_MODE_FIELD_NUMBER: _ClassVar[int]
+    block: VolumeCapability.BlockVolume
     mount: VolumeCapability.MountVolume
     access_mode: VolumeCapability.AccessMode
-    def __init__(self, mount: _Optional[_Union[VolumeCapability.MountVolume, _Mapping]] = ..., access_mode: _Optional[_Union[VolumeCapability.AccessMode, _Mapping]] = ...) -> None: ...
+    def __init__(self, block: _Optional[_Union[VolumeCapability.BlockVolume, _Mapping]] = ..., mount: _Optional[_Union[VolumeCapability.MountVolume, _Mapping]] = ..., access_mode: _Optional[_Union[VolumeCapability.AccessMode, _Mapping]] = ...) -> None: ...
 
 class CapacityRange(_message.Message):
     __slots__ = ("required_bytes", "limit_bytes")

@@ -12,20 +12,28 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Hello(_message.Message):
-    __slots__ = ("description", "applied_index", "standby", "incarnation")
+    __slots__ = ("description", "applied_index", "standby", "incarnation", "acknowledges_networks")
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     APPLIED_INDEX_FIELD_NUMBER: _ClassVar[int]
     STANDBY_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGES_NETWORKS_FIELD_NUMBER: _ClassVar[int]
     description: _types_pb2.NodeDescription
     applied_index: int
     standby: bool
     incarnation: int
-    def __init__(self, description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., applied_index: _Optional[int] = ..., standby: _Optional[bool] = ..., incarnation: _Optional[int] = ...) -> None: ...
+    acknowledges_networks: bool
+    def __init__(self, description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., applied_index: _Optional[int] = ..., standby: _Optional[bool] = ..., incarnation: _Optional[int] = ..., acknowledges_networks: _Optional[bool] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class NetworksApplied(_message.Message):
+    __slots__ = ("sequence",)
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    def __init__(self, sequence: _Optional[int] = ...) -> None: ...
 
 class TaskStatusUpdate(_message.Message):
     __slots__ = ("task_id", "status")
@@ -60,18 +68,20 @@ class UsageReport(_message.Message):
     def __init__(self, tasks: _Optional[_Iterable[_Union[TaskUsage, _Mapping]]] = ...) -> None: ...
 
 class AgentMessage(_message.Message):
-    __slots__ = ("hello", "heartbeat", "statuses", "description", "usage")
+    __slots__ = ("hello", "heartbeat", "statuses", "description", "usage", "networks_applied")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     STATUSES_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    NETWORKS_APPLIED_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     heartbeat: Heartbeat
     statuses: StatusReport
     description: _types_pb2.NodeDescription
     usage: UsageReport
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., statuses: _Optional[_Union[StatusReport, _Mapping]] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., usage: _Optional[_Union[UsageReport, _Mapping]] = ...) -> None: ...
+    networks_applied: NetworksApplied
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., statuses: _Optional[_Union[StatusReport, _Mapping]] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., usage: _Optional[_Union[UsageReport, _Mapping]] = ..., networks_applied: _Optional[_Union[NetworksApplied, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("session_id", "heartbeat_period_ns", "leaderless", "standby")
@@ -86,7 +96,7 @@ class Welcome(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., heartbeat_period_ns: _Optional[int] = ..., leaderless: _Optional[bool] = ..., standby: _Optional[bool] = ...) -> None: ...
 
 class NodeInfo(_message.Message):
-    __slots__ = ("role", "managers", "heartbeat_period_ns", "manager_weights", "trust", "sampled_service_ids")
+    __slots__ = ("role", "managers", "heartbeat_period_ns", "manager_weights", "trust", "sampled_service_ids", "level")
     class ManagerWeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -100,13 +110,15 @@ class NodeInfo(_message.Message):
     MANAGER_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     TRUST_FIELD_NUMBER: _ClassVar[int]
     SAMPLED_SERVICE_IDS_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
     role: _types_pb2.NodeRole
     managers: _containers.RepeatedCompositeFieldContainer[_types_pb2.Peer]
     heartbeat_period_ns: int
     manager_weights: _containers.ScalarMap[str, int]
     trust: Trust
     sampled_service_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., heartbeat_period_ns: _Optional[int] = ..., manager_weights: _Optional[_Mapping[str, int]] = ..., trust: _Optional[_Union[Trust, _Mapping]] = ..., sampled_service_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    level: int
+    def __init__(self, role: _Optional[_Union[_types_pb2.NodeRole, str]] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., heartbeat_period_ns: _Optional[int] = ..., manager_weights: _Optional[_Mapping[str, int]] = ..., trust: _Optional[_Union[Trust, _Mapping]] = ..., sampled_service_ids: _Optional[_Iterable[str]] = ..., level: _Optional[int] = ...) -> None: ...
 
 class Trust(_message.Message):
     __slots__ = ("roots_pem", "version", "issuer_digest", "renew_within_ns")
@@ -176,6 +188,20 @@ class DispatcherMessage(_message.Message):
     container_call: _containers_pb2.ContainerCall
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., node_info: _Optional[_Union[NodeInfo, _Mapping]] = ..., assignments: _Optional[_Union[Assignments, _Mapping]] = ..., status_ack: _Optional[_Union[StatusAck, _Mapping]] = ..., log_subscription: _Optional[_Union[_logs_pb2.LogSubscription, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., container_call: _Optional[_Union[_containers_pb2.ContainerCall, _Mapping]] = ...) -> None: ...
 
+class AttachRequest(_message.Message):
+    __slots__ = ("set", "removed")
+    SET_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    set: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Attachment]
+    removed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, set: _Optional[_Iterable[_Union[_objects_pb2.Attachment, _Mapping]]] = ..., removed: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AttachResponse(_message.Message):
+    __slots__ = ("attachments",)
+    ATTACHMENTS_FIELD_NUMBER: _ClassVar[int]
+    attachments: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Attachment]
+    def __init__(self, attachments: _Optional[_Iterable[_Union[_objects_pb2.Attachment, _Mapping]]] = ...) -> None: ...
+
 class SessionState(_message.Message):
     __slots__ = ("node_id", "session_id", "connected", "addr", "description", "silent_ns", "incarnation")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -195,14 +221,26 @@ class SessionState(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., session_id: _Optional[str] = ..., connected: _Optional[bool] = ..., addr: _Optional[str] = ..., description: _Optional[_Union[_types_pb2.NodeDescription, _Mapping]] = ..., silent_ns: _Optional[int] = ..., incarnation: _Optional[int] = ...) -> None: ...
 
 class ReportSessionsRequest(_message.Message):
-    __slots__ = ("complete", "sessions", "usage")
+    __slots__ = ("complete", "sessions", "usage", "networks_index", "networks_lag")
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    NETWORKS_INDEX_FIELD_NUMBER: _ClassVar[int]
+    NETWORKS_LAG_FIELD_NUMBER: _ClassVar[int]
     complete: bool
     sessions: _containers.RepeatedCompositeFieldContainer[SessionState]
     usage: _containers.RepeatedCompositeFieldContainer[NodeUsage]
-    def __init__(self, complete: _Optional[bool] = ..., sessions: _Optional[_Iterable[_Union[SessionState, _Mapping]]] = ..., usage: _Optional[_Iterable[_Union[NodeUsage, _Mapping]]] = ...) -> None: ...
+    networks_index: int
+    networks_lag: _containers.RepeatedCompositeFieldContainer[NodeLag]
+    def __init__(self, complete: _Optional[bool] = ..., sessions: _Optional[_Iterable[_Union[SessionState, _Mapping]]] = ..., usage: _Optional[_Iterable[_Union[NodeUsage, _Mapping]]] = ..., networks_index: _Optional[int] = ..., networks_lag: _Optional[_Iterable[_Union[NodeLag, _Mapping]]] = ...) -> None: ...
+
+class NodeLag(_message.Message):
+    __slots__ = ("node_id", "index")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    index: int
+    def __init__(self, node_id: _Optional[str] = ..., index: _Optional[int] = ...) -> None: ...
 
 class NodeUsage(_message.Message):
     __slots__ = ("node_id", "tasks")
@@ -244,3 +282,11 @@ class ReportTaskStatusesRequest(_message.Message):
 class ReportTaskStatusesResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class PassAttachRequest(_message.Message):
+    __slots__ = ("node_id", "request")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    request: AttachRequest
+    def __init__(self, node_id: _Optional[str] = ..., request: _Optional[_Union[AttachRequest, _Mapping]] = ...) -> None: ...

@@ -39,6 +39,11 @@ class DispatcherStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.AgentMessage.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.DispatcherMessage.FromString,
                 _registered_method=True)
+        self.Attach = channel.unary_unary(
+                '/swarm.api.v1.Dispatcher/Attach',
+                request_serializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.AttachRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.AttachResponse.FromString,
+                _registered_method=True)
 
 
 class DispatcherServicer:
@@ -50,6 +55,13 @@ class DispatcherServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Attach(self, request, context):
+        """From a node, to any manager; answered once the leader has committed it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DispatcherServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -57,6 +69,11 @@ def add_DispatcherServicer_to_server(servicer, server):
                     servicer.Session,
                     request_deserializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.AgentMessage.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.DispatcherMessage.SerializeToString,
+            ),
+            'Attach': grpc.unary_unary_rpc_method_handler(
+                    servicer.Attach,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.AttachRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.AttachResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -96,6 +113,33 @@ class Dispatcher:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def Attach(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Dispatcher/Attach',
+            swarm_dot_api_dot_v1_dot_dispatcher__pb2.AttachRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_dispatcher__pb2.AttachResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class LeaderStub:
     """What managers that hold sessions tell the leader. Answered once committed.
@@ -117,6 +161,11 @@ class LeaderStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.ReportTaskStatusesRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.ReportTaskStatusesResponse.FromString,
                 _registered_method=True)
+        self.PassAttach = channel.unary_unary(
+                '/swarm.api.v1.Leader/PassAttach',
+                request_serializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.PassAttachRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.AttachResponse.FromString,
+                _registered_method=True)
 
 
 class LeaderServicer:
@@ -135,6 +184,12 @@ class LeaderServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PassAttach(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LeaderServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -147,6 +202,11 @@ def add_LeaderServicer_to_server(servicer, server):
                     servicer.ReportTaskStatuses,
                     request_deserializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.ReportTaskStatusesRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.ReportTaskStatusesResponse.SerializeToString,
+            ),
+            'PassAttach': grpc.unary_unary_rpc_method_handler(
+                    servicer.PassAttach,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.PassAttachRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_dispatcher__pb2.AttachResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -204,6 +264,33 @@ class Leader:
             '/swarm.api.v1.Leader/ReportTaskStatuses',
             swarm_dot_api_dot_v1_dot_dispatcher__pb2.ReportTaskStatusesRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_dispatcher__pb2.ReportTaskStatusesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PassAttach(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Leader/PassAttach',
+            swarm_dot_api_dot_v1_dot_dispatcher__pb2.PassAttachRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_dispatcher__pb2.AttachResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,11 +32,15 @@ class DispatcherStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DispatcherAsyncStub: ...
     Session: _grpc.StreamStreamMultiCallable[_dispatcher_pb2.AgentMessage, _dispatcher_pb2.DispatcherMessage]
+    Attach: _grpc.UnaryUnaryMultiCallable[_dispatcher_pb2.AttachRequest, _dispatcher_pb2.AttachResponse]
+    """From a node, to any manager; answered once the leader has committed it."""
 
 @_typing.type_check_only
 class DispatcherAsyncStub(DispatcherStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Session: _aio.StreamStreamMultiCallable[_dispatcher_pb2.AgentMessage, _dispatcher_pb2.DispatcherMessage]  # type: ignore[assignment]
+    Attach: _aio.UnaryUnaryMultiCallable[_dispatcher_pb2.AttachRequest, _dispatcher_pb2.AttachResponse]  # type: ignore[assignment]
+    """From a node, to any manager; answered once the leader has committed it."""
 
 class DispatcherServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -45,6 +49,14 @@ class DispatcherServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_dispatcher_pb2.AgentMessage],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dispatcher_pb2.DispatcherMessage], _abc.AsyncIterator[_dispatcher_pb2.DispatcherMessage]]: ...
+
+    @_abc_1.abstractmethod
+    def Attach(
+        self,
+        request: _dispatcher_pb2.AttachRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatcher_pb2.AttachResponse, _abc.Awaitable[_dispatcher_pb2.AttachResponse]]:
+        """From a node, to any manager; answered once the leader has committed it."""
 
 def add_DispatcherServicer_to_server(servicer: DispatcherServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -57,6 +69,7 @@ class LeaderStub:
     def __new__(cls, channel: _aio.Channel) -> LeaderAsyncStub: ...
     ReportSessions: _grpc.UnaryUnaryMultiCallable[_dispatcher_pb2.ReportSessionsRequest, _dispatcher_pb2.ReportSessionsResponse]
     ReportTaskStatuses: _grpc.UnaryUnaryMultiCallable[_dispatcher_pb2.ReportTaskStatusesRequest, _dispatcher_pb2.ReportTaskStatusesResponse]
+    PassAttach: _grpc.UnaryUnaryMultiCallable[_dispatcher_pb2.PassAttachRequest, _dispatcher_pb2.AttachResponse]
 
 @_typing.type_check_only
 class LeaderAsyncStub(LeaderStub):
@@ -65,6 +78,7 @@ class LeaderAsyncStub(LeaderStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReportSessions: _aio.UnaryUnaryMultiCallable[_dispatcher_pb2.ReportSessionsRequest, _dispatcher_pb2.ReportSessionsResponse]  # type: ignore[assignment]
     ReportTaskStatuses: _aio.UnaryUnaryMultiCallable[_dispatcher_pb2.ReportTaskStatusesRequest, _dispatcher_pb2.ReportTaskStatusesResponse]  # type: ignore[assignment]
+    PassAttach: _aio.UnaryUnaryMultiCallable[_dispatcher_pb2.PassAttachRequest, _dispatcher_pb2.AttachResponse]  # type: ignore[assignment]
 
 class LeaderServicer(metaclass=_abc_1.ABCMeta):
     """What managers that hold sessions tell the leader. Answered once committed."""
@@ -82,5 +96,12 @@ class LeaderServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatcher_pb2.ReportTaskStatusesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatcher_pb2.ReportTaskStatusesResponse, _abc.Awaitable[_dispatcher_pb2.ReportTaskStatusesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PassAttach(
+        self,
+        request: _dispatcher_pb2.PassAttachRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatcher_pb2.AttachResponse, _abc.Awaitable[_dispatcher_pb2.AttachResponse]]: ...
 
 def add_LeaderServicer_to_server(servicer: LeaderServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

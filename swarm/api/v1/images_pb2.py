@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from swarm.api.v1 import objects_pb2 as swarm_dot_api_dot_v1_dot_objects__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19swarm/api/v1/images.proto\x12\x0cswarm.api.v1\x1a\x1aswarm/api/v1/objects.proto\"(\n\x13ResolveImageRequest\x12\x11\n\treference\x18\x01 \x01(\t\"5\n\x14ResolveImageResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05\x62lobs\x18\x02 \x03(\t\"F\n\x10\x46\x65tchBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x12\n\nlocal_only\x18\x03 \x01(\x08\"\"\n\x11\x46\x65tchBlobResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"Q\n\tHeldImage\x12\x11\n\treference\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\r\n\x05\x62lobs\x18\x04 \x03(\t\"S\n\x18ReportImageHolderRequest\x12\'\n\x06images\x18\x01 \x03(\x0b\x32\x17.swarm.api.v1.HeldImage\x12\x0e\n\x06loaded\x18\x02 \x01(\x08\"@\n\x19ReportImageHolderResponse\x12#\n\x06images\x18\x01 \x03(\x0b\x32\x13.swarm.api.v1.Image2\x8b\x02\n\x06Images\x12P\n\x07Resolve\x12!.swarm.api.v1.ResolveImageRequest\x1a\".swarm.api.v1.ResolveImageResponse\x12N\n\tFetchBlob\x12\x1e.swarm.api.v1.FetchBlobRequest\x1a\x1f.swarm.api.v1.FetchBlobResponse0\x01\x12_\n\x0cReportHolder\x12&.swarm.api.v1.ReportImageHolderRequest\x1a\'.swarm.api.v1.ReportImageHolderResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19swarm/api/v1/images.proto\x12\x0cswarm.api.v1\x1a\x1aswarm/api/v1/objects.proto\"(\n\x13ResolveImageRequest\x12\x11\n\treference\x18\x01 \x01(\t\"5\n\x14ResolveImageResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05\x62lobs\x18\x02 \x03(\t\"F\n\x10\x46\x65tchBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x12\n\nlocal_only\x18\x03 \x01(\x08\"\"\n\x11\x46\x65tchBlobResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"Q\n\tHeldImage\x12\x11\n\treference\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\r\n\x05\x62lobs\x18\x04 \x03(\t\"c\n\x18ReportImageHolderRequest\x12\'\n\x06images\x18\x01 \x03(\x0b\x32\x17.swarm.api.v1.HeldImage\x12\x0e\n\x06loaded\x18\x02 \x01(\x08\x12\x0e\n\x05scope\x18\xfe\x03 \x03(\t\"@\n\x19ReportImageHolderResponse\x12#\n\x06images\x18\x01 \x03(\x0b\x32\x13.swarm.api.v1.Image2\x8b\x02\n\x06Images\x12P\n\x07Resolve\x12!.swarm.api.v1.ResolveImageRequest\x1a\".swarm.api.v1.ResolveImageResponse\x12N\n\tFetchBlob\x12\x1e.swarm.api.v1.FetchBlobRequest\x1a\x1f.swarm.api.v1.FetchBlobResponse0\x01\x12_\n\x0cReportHolder\x12&.swarm.api.v1.ReportImageHolderRequest\x1a\'.swarm.api.v1.ReportImageHolderResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,9 +43,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HELDIMAGE']._serialized_start=276
   _globals['_HELDIMAGE']._serialized_end=357
   _globals['_REPORTIMAGEHOLDERREQUEST']._serialized_start=359
-  _globals['_REPORTIMAGEHOLDERREQUEST']._serialized_end=442
-  _globals['_REPORTIMAGEHOLDERRESPONSE']._serialized_start=444
-  _globals['_REPORTIMAGEHOLDERRESPONSE']._serialized_end=508
-  _globals['_IMAGES']._serialized_start=511
-  _globals['_IMAGES']._serialized_end=778
+  _globals['_REPORTIMAGEHOLDERREQUEST']._serialized_end=458
+  _globals['_REPORTIMAGEHOLDERRESPONSE']._serialized_start=460
+  _globals['_REPORTIMAGEHOLDERRESPONSE']._serialized_end=524
+  _globals['_IMAGES']._serialized_start=527
+  _globals['_IMAGES']._serialized_end=794
 # @@protoc_insertion_point(module_scope)

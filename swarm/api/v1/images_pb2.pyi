@@ -50,12 +50,14 @@ class HeldImage(_message.Message):
     def __init__(self, reference: _Optional[str] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., blobs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ReportImageHolderRequest(_message.Message):
-    __slots__ = ("images", "loaded")
+    __slots__ = ("images", "loaded", "scope")
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     LOADED_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
     images: _containers.RepeatedCompositeFieldContainer[HeldImage]
     loaded: bool
-    def __init__(self, images: _Optional[_Iterable[_Union[HeldImage, _Mapping]]] = ..., loaded: _Optional[bool] = ...) -> None: ...
+    scope: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, images: _Optional[_Iterable[_Union[HeldImage, _Mapping]]] = ..., loaded: _Optional[bool] = ..., scope: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ReportImageHolderResponse(_message.Message):
     __slots__ = ("images",)

@@ -36,12 +36,14 @@ class LogOptions(_message.Message):
     def __init__(self, follow: _Optional[bool] = ..., tail: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stdout: _Optional[bool] = ..., stderr: _Optional[bool] = ...) -> None: ...
 
 class LogSelector(_message.Message):
-    __slots__ = ("service_ids", "task_ids")
+    __slots__ = ("service_ids", "task_ids", "stack")
     SERVICE_IDS_FIELD_NUMBER: _ClassVar[int]
     TASK_IDS_FIELD_NUMBER: _ClassVar[int]
+    STACK_FIELD_NUMBER: _ClassVar[int]
     service_ids: _containers.RepeatedScalarFieldContainer[str]
     task_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, service_ids: _Optional[_Iterable[str]] = ..., task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    stack: str
+    def __init__(self, service_ids: _Optional[_Iterable[str]] = ..., task_ids: _Optional[_Iterable[str]] = ..., stack: _Optional[str] = ...) -> None: ...
 
 class LogSubscription(_message.Message):
     __slots__ = ("id", "selector", "options", "close")

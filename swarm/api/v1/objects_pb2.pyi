@@ -191,7 +191,7 @@ class Preemption(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., service_name: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("id", "meta", "spec", "spec_version", "service_id", "slot", "node_id", "service_annotations", "status", "desired_state", "endpoint", "previous_task_id", "start_not_before", "history", "job_iteration", "run_for", "crashes", "shared_devices", "nomination", "preempted_by", "networks", "virtual_addresses", "stopping_since", "assigned_generic", "volumes")
+    __slots__ = ("id", "meta", "spec", "spec_version", "service_id", "slot", "node_id", "service_annotations", "status", "desired_state", "endpoint", "previous_task_id", "start_not_before", "history", "job_iteration", "run_for", "crashes", "shared_devices", "nomination", "preempted_by", "networks", "virtual_addresses", "stopping_since", "assigned_generic", "volumes", "withdrawn")
     ID_FIELD_NUMBER: _ClassVar[int]
     META_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -217,6 +217,7 @@ class Task(_message.Message):
     STOPPING_SINCE_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_GENERIC_FIELD_NUMBER: _ClassVar[int]
     VOLUMES_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAWN_FIELD_NUMBER: _ClassVar[int]
     id: str
     meta: _types_pb2.Meta
     spec: _specs_pb2.TaskSpec
@@ -242,7 +243,8 @@ class Task(_message.Message):
     stopping_since: _timestamp_pb2.Timestamp
     assigned_generic: _containers.RepeatedCompositeFieldContainer[_types_pb2.GenericResource]
     volumes: _containers.RepeatedCompositeFieldContainer[VolumeAttachment]
-    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.TaskSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., service_id: _Optional[str] = ..., slot: _Optional[int] = ..., node_id: _Optional[str] = ..., service_annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., desired_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., previous_task_id: _Optional[str] = ..., start_not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., history: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., job_iteration: _Optional[int] = ..., run_for: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., crashes: _Optional[int] = ..., shared_devices: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ..., nomination: _Optional[_Union[Nomination, _Mapping]] = ..., preempted_by: _Optional[_Union[Preemption, _Mapping]] = ..., networks: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ..., virtual_addresses: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ..., stopping_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assigned_generic: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ..., volumes: _Optional[_Iterable[_Union[VolumeAttachment, _Mapping]]] = ...) -> None: ...
+    withdrawn: bool
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.TaskSpec, _Mapping]] = ..., spec_version: _Optional[int] = ..., service_id: _Optional[str] = ..., slot: _Optional[int] = ..., node_id: _Optional[str] = ..., service_annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., desired_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., endpoint: _Optional[_Union[_types_pb2.EndpointSpec, _Mapping]] = ..., previous_task_id: _Optional[str] = ..., start_not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., history: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., job_iteration: _Optional[int] = ..., run_for: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., crashes: _Optional[int] = ..., shared_devices: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ..., nomination: _Optional[_Union[Nomination, _Mapping]] = ..., preempted_by: _Optional[_Union[Preemption, _Mapping]] = ..., networks: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ..., virtual_addresses: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ..., stopping_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assigned_generic: _Optional[_Iterable[_Union[_types_pb2.GenericResource, _Mapping]]] = ..., volumes: _Optional[_Iterable[_Union[VolumeAttachment, _Mapping]]] = ..., withdrawn: _Optional[bool] = ...) -> None: ...
 
 class VolumeAttachment(_message.Message):
     __slots__ = ("volume_id", "source", "target", "read_only")
@@ -291,7 +293,7 @@ class RevokedCertificate(_message.Message):
     def __init__(self, expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Cluster(_message.Message):
-    __slots__ = ("id", "meta", "spec", "root_ca", "removed_nodes", "unlock_key", "unlock_key_version")
+    __slots__ = ("id", "meta", "spec", "root_ca", "removed_nodes", "unlock_key", "unlock_key_version", "overlay_key", "acme", "level")
     class RemovedNodesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -306,6 +308,9 @@ class Cluster(_message.Message):
     REMOVED_NODES_FIELD_NUMBER: _ClassVar[int]
     UNLOCK_KEY_FIELD_NUMBER: _ClassVar[int]
     UNLOCK_KEY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_KEY_FIELD_NUMBER: _ClassVar[int]
+    ACME_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
     id: str
     meta: _types_pb2.Meta
     spec: _specs_pb2.ClusterSpec
@@ -313,7 +318,87 @@ class Cluster(_message.Message):
     removed_nodes: _containers.MessageMap[str, RevokedCertificate]
     unlock_key: str
     unlock_key_version: int
-    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ..., root_ca: _Optional[_Union[RootCA, _Mapping]] = ..., removed_nodes: _Optional[_Mapping[str, RevokedCertificate]] = ..., unlock_key: _Optional[str] = ..., unlock_key_version: _Optional[int] = ...) -> None: ...
+    overlay_key: OverlayKey
+    acme: AcmeState
+    level: int
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ..., root_ca: _Optional[_Union[RootCA, _Mapping]] = ..., removed_nodes: _Optional[_Mapping[str, RevokedCertificate]] = ..., unlock_key: _Optional[str] = ..., unlock_key_version: _Optional[int] = ..., overlay_key: _Optional[_Union[OverlayKey, _Mapping]] = ..., acme: _Optional[_Union[AcmeState, _Mapping]] = ..., level: _Optional[int] = ...) -> None: ...
+
+class OverlayKey(_message.Message):
+    __slots__ = ("secret", "version", "created_at", "rotation")
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    ROTATION_FIELD_NUMBER: _ClassVar[int]
+    secret: bytes
+    version: int
+    created_at: _timestamp_pb2.Timestamp
+    rotation: int
+    def __init__(self, secret: _Optional[bytes] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rotation: _Optional[int] = ...) -> None: ...
+
+class AcmeState(_message.Message):
+    __slots__ = ("directory", "email", "account_key_pem", "account_url", "certificates", "trouble")
+    class CertificatesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: AcmeCertificate
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[AcmeCertificate, _Mapping]] = ...) -> None: ...
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    EMAIL_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_KEY_PEM_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_URL_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATES_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
+    directory: str
+    email: str
+    account_key_pem: bytes
+    account_url: str
+    certificates: _containers.MessageMap[str, AcmeCertificate]
+    trouble: AcmeTrouble
+    def __init__(self, directory: _Optional[str] = ..., email: _Optional[str] = ..., account_key_pem: _Optional[bytes] = ..., account_url: _Optional[str] = ..., certificates: _Optional[_Mapping[str, AcmeCertificate]] = ..., trouble: _Optional[_Union[AcmeTrouble, _Mapping]] = ...) -> None: ...
+
+class AcmeTrouble(_message.Message):
+    __slots__ = ("problem", "failures", "retry_at")
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AT_FIELD_NUMBER: _ClassVar[int]
+    problem: str
+    failures: int
+    retry_at: _timestamp_pb2.Timestamp
+    def __init__(self, problem: _Optional[str] = ..., failures: _Optional[int] = ..., retry_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AcmeCertificate(_message.Message):
+    __slots__ = ("secret_id", "not_after", "renew_at", "order", "trouble", "unwanted_since")
+    SECRET_ID_FIELD_NUMBER: _ClassVar[int]
+    NOT_AFTER_FIELD_NUMBER: _ClassVar[int]
+    RENEW_AT_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
+    UNWANTED_SINCE_FIELD_NUMBER: _ClassVar[int]
+    secret_id: str
+    not_after: _timestamp_pb2.Timestamp
+    renew_at: _timestamp_pb2.Timestamp
+    order: AcmeOrder
+    trouble: AcmeTrouble
+    unwanted_since: _timestamp_pb2.Timestamp
+    def __init__(self, secret_id: _Optional[str] = ..., not_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., renew_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., order: _Optional[_Union[AcmeOrder, _Mapping]] = ..., trouble: _Optional[_Union[AcmeTrouble, _Mapping]] = ..., unwanted_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AcmeOrder(_message.Message):
+    __slots__ = ("key_pem", "begun_at", "url", "proof_name", "proof", "answerable")
+    KEY_PEM_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_AT_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    PROOF_NAME_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    ANSWERABLE_FIELD_NUMBER: _ClassVar[int]
+    key_pem: bytes
+    begun_at: _timestamp_pb2.Timestamp
+    url: str
+    proof_name: str
+    proof: str
+    answerable: bool
+    def __init__(self, key_pem: _Optional[bytes] = ..., begun_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., url: _Optional[str] = ..., proof_name: _Optional[str] = ..., proof: _Optional[str] = ..., answerable: _Optional[bool] = ...) -> None: ...
 
 class Image(_message.Message):
     __slots__ = ("id", "meta", "annotations", "digest", "size_bytes", "blobs", "holders")
@@ -333,25 +418,75 @@ class Image(_message.Message):
     holders: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., blobs: _Optional[_Iterable[str]] = ..., holders: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class Stack(_message.Message):
+    __slots__ = ("id", "meta", "annotations", "revisions")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    META_FIELD_NUMBER: _ClassVar[int]
+    ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
+    REVISIONS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    meta: _types_pb2.Meta
+    annotations: _types_pb2.Annotations
+    revisions: _containers.RepeatedCompositeFieldContainer[StackRevision]
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., revisions: _Optional[_Iterable[_Union[StackRevision, _Mapping]]] = ...) -> None: ...
+
+class StackRevision(_message.Message):
+    __slots__ = ("revision", "at", "by", "created", "updated", "removed", "back_to", "services", "networks")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    BACK_TO_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    NETWORKS_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    at: _timestamp_pb2.Timestamp
+    by: str
+    created: _containers.RepeatedScalarFieldContainer[str]
+    updated: _containers.RepeatedScalarFieldContainer[str]
+    removed: _containers.RepeatedScalarFieldContainer[str]
+    back_to: int
+    services: _containers.RepeatedCompositeFieldContainer[_specs_pb2.ServiceSpec]
+    networks: _containers.RepeatedCompositeFieldContainer[_specs_pb2.NetworkSpec]
+    def __init__(self, revision: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., by: _Optional[str] = ..., created: _Optional[_Iterable[str]] = ..., updated: _Optional[_Iterable[str]] = ..., removed: _Optional[_Iterable[str]] = ..., back_to: _Optional[int] = ..., services: _Optional[_Iterable[_Union[_specs_pb2.ServiceSpec, _Mapping]]] = ..., networks: _Optional[_Iterable[_Union[_specs_pb2.NetworkSpec, _Mapping]]] = ...) -> None: ...
+
 class Secret(_message.Message):
-    __slots__ = ("id", "meta", "spec")
+    __slots__ = ("id", "meta", "spec", "number", "created_by", "data_bytes", "problem", "refused")
     ID_FIELD_NUMBER: _ClassVar[int]
     META_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    DATA_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
     id: str
     meta: _types_pb2.Meta
     spec: _specs_pb2.SecretSpec
-    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.SecretSpec, _Mapping]] = ...) -> None: ...
+    number: int
+    created_by: str
+    data_bytes: int
+    problem: str
+    refused: bool
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.SecretSpec, _Mapping]] = ..., number: _Optional[int] = ..., created_by: _Optional[str] = ..., data_bytes: _Optional[int] = ..., problem: _Optional[str] = ..., refused: _Optional[bool] = ...) -> None: ...
 
 class Config(_message.Message):
-    __slots__ = ("id", "meta", "spec")
+    __slots__ = ("id", "meta", "spec", "number", "created_by", "data_bytes")
     ID_FIELD_NUMBER: _ClassVar[int]
     META_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    DATA_BYTES_FIELD_NUMBER: _ClassVar[int]
     id: str
     meta: _types_pb2.Meta
     spec: _specs_pb2.ConfigSpec
-    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ConfigSpec, _Mapping]] = ...) -> None: ...
+    number: int
+    created_by: str
+    data_bytes: int
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ConfigSpec, _Mapping]] = ..., number: _Optional[int] = ..., created_by: _Optional[str] = ..., data_bytes: _Optional[int] = ...) -> None: ...
 
 class Volume(_message.Message):
     __slots__ = ("id", "meta", "spec", "plugin_volume_id", "volume_context", "capacity_bytes", "accessible_topology", "publish", "create_begun", "pending_delete", "problem")
@@ -450,3 +585,25 @@ class Network(_message.Message):
     subnets: _containers.RepeatedCompositeFieldContainer[Subnet]
     vxlan_id: int
     def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.NetworkSpec, _Mapping]] = ..., subnets: _Optional[_Iterable[_Union[Subnet, _Mapping]]] = ..., vxlan_id: _Optional[int] = ...) -> None: ...
+
+class Attachment(_message.Message):
+    __slots__ = ("id", "meta", "node_id", "name", "hostname", "wanted", "networks", "serving", "generation")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    META_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    NETWORKS_FIELD_NUMBER: _ClassVar[int]
+    SERVING_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    meta: _types_pb2.Meta
+    node_id: str
+    name: str
+    hostname: str
+    wanted: _containers.RepeatedCompositeFieldContainer[_types_pb2.NetworkAttachment]
+    networks: _containers.RepeatedCompositeFieldContainer[_types_pb2.NetworkAddresses]
+    serving: bool
+    generation: int
+    def __init__(self, id: _Optional[str] = ..., meta: _Optional[_Union[_types_pb2.Meta, _Mapping]] = ..., node_id: _Optional[str] = ..., name: _Optional[str] = ..., hostname: _Optional[str] = ..., wanted: _Optional[_Iterable[_Union[_types_pb2.NetworkAttachment, _Mapping]]] = ..., networks: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ..., serving: _Optional[bool] = ..., generation: _Optional[int] = ...) -> None: ...

@@ -27,21 +27,27 @@ from swarm.api.v1 import objects_pb2 as swarm_dot_api_dot_v1_dot_objects__pb2
 from swarm.api.v1 import types_pb2 as swarm_dot_api_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aswarm/api/v1/overlay.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswarm/api/v1/objects.proto\x1a\x18swarm/api/v1/types.proto\"\xd8\x01\n\x0eOverlayNetwork\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08vxlan_id\x18\x03 \x01(\r\x12%\n\x07subnets\x18\x04 \x03(\x0b\x32\x14.swarm.api.v1.Subnet\x12\x18\n\x10router_addresses\x18\x05 \x03(\t\x12\x10\n\x08internal\x18\x06 \x01(\x08\x12\x0f\n\x07ingress\x18\x07 \x01(\x08\x12\x11\n\tencrypted\x18\x08 \x01(\x08\x12\x0b\n\x03mtu\x18\t \x01(\r\x12\x16\n\x0e\x64\x61ta_path_port\x18\n \x01(\r\"I\n\x0bOverlayPeer\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x18\n\x10router_addresses\x18\x03 \x03(\t\"\xde\x01\n\x0fOverlayEndpoint\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x11\n\taddresses\x18\x03 \x03(\t\x12\x12\n\nservice_id\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x10\n\x08hostname\x18\x06 \x01(\t\x12\x0f\n\x07\x61liases\x18\x07 \x03(\t\x12\x0f\n\x07serving\x18\x08 \x01(\x08\x12\x32\n\x0e\x64raining_since\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04slot\x18\n \x01(\x04\"\xbf\x01\n\x0eOverlayService\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61liases\x18\x03 \x03(\t\x12\x19\n\x11virtual_addresses\x18\x04 \x03(\t\x12\x36\n\x08\x61\x66\x66inity\x18\x96\x01 \x01(\x0e\x32#.swarm.api.v1.EndpointSpec.Affinity\x12\'\n\x05ports\x18\x05 \x03(\x0b\x32\x18.swarm.api.v1.PortConfig\"\xd2\x02\n\x0eOverlayChanges\x12\x12\n\nnetwork_id\x18\x01 \x01(\t\x12\x32\n\x07network\x18\x02 \x01(\x0b\x32\x1c.swarm.api.v1.OverlayNetworkH\x00\x88\x01\x01\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12(\n\x05peers\x18\x04 \x03(\x0b\x32\x19.swarm.api.v1.OverlayPeer\x12\x18\n\x10removed_node_ids\x18\x05 \x03(\t\x12\x30\n\tendpoints\x18\x06 \x03(\x0b\x32\x1d.swarm.api.v1.OverlayEndpoint\x12\x18\n\x10removed_task_ids\x18\x07 \x03(\t\x12.\n\x08services\x18\x08 \x03(\x0b\x32\x1c.swarm.api.v1.OverlayService\x12\x1b\n\x13removed_service_ids\x18\t \x03(\tB\n\n\x08_networkb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aswarm/api/v1/overlay.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswarm/api/v1/objects.proto\x1a\x18swarm/api/v1/types.proto\"\xd8\x02\n\x0eOverlayNetwork\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08vxlan_id\x18\x03 \x01(\r\x12%\n\x07subnets\x18\x04 \x03(\x0b\x32\x14.swarm.api.v1.Subnet\x12\x18\n\x10router_addresses\x18\x05 \x03(\t\x12\x10\n\x08internal\x18\x06 \x01(\x08\x12\x0f\n\x07ingress\x18\x07 \x01(\x08\x12\x11\n\tencrypted\x18\x08 \x01(\x08\x12\x0b\n\x03mtu\x18\t \x01(\r\x12\x16\n\x0e\x64\x61ta_path_port\x18\n \x01(\r\x12\x15\n\x0cnode_address\x18\xe6\x01 \x01(\t\x12\x14\n\x0btunnel_port\x18\xe7\x01 \x01(\r\x12\x31\n\nhttp_proxy\x18\xfa\x01 \x01(\x0b\x32\x17.swarm.api.v1.HttpProxyH\x00\x88\x01\x01\x12\x0f\n\x06\x64river\x18\x8e\x02 \x01(\tB\r\n\x0b_http_proxy\"\xbb\x01\n\tHttpProxy\x12\x11\n\thttp_port\x18\x01 \x01(\r\x12\x12\n\nhttps_port\x18\x02 \x01(\r\x12\x15\n\rtls_secret_id\x18\x03 \x01(\t\x12=\n\x0b\x61\x63me_proofs\x18\xf2\x02 \x03(\x0b\x32\'.swarm.api.v1.HttpProxy.AcmeProofsEntry\x1a\x31\n\x0f\x41\x63meProofsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"v\n\x0bOverlayPeer\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x18\n\x10router_addresses\x18\x03 \x03(\t\x12\x13\n\ntunnel_key\x18\xe6\x01 \x01(\x0c\x12\x16\n\rpreshared_key\x18\xe7\x01 \x01(\x0c\"\xde\x01\n\x0fOverlayEndpoint\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x11\n\taddresses\x18\x03 \x03(\t\x12\x12\n\nservice_id\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x10\n\x08hostname\x18\x06 \x01(\t\x12\x0f\n\x07\x61liases\x18\x07 \x03(\t\x12\x0f\n\x07serving\x18\x08 \x01(\x08\x12\x32\n\x0e\x64raining_since\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04slot\x18\n \x01(\x04\"\xe9\x01\n\x0eOverlayService\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61liases\x18\x03 \x03(\t\x12\x19\n\x11virtual_addresses\x18\x04 \x03(\t\x12\x36\n\x08\x61\x66\x66inity\x18\x96\x01 \x01(\x0e\x32#.swarm.api.v1.EndpointSpec.Affinity\x12\'\n\x05ports\x18\x05 \x03(\x0b\x32\x18.swarm.api.v1.PortConfig\x12(\n\x06routes\x18\xfa\x01 \x03(\x0b\x32\x17.swarm.api.v1.HttpRoute\"\xd2\x02\n\x0eOverlayChanges\x12\x12\n\nnetwork_id\x18\x01 \x01(\t\x12\x32\n\x07network\x18\x02 \x01(\x0b\x32\x1c.swarm.api.v1.OverlayNetworkH\x00\x88\x01\x01\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12(\n\x05peers\x18\x04 \x03(\x0b\x32\x19.swarm.api.v1.OverlayPeer\x12\x18\n\x10removed_node_ids\x18\x05 \x03(\t\x12\x30\n\tendpoints\x18\x06 \x03(\x0b\x32\x1d.swarm.api.v1.OverlayEndpoint\x12\x18\n\x10removed_task_ids\x18\x07 \x03(\t\x12.\n\x08services\x18\x08 \x03(\x0b\x32\x1c.swarm.api.v1.OverlayService\x12\x1b\n\x13removed_service_ids\x18\t \x03(\tB\n\n\x08_networkb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'swarm.api.v1.overlay_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_HTTPPROXY_ACMEPROOFSENTRY']._loaded_options = None
+  _globals['_HTTPPROXY_ACMEPROOFSENTRY']._serialized_options = b'8\001'
   _globals['_OVERLAYNETWORK']._serialized_start=132
-  _globals['_OVERLAYNETWORK']._serialized_end=348
-  _globals['_OVERLAYPEER']._serialized_start=350
-  _globals['_OVERLAYPEER']._serialized_end=423
-  _globals['_OVERLAYENDPOINT']._serialized_start=426
-  _globals['_OVERLAYENDPOINT']._serialized_end=648
-  _globals['_OVERLAYSERVICE']._serialized_start=651
-  _globals['_OVERLAYSERVICE']._serialized_end=842
-  _globals['_OVERLAYCHANGES']._serialized_start=845
-  _globals['_OVERLAYCHANGES']._serialized_end=1183
+  _globals['_OVERLAYNETWORK']._serialized_end=476
+  _globals['_HTTPPROXY']._serialized_start=479
+  _globals['_HTTPPROXY']._serialized_end=666
+  _globals['_HTTPPROXY_ACMEPROOFSENTRY']._serialized_start=617
+  _globals['_HTTPPROXY_ACMEPROOFSENTRY']._serialized_end=666
+  _globals['_OVERLAYPEER']._serialized_start=668
+  _globals['_OVERLAYPEER']._serialized_end=786
+  _globals['_OVERLAYENDPOINT']._serialized_start=789
+  _globals['_OVERLAYENDPOINT']._serialized_end=1011
+  _globals['_OVERLAYSERVICE']._serialized_start=1014
+  _globals['_OVERLAYSERVICE']._serialized_end=1247
+  _globals['_OVERLAYCHANGES']._serialized_start=1250
+  _globals['_OVERLAYCHANGES']._serialized_end=1588
 # @@protoc_insertion_point(module_scope)

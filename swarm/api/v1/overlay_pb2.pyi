@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class OverlayNetwork(_message.Message):
-    __slots__ = ("id", "name", "vxlan_id", "subnets", "router_addresses", "internal", "ingress", "encrypted", "mtu", "data_path_port")
+    __slots__ = ("id", "name", "vxlan_id", "subnets", "router_addresses", "internal", "ingress", "encrypted", "mtu", "data_path_port", "node_address", "tunnel_port", "http_proxy", "driver")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     VXLAN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,10 @@ class OverlayNetwork(_message.Message):
     ENCRYPTED_FIELD_NUMBER: _ClassVar[int]
     MTU_FIELD_NUMBER: _ClassVar[int]
     DATA_PATH_PORT_FIELD_NUMBER: _ClassVar[int]
+    NODE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    TUNNEL_PORT_FIELD_NUMBER: _ClassVar[int]
+    HTTP_PROXY_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     vxlan_id: int
@@ -33,17 +37,44 @@ class OverlayNetwork(_message.Message):
     encrypted: bool
     mtu: int
     data_path_port: int
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., vxlan_id: _Optional[int] = ..., subnets: _Optional[_Iterable[_Union[_objects_pb2.Subnet, _Mapping]]] = ..., router_addresses: _Optional[_Iterable[str]] = ..., internal: _Optional[bool] = ..., ingress: _Optional[bool] = ..., encrypted: _Optional[bool] = ..., mtu: _Optional[int] = ..., data_path_port: _Optional[int] = ...) -> None: ...
+    node_address: str
+    tunnel_port: int
+    http_proxy: HttpProxy
+    driver: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., vxlan_id: _Optional[int] = ..., subnets: _Optional[_Iterable[_Union[_objects_pb2.Subnet, _Mapping]]] = ..., router_addresses: _Optional[_Iterable[str]] = ..., internal: _Optional[bool] = ..., ingress: _Optional[bool] = ..., encrypted: _Optional[bool] = ..., mtu: _Optional[int] = ..., data_path_port: _Optional[int] = ..., node_address: _Optional[str] = ..., tunnel_port: _Optional[int] = ..., http_proxy: _Optional[_Union[HttpProxy, _Mapping]] = ..., driver: _Optional[str] = ...) -> None: ...
+
+class HttpProxy(_message.Message):
+    __slots__ = ("http_port", "https_port", "tls_secret_id", "acme_proofs")
+    class AcmeProofsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    HTTP_PORT_FIELD_NUMBER: _ClassVar[int]
+    HTTPS_PORT_FIELD_NUMBER: _ClassVar[int]
+    TLS_SECRET_ID_FIELD_NUMBER: _ClassVar[int]
+    ACME_PROOFS_FIELD_NUMBER: _ClassVar[int]
+    http_port: int
+    https_port: int
+    tls_secret_id: str
+    acme_proofs: _containers.ScalarMap[str, str]
+    def __init__(self, http_port: _Optional[int] = ..., https_port: _Optional[int] = ..., tls_secret_id: _Optional[str] = ..., acme_proofs: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class OverlayPeer(_message.Message):
-    __slots__ = ("node_id", "address", "router_addresses")
+    __slots__ = ("node_id", "address", "router_addresses", "tunnel_key", "preshared_key")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     ROUTER_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    TUNNEL_KEY_FIELD_NUMBER: _ClassVar[int]
+    PRESHARED_KEY_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     address: str
     router_addresses: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, node_id: _Optional[str] = ..., address: _Optional[str] = ..., router_addresses: _Optional[_Iterable[str]] = ...) -> None: ...
+    tunnel_key: bytes
+    preshared_key: bytes
+    def __init__(self, node_id: _Optional[str] = ..., address: _Optional[str] = ..., router_addresses: _Optional[_Iterable[str]] = ..., tunnel_key: _Optional[bytes] = ..., preshared_key: _Optional[bytes] = ...) -> None: ...
 
 class OverlayEndpoint(_message.Message):
     __slots__ = ("task_id", "node_id", "addresses", "service_id", "name", "hostname", "aliases", "serving", "draining_since", "slot")
@@ -70,20 +101,22 @@ class OverlayEndpoint(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., node_id: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., service_id: _Optional[str] = ..., name: _Optional[str] = ..., hostname: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., serving: _Optional[bool] = ..., draining_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., slot: _Optional[int] = ...) -> None: ...
 
 class OverlayService(_message.Message):
-    __slots__ = ("service_id", "name", "aliases", "virtual_addresses", "affinity", "ports")
+    __slots__ = ("service_id", "name", "aliases", "virtual_addresses", "affinity", "ports", "routes")
     SERVICE_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
     VIRTUAL_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     AFFINITY_FIELD_NUMBER: _ClassVar[int]
     PORTS_FIELD_NUMBER: _ClassVar[int]
+    ROUTES_FIELD_NUMBER: _ClassVar[int]
     service_id: str
     name: str
     aliases: _containers.RepeatedScalarFieldContainer[str]
     virtual_addresses: _containers.RepeatedScalarFieldContainer[str]
     affinity: _types_pb2.EndpointSpec.Affinity
     ports: _containers.RepeatedCompositeFieldContainer[_types_pb2.PortConfig]
-    def __init__(self, service_id: _Optional[str] = ..., name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., virtual_addresses: _Optional[_Iterable[str]] = ..., affinity: _Optional[_Union[_types_pb2.EndpointSpec.Affinity, str]] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ...) -> None: ...
+    routes: _containers.RepeatedCompositeFieldContainer[_types_pb2.HttpRoute]
+    def __init__(self, service_id: _Optional[str] = ..., name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., virtual_addresses: _Optional[_Iterable[str]] = ..., affinity: _Optional[_Union[_types_pb2.EndpointSpec.Affinity, str]] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., routes: _Optional[_Iterable[_Union[_types_pb2.HttpRoute, _Mapping]]] = ...) -> None: ...
 
 class OverlayChanges(_message.Message):
     __slots__ = ("network_id", "network", "removed", "peers", "removed_node_ids", "endpoints", "removed_task_ids", "services", "removed_service_ids")

@@ -32,7 +32,7 @@ class PlainRestart(_message.Message):
     def __init__(self, condition: _Optional[_Union[PlainRestart.Condition, str]] = ..., max_retries: _Optional[int] = ...) -> None: ...
 
 class PlainSpec(_message.Message):
-    __slots__ = ("name", "container", "resources", "placement", "ports", "restart", "auto_remove", "open_stdin", "stdin_once", "network")
+    __slots__ = ("name", "container", "resources", "placement", "ports", "restart", "auto_remove", "open_stdin", "stdin_once", "network", "networks")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONTAINER_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +43,7 @@ class PlainSpec(_message.Message):
     OPEN_STDIN_FIELD_NUMBER: _ClassVar[int]
     STDIN_ONCE_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
+    NETWORKS_FIELD_NUMBER: _ClassVar[int]
     name: str
     container: _specs_pb2.ContainerSpec
     resources: _types_pb2.ResourceRequirements
@@ -53,10 +54,11 @@ class PlainSpec(_message.Message):
     open_stdin: bool
     stdin_once: bool
     network: str
-    def __init__(self, name: _Optional[str] = ..., container: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., placement: _Optional[_Union[_types_pb2.Placement, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., restart: _Optional[_Union[PlainRestart, _Mapping]] = ..., auto_remove: _Optional[bool] = ..., open_stdin: _Optional[bool] = ..., stdin_once: _Optional[bool] = ..., network: _Optional[str] = ...) -> None: ...
+    networks: _containers.RepeatedCompositeFieldContainer[_types_pb2.NetworkAttachment]
+    def __init__(self, name: _Optional[str] = ..., container: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., placement: _Optional[_Union[_types_pb2.Placement, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., restart: _Optional[_Union[PlainRestart, _Mapping]] = ..., auto_remove: _Optional[bool] = ..., open_stdin: _Optional[bool] = ..., stdin_once: _Optional[bool] = ..., network: _Optional[str] = ..., networks: _Optional[_Iterable[_Union[_types_pb2.NetworkAttachment, _Mapping]]] = ...) -> None: ...
 
 class PlainContainer(_message.Message):
-    __slots__ = ("id", "spec", "created_at", "image_digest", "healthcheck", "running", "stopped", "removing", "restarts", "error", "published", "address")
+    __slots__ = ("id", "spec", "created_at", "image_digest", "healthcheck", "running", "stopped", "removing", "restarts", "error", "published", "address", "addresses")
     ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +71,7 @@ class PlainContainer(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     id: str
     spec: PlainSpec
     created_at: _timestamp_pb2.Timestamp
@@ -81,7 +84,8 @@ class PlainContainer(_message.Message):
     error: str
     published: _containers.RepeatedCompositeFieldContainer[_types_pb2.PortConfig]
     address: str
-    def __init__(self, id: _Optional[str] = ..., spec: _Optional[_Union[PlainSpec, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., image_digest: _Optional[str] = ..., healthcheck: _Optional[_Union[_types_pb2.HealthConfig, _Mapping]] = ..., running: _Optional[bool] = ..., stopped: _Optional[bool] = ..., removing: _Optional[bool] = ..., restarts: _Optional[int] = ..., error: _Optional[str] = ..., published: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., address: _Optional[str] = ...) -> None: ...
+    addresses: _containers.RepeatedCompositeFieldContainer[_types_pb2.NetworkAddresses]
+    def __init__(self, id: _Optional[str] = ..., spec: _Optional[_Union[PlainSpec, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., image_digest: _Optional[str] = ..., healthcheck: _Optional[_Union[_types_pb2.HealthConfig, _Mapping]] = ..., running: _Optional[bool] = ..., stopped: _Optional[bool] = ..., removing: _Optional[bool] = ..., restarts: _Optional[int] = ..., error: _Optional[str] = ..., published: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., address: _Optional[str] = ..., addresses: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ...) -> None: ...
 
 class CreateContainer(_message.Message):
     __slots__ = ("spec",)
@@ -118,13 +122,73 @@ class RenameContainer(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class UpdateContainer(_message.Message):
-    __slots__ = ("restart",)
+    __slots__ = ("restart", "resources")
     RESTART_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
     restart: PlainRestart
-    def __init__(self, restart: _Optional[_Union[PlainRestart, _Mapping]] = ...) -> None: ...
+    resources: _types_pb2.ResourceRequirements
+    def __init__(self, restart: _Optional[_Union[PlainRestart, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ...) -> None: ...
 
 class ReadLogs(_message.Message):
     __slots__ = ("options",)
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     options: _logs_pb2.LogOptions
     def __init__(self, options: _Optional[_Union[_logs_pb2.LogOptions, _Mapping]] = ...) -> None: ...
+
+class ConnectNetwork(_message.Message):
+    __slots__ = ("network",)
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    network: _types_pb2.NetworkAttachment
+    def __init__(self, network: _Optional[_Union[_types_pb2.NetworkAttachment, _Mapping]] = ...) -> None: ...
+
+class DisconnectNetwork(_message.Message):
+    __slots__ = ("network",)
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    network: str
+    def __init__(self, network: _Optional[str] = ...) -> None: ...
+
+class FollowEvents(_message.Message):
+    __slots__ = ("since_ns", "follow", "after", "cursors")
+    class CursorsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    SINCE_NS_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    CURSORS_FIELD_NUMBER: _ClassVar[int]
+    since_ns: int
+    follow: bool
+    after: str
+    cursors: _containers.ScalarMap[str, str]
+    def __init__(self, since_ns: _Optional[int] = ..., follow: _Optional[bool] = ..., after: _Optional[str] = ..., cursors: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class PlainEvent(_message.Message):
+    __slots__ = ("at_ns", "action", "container_id", "name", "image", "attributes", "cursor", "gap")
+    class AttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    AT_NS_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    GAP_FIELD_NUMBER: _ClassVar[int]
+    at_ns: int
+    action: str
+    container_id: str
+    name: str
+    image: str
+    attributes: _containers.ScalarMap[str, str]
+    cursor: str
+    gap: bool
+    def __init__(self, at_ns: _Optional[int] = ..., action: _Optional[str] = ..., container_id: _Optional[str] = ..., name: _Optional[str] = ..., image: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., cursor: _Optional[str] = ..., gap: _Optional[bool] = ...) -> None: ...

@@ -22,61 +22,62 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from swarm.api.v1 import types_pb2 as swarm_dot_api_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17swarm/api/v1/raft.proto\x12\x0cswarm.api.v1\"M\n\nRaftMember\x12\x0f\n\x07raft_id\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x0c\n\x04\x61\x64\x64r\x18\x03 \x01(\t\x12\x0f\n\x07learner\x18\x04 \x01(\x08\"f\n\x0eRaftMembership\x12)\n\x07members\x18\x01 \x03(\x0b\x32\x18.swarm.api.v1.RaftMember\x12)\n\x07removed\x18\x02 \x03(\x0b\x32\x18.swarm.api.v1.RaftMember\"\x90\x01\n\x0bRaftLogBase\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x0f\n\x07raft_id\x18\x02 \x01(\t\x12\x30\n\nmembership\x18\x03 \x01(\x0b\x32\x1c.swarm.api.v1.RaftMembership\x12*\n\x08\x63ontacts\x18\x04 \x03(\x0b\x32\x18.swarm.api.v1.RaftMember\"w\n\x12RaftSnapshotHeader\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12\x30\n\nmembership\x18\x04 \x01(\x0b\x32\x1c.swarm.api.v1.RaftMembership\"\xac\x01\n\x10MembershipChange\x12\x31\n\x04kind\x18\x01 \x01(\x0e\x32#.swarm.api.v1.MembershipChange.Kind\x12(\n\x06member\x18\x02 \x01(\x0b\x32\x18.swarm.api.v1.RaftMember\";\n\x04Kind\x12\x0c\n\x08KIND_ADD\x10\x00\x12\x0f\n\x0bKIND_REMOVE\x10\x01\x12\x14\n\x10KIND_UPDATE_ADDR\x10\x02\"\x82\x01\n\tRaftEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\x0e\n\x04noop\x18\x04 \x01(\x08H\x00\x12\x30\n\x06\x63hange\x18\x05 \x01(\x0b\x32\x1e.swarm.api.v1.MembershipChangeH\x00\x42\x06\n\x04\x62ody\"\x87\x01\n\rAppendEntries\x12\x12\n\nprev_index\x18\x01 \x01(\x04\x12\x11\n\tprev_term\x18\x02 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\x04\x12(\n\x07\x65ntries\x18\x04 \x03(\x0b\x32\x17.swarm.api.v1.RaftEntry\x12\x15\n\rread_sequence\x18\x05 \x01(\x04\"_\n\x12\x41ppendEntriesReply\x12\x12\n\nnext_index\x18\x01 \x01(\x04\x12\x0f\n\x07success\x18\x02 \x01(\x08\x12\r\n\x05reset\x18\x03 \x01(\x08\x12\x15\n\rread_sequence\x18\x04 \x01(\x04\"I\n\x04Vote\x12\x12\n\nlast_index\x18\x01 \x01(\x04\x12\x11\n\tlast_term\x18\x02 \x01(\x04\x12\x0b\n\x03pre\x18\x03 \x01(\x08\x12\r\n\x05nonce\x18\x04 \x01(\x01\"8\n\tVoteReply\x12\x0f\n\x07granted\x18\x01 \x01(\x08\x12\x0b\n\x03pre\x18\x02 \x01(\x08\x12\r\n\x05nonce\x18\x03 \x01(\x01\"c\n\rSnapshotChunk\x12\x12\n\nlast_index\x18\x01 \x01(\x04\x12\x11\n\tlast_term\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\r\n\x05\x63hunk\x18\x04 \x01(\x0c\x12\x0c\n\x04\x64one\x18\x05 \x01(\x08\"8\n\x12SnapshotChunkReply\x12\x12\n\nlast_index\x18\x01 \x01(\x04\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"\x0c\n\nTimeoutNow\"\xb7\x03\n\x0bRaftMessage\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x11\n\trecipient\x18\x03 \x01(\t\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12-\n\x06\x61ppend\x18\n \x01(\x0b\x32\x1b.swarm.api.v1.AppendEntriesH\x00\x12\x38\n\x0c\x61ppend_reply\x18\x0b \x01(\x0b\x32 .swarm.api.v1.AppendEntriesReplyH\x00\x12\"\n\x04vote\x18\x0c \x01(\x0b\x32\x12.swarm.api.v1.VoteH\x00\x12-\n\nvote_reply\x18\r \x01(\x0b\x32\x17.swarm.api.v1.VoteReplyH\x00\x12/\n\x08snapshot\x18\x0e \x01(\x0b\x32\x1b.swarm.api.v1.SnapshotChunkH\x00\x12:\n\x0esnapshot_reply\x18\x0f \x01(\x0b\x32 .swarm.api.v1.SnapshotChunkReplyH\x00\x12/\n\x0btimeout_now\x18\x10 \x01(\x0b\x32\x18.swarm.api.v1.TimeoutNowH\x00\x42\t\n\x07message\"8\n\tRaftBatch\x12+\n\x08messages\x18\x01 \x03(\x0b\x32\x19.swarm.api.v1.RaftMessage\"\x0f\n\rRaftStreamEnd\"0\n\x0fJoinRaftRequest\x12\x0c\n\x04\x61\x64\x64r\x18\x01 \x01(\t\x12\x0f\n\x07raft_id\x18\x02 \x01(\t\"N\n\x10JoinRaftResponse\x12\x0f\n\x07raft_id\x18\x01 \x01(\t\x12)\n\x07members\x18\x02 \x03(\x0b\x32\x18.swarm.api.v1.RaftMember\"\x12\n\x10LeaveRaftRequest\"\x13\n\x11LeaveRaftResponse\"\x13\n\x11RaftHealthRequest\"[\n\x12RaftHealthResponse\x12\x0e\n\x06member\x18\x01 \x01(\x08\x12\x0f\n\x07raft_id\x18\x02 \x01(\t\x12\x13\n\x0bleader_addr\x18\x03 \x01(\t\x12\x0f\n\x07removed\x18\x04 \x01(\x08\x32\xa6\x02\n\x04Raft\x12@\n\x06Stream\x12\x17.swarm.api.v1.RaftBatch\x1a\x1b.swarm.api.v1.RaftStreamEnd(\x01\x12\x45\n\x04Join\x12\x1d.swarm.api.v1.JoinRaftRequest\x1a\x1e.swarm.api.v1.JoinRaftResponse\x12H\n\x05Leave\x12\x1e.swarm.api.v1.LeaveRaftRequest\x1a\x1f.swarm.api.v1.LeaveRaftResponse\x12K\n\x06Health\x12\x1f.swarm.api.v1.RaftHealthRequest\x1a .swarm.api.v1.RaftHealthResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17swarm/api/v1/raft.proto\x12\x0cswarm.api.v1\x1a\x18swarm/api/v1/types.proto\"M\n\nRaftMember\x12\x0f\n\x07raft_id\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x0c\n\x04\x61\x64\x64r\x18\x03 \x01(\t\x12\x0f\n\x07learner\x18\x04 \x01(\x08\"f\n\x0eRaftMembership\x12)\n\x07members\x18\x01 \x03(\x0b\x32\x18.swarm.api.v1.RaftMember\x12)\n\x07removed\x18\x02 \x03(\x0b\x32\x18.swarm.api.v1.RaftMember\"\x90\x01\n\x0bRaftLogBase\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x0f\n\x07raft_id\x18\x02 \x01(\t\x12\x30\n\nmembership\x18\x03 \x01(\x0b\x32\x1c.swarm.api.v1.RaftMembership\x12*\n\x08\x63ontacts\x18\x04 \x03(\x0b\x32\x18.swarm.api.v1.RaftMember\"w\n\x12RaftSnapshotHeader\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12\x30\n\nmembership\x18\x04 \x01(\x0b\x32\x1c.swarm.api.v1.RaftMembership\"\xac\x01\n\x10MembershipChange\x12\x31\n\x04kind\x18\x01 \x01(\x0e\x32#.swarm.api.v1.MembershipChange.Kind\x12(\n\x06member\x18\x02 \x01(\x0b\x32\x18.swarm.api.v1.RaftMember\";\n\x04Kind\x12\x0c\n\x08KIND_ADD\x10\x00\x12\x0f\n\x0bKIND_REMOVE\x10\x01\x12\x14\n\x10KIND_UPDATE_ADDR\x10\x02\"\x82\x01\n\tRaftEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\x0e\n\x04noop\x18\x04 \x01(\x08H\x00\x12\x30\n\x06\x63hange\x18\x05 \x01(\x0b\x32\x1e.swarm.api.v1.MembershipChangeH\x00\x42\x06\n\x04\x62ody\"\x87\x01\n\rAppendEntries\x12\x12\n\nprev_index\x18\x01 \x01(\x04\x12\x11\n\tprev_term\x18\x02 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\x04\x12(\n\x07\x65ntries\x18\x04 \x03(\x0b\x32\x17.swarm.api.v1.RaftEntry\x12\x15\n\rread_sequence\x18\x05 \x01(\x04\"_\n\x12\x41ppendEntriesReply\x12\x12\n\nnext_index\x18\x01 \x01(\x04\x12\x0f\n\x07success\x18\x02 \x01(\x08\x12\r\n\x05reset\x18\x03 \x01(\x08\x12\x15\n\rread_sequence\x18\x04 \x01(\x04\"I\n\x04Vote\x12\x12\n\nlast_index\x18\x01 \x01(\x04\x12\x11\n\tlast_term\x18\x02 \x01(\x04\x12\x0b\n\x03pre\x18\x03 \x01(\x08\x12\r\n\x05nonce\x18\x04 \x01(\x01\"8\n\tVoteReply\x12\x0f\n\x07granted\x18\x01 \x01(\x08\x12\x0b\n\x03pre\x18\x02 \x01(\x08\x12\r\n\x05nonce\x18\x03 \x01(\x01\"c\n\rSnapshotChunk\x12\x12\n\nlast_index\x18\x01 \x01(\x04\x12\x11\n\tlast_term\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\r\n\x05\x63hunk\x18\x04 \x01(\x0c\x12\x0c\n\x04\x64one\x18\x05 \x01(\x08\"8\n\x12SnapshotChunkReply\x12\x12\n\nlast_index\x18\x01 \x01(\x04\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"\x0c\n\nTimeoutNow\"\xb7\x03\n\x0bRaftMessage\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x11\n\trecipient\x18\x03 \x01(\t\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12-\n\x06\x61ppend\x18\n \x01(\x0b\x32\x1b.swarm.api.v1.AppendEntriesH\x00\x12\x38\n\x0c\x61ppend_reply\x18\x0b \x01(\x0b\x32 .swarm.api.v1.AppendEntriesReplyH\x00\x12\"\n\x04vote\x18\x0c \x01(\x0b\x32\x12.swarm.api.v1.VoteH\x00\x12-\n\nvote_reply\x18\r \x01(\x0b\x32\x17.swarm.api.v1.VoteReplyH\x00\x12/\n\x08snapshot\x18\x0e \x01(\x0b\x32\x1b.swarm.api.v1.SnapshotChunkH\x00\x12:\n\x0esnapshot_reply\x18\x0f \x01(\x0b\x32 .swarm.api.v1.SnapshotChunkReplyH\x00\x12/\n\x0btimeout_now\x18\x10 \x01(\x0b\x32\x18.swarm.api.v1.TimeoutNowH\x00\x42\t\n\x07message\"8\n\tRaftBatch\x12+\n\x08messages\x18\x01 \x03(\x0b\x32\x19.swarm.api.v1.RaftMessage\"\x0f\n\rRaftStreamEnd\"e\n\x0fJoinRaftRequest\x12\x0c\n\x04\x61\x64\x64r\x18\x01 \x01(\t\x12\x0f\n\x07raft_id\x18\x02 \x01(\t\x12\x33\n\rcompatibility\x18\xb8\x03 \x01(\x0b\x32\x1b.swarm.api.v1.Compatibility\"N\n\x10JoinRaftResponse\x12\x0f\n\x07raft_id\x18\x01 \x01(\t\x12)\n\x07members\x18\x02 \x03(\x0b\x32\x18.swarm.api.v1.RaftMember\"\x12\n\x10LeaveRaftRequest\"\x13\n\x11LeaveRaftResponse\"\x13\n\x11RaftHealthRequest\"[\n\x12RaftHealthResponse\x12\x0e\n\x06member\x18\x01 \x01(\x08\x12\x0f\n\x07raft_id\x18\x02 \x01(\t\x12\x13\n\x0bleader_addr\x18\x03 \x01(\t\x12\x0f\n\x07removed\x18\x04 \x01(\x08\x32\xa6\x02\n\x04Raft\x12@\n\x06Stream\x12\x17.swarm.api.v1.RaftBatch\x1a\x1b.swarm.api.v1.RaftStreamEnd(\x01\x12\x45\n\x04Join\x12\x1d.swarm.api.v1.JoinRaftRequest\x1a\x1e.swarm.api.v1.JoinRaftResponse\x12H\n\x05Leave\x12\x1e.swarm.api.v1.LeaveRaftRequest\x1a\x1f.swarm.api.v1.LeaveRaftResponse\x12K\n\x06Health\x12\x1f.swarm.api.v1.RaftHealthRequest\x1a .swarm.api.v1.RaftHealthResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'swarm.api.v1.raft_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RAFTMEMBER']._serialized_start=41
-  _globals['_RAFTMEMBER']._serialized_end=118
-  _globals['_RAFTMEMBERSHIP']._serialized_start=120
-  _globals['_RAFTMEMBERSHIP']._serialized_end=222
-  _globals['_RAFTLOGBASE']._serialized_start=225
-  _globals['_RAFTLOGBASE']._serialized_end=369
-  _globals['_RAFTSNAPSHOTHEADER']._serialized_start=371
-  _globals['_RAFTSNAPSHOTHEADER']._serialized_end=490
-  _globals['_MEMBERSHIPCHANGE']._serialized_start=493
-  _globals['_MEMBERSHIPCHANGE']._serialized_end=665
-  _globals['_MEMBERSHIPCHANGE_KIND']._serialized_start=606
-  _globals['_MEMBERSHIPCHANGE_KIND']._serialized_end=665
-  _globals['_RAFTENTRY']._serialized_start=668
-  _globals['_RAFTENTRY']._serialized_end=798
-  _globals['_APPENDENTRIES']._serialized_start=801
-  _globals['_APPENDENTRIES']._serialized_end=936
-  _globals['_APPENDENTRIESREPLY']._serialized_start=938
-  _globals['_APPENDENTRIESREPLY']._serialized_end=1033
-  _globals['_VOTE']._serialized_start=1035
-  _globals['_VOTE']._serialized_end=1108
-  _globals['_VOTEREPLY']._serialized_start=1110
-  _globals['_VOTEREPLY']._serialized_end=1166
-  _globals['_SNAPSHOTCHUNK']._serialized_start=1168
-  _globals['_SNAPSHOTCHUNK']._serialized_end=1267
-  _globals['_SNAPSHOTCHUNKREPLY']._serialized_start=1269
-  _globals['_SNAPSHOTCHUNKREPLY']._serialized_end=1325
-  _globals['_TIMEOUTNOW']._serialized_start=1327
-  _globals['_TIMEOUTNOW']._serialized_end=1339
-  _globals['_RAFTMESSAGE']._serialized_start=1342
-  _globals['_RAFTMESSAGE']._serialized_end=1781
-  _globals['_RAFTBATCH']._serialized_start=1783
-  _globals['_RAFTBATCH']._serialized_end=1839
-  _globals['_RAFTSTREAMEND']._serialized_start=1841
-  _globals['_RAFTSTREAMEND']._serialized_end=1856
-  _globals['_JOINRAFTREQUEST']._serialized_start=1858
-  _globals['_JOINRAFTREQUEST']._serialized_end=1906
-  _globals['_JOINRAFTRESPONSE']._serialized_start=1908
-  _globals['_JOINRAFTRESPONSE']._serialized_end=1986
-  _globals['_LEAVERAFTREQUEST']._serialized_start=1988
-  _globals['_LEAVERAFTREQUEST']._serialized_end=2006
-  _globals['_LEAVERAFTRESPONSE']._serialized_start=2008
-  _globals['_LEAVERAFTRESPONSE']._serialized_end=2027
-  _globals['_RAFTHEALTHREQUEST']._serialized_start=2029
-  _globals['_RAFTHEALTHREQUEST']._serialized_end=2048
-  _globals['_RAFTHEALTHRESPONSE']._serialized_start=2050
-  _globals['_RAFTHEALTHRESPONSE']._serialized_end=2141
-  _globals['_RAFT']._serialized_start=2144
-  _globals['_RAFT']._serialized_end=2438
+  _globals['_RAFTMEMBER']._serialized_start=67
+  _globals['_RAFTMEMBER']._serialized_end=144
+  _globals['_RAFTMEMBERSHIP']._serialized_start=146
+  _globals['_RAFTMEMBERSHIP']._serialized_end=248
+  _globals['_RAFTLOGBASE']._serialized_start=251
+  _globals['_RAFTLOGBASE']._serialized_end=395
+  _globals['_RAFTSNAPSHOTHEADER']._serialized_start=397
+  _globals['_RAFTSNAPSHOTHEADER']._serialized_end=516
+  _globals['_MEMBERSHIPCHANGE']._serialized_start=519
+  _globals['_MEMBERSHIPCHANGE']._serialized_end=691
+  _globals['_MEMBERSHIPCHANGE_KIND']._serialized_start=632
+  _globals['_MEMBERSHIPCHANGE_KIND']._serialized_end=691
+  _globals['_RAFTENTRY']._serialized_start=694
+  _globals['_RAFTENTRY']._serialized_end=824
+  _globals['_APPENDENTRIES']._serialized_start=827
+  _globals['_APPENDENTRIES']._serialized_end=962
+  _globals['_APPENDENTRIESREPLY']._serialized_start=964
+  _globals['_APPENDENTRIESREPLY']._serialized_end=1059
+  _globals['_VOTE']._serialized_start=1061
+  _globals['_VOTE']._serialized_end=1134
+  _globals['_VOTEREPLY']._serialized_start=1136
+  _globals['_VOTEREPLY']._serialized_end=1192
+  _globals['_SNAPSHOTCHUNK']._serialized_start=1194
+  _globals['_SNAPSHOTCHUNK']._serialized_end=1293
+  _globals['_SNAPSHOTCHUNKREPLY']._serialized_start=1295
+  _globals['_SNAPSHOTCHUNKREPLY']._serialized_end=1351
+  _globals['_TIMEOUTNOW']._serialized_start=1353
+  _globals['_TIMEOUTNOW']._serialized_end=1365
+  _globals['_RAFTMESSAGE']._serialized_start=1368
+  _globals['_RAFTMESSAGE']._serialized_end=1807
+  _globals['_RAFTBATCH']._serialized_start=1809
+  _globals['_RAFTBATCH']._serialized_end=1865
+  _globals['_RAFTSTREAMEND']._serialized_start=1867
+  _globals['_RAFTSTREAMEND']._serialized_end=1882
+  _globals['_JOINRAFTREQUEST']._serialized_start=1884
+  _globals['_JOINRAFTREQUEST']._serialized_end=1985
+  _globals['_JOINRAFTRESPONSE']._serialized_start=1987
+  _globals['_JOINRAFTRESPONSE']._serialized_end=2065
+  _globals['_LEAVERAFTREQUEST']._serialized_start=2067
+  _globals['_LEAVERAFTREQUEST']._serialized_end=2085
+  _globals['_LEAVERAFTRESPONSE']._serialized_start=2087
+  _globals['_LEAVERAFTRESPONSE']._serialized_end=2106
+  _globals['_RAFTHEALTHREQUEST']._serialized_start=2108
+  _globals['_RAFTHEALTHREQUEST']._serialized_end=2127
+  _globals['_RAFTHEALTHRESPONSE']._serialized_start=2129
+  _globals['_RAFTHEALTHRESPONSE']._serialized_end=2220
+  _globals['_RAFT']._serialized_start=2223
+  _globals['_RAFT']._serialized_end=2517
 # @@protoc_insertion_point(module_scope)

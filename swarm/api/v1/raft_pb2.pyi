@@ -1,3 +1,4 @@
+from swarm.api.v1 import types_pb2 as _types_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -192,12 +193,14 @@ class RaftStreamEnd(_message.Message):
     def __init__(self) -> None: ...
 
 class JoinRaftRequest(_message.Message):
-    __slots__ = ("addr", "raft_id")
+    __slots__ = ("addr", "raft_id", "compatibility")
     ADDR_FIELD_NUMBER: _ClassVar[int]
     RAFT_ID_FIELD_NUMBER: _ClassVar[int]
+    COMPATIBILITY_FIELD_NUMBER: _ClassVar[int]
     addr: str
     raft_id: str
-    def __init__(self, addr: _Optional[str] = ..., raft_id: _Optional[str] = ...) -> None: ...
+    compatibility: _types_pb2.Compatibility
+    def __init__(self, addr: _Optional[str] = ..., raft_id: _Optional[str] = ..., compatibility: _Optional[_Union[_types_pb2.Compatibility, _Mapping]] = ...) -> None: ...
 
 class JoinRaftResponse(_message.Message):
     __slots__ = ("raft_id", "members")

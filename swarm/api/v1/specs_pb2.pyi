@@ -127,24 +127,28 @@ class FileTarget(_message.Message):
     def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., mode: _Optional[int] = ...) -> None: ...
 
 class SecretReference(_message.Message):
-    __slots__ = ("secret_id", "secret_name", "target")
+    __slots__ = ("secret_id", "secret_name", "target", "version")
     SECRET_ID_FIELD_NUMBER: _ClassVar[int]
     SECRET_NAME_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     secret_id: str
     secret_name: str
     target: FileTarget
-    def __init__(self, secret_id: _Optional[str] = ..., secret_name: _Optional[str] = ..., target: _Optional[_Union[FileTarget, _Mapping]] = ...) -> None: ...
+    version: int
+    def __init__(self, secret_id: _Optional[str] = ..., secret_name: _Optional[str] = ..., target: _Optional[_Union[FileTarget, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class ConfigReference(_message.Message):
-    __slots__ = ("config_id", "config_name", "target")
+    __slots__ = ("config_id", "config_name", "target", "version")
     CONFIG_ID_FIELD_NUMBER: _ClassVar[int]
     CONFIG_NAME_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     config_id: str
     config_name: str
     target: FileTarget
-    def __init__(self, config_id: _Optional[str] = ..., config_name: _Optional[str] = ..., target: _Optional[_Union[FileTarget, _Mapping]] = ...) -> None: ...
+    version: int
+    def __init__(self, config_id: _Optional[str] = ..., config_name: _Optional[str] = ..., target: _Optional[_Union[FileTarget, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class TaskSpec(_message.Message):
     __slots__ = ("container", "resources", "restart", "placement", "force_update", "priority", "preempt", "networks")
@@ -336,7 +340,7 @@ class ExternalCA(_message.Message):
     def __init__(self, protocol: _Optional[_Union[ExternalCA.Protocol, str]] = ..., url: _Optional[str] = ..., ca_cert_pem: _Optional[bytes] = ...) -> None: ...
 
 class ClusterSpec(_message.Message):
-    __slots__ = ("annotations", "task_history_limit", "heartbeat_period_ns", "node_cert_expiry_ns", "snapshot_interval", "autolock", "keep_old_snapshots", "external_cas", "placement_strategy", "default_address_pools", "subnet_length", "data_path_port")
+    __slots__ = ("annotations", "task_history_limit", "heartbeat_period_ns", "node_cert_expiry_ns", "snapshot_interval", "autolock", "keep_old_snapshots", "external_cas", "placement_strategy", "default_address_pools", "subnet_length", "data_path_port", "tunnel_port", "overlay_key_period_ns", "overlay_key_rotation", "http_ingress")
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     TASK_HISTORY_LIMIT_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_PERIOD_NS_FIELD_NUMBER: _ClassVar[int]
@@ -349,6 +353,10 @@ class ClusterSpec(_message.Message):
     DEFAULT_ADDRESS_POOLS_FIELD_NUMBER: _ClassVar[int]
     SUBNET_LENGTH_FIELD_NUMBER: _ClassVar[int]
     DATA_PATH_PORT_FIELD_NUMBER: _ClassVar[int]
+    TUNNEL_PORT_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_KEY_PERIOD_NS_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_KEY_ROTATION_FIELD_NUMBER: _ClassVar[int]
+    HTTP_INGRESS_FIELD_NUMBER: _ClassVar[int]
     annotations: _types_pb2.Annotations
     task_history_limit: int
     heartbeat_period_ns: int
@@ -361,7 +369,39 @@ class ClusterSpec(_message.Message):
     default_address_pools: _containers.RepeatedScalarFieldContainer[str]
     subnet_length: int
     data_path_port: int
-    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task_history_limit: _Optional[int] = ..., heartbeat_period_ns: _Optional[int] = ..., node_cert_expiry_ns: _Optional[int] = ..., snapshot_interval: _Optional[int] = ..., autolock: _Optional[bool] = ..., keep_old_snapshots: _Optional[int] = ..., external_cas: _Optional[_Iterable[_Union[ExternalCA, _Mapping]]] = ..., placement_strategy: _Optional[_Union[_types_pb2.PlacementStrategy, str]] = ..., default_address_pools: _Optional[_Iterable[str]] = ..., subnet_length: _Optional[int] = ..., data_path_port: _Optional[int] = ...) -> None: ...
+    tunnel_port: int
+    overlay_key_period_ns: int
+    overlay_key_rotation: int
+    http_ingress: HttpIngress
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., task_history_limit: _Optional[int] = ..., heartbeat_period_ns: _Optional[int] = ..., node_cert_expiry_ns: _Optional[int] = ..., snapshot_interval: _Optional[int] = ..., autolock: _Optional[bool] = ..., keep_old_snapshots: _Optional[int] = ..., external_cas: _Optional[_Iterable[_Union[ExternalCA, _Mapping]]] = ..., placement_strategy: _Optional[_Union[_types_pb2.PlacementStrategy, str]] = ..., default_address_pools: _Optional[_Iterable[str]] = ..., subnet_length: _Optional[int] = ..., data_path_port: _Optional[int] = ..., tunnel_port: _Optional[int] = ..., overlay_key_period_ns: _Optional[int] = ..., overlay_key_rotation: _Optional[int] = ..., http_ingress: _Optional[_Union[HttpIngress, _Mapping]] = ...) -> None: ...
+
+class HttpIngress(_message.Message):
+    __slots__ = ("http_port", "https_port", "constraints", "tls_secret_name", "tls_secret_id", "acme")
+    HTTP_PORT_FIELD_NUMBER: _ClassVar[int]
+    HTTPS_PORT_FIELD_NUMBER: _ClassVar[int]
+    CONSTRAINTS_FIELD_NUMBER: _ClassVar[int]
+    TLS_SECRET_NAME_FIELD_NUMBER: _ClassVar[int]
+    TLS_SECRET_ID_FIELD_NUMBER: _ClassVar[int]
+    ACME_FIELD_NUMBER: _ClassVar[int]
+    http_port: int
+    https_port: int
+    constraints: _containers.RepeatedScalarFieldContainer[str]
+    tls_secret_name: str
+    tls_secret_id: str
+    acme: AcmeConfig
+    def __init__(self, http_port: _Optional[int] = ..., https_port: _Optional[int] = ..., constraints: _Optional[_Iterable[str]] = ..., tls_secret_name: _Optional[str] = ..., tls_secret_id: _Optional[str] = ..., acme: _Optional[_Union[AcmeConfig, _Mapping]] = ...) -> None: ...
+
+class AcmeConfig(_message.Message):
+    __slots__ = ("email", "directory", "ca_pem", "terms_agreed")
+    EMAIL_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    CA_PEM_FIELD_NUMBER: _ClassVar[int]
+    TERMS_AGREED_FIELD_NUMBER: _ClassVar[int]
+    email: str
+    directory: str
+    ca_pem: bytes
+    terms_agreed: bool
+    def __init__(self, email: _Optional[str] = ..., directory: _Optional[str] = ..., ca_pem: _Optional[bytes] = ..., terms_agreed: _Optional[bool] = ...) -> None: ...
 
 class SubnetSpec(_message.Message):
     __slots__ = ("subnet", "range", "gateway", "reserved")
@@ -411,15 +451,32 @@ class NetworkSpec(_message.Message):
     subnets: _containers.RepeatedCompositeFieldContainer[SubnetSpec]
     def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., driver: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., internal: _Optional[bool] = ..., attachable: _Optional[bool] = ..., ipv6: _Optional[bool] = ..., no_ipv4: _Optional[bool] = ..., ingress: _Optional[bool] = ..., subnets: _Optional[_Iterable[_Union[SubnetSpec, _Mapping]]] = ...) -> None: ...
 
+class SecretDriver(_message.Message):
+    __slots__ = ("name", "options")
+    class OptionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    options: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., options: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
 class SecretSpec(_message.Message):
-    __slots__ = ("annotations", "secret_data", "template_driver")
+    __slots__ = ("annotations", "secret_data", "template_driver", "driver")
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     SECRET_DATA_FIELD_NUMBER: _ClassVar[int]
     TEMPLATE_DRIVER_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
     annotations: _types_pb2.Annotations
     secret_data: bytes
     template_driver: str
-    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., secret_data: _Optional[bytes] = ..., template_driver: _Optional[str] = ...) -> None: ...
+    driver: SecretDriver
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., secret_data: _Optional[bytes] = ..., template_driver: _Optional[str] = ..., driver: _Optional[_Union[SecretDriver, _Mapping]] = ...) -> None: ...
 
 class ConfigSpec(_message.Message):
     __slots__ = ("annotations", "data", "template_driver")
@@ -432,7 +489,7 @@ class ConfigSpec(_message.Message):
     def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., data: _Optional[bytes] = ..., template_driver: _Optional[str] = ...) -> None: ...
 
 class VolumeSpec(_message.Message):
-    __slots__ = ("annotations", "driver", "options", "group", "scope", "sharing", "availability", "required_bytes", "limit_bytes", "secrets", "topology_required", "topology_preferred", "fs_type", "mount_flags")
+    __slots__ = ("annotations", "driver", "options", "group", "scope", "sharing", "availability", "required_bytes", "limit_bytes", "secrets", "topology_required", "topology_preferred", "fs_type", "mount_flags", "block")
     class Scope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         SCOPE_SINGLE: _ClassVar[VolumeSpec.Scope]
@@ -499,6 +556,7 @@ class VolumeSpec(_message.Message):
     TOPOLOGY_PREFERRED_FIELD_NUMBER: _ClassVar[int]
     FS_TYPE_FIELD_NUMBER: _ClassVar[int]
     MOUNT_FLAGS_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
     annotations: _types_pb2.Annotations
     driver: str
     options: _containers.ScalarMap[str, str]
@@ -513,4 +571,5 @@ class VolumeSpec(_message.Message):
     topology_preferred: _containers.RepeatedCompositeFieldContainer[VolumeSpec.Topology]
     fs_type: str
     mount_flags: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., driver: _Optional[str] = ..., options: _Optional[_Mapping[str, str]] = ..., group: _Optional[str] = ..., scope: _Optional[_Union[VolumeSpec.Scope, str]] = ..., sharing: _Optional[_Union[VolumeSpec.Sharing, str]] = ..., availability: _Optional[_Union[VolumeSpec.Availability, str]] = ..., required_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., secrets: _Optional[_Iterable[_Union[VolumeSpec.Secret, _Mapping]]] = ..., topology_required: _Optional[_Iterable[_Union[VolumeSpec.Topology, _Mapping]]] = ..., topology_preferred: _Optional[_Iterable[_Union[VolumeSpec.Topology, _Mapping]]] = ..., fs_type: _Optional[str] = ..., mount_flags: _Optional[_Iterable[str]] = ...) -> None: ...
+    block: bool
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., driver: _Optional[str] = ..., options: _Optional[_Mapping[str, str]] = ..., group: _Optional[str] = ..., scope: _Optional[_Union[VolumeSpec.Scope, str]] = ..., sharing: _Optional[_Union[VolumeSpec.Sharing, str]] = ..., availability: _Optional[_Union[VolumeSpec.Availability, str]] = ..., required_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., secrets: _Optional[_Iterable[_Union[VolumeSpec.Secret, _Mapping]]] = ..., topology_required: _Optional[_Iterable[_Union[VolumeSpec.Topology, _Mapping]]] = ..., topology_preferred: _Optional[_Iterable[_Union[VolumeSpec.Topology, _Mapping]]] = ..., fs_type: _Optional[str] = ..., mount_flags: _Optional[_Iterable[str]] = ..., block: _Optional[bool] = ...) -> None: ...

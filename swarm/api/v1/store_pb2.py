@@ -24,27 +24,30 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from swarm.api.v1 import objects_pb2 as swarm_dot_api_dot_v1_dot_objects__pb2
+from swarm.api.v1 import users_pb2 as swarm_dot_api_dot_v1_dot_users__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18swarm/api/v1/store.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswarm/api/v1/objects.proto\"\xfc\x02\n\x0bStoreObject\x12\"\n\x04node\x18\x01 \x01(\x0b\x32\x12.swarm.api.v1.NodeH\x00\x12(\n\x07service\x18\x02 \x01(\x0b\x32\x15.swarm.api.v1.ServiceH\x00\x12\"\n\x04task\x18\x03 \x01(\x0b\x32\x12.swarm.api.v1.TaskH\x00\x12(\n\x07\x63luster\x18\x04 \x01(\x0b\x32\x15.swarm.api.v1.ClusterH\x00\x12$\n\x05image\x18\x05 \x01(\x0b\x32\x13.swarm.api.v1.ImageH\x00\x12&\n\x06secret\x18\n \x01(\x0b\x32\x14.swarm.api.v1.SecretH\x00\x12&\n\x06\x63onfig\x18\x0b \x01(\x0b\x32\x14.swarm.api.v1.ConfigH\x00\x12\'\n\x06volume\x18\x8c\x01 \x01(\x0b\x32\x14.swarm.api.v1.VolumeH\x00\x12(\n\x07network\x18\r \x01(\x0b\x32\x15.swarm.api.v1.NetworkH\x00\x42\x08\n\x06object\"\xb7\x01\n\x0bStoreAction\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.swarm.api.v1.StoreAction.Kind\x12)\n\x06object\x18\x02 \x01(\x0b\x32\x19.swarm.api.v1.StoreObject\x12\x14\n\x0c\x62\x61se_version\x18\x03 \x01(\x04\"9\n\x04Kind\x12\x0f\n\x0bKIND_CREATE\x10\x00\x12\x0f\n\x0bKIND_UPDATE\x10\x01\x12\x0f\n\x0bKIND_REMOVE\x10\x02\">\n\x10StoreTransaction\x12*\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x19.swarm.api.v1.StoreAction\"\xa2\x01\n\nStoreEntry\x12\x10\n\x08proposer\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x34\n\x0ctransactions\x18\x03 \x03(\x0b\x32\x1e.swarm.api.v1.StoreTransaction\x12\x12\n\nbase_index\x18\x04 \x01(\x04\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x0eProposerRecord\x12\x10\n\x08proposer\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\x04\"y\n\x0eSnapshotRecord\x12+\n\x06object\x18\x01 \x01(\x0b\x32\x19.swarm.api.v1.StoreObjectH\x00\x12\x30\n\x08proposer\x18\x02 \x01(\x0b\x32\x1c.swarm.api.v1.ProposerRecordH\x00\x42\x08\n\x06recordb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18swarm/api/v1/store.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aswarm/api/v1/objects.proto\x1a\x18swarm/api/v1/users.proto\"\xf9\x03\n\x0bStoreObject\x12\"\n\x04node\x18\x01 \x01(\x0b\x32\x12.swarm.api.v1.NodeH\x00\x12(\n\x07service\x18\x02 \x01(\x0b\x32\x15.swarm.api.v1.ServiceH\x00\x12\"\n\x04task\x18\x03 \x01(\x0b\x32\x12.swarm.api.v1.TaskH\x00\x12(\n\x07\x63luster\x18\x04 \x01(\x0b\x32\x15.swarm.api.v1.ClusterH\x00\x12$\n\x05image\x18\x05 \x01(\x0b\x32\x13.swarm.api.v1.ImageH\x00\x12&\n\x06secret\x18\n \x01(\x0b\x32\x14.swarm.api.v1.SecretH\x00\x12&\n\x06\x63onfig\x18\x0b \x01(\x0b\x32\x14.swarm.api.v1.ConfigH\x00\x12\'\n\x06volume\x18\x8c\x01 \x01(\x0b\x32\x14.swarm.api.v1.VolumeH\x00\x12(\n\x07network\x18\r \x01(\x0b\x32\x15.swarm.api.v1.NetworkH\x00\x12%\n\x05stack\x18\xac\x02 \x01(\x0b\x32\x13.swarm.api.v1.StackH\x00\x12/\n\nattachment\x18\xd2\x01 \x01(\x0b\x32\x18.swarm.api.v1.AttachmentH\x00\x12#\n\x04user\x18\x9a\x03 \x01(\x0b\x32\x12.swarm.api.v1.UserH\x00\x42\x08\n\x06object\"\xb7\x01\n\x0bStoreAction\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.swarm.api.v1.StoreAction.Kind\x12)\n\x06object\x18\x02 \x01(\x0b\x32\x19.swarm.api.v1.StoreObject\x12\x14\n\x0c\x62\x61se_version\x18\x03 \x01(\x04\"9\n\x04Kind\x12\x0f\n\x0bKIND_CREATE\x10\x00\x12\x0f\n\x0bKIND_UPDATE\x10\x01\x12\x0f\n\x0bKIND_REMOVE\x10\x02\">\n\x10StoreTransaction\x12*\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x19.swarm.api.v1.StoreAction\"\xb2\x01\n\nStoreEntry\x12\x10\n\x08proposer\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x34\n\x0ctransactions\x18\x03 \x03(\x0b\x32\x1e.swarm.api.v1.StoreTransaction\x12\x12\n\nbase_index\x18\x04 \x01(\x04\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x05level\x18\xb8\x03 \x01(\r\"C\n\x0eProposerRecord\x12\x10\n\x08proposer\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\x04\"\xaa\x01\n\x0eSnapshotRecord\x12+\n\x06object\x18\x01 \x01(\x0b\x32\x19.swarm.api.v1.StoreObjectH\x00\x12\x30\n\x08proposer\x18\x02 \x01(\x0b\x32\x1c.swarm.api.v1.ProposerRecordH\x00\x12/\n\x06\x66ormat\x18\xb8\x03 \x01(\x0b\x32\x1c.swarm.api.v1.SnapshotFormatH\x00\x42\x08\n\x06record\"0\n\x0eSnapshotFormat\x12\r\n\x05level\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'swarm.api.v1.store_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STOREOBJECT']._serialized_start=104
-  _globals['_STOREOBJECT']._serialized_end=484
-  _globals['_STOREACTION']._serialized_start=487
-  _globals['_STOREACTION']._serialized_end=670
-  _globals['_STOREACTION_KIND']._serialized_start=613
-  _globals['_STOREACTION_KIND']._serialized_end=670
-  _globals['_STORETRANSACTION']._serialized_start=672
-  _globals['_STORETRANSACTION']._serialized_end=734
-  _globals['_STOREENTRY']._serialized_start=737
-  _globals['_STOREENTRY']._serialized_end=899
-  _globals['_PROPOSERRECORD']._serialized_start=901
-  _globals['_PROPOSERRECORD']._serialized_end=968
-  _globals['_SNAPSHOTRECORD']._serialized_start=970
-  _globals['_SNAPSHOTRECORD']._serialized_end=1091
+  _globals['_STOREOBJECT']._serialized_start=130
+  _globals['_STOREOBJECT']._serialized_end=635
+  _globals['_STOREACTION']._serialized_start=638
+  _globals['_STOREACTION']._serialized_end=821
+  _globals['_STOREACTION_KIND']._serialized_start=764
+  _globals['_STOREACTION_KIND']._serialized_end=821
+  _globals['_STORETRANSACTION']._serialized_start=823
+  _globals['_STORETRANSACTION']._serialized_end=885
+  _globals['_STOREENTRY']._serialized_start=888
+  _globals['_STOREENTRY']._serialized_end=1066
+  _globals['_PROPOSERRECORD']._serialized_start=1068
+  _globals['_PROPOSERRECORD']._serialized_end=1135
+  _globals['_SNAPSHOTRECORD']._serialized_start=1138
+  _globals['_SNAPSHOTRECORD']._serialized_end=1308
+  _globals['_SNAPSHOTFORMAT']._serialized_start=1310
+  _globals['_SNAPSHOTFORMAT']._serialized_end=1358
 # @@protoc_insertion_point(module_scope)

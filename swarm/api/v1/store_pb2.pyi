@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from swarm.api.v1 import objects_pb2 as _objects_pb2
+from swarm.api.v1 import users_pb2 as _users_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -12,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StoreObject(_message.Message):
-    __slots__ = ("node", "service", "task", "cluster", "image", "secret", "config", "volume", "network")
+    __slots__ = ("node", "service", "task", "cluster", "image", "secret", "config", "volume", "network", "stack", "attachment", "user")
     NODE_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +23,9 @@ class StoreObject(_message.Message):
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     VOLUME_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
+    STACK_FIELD_NUMBER: _ClassVar[int]
+    ATTACHMENT_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
     node: _objects_pb2.Node
     service: _objects_pb2.Service
     task: _objects_pb2.Task
@@ -31,7 +35,10 @@ class StoreObject(_message.Message):
     config: _objects_pb2.Config
     volume: _objects_pb2.Volume
     network: _objects_pb2.Network
-    def __init__(self, node: _Optional[_Union[_objects_pb2.Node, _Mapping]] = ..., service: _Optional[_Union[_objects_pb2.Service, _Mapping]] = ..., task: _Optional[_Union[_objects_pb2.Task, _Mapping]] = ..., cluster: _Optional[_Union[_objects_pb2.Cluster, _Mapping]] = ..., image: _Optional[_Union[_objects_pb2.Image, _Mapping]] = ..., secret: _Optional[_Union[_objects_pb2.Secret, _Mapping]] = ..., config: _Optional[_Union[_objects_pb2.Config, _Mapping]] = ..., volume: _Optional[_Union[_objects_pb2.Volume, _Mapping]] = ..., network: _Optional[_Union[_objects_pb2.Network, _Mapping]] = ...) -> None: ...
+    stack: _objects_pb2.Stack
+    attachment: _objects_pb2.Attachment
+    user: _users_pb2.User
+    def __init__(self, node: _Optional[_Union[_objects_pb2.Node, _Mapping]] = ..., service: _Optional[_Union[_objects_pb2.Service, _Mapping]] = ..., task: _Optional[_Union[_objects_pb2.Task, _Mapping]] = ..., cluster: _Optional[_Union[_objects_pb2.Cluster, _Mapping]] = ..., image: _Optional[_Union[_objects_pb2.Image, _Mapping]] = ..., secret: _Optional[_Union[_objects_pb2.Secret, _Mapping]] = ..., config: _Optional[_Union[_objects_pb2.Config, _Mapping]] = ..., volume: _Optional[_Union[_objects_pb2.Volume, _Mapping]] = ..., network: _Optional[_Union[_objects_pb2.Network, _Mapping]] = ..., stack: _Optional[_Union[_objects_pb2.Stack, _Mapping]] = ..., attachment: _Optional[_Union[_objects_pb2.Attachment, _Mapping]] = ..., user: _Optional[_Union[_users_pb2.User, _Mapping]] = ...) -> None: ...
 
 class StoreAction(_message.Message):
     __slots__ = ("kind", "object", "base_version")
@@ -58,18 +65,20 @@ class StoreTransaction(_message.Message):
     def __init__(self, actions: _Optional[_Iterable[_Union[StoreAction, _Mapping]]] = ...) -> None: ...
 
 class StoreEntry(_message.Message):
-    __slots__ = ("proposer", "sequence", "transactions", "base_index", "at")
+    __slots__ = ("proposer", "sequence", "transactions", "base_index", "at", "level")
     PROPOSER_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TRANSACTIONS_FIELD_NUMBER: _ClassVar[int]
     BASE_INDEX_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
     proposer: str
     sequence: int
     transactions: _containers.RepeatedCompositeFieldContainer[StoreTransaction]
     base_index: int
     at: _timestamp_pb2.Timestamp
-    def __init__(self, proposer: _Optional[str] = ..., sequence: _Optional[int] = ..., transactions: _Optional[_Iterable[_Union[StoreTransaction, _Mapping]]] = ..., base_index: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    level: int
+    def __init__(self, proposer: _Optional[str] = ..., sequence: _Optional[int] = ..., transactions: _Optional[_Iterable[_Union[StoreTransaction, _Mapping]]] = ..., base_index: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., level: _Optional[int] = ...) -> None: ...
 
 class ProposerRecord(_message.Message):
     __slots__ = ("proposer", "sequence", "index")
@@ -82,9 +91,19 @@ class ProposerRecord(_message.Message):
     def __init__(self, proposer: _Optional[str] = ..., sequence: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
 
 class SnapshotRecord(_message.Message):
-    __slots__ = ("object", "proposer")
+    __slots__ = ("object", "proposer", "format")
     OBJECT_FIELD_NUMBER: _ClassVar[int]
     PROPOSER_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
     object: StoreObject
     proposer: ProposerRecord
-    def __init__(self, object: _Optional[_Union[StoreObject, _Mapping]] = ..., proposer: _Optional[_Union[ProposerRecord, _Mapping]] = ...) -> None: ...
+    format: SnapshotFormat
+    def __init__(self, object: _Optional[_Union[StoreObject, _Mapping]] = ..., proposer: _Optional[_Union[ProposerRecord, _Mapping]] = ..., format: _Optional[_Union[SnapshotFormat, _Mapping]] = ...) -> None: ...
+
+class SnapshotFormat(_message.Message):
+    __slots__ = ("level", "version")
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    level: int
+    version: str
+    def __init__(self, level: _Optional[int] = ..., version: _Optional[str] = ...) -> None: ...

@@ -216,7 +216,7 @@ class ResourceRequirements(_message.Message):
     def __init__(self, limits: _Optional[_Union[ResourceLimits, _Mapping]] = ..., reservations: _Optional[_Union[Resources, _Mapping]] = ..., cpu_shares: _Optional[int] = ..., cpu_quota_us: _Optional[int] = ..., cpu_period_us: _Optional[int] = ..., cpuset_cpus: _Optional[str] = ..., cpuset_mems: _Optional[str] = ..., memory_swap_bytes: _Optional[int] = ..., memory_swappiness: _Optional[int] = ..., blkio_weight: _Optional[int] = ...) -> None: ...
 
 class Privileges(_message.Message):
-    __slots__ = ("privileged", "no_new_privileges", "seccomp", "apparmor", "unmasked_paths", "selinux_disabled")
+    __slots__ = ("privileged", "no_new_privileges", "seccomp", "apparmor", "unmasked_paths", "selinux_disabled", "selinux")
     class Seccomp(_message.Message):
         __slots__ = ("mode", "profile")
         class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -232,19 +232,34 @@ class Privileges(_message.Message):
         mode: Privileges.Seccomp.Mode
         profile: bytes
         def __init__(self, mode: _Optional[_Union[Privileges.Seccomp.Mode, str]] = ..., profile: _Optional[bytes] = ...) -> None: ...
+    class SELinuxLabel(_message.Message):
+        __slots__ = ("user", "role", "type", "level", "nested")
+        USER_FIELD_NUMBER: _ClassVar[int]
+        ROLE_FIELD_NUMBER: _ClassVar[int]
+        TYPE_FIELD_NUMBER: _ClassVar[int]
+        LEVEL_FIELD_NUMBER: _ClassVar[int]
+        NESTED_FIELD_NUMBER: _ClassVar[int]
+        user: str
+        role: str
+        type: str
+        level: str
+        nested: bool
+        def __init__(self, user: _Optional[str] = ..., role: _Optional[str] = ..., type: _Optional[str] = ..., level: _Optional[str] = ..., nested: _Optional[bool] = ...) -> None: ...
     PRIVILEGED_FIELD_NUMBER: _ClassVar[int]
     NO_NEW_PRIVILEGES_FIELD_NUMBER: _ClassVar[int]
     SECCOMP_FIELD_NUMBER: _ClassVar[int]
     APPARMOR_FIELD_NUMBER: _ClassVar[int]
     UNMASKED_PATHS_FIELD_NUMBER: _ClassVar[int]
     SELINUX_DISABLED_FIELD_NUMBER: _ClassVar[int]
+    SELINUX_FIELD_NUMBER: _ClassVar[int]
     privileged: bool
     no_new_privileges: bool
     seccomp: Privileges.Seccomp
     apparmor: str
     unmasked_paths: bool
     selinux_disabled: bool
-    def __init__(self, privileged: _Optional[bool] = ..., no_new_privileges: _Optional[bool] = ..., seccomp: _Optional[_Union[Privileges.Seccomp, _Mapping]] = ..., apparmor: _Optional[str] = ..., unmasked_paths: _Optional[bool] = ..., selinux_disabled: _Optional[bool] = ...) -> None: ...
+    selinux: Privileges.SELinuxLabel
+    def __init__(self, privileged: _Optional[bool] = ..., no_new_privileges: _Optional[bool] = ..., seccomp: _Optional[_Union[Privileges.Seccomp, _Mapping]] = ..., apparmor: _Optional[str] = ..., unmasked_paths: _Optional[bool] = ..., selinux_disabled: _Optional[bool] = ..., selinux: _Optional[_Union[Privileges.SELinuxLabel, _Mapping]] = ...) -> None: ...
 
 class Namespaces(_message.Message):
     __slots__ = ("ipc", "pid", "uts", "userns", "cgroup")
@@ -387,12 +402,14 @@ class Mount(_message.Message):
     TYPE_IMAGE: Mount.Type
     TYPE_CLUSTER: Mount.Type
     class BindOptions(_message.Message):
-        __slots__ = ("propagation", "create_source")
+        __slots__ = ("propagation", "create_source", "selinux")
         PROPAGATION_FIELD_NUMBER: _ClassVar[int]
         CREATE_SOURCE_FIELD_NUMBER: _ClassVar[int]
+        SELINUX_FIELD_NUMBER: _ClassVar[int]
         propagation: str
         create_source: bool
-        def __init__(self, propagation: _Optional[str] = ..., create_source: _Optional[bool] = ...) -> None: ...
+        selinux: str
+        def __init__(self, propagation: _Optional[str] = ..., create_source: _Optional[bool] = ..., selinux: _Optional[str] = ...) -> None: ...
     class TmpfsOptions(_message.Message):
         __slots__ = ("size_bytes", "mode")
         SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -451,7 +468,7 @@ class Mount(_message.Message):
     def __init__(self, type: _Optional[_Union[Mount.Type, str]] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., read_only: _Optional[bool] = ..., bind: _Optional[_Union[Mount.BindOptions, _Mapping]] = ..., tmpfs: _Optional[_Union[Mount.TmpfsOptions, _Mapping]] = ..., volume: _Optional[_Union[Mount.VolumeOptions, _Mapping]] = ..., image: _Optional[_Union[Mount.ImageOptions, _Mapping]] = ...) -> None: ...
 
 class PortConfig(_message.Message):
-    __slots__ = ("name", "protocol", "target_port", "published_port", "publish_mode")
+    __slots__ = ("name", "protocol", "target_port", "published_port", "publish_mode", "host_ip")
     class Protocol(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         PROTOCOL_TCP: _ClassVar[PortConfig.Protocol]
@@ -471,15 +488,17 @@ class PortConfig(_message.Message):
     TARGET_PORT_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_PORT_FIELD_NUMBER: _ClassVar[int]
     PUBLISH_MODE_FIELD_NUMBER: _ClassVar[int]
+    HOST_IP_FIELD_NUMBER: _ClassVar[int]
     name: str
     protocol: PortConfig.Protocol
     target_port: int
     published_port: int
     publish_mode: PortConfig.PublishMode
-    def __init__(self, name: _Optional[str] = ..., protocol: _Optional[_Union[PortConfig.Protocol, str]] = ..., target_port: _Optional[int] = ..., published_port: _Optional[int] = ..., publish_mode: _Optional[_Union[PortConfig.PublishMode, str]] = ...) -> None: ...
+    host_ip: str
+    def __init__(self, name: _Optional[str] = ..., protocol: _Optional[_Union[PortConfig.Protocol, str]] = ..., target_port: _Optional[int] = ..., published_port: _Optional[int] = ..., publish_mode: _Optional[_Union[PortConfig.PublishMode, str]] = ..., host_ip: _Optional[str] = ...) -> None: ...
 
 class EndpointSpec(_message.Message):
-    __slots__ = ("ports", "mode", "affinity", "drain_ns")
+    __slots__ = ("ports", "mode", "affinity", "drain_ns", "routes")
     class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         MODE_VIP: _ClassVar[EndpointSpec.Mode]
@@ -496,14 +515,50 @@ class EndpointSpec(_message.Message):
     MODE_FIELD_NUMBER: _ClassVar[int]
     AFFINITY_FIELD_NUMBER: _ClassVar[int]
     DRAIN_NS_FIELD_NUMBER: _ClassVar[int]
+    ROUTES_FIELD_NUMBER: _ClassVar[int]
     ports: _containers.RepeatedCompositeFieldContainer[PortConfig]
     mode: EndpointSpec.Mode
     affinity: EndpointSpec.Affinity
     drain_ns: int
-    def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., mode: _Optional[_Union[EndpointSpec.Mode, str]] = ..., affinity: _Optional[_Union[EndpointSpec.Affinity, str]] = ..., drain_ns: _Optional[int] = ...) -> None: ...
+    routes: _containers.RepeatedCompositeFieldContainer[HttpRoute]
+    def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., mode: _Optional[_Union[EndpointSpec.Mode, str]] = ..., affinity: _Optional[_Union[EndpointSpec.Affinity, str]] = ..., drain_ns: _Optional[int] = ..., routes: _Optional[_Iterable[_Union[HttpRoute, _Mapping]]] = ...) -> None: ...
+
+class HttpRoute(_message.Message):
+    __slots__ = ("host", "path", "port", "protocol", "https_only", "strip_prefix", "sticky", "timeout_ns", "max_body_bytes", "tls_secret_name", "tls_secret_id", "acme")
+    class Protocol(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        PROTOCOL_HTTP: _ClassVar[HttpRoute.Protocol]
+        PROTOCOL_H2C: _ClassVar[HttpRoute.Protocol]
+    PROTOCOL_HTTP: HttpRoute.Protocol
+    PROTOCOL_H2C: HttpRoute.Protocol
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    HTTPS_ONLY_FIELD_NUMBER: _ClassVar[int]
+    STRIP_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    STICKY_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_NS_FIELD_NUMBER: _ClassVar[int]
+    MAX_BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TLS_SECRET_NAME_FIELD_NUMBER: _ClassVar[int]
+    TLS_SECRET_ID_FIELD_NUMBER: _ClassVar[int]
+    ACME_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    path: str
+    port: int
+    protocol: HttpRoute.Protocol
+    https_only: bool
+    strip_prefix: bool
+    sticky: bool
+    timeout_ns: int
+    max_body_bytes: int
+    tls_secret_name: str
+    tls_secret_id: str
+    acme: bool
+    def __init__(self, host: _Optional[str] = ..., path: _Optional[str] = ..., port: _Optional[int] = ..., protocol: _Optional[_Union[HttpRoute.Protocol, str]] = ..., https_only: _Optional[bool] = ..., strip_prefix: _Optional[bool] = ..., sticky: _Optional[bool] = ..., timeout_ns: _Optional[int] = ..., max_body_bytes: _Optional[int] = ..., tls_secret_name: _Optional[str] = ..., tls_secret_id: _Optional[str] = ..., acme: _Optional[bool] = ...) -> None: ...
 
 class NetworkAttachment(_message.Message):
-    __slots__ = ("network_id", "network_name", "aliases", "ipv4_address", "ipv6_address", "driver_options", "driver", "local")
+    __slots__ = ("network_id", "network_name", "aliases", "ipv4_address", "ipv6_address", "driver_options", "driver", "local", "encrypted")
     class DriverOptionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -519,6 +574,7 @@ class NetworkAttachment(_message.Message):
     DRIVER_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     LOCAL_FIELD_NUMBER: _ClassVar[int]
+    ENCRYPTED_FIELD_NUMBER: _ClassVar[int]
     network_id: str
     network_name: str
     aliases: _containers.RepeatedScalarFieldContainer[str]
@@ -527,29 +583,41 @@ class NetworkAttachment(_message.Message):
     driver_options: _containers.ScalarMap[str, str]
     driver: str
     local: LocalNetwork
-    def __init__(self, network_id: _Optional[str] = ..., network_name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., ipv4_address: _Optional[str] = ..., ipv6_address: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ..., local: _Optional[_Union[LocalNetwork, _Mapping]] = ...) -> None: ...
+    encrypted: bool
+    def __init__(self, network_id: _Optional[str] = ..., network_name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., ipv4_address: _Optional[str] = ..., ipv6_address: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ..., local: _Optional[_Union[LocalNetwork, _Mapping]] = ..., encrypted: _Optional[bool] = ...) -> None: ...
 
 class LocalNetwork(_message.Message):
-    __slots__ = ("subnets", "internal", "ipv6", "no_ipv4")
+    __slots__ = ("subnets", "internal", "ipv6", "no_ipv4", "options")
+    class OptionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     SUBNETS_FIELD_NUMBER: _ClassVar[int]
     INTERNAL_FIELD_NUMBER: _ClassVar[int]
     IPV6_FIELD_NUMBER: _ClassVar[int]
     NO_IPV4_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
     subnets: _containers.RepeatedCompositeFieldContainer[LocalSubnet]
     internal: bool
     ipv6: bool
     no_ipv4: bool
-    def __init__(self, subnets: _Optional[_Iterable[_Union[LocalSubnet, _Mapping]]] = ..., internal: _Optional[bool] = ..., ipv6: _Optional[bool] = ..., no_ipv4: _Optional[bool] = ...) -> None: ...
+    options: _containers.ScalarMap[str, str]
+    def __init__(self, subnets: _Optional[_Iterable[_Union[LocalSubnet, _Mapping]]] = ..., internal: _Optional[bool] = ..., ipv6: _Optional[bool] = ..., no_ipv4: _Optional[bool] = ..., options: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class LocalSubnet(_message.Message):
-    __slots__ = ("subnet", "range", "reserved")
+    __slots__ = ("subnet", "range", "reserved", "gateway")
     SUBNET_FIELD_NUMBER: _ClassVar[int]
     RANGE_FIELD_NUMBER: _ClassVar[int]
     RESERVED_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
     subnet: str
     range: str
     reserved: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, subnet: _Optional[str] = ..., range: _Optional[str] = ..., reserved: _Optional[_Iterable[str]] = ...) -> None: ...
+    gateway: str
+    def __init__(self, subnet: _Optional[str] = ..., range: _Optional[str] = ..., reserved: _Optional[_Iterable[str]] = ..., gateway: _Optional[str] = ...) -> None: ...
 
 class NetworkAddresses(_message.Message):
     __slots__ = ("network_id", "addresses")
@@ -638,7 +706,7 @@ class UpdateStatus(_message.Message):
     def __init__(self, state: _Optional[_Union[UpdateStatus.State, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ..., promoted: _Optional[bool] = ..., resumed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeDescription(_message.Message):
-    __slots__ = ("hostname", "platform", "resources", "engine_version", "engine_labels", "runtime", "runtime_info", "tls_info", "devices", "conditions", "csi_plugins")
+    __slots__ = ("hostname", "platform", "resources", "engine_version", "engine_labels", "runtime", "runtime_info", "tls_info", "devices", "conditions", "csi_plugins", "tunnel_key", "http_proxy", "compatibility", "warnings")
     class EngineLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -664,6 +732,10 @@ class NodeDescription(_message.Message):
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     CSI_PLUGINS_FIELD_NUMBER: _ClassVar[int]
+    TUNNEL_KEY_FIELD_NUMBER: _ClassVar[int]
+    HTTP_PROXY_FIELD_NUMBER: _ClassVar[int]
+    COMPATIBILITY_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     hostname: str
     platform: Platform
     resources: Resources
@@ -675,7 +747,41 @@ class NodeDescription(_message.Message):
     devices: _containers.RepeatedCompositeFieldContainer[NodeDevice]
     conditions: _containers.RepeatedCompositeFieldContainer[NodeCondition]
     csi_plugins: _containers.RepeatedCompositeFieldContainer[CsiPlugin]
-    def __init__(self, hostname: _Optional[str] = ..., platform: _Optional[_Union[Platform, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., engine_version: _Optional[str] = ..., engine_labels: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ..., runtime_info: _Optional[_Mapping[str, str]] = ..., tls_info: _Optional[_Union[TlsInfo, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[NodeDevice, _Mapping]]] = ..., conditions: _Optional[_Iterable[_Union[NodeCondition, _Mapping]]] = ..., csi_plugins: _Optional[_Iterable[_Union[CsiPlugin, _Mapping]]] = ...) -> None: ...
+    tunnel_key: bytes
+    http_proxy: HttpProxyStatus
+    compatibility: Compatibility
+    warnings: _containers.RepeatedCompositeFieldContainer[NodeCondition]
+    def __init__(self, hostname: _Optional[str] = ..., platform: _Optional[_Union[Platform, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., engine_version: _Optional[str] = ..., engine_labels: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ..., runtime_info: _Optional[_Mapping[str, str]] = ..., tls_info: _Optional[_Union[TlsInfo, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[NodeDevice, _Mapping]]] = ..., conditions: _Optional[_Iterable[_Union[NodeCondition, _Mapping]]] = ..., csi_plugins: _Optional[_Iterable[_Union[CsiPlugin, _Mapping]]] = ..., tunnel_key: _Optional[bytes] = ..., http_proxy: _Optional[_Union[HttpProxyStatus, _Mapping]] = ..., compatibility: _Optional[_Union[Compatibility, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[NodeCondition, _Mapping]]] = ...) -> None: ...
+
+class Compatibility(_message.Message):
+    __slots__ = ("version", "protocol_min", "protocol_max", "level_min", "level_max")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_MIN_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_MAX_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_MIN_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_MAX_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    protocol_min: int
+    protocol_max: int
+    level_min: int
+    level_max: int
+    def __init__(self, version: _Optional[str] = ..., protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., level_min: _Optional[int] = ..., level_max: _Optional[int] = ...) -> None: ...
+
+class HttpProxyStatus(_message.Message):
+    __slots__ = ("running", "problem", "version", "http_port", "https_port", "proofs")
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    HTTP_PORT_FIELD_NUMBER: _ClassVar[int]
+    HTTPS_PORT_FIELD_NUMBER: _ClassVar[int]
+    PROOFS_FIELD_NUMBER: _ClassVar[int]
+    running: bool
+    problem: str
+    version: str
+    http_port: int
+    https_port: int
+    proofs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, running: _Optional[bool] = ..., problem: _Optional[str] = ..., version: _Optional[str] = ..., http_port: _Optional[int] = ..., https_port: _Optional[int] = ..., proofs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class NodeCondition(_message.Message):
     __slots__ = ("type", "reason")
@@ -723,14 +829,16 @@ class TlsInfo(_message.Message):
     def __init__(self, trust_digest: _Optional[bytes] = ..., issuer_digest: _Optional[bytes] = ..., issuer_subject: _Optional[str] = ...) -> None: ...
 
 class NodeStatus(_message.Message):
-    __slots__ = ("state", "message", "addr")
+    __slots__ = ("state", "message", "addr", "awaited")
     STATE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     ADDR_FIELD_NUMBER: _ClassVar[int]
+    AWAITED_FIELD_NUMBER: _ClassVar[int]
     state: NodeState
     message: str
     addr: str
-    def __init__(self, state: _Optional[_Union[NodeState, str]] = ..., message: _Optional[str] = ..., addr: _Optional[str] = ...) -> None: ...
+    awaited: bool
+    def __init__(self, state: _Optional[_Union[NodeState, str]] = ..., message: _Optional[str] = ..., addr: _Optional[str] = ..., awaited: _Optional[bool] = ...) -> None: ...
 
 class ManagerStatus(_message.Message):
     __slots__ = ("raft_id", "addr", "leader", "reachability", "learner")

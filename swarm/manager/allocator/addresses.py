@@ -1,12 +1,12 @@
 """Who gets which address of a network? Decided in a transaction, from nothing but what is in the store.
 
-An address is taken while a service, a node or a task that has not ended says that it is theirs; the store's
-indexes know. So there is nothing to restore after a change of the leader, and a commit of which nobody knows
-whether it happened is either seen by the next transaction or never happened. The network remembers the
-address that was given last: the next one comes behind it.
+An address is taken while a service, a node, a container of no service, or a task that has not ended says
+that it is theirs; the store's indexes know. So there is nothing to restore after a change of the leader,
+and a commit of which nobody knows whether it happened is either seen by the next transaction or never
+happened. The network remembers the address that was given last: the next one comes behind it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from swarm.api.v1.objects_pb2 import Network, Subnet
 from swarm.api.v1.types_pb2 import NetworkAddresses
@@ -14,14 +14,14 @@ from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model.ipam import Address, Range, next_address, parse_address
-from swarm.model.networks import checked_static, has_cluster_addresses, range_of
+from swarm.model.networks import checked_static, is_overlay, range_of
 from swarm.model.task import task_name
 
 
 def overlay(view: ReadView, network_id: str) -> Network | None:
-    """Return the network if the cluster gives addresses in it."""
+    """Return the network if it is an overlay: nodes and services have addresses in it, too."""
     network = view.networks.get(network_id)
-    return network if network is not None and has_cluster_addresses(network) else None
+    return network if network is not None and is_overlay(network) else None
 
 
 def is_taken(view: ReadView, network_id: str, address: str) -> bool:
@@ -31,14 +31,21 @@ def is_taken(view: ReadView, network_id: str, address: str) -> bool:
         view.tasks.indexed("address", key)
         or view.services.indexed("address", key)
         or view.nodes.indexed("address", key)
+        or view.attachments.indexed("address", key)
     )
 
 
 class Giver:
     """Gives addresses in one transaction. Whoever is given some has to be written before the next `give`."""
 
-    def __init__(self, transaction: Transaction) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        resting: Callable[[str, str], bool] = lambda network_id, address: False,
+    ) -> None:
+        """`resting` says of a free address of a network whether it has to wait for the next owner."""
         self._transaction = transaction
+        self._resting = resting
         self._networks: dict[str, Network] = {}  # copies, with what was given last
         self._ranges: dict[tuple[str, int], Range] = {}  # by network and place of the subnet
         self._full: dict[str, str] = {}  # ids of networks without a free address, and how that is said
@@ -87,7 +94,8 @@ class Giver:
         last = self._networks.get(network.id, network).subnets[place].last
 
         def taken(address: Address) -> bool:
-            return is_taken(self._transaction, network.id, str(address))
+            text = str(address)
+            return is_taken(self._transaction, network.id, text) or self._resting(network.id, text)
 
         address = next_address(among, taken, parse_address(last) if last else None)
         if address is None:
@@ -130,6 +138,8 @@ def _holder(view: ReadView, network_id: str, address: str) -> str:
         return f"task {task_name(task)}"
     for service in view.services.indexed("address", key):
         return f"service {service.spec.annotations.name}"
+    for attachment in view.attachments.indexed("address", key):
+        return f"container {attachment.name}"
     return next(
         (f"node {node.description.hostname}" for node in view.nodes.indexed("address", key)), "nobody"
     )

@@ -5,14 +5,14 @@ that could let them go.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
 import structlog
 
-from swarm.api.v1.objects_pb2 import Network, Node, Service, Task
+from swarm.api.v1.objects_pb2 import Attachment, Network, Node, Service, Task
 from swarm.api.v1.specs_pb2 import ClusterSpec
 from swarm.clock import SECOND, Clock
 from swarm.errors import NoQuorum, OutcomeUnknown, StaleVersion
@@ -23,6 +23,7 @@ from swarm.manager.allocator.plan import (
     needs_allocation,
     plan_allocation,
 )
+from swarm.manager.allocator.resting import Resting
 from swarm.manager.allocator.services import is_settled
 from swarm.manager.store.look import look_at
 from swarm.manager.store.store import Store
@@ -52,7 +53,19 @@ NODES_PER_LOOK = 10  # all their tasks are looked at
 class AllocatorLoop:
     """Takes tasks from NEW to PENDING while this manager leads."""
 
-    def __init__(self, store: Store, clock: Clock, settings: AllocatorSettings | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        settings: AllocatorSettings | None = None,
+        *,
+        settled: Callable[[str, int], bool] | None = None,
+    ) -> None:
+        """`settled` says whether all nodes in a network have in force what an entry says of it.
+
+        Without, what becomes free is given again at once.
+        """
+        self._resting = Resting(settled)
         self._store = store
         self._clock = clock
         self._settings = settings or AllocatorSettings()
@@ -70,7 +83,7 @@ class AllocatorLoop:
 
     async def run(self) -> None:
         """Run until cancelled; raises NotLeader when leadership is lost."""
-        with self._store.watch(Task, Service, Node, Network) as watch:
+        with self._store.watch(Task, Service, Node, Network, Attachment) as watch:
             cluster = self._store.view.cluster
             self._period_ns = defaults.heartbeat_period_ns(
                 cluster.spec if cluster is not None else ClusterSpec()
@@ -94,6 +107,7 @@ class AllocatorLoop:
         self._new, self._held, self._wanting = {}, {}, ({}, {})
         self._services = dict.fromkeys(service.id for service in self._store.view.services)
         self._nodes = dict.fromkeys(node.id for node in self._store.view.nodes)
+        self._resting.begin(self._store.view, self._clock.now_ns())
         for task in tuple(self._store.view.tasks):
             if needs_allocation(task):
                 self._new[task.id] = task
@@ -117,8 +131,11 @@ class AllocatorLoop:
         for commit in commits:
             for event in commit.events:
                 self._stirred = self._stirred or _could_let_go(event)
+                self._resting.note(event, commit.index, self._clock.now_ns)
                 if isinstance(event.object, Service):
                     self._services[event.object.id] = None
+                if isinstance(event.object, Attachment):
+                    self._nodes[event.object.node_id] = None
                 self._nodes.update(dict.fromkeys(_may_join_ingress(event, self._store.view)))
                 if not isinstance(event.object, Task):
                     continue
@@ -141,7 +158,7 @@ class AllocatorLoop:
         if not self._held and not any(self._wanting):
             return None
         due = [hold.until_ns for hold in self._held.values() if hold.until_ns is not None]
-        if self._stirred:
+        if self._stirred or self._resting:
             due.append(self._looked_ns + int(self._settings.look_again_s * SECOND))
         return min(due, default=None)
 
@@ -164,6 +181,7 @@ class AllocatorLoop:
         tasks = tuple(islice(self._new.values(), self._settings.tasks_per_commit))
         services, nodes = _first(self._services, SERVICES_PER_LOOK), _first(self._nodes, NODES_PER_LOOK)
         view, now_ns = self._store.view, self._clock.now_ns()
+        self._resting.look(view, now_ns)
         gate = Gate(look_at(view), now_ns, self._settled_ns, self._period_ns)
         plan = plan_allocation(tasks, gate, _unsettled(view, services), _unjoined(view, nodes))
         for known, looked_at in ((self._services, services), (self._nodes, nodes)):
@@ -181,7 +199,9 @@ class AllocatorLoop:
 
     async def _carry_out(self, plan: AllocationPlan, now_ns: int) -> int:
         """Commit a plan; return how many tasks are PENDING now. Who found nothing left is kept in mind."""
-        became = await self._store.update(lambda transaction: commit_allocation(transaction, plan, now_ns))
+        became = await self._store.update(
+            lambda transaction: commit_allocation(transaction, plan, now_ns, self._resting)
+        )
         plan.held.update(became.lacking)
         for waiting, ids in zip(self._wanting, (became.service_ids, became.node_ids), strict=True):
             waiting.update(dict.fromkeys(ids))

@@ -13,6 +13,8 @@ from swarm.manager.allocator.addresses import Giver, overlay
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model import task_state
+from swarm.model.network_support import encrypts
+from swarm.model.networks import is_encrypted
 
 
 def is_joined(view: ReadView, node: Node) -> bool:
@@ -33,7 +35,9 @@ def join_node(transaction: Transaction, giver: Giver, node: Node) -> str:
         network = overlay(transaction, network_id)
         if network_id in has:
             joined.networks.append(has[network_id])
-        elif network is not None:
+        elif network is None:
+            joined.networks.add(network_id=network_id)  # it is to know the names there
+        else:
             try:
                 joined.networks.extend(giver.give([(network, ())]))
             except FailedPrecondition as problem:
@@ -52,12 +56,16 @@ def join_node(transaction: Transaction, giver: Giver, node: Node) -> str:
 def _wanted(view: ReadView, node: Node) -> Sequence[str]:
     """Return the networks of the node's tasks that have not ended: those it has first, then as they came."""
     found = _networks(view.tasks.by_node(node.id))
+    for attachment in view.attachments.indexed("node", node.id):
+        found.update((one.network_id, None) for one in attachment.networks)
     held = {one.network_id for one in node.networks}
     for network in view.networks.indexed("ingress", True):
-        if node.status.state == NodeState.NODE_STATE_READY or network.id in held:
+        ready = node.status.state == NodeState.NODE_STATE_READY
+        # Published ports stay closed there: what cannot be encrypted must not go out in clear.
+        if (ready and (encrypts(node) or not is_encrypted(network.spec))) or network.id in held:
             found[network.id] = None
     has = [one.network_id for one in node.networks if one.network_id in found]
-    rest = [one for one in found if one not in has and overlay(view, one) is not None]
+    rest = [one for one in found if one not in has and one in view.networks]
     return (*has, *rest)
 
 

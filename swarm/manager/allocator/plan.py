@@ -5,14 +5,14 @@ given when the plan is carried out, for only then it is known which are free. Ho
 whether one is free depends on the node.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from swarm.api.v1.objects_pb2 import Network, Task
 from swarm.api.v1.types_pb2 import NetworkAttachment, TaskStatus
 from swarm.clock import timestamp
 from swarm.errors import FailedPrecondition
-from swarm.manager.allocator.addresses import Giver, overlay
+from swarm.manager.allocator.addresses import Giver
 from swarm.manager.allocator.nodes import join_node
 from swarm.manager.allocator.services import settle_service
 from swarm.manager.store.tables import ReadView, copy_of
@@ -20,7 +20,7 @@ from swarm.manager.store.transaction import Transaction
 from swarm.model import task_state
 from swarm.model.dependencies import Gate, Hold
 from swarm.model.history import record_status
-from swarm.model.ingress_ports import is_ingress
+from swarm.model.ingress_ports import uses_ingress
 from swarm.model.networks import PREDEFINED
 from swarm.model.truncate import cut
 
@@ -72,9 +72,14 @@ def plan_allocation(
     return AllocationPlan(tuple(ready), held, tuple(service_ids), tuple(node_ids))
 
 
-def commit_allocation(transaction: Transaction, plan: AllocationPlan, now_ns: int) -> Allocated:
-    """Carry out a plan, except for what changed since."""
-    giver = Giver(transaction)
+def commit_allocation(
+    transaction: Transaction,
+    plan: AllocationPlan,
+    now_ns: int,
+    resting: Callable[[str, str], bool] = lambda network_id, address: False,
+) -> Allocated:
+    """Carry out a plan, except for what changed since; addresses that are `resting` are not given."""
+    giver = Giver(transaction, resting)
     services = tuple(one for one in plan.service_ids if _settle(transaction, giver, one))
     done, lacking = 0, {}
     for task_id in plan.task_ids:
@@ -116,7 +121,7 @@ def _allocate(transaction: Transaction, giver: Giver, task: Task, now_ns: int) -
         if service is not None and (service.spec.task.networks or service.spec.endpoint.ports):
             service = settle_service(transaction, giver, service)
         wanted = _wanted(transaction, task.spec.networks)
-        if service is not None and any(map(is_ingress, service.spec.endpoint.ports)):
+        if service is not None and uses_ingress(service.spec.endpoint):
             wanted += [(network, ()) for network in transaction.networks.indexed("ingress", True)]
         given.networks.extend(giver.give(wanted))
     except FailedPrecondition as problem:
@@ -141,7 +146,7 @@ def _wanted(
                 f"network {one.network_name or one.network_id} does not exist any more: make it again, and "
                 "give it to the service anew (swarmctl service update --network-rm NAME --network-add NAME)"
             )
-        network = overlay(view, one.network_id)
+        network = view.networks.get(one.network_id)
         if network is not None:
             asked = tuple(text for text in (one.ipv4_address, one.ipv6_address) if text)
             found.append((network, asked))

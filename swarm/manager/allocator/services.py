@@ -107,8 +107,8 @@ def _fits(asked: PortConfig, resolved: PortConfig) -> bool:
     return (
         resolved.published_port != 0
         and asked.published_port in (0, resolved.published_port)
-        and (asked.protocol, asked.target_port, asked.name)
-        == (resolved.protocol, resolved.target_port, resolved.name)
+        and (asked.protocol, asked.target_port, asked.name, asked.host_ip)
+        == (resolved.protocol, resolved.target_port, resolved.name, resolved.host_ip)
     )
 
 

@@ -14,6 +14,7 @@ from swarm.manager.store.tables import ReadView
 from swarm.manager.store.transaction import Transaction
 from swarm.security.certificates import NODE_LIFETIME_FLOOR_NS, NODE_LIFETIME_NS, csr_public_key
 from swarm.security.identity import Identity, Role, node_role, subject_attribute
+from swarm.security.people import person_standing, user_id
 from swarm.security.roots import UNREADABLE, issuer_among
 from swarm.security.rotation import trusted_roots
 
@@ -114,12 +115,14 @@ def _token_is_enough(caller: Identity, node: Node) -> bool:
 
 
 def standing(view: ReadView, identity: Identity, method: str) -> Identity:
-    """Return as whom a node counts, given what the store says of it; raises NodeRemoved.
+    """Return as whom a caller counts, given what the store says of it; raises NodeRemoved, NotPermitted.
 
     A certificate outlives demotion by the minutes until it is renewed, so the store's role has the last
     word. Not so between members of Raft: whoever lags behind would refuse the entries that bring it up to
     date. There the membership decides.
     """
+    if identity.role is Role.USER:
+        return person_standing(view.users.get(user_id(identity)), identity)
     cluster = view.cluster
     if cluster is not None and identity.node_id and identity.node_id in cluster.removed_nodes:
         raise NodeRemoved(f"node {identity.node_id} was removed from the cluster")

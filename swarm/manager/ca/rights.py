@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 from swarm.api.v1.objects_pb2 import Cluster, Node
+from swarm.api.v1.users_pb2 import User
 from swarm.manager.store.store import Store
 from swarm.manager.store.watch import WatchOverflow
 from swarm.security.live_calls import LiveCalls
@@ -12,7 +13,7 @@ EXPIRY_LOOK_S = 10.0  # certificates end without a commit that says so
 
 
 class RightsLoop:
-    """Ends the streams of removed and demoted nodes at once, those of expired users within seconds."""
+    """Ends the streams of who lost a right at once, those of expired certificates within seconds."""
 
     def __init__(self, store: Store, live: LiveCalls) -> None:
         """Judge the streams in `live` by the roles and removals in `store`."""
@@ -21,7 +22,7 @@ class RightsLoop:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        with self._store.watch(Cluster, Node) as watch:
+        with self._store.watch(Cluster, Node, User) as watch:
             while True:
                 self._live.recheck()
                 with contextlib.suppress(WatchOverflow, TimeoutError):

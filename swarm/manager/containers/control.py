@@ -10,6 +10,8 @@ from swarm.api.v1.containers_pb2 import ContainerInput, ContainerOutput, Contain
 from swarm.clock import Clock, SystemClock
 from swarm.errors import FailedPrecondition, InvalidArgument, NotPermitted, SwarmError
 from swarm.manager.containers.calls import ContainerCalls
+from swarm.manager.containers.confining import Confined
+from swarm.manager.containers.following import EventFollower
 from swarm.manager.containers.place import JudgeNodes, as_if_task, check_plain, choose
 from swarm.manager.store.store import Store
 from swarm.pacing import Pacer
@@ -17,7 +19,7 @@ from swarm.security.identity import Identity
 
 log = structlog.get_logger(__name__)
 
-VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes", "logs", "disk"})
+VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes", "logs", "disk", "events"})
 VOLUMES = frozenset({"list_volumes", "create_volume", "remove_volume", "prune_volumes"})
 INTERNAL = frozenset({"controller_call", "attach_volume", "detach_volume"})
 NODE_WIDE = frozenset({"list", "stats", "prune", "disk", "collect_images"}) | VOLUMES
@@ -57,19 +59,31 @@ class ContainerControl:
             raise NotPermitted(f"{verb} is for the leader's volume manager only")
         if viewing and verb not in VIEWING:
             raise NotPermitted(f"{verb} changes things: it is not for a viewer")
+        confined = Confined(who.scope, self._store)
+        confined.check(question, verb)
         if verb == "create":
             question = await self._placed(question)
         _note(question, verb, who)
         outputs = (
-            self._ask_all(self._nodes(question), question.request)
+            self._follow(question, hears=confined.hears_nodes(verb))
+            if verb == "events"
+            else self._ask_all(self._nodes(question), question.request)
             if verb in NODE_WIDE
             else self._ask_one(question, inputs)
         )
         async with contextlib.aclosing(outputs):  # type: ignore[type-var]
             async for output in outputs:
+                if not confined.shows(output):
+                    continue
                 if output.HasField("exit_code"):
                     log.info("containers.ended", verb=verb, exit_code=output.exit_code)
                 yield output
+
+    def _follow(self, question: ContainerQuestion, *, hears: bool) -> AsyncIterator[ContainerOutput]:
+        """Follow the nodes; for somebody who `hears` none of them nothing ever happens."""
+        self._nodes(question)
+        follower = EventFollower(self._calls, self._clock, question.request)
+        return follower.follow(lambda: self._nodes(question) if hears else [])
 
     async def _ask_one(
         self, question: ContainerQuestion, inputs: AsyncIterator[ContainerInput]
@@ -90,7 +104,7 @@ class ContainerControl:
         if question.node_ids or self._judge_nodes is None:
             return question
         verdicts = await Pacer(self._clock).run(
-            self._judge_nodes(self._store.view, as_if_task(spec), self._clock.now_ns())
+            self._judge_nodes(self._store.view, as_if_task(self._store.view, spec), self._clock.now_ns())
         )
         placed = ContainerQuestion(node_ids=[choose(self._store.view, verdicts)])
         placed.request.CopyFrom(question.request)
@@ -101,10 +115,12 @@ class ContainerControl:
             found = list(dict.fromkeys(question.node_ids))
         else:
             found = sorted(node.id for node in self._store.view.nodes)
-        if question.request.stats.follow and len(found) > FOLLOWED_NODES:
+        if (question.request.stats.follow or question.request.HasField("events")) and len(
+            found
+        ) > FOLLOWED_NODES:
             raise FailedPrecondition(
                 f"{len(found)} nodes are too many to follow at once (the limit is {FOLLOWED_NODES}): "
-                "name some with --node, or ask once with --no-stream"
+                "name some (stats --node, events --filter node=), or ask once (stats --no-stream)"
             )
         return found
 

@@ -4,12 +4,15 @@ import secrets
 from collections.abc import Callable, Sequence
 
 from swarm.api.v1.control_pb2 import NodeVerdict
-from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.objects_pb2 import Network, Task
 from swarm.api.v1.plain_pb2 import PlainSpec
-from swarm.api.v1.types_pb2 import PortConfig
-from swarm.errors import FailedPrecondition, NameConflict
+from swarm.api.v1.types_pb2 import NetworkAttachment, PortConfig
+from swarm.errors import FailedPrecondition, NameConflict, NotFound
 from swarm.ids import new_id
 from swarm.manager.store.tables import ReadView
+from swarm.model.attachments import joining_problems, predefined
+from swarm.model.limits import shown
+from swarm.model.networks import PREDEFINED, driver_of
 from swarm.model.plain import validate_plain
 from swarm.model.task_state import is_done
 from swarm.steps import Steps
@@ -28,20 +31,39 @@ def check_plain(view: ReadView, spec: PlainSpec) -> None:
             f'the name "{spec.name}" is that of a service: commands that name a container would mean '
             "its tasks"
         )
+    for wanted in spec.networks:
+        for problem in joining_problems(_network(view, wanted), wanted):
+            raise FailedPrecondition(problem)
 
 
-def as_if_task(spec: PlainSpec) -> Task:
+def _network(view: ReadView, wanted: NetworkAttachment) -> Network:
+    ref = wanted.network_id or wanted.network_name
+    if ref in PREDEFINED:
+        return predefined(ref)
+    found = view.networks.by_name(ref) or view.networks.get(ref)
+    if found is None:
+        raise NotFound(
+            f"there is no network {shown(ref)}; create it first (swarmctl network create --attachable "
+            f"{shown(ref)})"
+        )
+    return found
+
+
+def as_if_task(view: ReadView, spec: PlainSpec) -> Task:
     """Return the task that would need what the container needs."""
     task = Task(id=new_id())
     task.spec.container.CopyFrom(spec.container)
     task.spec.container.ClearField("registry_auth")
     task.spec.resources.CopyFrom(spec.resources)
     task.spec.placement.CopyFrom(spec.placement)
+    for wanted in spec.networks:
+        driver = driver_of(_network(view, wanted).spec)
+        task.spec.networks.add(network_name=wanted.network_name, driver=driver)
     for port in spec.ports:
         if port.published_port:
-            wanted = task.endpoint.ports.add()
-            wanted.CopyFrom(port)
-            wanted.publish_mode = PortConfig.PUBLISH_MODE_HOST
+            published = task.endpoint.ports.add()
+            published.CopyFrom(port)
+            published.publish_mode = PortConfig.PUBLISH_MODE_HOST
     return task
 
 

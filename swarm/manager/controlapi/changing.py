@@ -17,6 +17,7 @@ from swarm.manager.controlapi.planning import (
 from swarm.manager.controlapi.ports import Planner, RaftStatus, ResolveImage
 from swarm.manager.controlapi.redact import shown_service
 from swarm.manager.controlapi.resolve import resolve
+from swarm.manager.controlapi.stack_history import list_revisions
 from swarm.manager.controlapi.steering import SteeringServicer
 from swarm.model.service import is_moving
 from swarm.security.identity import Role, caller
@@ -60,10 +61,17 @@ class ChangesServicer(SteeringServicer):
         self, request: control.PlanChangesRequest, context: Context
     ) -> control.PlanChangesResponse:
         """Tell what would happen if changes were made, and change nothing."""
+        scope = caller(context).scope
+        if scope and any(one.HasField("update_node") for one in request.changes):
+            raise NotPermitted(
+                f"what becomes of a node is about more than what has {' or '.join(scope)}, which is all that"
+                " you see and change: ask an administrator"
+            )
         # A viewer must not have this manager show the credentials of a service to a registry.
         is_viewer = caller(context).role is Role.VIEWER
         ask_registry = ask_nobody if is_viewer else self._resolve_image
-        if is_viewer and any(one.HasField("keep_secret") for one in request.changes):
+        guessing = ("keep_secret", "rotate_secret")
+        if is_viewer and any(one.WhichOneof("change") in guessing for one in request.changes):
             # What is planned tells whether there is a secret with this data: viewers could try out guesses.
             raise NotPermitted("a viewer may not plan with secrets")
 
@@ -71,7 +79,15 @@ class ChangesServicer(SteeringServicer):
             await self._raft.barrier(timeout_s)
             changes = PlannedChanges(request, self._raft, self._clock.now_ns())
             view = self._store.view
-            return await plan_changes(changes, view, ask_registry, self._planning, timeout_s - ANSWER_S)
+            return await plan_changes(
+                changes,
+                view,
+                ask_registry,
+                self._planning,
+                timeout_s - ANSWER_S,
+                with_specs=request.with_specs,
+                scope=scope,
+            )
 
         return await self._router.write("PlanChanges", request, context, look, total_s=PLAN_S)
 
@@ -80,14 +96,31 @@ class ChangesServicer(SteeringServicer):
     ) -> control.ApplyChangesResponse:
         """Make several changes in one transaction: all of them or none."""
         wanted = to_apply(request)
+        by = caller(context).user
 
         async def commit(timeout_s: float) -> control.ApplyChangesResponse:
-            changes = PlannedChanges(wanted, self._raft, self._clock.now_ns())
+            deadline_s = self._clock.monotonic_s() + timeout_s
+            changes = PlannedChanges(wanted, self._raft, self._clock.now_ns(), by)
             await changes.prepare(self._store.view, self._resolve_image, self._planner, timeout_s)
-            ids = await self._update(changes.apply, COMMIT_RESERVE_S)
-            return control.ApplyChangesResponse(ids=ids, warnings=changes.warnings, made=changes.made)
+            # Hundreds of services take a while: all the time that registries left.
+            left_s = deadline_s - self._clock.monotonic_s()
+            ids = await self._update(changes.apply, max(left_s, COMMIT_RESERVE_S))
+            return control.ApplyChangesResponse(
+                ids=ids,
+                warnings=changes.warnings,
+                made=changes.made,
+                rotated_service_ids=changes.rotated,
+            )
 
         return await self._router.write("ApplyChanges", request, context, commit, total_s=PLAN_S)
+
+    async def ListStackRevisions(
+        self, request: control.ListStackRevisionsRequest, context: Context
+    ) -> control.ListStackRevisionsResponse:
+        """Return what was deployed as a stack, as far as it is kept."""
+        return await self._router.read(
+            "ListStackRevisions", request, context, lambda: list_revisions(self._store.view, request.stack)
+        )
 
     @property
     def _planning(self) -> Planner:

@@ -13,15 +13,17 @@ from swarm.clock import nanoseconds
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, StaleVersion
 from swarm.ids import new_id
 from swarm.manager.controlapi.redact import shown_config, shown_secret
-from swarm.manager.controlapi.references import check_unused
-from swarm.manager.controlapi.resolve import resolve
+from swarm.manager.controlapi.references import check_unused, find_version
 from swarm.manager.controlapi.routing import Router
-from swarm.manager.store.store import Store
-from swarm.manager.store.tables import ReadView, copy_of, kind_name, table_of
+from swarm.manager.store.scope import ScopedStore
+from swarm.manager.store.tables import ReadView, Table, copy_of, kind_name, table_of
 from swarm.manager.store.transaction import Transaction
+from swarm.model.data_versions import family_of, is_replaced
 from swarm.model.limits import DATA_BYTES
+from swarm.model.secret_drivers import named_data
 from swarm.model.selectors import data_selected
 from swarm.model.validate_data import data_of, validate_data
+from swarm.security.identity import caller
 
 R = TypeVar("R")
 D = TypeVar("D", Secret, Config)
@@ -29,11 +31,29 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 def create(transaction: Transaction, item: D) -> D:
-    """Add a secret or config with a valid spec; raises NameConflict and FailedPrecondition (no room)."""
+    """Add a secret or config with a valid spec.
+
+    Raises NameConflict, InvalidArgument (its driver is asked with what is not there, or not there for the
+    caller) and FailedPrecondition (no room).
+    """
+    _check_driver(transaction, item)
     held = sum(len(data_of(one.spec)) for table in _tables(transaction) for one in table)
     for problem in DATA_BYTES.exceeded("with this one", held + len(data_of(item.spec))):
         raise FailedPrecondition(f"the cluster has no room for it: {problem}")
     return transaction.create(item)
+
+
+def _check_driver(transaction: Transaction, item: Secret | Config) -> None:
+    """Nobody may have a driver send elsewhere what they could not give to a service."""
+    if not isinstance(item, Secret):
+        return
+    for kind, name in named_data(item.spec.driver):
+        found = transaction.secrets.by_name(name) if kind == "secret" else transaction.configs.by_name(name)
+        if found is None:
+            raise InvalidArgument(
+                f"there is no {kind} {name}, with which the driver of secret {item.spec.annotations.name} "
+                f"is to be asked; create it first (swarmctl {kind} create {name} FILE)"
+            )
 
 
 def relabel(transaction: Transaction, current: D | None, item: D, version: int) -> D:
@@ -50,27 +70,47 @@ def relabel(transaction: Transaction, current: D | None, item: D, version: int) 
             f"update out of sequence: {kind} {name} changed since version {version} was read; read it again "
             "and repeat the change"
         )
+    if is_replaced(current):
+        raise FailedPrecondition(f"{kind} {name} is an old version: change {family_of(name)}")
     changed = copy_of(current)
     changed.spec.annotations.ClearField("labels")
     changed.spec.annotations.labels.update(item.spec.annotations.labels)
     wanted = copy_of(item).spec
-    _set_data(wanted, data_of(wanted) or data_of(current.spec))
+    set_data(wanted, data_of(wanted) or data_of(current.spec))
     if wanted != changed.spec:
         raise InvalidArgument(
-            f"only the labels of {kind} {name} can be changed: create another one, and give that to "
-            f"the services (swarmctl service update --{kind}-rm {name} --{kind}-add source=NEW,target={name}"
-            " SERVICE)"
+            f"only the labels of {kind} {name} can be changed: rotate it to give it, and the services that "
+            f"use it, other content (swarmctl {kind} rotate {name} FILE)"
         )
     validate_data(changed.spec)
     return transaction.update(changed)
 
 
 def remove(transaction: Transaction, kind: type[D], ref: str) -> str:
-    """Remove a secret or config and return its id; raises NotFound, FailedPrecondition (in use)."""
-    found: Any = resolve(table_of(transaction, kind), kind_name(kind), ref)
-    check_unused(transaction, found, kind_name(kind))
-    transaction.remove(found)
-    return str(found.id)
+    """Remove a secret or config, with its old versions unless `ref` names one of those; return its id.
+
+    Raises NotFound, FailedPrecondition (in use).
+    """
+    table: Table[D] = table_of(transaction, kind)  # type: ignore[assignment]
+    found = find_version(table, kind_name(kind), ref)
+    name = found.spec.annotations.name
+    going = [one for one in table if one is found or family_of(one.spec.annotations.name) == name]
+    for one in going:
+        check_unused(transaction, one, kind_name(kind))
+    for one in going:
+        transaction.remove(one)
+    return found.id
+
+
+def listed(
+    items: Iterable[D], request: control.ListSecretsRequest | control.ListConfigsRequest
+) -> Iterable[D]:
+    """Return the secrets or configs asked for; old versions only if those are."""
+    return (
+        one
+        for one in items
+        if (request.old_versions or not is_replaced(one)) and data_selected(request.filters, one)
+    )
 
 
 def oldest_first(items: Iterable[D]) -> list[D]:
@@ -82,7 +122,8 @@ def _tables(view: ReadView) -> tuple[Iterable[Secret | Config], ...]:
     return view.secrets, view.configs
 
 
-def _set_data(spec: SecretSpec | ConfigSpec, data: bytes) -> None:
+def set_data(spec: SecretSpec | ConfigSpec, data: bytes) -> None:
+    """Give the spec of a secret or config, which the caller owns, this data."""
     if isinstance(spec, SecretSpec):
         spec.secret_data = data
     else:
@@ -92,7 +133,7 @@ def _set_data(spec: SecretSpec | ConfigSpec, data: bytes) -> None:
 class DataServicer(ControlBase):
     """The part of service Control that is about secrets and configs."""
 
-    _store: Store
+    _store: ScopedStore
     _router: Router
 
     def _update(self, change: Callable[[Transaction], R], timeout_s: float) -> Awaitable[R]:
@@ -104,7 +145,7 @@ class DataServicer(ControlBase):
     ) -> control.CreateSecretResponse:
         """Keep a secret."""
         validate_data(request.spec)
-        item = Secret(id=new_id(), spec=request.spec)
+        item = Secret(id=new_id(), spec=request.spec, created_by=caller(context).user)
 
         async def commit(timeout_s: float) -> control.CreateSecretResponse:
             made = await self._update(lambda transaction: create(transaction, item), timeout_s)
@@ -118,7 +159,7 @@ class DataServicer(ControlBase):
         """Return a secret, without its data, by id, name or unique id prefix."""
 
         def answer() -> control.GetSecretResponse:
-            found = resolve(self._store.view.secrets, "secret", request.ref)
+            found = find_version(self._store.view.secrets, "secret", request.ref)
             return control.GetSecretResponse(secret=shown_secret(found))
 
         return await self._router.read("GetSecret", request, context, answer)
@@ -129,7 +170,7 @@ class DataServicer(ControlBase):
         """Return the secrets asked for, oldest first, without their data."""
 
         def answer() -> control.ListSecretsResponse:
-            found = [one for one in self._store.view.secrets if data_selected(request.filters, one)]
+            found = listed(self._store.view.secrets, request)
             return control.ListSecretsResponse(secrets=map(shown_secret, oldest_first(found)))
 
         return await self._router.read("ListSecrets", request, context, answer)
@@ -169,7 +210,7 @@ class DataServicer(ControlBase):
     ) -> control.CreateConfigResponse:
         """Keep a config."""
         validate_data(request.spec)
-        item = Config(id=new_id(), spec=request.spec)
+        item = Config(id=new_id(), spec=request.spec, created_by=caller(context).user)
 
         async def commit(timeout_s: float) -> control.CreateConfigResponse:
             made = await self._update(lambda transaction: create(transaction, item), timeout_s)
@@ -183,7 +224,8 @@ class DataServicer(ControlBase):
         """Return a config with its data, by id, name or unique id prefix."""
 
         def answer() -> control.GetConfigResponse:
-            return control.GetConfigResponse(config=resolve(self._store.view.configs, "config", request.ref))
+            found = find_version(self._store.view.configs, "config", request.ref)
+            return control.GetConfigResponse(config=found)
 
         return await self._router.read("GetConfig", request, context, answer)
 
@@ -193,7 +235,7 @@ class DataServicer(ControlBase):
         """Return the configs asked for, oldest first, without their data."""
 
         def answer() -> control.ListConfigsResponse:
-            found = [one for one in self._store.view.configs if data_selected(request.filters, one)]
+            found = listed(self._store.view.configs, request)
             return control.ListConfigsResponse(configs=map(shown_config, oldest_first(found)))
 
         return await self._router.read("ListConfigs", request, context, answer)

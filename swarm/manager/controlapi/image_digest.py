@@ -44,5 +44,6 @@ async def pin_image(container: ContainerSpec, view: ReadView, ask_registry: Reso
 def _unknown(image: str, why: str) -> FailedPrecondition:
     return FailedPrecondition(
         f"image {image} is not loaded into the cluster, and its registry could not be asked: {why}. "
-        "Load it with `swarmctl image load`, or let every node look for it by itself with --no-resolve-image"
+        "Load it with `swarmctl image load`, or let every node look for it by itself with "
+        "--no-resolve-image (of a stack: --resolve-image never)"
     )

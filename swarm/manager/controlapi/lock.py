@@ -6,7 +6,9 @@ from swarm.api.v1.objects_pb2 import Cluster
 from swarm.api.v1.specs_pb2 import ClusterSpec
 from swarm.errors import FailedPrecondition, InvalidArgument, StaleVersion
 from swarm.manager.controlapi.cluster import the_cluster
+from swarm.manager.controlapi.http_ingress import settle_ingress
 from swarm.manager.controlapi.ports import RaftStatus
+from swarm.manager.controlapi.published import ensure_ingress
 from swarm.manager.controlapi.quorum import is_reachable
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
@@ -23,11 +25,15 @@ def update_cluster(transaction: Transaction, version: int, spec: ClusterSpec, se
     validate_cluster(_to_check(spec, cluster.spec))
     if spec.data_path_port != cluster.spec.data_path_port:
         raise InvalidArgument("the data path port is chosen when a cluster is made: it cannot be changed")
+    if spec.tunnel_port != cluster.spec.tunnel_port:
+        raise InvalidArgument("the port of encrypted networks is chosen when a cluster is made: it stays")
     if cluster.meta.version.index != version:
         raise StaleVersion("the cluster has changed since it was read: update out of sequence; try again")
     name = cluster.spec.annotations.name
     cluster.spec.CopyFrom(spec)
     cluster.spec.annotations.name = spec.annotations.name or name
+    if settle_ingress(transaction, cluster.spec):
+        ensure_ingress(transaction)
     if spec.autolock != bool(cluster.unlock_key):
         _change_lock(cluster, secret if spec.autolock else b"")
     transaction.update(cluster)

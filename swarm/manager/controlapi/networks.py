@@ -16,22 +16,24 @@ from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.ids import new_id
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.routing import Router
-from swarm.manager.store.store import Store
+from swarm.manager.store.scope import ScopedStore
 from swarm.manager.store.tables import ReadView
 from swarm.manager.store.transaction import Transaction
 from swarm.model.constraint import address_of
-from swarm.model.ingress_ports import is_ingress
+from swarm.model.ingress_ports import uses_ingress
 from swarm.model.ipam import Block, Pool
 from swarm.model.limits import shown
-from swarm.model.network_support import ENCRYPTED, check_supported
+from swarm.model.network_support import check_encrypts, check_supported
 from swarm.model.networks import (
-    BRIDGE,
+    OVERLAY,
     PREDEFINED,
     blocks_of,
     checked_static,
     decide_subnets,
     driver_of,
     has_cluster_addresses,
+    is_encrypted,
+    is_overlay,
     local_network,
     network_ids,
     pools_of,
@@ -65,14 +67,12 @@ def create_network(
                 f"ports are published through network {_name(other)}, and there is one such network: remove "
                 "it first, when no service publishes a port through it"
             )
-    if ENCRYPTED in spec.driver_options:
-        check_supported(
-            f"option {ENCRYPTED} of network {spec.annotations.name}", ENCRYPTED, transaction.nodes
-        )
-    if has_cluster_addresses(network):
-        others = [(block, _name(one)) for one in transaction.networks for block in blocks_of(one)]
-        pools = pools or pools_of(transaction.cluster or Cluster())
-        network.subnets.extend(decide_subnets(spec, pools, others, _node_addresses(transaction)))
+    if is_encrypted(spec):
+        check_encrypts(f"network {spec.annotations.name}", transaction.nodes, everywhere=spec.ingress)
+    others = [(block, _name(one)) for one in transaction.networks for block in blocks_of(one)]
+    pools = pools or pools_of(transaction.cluster or Cluster())
+    network.subnets.extend(decide_subnets(spec, pools, others, _node_addresses(transaction)))
+    if is_overlay(network):
         network.vxlan_id = vxlan_id(
             network_id, lambda number: bool(transaction.networks.indexed("vxlan id", number))
         )
@@ -84,13 +84,31 @@ def remove_network(transaction: Transaction, ref: str) -> str:
     if ref in PREDEFINED:
         raise FailedPrecondition(f"every node has a network {ref}: it cannot be removed")
     network = resolve(transaction.networks, "network", ref)
+    inside = sorted(one.name for one in transaction.attachments.indexed("network", network.id))
+    if inside:
+        names = ", ".join(inside[:SERVICES_SHOWN]) + (", …" if len(inside) > SERVICES_SHOWN else "")
+        plural = "s" if len(inside) > 1 else ""
+        raise FailedPrecondition(
+            f"network {_name(network)} is in use by container{plural} {names}: take it from there "
+            f"first (swarmctl network disconnect {_name(network)} CONTAINER)"
+        )
     users = sorted(one.spec.annotations.name for one in users_of(transaction, network.id))
     if users:
         names = ", ".join(users[:SERVICES_SHOWN]) + (", …" if len(users) > SERVICES_SHOWN else "")
-        way = "--publish-rm PORT" if network.spec.ingress else f"--network-rm {_name(network)}"
+        way = (
+            "--publish-rm PORT|--route-rm HOST/PATH"
+            if network.spec.ingress
+            else f"--network-rm {_name(network)}"
+        )
         raise FailedPrecondition(
             f"network {_name(network)} is in use by service{'s' if len(users) > 1 else ''} {names}: take it "
             f"from there first (swarmctl service update {way} SERVICE)"
+        )
+    cluster = transaction.cluster
+    if network.spec.ingress and cluster is not None and cluster.spec.HasField("http_ingress"):
+        raise FailedPrecondition(
+            f"network {_name(network)} is what HTTP requests go through: end that first "
+            "(swarmctl ingress disable)"
         )
     transaction.remove(network)
     return network.id
@@ -103,9 +121,7 @@ def users_of(view: ReadView, network_id: str) -> Iterator[Service]:
     for service in view.services if ingress else view.services.indexed("network", network_id):
         specs = [service.spec, *([service.previous_spec] if is_unfinished(service.update_status) else [])]
         if any(
-            any(map(is_ingress, spec.endpoint.ports))
-            if ingress
-            else network_id in network_ids(spec.task.networks)
+            uses_ingress(spec.endpoint) if ingress else network_id in network_ids(spec.task.networks)
             for spec in specs
         ):
             yield service
@@ -127,10 +143,10 @@ def resolve_networks(view: ReadView, spec: ServiceSpec, before: ServiceSpec | No
             )
             continue
         one.network_id, one.network_name = network.id, _name(network)
-        one.driver = driver_of(network.spec)
+        one.driver, one.encrypted = driver_of(network.spec), is_encrypted(network.spec)
         one.ClearField("local")
-        if one.driver == BRIDGE and network.id not in PREDEFINED:
-            one.local.CopyFrom(local_network(network.spec))
+        if one.driver != OVERLAY and network.id not in PREDEFINED:
+            one.local.CopyFrom(local_network(network))
         problems.extend(_problems(one, network))
     problems = problems or list(_problems_together(spec.task.networks))
     if problems:
@@ -139,6 +155,8 @@ def resolve_networks(view: ReadView, spec: ServiceSpec, before: ServiceSpec | No
     for one in spec.task.networks:
         if one.network_id not in known:
             check_supported(f"network {one.network_name}", one.driver, view.nodes)
+            if one.encrypted:
+                check_encrypts(f"network {one.network_name}", view.nodes)
 
 
 def check_networks(view: ReadView, spec: ServiceSpec) -> None:
@@ -215,6 +233,10 @@ def endpoints_of(view: ReadView, network_id: str) -> Steps[list[control.NetworkE
         told: dict[str, Any] = {"id": task.id, "name": task_name(task), "node_id": task.node_id}
         told |= {"service_id": task.service_id, "kind": control.NetworkEndpoint.KIND_TASK}
         found += _endpoint(task.networks, network_id, **told)
+    for attachment in view.attachments.indexed("network", network_id):
+        held = attachment.networks or [NetworkAddresses(network_id=network_id)]  # its node gave it one
+        told = {"id": attachment.id, "name": attachment.name, "node_id": attachment.node_id}
+        found += _endpoint(held, network_id, kind=control.NetworkEndpoint.KIND_CONTAINER, **told)
     for node in view.nodes.indexed("network", network_id):
         found += _endpoint(
             node.networks,
@@ -238,7 +260,7 @@ def _endpoint(
 class NetworksServicer(ControlBase):
     """The part of service Control that is about networks."""
 
-    _store: Store
+    _store: ScopedStore
     _router: Router
 
     def _update(self, change: Callable[[Transaction], R], timeout_s: float) -> Awaitable[R]:
@@ -284,7 +306,8 @@ class NetworksServicer(ControlBase):
             found = [one for one in view.networks if network_selected(wanted, one)]
             found.sort(key=lambda one: (nanoseconds(one.meta.created_at), one.id))
             users = [sum(1 for _ in users_of(view, one.id)) for one in found]
-            return control.ListNetworksResponse(networks=found, users=users)
+            inside = [len(view.attachments.indexed("network", one.id)) for one in found]
+            return control.ListNetworksResponse(networks=found, users=users, containers=inside)
 
         return await self._router.read("ListNetworks", request, context, answer)
 

@@ -102,6 +102,8 @@ def remove_node(
         return node.id, False
     if transaction.cluster is not None:
         transaction.update(_with_revocation(transaction.cluster, node, now_ns))
+    for attachment in transaction.attachments.indexed("node", node.id):
+        transaction.remove(attachment)
     transaction.remove(node)
     return node.id, True
 

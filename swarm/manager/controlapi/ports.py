@@ -20,6 +20,8 @@ from swarm.api.v1.logs_pb2 import LogOptions, LogSelector
 from swarm.api.v1.objects_pb2 import Image, Rebalance, Task
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.api.v1.types_pb2 import RegistryAuth
+from swarm.api.v1.users_pb2 import ReadAuditRequest, ReadAuditResponse
+from swarm.manager.store.scope import Scope
 from swarm.manager.store.tables import ReadView
 from swarm.manager.store.transaction import Transaction
 from swarm.steps import Steps
@@ -70,11 +72,12 @@ class Planner(Protocol):
     """Looks ahead, and stores nothing."""
 
     async def forecast(
-        self, change: Callable[[Transaction], Iterable[str]], timeout_s: float
+        self, change: Callable[[Transaction], Iterable[str]], timeout_s: float, scope: Scope = ()
     ) -> PlanChangesResponse:
         """Return what would happen after `change`, which returns the services to look at as well.
 
-        What `change` raises comes out here; raises Unavailable when it takes too long.
+        With a scope, only what is in it can be changed, and is told. What `change` raises comes out here;
+        raises Unavailable when it takes too long.
         """
 
     async def moves(self, service_id: str, max_moves: int, timeout_s: float) -> Sequence[Rebalance.Move]:
@@ -82,6 +85,10 @@ class Planner(Protocol):
 
         Raises NotFound, FailedPrecondition when it cannot be balanced (now), and Unavailable.
         """
+
+
+# Yields the audit trails of all managers.
+ReadAudit = Callable[[ReadAuditRequest], AsyncIterator[ReadAuditResponse]]
 
 
 class ImageStep(Protocol):

@@ -4,6 +4,7 @@ from swarm.errors import Ambiguous, InvalidArgument, NotFound
 from swarm.manager.store.tables import T, Table, object_name
 
 CANDIDATES_SHOWN = 5
+_SHOWS = {"task": "service ps SERVICE", "cluster volume": "volume ls --cluster"}
 
 
 def resolve(table: Table[T], kind: str, ref: str) -> T:
@@ -16,9 +17,10 @@ def resolve(table: Table[T], kind: str, ref: str) -> T:
     by_id = table.get(ref)
     if by_id is not None:
         return by_id
-    found = list(table.named(ref)) or [obj for obj in table if obj.id.startswith(ref)]
+    found = list(table.named(ref)) or table.beginning_with(ref)
     if not found:
-        raise NotFound(f"there is no {kind} {ref}")
+        shows = _SHOWS.get(kind, f"{kind} ls")
+        raise NotFound(f"there is no {kind} {ref}; `swarmctl {shows}` shows those there are")
     if len(found) > 1:
         raise Ambiguous(f"{kind} {ref} may be any of {len(found)}: {_candidates(found)}")
     return found[0]

@@ -6,11 +6,12 @@ from typing import Any, TypeVar
 import grpc
 
 from swarm.api.v1 import control_pb2 as control
-from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.objects_pb2 import Cluster, Task
 from swarm.clock import Clock
-from swarm.errors import FailedPrecondition, NoQuorum
+from swarm.errors import FailedPrecondition, NoQuorum, NotFound
 from swarm.ids import new_id
-from swarm.manager.controlapi import ca, cluster, lock, nodes, services, tasks
+from swarm.manager.controlapi import ca, cluster, level, lock, nodes, services, tasks
+from swarm.manager.controlapi.backup import BackupServicer
 from swarm.manager.controlapi.changing import COMMIT_RESERVE_S, ChangesServicer
 from swarm.manager.controlapi.data import DataServicer
 from swarm.manager.controlapi.dependencies import dependency_warnings
@@ -24,18 +25,22 @@ from swarm.manager.controlapi.ports import (
     LogControl,
     Planner,
     RaftStatus,
+    ReadAudit,
     ResolveImage,
 )
 from swarm.manager.controlapi.quorum import explain_no_quorum, has_quorum, with_manager_status
 from swarm.manager.controlapi.redact import shown_cluster, shown_service, shown_task
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.routing import Router
+from swarm.manager.controlapi.users import UsersServicer
 from swarm.manager.controlapi.volumes import VolumesServicer
 from swarm.manager.controlapi.watching import Watches
+from swarm.manager.store.scope import ScopedStore
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
 from swarm.model.validate import service_warnings, validate_service
 from swarm.pacing import Pacer
+from swarm.security.identity import scope_now
 from swarm.security.keyfiles import NodeBundle
 from swarm.security.tokens import new_secret
 from swarm.security.unlock_key import new_key_bytes
@@ -49,7 +54,15 @@ def _no_bundle() -> NodeBundle:
     raise FailedPrecondition("this manager cannot ask an external CA")
 
 
-class ControlServicer(DataServicer, VolumesServicer, NetworksServicer, ImagesServicer, ChangesServicer):
+class ControlServicer(
+    DataServicer,
+    VolumesServicer,
+    NetworksServicer,
+    ImagesServicer,
+    ChangesServicer,
+    BackupServicer,
+    UsersServicer,
+):
     """Service Control; raises SwarmErrors, which the error interceptor turns into statuses."""
 
     def __init__(  # noqa: PLR0913  # one port each
@@ -67,6 +80,7 @@ class ControlServicer(DataServicer, VolumesServicer, NetworksServicer, ImagesSer
         bundle: Callable[[], NodeBundle] | None = None,
         judge_nodes: JudgeNodes | None = None,
         planner: Planner | None = None,
+        audit: ReadAudit | None = None,
     ) -> None:
         """`dial` opens a connection to a manager; without `resolve_image` no registry is asked.
 
@@ -75,7 +89,8 @@ class ControlServicer(DataServicer, VolumesServicer, NetworksServicer, ImagesSer
         self._bundle = bundle or _no_bundle
         self._judge_nodes = judge_nodes
         self._planner = planner
-        self._store = store
+        self._audit = audit
+        self._store = ScopedStore(store, scope_now)
         self._clock = clock
         self._raft = raft
         self._images = images
@@ -120,15 +135,18 @@ class ControlServicer(DataServicer, VolumesServicer, NetworksServicer, ImagesSer
 
         async def commit(timeout_s: float) -> control.UpdateClusterResponse:
             before = cluster.the_cluster(self._store.view).unlock_key
-            changed = await self._update(
-                lambda transaction: lock.update_cluster(transaction, request.version, request.spec, secret),
-                timeout_s,
-            )
+
+            def change(transaction: Transaction) -> tuple[Cluster, str]:
+                changed = lock.update_cluster(transaction, request.version, request.spec, secret)
+                return changed, level.raise_level(transaction, self._raft) if request.raise_level else ""
+
+            changed, level_kept = await self._update(change, timeout_s)
             key = changed.unlock_key
             return control.UpdateClusterResponse(
                 cluster=shown_cluster(self._store.view.cluster or changed),
                 unlock_key=key if key != before else "",
                 away=lock.managers_away(self._store.view, self._raft) if key != before else (),
+                level_kept=level_kept,
             )
 
         return await self._router.write("UpdateCluster", request, context, commit)
@@ -207,6 +225,8 @@ class ControlServicer(DataServicer, VolumesServicer, NetworksServicer, ImagesSer
 
         def answer() -> control.GetNodeResponse:
             node = resolve(self._store.view.nodes, "node", ref)
+            if not self._store.shown_nodes([node]):
+                raise NotFound(f"there is no node {request.ref}")
             return control.GetNodeResponse(node=with_manager_status(node, self._raft))
 
         return await self._router.read("GetNode", control.GetNodeRequest(ref=ref), context, answer)
@@ -218,7 +238,7 @@ class ControlServicer(DataServicer, VolumesServicer, NetworksServicer, ImagesSer
 
         def answer() -> Steps[control.ListNodesResponse]:
             found = yield from nodes.list_nodes(self._store.view, self._raft, request.filters)
-            return control.ListNodesResponse(nodes=found)
+            return control.ListNodesResponse(nodes=self._store.shown_nodes(found))
 
         response = await self._router.read("ListNodes", request, context, answer)
         response.self_id = self._self_node_id
@@ -363,11 +383,12 @@ class ControlServicer(DataServicer, VolumesServicer, NetworksServicer, ImagesSer
         self, request: control.ExplainTaskRequest, context: Context
     ) -> control.ExplainTaskResponse:
         """Return why a task does not run, and what to do about it."""
-        view, now_ns = self._store.view, self._clock.now_ns()
+        # Who asks names a task that is there for them; why it does not run has to do with all others.
+        view, now_ns = self._store.whole, self._clock.now_ns()
         found: list[Task] = []  # when it is answered here, and not by the leader
 
         def answer() -> control.ExplainTaskResponse:
-            found[:] = [tasks.resolve_task(view, request.ref)]
+            found[:] = [tasks.resolve_task(self._store.view, request.ref)]
             return tasks.explain_task(view, found[0], (), now_ns)
 
         response = await self._router.read("ExplainTask", request, context, answer)
@@ -393,7 +414,10 @@ class ControlServicer(DataServicer, VolumesServicer, NetworksServicer, ImagesSer
         self, request: control.ServiceLogsRequest, context: Context
     ) -> AsyncIterator[control.ServiceLogsResponse]:
         """Yield the output of the containers asked for."""
-        responses = self._logs.stream(request.selector, request.options)
+        selector = request.selector
+        if scope_now():
+            selector = tasks.within_view(self._store.view, selector)
+        responses = self._logs.stream(selector, request.options)
         try:
             async for response in responses:
                 yield response

@@ -37,12 +37,19 @@ def keep_network(transaction: Transaction, spec: NetworkSpec) -> tuple[Network, 
     return transaction.update(relabelled), False
 
 
-def collect_networks(transaction: Transaction, stack: str) -> None:
-    """Remove networks of a stack that no service uses, also not to go back."""
+def collect_networks(transaction: Transaction, stack: str) -> list[str]:
+    """Remove networks of a stack that no service uses, also not to go back, and no container is in.
+
+    Return their names.
+    """
+    removed: list[str] = []
     for network in tuple(transaction.networks):
         mine = network.spec.annotations.labels.get(NAMESPACE_LABEL) == stack
-        if mine and next(users_of(transaction, network.id), None) is None:
+        inside = mine and transaction.attachments.indexed("network", network.id)
+        if mine and not inside and next(users_of(transaction, network.id), None) is None:
             transaction.remove(network)
+            removed.append(network.spec.annotations.name)
+    return removed
 
 
 def _settings(spec: NetworkSpec) -> NetworkSpec:

@@ -17,7 +17,7 @@ from swarm.manager.controlapi.redact import shown_service
 from swarm.manager.controlapi.references import check_references
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.routing import Router
-from swarm.manager.store.store import Store
+from swarm.manager.store.scope import ScopedStore
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model import revisions, rollout
@@ -78,7 +78,7 @@ def list_revisions(view: ReadView, ref: str) -> control.ListRevisionsResponse:
 class SteeringServicer(ControlBase):
     """The part of service Control that is about updates."""
 
-    _store: Store
+    _store: ScopedStore
     _clock: Clock
     _router: Router
 

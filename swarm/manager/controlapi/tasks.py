@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from swarm.api.v1.control_pb2 import ExplainTaskResponse, Filters, ListTasksResponse, NodeVerdict
+from swarm.api.v1.logs_pb2 import LogSelector
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import NodeState
 from swarm.errors import NotFound
@@ -16,6 +17,7 @@ from swarm.manager.store.tables import ReadView
 from swarm.model import task_state
 from swarm.model.dependencies import Gate
 from swarm.model.selectors import read_filters, task_selected
+from swarm.model.stacks import NAMESPACE_LABEL
 from swarm.steps import Steps
 
 
@@ -48,6 +50,35 @@ def _is_at(view: ReadView, task: Task, place: str) -> bool:
         return place == str(task.slot)
     node = view.nodes.get(task.node_id)
     return place in (task.node_id, node.description.hostname if node is not None else "")
+
+
+def within_view(view: ReadView, selector: LogSelector) -> LogSelector:
+    """Return a selector of nothing but what somebody sees; raises NotFound for what they name and do not.
+
+    A stack becomes the services that it has: who knows what labels a later one will have?
+    """
+    check_named(view, selector)
+    found = LogSelector(service_ids=selector.service_ids, task_ids=selector.task_ids)
+    if selector.stack:
+        mine = [
+            one.id
+            for one in view.services
+            if one.spec.annotations.labels.get(NAMESPACE_LABEL) == selector.stack
+        ]
+        if not mine:
+            raise NotFound(f"there is no stack {selector.stack}")
+        found.service_ids.extend(mine)
+    return found
+
+
+def check_named(view: ReadView, selector: LogSelector) -> None:
+    """Raise NotFound when a service or task that somebody names is not in their view."""
+    for service_id in selector.service_ids:
+        if service_id not in view.services:
+            raise NotFound(f"there is no service {service_id}")
+    for task_id in selector.task_ids:
+        if task_id not in view.tasks:
+            raise NotFound(f"there is no task {task_id}")
 
 
 def waits_for_node(task: Task) -> bool:

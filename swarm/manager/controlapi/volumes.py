@@ -12,7 +12,7 @@ from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, StaleVer
 from swarm.ids import new_id
 from swarm.manager.controlapi.resolve import resolve
 from swarm.manager.controlapi.routing import Router
-from swarm.manager.store.store import Store
+from swarm.manager.store.scope import ScopedStore
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model.cluster_volumes import has_volumes, updated_spec, volume_spec_problems
@@ -33,6 +33,11 @@ def create(transaction: Transaction, item: Volume) -> Volume:
             name = secret.secret_name or secret.secret_id
             problems.append(
                 f"there is no secret {name}; create it first (swarmctl secret create {name} FILE)"
+            )
+        elif found.spec.HasField("driver"):
+            problems.append(
+                f"secret {found.spec.annotations.name} has a driver, which is asked for tasks only: "
+                "give the plugin one that the cluster keeps itself"
             )
         else:
             secret.secret_id, secret.secret_name = found.id, found.spec.annotations.name
@@ -101,7 +106,7 @@ def check_unused(view: ReadView, volume: Volume) -> None:
 class VolumesServicer(ControlBase):
     """The part of service Control that is about cluster volumes."""
 
-    _store: Store
+    _store: ScopedStore
     _router: Router
 
     def _update(self, change: Callable[[Transaction], R], timeout_s: float) -> Awaitable[R]:

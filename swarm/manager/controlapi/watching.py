@@ -9,8 +9,20 @@ from typing import Any, cast
 import grpc
 import structlog
 
+from swarm.api.stream_context import StreamContext
 from swarm.api.v1.control_pb2 import WatchEvent, WatchRequest, WatchResponse
-from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task, Volume
+from swarm.api.v1.objects_pb2 import (
+    Cluster,
+    Config,
+    Image,
+    Network,
+    Node,
+    Secret,
+    Service,
+    Stack,
+    Task,
+    Volume,
+)
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.clock import timestamp
 from swarm.errors import InvalidArgument, SwarmError, TransientError, Unavailable
@@ -20,9 +32,11 @@ from swarm.manager.controlapi.redact import (
     shown_config,
     shown_secret,
     shown_service,
+    shown_stack,
     shown_task,
 )
 from swarm.manager.store.history import Action, Commit, Event
+from swarm.manager.store.scope import sees
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import Kind, Object, kind_name, table_of, wrap
 from swarm.manager.store.watch import Watch, WatchOverflow
@@ -35,9 +49,10 @@ from swarm.model.selectors import (
     node_selected,
     read_filters,
     service_selected,
+    stack_selected,
     task_selected,
 )
-from swarm.security.live_calls import StreamContext
+from swarm.security.identity import scope_now
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +74,7 @@ _SHOWN: Mapping[Kind, tuple[Callable[[Any], Object], Callable[[Selection, Any], 
     Config: (shown_config, data_selected),
     Volume: (lambda volume: cast("Volume", volume), data_selected),
     Network: (lambda network: cast("Network", network), network_selected),
+    Stack: (shown_stack, stack_selected),
 }
 _KINDS = {kind_name(kind): kind for kind in _SHOWN}
 _ACTIONS = {
@@ -77,9 +93,10 @@ class Wanted:
     resume: int | None
     initial: bool
     previous: bool
+    sees: Callable[[Object], bool] = lambda _: True
 
     @classmethod
-    def of(cls, request: WatchRequest) -> "Wanted":
+    def of(cls, request: WatchRequest, sees: Callable[[Object], bool] = lambda _: True) -> "Wanted":
         """Return it; raises InvalidArgument for unknown kinds, and for filters that a kind does not have."""
         for name in request.kinds:
             if name not in _KINDS:
@@ -91,11 +108,11 @@ class Wanted:
         resume = request.resume_version if request.HasField("resume_version") else None
         if resume is not None and request.include_initial_state:
             raise InvalidArgument("resume_version and include_initial_state exclude each other")
-        return cls(kinds, filters, resume, request.include_initial_state, request.include_previous)
+        return cls(kinds, filters, resume, request.include_initial_state, request.include_previous, sees)
 
     def selects(self, obj: Object) -> bool:
-        """Whether the filters fit an object."""
-        return _SHOWN[type(obj)][1](self.filters, obj)
+        """Whether an object is there for the reader, and the filters fit it."""
+        return self.sees(obj) and _SHOWN[type(obj)][1](self.filters, obj)
 
     def events(self, commit: Commit) -> list[WatchEvent]:
         """Return what a commit did to objects that fit, before or after it."""
@@ -106,6 +123,10 @@ class Wanted:
         ]
 
     def _event(self, event: Event) -> WatchEvent:
+        if event.previous is not None and not self.sees(event.object):  # it left the reader's scope
+            return WatchEvent(action=WatchEvent.ACTION_REMOVE, object=shown(event.previous))
+        if event.action is Action.UPDATE and event.previous is not None and not self.sees(event.previous):
+            return WatchEvent(action=WatchEvent.ACTION_CREATE, object=shown(event.object))
         told = WatchEvent(action=_ACTIONS[event.action], object=shown(event.object))
         if self.previous and event.action is Action.UPDATE and event.previous is not None:
             told.previous.CopyFrom(shown(event.previous))
@@ -135,7 +156,8 @@ class Watches:
 
         Raises Compacted, InvalidArgument and Unavailable, which say how to go on.
         """
-        wanted = Wanted.of(request)
+        scope, view = scope_now(), self._store.view
+        wanted = Wanted.of(request, (lambda obj: sees(scope, view, obj)) if scope else lambda _: True)
         if self._count >= WATCHERS_MAX:
             raise Unavailable(f"{WATCHERS_MAX} readers watch this manager already: ask another one")
         self._count += 1

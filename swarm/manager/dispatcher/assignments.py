@@ -12,7 +12,8 @@ from typing import TypeAlias
 from swarm.api.v1.dispatcher_pb2 import Assignments
 from swarm.api.v1.objects_pb2 import Config, Secret, Task
 from swarm.api.v1.overlay_pb2 import OverlayChanges
-from swarm.manager.dispatcher.data import DataSet
+from swarm.manager.dispatcher.data import DataSet, NoValues, TaskValues
+from swarm.manager.dispatcher.http_facts import certificate_ids
 from swarm.manager.dispatcher.overlay_news import News, OverlaySet
 from swarm.manager.store.tables import ReadView
 from swarm.model.task_state import ASSIGNED, ORPHANED, REMOVE, is_done
@@ -41,6 +42,7 @@ def same_assignment(old: Task, new: Task) -> bool:
     """Whether an agent that was told `old` need not be told `new`: what it reports itself does not count."""
     return old is new or (
         old.desired_state == new.desired_state
+        and old.withdrawn == new.withdrawn
         and old.spec == new.spec
         and old.endpoint == new.endpoint
         and old.service_annotations == new.service_annotations
@@ -51,7 +53,8 @@ def for_agent(task: Task) -> Task:
     """Return a copy of a task without what an agent never reads."""
     copy = Task()
     copy.CopyFrom(task)
-    copy.ClearField("meta")
+    copy.meta.Clear()
+    copy.meta.created_at.CopyFrom(task.meta.created_at)
     copy.ClearField("history")
     return copy
 
@@ -59,22 +62,33 @@ def for_agent(task: Task) -> Task:
 class AssignmentSet:
     """What one agent was told in one session; numbers the messages."""
 
-    def __init__(self, node_id: str) -> None:
+    def __init__(self, node_id: str, values: TaskValues | None = None) -> None:
+        """`values` is where what drivers of secrets say comes from."""
         self._node_id = node_id
         self._sent: dict[str, Task] = {}
-        self._data = DataSet()
+        self._data = DataSet(values or NoValues())
         self._networks = OverlaySet(node_id)
         self._sequence = 0
+
+    @property
+    def sequence(self) -> int:
+        """The number of the newest message."""
+        return self._sequence
 
     def note_networks(self, paper: Mapping[str, News]) -> bool:
         """Note what may differ in networks; whether that is of interest to this agent."""
         return self._networks.note(paper)
 
+    def note_answer(self, key: str) -> None:
+        """Note that the driver of a secret says something new for a task."""
+        self._data.note_answer(key)
+
     def complete(self, view: ReadView) -> list[Assignments]:
         """Return the messages that carry the whole set."""
         tasks = wanted_tasks(view, self._node_id)
         self._sent = {task.id: task for task in tasks}
-        self._data.reset(tasks)
+        self._data.reset(view, tasks)
+        self._data.note_certificates(certificate_ids(view, self._node_id))
         networks = self._networks.complete(view)
         parts = list(_split([*networks, *self._data.take_new(view), *tasks])) or [()]
         messages = [self._message(view, part, (), complete=True) for part in parts]
@@ -92,14 +106,16 @@ class AssignmentSet:
             if task is None or not belongs(task, self._node_id):
                 if self._sent.pop(task_id, None) is not None:
                     removed.append(task_id)
-                    self._data.note(task_id, None)
+                    self._data.note(view, task_id, None)
                 continue
-            self._data.note(task_id, task)
+            self._data.note(view, task_id, task)
             self._sent[task_id] = task  # also when it is the same, so that the old one can be freed
             if sent is None or not same_assignment(sent, task):
                 fresh.append(task)
-        data, unneeded = self._data.take_new(view), self._data.take_unneeded()
         networks = tuple(self._networks.changes(view))
+        if networks:  # routes and proxies are among them
+            self._data.note_certificates(certificate_ids(view, self._node_id))
+        data, unneeded = self._data.take_new(view), self._data.take_unneeded()
         if not (fresh or removed or data or unneeded or networks):
             return []
         parts = list(_split([*networks, *data, *fresh])) or [()]

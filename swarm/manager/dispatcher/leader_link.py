@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import grpc
 
 from swarm.api.status import from_rpc_error
-from swarm.api.v1.dispatcher_pb2 import ReportSessionsRequest, ReportTaskStatusesRequest, SessionOrder
+from swarm.api.v1.dispatcher_pb2 import (
+    AttachResponse,
+    PassAttachRequest,
+    ReportSessionsRequest,
+    ReportTaskStatusesRequest,
+    SessionOrder,
+)
 from swarm.api.v1.dispatcher_pb2_grpc import LeaderStub
 from swarm.errors import NotLeader, Unavailable
 from swarm.manager.dispatcher.leader_servicer import LeaderServicer
@@ -57,6 +63,13 @@ class LeaderLink:
             return
         async with self._stub() as stub:
             await stub.ReportTaskStatuses(request, timeout=STATUSES_TIMEOUT_S)
+
+    async def pass_attach(self, request: PassAttachRequest) -> AttachResponse:
+        """Have the leader decide what containers of a node get in networks; returns when it is committed."""
+        if self._leadership.is_leader:
+            return await self._local.take_attachments(request)
+        async with self._stub() as stub:
+            return await stub.PassAttach(request, timeout=STATUSES_TIMEOUT_S)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -107,8 +107,15 @@ class _Record:
         return now_s - max(self.heard_s, self.known_s - head_start_s)
 
     def newest(self) -> _Held | None:
-        connected = [held for held in self.by_manager.values() if held.connected]
-        return max(connected, key=lambda held: (held.incarnation, held.heard_s), default=None)
+        manager_id = self.holder()
+        return self.by_manager[manager_id] if manager_id is not None else None
+
+    def holder(self) -> str | None:
+        """Return the manager with the session; of several that where the node was heard last."""
+        connected = [
+            (held.incarnation, held.heard_s, key) for key, held in self.by_manager.items() if held.connected
+        ]
+        return max(connected)[2] if connected else None
 
 
 class LivenessTable:
@@ -178,6 +185,11 @@ class LivenessTable:
             if manager_id in self._managers
         ]
 
+    def holder(self, node_id: str) -> str | None:
+        """Return the node id of the manager that has the session with a node; None: nobody has said so."""
+        record = self._records.get(node_id)
+        return record.holder() if record is not None else None
+
     def silences(self, now_s: float) -> dict[str, float]:
         """Return for how many seconds each node that was heard has been silent."""
         return {
@@ -229,6 +241,8 @@ def _note_connection(record: _Record, now_s: float) -> None:
 def _judge(node: Node, record: _Record, period_s: float, now_s: float) -> NodeChange | None:
     grace_s = GRACE_PERIODS * period_s
     if record.silent_s(period_s, now_s) >= grace_s:
+        if node.status.awaited:
+            return None
         return _change(node, NODE_STATE_DOWN, _silence(record, grace_s, now_s), None)
     held = record.newest()
     if held is not None:

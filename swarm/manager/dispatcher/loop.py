@@ -131,6 +131,7 @@ def changed_node(node: Node, change: NodeChange) -> Node:
     copy.status.state = change.state
     copy.status.message = change.message
     copy.status.addr = change.addr
+    copy.status.ClearField("awaited")  # it was heard
     if change.description is not None:
         copy.description.CopyFrom(change.description)
     return copy

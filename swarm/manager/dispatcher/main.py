@@ -6,9 +6,10 @@ from typing import Any
 
 import grpc
 
-from swarm.api.v1.objects_pb2 import Cluster, Network, Node, Service, Task
+from swarm.api.v1.objects_pb2 import Attachment, Cluster, Network, Node, Service, Task
 from swarm.clock import Clock
 from swarm.errors import NodeRemoved, Unavailable
+from swarm.manager.dispatcher.attaching import AttachRules
 from swarm.manager.dispatcher.balance import weights
 from swarm.manager.dispatcher.forwarder import StatusForwarder
 from swarm.manager.dispatcher.leader_link import LeaderLink
@@ -18,8 +19,9 @@ from swarm.manager.dispatcher.loop import LivenessLoop
 from swarm.manager.dispatcher.overlay_news import news_of
 from swarm.manager.dispatcher.servicer import DispatcherServicer
 from swarm.manager.dispatcher.session_reporter import SessionReporter
-from swarm.manager.dispatcher.sessions import RegistrationLimit, Sessions
+from swarm.manager.dispatcher.sessions import MakeValues, RegistrationLimit, Sessions
 from swarm.manager.dispatcher.usage import SampledServices, UsageGatherer, UsageTable
+from swarm.manager.dispatcher.withdrawal import WithdrawalLoop
 from swarm.manager.store.store import Store
 from swarm.manager.store.watch import Action, Commit, Event, Watch, WatchOverflow
 from swarm.security.identity import Identity
@@ -38,14 +40,20 @@ class Dispatcher:
         dial: Callable[[str], grpc.aio.Channel],
         *,
         caller: Callable[[Any], Identity] = caller_of,
+        attach_rules: AttachRules | None = None,
+        secret_values: MakeValues | None = None,
     ) -> None:
-        """`node_id` is this manager's; `dial` opens a channel to another manager."""
+        """`node_id` is this manager's; `dial` opens a channel to another manager.
+
+        Without `attach_rules` containers of no service get nothing in networks; without `secret_values` no
+        driver of a secret is asked.
+        """
         self._node_id = node_id
         self._store = store
         self._clock = clock
         self._leadership = leadership
         self.sessions = Sessions()
-        self.leader_servicer = LeaderServicer(store, clock, caller)
+        self.leader_servicer = LeaderServicer(store, clock, caller, attach_rules)
         self._link = LeaderLink(node_id, leadership, dial, self.leader_servicer)
         limit = RegistrationLimit()
         self._forwarder = StatusForwarder(self._link.report_statuses)
@@ -63,6 +71,8 @@ class Dispatcher:
             usage,
             self._sampled,
             caller=caller,
+            pass_attach=self._link.pass_attach,
+            secret_values=secret_values,
         )
 
     def leader_loop(self) -> LivenessLoop:
@@ -70,6 +80,11 @@ class Dispatcher:
         return LivenessLoop(
             self._store, self._clock, self.leader_servicer, self._shares, self._unreachable_managers
         )
+
+    def withdrawal_loop(self) -> WithdrawalLoop:
+        """Return what tells tasks that nobody is led to them, while this manager leads."""
+        leader = self.leader_servicer
+        return WithdrawalLoop(self._store, leader.networks_reached, leader.progress.changed)
 
     def usage_table(self) -> UsageTable:
         """Return what tasks use, as this manager hears while it leads; it begins anew with each term."""
@@ -97,7 +112,7 @@ class Dispatcher:
 
     async def _feed(self) -> None:
         """Tell sessions what changed in the store."""
-        with self._store.watch(Task, Node, Service, Cluster, Network) as watch:
+        with self._store.watch(Task, Node, Service, Cluster, Network, Attachment) as watch:
             self._sampled.look(self._store.view.services)
             while True:
                 await self._feed_next(watch)
@@ -112,7 +127,8 @@ class Dispatcher:
             self._pass_on(event)
         paper = news_of(self._store.view, commit.events)
         for session in self.sessions if paper else ():
-            session.networks_changed(paper)
+            session.networks_changed(paper, commit.index)
+        self.sessions.networks_index = commit.index
 
     def _pass_on(self, event: Event) -> None:
         changed = event.object

@@ -6,7 +6,7 @@ it, from which manager, or how often.
 
 from collections.abc import Iterator
 
-from swarm.api.v1.objects_pb2 import Network, Node, Service, Subnet, Task
+from swarm.api.v1.objects_pb2 import Attachment, Network, Node, Service, Subnet, Task
 from swarm.api.v1.overlay_pb2 import (
     OverlayChanges,
     OverlayEndpoint,
@@ -14,14 +14,17 @@ from swarm.api.v1.overlay_pb2 import (
     OverlayPeer,
     OverlayService,
 )
+from swarm.api.v1.specs_pb2 import ClusterSpec
 from swarm.api.v1.types_pb2 import NodeState
+from swarm.manager.dispatcher.http_facts import proxy_of, routes_of
 from swarm.manager.store.tables import ReadView
+from swarm.model import defaults
 from swarm.model.health import is_sound
-from swarm.model.network_support import ENCRYPTED
+from swarm.model.networks import BRIDGE, driver_of, is_encrypted, is_overlay
+from swarm.model.overlay_keys import shared_key
 from swarm.model.task import task_name
 from swarm.model.task_state import ASSIGNED, RUNNING, is_done, is_running
 
-DATA_PATH_PORT = 4789
 MTU_OPTIONS = ("mtu", "com.docker.network.driver.mtu")
 # A session that ended is no sign that containers did: agents restart, managers go.
 _IN_THE_MESH = (NodeState.NODE_STATE_READY, NodeState.NODE_STATE_DISCONNECTED)
@@ -38,8 +41,8 @@ def joined(view: ReadView, node_id: str) -> tuple[str, ...]:
     return tuple(one.network_id for one in node.networks) if node is not None else ()
 
 
-def addresses_in(holder: Task | Node | Service, network_id: str) -> tuple[str, ...]:
-    """Return what a task, a node, or a service (virtually) has in a network."""
+def addresses_in(holder: Task | Node | Service | Attachment, network_id: str) -> tuple[str, ...]:
+    """Return what a task, a node, a container, or a service (virtually) has in a network."""
     held = holder.virtual_addresses if isinstance(holder, Service) else holder.networks
     return tuple(address for one in held if one.network_id == network_id for address in one.addresses)
 
@@ -51,8 +54,13 @@ def network_of(view: ReadView, network_id: str, node_id: str) -> OverlayNetwork 
         return None
     found = description_of(network)
     found.router_addresses.extend(addresses_in(node, network_id))
-    cluster = view.cluster
-    found.data_path_port = (cluster.spec.data_path_port if cluster is not None else 0) or DATA_PATH_PORT
+    spec = view.cluster.spec if view.cluster is not None else ClusterSpec()
+    found.data_path_port = spec.data_path_port or defaults.DATA_PATH_PORT
+    if found.encrypted:
+        found.node_address = node.status.addr
+        found.tunnel_port = spec.tunnel_port or defaults.TUNNEL_PORT
+    if network.spec.ingress and (proxy := proxy_of(view, node)) is not None:
+        found.http_proxy.CopyFrom(proxy)
     return found
 
 
@@ -67,8 +75,9 @@ def description_of(network: Network) -> OverlayNetwork:
         subnets=map(_without_last, network.subnets),
         internal=network.spec.internal,
         ingress=network.spec.ingress,
-        encrypted=ENCRYPTED in options,
+        encrypted=is_encrypted(network.spec),
         mtu=min(int(mtu), 65535),
+        driver="" if is_overlay(network) else driver_of(network.spec),
     )
 
 
@@ -80,15 +89,29 @@ def peer_of(view: ReadView, network_id: str, node_id: str, listener_id: str) -> 
     addresses = addresses_in(node, network_id)
     if not addresses:
         return None
-    return OverlayPeer(node_id=node_id, address=node.status.addr, router_addresses=addresses)
+    found = OverlayPeer(node_id=node_id, address=node.status.addr, router_addresses=addresses)
+    network = view.networks.get(network_id)
+    if network is not None and is_encrypted(network.spec):
+        found.tunnel_key = node.description.tunnel_key
+        found.preshared_key = shared_key(view.cluster, node_id, listener_id)
+    return found
 
 
 def endpoint_of(view: ReadView, network_id: str, task_id: str, listener_id: str) -> OverlayEndpoint | None:
-    """Return a task in a network; None when it is not on a node, has ended, or its node is lost."""
+    """Return a task in a network; None when it is not on a node, has ended, or its node is lost.
+
+    A container of no service counts as a task, whether it runs or not: it keeps its addresses.
+    """
+    attachment = view.attachments.get(task_id)
+    if attachment is not None:
+        return _container_of(view, network_id, attachment, listener_id)
     task = view.tasks.get(task_id)
     if task is None or not is_placed(task):
         return None
     addresses = addresses_in(task, network_id)
+    network = view.networks.get(network_id)
+    if network is not None and driver_of(network.spec) == BRIDGE and task.node_id != listener_id:
+        return None  # each node has such a network for itself
     # A node knows its own tasks, whatever others think of it.
     if not addresses or not (task.node_id == listener_id or in_the_mesh(view.nodes.get(task.node_id))):
         return None
@@ -105,6 +128,25 @@ def endpoint_of(view: ReadView, network_id: str, task_id: str, listener_id: str)
     )
 
 
+def _container_of(
+    view: ReadView, network_id: str, attachment: Attachment, listener_id: str
+) -> OverlayEndpoint | None:
+    addresses, node_id = addresses_in(attachment, network_id), attachment.node_id
+    if not addresses or not (node_id == listener_id or in_the_mesh(view.nodes.get(node_id))):
+        return None
+    return OverlayEndpoint(
+        task_id=attachment.id,
+        node_id=node_id,
+        addresses=addresses,
+        name=attachment.name,
+        hostname=attachment.hostname,
+        aliases=[
+            alias for one in attachment.wanted if one.network_id == network_id for alias in one.aliases
+        ],
+        serving=attachment.serving,
+    )
+
+
 def is_placed(task: Task) -> bool:
     """Whether a task is on a node, and has not ended."""
     return bool(task.node_id) and task.status.state >= ASSIGNED and not is_done(task)
@@ -115,8 +157,14 @@ def service_of(view: ReadView, network_id: str, service_id: str) -> OverlayServi
     service, network = view.services.get(service_id), view.networks.get(network_id)
     if service is None or network is None:
         return None
-    if not is_meant_for(service, network_id) and not any(
-        is_placed(task) and addresses_in(task, network_id) for task in view.tasks.by_service(service_id)
+    routes = tuple(routes_of(view, service)) if network.spec.ingress else ()
+    # With routes also without tasks: then it is known that nobody is there to answer.
+    if (
+        not is_meant_for(service, network_id)
+        and not routes
+        and not any(
+            is_placed(task) and addresses_in(task, network_id) for task in view.tasks.by_service(service_id)
+        )
     ):
         return None
     return OverlayService(
@@ -125,6 +173,7 @@ def service_of(view: ReadView, network_id: str, service_id: str) -> OverlayServi
         aliases=_aliases(service, network_id),
         virtual_addresses=addresses_in(service, network_id),
         affinity=service.spec.endpoint.affinity,
+        routes=routes,
         ports=service.ingress_ports if network.spec.ingress else service.spec.endpoint.ports,
     )
 
@@ -142,8 +191,12 @@ def everything_of(view: ReadView, network_id: str, node_id: str) -> OverlayChang
     tasks = view.tasks.indexed("network", network_id)
     services = dict.fromkeys(service.id for service in view.services.indexed("network", network_id))
     services |= dict.fromkeys(task.service_id for task in tasks)
+    if network.ingress:
+        services |= dict.fromkeys(service.id for service in view.services.indexed("routed", key=True))
     peers = (peer_of(view, network_id, one.id, node_id) for one in view.nodes.indexed("network", network_id))
-    endpoints = (endpoint_of(view, network_id, task.id, node_id) for task in tasks)
+    ids = [task.id for task in tasks]
+    ids += [attachment.id for attachment in view.attachments.indexed("network", network_id)]
+    endpoints = (endpoint_of(view, network_id, one, node_id) for one in ids)
     known = (service_of(view, network_id, one) for one in services)
     return OverlayChanges(
         network_id=network_id,

@@ -9,12 +9,15 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from swarm.api.v1.objects_pb2 import Network, Node, Service, Task
+from swarm.api.v1.objects_pb2 import Attachment, Cluster, Network, Node, Service, Task
 from swarm.api.v1.overlay_pb2 import OverlayChanges, OverlayNetwork
 from swarm.manager.dispatcher import overlay_facts as facts
+from swarm.manager.dispatcher.http_facts import certificates_changed, proxy_of
 from swarm.manager.store.tables import ReadView
 from swarm.manager.store.watch import Action, Event
+from swarm.model.acme import proofs_of
 from swarm.model.health import is_sound
+from swarm.model.networks import is_encrypted
 from swarm.model.task_state import RUNNING
 
 T = TypeVar("T")
@@ -60,8 +63,13 @@ def news_of(view: ReadView, events: Iterable[Event]) -> Newspaper:
                 _of_node(view, paper, _as(Node, before), _as(Node, after))
             case Service():
                 _of_service(view, paper, _as(Service, before), _as(Service, after))
+            case Attachment():
+                _of_attachment(paper, _as(Attachment, before), _as(Attachment, after))
             case Network():
                 _of_network(paper, _as(Network, before), _as(Network, after))
+            case Cluster():
+                _of_cluster(view, paper, _as(Cluster, before), _as(Cluster, after))
+                _of_overlay_key(view, paper, _as(Cluster, before), _as(Cluster, after))
     return paper
 
 
@@ -90,6 +98,9 @@ def _standing(task: Task | None) -> object:
 
 def _of_node(view: ReadView, paper: Newspaper, before: Node | None, after: Node | None) -> None:
     node = after or before
+    if before is not None and after is not None and _proxy_side(view, before) != _proxy_side(view, after):
+        for network in view.networks.indexed("ingress", key=True):
+            paper[network.id].network = True
     seen, sees = _appearance(before), _appearance(after)
     if node is None or seen == sees:
         return
@@ -99,13 +110,45 @@ def _of_node(view: ReadView, paper: Newspaper, before: Node | None, after: Node 
         for task in view.tasks.by_node(node.id):
             for one in task.networks if facts.is_placed(task) else ():
                 paper[one.network_id].task_ids.add(task.id)
+        for attachment in view.attachments.indexed("node", node.id):
+            _of_attachment(paper, attachment, attachment)
+
+
+def _of_attachment(paper: Newspaper, before: Attachment | None, after: Attachment | None) -> None:
+    for known in filter(None, (before, after)):
+        for one in known.networks:
+            paper[one.network_id].task_ids.add(known.id)
+
+
+def _proxy_side(view: ReadView, node: Node) -> object:
+    """Return what decides whether a node has an HTTP proxy."""
+    cluster = view.cluster
+    if cluster is None or not cluster.spec.http_ingress.constraints:
+        return None
+    return proxy_of(view, node)
+
+
+def _of_cluster(view: ReadView, paper: Newspaper, before: Cluster | None, after: Cluster | None) -> None:
+    if (
+        before is None
+        or after is None
+        or before.spec.http_ingress != after.spec.http_ingress
+        or (before.spec.HasField("http_ingress") != after.spec.HasField("http_ingress"))
+        or proofs_of(before) != proofs_of(after)
+    ):
+        for network in view.networks.indexed("ingress", key=True):
+            paper[network.id].network = True
+    if before is not None and after is not None and certificates_changed(before, after):
+        for network in view.networks.indexed("ingress", key=True):
+            asking = view.services.indexed("acme", key=True)
+            paper[network.id].service_ids.update(service.id for service in asking)
 
 
 def _appearance(node: Node | None) -> object:
     if node is None:
         return None
     addresses = [(one.network_id, *one.addresses) for one in node.networks]
-    return facts.in_the_mesh(node), node.status.addr, addresses
+    return facts.in_the_mesh(node), node.status.addr, node.description.tunnel_key, addresses
 
 
 def _of_service(view: ReadView, paper: Newspaper, before: Service | None, after: Service | None) -> None:
@@ -117,6 +160,8 @@ def _of_service(view: ReadView, paper: Newspaper, before: Service | None, after:
         for spec in (known.spec, known.previous_spec):
             ids.update(one.network_id for one in spec.task.networks)
         ids.update(one.network_id for one in known.virtual_addresses)
+        if known.spec.endpoint.routes:
+            ids.update(one.id for one in view.networks.indexed("ingress", key=True))
     for network_id in ids:
         paper[network_id].service_ids.add(service.id)
 
@@ -131,6 +176,7 @@ def _announcement(service: Service | None) -> object:
         list(service.previous_spec.task.networks),
         list(service.virtual_addresses),
         list(service.spec.endpoint.ports),
+        list(service.spec.endpoint.routes),
         service.spec.endpoint.affinity,
         list(service.ingress_ports),
     )
@@ -142,6 +188,15 @@ def _of_network(paper: Newspaper, before: Network | None, after: Network | None)
         return
     if facts.description_of(before) != facts.description_of(after):
         paper[after.id].network = True
+
+
+def _of_overlay_key(view: ReadView, paper: Newspaper, before: Cluster | None, after: Cluster | None) -> None:
+    """Another key of encrypted networks is news of every pair of nodes in one."""
+    if before is None or after is None or before.overlay_key == after.overlay_key:
+        return
+    for network in view.networks:
+        if is_encrypted(network.spec):
+            paper[network.id].node_ids.update(one.id for one in view.nodes.indexed("network", network.id))
 
 
 class OverlaySet:

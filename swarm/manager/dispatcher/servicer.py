@@ -2,13 +2,21 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
 import structlog
 
-from swarm.api.v1.dispatcher_pb2 import AgentMessage, DispatcherMessage, Hello, NodeInfo
+from swarm.api.v1.dispatcher_pb2 import (
+    AgentMessage,
+    AttachRequest,
+    AttachResponse,
+    DispatcherMessage,
+    Hello,
+    NodeInfo,
+    PassAttachRequest,
+)
 from swarm.api.v1.dispatcher_pb2_grpc import DispatcherServicer as DispatcherServicerBase
 from swarm.api.v1.types_pb2 import Peer
 from swarm.clock import SECOND, Clock
@@ -18,12 +26,19 @@ from swarm.manager.dispatcher.balance import weights
 from swarm.manager.dispatcher.forwarder import StatusForwarder
 from swarm.manager.dispatcher.leadership import Leadership
 from swarm.manager.dispatcher.liveness import heartbeat_period_ns
-from swarm.manager.dispatcher.sessions import AgentSession, RegistrationLimit, Sessions, identity_in_use
+from swarm.manager.dispatcher.sessions import (
+    AgentSession,
+    MakeValues,
+    RegistrationLimit,
+    Sessions,
+    identity_in_use,
+)
 from swarm.manager.dispatcher.statuses import worth_forwarding
 from swarm.manager.dispatcher.trust import trust_of
 from swarm.manager.dispatcher.usage import SampledServices, UsageGatherer
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import ReadView
+from swarm.model.compatibility import level_of
 from swarm.model.truncate import bounded_description
 from swarm.security.identity import Identity
 from swarm.security.identity import caller as caller_of
@@ -31,6 +46,8 @@ from swarm.security.identity import caller as caller_of
 log = structlog.get_logger(__name__)
 
 Context = grpc.aio.ServicerContext[AgentMessage, DispatcherMessage]
+
+PassAttach = Callable[[PassAttachRequest], Awaitable[AttachResponse]]
 
 HELLO_TIMEOUT_S = 5.0
 CATCH_UP_TIMEOUT_S = 2.0  # a follower is milliseconds behind unless something is wrong with it
@@ -52,8 +69,16 @@ class DispatcherServicer(DispatcherServicerBase):
         sampled: SampledServices,
         *,
         caller: Callable[[Any], Identity] = caller_of,
+        pass_attach: PassAttach | None = None,
+        secret_values: MakeValues | None = None,
     ) -> None:
-        """`caller` tells which node is at the other end; `leaderless` whether this manager is cut off."""
+        """`caller` tells which node is at the other end; `leaderless` whether this manager is cut off.
+
+        `pass_attach` has the leader decide what containers of no service get in networks; `secret_values`
+        asks the drivers of secrets.
+        """
+        self._secret_values = secret_values
+        self._pass_attach = pass_attach
         self._store = store
         self._clock = clock
         self._leadership = leadership
@@ -85,13 +110,22 @@ class DispatcherServicer(DispatcherServicerBase):
         finally:
             self._finish(stream, reason)
 
+    async def Attach(self, request: AttachRequest, context: Any) -> AttachResponse:
+        """Take the word of a node about its containers of no service that are in networks."""
+        if self._pass_attach is None:
+            raise Unavailable("this manager gives containers no networks")
+        node_id = self._caller(context).node_id
+        return await self._pass_attach(PassAttachRequest(node_id=node_id, request=request))
+
     async def _begin(self, stream: "_Stream", hello: Hello) -> None:
         """Let the stream be what the agent says: the session, or a standby."""
         if not hello.standby:
             await self._catch_up(hello.applied_index)
         self._refuse_older(stream.node_id, hello)
         now_s = self._clock.monotonic_s()
-        session = AgentSession(stream.node_id, new_id(), stream.addr, now_s, hello, stream.wake)
+        session = AgentSession(
+            stream.node_id, new_id(), stream.addr, now_s, hello, stream.wake, values=self._secret_values
+        )
         self._finish(stream, "a new hello")
         stream.session = session
         self._sessions.open(session)
@@ -184,6 +218,8 @@ class DispatcherServicer(DispatcherServicerBase):
                 self._take_statuses(session, message)
             elif kind == "usage":
                 self._usage.add(self._store.view, session.node_id, message.usage.tasks)
+            elif kind == "networks_applied":
+                session.networks_applied(message.networks_applied.sequence)
             elif kind == "description":
                 session.description = bounded_description(message.description)
                 self._sessions.note_change(session.node_id)
@@ -229,6 +265,7 @@ class DispatcherServicer(DispatcherServicerBase):
             ),
             trust=trust_of(self._store.view),
             sampled_service_ids=self._sampled.on_node(self._store.view, node_id),
+            level=level_of(self._store.view.cluster),
         )
 
 

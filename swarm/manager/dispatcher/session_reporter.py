@@ -4,12 +4,13 @@ import asyncio
 
 import structlog
 
-from swarm.api.v1.dispatcher_pb2 import ReportSessionsRequest
+from swarm.api.v1.dispatcher_pb2 import NodeLag, ReportSessionsRequest
 from swarm.clock import SECOND, Clock
 from swarm.errors import SwarmError
 from swarm.manager.dispatcher.leader_link import LeaderLink
 from swarm.manager.dispatcher.liveness import GRACE_PERIODS, heartbeat_period_ns
 from swarm.manager.dispatcher.sessions import RegistrationLimit, Sessions
+from swarm.manager.dispatcher.settled import Reached
 from swarm.manager.dispatcher.usage import UsageGatherer
 from swarm.manager.store.store import Store
 
@@ -37,6 +38,7 @@ class SessionReporter:
         self._limit = limit
         self._usage = usage
         self._told: tuple[str, int] | None = None  # the leader that has the whole table
+        self._told_reached = Reached()
         self._complete_s = 0.0  # when the whole table was last sent
         self._reached_s = self._looked_s = clock.monotonic_s()
 
@@ -68,18 +70,27 @@ class SessionReporter:
     async def _report(self, now_s: float) -> bool:
         target = self._link.target()
         complete = target != self._told or now_s - self._complete_s >= self._period_s() / 2
-        if not complete and not self._sessions.changed.is_set():
+        reached = self._sessions.networks_reached()
+        if not complete and reached == self._told_reached and not self._sessions.changed.is_set():
             return True
         states = self._sessions.take_states(self._store.view, complete, now_s)
         try:
             usage = self._usage.take() if complete else ()
-            request = ReportSessionsRequest(complete=complete, sessions=states, usage=usage)
+            lag = [NodeLag(node_id=key, index=index) for key, index in (reached.lag or {}).items()]
+            request = ReportSessionsRequest(
+                complete=complete,
+                sessions=states,
+                usage=usage,
+                networks_index=reached.index,
+                networks_lag=lag,
+            )
             orders = await self._link.report_sessions(request)
         except SwarmError as error:
             if self._told is not None:
                 log.warning("dispatcher.sessions_not_reported", reason=str(error))
             self._told = None
             return False
+        self._told_reached = reached
         if complete:
             self._told, self._complete_s = target, now_s
         self._reached_s = self._clock.monotonic_s()

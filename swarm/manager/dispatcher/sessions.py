@@ -25,9 +25,14 @@ from swarm.api.v1.logs_pb2 import LogSubscription
 from swarm.clock import SECOND
 from swarm.errors import IdentityInUse, SessionExpired, SwarmError
 from swarm.manager.dispatcher.assignments import AssignmentSet
+from swarm.manager.dispatcher.data import TaskValues
 from swarm.manager.dispatcher.overlay_news import News
+from swarm.manager.dispatcher.settled import Reached, SessionProgress
 from swarm.manager.store.tables import ReadView
 from swarm.model.truncate import bounded_description
+
+# Makes what asks the drivers of secrets for one agent; given what to call with the key of each news.
+MakeValues = Callable[[Callable[[str], None]], TaskValues]
 
 REGISTRATIONS_MAX = 6
 REGISTRATIONS_WINDOW_S = 8.0
@@ -73,24 +78,38 @@ class AgentSession:
     """
 
     def __init__(
-        self, node_id: str, session_id: str, addr: str, now_s: float, hello: Hello, wake: asyncio.Event
+        self,
+        node_id: str,
+        session_id: str,
+        addr: str,
+        now_s: float,
+        hello: Hello,
+        wake: asyncio.Event,
+        *,
+        values: MakeValues | None = None,
     ) -> None:
-        """`addr` is the agent's address as this manager sees it, without port; `wake` is the stream's."""
+        """`addr` is the agent's address as this manager sees it, without port; `wake` is the stream's.
+
+        `values` makes what asks the drivers of secrets.
+        """
         self.node_id = node_id
         self.session_id = session_id
         self.addr = addr
         self.standby = hello.standby
-        self.displaced = False  # another stream of this agent became the session; it has not said so here
+        self.displaced = False  # the agent has not said so here
         self.incarnation = hello.incarnation
         self.description = bounded_description(hello.description) if hello.HasField("description") else None
         self.heard_s = now_s
         self.over: asyncio.Future[SwarmError | None] = asyncio.get_running_loop().create_future()
         self.wake = wake
         self._welcome_due = True
-        self._assignments = AssignmentSet(node_id)
+        self._values = values(self._answered) if values is not None and not hello.standby else None
+        self._assignments = AssignmentSet(node_id, self._values)
         self._complete_due = not hello.standby
         self._changed_ids: dict[str, None] = {}  # in order of change
-        self._networks_changed = False
+        self._networks_changed = self._data_changed = False
+        # Without: an agent of an older version, whose word nobody has to wait for.
+        self._progress = SessionProgress() if hello.acknowledges_networks else None
         self._info_due = not hello.standby
         self._info: NodeInfo | None = None
         self._acked = 0
@@ -102,29 +121,59 @@ class AgentSession:
 
     def end(self, error: SwarmError | None) -> None:
         """End the stream, with `error` as its status; without, the next hello goes on from here."""
+        self._end_asking()
         if not self.over.done():
             self.over.set_result(error)
+
+    def displace(self) -> None:
+        """Be a standby from now on: another stream of this agent became the session."""
+        self.standby = self.displaced = True
+        self._end_asking()
+
+    def _end_asking(self) -> None:
+        if self._values is not None:
+            self._values.close()
+
+    def _answered(self, key: str) -> None:
+        """Note that the driver of a secret says something new for a task."""
+        self._assignments.note_answer(key)
+        self._data_changed = True
+        self.wake.set()
 
     def task_changed(self, task_id: str) -> None:
         """Note that a task of this node changed."""
         self._changed_ids[task_id] = None
         self.wake.set()
 
-    def networks_changed(self, paper: Mapping[str, News]) -> None:
-        """Note what may differ in networks."""
+    def networks_changed(self, paper: Mapping[str, News], index: int) -> None:
+        """Note what may differ in networks since the entry `index`."""
         if self._assignments.note_networks(paper):
             self._networks_changed = True
+            if self._progress is not None:
+                self._progress.note(index)
             self.wake.set()
 
     def everything_changed(self) -> None:
         """Send the whole set again: changes were missed."""
         self._complete_due = self._info_due = True
+        if self._progress is not None:
+            self._progress = SessionProgress()
         self.wake.set()
 
     def info_changed(self) -> None:
         """Look at the node info again, and send it if it differs."""
         self._info_due = not self.standby
         self.wake.set()
+
+    def networks_applied(self, sequence: int) -> None:
+        """Hear that what the assignments up to `sequence` said of networks is in force."""
+        if self._progress is not None:
+            self._progress.apply(sequence)
+
+    @property
+    def networks_lag(self) -> int | None:
+        """The entry up to which what concerns networks is in force there; None: all of it."""
+        return self._progress.lag if self._progress is not None else None
 
     def acknowledge(self, sequence: int) -> None:
         """Every status report up to `sequence` is committed; 0 only answers a heartbeat."""
@@ -186,10 +235,16 @@ class AgentSession:
     def _take_assignments(self, view: ReadView) -> list[Assignments]:
         changed, self._changed_ids = self._changed_ids, {}
         networks, self._networks_changed = self._networks_changed, False
-        if self._complete_due:
-            self._complete_due = False
-            return self._assignments.complete(view)
-        return self._assignments.changes(view, changed) if changed or networks else []
+        more, self._data_changed = networks or self._data_changed, False
+        complete, self._complete_due = self._complete_due, False
+        if complete:
+            messages = self._assignments.complete(view)
+        else:
+            messages = self._assignments.changes(view, changed) if changed or more else []
+        if self._progress is not None and (complete or networks):
+            told = complete or any(message.networks for message in messages)
+            self._progress.tell(self._assignments.sequence if told else 0)
+        return messages
 
 
 class Sessions:
@@ -201,6 +256,7 @@ class Sessions:
         self._ended: dict[str, AgentSession] = {}
         self._changed: dict[str, None] = {}
         self.changed = asyncio.Event()  # a session was opened or closed, or described its node anew
+        self.networks_index = 0  # the newest entry whose news of networks all sessions have noted
         self._on_open: list[Callable[[str], None]] = []
 
     def __iter__(self) -> Iterator[AgentSession]:
@@ -250,7 +306,7 @@ class Sessions:
             return
         earlier = self._open.get(session.node_id)
         if earlier is not None and earlier.incarnation == session.incarnation:
-            earlier.standby = earlier.displaced = True
+            earlier.displace()
             self._standby.setdefault(session.node_id, set()).add(earlier)
         elif earlier is not None:  # of an agent that is silent, otherwise this one had been refused
             earlier.end(SessionExpired("replaced by a newer session of the same node"))
@@ -325,6 +381,11 @@ class Sessions:
         self.changed.clear()
         known: Iterable[str] = {**self._open, **self._standby, **self._ended} if complete else changed
         return [state for node_id in known if (state := self._state(view, node_id, now_s)) is not None]
+
+    def networks_reached(self) -> Reached:
+        """Return what of networks is in force on the nodes that have their session here."""
+        behind = {node_id: one.networks_lag for node_id, one in self._open.items()}
+        return Reached(self.networks_index, {id_: lag for id_, lag in behind.items() if lag is not None})
 
     def _state(self, view: ReadView, node_id: str, now_s: float) -> SessionState | None:
         ended = self._ended.get(node_id)

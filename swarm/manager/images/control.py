@@ -10,10 +10,12 @@ from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.ids import new_id
 from swarm.manager.images.find import find_image
 from swarm.manager.images.holders import check_unused, is_retained, tag_image, unused_images
+from swarm.manager.images.scoped import check_theirs, is_theirs
 from swarm.manager.images.transfers import ImageTransfers, held_image
 from swarm.manager.store.transaction import Transaction
 from swarm.model.reference import parse_reference
 from swarm.model.selectors import image_selected
+from swarm.security.identity import scope_now
 
 log = structlog.get_logger(__name__)
 
@@ -51,12 +53,15 @@ class ImageControl(ImageTransfers):
         """Forget an image, named by reference, digest, id or the beginning of an id; return its id.
 
         One that services or tasks use stays; with `force` only that of a task that is not over. Raises
-        NotFound, Ambiguous, FailedPrecondition, and as `Store.update`.
+        NotFound, Ambiguous, NotPermitted, FailedPrecondition, and as `Store.update`.
         """
+
+        scope = scope_now()
 
         def forget(transaction: Transaction) -> Image:
             image = find_image(transaction, ref)
-            check_unused(transaction, image, force=force)
+            check_theirs(scope, image)
+            check_unused(transaction, image, force=force, scope=scope)
             transaction.remove(image)
             return image
 
@@ -83,11 +88,15 @@ class ImageControl(ImageTransfers):
     async def prune(self, *, everything: bool) -> tuple[Sequence[Image], int]:
         """Forget images that no service needs; on the leader. Return them, and the bytes that are freed.
 
-        Without `everything` only those that have no name any more. Raises as `Store.update`.
+        Without `everything` only those that have no name any more; with a scope, only theirs. Raises as
+        `Store.update`.
         """
 
+        scope = scope_now()
+
         def forget(transaction: Transaction) -> list[Image]:
-            chosen = [image for image in unused_images(transaction) if everything or is_retained(image)]
+            unused = [one for one in unused_images(transaction) if is_theirs(scope, one.annotations.labels)]
+            chosen = [image for image in unused if everything or is_retained(image)]
             for image in chosen:
                 transaction.remove(image)
             return chosen

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from swarm.api.v1.images_pb2 import HeldImage
 from swarm.api.v1.objects_pb2 import Image, Service
 from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
 from swarm.errors import FailedPrecondition, InvalidArgument
+from swarm.manager.images.scoped import check_theirs, mark
+from swarm.manager.store.scope import Scope, ScopedView
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model.reference import parse_reference
@@ -36,19 +39,27 @@ def record_held(
     new_ids: Sequence[str],
     *,
     loaded: bool,
+    scope: Scope = (),
 ) -> None:
-    """Write down that manager `node_id` holds `images`; `new_ids`: two for each, for objects to be made."""
+    """Write down that manager `node_id` holds `images`; `new_ids`: two for each, for objects to be made.
+
+    `scope` is that of who loaded them; raises NotPermitted when a name is another's.
+    """
     for position, held in enumerate(images):
         current = transaction.images.by_name(held.reference)
         if current is not None and current.digest == held.digest:
             if loaded and set(held.blobs) > set(current.blobs):
-                _put(transaction, current, held, node_id, "")  # further platforms of the same image
+                _put(transaction, current, held, node_id)  # further platforms of the same image
             else:
                 _add_holder(transaction, current, node_id)
+        elif loaded and current is not None:
+            check_theirs(scope, current)
+            _retain(transaction, current, new_ids[2 * position])
+            _put(transaction, current, held, node_id)
         elif loaded:
-            if current is not None:
-                _retain(transaction, current, new_ids[2 * position])
-            _put(transaction, current, held, node_id, new_ids[2 * position + 1])
+            made = Image(id=new_ids[2 * position + 1])
+            mark(scope, made.annotations.labels)
+            transaction.create(_filled(made, held, node_id))
 
 
 def unused_retained(view: ReadView) -> list[Image]:
@@ -114,21 +125,26 @@ def image_users(view: ReadView, image: Image) -> ImageUsers:
     )
 
 
-def check_unused(view: ReadView, image: Image, *, force: bool) -> None:
-    """Raise FailedPrecondition when an image is needed; what ended containers need may be forced."""
+def check_unused(view: ReadView, image: Image, *, force: bool, scope: Scope = ()) -> None:
+    """Raise FailedPrecondition when an image is needed; what ended containers need may be forced.
+
+    What others need nobody with a scope takes away, and they are told of it by number only.
+    """
     users = image_users(view, image)
-    name = image.annotations.name
-    for what, names, may_force in (
-        ("running tasks", users.running, False),
-        ("services", users.services, True),
-        ("ended tasks", users.ended, True),
+    seen = image_users(cast("ReadView", ScopedView(view, scope)), image) if scope else users
+    for what, all_names, names, may_force in (
+        ("running tasks", users.running, seen.running, False),
+        ("services", users.services, seen.services, True),
+        ("ended tasks", users.ended, seen.ended, True),
     ):
-        if names and not (force and may_force):
-            more = f" and {len(names) - USERS_SHOWN} more" if len(names) > USERS_SHOWN else ""
-            hint = "remove those first" + (", or remove it by force" if may_force else "")
-            raise FailedPrecondition(
-                f"image {name} is used by {what} ({', '.join(names[:USERS_SHOWN])}{more}): {hint}"
-            )
+        hidden = len(all_names) - len(names)
+        forcible = may_force and not hidden
+        if all_names and not (force and forcible):
+            more = [f"{len(names) - USERS_SHOWN} more"] if len(names) > USERS_SHOWN else []
+            more += [f"{hidden} that you do not see"] if hidden else []
+            told = " and ".join([", ".join(names[:USERS_SHOWN]), *more] if names else more)
+            hint = "remove those first" + (", or remove it by force" if forcible else "")
+            raise FailedPrecondition(f"image {image.annotations.name} is used by {what} ({told}): {hint}")
 
 
 def tag_image(transaction: Transaction, source: Image, target: str, new_ids: Sequence[str]) -> Image:
@@ -174,19 +190,17 @@ def _retain(transaction: Transaction, current: Image, new_id: str) -> None:
     transaction.create(kept)
 
 
-def _put(
-    transaction: Transaction, current: Image | None, held: HeldImage, node_id: str, new_id: str
-) -> None:
-    image = Image(id=new_id) if current is None else copy_of(current)
+def _put(transaction: Transaction, current: Image, held: HeldImage, node_id: str) -> None:
+    transaction.update(_filled(copy_of(current), held, node_id))
+
+
+def _filled(image: Image, held: HeldImage, node_id: str) -> Image:
     image.annotations.name = held.reference
     image.digest = held.digest
     image.size_bytes = held.size_bytes
     image.blobs[:] = held.blobs
     image.holders[:] = [node_id]
-    if current is None:
-        transaction.create(image)
-    else:
-        transaction.update(image)
+    return image
 
 
 def _used_digests(view: ReadView) -> set[str]:

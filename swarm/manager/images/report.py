@@ -14,6 +14,7 @@ from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.errors import NotLeader, Unavailable
 from swarm.ids import new_id
 from swarm.manager.images.holders import check_report, record_held
+from swarm.manager.store.scope import Scope
 from swarm.manager.store.store import Store
 
 Dial = Callable[[str], grpc.aio.Channel]
@@ -56,25 +57,37 @@ class HolderReports:
         return self._raft.is_leader
 
     async def report(
-        self, images: Sequence[HeldImage], *, loaded: bool = False, timeout_s: float = 5.0
+        self,
+        images: Sequence[HeldImage],
+        *,
+        loaded: bool = False,
+        scope: Scope = (),
+        timeout_s: float = 5.0,
     ) -> list[Image]:
         """Report that this manager holds `images`, and return those that are in the cluster.
 
         What is missing in the answer is not in the cluster: the leader has said so. Tries again while no
-        leader is known. Raises NotLeader, NoQuorum, OutcomeUnknown, Unavailable; may be repeated.
+        leader is known. `scope` is that of who loaded them. Raises NotPermitted, NotLeader, NoQuorum,
+        OutcomeUnknown, Unavailable; may be repeated.
         """
         deadline_s = asyncio.get_running_loop().time() + timeout_s
         while True:
             remaining_s = deadline_s - asyncio.get_running_loop().time()
             try:
-                return await self._report(images, loaded, max(remaining_s, 0.1))
+                return await self._report(images, loaded, scope, max(remaining_s, 0.1))
             except (NotLeader, Unavailable):
                 if remaining_s <= _RETRY_S:
                     raise
                 await asyncio.sleep(_RETRY_S)
 
     async def record(
-        self, images: Sequence[HeldImage], node_id: str, *, loaded: bool, timeout_s: float = 5.0
+        self,
+        images: Sequence[HeldImage],
+        node_id: str,
+        *,
+        loaded: bool,
+        scope: Scope = (),
+        timeout_s: float = 5.0,
     ) -> list[Image]:
         """Write down a report of manager `node_id`; on the leader only. Raises as `report`."""
         check_report(images, loaded=loaded)
@@ -82,18 +95,21 @@ class HolderReports:
         # A report that changes nothing is no write, and must not be answered from an old state either.
         await self._raft.barrier(timeout_s)
         await self._store.update(
-            lambda transaction: record_held(transaction, images, node_id, ids, loaded=loaded), timeout_s
+            lambda transaction: record_held(transaction, images, node_id, ids, loaded=loaded, scope=scope),
+            timeout_s,
         )
         named = [(self._store.view.images.by_name(held.reference), held) for held in images]
         return [image for image, held in named if image is not None and image.digest == held.digest]
 
-    async def _report(self, images: Sequence[HeldImage], loaded: bool, timeout_s: float) -> list[Image]:
+    async def _report(
+        self, images: Sequence[HeldImage], loaded: bool, scope: Scope, timeout_s: float
+    ) -> list[Image]:
         if self._raft.is_leader:
-            return await self.record(images, self._node_id, loaded=loaded, timeout_s=timeout_s)
+            return await self.record(images, self._node_id, loaded=loaded, scope=scope, timeout_s=timeout_s)
         leader = self._raft.leader
         if leader is None:
             raise NotLeader
-        request = ReportImageHolderRequest(images=images, loaded=loaded)
+        request = ReportImageHolderRequest(images=images, loaded=loaded, scope=scope)
         async with self._dial(leader.addr) as channel:
             try:
                 answer = await ImagesStub(channel).ReportHolder(request, timeout=timeout_s)

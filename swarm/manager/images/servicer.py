@@ -79,7 +79,9 @@ class ImagesServicer(ImagesServicerBase):
     ) -> messages.ReportImageHolderResponse:
         """Write down what the calling manager holds; raises NotLeader on every manager but the leader."""
         node_id = self._caller(context).node_id
-        images = await self._reports.record(request.images, node_id, loaded=request.loaded)
+        images = await self._reports.record(
+            request.images, node_id, loaded=request.loaded, scope=tuple(request.scope)
+        )
         return messages.ReportImageHolderResponse(images=images)
 
     def _find(self, text: str) -> Image:

@@ -17,7 +17,14 @@ from swarm.api.v1.control_pb2 import (
 from swarm.api.v1.images_pb2 import HeldImage
 from swarm.api.v1.objects_pb2 import Image
 from swarm.api.v1.types_pb2 import RegistryAuth
-from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, SwarmError, Unauthenticated
+from swarm.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    NotPermitted,
+    SwarmError,
+    Unauthenticated,
+)
 from swarm.manager.images.copying import ImageCopier
 from swarm.manager.images.find import find_image
 from swarm.manager.images.report import HolderReports
@@ -31,6 +38,7 @@ from swarm.runtime.images.history import Step
 from swarm.runtime.images.platforms import host_platform, parse_platform, platform_of
 from swarm.runtime.images.pull import Progress
 from swarm.runtime.images.store import LocalImageStore
+from swarm.security.identity import scope_now
 
 T = TypeVar("T")
 
@@ -52,12 +60,17 @@ class ImageTransfers:
         """Fetch an image from its registry and make it known; yield how far it is, and the image last.
 
         What came stays here when it breaks, and is not fetched again. Raises InvalidArgument, NotFound,
-        Unauthenticated, Unavailable, FailedPrecondition (disk full), and as `HolderReports.report`.
+        Unauthenticated, Unavailable, NotPermitted, FailedPrecondition (disk full) and as `report`.
         """
         parsed = parse_reference(request.reference)
         if not parsed.tag:
             raise InvalidArgument(
                 f"image {parsed.familiar} needs a name in the cluster: pull NAME:TAG@DIGEST"
+            )
+        if parsed.digest and scope_now():
+            raise NotPermitted(
+                f"{parsed.familiar} would be called by a tag that its registry may give to other content:"
+                " pull it by the tag alone, or ask an administrator"
             )
         wanted = self._wanted(request.platforms)
         auth = request.registry_auth if request.HasField("registry_auth") else None
@@ -123,7 +136,7 @@ class ImageTransfers:
             # The cluster has it for other platforms too, and keeps those.
             await self._copier.bring(same)
             loaded = self._images.loaded(loaded.reference, loaded.digest)
-        (image,) = await self._reports.report([held_image(loaded)], loaded=True)
+        (image,) = await self._reports.report([held_image(loaded)], loaded=True, scope=scope_now())
         changed = same is None or set(same.blobs) != set(image.blobs)
         return PulledImage(image=image, changed=changed)
 

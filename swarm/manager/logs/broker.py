@@ -13,9 +13,10 @@ import structlog
 from swarm.api.v1.logs_pb2 import LogMessage, LogSubscription, PublishLogsRequest, RelayLogsResponse
 from swarm.api.v1.objects_pb2 import Task
 from swarm.errors import NotFound
-from swarm.manager.logs.concerned import concerned, concerned_tasks, selected
+from swarm.manager.logs.concerned import concerned, concerned_tasks
 from swarm.manager.store.store import Store
 from swarm.manager.store.watch import WatchOverflow
+from swarm.model.log_selectors import selected
 
 log = structlog.get_logger(__name__)
 

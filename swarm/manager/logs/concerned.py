@@ -6,13 +6,10 @@ from swarm.api.v1.logs_pb2 import LogSelector, LogSubscription
 from swarm.api.v1.objects_pb2 import Node, Task
 from swarm.api.v1.types_pb2 import NODE_STATE_DOWN
 from swarm.manager.store.tables import ReadView
+from swarm.model.log_selectors import selected
+from swarm.model.stacks import NAMESPACE_LABEL
 from swarm.model.task import task_name
 from swarm.model.task_state import ASSIGNED, ORPHANED, STARTING
-
-
-def selected(selector: LogSelector, task: Task) -> bool:
-    """Whether a selector names this task or its service."""
-    return task.id in selector.task_ids or task.service_id in selector.service_ids
 
 
 def has_output(task: Task, *, follow: bool) -> bool:
@@ -39,6 +36,9 @@ def concerned_tasks(view: ReadView, subscription: LogSubscription) -> Mapping[st
 def _selected_tasks(view: ReadView, selector: LogSelector) -> Iterator[Task]:
     for service_id in selector.service_ids:
         yield from view.tasks.by_service(service_id)
+    for service in view.services if selector.stack else ():
+        if service.spec.annotations.labels.get(NAMESPACE_LABEL) == selector.stack:
+            yield from view.tasks.by_service(service.id)
     for task_id in selector.task_ids:
         task = view.tasks.get(task_id)
         if task is not None:

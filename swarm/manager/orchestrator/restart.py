@@ -177,5 +177,5 @@ def plan_start(plan: PlanBuilder, slot: Slot, task: Task, nodes: Table[Node], no
 def stop_timeout_ns(task: Task) -> int:
     """Return how long others wait for `task` to stop."""
     grace_ns = defaults.stop_grace_period_ns(task.spec.container)
-    drain_ns = defaults.endpoint_drain_ns(task.endpoint) if task.networks else 0
+    drain_ns = defaults.endpoint_drain_ns(task.endpoint) + defaults.WITHDRAWAL_NS if task.networks else 0
     return max(STOP_TIMEOUT_NS, drain_ns + grace_ns + STOP_MARGIN_NS)

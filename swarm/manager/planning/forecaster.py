@@ -10,10 +10,12 @@ from swarm.clock import Clock
 from swarm.errors import NotFound, Unavailable
 from swarm.manager.planning.balance import check_rebalance, plan_rebalance
 from swarm.manager.planning.best_case import ASSUMPTION, IN_LARGER_STEPS
+from swarm.manager.planning.confining import confine, shows_service, within
 from swarm.manager.planning.differences import differences
 from swarm.manager.planning.forecast import Forecast
 from swarm.manager.planning.later import later
 from swarm.manager.planning.scratch import Frozen, Scratch, freeze, tables_of
+from swarm.manager.store.scope import Scope
 from swarm.manager.store.store import Store
 from swarm.manager.store.transaction import Transaction
 from swarm.pacing import Pacer
@@ -36,15 +38,16 @@ class Forecaster:
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def forecast(
-        self, change: Callable[[Transaction], Iterable[str]], timeout_s: float
+        self, change: Callable[[Transaction], Iterable[str]], timeout_s: float, scope: Scope = ()
     ) -> PlanChangesResponse:
         """Return what would happen after `change`, which returns the ids of services to look at as well.
 
-        What `change` raises comes out here. Raises Unavailable when it takes longer than `timeout_s`.
+        With a scope, only to what is in it, and nothing else can be changed. What `change` raises comes out
+        here. Raises Unavailable when it takes longer than `timeout_s`.
         """
         view = self._store.view
         frozen, index = freeze(view), view.index
-        return await self._run(look_ahead(frozen, index, self._clock.now_ns(), change), timeout_s)
+        return await self._run(look_ahead(frozen, index, self._clock.now_ns(), change, scope), timeout_s)
 
     async def moves(self, service_id: str, max_moves: int, timeout_s: float) -> Sequence[Rebalance.Move]:
         """Return which tasks of a service have to move to balance it, none when it is balanced.
@@ -78,20 +81,29 @@ def look_for_moves(
 
 
 def look_ahead(
-    frozen: Frozen, index: int, now_ns: int, change: Callable[[Transaction], Iterable[str]]
+    frozen: Frozen,
+    index: int,
+    now_ns: int,
+    change: Callable[[Transaction], Iterable[str]],
+    scope: Scope = (),
 ) -> Steps[PlanChangesResponse]:
-    """Return what would happen, from `now_ns` on, to a store that is changed by `change`."""
+    """Return what would happen, from `now_ns` on, to a store that is changed by `change`.
+
+    With a scope, to what is in it.
+    """
     forecast = Forecast(Scratch((yield from tables_of(frozen, index)), now_ns))
     yield from forecast.prepare()
-    for service_id in forecast.change(change):
+    for service_id in forecast.change(within(scope, change)):
         forecast.involve(service_id)
     yield from forecast.run()
     before = yield from tables_of(tuple(obj for obj in frozen if forecast.concerns(obj)), index)
     answer = yield from differences(before, forecast)
     if answer.steps:
         answer.notes.append(ASSUMPTION)
-    services = map(forecast.scratch.tables.services.get, forecast.involved)
-    for service in services:
+    after = forecast.scratch.tables
+    confine(answer, scope, before, after)
+    shown = (one for one in forecast.involved if shows_service(scope, one, after))
+    for service in map(after.services.get, shown):
         answer.notes.extend(later(service) if service is not None else ())
     if forecast.is_hastened:
         answer.notes.append(IN_LARGER_STEPS)

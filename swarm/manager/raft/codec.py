@@ -39,6 +39,10 @@ class WireError(ValueError):
     """A message that no correct member sends."""
 
 
+class UnknownEntry(WireError):
+    """An entry of a kind that this version does not know: neither to be skipped nor to be applied."""
+
+
 def encode(message: Message, sender: str, recipient: str, cluster_id: str) -> RaftMessage:
     """Return the message to send; the sender and recipient are raft ids."""
     wire = RaftMessage(cluster_id=cluster_id, sender=sender, recipient=recipient, term=message["term"])
@@ -107,8 +111,11 @@ def _decode_entry(entry: RaftEntry) -> Entry:
         return NOOP, entry.index, entry.term
     if body == "change" and entry.change.kind in MembershipChange.Kind.values():
         return CHANGE + entry.change.SerializeToString(deterministic=True), entry.index, entry.term
-    # Sent by a newer version: it must not be skipped, so the whole message is refused.
-    raise WireError(f"entry {entry.index} is of an unknown kind")
+    # Sent by a newer version: it must not be skipped.
+    raise UnknownEntry(
+        f"entry {entry.index} of the log is of a kind that this version does not know: it is from a newer "
+        "version of swarm; install the version of the other managers"
+    )
 
 
 def _encode_append_reply(message: Message, wire: RaftMessage) -> None:

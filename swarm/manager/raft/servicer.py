@@ -16,10 +16,11 @@ from swarm.api.v1.raft_pb2 import (
     RaftMember,
     RaftStreamEnd,
 )
-from swarm.errors import NotLeader, NotPermitted, Unavailable
+from swarm.errors import FailedPrecondition, NotLeader, NotPermitted, Unavailable
 from swarm.manager.raft.links import ADDR_KEY, RAFT_ID_KEY
 from swarm.manager.raft.node import RaftNode
 from swarm.manager.raft.reach import check_address, check_answers
+from swarm.model.compatibility import level_refusal, told_versions
 from swarm.security.identity import Identity, Role, caller
 
 log = structlog.get_logger(__name__)
@@ -36,10 +37,17 @@ class RaftServicer:
     """
 
     def __init__(
-        self, node: RaftNode | None = None, find_caller: Callable[[Context], Identity] = caller
+        self,
+        node: RaftNode | None = None,
+        find_caller: Callable[[Context], Identity] = caller,
+        level: Callable[[], int] = lambda: 1,
     ) -> None:
-        """`find_caller` tells who calls; the authorisation interceptor has checked that it may."""
+        """`find_caller` tells who calls; the authorisation interceptor has checked that it may.
+
+        `level` is that of the cluster: who does not know it becomes no member.
+        """
         self.node = node
+        self._level = level
         self._find_caller = find_caller
 
     async def Stream(self, request_iterator: AsyncIterator[bytes], context: Context) -> RaftStreamEnd:
@@ -74,6 +82,8 @@ class RaftServicer:
         node = self._leader()
         if request.raft_id:
             return await self._move(node, identity, request)
+        if refusal := level_refusal(told_versions(request.compatibility), self._level()):
+            raise FailedPrecondition(refusal)
         check_address(request.addr, identity.node_id, node.members)
         await check_answers(node.dial, request.addr)
         member = await node.add_member(identity.node_id, request.addr, JOIN_TIMEOUT_S)

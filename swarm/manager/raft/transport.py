@@ -12,8 +12,8 @@ import structlog
 from pysyncobj.node import Node
 
 from swarm.api.v1.raft_pb2 import RaftBatch, RaftMember, RaftMessage
-from swarm.errors import Unavailable
-from swarm.manager.raft.codec import Message, WireError
+from swarm.errors import InvariantBroken, Unavailable
+from swarm.manager.raft.codec import Message, UnknownEntry, WireError
 from swarm.manager.raft.frames import FRAME_BYTES, parse
 from swarm.manager.raft.links import Dial, PeerLink
 from swarm.manager.raft.membership import Membership, refusal
@@ -136,6 +136,8 @@ class PeerTransport(Outbox):
         member = stream.member
         try:
             self.received(member.raft_id, parse(frame).messages)
+        except UnknownEntry as error:  # it would stand still for ever, and look like a member
+            raise InvariantBroken(str(error)) from error
         except WireError as error:  # perhaps from a newer version: nothing of it may be skipped
             reason = str(error)
             log.warning("raft.frame_refused", node_id=member.node_id, raft_id=member.raft_id, reason=reason)

@@ -1,5 +1,6 @@
 """What the tasks of one version of a service ask of a node: read from the spec once, shared by them all."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from swarm.api.v1.objects_pb2 import Task
@@ -11,14 +12,15 @@ from swarm.model.cluster_volumes import WantedVolume, wanted_volumes
 from swarm.model.constraint import Constraint, parse_constraints
 from swarm.model.devices import NamedDevice, named_devices, wanted_devices
 from swarm.model.generic_resources import Wants, wanted
-from swarm.model.ingress_ports import is_ingress
-from swarm.model.network_support import INGRESS
+from swarm.model.host_addresses import overlap, spelled
+from swarm.model.ingress_ports import uses_ingress
+from swarm.model.network_support import ENCRYPTED, INGRESS, SCTP
 
 # A service and the version of its spec: tasks that share it are alike, and are placed together.
 Group = tuple[str, int]
 
-# A port taken on a node: protocol and number.
-HostPort = tuple[int, int]
+# A port taken on a node: protocol, number and at which of its addresses (empty: all).
+HostPort = tuple[int, int, str]
 
 # What decides which nodes can be asked at all, and how the tasks spread over them.
 PoolKey = tuple[
@@ -66,7 +68,15 @@ class Demand:
 
 def _drivers(task: Task) -> set[str]:
     drivers = {one.driver for one in task.spec.networks if one.driver}
-    return drivers | {INGRESS} if any(map(is_ingress, task.endpoint.ports)) else drivers
+    if any(port.protocol == PortConfig.PROTOCOL_SCTP for port in task.endpoint.ports):
+        drivers.add(SCTP)
+    drivers |= {ENCRYPTED for one in task.spec.networks if one.encrypted}
+    return drivers | {INGRESS} if uses_ingress(task.endpoint) else drivers
+
+
+def is_taken(port: HostPort, ports: Iterable[HostPort]) -> bool:
+    """Return whether a port cannot be had besides those."""
+    return any(port[:2] == other[:2] and overlap(port[2], other[2]) for other in ports)
 
 
 def group_of(task: Task) -> Group:
@@ -113,7 +123,7 @@ def demand_of(task: Task) -> Demand:
 
 def _host_ports(task: Task) -> tuple[HostPort, ...]:
     return tuple(
-        (port.protocol, port.published_port)
+        (port.protocol, port.published_port, spelled(port.host_ip))
         for port in task.endpoint.ports
         if port.publish_mode == PortConfig.PUBLISH_MODE_HOST and port.published_port
     )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from swarm.api.v1.types_pb2 import NodeAvailability, NodeState, PortConfig
-from swarm.manager.scheduler.demand import Demand, HostPort
+from swarm.manager.scheduler.demand import Demand, HostPort, is_taken
 from swarm.manager.scheduler.filters import (
     CONSTRAINT,
     DEVICE,
@@ -29,6 +29,7 @@ from swarm.manager.scheduler.node_view import ClusterView, NodeView
 from swarm.model.constraint import actual_value, first_unmet, matches
 from swarm.model.devices import NamedDevice, claims_for
 from swarm.model.generic_resources import ALL
+from swarm.model.host_addresses import host_prefix
 from swarm.model.units import format_cpus, format_memory
 
 CONSTRAINTS_SHOWN = 3
@@ -135,7 +136,7 @@ def _other_platform(view: ClusterView, node: NodeView, demand: Demand) -> Iterab
 
 def _taken_ports(view: ClusterView, node: NodeView, demand: Demand) -> Iterable[str]:
     for port in demand.ports:
-        if port in node.ports:
+        if is_taken(port, node.ports):
             yield f"port {port_text(port)} is taken by {_holder(view, node, port)}"
 
 
@@ -162,7 +163,7 @@ _ABOUT_NODE: Mapping[Filter, Callable[[ClusterView, NodeView, Demand], Iterable[
 def port_text(port: HostPort) -> str:
     """Return e.g. `80/tcp`."""
     protocol = PortConfig.Protocol.Name(port[0]).removeprefix("PROTOCOL_").lower()
-    return f"{port[1]}/{protocol}"
+    return f"{host_prefix(port[2])}{port[1]}/{protocol}"
 
 
 def _holder(view: ClusterView, node: NodeView, port: HostPort) -> str:
@@ -194,7 +195,10 @@ class Details:
             unmet = str(first_unmet(self._demand.constraints, node.node))
             self._constraints[unmet] = self._constraints.get(unmet, 0) + 1
         elif failure is HOST_PORT and self._port is None:
-            self._port = (next(port for port in self._demand.ports if port in node.ports), node)
+            self._port = (
+                next(port for port in self._demand.ports if is_taken(port, node.ports)),
+                node,
+            )
 
     def _note_resources(self, node: NodeView) -> None:
         name = _name(node)

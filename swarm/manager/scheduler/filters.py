@@ -7,11 +7,11 @@ The others look at what the node's tasks leave over, and change with every place
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from swarm.manager.scheduler.demand import Demand
+from swarm.manager.scheduler.demand import Demand, is_taken
 from swarm.manager.scheduler.node_view import NodeView
 from swarm.model.affinity import Affinity
 from swarm.model.constraint import node_matches
-from swarm.model.network_support import drivers_of
+from swarm.model.network_support import ENCRYPTED, drivers_of, why_not_encrypted
 from swarm.model.platform import platform_matches
 
 # More tasks than any node runs: the room of a node that nothing limits.
@@ -96,12 +96,15 @@ def joins_networks(node: NodeView, demand: Demand) -> bool:
 def missing_driver(node: NodeView, demand: Demand) -> str:
     """Return which kind of network the node cannot give to a task; empty when it can all."""
     able = drivers_of(node.node) if node.node is not None else frozenset()
-    return next((f"no {one} networks" for one in demand.network_drivers if one not in able), "")
+    missing = next((one for one in demand.network_drivers if one not in able), "")
+    if missing == ENCRYPTED and node.node is not None:
+        return f"no {missing} networks: {why_not_encrypted(node.node)}"
+    return f"no {missing} networks" if missing else ""
 
 
 def has_host_ports(node: NodeView, demand: Demand) -> bool:
     """Whether the host-mode ports are free."""
-    return not any(port in node.ports for port in demand.ports)
+    return not any(is_taken(port, node.ports) for port in demand.ports)
 
 
 def has_volumes(node: NodeView, demand: Demand) -> bool:

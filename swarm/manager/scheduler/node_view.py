@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.types_pb2 import NodeAvailability, NodeState, PlacementStrategy
 from swarm.clock import SECOND, nanoseconds
-from swarm.manager.scheduler.demand import Demand, Group, HostPort, demand_of, group_of
+from swarm.manager.scheduler.demand import Demand, Group, HostPort, demand_of, group_of, is_taken
 from swarm.manager.scheduler.last_places import LastPlaces
 from swarm.manager.scheduler.precedence import Precedence, precedence_of
 from swarm.manager.scheduler.volumes import Given, VolumeBook, given_to
@@ -259,7 +259,7 @@ class ClusterView:
     def port_holder(self, node_id: str, port: HostPort) -> str:
         """Return the name of a service with an active task on a node that publishes `port` there, or ""."""
         for demand in tuple(self._demands.values()):
-            if port in demand.ports and node_id in self.hosts(demand.service_id):
+            if is_taken(port, demand.ports) and node_id in self.hosts(demand.service_id):
                 return demand.service_name
         return ""
 

@@ -13,6 +13,7 @@ from swarm.api.v1.store_pb2 import ProposerRecord, StoreAction, StoreEntry, Stor
 from swarm.errors import InvariantBroken
 from swarm.manager.store.history import Action, Event
 from swarm.manager.store.tables import UNIQUE_NAMES, Kind, Object, Tables, kind_name, object_name, unwrap
+from swarm.model.compatibility import unknown_level
 
 # Proposers remembered: one per start of a manager. No entry stays in a log past so many starts.
 PROPOSERS_LIMIT = 256
@@ -66,6 +67,7 @@ def parse_entry(data: bytes) -> StoreEntry:
         entry = StoreEntry.FromString(data)
     except DecodeError as error:
         raise InvariantBroken("an entry of the log cannot be read") from error
+    _check_level(entry.level)
     for transaction in entry.transactions:
         for action in transaction.actions:
             if action.kind not in _KNOWN_ACTIONS or action.object.WhichOneof("object") is None:
@@ -73,7 +75,14 @@ def parse_entry(data: bytes) -> StoreEntry:
                     "an entry of the log changes something in a way, or of a kind, that this version does "
                     "not know: it is from a newer version of swarm"
                 )
+            _check_level(action.object.cluster.level)  # what raises the level comes before all of it
     return entry
+
+
+def _check_level(level: int) -> None:
+    refusal = unknown_level(level, "an entry of the log")
+    if refusal:
+        raise InvariantBroken(refusal)
 
 
 def apply_entry(state: State, index: int, entry: StoreEntry) -> Outcome:

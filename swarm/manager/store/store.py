@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import structlog
 from google.protobuf.message import DecodeError
 
-from swarm.api.v1.store_pb2 import SnapshotRecord, StoreEntry, StoreTransaction
+from swarm.api.v1.store_pb2 import SnapshotFormat, SnapshotRecord, StoreEntry, StoreTransaction
 from swarm.clock import Clock, nanoseconds, timestamp
 from swarm.errors import (
     InvalidArgument,
@@ -32,6 +32,7 @@ from swarm.manager.store.proposer import FrozenState, Proposer, StateMachine
 from swarm.manager.store.tables import KINDS, Kind, Object, ReadView, unwrap, wrap
 from swarm.manager.store.transaction import PENDING_VERSION, Overlay, Transaction, encode
 from swarm.manager.store.watch import QUEUE_BYTES, QUEUE_LIMIT, Commit, Watch, WatchHub
+from swarm.model.compatibility import swarm_version, unknown_level
 from swarm.model.limits import TRANSACTION_BYTES
 
 log = structlog.get_logger(__name__)
@@ -248,6 +249,7 @@ class Store(StateMachine):
             transactions=batch.transactions,
             base_index=self._state.last_entry_index,
             at=timestamp(batch.now_ns),
+            level=_level_of(self._state.tables),
         )
         remaining_s = max(writer.deadline_s for writer in batch.writers) - self._clock.monotonic_s()
         self._outcome = None
@@ -301,8 +303,12 @@ class Store(StateMachine):
         tables = self._state.tables
         objects: list[Object] = [obj for kind in KINDS for obj in tables.of(kind)]
         proposers = list(self._state.proposers.values())
+        level = _level_of(tables)
 
         def records() -> Iterator[bytes]:
+            if level > 1:
+                written = SnapshotFormat(level=level, version=swarm_version())
+                yield SnapshotRecord(format=written).SerializeToString(deterministic=True)
             for obj in objects:
                 yield SnapshotRecord(object=wrap(obj)).SerializeToString(deterministic=True)
             for record in proposers:
@@ -344,10 +350,19 @@ def _restore_record(state: State, record: bytes) -> None:
     if parsed.WhichOneof("record") == "proposer":
         state.proposers[parsed.proposer.proposer] = parsed.proposer
         return
+    if parsed.WhichOneof("record") == "format":
+        if refusal := unknown_level(parsed.format.level, "the snapshot"):
+            raise InvariantBroken(refusal)
+        return
     obj = unwrap(parsed.object)
     if obj is None:
         raise InvariantBroken("the snapshot holds an object of a kind that this version does not know")
     state.tables.of(type(obj)).put(obj)
+
+
+def _level_of(view: ReadView) -> int:
+    """Return what an entry or snapshot says of its level; 0 for the first, as ever."""
+    return view.cluster.level if view.cluster is not None else 0
 
 
 def _unconfirmed(timeout_s: float, *, proposed: bool) -> str:

@@ -6,26 +6,58 @@ Objects are values: whoever gets one from a table must copy it before changing i
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task, Volume
+from swarm.api.v1.objects_pb2 import (
+    Attachment,
+    Cluster,
+    Config,
+    Image,
+    Network,
+    Node,
+    Secret,
+    Service,
+    Stack,
+    Task,
+    Volume,
+)
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.api.v1.types_pb2 import NetworkAddresses
+from swarm.api.v1.users_pb2 import User
+from swarm.manager.store.index import Index, KeyOf, Keys
+from swarm.model.http_routes import route_key
 from swarm.model.preemption import is_nominated
 from swarm.model.task import task_name
 from swarm.model.task_state import is_done, is_running
 
-Object: TypeAlias = Node | Service | Task | Cluster | Image | Secret | Config | Network | Volume
+Object: TypeAlias = (
+    Node | Service | Task | Cluster | Image | Secret | Config | Network | Volume | Stack | Attachment | User
+)
 Kind: TypeAlias = type[Message]  # one of KINDS
 T = TypeVar("T", bound=Object)
 
-KINDS: tuple[Kind, ...] = (Cluster, Node, Service, Task, Image, Secret, Config, Network, Volume)
+KINDS: tuple[Kind, ...] = (
+    Cluster,
+    Node,
+    Service,
+    Task,
+    Image,
+    Secret,
+    Config,
+    Network,
+    Volume,
+    Stack,
+    Attachment,
+    User,
+)
 
 # Kinds whose name belongs to one object only. Hostnames repeat, and names of tasks contain their id.
-UNIQUE_NAMES: frozenset[Kind] = frozenset((Service, Image, Cluster, Secret, Config, Network, Volume))
+UNIQUE_NAMES: frozenset[Kind] = frozenset(
+    (Service, Image, Cluster, Secret, Config, Network, Volume, Stack, User)
+)
 
 
 class Table(ABC, Generic[T]):
@@ -55,6 +87,10 @@ class Table(ABC, Generic[T]):
         """Return the one object of that name, None when there is none or there are several."""
         found = self.named(name)
         return found[0] if len(found) == 1 else None
+
+    def beginning_with(self, prefix: str) -> list[T]:
+        """Return the objects whose id begins so."""
+        return [obj for obj in self if obj.id.startswith(prefix)]
 
     def __contains__(self, object_id: object) -> bool:
         """Whether there is an object with this id."""
@@ -126,6 +162,18 @@ class ReadView(Protocol):
         """Networks."""
 
     @property
+    def stacks(self) -> Table[Stack]:
+        """What was deployed as stacks."""
+
+    @property
+    def attachments(self) -> Table[Attachment]:
+        """Places of containers of no service in networks, by container id."""
+
+    @property
+    def users(self) -> Table[User]:
+        """People with certificates of the cluster."""
+
+    @property
     def clusters(self) -> Table[Cluster]:
         """The cluster object as a table of at most one."""
 
@@ -142,8 +190,10 @@ def object_name(obj: Object) -> str:
     """Return the name an object is found by; empty when it has none."""
     if isinstance(obj, Task):
         return task_name(obj)
-    if isinstance(obj, Image):
+    if isinstance(obj, Image | Stack):
         return obj.annotations.name
+    if isinstance(obj, Attachment):
+        return obj.name
     if isinstance(obj, Node):
         return obj.spec.annotations.name or obj.description.hostname
     return obj.spec.annotations.name
@@ -182,15 +232,6 @@ def unwrap(wrapped: StoreObject) -> Object | None:
     if field is None:
         return None
     return copy_of(cast("Object", getattr(wrapped, field)))
-
-
-class Keys(tuple[Hashable, ...]):
-    """Several keys under each of which an object is filed."""
-
-    __slots__ = ()
-
-
-KeyOf: TypeAlias = Callable[[T], Hashable | None]  # Keys: each of them
 
 
 def _addresses(held: Iterable[NetworkAddresses]) -> Keys:
@@ -249,9 +290,18 @@ _SERVICE_INDEXES: Mapping[str, KeyOf[Service]] = {
     "address": lambda service: _addresses(service.virtual_addresses) or None,
     "network": _networks,
     "asked port": _asked_ports,
+    "route": lambda service: Keys(map(route_key, service.spec.endpoint.routes)) or None,
+    "acme": lambda service: any(route.acme for route in service.spec.endpoint.routes) or None,
+    "routed": lambda service: bool(service.spec.endpoint.routes) or None,
     "ingress port": lambda service: (
         Keys((port.protocol, port.published_port) for port in service.ingress_ports) or None
     ),
+}
+_ATTACHMENT_INDEXES: Mapping[str, KeyOf[Attachment]] = {
+    "name": _named,
+    "address": lambda attachment: _addresses(attachment.networks) or None,
+    "network": lambda attachment: Keys(one.network_id for one in attachment.wanted) or None,
+    "node": lambda attachment: attachment.node_id,
 }
 _NETWORK_INDEXES: Mapping[str, KeyOf[Network]] = {
     "name": _named,
@@ -260,62 +310,20 @@ _NETWORK_INDEXES: Mapping[str, KeyOf[Network]] = {
 }
 
 
-class Index(Generic[T]):
-    """Ids by key. Most keys, such as a slot, have one id: that one is kept as it is, without a container."""
-
-    def __init__(self, key_of: KeyOf[T]) -> None:
-        self.key_of = key_of
-        # Ids, not objects: most updates then change no index at all. Dicts keep the order of arrival.
-        self._ids: dict[Hashable, str | dict[str, None]] = {}
-
-    def __len__(self) -> int:
-        """Return the number of keys."""
-        return len(self._ids)
-
-    def get(self, key: Hashable) -> Collection[str]:
-        """Return the ids filed under `key`, in the order in which they came."""
-        found = self._ids.get(key, ())
-        return (found,) if isinstance(found, str) else found
-
-    def move(self, object_id: str, before: Hashable | None, after: Hashable | None) -> None:
-        """File an id under another key, or other Keys; None: under none."""
-        if isinstance(before, Keys) or isinstance(after, Keys):
-            old, new = _each(before), _each(after)
-            for key in old.keys() - new.keys():
-                self.move(object_id, key, None)
-            for key in new.keys() - old.keys():
-                self.move(object_id, None, key)
-            return
-        if before is not None:
-            self._take_out(object_id, before)
-        if after is None:
-            return
-        ids = self._ids.setdefault(after, object_id)
-        if isinstance(ids, dict):
-            ids[object_id] = None
-        elif ids != object_id:
-            self._ids[after] = {ids: None, object_id: None}
-
-    def _take_out(self, object_id: str, key: Hashable) -> None:
-        ids = self._ids[key]
-        if isinstance(ids, dict) and len(ids) > 1:
-            del ids[object_id]
-        else:
-            del self._ids[key]
-
-
-def _each(key: Hashable | None) -> Mapping[Hashable, None]:
-    return dict.fromkeys(key if isinstance(key, Keys) else () if key is None else (key,))
-
-
 class MemoryTable(Table[T]):
     """A table in memory."""
 
     def __init__(self, indexes: Mapping[str, KeyOf[T]], *, filed: bool = True) -> None:
         """Unless `filed`, objects are filed in the indexes when somebody first asks for one of them."""
         self._objects: dict[str, T] = {}
-        self._indexes = {name: Index(key_of) for name, key_of in indexes.items()}
+        self._keys_of = indexes
+        self._indexes: dict[str, Index[T]] = {}
         self._filed = filed
+        if filed:
+            self._make_indexes()
+
+    def _make_indexes(self) -> None:
+        self._indexes = {name: Index(key_of) for name, key_of in self._keys_of.items()}
 
     def get(self, object_id: str) -> T | None:
         """Return the object with this id."""
@@ -333,6 +341,7 @@ class MemoryTable(Table[T]):
         """Return the objects filed under `key`."""
         if not self._filed:
             self._filed = True
+            self._make_indexes()
             for obj in self._objects.values():
                 self._file(obj.id, None, obj)
         objects = self._objects
@@ -414,6 +423,9 @@ class Tables:
         self.configs: MemoryTable[Config] = MemoryTable(_BY_NAME, filed=filed)
         self.volumes: MemoryTable[Volume] = MemoryTable(_BY_NAME, filed=filed)
         self.networks: MemoryTable[Network] = MemoryTable(_NETWORK_INDEXES, filed=filed)
+        self.stacks: MemoryTable[Stack] = MemoryTable(_BY_NAME, filed=filed)
+        self.attachments: MemoryTable[Attachment] = MemoryTable(_ATTACHMENT_INDEXES, filed=filed)
+        self.users: MemoryTable[User] = MemoryTable(_BY_NAME, filed=filed)
         self.index = 0
 
     @property

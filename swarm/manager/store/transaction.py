@@ -10,8 +10,21 @@ from typing import cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task, Volume
+from swarm.api.v1.objects_pb2 import (
+    Attachment,
+    Cluster,
+    Config,
+    Image,
+    Network,
+    Node,
+    Secret,
+    Service,
+    Stack,
+    Task,
+    Volume,
+)
 from swarm.api.v1.store_pb2 import StoreAction, StoreTransaction
+from swarm.api.v1.users_pb2 import User
 from swarm.errors import FailedPrecondition, InvalidArgument, NameConflict, NotFound, StaleVersion
 from swarm.manager.store.tables import (
     UNIQUE_NAMES,
@@ -43,6 +56,8 @@ _COUNTS: Mapping[Kind, Limit] = {
     Config: limits.CONFIGS,
     Volume: limits.VOLUMES,
     Network: limits.NETWORKS,
+    Stack: limits.STACKS,
+    User: limits.USERS,
 }
 
 
@@ -118,6 +133,9 @@ class Overlay:
         self.configs: OverlayTable[Config] = OverlayTable(base.configs, fresh.configs)
         self.volumes: OverlayTable[Volume] = OverlayTable(base.volumes, fresh.volumes)
         self.networks: OverlayTable[Network] = OverlayTable(base.networks, fresh.networks)
+        self.stacks: OverlayTable[Stack] = OverlayTable(base.stacks, fresh.stacks)
+        self.attachments: OverlayTable[Attachment] = OverlayTable(base.attachments, fresh.attachments)
+        self.users: OverlayTable[User] = OverlayTable(base.users, fresh.users)
         self.index = base.index
 
     @property

@@ -114,15 +114,13 @@ class Watch:
 
     def _take(self, commit: Commit) -> None:
         self._seen = commit.index
-        events = commit.events
         if self._kinds:
-            events = tuple(event for event in events if type(event.object) in self._kinds)
-        if not events:
+            commit = _part_of(commit, self._kinds)
+        if not commit.events:
             return
-        size_bytes = commit.size_bytes * len(events) // len(commit.events)
-        self._commits.append(replace(commit, events=events, size_bytes=size_bytes))
-        self._waiting_events += len(events)
-        self._waiting_bytes += size_bytes
+        self._commits.append(commit)
+        self._waiting_events += len(commit.events)
+        self._waiting_bytes += commit.size_bytes
         self._wake.set()
 
     def overflow(self, reason: str) -> None:
@@ -140,6 +138,14 @@ class Watch:
             raise WatchOverflow(
                 f"the watcher missed commits ({self.overflow_reason}) and must read the whole state again"
             )
+
+
+def _part_of(commit: Commit, kinds: frozenset[Kind]) -> Commit:
+    """Return a commit with only the events of some kinds, and the size that is theirs."""
+    events = tuple([event for event in commit.events if type(event.object) in kinds])
+    if len(events) == len(commit.events):
+        return commit
+    return replace(commit, events=events, size_bytes=commit.size_bytes * len(events) // len(commit.events))
 
 
 class WatchHub:

@@ -22,6 +22,8 @@ def capability(spec: VolumeSpec) -> csi.VolumeCapability:
         mode = _Mode.SINGLE_NODE_READER_ONLY if _is_read_only(spec) else _Mode.SINGLE_NODE_WRITER
     else:
         mode = _MODES[spec.sharing]
+    if spec.block:
+        return csi.VolumeCapability(block=csi.VolumeCapability.BlockVolume(), access_mode=_Mode(mode=mode))
     return csi.VolumeCapability(
         mount=csi.VolumeCapability.MountVolume(fs_type=spec.fs_type, mount_flags=spec.mount_flags),
         access_mode=_Mode(mode=mode),

@@ -8,6 +8,7 @@ from typing import Any
 from swarm.errors import FailedPrecondition
 from swarm.runtime.base import ContainerInfo, ContainerState
 from swarm.runtime.docker.exec import DockerExec
+from swarm.runtime.docker.logs import nanoseconds
 from swarm.runtime.docker.request import HOSTNAME_LABEL, NETNS_LABEL
 from swarm.runtime.oci.cgroups import Cgroup, CgroupLayout
 from swarm.runtime.processes import signal_number
@@ -23,6 +24,10 @@ class EngineContainer:
         self.netns_path = str(config["Labels"].get(NETNS_LABEL, ""))
         self.hostname = str(config["Labels"].get(HOSTNAME_LABEL, ""))
         self.tty = bool(config.get("Tty"))
+        self.has_run = bool(
+            nanoseconds(str(about["State"].get("StartedAt", "")))
+        )  # before, if it is renewed
+        self.stdin = bool(config.get("OpenStdin"))
         self.stop_signal = signal_number(str(config.get("StopSignal") or "SIGTERM"))
         entrypoint = config.get("Entrypoint") or [""]
         self.command = entrypoint if isinstance(entrypoint, str) else str(entrypoint[0])

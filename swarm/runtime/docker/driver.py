@@ -26,6 +26,7 @@ from swarm.runtime.base import (
     ContainerConfig,
     ContainerInfo,
     ContainerState,
+    Limits,
 )
 from swarm.runtime.docker.client import EngineClient, EngineError
 from swarm.runtime.docker.container import EngineContainer
@@ -38,7 +39,10 @@ from swarm.runtime.docker.request import (
     INSTANCE_LABEL,
     TASK_LABEL,
     Around,
+    changed,
     create_request,
+    label_warnings,
+    limits_given,
     warnings_of,
 )
 from swarm.runtime.docker.state import container_info, failed_info
@@ -143,7 +147,7 @@ class DockerDriver(Views):
 
     def _info(self, about: dict[str, Any]) -> ContainerInfo:
         place = self._place(about["Config"]["Labels"][TASK_LABEL])
-        return container_info(about, place.warnings(), place.stopped())
+        return container_info(about, place.warnings(), place.stopped(), place.renewed())
 
     async def create(self, config: ContainerConfig) -> None:
         """Make the container, not running; raises TaskRejected and leaves nothing in that case."""
@@ -167,9 +171,8 @@ class DockerDriver(Views):
                 raise
 
     async def _create(self, config: ContainerConfig) -> None:
-        refuse_unable(config, await self._look())
-        if config.stdin:
-            raise TaskRejected("docker on this node cannot give a container standard input")
+        abilities = await self._look()
+        refuse_unable(config, abilities)
         try:
             image = self._layers.image_config(config.image_digest)
             layers = self._layers.lower_dirs(config.image_digest)
@@ -191,6 +194,7 @@ class DockerDriver(Views):
             files={},
             hard_limits=limits,
             edits=edits,
+            selinux=abilities.info.get("selinux") == "yes",
         )
         create_request(config, image, around)  # what makes no sense is refused before anything is made
         files = await asyncio.to_thread(place.make, config, layers, hostname)
@@ -199,7 +203,8 @@ class DockerDriver(Views):
         answer = await self._engine.request(
             "POST", "/containers/create", {"name": self._name(config.id)}, body
         )
-        place.note([*clamp_warnings(config.ulimits, limits), *warnings_of(answer)])
+        labels = label_warnings(config.security.selinux, selinux=around.selinux)
+        place.note([*clamp_warnings(config.ulimits, limits), *labels, *warnings_of(answer)])
         about = await self._about(config.id)
         self._containers[config.id] = EngineContainer(self._info(about), about)
 
@@ -213,9 +218,38 @@ class DockerDriver(Views):
         self._layers.release(container_id)
 
     async def renew(self, config: ContainerConfig) -> None:
-        """Refuse: this driver runs a container once."""
-        self._get(config.id)
-        raise FailedPrecondition("docker on this node cannot start a container again: replace it")
+        """Make a container that has ended ready to start again; raises as the contract says.
+
+        The engine's container stays, with its files and its output: it can be started again, and goes
+        through a new door into the namespace that stands at the same path by then.
+        """
+        await self._unfinished.to_its_end(self._renew_in_turn(config))
+
+    async def _renew_in_turn(self, config: ContainerConfig) -> None:
+        async with self._turns.of(config.id):
+            container = self._get(config.id)
+            if container.info.state is ContainerState.CREATED:
+                return
+            if container.info.state is not ContainerState.EXITED:
+                raise FailedPrecondition(f"container {config.id} runs")
+            try:
+                renewed = await self._renewed(container, config)
+            except (OSError, EngineError) as error:
+                raise TaskRejected(f"cannot prepare the container: {error}") from error
+            await container.let_go()
+            self._containers[config.id] = renewed
+
+    async def _renewed(self, old: EngineContainer, config: ContainerConfig) -> EngineContainer:
+        if config.netns_path != old.netns_path:
+            raise TaskRejected("docker on this node cannot start a container again in another network")
+        about = await self._about(config.id)
+        body = changed(config.limits, limits_given(about))
+        body = {key: value for key, value in body.items() if about["HostConfig"].get(key) != value}
+        if body:
+            await self._engine.request("POST", f"{self._path(config.id)}/update", body=body)
+        place = self._place(config.id)
+        await asyncio.to_thread(place.renew, config, old.hostname, str(about["State"]["StartedAt"]))
+        return EngineContainer(self._info(about), about)
 
     async def start(self, container_id: str) -> ContainerInfo:
         """Run the user's command; raises TaskFailed."""
@@ -314,6 +348,17 @@ class DockerDriver(Views):
     async def _thaw(self, container_id: str) -> None:
         with suppress(EngineError):
             await self._engine.request("POST", f"{self._path(container_id)}/unpause")
+
+    async def update(self, container_id: str, limits: Limits, before: Limits) -> None:
+        """Give a running container other bounds and shares; raises as the contract says."""
+        if not self._get(container_id).runs:
+            raise FailedPrecondition(f"container {container_id} does not run")
+        try:
+            await self._engine.request(
+                "POST", f"{self._path(container_id)}/update", body=changed(limits, before)
+            )
+        except EngineError as error:
+            raise TaskRejected(f"the engine does not take the limits: {error}") from error
 
     async def kill(self, container_id: str, signal_name: str) -> None:
         """Send a signal to the container's first process; raises NotFound, TaskFailed for an unknown one."""

@@ -90,6 +90,7 @@ class Flavor:
             "storage": str(about.get("Driver") or "unknown"),
             "cgroup_version": str(about.get("CgroupVersion") or read_layout().version),
             "seccomp": "default list" if _has_seccomp(about) else "none: the engine has none",
+            "selinux": "yes" if _has_option(about, "selinux") else "no",
             "why": f"{self.name} passed the self-test",
         }
 
@@ -117,7 +118,11 @@ def _leaves_our_network(path: Path) -> None:
 
 
 def _has_seccomp(about: Mapping[str, Any]) -> bool:
-    return any("seccomp" in str(one) for one in about.get("SecurityOptions") or ())
+    return _has_option(about, "seccomp")
+
+
+def _has_option(about: Mapping[str, Any], name: str) -> bool:
+    return any(name in str(one) for one in about.get("SecurityOptions") or ())
 
 
 def _can_be_privileged(version: str) -> bool:

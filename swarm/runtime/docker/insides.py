@@ -30,7 +30,7 @@ async def read_logs(
     """Yield what a container said, and says until it ends if the query follows."""
     if query.follow and not container.begun.is_set():  # an engine would not wait for the start
         await container.begun.wait()
-    if container.info.started_at_ns == 0:
+    if container.info.started_at_ns == 0 and not container.has_run:
         return
     if query.follow and container.ended.is_set():
         query = LogQuery(False, query.tail, query.since_ns, query.until_ns, query.stdout, query.stderr)

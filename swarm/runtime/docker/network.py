@@ -77,7 +77,7 @@ class Door:
                 "Mounts": [*binds, network],
                 "CapDrop": ["ALL"],
                 "CapAdd": ["SYS_ADMIN"],
-                "SecurityOpt": ["seccomp=unconfined"],
+                "SecurityOpt": ["seccomp=unconfined", "label=disable"],
                 "ReadonlyRootfs": True,
                 "LogConfig": {"Type": "none"},
             },

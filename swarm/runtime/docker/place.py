@@ -16,6 +16,7 @@ from swarm.runtime.volumes.copy_up import copy_up
 
 _WARNINGS = "warnings.json"
 _STOPPED = "stopped"
+_RENEWED = "renewed"
 
 
 class Place:
@@ -32,6 +33,23 @@ class Place:
             if isinstance(one, BindMount) and one.copy_up:
                 with self._mounted(layers) as root:
                     copy_up(root, one.target, Path(one.source), Path(one.copy_up))
+        return self._write_files(config, hostname)
+
+    def renew(self, config: ContainerConfig, hostname: str, run: str) -> None:
+        """Make the files anew and remember which run is past; raises TaskRejected, OSError."""
+        check_sources(config)
+        self._write_files(config, hostname)
+        (self.directory / _STOPPED).unlink(missing_ok=True)
+        write_atomically(self.directory / _RENEWED, run.encode())
+
+    def renewed(self) -> str:
+        """Return the run after which the container was made ready to start again; empty: none."""
+        try:
+            return (self.directory / _RENEWED).read_text("utf-8")
+        except OSError:
+            return ""
+
+    def _write_files(self, config: ContainerConfig, hostname: str) -> dict[str, str]:
         hosts, name, resolver = (self.directory / file for file in ("hosts", "hostname", "resolv.conf"))
         write_public(hosts, hosts_file(hostname, config.address, config.hosts))
         write_public(name, f"{hostname}\n")

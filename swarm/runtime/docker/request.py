@@ -1,11 +1,11 @@
 """What a container is, in the words of Docker's API. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from swarm.runtime.base import BindMount, ContainerConfig, Limits, TmpfsMount
+from swarm.runtime.base import BindMount, ContainerConfig, Limits, SELinuxLabel, TmpfsMount
 from swarm.runtime.cdi.spec import Edits
 from swarm.runtime.command import DEFAULT_PATH, command_line, environment, stop_signal
 from swarm.runtime.images.base import ImageConfig
@@ -19,6 +19,7 @@ DOOR_LABEL = "swarm.runtime.door"
 NETNS_LABEL = "swarm.runtime.network"
 HOSTNAME_LABEL = "swarm.runtime.hostname"
 HOST = "host"
+_OF_THE_NODE = ("/etc/", "/run/systemd/")  # such a resolv.conf has the label that the node needs
 LOG_DRIVER = "local"  # json-file replaces bytes that are not UTF-8
 
 
@@ -34,6 +35,7 @@ class Around:
     files: Mapping[str, str]  # of the node, by path in the container
     hard_limits: Mapping[str, int]
     edits: Edits
+    selinux: bool = False  # the engine labels containers
 
 
 def create_request(config: ContainerConfig, image: ImageConfig, around: Around) -> dict[str, Any]:
@@ -53,7 +55,9 @@ def create_request(config: ContainerConfig, image: ImageConfig, around: Around) 
             HOSTNAME_LABEL: around.hostname,
         },
         "Tty": config.tty,
-        "OpenStdin": config.tty,  # else a shell on a terminal that nobody has attached to would end at once
+        # With a terminal always: else a shell that nobody has attached to would end at once.
+        "OpenStdin": config.tty or config.stdin,
+        "StdinOnce": config.stdin and config.stdin_once,
         "StopSignal": str(stop_signal(config, image)),
         "Healthcheck": {"Test": ["NONE"]},  # the agent asks for itself
         **({} if around.hostname_is_given or config.shared.uts else {"Hostname": around.hostname}),
@@ -73,13 +77,16 @@ def _environment(config: ContainerConfig, image: ImageConfig, around: Around) ->
 
 def _host_config(config: ContainerConfig, around: Around) -> dict[str, Any]:
     shared = config.shared
+    binds = _binds(config, around)
+    relabelled = [one for one in binds if around.selinux and _can_relabel(one)]
     host: dict[str, Any] = {
         "NetworkMode": around.network,
         "IpcMode": HOST if shared.ipc else "private",
         "PidMode": HOST if shared.pid else "",
         "UTSMode": HOST if shared.uts else "",
         "CgroupnsMode": HOST if shared.cgroup else "private",
-        "Mounts": list(_binds(config, around)),
+        "Mounts": [_mount(one) for one in binds if one not in relabelled],
+        "Binds": [_relabelling(one) for one in relabelled],
         "Tmpfs": {one.target: _tmpfs(one) for one in config.mounts if isinstance(one, TmpfsMount)},
         "Devices": list(_devices(config, around.edits)),
         "GroupAdd": [*config.groups, *map(str, around.edits.additional_gids)],
@@ -99,23 +106,37 @@ def _host_config(config: ContainerConfig, around: Around) -> dict[str, Any]:
     return host | ({"CgroupParent": config.cgroup_parent} if config.cgroup_parent else {})
 
 
-def _binds(config: ContainerConfig, around: Around) -> Iterator[dict[str, Any]]:
+def _binds(config: ContainerConfig, around: Around) -> list[BindMount]:
     binds = [one for one in config.mounts if isinstance(one, BindMount)]
     targets = {str(PurePosixPath(one.target)) for one in config.mounts}
     for target, source in around.files.items():
         if target not in targets:
-            binds.append(BindMount(source, target))
+            kept = source.startswith(_OF_THE_NODE)
+            binds.append(BindMount(source, target, relabel="" if kept else "z"))
     for mount in around.edits.mounts:
         read_only = not mount.options or "ro" in mount.options
         binds.append(BindMount(mount.host_path, mount.container_path, read_only))
-    for one in binds:
-        yield {
-            "Type": "bind",
-            "Source": one.source,
-            "Target": one.target,
-            "ReadOnly": one.read_only,
-            "BindOptions": {"Propagation": one.propagation},
-        }
+    return binds
+
+
+def _mount(one: BindMount) -> dict[str, Any]:
+    return {
+        "Type": "bind",
+        "Source": one.source,
+        "Target": one.target,
+        "ReadOnly": one.read_only,
+        "BindOptions": {"Propagation": one.propagation},
+    }
+
+
+def _can_relabel(one: BindMount) -> bool:
+    """Tell whether a bind can be said in the older form, the only one that relabels."""
+    return bool(one.relabel) and ":" not in one.source + one.target
+
+
+def _relabelling(one: BindMount) -> str:
+    access = "ro" if one.read_only else "rw"
+    return f"{one.source}:{one.target}:{access},{one.propagation},{one.relabel}"
 
 
 def _tmpfs(mount: TmpfsMount) -> str:
@@ -152,6 +173,13 @@ def _logs(config: ContainerConfig) -> dict[str, Any]:
     return {"Type": LOG_DRIVER, "Config": options}
 
 
+def changed(limits: Limits, before: Limits) -> dict[str, int | str]:
+    """Return the body of an update: what is not limited any more is said to be so."""
+    unlimited: dict[str, int] = {"MemorySwap": -1, "PidsLimit": -1, "NanoCpus": 0, "CpuQuota": -1}
+    left = {key: unlimited[key] for key in unlimited.keys() & _limits(before).keys()}
+    return {**left, **_limits(limits)}
+
+
 def _limits(limits: Limits) -> dict[str, int | str]:
     wanted: dict[str, int | str] = {
         "NanoCpus": limits.nano_cpus,
@@ -179,6 +207,7 @@ def _security(config: ContainerConfig) -> dict[str, Any]:
         options.append(f"seccomp={security.seccomp or 'unconfined'}")
     if security.apparmor:
         options.append(f"apparmor={security.apparmor}")
+    options += [f"label={one}" for one in _label(security.selinux)]
     section: dict[str, Any] = {
         "Privileged": security.privileged,
         "CapAdd": list(security.capability_add),
@@ -186,6 +215,37 @@ def _security(config: ContainerConfig) -> dict[str, Any]:
         "SecurityOpt": options,
     }
     return section | ({"MaskedPaths": [], "ReadonlyPaths": []} if security.unmasked_paths else {})
+
+
+def _label(wanted: SELinuxLabel) -> Iterator[str]:
+    if wanted.disabled:
+        yield "disable"
+    for part in ("user", "role", "type", "level"):
+        if word := getattr(wanted, part):
+            yield f"{part}:{word}"
+
+
+def label_warnings(wanted: SELinuxLabel, *, selinux: bool) -> Iterator[str]:
+    """Yield a sentence for what is asked of SELinux and an engine does not do."""
+    if wanted.nested:
+        yield "without nested SELinux labels, which the engine does not have"
+    if list(_label(replace(wanted, disabled=False))) and not selinux:
+        yield "without the SELinux label that was asked for: the engine does not label containers"
+
+
+def limits_given(about: Mapping[str, Any]) -> Limits:
+    """Return those limits that a container has and could lose, by the engine's `inspect`."""
+    host = about["HostConfig"]
+
+    def given(name: str) -> int:
+        return max(0, int(host.get(name) or 0))
+
+    return Limits(
+        nano_cpus=given("NanoCpus"),
+        pids=given("PidsLimit"),
+        cpu_quota_us=given("CpuQuota"),
+        memory_swap_bytes=given("MemorySwap"),
+    )
 
 
 def warnings_of(answer: Mapping[str, Any] | None) -> Sequence[str]:

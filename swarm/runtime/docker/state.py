@@ -12,12 +12,20 @@ _ENDED = frozenset({"exited", "dead", "removing"})
 _NEVER_RAN = frozenset({"created"})
 
 
-def container_info(about: Mapping[str, Any], warnings: Sequence[str], stopped: str) -> ContainerInfo:
-    """Return the state of a container; `stopped` is why one that never ran will not, if it will not."""
+def container_info(
+    about: Mapping[str, Any], warnings: Sequence[str], stopped: str, renewed: str = ""
+) -> ContainerInfo:
+    """Return the state of a container; `stopped` is why one that never ran will not, if it will not.
+
+    `renewed` is when the run began after which it was made ready to start again: that run is past.
+    """
     state = about["State"]
     status = str(state.get("Status", "")).lower()
     container_id = about["Config"]["Labels"][TASK_LABEL]
-    never_ran = status in _NEVER_RAN or not nanoseconds(str(state.get("StartedAt", "")))
+    is_renewed = bool(renewed) and str(state.get("StartedAt", "")) == renewed and status != "running"
+    if is_renewed and not stopped:
+        return ContainerInfo(container_id, ContainerState.CREATED, warnings=tuple(warnings))
+    never_ran = is_renewed or status in _NEVER_RAN or not nanoseconds(str(state.get("StartedAt", "")))
     failed = stopped or (str(state.get("Error") or "") if never_ran else "")
     if never_ran and not failed and status in _NEVER_RAN:
         return ContainerInfo(container_id, ContainerState.CREATED, warnings=tuple(warnings))

@@ -5,11 +5,9 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import replace
 from pathlib import Path
 
 from swarm.errors import FailedPrecondition, NotFound
-from swarm.runtime.attachment import LogAttachment
 from swarm.runtime.base import (
     Ability,
     Attachment,
@@ -21,6 +19,7 @@ from swarm.runtime.base import (
     ProcessInfo,
     Sample,
 )
+from swarm.runtime.docker.attach import attach
 from swarm.runtime.docker.client import EngineClient, EngineError
 from swarm.runtime.docker.container import EngineContainer
 from swarm.runtime.docker.flavor import Flavor
@@ -79,12 +78,11 @@ class Views:
                 yield line
 
     async def attach(self, container_id: str) -> Attachment:
-        """Look on at a container's output; there is no standard input."""
+        """Look on at a container; raises NotFound, FailedPrecondition."""
         container = self._get(container_id)
         if container.ended.is_set():
             raise FailedPrecondition(f"container {container_id} does not run")
-        tail = 0 if container.begun.is_set() else None  # nothing of what it will say may be missed
-        return LogAttachment(lambda query: self.logs(container_id, replace(query, tail=tail)))
+        return await attach(self._engine, self._path(container_id), container)
 
     async def disk_bytes(self, container_id: str) -> int:
         """Return what a container wrote into its file system, as the engine counts it."""

@@ -101,6 +101,7 @@ def _find_in_layout(contents: Contents, findings: Findings, reference: str, limi
         if len({descriptor.digest for descriptor in descriptors}) > 1:
             # The same name for several platforms, without an index over them.
             top = _make(findings, render_index(descriptors))
+        _check_name(name, reference, top)
         _add_image(findings, name, top, limits)
 
 
@@ -131,7 +132,9 @@ def _find_in_docker_archive(contents: Contents, findings: Findings, reference: s
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise InvalidArgument("manifest.json of the archive has malformed RepoTags")
         for name in tags or [_given_name(reference, "no name")]:
-            _add_image(findings, str(parse_reference(name)), top, limits)
+            full_name = str(parse_reference(name))
+            _check_name(full_name, reference, top)
+            _add_image(findings, full_name, top, limits)
 
 
 def _convert(contents: Contents, findings: Findings, entry: dict[str, Any], limits: Limits) -> str:
@@ -173,10 +176,18 @@ def _make(findings: Findings, content: bytes) -> str:
     return digest
 
 
-def _add_image(findings: Findings, name: str, top: str, limits: Limits) -> None:
+def _check_name(name: str, reference: str, top: str) -> None:
+    """Raise InvalidArgument for a name with a digest, unless it was asked for and is the image's own.
+
+    So an image comes back from a backup that has no other name, for services that use it still.
+    """
     parsed = parse_reference(name)
-    if parsed.digest:
+    asked_for = bool(reference) and str(parse_reference(reference)) == name and parsed.digest == top
+    if parsed.digest and not asked_for:
         raise InvalidArgument(f"{name} cannot be the name of a loaded image: it contains a digest")
+
+
+def _add_image(findings: Findings, name: str, top: str, limits: Limits) -> None:
     present = lambda digest: digest in findings.files or digest in findings.made  # noqa: E731
     blobs = complete_blobs(top, lambda digest: findings.read(digest, limits), present, limits)
     _check_configurations(top, findings, blobs, limits)

@@ -11,9 +11,11 @@ from swarm.errors import InvalidArgument
 from swarm.model.capabilities import KNOWN
 from swarm.model.cpuset import parse_cpuset
 from swarm.runtime.base import Ability
+from swarm.runtime.oci import selinux
 from swarm.runtime.oci.apparmor import DEFAULT, loaded_profiles
 from swarm.runtime.oci.binaries import find
 from swarm.runtime.oci.cgroups import CgroupLayout
+from swarm.runtime.oci.selinux import Policy, read_policy
 from swarm.runtime.oci.user_namespaces import obstacle
 from swarm.runtime.ulimits import bounding_set, may_raise_limits, read_hard_limits
 
@@ -67,6 +69,7 @@ class Abilities:
     hard_limits: Mapping[str, int] = field(default_factory=dict)  # of processes, by ulimit; absent: any
     oom_score_adj: int = -1000  # the least that the agent may give
     apparmor: frozenset[str] | None = None  # loaded profiles; None: the kernel knows none
+    selinux: Policy | None = None  # None: the kernel has none
     no_users: str = ""  # why containers cannot have users of their own here; empty: they can
     init: tuple[str, ...] = ()  # the program to start first, on the node, and its options
     cpus: frozenset[int] = frozenset()  # empty: unknown
@@ -84,6 +87,7 @@ def read_abilities(layout: CgroupLayout, cgroup: str, proc: Path = Path("/proc")
         hard_limits=read_hard_limits(may_raise=may_raise, proc=proc),
         oom_score_adj=-1000 if may_raise else int((proc / "self/oom_score_adj").read_text("ascii")),
         apparmor=loaded_profiles(),
+        selinux=read_policy(),
         no_users=_no_users(proc),
         init=_init(),
         cpus=_cpuset(layout, cgroup, "cpus"),
@@ -117,6 +121,7 @@ def described(node: Abilities) -> dict[str, str]:
     return {
         "init": PurePosixPath(node.init[0]).name if node.init else f"none ({INIT_HINT})",
         "apparmor": _apparmor(node.apparmor),
+        "selinux": selinux.described(node.selinux),
         "user_namespaces": f"no: {node.no_users}" if node.no_users else "yes",
         "kernel_cannot": ", ".join(missing) or "nothing is missing",
     }

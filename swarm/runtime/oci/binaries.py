@@ -2,8 +2,10 @@
 
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,10 @@ INSTALL_HINT = "apt-get install crun conmon"
 # Our own OCI runtime and shim, in Python alone: docs/decisions/0035.
 STARTER = "starter"
 INSTALLED = ("crun", "runc")  # best first
+CRUN_HIDDEN = "crun-private-mounts"
+CRUN = frozenset({"crun", CRUN_HIDDEN})
 STARTER_SHIM = "starter-shim"
+_TRIAL_S = 10.0
 _OWN = Path(__file__).parents[1] / "starter"
 
 
@@ -47,7 +52,7 @@ def candidates(preference: Sequence[str], unified_beside_v1: Path | None) -> lis
             continue
         found.append(Runtime(name, program))
         if name == "crun" and unified_beside_v1 is not None:
-            found.append(Runtime("crun-private-mounts", program, str(unified_beside_v1)))
+            found.append(Runtime(CRUN_HIDDEN, program, str(unified_beside_v1)))
     return found
 
 
@@ -83,6 +88,34 @@ def shim(directory: Path, preference: Sequence[str]) -> str:
     return str(path)
 
 
-def _python_script(name: str) -> str:
+def entering() -> tuple[str, ...]:
+    """Return the words in front of `--mount=NAMESPACE -- PROGRAM`, none where nothing does that. Blocks.
+
+    busybox has to load one library or none, and takes half the time; it may have been built without this.
+    """
+    busybox, nsenter = find("busybox"), find("nsenter")
+    words = (busybox or "", "nsenter")
+    if busybox and _enters(words):
+        return words
+    return (nsenter,) if nsenter else ()
+
+
+def _enters(words: Sequence[str]) -> bool:
+    command = [*words, "--mount=/proc/self/ns/mnt", "--", words[0], "true"]
+    with suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(command, capture_output=True, timeout=_TRIAL_S, check=False).returncode == 0
+    return False
+
+
+def starter_words() -> tuple[str, ...]:
+    """Return what starts our own runtime without the script around it."""
+    return _python_words("__main__.py")
+
+
+def _python_words(name: str) -> tuple[str, ...]:
     # Without what an installation adds to Python: a program starts for every container and every command.
-    return f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(_OWN / name))} "$@"\n'
+    return (sys.executable, "-I", "-S", str(_OWN / name))
+
+
+def _python_script(name: str) -> str:
+    return f'#!/bin/sh\nexec {shlex.join(_python_words(name))} "$@"\n'

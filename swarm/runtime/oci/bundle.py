@@ -4,6 +4,7 @@ Everything here blocks for a few milliseconds. Whoever is killed in between leav
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from swarm.runtime.oci.etc_files import hosts_file, only_local_servers, resolv_c
 from swarm.runtime.oci.overlay import mount_overlay, unmount
 from swarm.runtime.oci.own_users import USERS_FILE, mount_root, move_in
 from swarm.runtime.oci.parts import with_parts
+from swarm.runtime.oci.relabel import relabel, relabel_mounts
 from swarm.runtime.oci.rootfs import read_text_inside
+from swarm.runtime.oci.selinux import LEVEL_FILE, Labels
 from swarm.runtime.oci.spec import Surroundings, build_spec, hostname, spec_warnings
 from swarm.runtime.oci.user_namespaces import IdRange
 from swarm.runtime.oci.users import resolve_user
@@ -38,9 +41,12 @@ class BundlePlace:
     directory: Path  # its file system and what survives a reboot
     bundle: Path  # config.json
     cgroup_path: str
+    mount_points: Path  # a layer with what images may lack
     node: Abilities
     cdi: CdiSettings
     users: IdRange | None = None  # those of its own
+    labels: Labels | None = None  # of SELinux, where the node has that
+    takes_filters: bool = False  # see Surroundings
 
 
 def make_bundle(
@@ -59,33 +65,40 @@ def make_bundle(
     place.directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # first: all else is found by it
     if place.users is not None:
         (place.directory / USERS_FILE).write_text(f"{place.users.first}:{place.users.size}", "ascii")
+    label = _label(config, place)
     if config.cgroup_parent:
         (place.directory / CGROUP_FILE).write_text(place.cgroup_path, "utf-8")
     place.bundle.mkdir(parents=True, mode=0o700)
-    rootfs, upper, work, nothing = (
-        place.directory / name for name in ("rootfs", "upper", "work", "nothing")
-    )
+    rootfs, upper, work = (place.directory / name for name in ("rootfs", "upper", "work"))
     for path in (rootfs, upper, work):
         path.mkdir(exist_ok=True)  # of a container that is renewed they are there
         path.chmod(0o755)  # the top of the container's file system, whatever our umask is
-    if not layers:  # an image from scratch; overlayfs wants at least one
-        nothing.mkdir(exist_ok=True)
-    lower = layers or [nothing]
+    lower = [*layers, place.mount_points]
     filled = [one for one in config.mounts if isinstance(one, BindMount) and one.copy_up]
     if filled or place.users is None:
-        mount_overlay(lower, upper, work, rootfs)
+        mount_overlay(lower, upper, work, rootfs, label)
     for one in filled:
         copy_up(rootfs, one.target, Path(one.source), Path(one.copy_up))
     if place.users is not None:
         unmount(rootfs)  # volumes are filled with files as the image has them, before they change owners
-        mount_root(lower, place.directory, place.users)
-    config = with_parts(config, mounted, place.directory / "parts")
+        mount_root(lower, place.directory, place.users, label)
+    config = with_parts(config, mounted, place.directory / "parts", label)
     spec = build_spec(config, image, _surroundings(config, image, place, rootfs))
     apply_edits(spec, edits)
     if place.users is not None:
         move_in(spec, config, place.directory, place.users)
     write_atomically(place.bundle / "config.json", json.dumps(spec).encode())
     return spec_warnings(config, place.node)
+
+
+def _label(config: ContainerConfig, place: BundlePlace) -> str:
+    """Write down a container's SELinux level and label what it mounts; return the label of its files."""
+    if place.labels is None:
+        return ""
+    if place.labels.level:
+        (place.directory / LEVEL_FILE).write_text(place.labels.level, "ascii")
+    relabel_mounts(config, place.labels)
+    return place.labels.mount
 
 
 def _surroundings(
@@ -99,6 +112,11 @@ def _surroundings(
         resolver = Path(config.resolv_conf)  # the file itself: it follows the node's
     else:
         write_public(resolver, resolv_conf(resolv_conf_without_wishes(config), config.dns))
+    for file in (hosts, name, resolver):
+        if place.labels is not None and file.is_relative_to(place.directory):
+            relabel(file, place.labels.mount)
+        if place.users is not None and file.is_relative_to(place.directory):
+            os.chown(file, place.users.first, place.users.first)  # its root's own, as elsewhere
     user = resolve_user(
         config.user or image.user,
         read_text_inside(rootfs, "/etc/passwd"),
@@ -113,6 +131,8 @@ def _surroundings(
         hosts=hosts,
         hostname=name,
         node=place.node,
+        labels=place.labels,
+        takes_filters=place.takes_filters,
     )
 
 

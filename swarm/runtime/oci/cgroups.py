@@ -78,6 +78,23 @@ def shim_procs_files(layout: CgroupLayout, own_cgroups: str, shims: str) -> list
     return files
 
 
+def hasten_moves(layout: CgroupLayout, own_cgroups: str = "") -> None:
+    """Let the kernel begin now what the next move of a process to a cgroup would wait for; blocks for it.
+
+    Forks do not look out for moves until somebody asked for one; the first waits some 10 ms until all
+    processors know, those shortly after it do not. Moving ourselves to where we are changes nothing else.
+    `own_cgroups` is our /proc/self/cgroup, which is read if it is not given.
+    """
+    own_cgroups = own_cgroups or Path("/proc/self/cgroup").read_text(encoding="utf-8")
+    for line in own_cgroups.splitlines():
+        _, names, path = line.split(":", 2)
+        root = layout.mounts.get(names.split(",")[0]) if names else layout.unified
+        if root is not None:
+            with suppress(OSError):  # then that process waits
+                (root / path.lstrip("/") / "cgroup.procs").write_text("0", "ascii")
+            return
+
+
 class Cgroup:
     """One cgroup of ours, in every hierarchy that has it."""
 

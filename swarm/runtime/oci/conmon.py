@@ -4,10 +4,12 @@ conmon runs the OCI runtime, detaches, becomes the parent of the container, copi
 and writes its exit code into a file. It needs nobody after that.
 """
 
-import asyncio
 import json
 import os
 import re
+import select
+import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,11 +25,6 @@ CREATE_TIMEOUT_S = 60.0
 LOG_LIMIT_BYTES = 40 * 1024 * 1024
 
 _REOPEN_LOG = b"2 0 0\n"
-# Whoever removes a half-made container withdraws the permit and then looks for processes. A shim that was
-# just being started, and could not be told from the agent yet, finds no permit and goes away.
-_LAUNCH = (
-    '[ -e "$1" ] || exit 1; shift; while [ "$1" != -- ]; do echo 0 >"$1"; shift; done 2>&-; shift; exec "$@"'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,11 @@ class ShimFiles:
 
     @property
     def config(self) -> Path:
-        """What the runtime is to make; as long as it is there, a shim may be started."""
+        """What the runtime is to make.
+
+        Whoever removes a half-made container removes this first: a shim that was just being started, and
+        could not be told from the agent yet, makes nothing then and goes away.
+        """
         return self.bundle / "config.json"
 
     @property
@@ -69,20 +70,21 @@ class ShimFiles:
 
 def conmon_command(
     conmon: str,
-    runtime: str,
+    runtime: Sequence[str],
     runtime_root: Path,
     files: ShimFiles,
     config: ContainerConfig,
 ) -> list[str]:
-    """Return the command line that creates a container."""
+    """Return the command line that creates a container; `runtime` are the words that start the runtime."""
+    program, *arguments = *runtime, f"--root={runtime_root}"
     return [
         conmon,
         *("--api-version", "1"),
         *("--cid", config.id),
         *("--cuuid", config.id),
         *("--name", config.id),
-        *("--runtime", runtime),
-        *("--runtime-arg", f"--root={runtime_root}"),
+        *("--runtime", program),
+        *(word for argument in arguments for word in ("--runtime-arg", argument)),
         *("--bundle", str(files.bundle)),
         *("--exit-dir", str(files.bundle)),
         *("--container-pidfile", str(files.bundle / "container.pid")),
@@ -99,48 +101,53 @@ def conmon_command(
     ]
 
 
-def launch_command(command: Sequence[str], permit: Path, procs_files: Sequence[Path]) -> list[str]:
-    """Return a command that goes away without its permit, joins cgroups, and then becomes `command`."""
-    return ["/bin/sh", "-c", _LAUNCH, "sh", str(permit), *map(str, procs_files), "--", *command]
-
-
-async def create(command: Sequence[str], errors: Path, name: str) -> int:
-    """Run conmon until the container exists and return its process id.
+def create(command: Sequence[str], errors: Path, name: str) -> int:
+    """Run conmon until the container exists and return its process id; blocks.
 
     `name` is the first word of the container's command line, for the message of TaskRejected.
     """
-    read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    process: asyncio.subprocess.Process | None = None
+    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
     try:
-        with errors.open("wb") as stderr:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=stderr,
-                pass_fds=(write_fd,),
-                cwd=errors.parent,  # conmon leaves an empty file `oom` where it stands
-                # No more than it needs: what stands in the agent's environment is not the containers'
-                # business.
-                env={"PATH": SEARCH_PATH, "_OCI_SYNCPIPE": str(write_fd)},
-            )
-        os.close(write_fd)
-        write_fd = -1
-        async with asyncio.timeout(CREATE_TIMEOUT_S):
-            answer = await _read_line(read_fd)
-            await process.wait()
-    except TimeoutError:
-        raise TaskRejected(
-            f"the OCI runtime did not create the container in {CREATE_TIMEOUT_S:.0f} s"
-        ) from None
+        try:
+            process = _started(command, errors, write_fd)
+        finally:
+            os.close(write_fd)
+        answer = _read_line(read_fd, CREATE_TIMEOUT_S)
+        if answer is None:
+            process.kill()
+        process.wait()  # conmon has detached itself before it answers
     finally:
         os.close(read_fd)
-        if write_fd >= 0:
-            os.close(write_fd)
-        if process is not None and process.returncode is None:
-            process.kill()
-            await process.wait()
+        take_back_null()
+    if answer is None:
+        raise TaskRejected(f"the OCI runtime did not create the container in {CREATE_TIMEOUT_S:.0f} s")
     return _container_pid(answer, errors, name)
+
+
+def _started(command: Sequence[str], errors: Path, report: int) -> subprocess.Popen[bytes]:
+    with errors.open("wb") as stderr:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            pass_fds=(report,),
+            cwd=errors.parent,  # conmon leaves an empty file `oom` where it stands
+            # No more than it needs: what stands in the agent's environment is not the containers' business.
+            env={"PATH": SEARCH_PATH, "_OCI_SYNCPIPE": str(report)},
+        )
+
+
+def take_back_null() -> None:
+    """Make the node's /dev/null the node's again, before the container's program runs.
+
+    conmon opens it as the container's standard input, and crun gives its streams to the container's user,
+    who could shut it to everybody.
+    """
+    status = os.stat("/dev/null")  # noqa: PTH116 -- a microsecond, for each container
+    if (status.st_uid, status.st_gid) != (0, 0):
+        with suppress(OSError):
+            os.chown("/dev/null", 0, 0)
 
 
 def _container_pid(answer: bytes, errors: Path, name: str) -> int:
@@ -155,24 +162,20 @@ def _container_pid(answer: bytes, errors: Path, name: str) -> int:
     raise TaskRejected(readable_error(message, name))
 
 
-async def _read_line(fd: int) -> bytes:
-    """Read until a line end or until the last writer is gone."""
-    loop = asyncio.get_running_loop()
-    received = bytearray()
-    readable = asyncio.Event()
-    loop.add_reader(fd, readable.set)
-    try:
-        while not received.endswith(b"\n"):
-            await readable.wait()
-            readable.clear()
-            with suppress(BlockingIOError):
-                chunk = os.read(fd, 65536)
-                if not chunk:
-                    break
-                received += chunk
-    finally:
-        loop.remove_reader(fd)
-    return bytes(received)
+def _read_line(fd: int, timeout_s: float) -> bytes | None:
+    """Read until a line end or until the last writer is gone; None when neither comes in time."""
+    deadline = time.monotonic() + timeout_s
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    received = b""
+    while not received.endswith(b"\n"):
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            return None
+        chunk = os.read(fd, 65536)
+        if not chunk:
+            break
+        received += chunk
+    return received
 
 
 def readable_error(message: str, name: str) -> str:

@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -19,15 +20,14 @@ from swarm.runtime.base import (
     ExecConfig,
     ExecProcess,
     ImageMount,
+    Limits,
     ProcessInfo,
     Sample,
 )
-from swarm.runtime.command import command_line, stop_signal
 from swarm.runtime.exec_process import ExecFiles, exec_mark
 from swarm.runtime.images.base import ImageConfig
-from swarm.runtime.logs import MAX_FILE_BYTES, rotate_files
-from swarm.runtime.oci import conmon, copying, freezer
-from swarm.runtime.oci.abilities import abilities, described, read_abilities
+from swarm.runtime.oci import conmon, copying, freezer, verbs
+from swarm.runtime.oci.abilities import Abilities, abilities, described, read_abilities
 from swarm.runtime.oci.apparmor import load_default
 from swarm.runtime.oci.attach import ConmonAttachment
 from swarm.runtime.oci.binaries import INSTALLED, SEARCH_PATH
@@ -35,11 +35,13 @@ from swarm.runtime.oci.bundle import CGROUP_FILE, BundlePlace, make_bundle
 from swarm.runtime.oci.cgroups import (
     Cgroup,
     CgroupLayout,
+    hasten_moves,
     open_to_containers,
     read_layout,
     shim_procs_files,
 )
 from swarm.runtime.oci.console import wanted_terminal
+from swarm.runtime.oci.creation import create_container
 from swarm.runtime.oci.devices import CdiSettings
 from swarm.runtime.oci.exec import (
     OciExec,
@@ -49,30 +51,37 @@ from swarm.runtime.oci.exec import (
     kill_left_exec,
     write_request,
 )
+from swarm.runtime.oci.gate import let_go, opened_at_ns
+from swarm.runtime.oci.invocation import Invocation
 from swarm.runtime.oci.layers import LayerSource
+from swarm.runtime.oci.log_rotation import LogRotation
+from swarm.runtime.oci.mount_points import make_mount_points
 from swarm.runtime.oci.overlay import mounts_below, unmount
 from swarm.runtime.oci.parts import remove_parts
 from swarm.runtime.oci.probe import Choice, choose
+from swarm.runtime.oci.resources import changed_resources
 from swarm.runtime.oci.rootfs import read_text_inside
+from swarm.runtime.oci.selinux import Levels
 from swarm.runtime.oci.user_namespaces import IdRange, clear
 from swarm.runtime.oci.user_ranges import SUBORDINATE_IDS, UserRanges
 from swarm.runtime.oci.users import User, resolve_user
-from swarm.runtime.processes import Process, boot_id, kill_and_wait, start_time
+from swarm.runtime.processes import Process, kill_and_wait
 from swarm.runtime.renewing_driver import RenewingDriver
-from swarm.runtime.state import Phase, Record, remove_tree
+from swarm.runtime.starter import cgroups as starter_cgroups
+from swarm.runtime.state import Phase, Record, mark_running, remove_tree
+from swarm.runtime.supervision import Container
 from swarm.runtime.top import read_processes
 
 log = structlog.get_logger(__name__)
 
-START_TIMEOUT_S = 30.0
 SHIM_GRACE_S = 2.0
-
-_RESOLV_CONF = Path("/etc/resolv.conf")
-_RESOLV_CONF_BEHIND_STUB = Path("/run/systemd/resolve/resolv.conf")
+ABILITIES_S = 1.0  # how old may be what we know of the node
 
 
 class OciDriver(RenewingDriver):
     """Real containers. Several drivers may work side by side, each with directories of its own."""
+
+    _doubtful = Phase.CREATED  # the gate of each container says whether it was started
 
     def __init__(  # noqa: PLR0913 -- one argument for each thing of the node
         self,
@@ -97,13 +106,19 @@ class OciDriver(RenewingDriver):
         """
         super().__init__(directory, run_dir, layers, clock)
         instance = hashlib.sha256(str(self._directory).encode()).hexdigest()[:12]
+        self._mount_points = self._directory / "mount-points"
         self._cgroup_parent = f"/{cgroup_parent.strip('/')}"
         self._instance = f"{self._cgroup_parent}/{instance}"
         self._preference = tuple(preference)
         self._choice = choice
         self._given_layout = layout
         self._cdi = cdi or CdiSettings()
+        self._rotation = LogRotation(self._living, self._in_thread)
         self._users = UserRanges(users, self._directory / "containers")
+        self._levels = Levels(self._directory / "containers")
+        self._invocation: Invocation | None = None
+        self._making = 0
+        self._read_abilities: tuple[float, Abilities | None] = (0.0, None)
         self._ready = False
         self._choosing = asyncio.Lock()
 
@@ -129,29 +144,34 @@ class OciDriver(RenewingDriver):
 
     async def probe(self) -> Capabilities:
         """Try the ways to run containers until one passes; raises FailedPrecondition with all reasons."""
-        choice = await self._chosen()
+        choice = (await self._chosen()).choice
         node = await self._in_thread(read_abilities, self._layout, self._instance)
         able, ignored = abilities(node)
         info = {**choice.info, **described(node)}
         return Capabilities("oci", isolated=True, info=info, abilities=able, ignored=ignored)
 
-    async def _chosen(self) -> Choice:
+    async def _chosen(self) -> Invocation:
+        if self._invocation is not None:
+            return self._invocation
         async with self._choosing:
             if not self._ready:
                 await self._in_thread(self._set_up)
                 self._ready = True
-            if self._choice is None:
-                self._choice = await choose(
+            if self._invocation is None:
+                choice = self._choice or await choose(
                     self._directory, self._layout, self._preference, self._trial_driver
                 )
-            return self._choice
+                self._invocation = await self._in_thread(Invocation, choice)
+            return self._invocation
 
     def _set_up(self) -> None:
+        conmon.take_back_null()  # an agent was killed while it made a container
         obstacle = load_default()
         if obstacle:
             log.warning("runtime.no_apparmor_profile", reason=obstacle)
         for directory in (self._directory / "containers", self._runtime_root, self._run_dir / "bundles"):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_mount_points(self._mount_points)
         try:
             Cgroup(self._layout, self._instance).create()
             if self._shim_cgroups():
@@ -175,8 +195,8 @@ class OciDriver(RenewingDriver):
 
     # Making
 
-    async def _make(self, config: ContainerConfig) -> Record:
-        choice = await self._chosen()
+    async def _make(self, config: ContainerConfig) -> Container:
+        invocation = await self._chosen()
         try:
             image = self._layers.image_config(config.image_digest)
             layers = self._layers.lower_dirs(config.image_digest)
@@ -188,100 +208,91 @@ class OciDriver(RenewingDriver):
             self._layers.lease(config.id, config.image_digest, tuple(mounted))
         except UserError as error:
             raise TaskRejected(str(error)) from error
-        name = command_line(config, image)[0]
-        files = self._shim_files(config.id)
-        place = await self._in_thread(self._place, config, files.bundle)
-        warnings = await self._in_thread(make_bundle, config, image, layers, place, mounted)
-        command = conmon.conmon_command(
-            choice.conmon,
-            choice.executable,
-            self._runtime_root,
-            files,
-            config,
-        )
-        launch = conmon.launch_command(command, files.config, self._shim_cgroups())
-        pid = await conmon.create(launch, files.errors, name)
-        if config.limits.blkio_weight:
-            self._cgroup(config.id).set_block_weight(config.limits.blkio_weight)
-        record = self._record(config, image, choice, pid)
-        return replace(record, warnings=warnings, shares_pids=config.shared.pid)
+        self._making += 1
+        if self._making == 1:  # the moves of several hasten each other
+            self._threads.submit(hasten_moves, self._layout)
+        try:
+            return await self._in_thread(self._build, invocation, config, image, layers, mounted)
+        finally:
+            self._making -= 1
 
-    def _place(self, config: ContainerConfig, bundle: Path) -> BundlePlace:
+    def _build(
+        self,
+        invocation: Invocation,
+        config: ContainerConfig,
+        image: ImageConfig,
+        layers: Sequence[Path],
+        mounted: Mapping[str, Sequence[Path]],
+    ) -> Container:
+        files = self._shim_files(config.id)
+        place = self._place(config, files.bundle, invocation)
+        warnings = make_bundle(config, image, layers, place, mounted)
+        shims = self._shim_cgroups()
+        container = create_container(config, image, invocation, self._runtime_root, files, shims)
+        try:
+            if config.limits.blkio_weight:
+                self._cgroup(config.id).set_block_weight(config.limits.blkio_weight)
+            container.record = self._write_down(replace(container.record, warnings=warnings))
+        except BaseException:
+            container.let_go()
+            raise
+        return container
+
+    def _place(self, config: ContainerConfig, bundle: Path, invocation: Invocation) -> BundlePlace:
         parent = self._instance
         if config.cgroup_parent:
             parent = f"/{config.cgroup_parent.strip('/')}"
             open_to_containers(self._layout, parent)
-        node = read_abilities(self._layout, self._instance)
+        node = self._abilities()
         return BundlePlace(
             self._container_dir(config.id),
             bundle,
             f"{parent}/{config.id}",
+            self._mount_points,
             node,
             self._cdi,
             self._users.take(config, node),
+            self._levels.take(config, node.selinux),
+            invocation.takes_filters,
         )
 
-    def _record(self, config: ContainerConfig, image: ImageConfig, choice: Choice, pid: int) -> Record:
-        shim_pid = int(self._shim_files(config.id).pid_file.read_text("ascii"))
-        return Record(
-            id=config.id,
-            boot_id=boot_id(),
-            image_digest=config.image_digest,
-            runtime=choice.executable,
-            stop_signal=stop_signal(config, image),
-            log_max_bytes=config.log_max_bytes,
-            log_files=config.log_files,
-            pid=pid,
-            pid_started=start_time(pid),
-            shim_pid=shim_pid,
-            shim_started=start_time(shim_pid),
-        )
+    def _abilities(self) -> Abilities:
+        """Return what this node can do; many containers at once need not ask for each."""
+        read, found = self._read_abilities
+        if found is None or time.monotonic() - read > ABILITIES_S:
+            found = read_abilities(self._layout, self._instance)
+            self._read_abilities = (time.monotonic(), found)
+        return found
 
     # Running
 
     async def _launch(self, record: Record) -> Record:
-        code, _, complaint = await self._run(record, "start")
-        # The order of an agent that was killed may have got through just before ours.
-        if code and await self._status(record) != "running":
-            raise TaskFailed(conmon.readable_error(complaint, ""))
-        return record
+        running = replace(record, phase=Phase.RUNNING)
+        if not await self._in_thread(self._let_go, running):
+            complaint = await verbs.start(record.runtime, self._runtime_root, record.id)
+            if complaint is not None:
+                raise TaskFailed(conmon.readable_error(complaint, ""))
+            await self._in_thread(self._mark_running, running)
+        return running
+
+    def _let_go(self, running: Record) -> bool:
+        config = self._shim_files(running.id).config
+        if not let_go(running.runtime, self._runtime_root, running.id, config):
+            return False
+        self._mark_running(running)
+        return True
+
+    def _mark_running(self, running: Record) -> None:
+        try:
+            mark_running(self._record_path(running.id), running.started_at_ns)
+        except OSError as error:  # then its gate will say it
+            log.warning("runtime.record_not_written", task_id=running.id, reason=str(error))
 
     async def _find_out(self, record: Record) -> Record:
-        if await self._status(record) == "created":
+        opened_ns = opened_at_ns(record.runtime, self._runtime_root, record.id, self._clock.now_ns())
+        if not opened_ns:
             return replace(record, phase=Phase.CREATED, started_at_ns=0)
-        return replace(record, phase=Phase.RUNNING)  # or ended: its supervisor will see
-
-    async def _status(self, record: Record) -> str:
-        code, answer, _ = await self._run(record, "state")
-        try:
-            return str(json.loads(answer)["status"]) if code == 0 else ""
-        except (ValueError, KeyError, TypeError):
-            return ""
-
-    async def _run(self, record: Record, verb: str) -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            record.runtime,
-            f"--root={self._runtime_root}",
-            verb,
-            record.id,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={"PATH": SEARCH_PATH},
-            cwd="/",
-        )
-        try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                answer, complaint = await process.communicate()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-            return 1, "", f"the OCI runtime did not answer in {START_TIMEOUT_S:.0f} s"
-        return (
-            process.returncode or 0,
-            answer.decode("utf-8", "replace"),
-            complaint.decode("utf-8", "replace"),
-        )
+        return replace(record, phase=Phase.RUNNING, started_at_ns=opened_ns)  # or ended: that will be seen
 
     async def _exec(self, record: Record, files: ExecFiles, config: ExecConfig) -> ExecProcess:
         await self._in_thread(self._write_exec_request, record, files, config)
@@ -332,6 +343,18 @@ class OciDriver(RenewingDriver):
         except OSError as error:
             raise FailedPrecondition(f"cannot attach to container {container_id}: {error}") from error
 
+    async def update(self, container_id: str, limits: Limits, before: Limits) -> None:
+        """Give a running container other bounds and shares; raises as the contract says."""
+        record = self._running(container_id)
+        node = await self._in_thread(read_abilities, self._layout, self._instance)
+        resources = changed_resources(limits, before, node)
+        try:
+            await self._in_thread(starter_cgroups.update, self._cgroup(record.id).path, resources)
+            if limits.blkio_weight:
+                await self._in_thread(self._cgroup(record.id).set_block_weight, limits.blkio_weight)
+        except OSError as error:
+            raise TaskRejected(f"the kernel does not take the limits: {error}") from error
+
     async def pause(self, container_id: str) -> None:
         """Give a running container no more time."""
         record = self._running(container_id)
@@ -376,20 +399,13 @@ class OciDriver(RenewingDriver):
     def _root(self, container_id: str) -> AbstractContextManager[int]:
         return copying.root_of(self._get(container_id).record, self._container_dir(container_id) / "rootfs")
 
-    def _tend(self, record: Record) -> bool:
-        """Rotate the log when it is long enough; conmon itself could only throw it away."""
-        path = self._log_path(record.id)
-        try:
-            if path.stat().st_size < (record.log_max_bytes or MAX_FILE_BYTES):
-                return True
-            rotate_files(path, record.log_files)
-        except FileNotFoundError:
-            pass  # an agent was killed between the renaming and this order
-        except OSError as error:
-            log.warning("runtime.log_not_rotated", task_id=record.id, reason=str(error))
-            return True
-        conmon.reopen_log(self._shim_files(record.id))
-        return True
+    def _supervise(self, container: Container) -> None:
+        super()._supervise(container)
+        self._rotation.begin()
+
+    def _living(self) -> list[tuple[Record, conmon.ShimFiles]]:
+        records = (one.record for one in self._containers.values() if not one.ended.is_set())
+        return [(record, self._shim_files(record.id)) for record in records]
 
     # Tearing down
 
@@ -422,11 +438,19 @@ class OciDriver(RenewingDriver):
         clear(container_id)
         remove_parts(self._container_dir(container_id) / "parts")
         self._users.give_back(container_id)
+        self._levels.give_back(container_id)
         # What the runtime's own `delete` would do besides, without starting it: 7 ms saved, and no complaint
         # about a container that it had only half made.
         self._execs.forget(container_id)
         for path in (self._runtime_root / container_id, files.bundle):
             remove_tree(path)
+
+    async def close(self) -> None:
+        """Let go of the containers without touching them."""
+        await self._rotation.close()
+        await super().close()
+        if self._invocation is not None:
+            self._invocation.close()
 
     async def cleanup(self) -> None:
         """Remove all containers and everything else that this driver ever made; nothing can be run after."""
@@ -451,7 +475,7 @@ class OciDriver(RenewingDriver):
             remove_tree(path)
 
 
-_NO_CHOICE = Choice(name="", conmon="", executable="", info={})
+_NO_CHOICE = Choice(name="", conmon="", executable="", program="", hide="", info={})
 
 
 def _end_process(process: Process | None, grace_s: float) -> None:

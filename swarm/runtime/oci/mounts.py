@@ -49,6 +49,11 @@ def mount_entries(
     ]
 
 
+def nested_mounts() -> list[dict[str, Any]]:
+    """Return the mounts of a container that may use the node's SELinux for labels of its own."""
+    return [_bind("/sys/fs/selinux", "/sys/fs/selinux", ["rbind", "rprivate", "rw"])]
+
+
 def _kernel_mounts(config: ContainerConfig) -> list[dict[str, Any]]:
     access = "rw" if config.security.privileged else "ro"
     return [

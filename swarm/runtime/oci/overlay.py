@@ -41,8 +41,11 @@ def unmount(target: Path) -> bool:
     raise OSError(error, f"cannot unmount: {os.strerror(error)}", str(target))
 
 
-def mount_overlay(layers: Sequence[Path], upper: Path, work: Path, target: Path) -> None:
-    """Mount an overlay of read-only `layers` (top layer first) and a writable `upper`; raises OSError."""
+def mount_overlay(layers: Sequence[Path], upper: Path, work: Path, target: Path, label: str = "") -> None:
+    """Mount an overlay of read-only `layers` (top layer first) and a writable `upper`; raises OSError.
+
+    `label` is the SELinux label of all files in it, where the node has SELinux.
+    """
     with ExitStack() as stack:
         options = overlay_options(list(map(str, layers)), str(upper), str(work))
         if options is None:
@@ -55,16 +58,27 @@ def mount_overlay(layers: Sequence[Path], upper: Path, work: Path, target: Path)
             raise OSError(
                 7, f"an image of {len(layers)} layers is more than the kernel can mount", str(target)
             )
-        mount("overlay", target, "overlay", options=options)
+        mount("overlay", target, "overlay", options=labelled(options, label))
 
 
-def mount_layers(layers: Sequence[Path], target: Path) -> None:
-    """Mount two or more `layers` (top layer first) read-only, one over the other; raises OSError."""
+def mount_layers(layers: Sequence[Path], target: Path, label: str = "") -> None:
+    """Mount two or more `layers` (top layer first) read-only, one over the other; raises OSError.
+
+    `label` is the SELinux label of all files in it.
+    """
     with ExitStack() as stack:
         names = [str(path) for path in layers]
         if any(_UNSAFE & set(name) for name in names) or len(":".join(names)) > _MAX_OPTIONS:
             names = [_descriptor(stack, path) for path in layers]
-        mount("overlay", target, "overlay", _MS_RDONLY, f"lowerdir={':'.join(names)}")
+        options = labelled(f"lowerdir={':'.join(names)}", label)
+        mount("overlay", target, "overlay", _MS_RDONLY, options)
+
+
+def labelled(options: str, label: str) -> str:
+    """Return mount options with the SELinux label that all files of the mount have; empty: their own."""
+    if not label:
+        return options
+    return ",".join(filter(None, (options, f'context="{label}"')))  # in quotes: levels have commas
 
 
 def bind(source: str, target: Path) -> None:

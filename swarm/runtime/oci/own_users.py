@@ -14,10 +14,10 @@ from swarm.runtime.oci.user_namespaces import IdRange, mapped_users, set_network
 USERS_FILE = "users"  # FIRST:SIZE, in the directory of the container
 
 
-def mount_root(layers: Sequence[Path], directory: Path, users: IdRange) -> None:
+def mount_root(layers: Sequence[Path], directory: Path, users: IdRange, label: str = "") -> None:
     """Mount the container's root at `rootfs` in its directory, with the layers' files owned by its users.
 
-    Raises TaskRejected, OSError.
+    `label` is the SELinux label of all of them, where the node has SELinux. Raises TaskRejected, OSError.
     """
     stage = stage_of(directory.name)
     upper, work, rootfs = (directory / name for name in ("upper", "work", "rootfs"))
@@ -28,7 +28,7 @@ def mount_root(layers: Sequence[Path], directory: Path, users: IdRange) -> None:
     with mapped_users(users) as fd:
         for layer, place in zip(layers, shown, strict=True):
             show(layer, place, fd)
-    mount_overlay(shown, upper, work, rootfs)
+    mount_overlay(shown, upper, work, rootfs, label)
     for place in shown:
         unmount(place)  # the overlay has its own hold on them
 

@@ -17,21 +17,22 @@ from swarm.runtime.oci.rootfs import open_part
 
 
 def with_parts(
-    config: ContainerConfig, images: Mapping[str, Sequence[Path]], folder: Path
+    config: ContainerConfig, images: Mapping[str, Sequence[Path]], folder: Path, label: str = ""
 ) -> ContainerConfig:
     """Return a config of whole binds only: with every image and every part of a volume mounted in `folder`.
 
-    `images` has the layers of each image, top layer first. Raises OSError, TaskRejected where nothing is.
+    `images` has the layers of each image, top layer first; `label` is the SELinux label of their files.
+    Raises OSError, TaskRejected where nothing is.
     """
     mounts = [
-        _whole(one, images, folder / str(number)) if is_partial(one) else one
+        _whole(one, images, folder / str(number), label) if is_partial(one) else one
         for number, one in enumerate(config.mounts)
     ]
     return replace(config, mounts=tuple(mounts))
 
 
 def _whole(
-    mount: BindMount | TmpfsMount | ImageMount, images: Mapping[str, Sequence[Path]], place: Path
+    mount: BindMount | TmpfsMount | ImageMount, images: Mapping[str, Sequence[Path]], place: Path, label: str
 ) -> BindMount:
     assert not isinstance(mount, TmpfsMount)
     place.mkdir(parents=True, mode=0o755)
@@ -39,7 +40,7 @@ def _whole(
         root, nothing = place / "image", place / "nothing"
         for path in (root, nothing):
             path.mkdir(mode=0o755)
-        mount_layers([*images[mount.image_digest], nothing], root)
+        mount_layers([*images[mount.image_digest], nothing], root, label)
         source = _part(root, mount.subpath, place, f"the image mounted at {mount.target}")
         return BindMount(source=str(source), target=mount.target, read_only=True)
     source = _part(Path(mount.source), mount.subpath, place, f"the volume mounted at {mount.target}")

@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,7 @@ import structlog
 
 from swarm.errors import FailedPrecondition, SwarmError
 from swarm.runtime.base import RuntimeDriver
-from swarm.runtime.oci.binaries import INSTALL_HINT, Runtime, candidates, executable, shim
+from swarm.runtime.oci.binaries import INSTALL_HINT, STARTER, Runtime, candidates, executable, shim
 from swarm.runtime.oci.cgroups import CgroupLayout
 from swarm.runtime.oci.layers import LayerSource
 from swarm.runtime.oci.seccomp import default_profile
@@ -36,6 +36,8 @@ class Choice:
     name: str
     conmon: str
     executable: str  # the OCI runtime, or the wrapper around it
+    program: str  # the OCI runtime itself; empty for our own
+    hide: str  # the mount that it must not see, if any
     info: Mapping[str, str]
 
 
@@ -80,7 +82,7 @@ async def _first_that_works(
     reasons: list[str] = []
     available = controllers(layout)
     for runtime in found:
-        choice = Choice(runtime.name, conmon, executable(runtime, directory), {})
+        choice = _choice(runtime, conmon, directory)
         layers = HostPrograms(directory / "self-test-layer")
         driver = make_driver(choice, layers)
         try:
@@ -91,8 +93,13 @@ async def _first_that_works(
             continue
         info = await _info(layout, runtime, conmon, available)
         why = "; ".join([f"{runtime.name} passed the self-test", *(f"not {reason}" for reason in reasons)])
-        return Choice(runtime.name, conmon, choice.executable, {**info, "why": why})
+        return replace(choice, info={**info, "why": why})
     raise FailedPrecondition(f"no way to run containers works on this node: {'; '.join(reasons)}")
+
+
+def _choice(runtime: Runtime, conmon: str, directory: Path) -> Choice:
+    program = "" if runtime.name == STARTER else runtime.program
+    return Choice(runtime.name, conmon, executable(runtime, directory), program, runtime.hide_unified, {})
 
 
 async def _and_clean_up(driver: TrialDriver, trial: Awaitable[None]) -> None:

@@ -4,7 +4,7 @@ What others rely on, an upper bound, rejects the task where the kernel cannot ke
 it does not know is left out, with a warning.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from swarm.errors import TaskRejected
@@ -21,6 +21,11 @@ SOFT_OPEN_FILES = 1_024
 HARD_OPEN_FILES = 524_288
 
 _INFINITY = 2**64 - 1  # as the kernel has it
+_UNLIMITED: Mapping[str, Mapping[str, int]] = {
+    "memory": {"limit": -1, "swap": -1, "reservation": -1},
+    "cpu": {"quota": -1, "shares": 1024},
+    "pids": {"limit": 0},
+}
 
 
 def cgroup_resources(config: ContainerConfig, node: Abilities) -> dict[str, Any]:
@@ -29,11 +34,29 @@ def cgroup_resources(config: ContainerConfig, node: Abilities) -> dict[str, Any]
     The weight among users of a disk is missing: crun does not know all files in which kernels have it. The
     driver writes it.
     """
-    limits = config.limits
+    # The runtime adds the harmless devices (null, zero, full, random, urandom, tty, console, pts) itself.
+    devices = [{"allow": config.security.privileged, "access": "rwm"}]
+    return {"devices": devices, **limit_resources(config.limits, node)}
+
+
+def changed_resources(limits: Limits, before: Limits, node: Abilities) -> dict[str, Any]:
+    """Return the parts of `linux.resources` to write for other limits; what is not limited any more too.
+
+    Raises TaskRejected for a bound that this node cannot keep.
+    """
+    wanted, had = limit_resources(limits, node), limit_resources(before, node)
+    for part, unlimited in _UNLIMITED.items():
+        left = {key: value for key, value in unlimited.items() if key in had.get(part, {})}
+        if left:
+            wanted[part] = {**left, **wanted.get(part, {})}
+    return wanted
+
+
+def limit_resources(limits: Limits, node: Abilities) -> dict[str, Any]:
+    """Return the parts of `linux.resources` for some limits; raises TaskRejected as `cgroup_resources`."""
     for problem in _impossible(limits, node):
         raise TaskRejected(problem)
-    # The runtime adds the harmless devices (null, zero, full, random, urandom, tty, console, pts) itself.
-    resources: dict[str, Any] = {"devices": [{"allow": config.security.privileged, "access": "rwm"}]}
+    resources: dict[str, Any] = {}
     parts = {"memory": _memory(limits, node), "cpu": _cpu(limits, node)}
     resources |= {name: part for name, part in parts.items() if part}
     if limits.pids:

@@ -11,9 +11,11 @@ from swarm.runtime.base import ContainerConfig
 from swarm.runtime.command import DEFAULT_PATH, command_line, environment
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.oci.abilities import INIT_HINT, Abilities
-from swarm.runtime.oci.mounts import INIT_PATH, mount_entries
-from swarm.runtime.oci.privileges import linux_security, missing_capabilities, process_security
+from swarm.runtime.oci.mounts import INIT_PATH, mount_entries, nested_mounts
+from swarm.runtime.oci.privileges import capabilities, linux_security, missing_capabilities, process_security
 from swarm.runtime.oci.resources import cgroup_resources, oom_score_adj, resource_warnings, rlimits
+from swarm.runtime.oci.seccomp import ORDERS, default_filter, without_rules
+from swarm.runtime.oci.selinux import Labels, label_warnings
 from swarm.runtime.oci.users import User
 
 
@@ -28,6 +30,8 @@ class Surroundings:
     hosts: Path | None = None
     hostname: Path | None = None
     node: Abilities = field(default_factory=Abilities)
+    labels: Labels | None = None  # of SELinux
+    takes_filters: bool = False  # the runtime needs no list of system calls beside the program made of it
 
 
 def build_spec(config: ContainerConfig, image: ImageConfig, around: Surroundings) -> dict[str, Any]:
@@ -36,13 +40,20 @@ def build_spec(config: ContainerConfig, image: ImageConfig, around: Surroundings
     Raises TaskRejected when the config makes no sense, or asks for what this node cannot do.
     """
     init = _init(config, around.node)
+    linux = _linux(config, around)
+    compiled = _compiled_filter(config, around, linux)
+    if compiled and around.takes_filters:
+        linux["seccomp"] = without_rules(linux["seccomp"])
     spec = {
         "ociVersion": "1.0.2",
         "process": _process(config, image, around, init),
         "root": {"path": str(around.rootfs), "readonly": config.read_only},
-        "mounts": mount_entries(config, around.resolv_conf, around.hosts, around.hostname, *init[:1]),
-        "annotations": dict(config.labels),
-        "linux": _linux(config, around),
+        "mounts": [
+            *mount_entries(config, around.resolv_conf, around.hosts, around.hostname, *init[:1]),
+            *(nested_mounts() if around.labels and around.labels.nested else []),
+        ],
+        "annotations": {**_annotations(config.labels), **compiled},
+        "linux": linux,
     }
     if not config.shared.uts:
         spec["hostname"] = hostname(config, around.node)
@@ -51,7 +62,11 @@ def build_spec(config: ContainerConfig, image: ImageConfig, around: Surroundings
 
 def spec_warnings(config: ContainerConfig, node: Abilities) -> tuple[str, ...]:
     """Return a sentence for everything that was asked for and is less, or left out, on this node."""
-    return (*resource_warnings(config, node), *missing_capabilities(config.security, node))
+    return (
+        *resource_warnings(config, node),
+        *missing_capabilities(config.security, node),
+        *label_warnings(config, node.selinux),
+    )
 
 
 def hostname(config: ContainerConfig, node: Abilities) -> str:
@@ -67,6 +82,20 @@ def _init(config: ContainerConfig, node: Abilities) -> tuple[str, ...]:
             f"an init process was asked for, and this node has none: install one with {INIT_HINT}"
         )
     return node.init
+
+
+def _annotations(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels without those that would be orders to crun: programs to run, another filter."""
+    return {key: value for key, value in labels.items() if not key.startswith(ORDERS)}
+
+
+def _compiled_filter(
+    config: ContainerConfig, around: Surroundings, linux: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return the annotation with the default list as a program; a list of the user's is the runtime's."""
+    if config.security.seccomp is not None or "seccomp" not in linux:
+        return {}
+    return default_filter(capabilities(config.security, around.node))
 
 
 def _process(
@@ -85,6 +114,7 @@ def _process(
         "env": [f"{key}={value}" for key, value in variables.items()],
         "cwd": config.working_dir or image.working_dir or "/",
         **process_security(config, node),
+        **({"selinuxLabel": around.labels.process} if around.labels else {}),
         "oomScoreAdj": oom_score_adj(config.oom_score_adj, node),
         "rlimits": rlimits(config.ulimits, node),
     }
@@ -97,6 +127,8 @@ def _linux(config: ContainerConfig, around: Surroundings) -> dict[str, Any]:
         "resources": cgroup_resources(config, around.node),
         "rootfsPropagation": "private",
         **linux_security(config, around.node),
+        # Who makes labels of its own needs mounts on which files can have them.
+        **({"mountLabel": around.labels.mount} if around.labels and not around.labels.nested else {}),
     }
     sysctls = _sysctls(config)
     return section | ({"sysctl": dict(sysctls)} if sysctls else {})

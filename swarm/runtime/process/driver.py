@@ -23,6 +23,7 @@ from swarm.runtime.base import (
     ExecConfig,
     ExecProcess,
     ImageMount,
+    Limits,
     ProcessInfo,
     Sample,
     TmpfsMount,
@@ -38,6 +39,7 @@ from swarm.runtime.process.view import build_view, find_program, resolve_inside
 from swarm.runtime.processes import Process, boot_id, carriers, kill_all, kill_and_wait
 from swarm.runtime.renewing_driver import RenewingDriver
 from swarm.runtime.state import Phase, Record, remove_tree, write_atomically
+from swarm.runtime.supervision import Container
 from swarm.runtime.top import read_processes
 from swarm.runtime.ulimits import clamp_warnings, may_raise_limits, read_hard_limits
 
@@ -78,7 +80,7 @@ class ProcessDriver(RenewingDriver):
             },
         )
 
-    async def _make(self, config: ContainerConfig) -> Record:
+    async def _make(self, config: ContainerConfig) -> Container:
         try:
             image = self._layers.image_config(config.image_digest)
             layers = self._layers.lower_dirs(config.image_digest)
@@ -88,13 +90,14 @@ class ProcessDriver(RenewingDriver):
         refuse_options(config)
         _refuse_what_is_missing(config)
         await self._in_thread(self._prepare, config, image, layers)
-        return Record(
+        record = Record(
             id=config.id,
             boot_id=boot_id(),
             image_digest=config.image_digest,
             stop_signal=stop_signal(config, image),
             warnings=tuple(clamp_warnings(config.ulimits, _hard_limits())),
         )
+        return Container(await self._in_thread(self._write_down, record))
 
     def _prepare(self, config: ContainerConfig, image: ImageConfig, layers: Sequence[Path]) -> None:
         directory = self._container_dir(config.id)
@@ -174,7 +177,8 @@ class ProcessDriver(RenewingDriver):
         finally:
             if write_fd >= 0:
                 os.close(write_fd)
-        return _with_processes(record, answer)
+        running = replace(_with_processes(record, answer), phase=Phase.RUNNING)
+        return await self._in_thread(self._write_down, running)
 
     async def _find_out(self, record: Record) -> Record:
         """Take the permit back from a shim that has not used it; else believe what the shim wrote down."""
@@ -216,6 +220,11 @@ class ProcessDriver(RenewingDriver):
 
     def _sample(self, record: Record) -> Sample | None:
         return tree_sample(record.pid)
+
+    async def update(self, container_id: str, limits: Limits, before: Limits) -> None:
+        """Do nothing: what counts of limits for a process is given when it starts."""
+        if self._get(container_id).record.phase is not Phase.RUNNING:
+            raise FailedPrecondition(f"container {container_id} does not run")
 
     async def pause(self, container_id: str) -> None:
         """Refuse: every process would see it."""

@@ -61,6 +61,35 @@ def make(path: str, resources: dict[str, Any]) -> None:
     device_filter.attach(unified + path, device_rules(resources))
 
 
+def update(path: str, resources: dict[str, Any]) -> None:
+    """Write other limits of a cgroup that is in use; raises OSError, and all is as it was."""
+    controllers, unified = mounts()
+    files = [
+        (f"{controllers[controller]}{path}/{file}", value)
+        for controller, file, value in _v1_files(resources)
+        if controller in controllers
+    ]
+    if not controllers:
+        files = [(f"{unified}{path}/{file}", value) for file, value in _v2_files(resources)]
+    before = [(file, _read(file)) for file, _ in files]
+    try:
+        _write_all(files)
+    except OSError:
+        with suppress(OSError):
+            _write_all(before)
+        raise
+
+
+def _write_all(files: list[tuple[str, str]]) -> None:
+    """Of memory and memory with swap the one may never be above the other: which comes first, one tries."""
+    try:
+        for file, value in files:
+            _write(file, value)
+    except OSError:
+        for file, value in sorted(files, key=lambda one: "memsw" not in one[0]):
+            _write(file, value)
+
+
 def join(path: str, pid: int) -> None:
     """Move a process into the cgroup, in every hierarchy that has it."""
     for directory in directories(path):

@@ -53,6 +53,7 @@ _LINKS = (
     ("ptmx", "pts/ptmx"),
 )
 _O_PATH = os.O_PATH
+_IN_MEMORY = frozenset({"tmpfs", "devpts", "mqueue"})
 
 
 def build(config: dict[str, Any]) -> None:
@@ -69,7 +70,7 @@ def build(config: dict[str, Any]) -> None:
         if entry["type"] == "cgroup":
             _mount_cgroups(root_fd, entry, own=own_cgroups)
         else:
-            _mount(root_fd, entry)
+            _mount(root_fd, entry, linux.get("mountLabel") or "")
     _make_devices(root_fd, linux.get("devices") or ())
     os.fchdir(root_fd)
     os.close(root_fd)
@@ -105,8 +106,14 @@ def mount_console(slave: str) -> None:
     kernel.mount(slave, "/dev/console", "", kernel.MS_BIND)
 
 
-def _mount(root_fd: int, entry: dict[str, Any]) -> None:
-    flags, propagation, data = parse_options(entry.get("options") or ())
+def labelled(entry: dict[str, Any], label: str) -> list[str]:
+    """Return the options of a mount, with the SELinux label of files that are made in memory. Pure."""
+    options = list(entry.get("options") or ())
+    return [*options, f'context="{label}"'] if label and entry["type"] in _IN_MEMORY else options
+
+
+def _mount(root_fd: int, entry: dict[str, Any], label: str = "") -> None:
+    flags, propagation, data = parse_options(labelled(entry, label))
     bind = bool(flags & kernel.MS_BIND) or entry["type"] == "bind"
     source = entry.get("source") or "none"
     with _Target(root_fd, entry["destination"], file=bind and not os.path.isdir(source)) as target:

@@ -13,6 +13,8 @@ from typing import Any
 
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7, "riscv64": 0xC00000F3}
 X32_BIT = 0x40000000
+# crun has this name: whoever makes many containers compiles their filter once and leaves it here.
+PROGRAM_ANNOTATION = "run.oci.seccomp_bpf_data"
 
 _ACTIONS = {
     "SCMP_ACT_ALLOW": 0x7FFF0000,

@@ -33,6 +33,8 @@ from swarm.runtime.starter import kernel
 VERSION = "1.0"
 _FLAGS = frozenset({"--no-sync-log", "--no-new-keyring", "--full-attach", "--terminal", "--version"})
 _CONSOLE_TIMEOUT_S = 10.0
+_OWN_RUNTIME = [sys.executable, "-I", "-S", f"{os.path.dirname(os.path.abspath(__file__))}/__main__.py"]
+_MOST_DESCRIPTORS = 1024  # far more than a shim ever has open
 _REOPEN = b"2"  # the first word of an order: the others are for sizes of terminals
 _RESIZE = b"1"
 
@@ -125,13 +127,36 @@ def create(options: Options, streams: Streams) -> int:
 
 
 def _run(command: list[str], streams: Streams) -> int:
-    """Run a program with the streams of the container; not by `subprocess`, which takes long to load."""
+    """Run the runtime with the streams of the container; return its exit code."""
+    if command[: len(_OWN_RUNTIME)] == _OWN_RUNTIME:
+        return _run_our_own(command[len(_OWN_RUNTIME) :], streams)
+    # Not by `subprocess`, which takes long to load.
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     theirs = ((null, 0), (streams.out_theirs, 1), (streams.err_theirs, 2))
     actions = [(os.POSIX_SPAWN_DUP2, fd, to) for fd, to in theirs]
     pid = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
     os.close(null)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _run_our_own(words: list[str], streams: Streams) -> int:
+    """Do what our own runtime does, in a process of its own and without starting Python once more."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = 1
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(streams.out_theirs, 1)
+        os.dup2(streams.err_theirs, 2)
+        os.closerange(3, _MOST_DESCRIPTORS)  # what is ours is not the container's business
+        from swarm.runtime.starter.__main__ import main as run
+
+        sys.argv[1:] = words
+        code = run()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
 
 
 class Holder:

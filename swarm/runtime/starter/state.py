@@ -3,6 +3,7 @@
 Kept apart from `create`: whoever only opens a gate has not to load what builds the house.
 """
 
+import errno
 import json
 import os
 import signal
@@ -11,10 +12,15 @@ from typing import Any
 
 STATE, FILTER, GATE, COMPLAINTS = "state.json", "filter", "start", "complaints"
 _KILL_TIMEOUT_S = 10.0
+_START_TIMEOUT_S = 25.0
 
 
 class Refused(Exception):
     """What was asked for cannot be done, and why."""
+
+
+class NotWaiting(Refused):
+    """The container was started before, or never got so far."""
 
 
 def readable(error: BaseException) -> str:
@@ -25,16 +31,20 @@ def readable(error: BaseException) -> str:
 
 
 def start(root: str, container_id: str) -> None:
-    """Let the created container run its program; raises Refused when it was started before, or is gone."""
+    """Let the created container run its program; raises Refused when it cannot, NotWaiting."""
     load(root, container_id)
     gate = _open_gate(root, container_id)
     if gate is None:
-        raise Refused(f"container {container_id} is not in the state `created`")
+        raise NotWaiting(f"container {container_id} is not in the state `created`")
     complaints = os.open(f"{root}/{container_id}/{COMPLAINTS}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     os.write(gate, b"x")
     os.close(gate)
-    os.set_blocking(complaints, True)
     with open(complaints, "rb") as file:  # it ends with the program's start, which closes the other side
+        import select
+
+        if not select.select([file], (), (), _START_TIMEOUT_S)[0]:
+            raise Refused(f"the program did not start in {_START_TIMEOUT_S:.0f} s")
+        os.set_blocking(complaints, True)
         complaint = file.read()
     if complaint:
         raise Refused(complaint.decode("utf-8", "replace"))
@@ -80,7 +90,12 @@ def signal_first(root: str, container_id: str, number: int, *, wait: bool = Fals
     """Send a signal to the container's first process; raises Refused when it does not run."""
     state = load(root, container_id)
     with suppress(ProcessLookupError):
-        fd = os.pidfd_open(state["pid"])
+        try:
+            fd = os.pidfd_open(state["pid"])
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # it is being taken down (kernel 6.1)
+                raise
+            raise ProcessLookupError from None
         if start_time(state["pid"]) == state["started"]:  # asked now that the id cannot change hands
             signal.pidfd_send_signal(fd, number)
             if wait:

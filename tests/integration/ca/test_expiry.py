@@ -83,7 +83,7 @@ def test_a_cluster_that_slept_longer_than_its_certificates_live_comes_back(
     worker = operator.on("worker-1")
     told = wait_until(
         lambda: text if "expired" in (text := worker("info")) else None,
-        30,
+        60,
         "the worker to say what is wrong",
     )
     assert "swarmctl join-token worker" in told
@@ -92,7 +92,7 @@ def test_a_cluster_that_slept_longer_than_its_certificates_live_comes_back(
     token = operator("join-token", "-q", "worker")
     answer = worker("join", "--token", token, cluster.node("manager-2").peer_addr, timeout_s=90)
     assert "worker" in answer
-    wait_until(lambda: ready(operator, [*managers, "worker-1"]), 30, "the worker to be ready")
+    wait_until(lambda: ready(operator, [*managers, "worker-1"]), 60, "the worker to be ready")
     assert ids(operator) == before
     assert "expired" not in worker("info")
 
@@ -100,7 +100,7 @@ def test_a_cluster_that_slept_longer_than_its_certificates_live_comes_back(
     operator.on("worker-2")(
         "join", "--token", manager_token, cluster.node("manager-1").peer_addr, timeout_s=90
     )
-    wait_until(lambda: ready(operator, list(before)), 30, "all nodes to be ready")
+    wait_until(lambda: ready(operator, list(before)), 60, "all nodes to be ready")
     assert [
         row["ManagerStatus"] for row in operator.rows("node", "ls") if row["Hostname"] == "worker-2"
     ] == [""]
@@ -132,7 +132,7 @@ def test_a_removed_node_does_not_come_back_with_an_expired_certificate(
     expire(cluster.node("worker-2"), key)
     cluster.start("worker-2")
     worker = operator.on("worker-2")
-    wait_until(lambda: "expired" in worker("info"), 30, "the worker to say what is wrong")
+    wait_until(lambda: "expired" in worker("info"), 60, "the worker to say what is wrong")
     token = operator("join-token", "-q", "worker")
     refused = worker.try_("join", "--token", token, cluster.node("manager-1").peer_addr)
     assert refused.returncode == 1

@@ -1,11 +1,14 @@
 """A cluster whose nodes get their certificates from an external CA, with real TLS and real signatures."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 
 from swarm.clock import SystemClock
-from swarm.security.certificates import create_root_ca
+from swarm.dev.cluster import DevCluster
+from swarm.security.certificates import KeyedCertificate, create_root_ca
 from swarm.security.roots import is_issued_by
 from tests.integration.ca.conftest import certificate, wait_settled
 from tests.integration.conftest import Clusters
@@ -17,7 +20,8 @@ def names(operator: Operator) -> set[str]:
     return {row["Hostname"] for row in operator.rows("node", "ls")}
 
 
-def test_nodes_join_and_renew_through_an_external_ca(clusters: Clusters, tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+def test_nodes_join_renew_and_begin_anew_through_an_external_ca(clusters: Clusters, tmp_path: Path) -> None:
     cluster = clusters.up(2, 1)
     operator, worker = Operator(cluster), Operator(cluster, "worker-1")
     first = operator("ca")
@@ -45,7 +49,7 @@ def test_nodes_join_and_renew_through_an_external_ca(clusters: Clusters, tmp_pat
         assert any("swarm-manager" in client for client in authority.clients)
 
         worker("leave", "--force", timeout_s=120)
-        wait_until(lambda: _gone(operator, "worker-1"), 30, "the worker to be missed")
+        wait_until(lambda: _gone(operator, "worker-1"), 60, "the worker to be missed")
         operator("node", "rm", "--force", "worker-1")
         join = (
             "join",
@@ -67,11 +71,38 @@ def test_nodes_join_and_renew_through_an_external_ca(clusters: Clusters, tmp_pat
         worker(*join, timeout_s=90)
         assert names(operator) == {"manager-1", "manager-2", "worker-1"}
 
+        words = tmp_path / "words"
+        words.write_text("correct horse battery\n")
+        sealed = ("--passphrase-file", str(words), str(tmp_path / "backup"))
+        operator("backup", "create", *sealed)
+
         # Back to a root of the cluster's own, which the external CA has to sign once.
         own = operator("ca", "--rotate")
         assert own not in {first, corp.cert_pem.decode().strip()}
-    wait_settled(operator)
-    operator("ca", "--rotate", "-q")  # nobody needs the external CA any more
+        wait_settled(operator)
+        operator("ca", "--rotate", "-q")  # nobody needs the external CA any more
+        worker("leave", "--force", timeout_s=120)
+        _begun_anew(cluster, worker, sealed, corp, tmp_path)
+
+
+def _begun_anew(
+    cluster: DevCluster, alone: Operator, sealed: Sequence[str], corp: KeyedCertificate, folder: Path
+) -> None:
+    """All managers are lost: the CA's key makes one certificate, and the CA signs all others as before."""
+    for name in ("manager-1", "manager-2"):
+        cluster.kill(name)
+    refused = alone.try_("restore", *sealed)
+    assert refused.returncode == 1
+    assert "give it with --ca-key" in refused.stderr
+    key = folder / "corp.key"
+    key.write_bytes(corp.key_pem)
+    alone("restore", "--ca-key", str(key), *sealed, timeout_s=90)
+    before = certificate(cluster.node("worker-1"))
+    assert is_issued_by(before, x509.load_pem_x509_certificate(corp.cert_pem))
+    wait_until(lambda: "new key" in alone.try_("ca", "--renew-node").stdout, 60, "the external CA")
+    wait_until(lambda: certificate(cluster.node("worker-1")) != before, 60, "its certificate")
+    for path in cluster.node("worker-1").state_dir.rglob("*"):
+        assert not path.is_file() or corp.key_pem.splitlines()[1] not in path.read_bytes(), path
 
 
 def _gone(operator: Operator, name: str) -> bool:

@@ -186,7 +186,7 @@ def test_after_a_rotation_streams_of_the_old_root_end_and_it_opens_no_connection
         await asyncio.to_thread(wait_settled, operator)
         for addr in managers(cluster):
             async with who.channel(addr) as channel:
-                call = DispatcherStub(channel).Session(timeout=10)
+                call = DispatcherStub(channel).Session(timeout=60)
                 assert await call.code() is grpc.StatusCode.UNAVAILABLE
 
     asyncio.run(scenario())

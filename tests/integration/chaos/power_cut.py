@@ -32,6 +32,7 @@ from tests.integration.chaos.faults import World
 WRITERS = 64
 TIMEOUT_S = 5.0
 RECOVERY_S = 60.0
+_TRANSIENT = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.ABORTED}
 
 
 class Counter:
@@ -44,7 +45,18 @@ class Counter:
         self.acknowledged = 0
 
     async def run(self, stub: Any, over: asyncio.Event) -> None:
-        """Count up until `over` or the first failure: in this world nothing but the power fails."""
+        """Count up until `over`; on a busy machine the managers may elect another leader meanwhile."""
+        while not over.is_set():
+            try:
+                await self._count(stub, over)
+            except Unavailable:
+                await asyncio.sleep(clients.PAUSE_S)
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in _TRANSIENT:
+                    raise
+                await asyncio.sleep(clients.PAUSE_S)
+
+    async def _count(self, stub: Any, over: asyncio.Event) -> None:
         service = await self.read(stub)
         while not over.is_set():
             self.begun = int(clients.value_of(service)) + 1

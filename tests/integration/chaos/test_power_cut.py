@@ -25,6 +25,7 @@ async def test_no_acknowledged_write_is_lost_when_all_managers_lose_their_power(
     assert [cut.invented for cut in cuts] == [0, 0]
 
 
+@pytest.mark.alone  # where others write much, the kernel writes back at once what nobody synced
 async def test_a_cut_does_lose_what_was_not_synced(clusters: Clusters) -> None:
     """The experiment works: without syncing, acknowledged writes are gone."""
     cluster = clusters.plan(3, 0)
@@ -33,7 +34,11 @@ async def test_a_cut_does_lose_what_was_not_synced(clusters: Clusters) -> None:
             cluster.up()
             for node in cluster.plan.nodes:
                 bad.order(node, "skip")
-            cuts = [cut async for cut in power_cuts(cluster, made, 500, 1, random.Random(1))]
+            lost = 0
+            async for cut in power_cuts(cluster, made, 1500, 3, random.Random(1)):
+                lost += cut.lost
+                if lost:  # the kernel may have written all of it back by itself, of a short round
+                    break
         finally:
             clusters.down()
-    assert cuts[0].lost > 0
+    assert lost > 0

@@ -57,7 +57,7 @@ class Sight:
             names = [row["Hostname"] for row in rows if row["ManagerStatus"] == "Leader"]
             return self.cluster.node(names[0]) if names and not done.stderr else None
 
-        return wait_until(ask, 30, "a leader")
+        return wait_until(ask, 60, "a leader")
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def test_the_tasks_of_a_dead_worker_run_elsewhere_and_it_gets_none_twice(
             if len(rows := operator.running("spread")) == 5 and not {r["ID"] for r in rows} & set(lost)
             else None
         ),
-        30,
+        60,
         "five tasks without the dead ones",
     )
     assert "worker-2" not in {row["Node"] for row in operator.running("spread")}
@@ -117,10 +117,10 @@ def test_an_update_goes_on_under_a_new_leader_and_can_be_paused_there(
     )
     operator.wait_running("relay", 4)
     operator("service", "update", "-d", "--env-add", "V=2", "relay")
-    wait_until(lambda: "V=2" in values(operator, "relay"), 30, "the update to begin")
+    wait_until(lambda: "V=2" in values(operator, "relay"), 60, "the update to begin")
     leader = sight.leader()
     cluster.kill(leader.name)
-    wait_until(lambda: operator.try_("service", "pause", "relay").returncode == 0, 30, "a new leader")
+    wait_until(lambda: operator.try_("service", "pause", "relay").returncode == 0, 60, "a new leader")
     assert state_of(operator, "relay") == "paused"
     assert len(operator.rows("service", "history", "relay")) == 2
     cluster.start(leader.name)

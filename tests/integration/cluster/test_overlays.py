@@ -3,13 +3,18 @@
 import json
 import os
 import signal
+from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 
+from swarm.agent.network import namespaces, nft
+from swarm.agent.tunnel.tunnel import public_key
 from swarm.dev.cluster import DevCluster
 from tests.integration.cluster.conftest import Sight
-from tests.integration.operator import Operator, wait_until
+from tests.integration.cluster.test_virtual_addresses import Customer, answers
+from tests.integration.operator import SWARMCTL, Operator, wait_until
 from tests.integration.overlay.lab import flood, link_names
+from tests.integration.overlay.wire import device, kill_tunnel, wire
 
 Places = Mapping[str, tuple[Path, Mapping[str, str]]]  # task -> its namespace, its address by network
 
@@ -93,7 +98,12 @@ def test_a_killed_daemon_and_the_next_one_interrupt_nothing(
 
     netns, _ = by_node["manager-1"]
     _, addresses = by_node["worker-1"]
-    assert flood(netns, addresses["calm"], restart) == (60, 60)
+    # However long a busy machine takes to start a daemon: nobody is to replace its tasks meanwhile.
+    operator("update", "--dispatcher-heartbeat", "60s")
+    try:
+        assert flood(netns, addresses["calm"], restart) == (60, 60)
+    finally:
+        operator("update", "--dispatcher-heartbeat", "2.5s")
     operator("service", "rm", "calm")
 
 
@@ -141,6 +151,56 @@ def test_networks_are_joined_and_left_by_an_update_and_nothing_stays_of_them(
     operator("network", "rm", "front", "back")
 
 
+def test_an_encrypted_network_is_not_read_on_the_wire_and_loses_nothing_while_keys_change(
+    operator: Operator, cluster: DevCluster, sight: Sight
+) -> None:
+    operator("network", "create", "open")
+    operator("network", "create", "-d", "overlay", "--opt", "encrypted", "vault")
+    networks = ("--network", "vault", "--network", "open")
+    operator("service", "create", "-d", "--name", "safe", "--mode", "global", *networks, "hello:1")
+    operator.wait_running("safe", 5, 60)
+    runs = [node.run for node in cluster.plan.nodes]
+    (address, plain) = (virtual_address(operator, "safe", name) for name in ("vault", "open"))
+    netns = [Path(f"/proc/{pid}/ns/net") for pid in sight.pids("safe").values()]
+    assert len(netns) == 5
+    wait_until(lambda: all(answers(place, address, 5) for place in netns), 60, "all to answer")
+    for asked, seen in ((plain, True), (address, False)):
+        with wire(cluster.plan.switch) as frames:
+            assert answers(netns[0], asked, 5)
+        assert any(b"GET / HTTP" in frame for frame in frames) is seen
+
+    def shared() -> set[bytes]:
+        return {peer.shared for run in runs for peer in device(run).peers.values()}
+
+    before, leader = shared(), sight.leader()
+    assert len(before) == 10  # a key of each pair of five
+    with Customer(netns[0], address) as one, Customer(netns[-1], address) as other:
+        operator("update", "--rotate-overlay-keys")
+        wait_until(lambda: shared().isdisjoint(before) and len(shared()) == 10, what="other keys")
+        cluster.kill(leader.name)
+        enough = one.answered + 20, other.answered + 20
+        wait_until(
+            lambda: one.answered > enough[0] and other.answered > enough[1], what="requests without it"
+        )
+        cluster.start(leader.name)
+    assert one.failures == other.failures == []
+    kill_tunnel(runs[-1])
+    wait_until(lambda: answers(netns[0], address, 5), 60, "the tunnel to be back")
+    described = json.loads(operator("node", "inspect", "worker-1"))[0]["Description"]
+    worker = next(node for node in cluster.plan.nodes if node.name == "worker-1")
+    assert public_key(device(worker.run).private) == b64decode(described["TunnelKey"])
+    operator("service", "rm", "safe")
+    wait_until(lambda: not any((run / "tunnel").exists() for run in runs), 60, "the tunnels to go")
+    operator("network", "rm", "vault", "open")
+
+
+def virtual_address(operator: Operator, service: str, network: str) -> str:
+    (found,) = json.loads(operator("network", "inspect", network))
+    (shown,) = json.loads(operator("service", "inspect", service))
+    given = {one["NetworkID"]: one["Addr"] for one in shown["Endpoint"]["VirtualIPs"]}
+    return str(given[found["Id"]])
+
+
 def test_networks_that_every_node_has_or_makes_for_itself(operator: Operator, sight: Sight) -> None:
     operator("network", "create", "--driver", "bridge", "--subnet", "10.91.0.0/24", "own")
     for name in ("host", "none", "bridge", "own"):
@@ -159,3 +219,47 @@ def test_networks_that_every_node_has_or_makes_for_itself(operator: Operator, si
 def sight_of(operator: Operator, sight: Sight, service: str) -> list[Path]:
     operator.wait_running(service, 1)
     return [Path(f"/proc/{pid}/ns/net") for pid in sight.pids(service).values()]
+
+
+def test_a_firewall_that_closes_the_port_between_nodes_is_seen_and_its_way_out_is_said(
+    operator: Operator, cluster: DevCluster
+) -> None:
+    operator("network", "create", "heard")
+    operator(
+        "service", "create", "-d", "--name", "ears", "--mode", "global", "--network", "heard", "hello:1"
+    )
+    operator.wait_running("ears", 5)
+    closed = cluster.node("worker-2")
+
+    def warnings() -> dict[str, str]:
+        return {row["Hostname"]: row["Warnings"] for row in operator.rows("node", "ls")}
+
+    def reason(node: str) -> str:
+        (view,) = json.loads(operator("node", "inspect", node))
+        return " ".join(one["Reason"] for one in view["Status"]["Warnings"])
+
+    wait_until(lambda: not any(warnings().values()), 120, "nobody to complain")
+    with namespaces.entered(cluster.plan.namespace(closed)):
+        nft.run(
+            "add table inet guard\n"
+            "add chain inet guard gate { type filter hook input priority 0; }\n"
+            "add rule inet guard gate udp dport 4789 drop\n"
+        )
+    try:
+        wait_until(lambda: warnings()["worker-2"] == "data path blocked", 120, "worker-2 to complain")
+        fix = "nft insert rule inet guard gate ip saddr NODES udp dport 4789 accept"
+        assert "no other node answers over UDP port 4789" in reason("worker-2")
+        assert fix in reason("worker-2")
+        wait_until(lambda: warnings()["worker-1"] == "data path gaps", 120, "worker-1 to complain")
+        wait_until(lambda: str(closed.address) in reason("worker-1"), 120, "worker-1 to name it")
+        doctor = cluster.run("worker-2", *SWARMCTL, "doctor")
+        assert f"→ {fix}" in doctor.stdout, doctor.stdout + doctor.stderr
+        assert "closes 4789/udp" not in cluster.run("worker-1", *SWARMCTL, "doctor").stdout
+        # The way out is one.
+        way_out = fix.replace("NODES", str(cluster.plan.subnet))
+        assert cluster.run("worker-2", "sh", "-c", way_out).returncode == 0
+        wait_until(lambda: not any(warnings().values()), 120, "nobody to complain any more")
+    finally:
+        with namespaces.entered(cluster.plan.namespace(closed)):
+            nft.run("add table inet guard\ndelete table inet guard\n")
+        operator("service", "rm", "ears")

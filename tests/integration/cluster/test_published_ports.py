@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
 from swarm.dev.cluster import DevCluster
 from tests.integration.operator import Operator, wait_until
 
@@ -67,6 +69,8 @@ async def ask(address: str) -> None:
         raise EOFError(f"an answer of {len(answer)} bytes")
 
 
+@pytest.mark.alone
+@pytest.mark.timeout(900)
 def test_no_request_is_lost_but_those_to_a_node_that_dies(cluster: DevCluster, operator: Operator) -> None:
     health = (*("--health-http", f":{PORT}/"), *("--health-interval", "1s"))
     order = ("--update-order", "start-first", "--update-monitor", "1s")

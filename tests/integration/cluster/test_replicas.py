@@ -59,7 +59,7 @@ def test_fifty_replicas_converge_and_removal_leaves_nothing(operator: Operator, 
     assert sight.alive(list(pids.values()))
     operator("service", "rm", "many")
     wait_until(lambda: not any(sight.alive([pid]) for pid in pids.values()), 60, "all containers to end")
-    assert wait_until(lambda: not sight.traces(list(pids)), 30, "mounts, cgroups and folders to go")
+    assert wait_until(lambda: not sight.traces(list(pids)), 60, "mounts, cgroups and folders to go")
     assert operator.rows("service", "ls") == []
 
 

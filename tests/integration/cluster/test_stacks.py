@@ -52,8 +52,8 @@ def test_a_stack_is_deployed_changed_pruned_and_removed(operator: Operator, tmp_
     assert operator("stack", "ls", "--format", "{{.Name}}").strip() == ""
 
     told = operator(*deploy).splitlines()
-    assert told[:2] == ["Creating network shop_default", "Creating secret shop_key-1"]
-    assert told[2] == "Creating config shop_greeting-1"
+    assert told[:2] == ["Creating network shop_default", "Creating secret shop_key"]
+    assert told[2] == "Creating config shop_greeting"
     assert told[3].startswith("Creating service shop_web (id: ")
     assert operator("stack", "ls", "--format", "{{.Name}} {{.Services}}").strip() == "shop 3"
     states = operator("stack", "ps", "shop", "--format", "{{.Name}} {{.CurrentState}}").splitlines()
@@ -75,10 +75,14 @@ def test_a_stack_is_deployed_changed_pruned_and_removed(operator: Operator, tmp_
     (shown,) = json.loads(operator("service", "inspect", "shop_web"))
     assert "GREETING=hi" in json.dumps(shown)
     assert set(services(operator)) == {"shop_web", "shop_setup"}
-    assert data(operator, "secret") == ["shop_key-1", "shop_key-2"]
+    assert data(operator, "secret") == ["shop_key"]
+    versions = operator("secret", "history", "shop_key", "--format", "{{.Version}} {{.UsedBy}}")
+    assert versions.splitlines() == ["2 shop_web", "1 ~shop_web"]
     (task,) = [row for row in operator.running("shop_web") if row["Name"] == "shop_web.1"]
     (spec,) = json.loads(operator("task", "inspect", task["ID"]))
-    assert spec["Spec"]["ContainerSpec"]["Secrets"][0]["SecretName"] == "shop_key-2"
+    (secret,) = spec["Spec"]["ContainerSpec"]["Secrets"]
+    (newest,) = json.loads(operator("secret", "inspect", "shop_key"))
+    assert (secret["SecretName"], secret["SecretID"], newest["Number"]) == ("shop_key", newest["ID"], 2)
 
     path.write_text(FILE.replace("replicas: 2", "replicas: two"))
     refused = operator.try_(*deploy)

@@ -56,7 +56,7 @@ class Keyboard:
         """Press keys."""
         os.write(self.master, keys)
 
-    def sees(self, text: bytes, timeout_s: float = 20.0) -> None:
+    def sees(self, text: bytes, timeout_s: float = 60.0) -> None:
         """Wait until `text` was shown."""
         deadline = time.monotonic() + timeout_s
         while text not in self.screen:
@@ -69,7 +69,7 @@ class Keyboard:
 
     def ends(self) -> int:
         """Wait for the end of swarmctl."""
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=60)
 
 
 @contextmanager
@@ -93,5 +93,5 @@ def processes(operator: Operator, ref: str) -> list[str]:
 def wait_gone(operator: Operator, ref: str, text: str) -> None:
     """Wait until no process of a container has `text` in its command line."""
     wait_until(
-        lambda: not any(text in line for line in processes(operator, ref)), 20, f"{text} to end in {ref}"
+        lambda: not any(text in line for line in processes(operator, ref)), 60, f"{text} to end in {ref}"
     )

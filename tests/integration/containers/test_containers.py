@@ -65,7 +65,7 @@ def test_a_terminal_has_the_size_of_the_callers_and_passes_keys_and_exit_code_on
         person.sees(b"33 111")
         assert b"/dev/pts" in person.screen
         person.resize(44, 122)
-        person.types(b"sleep 0.5; stty size\n")
+        person.types(b"until stty size | grep '44 12[2]'; do sleep 0.1; done\n")
         person.sees(b"44 122")
         person.types(b"cat\n")
         wait_until(lambda: "cat" in processes(operator, "web.worker-2"), what="cat to run")

@@ -1,28 +1,33 @@
-# Plays `vagrant up` of all machines at once: Vagrant's threads, with daemons of this machine for the machines.
-# Arguments: FOLDER, then NAME=ADDRESS=SWARMCTL… a machine.
-require "open3"
-require_relative "../../../deploy/vagrant/membership"
+# Plays Vagrant for machines that are up: its threads, and what it tells triggers.
+# Arguments: FOLDER, `up` or `destroy`, KEY, then NAME=ADDRESS… ; the environment's SWARMCTL is what to run.
+require "shellwords"
+require_relative "../../../deploy/vagrant/cluster"
 
-# What Vagrant gives a trigger: a name, and a way to run commands as root.
-Machine = Struct.new(:name, :swarmctl) do
-  def communicate
-    self
-  end
-
-  def sudo(command, error_check:)
-    stdout, stderr, status = Open3.capture3(command.sub(/\Aswarmctl/, swarmctl))
-    yield :stdout, stdout
-    yield :stderr, stderr
-    status.exitstatus
+Ui = Struct.new(:told) do
+  def warn(text)
+    puts "warning: #{text}"
   end
 end
 
-folder, *machines = ARGV
-machines = machines.map { |machine| machine.split("=", 3) }
-managers = machines.filter_map { |name, address, _| [name, address] if name.start_with?("manager") }.to_h
-cluster = Membership.new(folder, managers)
+Machine = Struct.new(:name, :address, :key) do
+  def ssh_info
+    { host: address, port: "22", username: "ada", private_key_path: [key] }
+  end
+
+  def ui
+    Ui.new
+  end
+end
+
+folder, action, key, *machines = ARGV
+cluster = Cluster.new(folder, ENV.fetch("SWARMCTL").shellsplit)
 Thread.report_on_exception = false
-threads = machines.map do |name, address, swarmctl|
-  Thread.new { cluster.look_after(Machine.new(name, swarmctl), name, address) }
+threads = machines.map { |machine| machine.split("=") }.map do |name, address|
+  Thread.new do
+    role = name[/\w+/]
+    next cluster.forget(name) if action == "destroy"
+
+    cluster.look_after(Machine.new(name.to_sym, address, key), role, address)
+  end
 end
 threads.each(&:join)

@@ -63,6 +63,7 @@ def test_only_root_installs(bare: Machine) -> None:
 
 def test_the_programs_run_from_a_release_that_root_alone_can_change(installed: Machine) -> None:
     assert "Usage" in installed("swarmctl", "--help")
+    assert installed("cat", "/usr/local/share/man/man1/swarmctl-service-create.1").startswith(".TH")
     assert installed("readlink", "-f", "/usr/local/bin/swarmd").startswith("/opt/swarm/releases/0.")
     assert installed("find", "/opt/swarm", "!", "-user", "root") == ""
     assert installed("find", "/opt/swarm", "!", "-type", "l", "-perm", "/022") == ""

@@ -1,21 +1,22 @@
 """The Vagrantfile: what Vagrant thinks of it, and how its machines become one cluster.
 
-Real machines take minutes and a hypervisor. Here daemons on loopback addresses take their place, and the
-code that Vagrant would run on the host does with them what it does with machines.
+Virtual machines take minutes and a hypervisor (`make vagrant-e2e`). Here machines of systemd-nspawn take
+their place, and the code that Vagrant would run on the host does with them what it does with machines.
 """
 
 import os
+import shlex
 import stat
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.operator import ROOT
-from tests.integration.swarmd import Daemon, daemons, wait_for
+from tests.integration.machine.farm import Farm
+from tests.integration.operator import ROOT, SWARMCTL, wait_until
 
-NAMES = ("manager-1", "manager-2", "worker-1")
+NAMES = ("manager-1", "worker-1")
 
 
 def vagrant(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -53,41 +54,62 @@ def test_a_number_that_cannot_be_is_refused_with_the_limits(tmp_path: Path) -> N
     assert "SWARM_MANAGERS must be 1 to 9" in done.stderr
 
 
-def up(folder: Path, machines: dict[str, Daemon]) -> None:
-    """What `vagrant up` does with machines that have swarm installed."""
-    words = []
-    for name, machine in machines.items():
-        host = f"unix://{machine.directory}/r/swarmd.sock"
-        address = machine.addr.rpartition(":")[0]
-        words.append(f"{name}={address}={sys.executable} -m swarm.cli.main --host {host}")
-    script = Path(__file__).parent / "machines.rb"
-    command = ["ruby", script, folder, *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    """A machine for each name, as Vagrant would have made them."""
+    farm = Farm(tmp_path_factory.mktemp("farm"))
+    try:
+        for machine in [farm.add() for _ in NAMES]:
+            farm.wait(machine)
+        yield farm
+    finally:
+        farm.down()
 
 
-def test_machines_become_one_cluster_and_stay_it(tmp_path: Path) -> None:
-    tokens = tmp_path / "tokens"
-    with daemons(tmp_path, *NAMES) as machines:
-        up(tokens, machines)
-        first = machines["manager-1"]
-        nodes = wait_for(lambda: len(first.nodes()) == 3 and first.nodes())
-        assert [nodes[name].HasField("manager_status") for name in NAMES] == [True, True, False]
-        assert {stat.S_IMODE(path.stat().st_mode) for path in tokens.iterdir()} == {0o600}
-        assert stat.S_IMODE(tokens.stat().st_mode) == 0o700
+class Host:
+    """The machine that Vagrant runs on."""
 
-        up(tokens, machines)
-        assert {name: node.id for name, node in first.nodes().items()} == {
-            name: node.id for name, node in nodes.items()
-        }
+    def __init__(self, farm: Farm, folder: Path) -> None:
+        self.farm, self.folder = farm, folder
+        self.known = folder / "swarm"
+
+    def __call__(self, action: str, *names: str) -> str:
+        """Have Vagrant's triggers run for machines, all at once; return what they say."""
+        addresses = {name: machine.address for name, machine in zip(NAMES, self.farm.machines, strict=True)}
+        done = self.farm.run(
+            *("ruby", str(Path(__file__).parent / "machines.rb"), str(self.known), action),
+            *(str(self.farm.key), *(f"{name}={addresses[name]}" for name in names)),
+            timeout_s=280,
+            SWARMCTL=shlex.join(SWARMCTL),
+            XDG_CACHE_HOME=str(self.folder / "cache"),
+            HOME=str(self.folder),
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def nodes(self) -> dict[str, str]:
+        """The nodes as the manager sees them."""
+        layout = "{{.Hostname}} {{.Status}}/{{.ManagerStatus}}"
+        lines = self.farm.machines[0]("/usr/local/bin/swarmctl", "node", "ls", "--format", layout)
+        return dict(line.split(maxsplit=1) for line in lines.splitlines())
 
 
-def test_the_first_manager_made_anew_joins_the_others(tmp_path: Path) -> None:
-    tokens = tmp_path / "tokens"
-    with daemons(tmp_path, *NAMES, "manager-3") as machines:
-        up(tokens, machines)
-        others = machines["manager-2"].info().cluster_id
-        machines["manager-1"].leave(force=True)  # gone, as far as the others can see
-        assert not machines["manager-1"].info().node_id
-        up(tokens, machines)
-        assert machines["manager-1"].info().cluster_id == others
+@pytest.mark.timeout(900)  # two machines are provisioned, on however few cores
+def test_machines_that_are_up_become_one_cluster_and_those_that_are_destroyed_leave_it(
+    farm: Farm, tmp_path: Path
+) -> None:
+    host = Host(farm, tmp_path)
+    assert "No manager is up yet: worker-1" in host("up", "worker-1")
+    host("up", *NAMES)
+    ready = {"m1": "Ready/Leader", "m2": "Ready/"}
+    wait_until(lambda: host.nodes() == ready, 90, "the nodes")
+    assert stat.S_IMODE(host.known.stat().st_mode) == 0o700
+    assert "SWMTKN" not in "".join(path.read_text() for path in host.known.rglob("*.*") if path.is_file())
+
+    again = host("up", "worker-1")
+    assert [line.split()[2] for line in again.splitlines() if line.startswith(NAMES)] == ["unchanged"] * 2
+
+    host("destroy", "worker-1")
+    assert set(host.nodes()) == {"m1"}
+    host("destroy", "manager-1")
+    assert not host.known.exists()

@@ -90,6 +90,7 @@ def test_no_task_is_moved_while_a_third_of_all_packets_of_the_workers_is_lost(
     wait_ready(operator)
 
 
+@pytest.mark.alone
 def test_the_tasks_of_a_worker_that_vanished_run_elsewhere_within_ten_seconds(
     operator: Operator, cluster: DevCluster, service: str
 ) -> None:
@@ -101,6 +102,7 @@ def test_the_tasks_of_a_worker_that_vanished_run_elsewhere_within_ten_seconds(
     wait_ready(operator)
 
 
+@pytest.mark.alone
 def test_so_do_those_of_a_worker_that_vanished_together_with_the_leader(
     operator: Operator, cluster: DevCluster, service: str
 ) -> None:

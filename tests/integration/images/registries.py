@@ -65,7 +65,7 @@ def free_port(host: str = "") -> int:
 
 
 async def _answers(url: str, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(20), httpx.AsyncClient(trust_env=False) as client:
+    async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False) as client:
         while True:
             assert process.returncode is None, "docker-registry ended"
             with contextlib.suppress(httpx.TransportError):

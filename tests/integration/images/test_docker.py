@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,6 +17,7 @@ from swarm.runtime.images.base import Credentials
 from swarm.runtime.images.fetch import Wanted
 from swarm.runtime.images.store import LocalImageStore
 from swarm.runtime.oci.driver import OciDriver
+from tests.integration.cgroups import cgroup_name
 from tests.integration.dockerd import Dockerd, dockerd
 from tests.integration.images.registries import PASSWORD, USER, docker_registry
 from tests.integration.images.token_server import guarded_registry
@@ -60,7 +60,7 @@ async def node(directory: Path) -> AsyncIterator[tuple[LocalImageStore, Callable
         store = LocalImageStore(directory)
 
         def driver(runtime: str) -> OciDriver:
-            parent = f"swarm-test-{secrets.token_hex(4)}"
+            parent = cgroup_name()
             where = base / runtime
             drivers.append(OciDriver(where, where / "run", parent, store, preference=(runtime,)))
             return drivers[-1]

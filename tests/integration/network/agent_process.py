@@ -26,8 +26,6 @@ from swarm.errors import SwarmError
 
 STATE = OverlayState()
 
-STATE = OverlayState()
-
 
 async def call(network: RouterNetwork, resolver: ProcessResolver, name: str, arguments: list[Any]) -> Any:
     if name.startswith("resolver_"):
@@ -41,6 +39,8 @@ async def call(network: RouterNetwork, resolver: ProcessResolver, name: str, arg
         return await network.apply(STATE, STATE.apply(said, complete=True))
     if name == "check":
         return await network.apply(STATE, ())
+    if name == "tunnel_key":
+        return network.encryption().key.hex()
     if name == "drivers":
         return sorted(network.drivers())
     return await getattr(network, name)(*arguments)
@@ -49,10 +49,10 @@ async def call(network: RouterNetwork, resolver: ProcessResolver, name: str, arg
 async def call_resolver(resolver: ProcessResolver, name: str, arguments: list[Any]) -> Any:
     if name == "attach":
         return await resolver.attach(Client(**arguments[0]))
-    if name == "apply":
+    if name in {"apply", "withdraw"}:
         STATE.networks.clear()
         changes = [ParseDict(one, OverlayChanges()) for one in arguments[0]]
-        return await resolver.apply(STATE, STATE.apply(changes, complete=True))
+        return await getattr(resolver, name)(STATE, STATE.apply(changes, complete=True))
     return await getattr(resolver, name)(*arguments)
 
 

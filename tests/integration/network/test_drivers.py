@@ -23,7 +23,8 @@ def lab() -> Iterator[Lab]:
 
 
 def test_a_node_says_what_it_can_do(lab: Lab) -> None:
-    assert lab.agent.call("drivers") == ["bridge", "host", "ingress", "none", "overlay"]
+    found = set(lab.agent.call("drivers"))
+    assert found - {"encrypted", "macvlan", "sctp"} == {"bridge", "host", "ingress", "none", "overlay"}
 
 
 def test_a_task_of_the_network_host_has_that_of_its_node(lab: Lab) -> None:

@@ -227,6 +227,45 @@ def test_no_question_is_lost_while_agents_come_and_go_and_the_name_server_is_kil
         assert flood.repeated <= 1
 
 
+def test_a_name_server_hears_the_next_agent_also_when_nobody_asks_it(lab: Lab) -> None:
+    """Both hold the same open socket: nothing that one does to it may make the other wait in it."""
+    lab.agent.call("resolver_apply", [a_network(WEB_1)])
+    task = joined(lab)
+    (pid,) = resolvers(lab)
+    lab.agent.kill()
+    lab.agent.start()
+    lab.agent.call("resolver_start")
+    assert ask(task, "web") == ["10.0.1.2"]
+    assert resolvers(lab) == [pid]
+    with namespaces.entered(task.netns), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.sendto(b"no question", (SERVER, 53))  # it looks into its socket, and then at the agent again
+    lab.agent.call("resolver_attach", {"task_id": "t1", "address": task.address, "network_ids": ["n1"]})
+    arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    udp = arguments[arguments.index("--udp") + 1]
+    flags = Path(f"/proc/{pid}/fdinfo/{udp}").read_text().partition("flags:")[2].split()[0]
+    assert int(flags, 8) & os.O_NONBLOCK
+    lab.agent.call("resolver_apply", [a_network({**WEB_1, "addresses": ["10.0.1.9"]})])
+    assert ask(task, "tasks.web") == ["10.0.1.9"]
+
+
+def test_an_agent_that_has_lost_its_memory_has_names_of_before_withdrawn_first(lab: Lab) -> None:
+    gone = {**WEB_1, "task_id": "t2", "name": "web.2.t2", "addresses": ["10.0.1.4"]}
+    heir = {**WEB_1, "task_id": "t5", "name": "other", "service_id": "", "addresses": ["10.0.1.4"]}
+    lab.agent.call("resolver_apply", [a_network(WEB_1, gone)])
+    task = joined(lab)
+    assert ask(task, "tasks.web") == ["10.0.1.3", "10.0.1.4"]
+    lab.agent.kill()
+    lab.agent.start()
+    lab.agent.call("resolver_start")
+    assert ask(task, "tasks.web") == ["10.0.1.3", "10.0.1.4"], "it answers as before"
+    lab.agent.call("resolver_withdraw", [a_network(WEB_1, heir)])
+    assert ask(task, "tasks.web") == ["10.0.1.3"]
+    assert ask(task, "web") == ["10.0.1.2"]
+    lab.agent.call("resolver_apply", [a_network(WEB_1, heir)])
+    assert ask(task, "tasks.web") == ["10.0.1.3"]
+    assert ask(task, "other.shop") == ["10.0.1.4"]
+
+
 def test_code_that_has_changed_takes_over_with_all_that_was_known(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

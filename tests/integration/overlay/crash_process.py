@@ -142,7 +142,7 @@ def machine() -> dict[str, str]:
 
 def _whatever_address(there: dict[str, Any]) -> str:
     """A task that was begun again has the node's next address."""
-    return re.sub(r"172\.30\.0\.\d\d|tac1e00..", "TASK", str(there))
+    return re.sub(r"172\.30\.0\.\d\d|[0-9a-f:]+::ac1e:[0-9a-f]{1,4}|tac1e00..", "TASK", str(there))
 
 
 def inside(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from swarm.agent.network.plumbing import netlink_in
 from swarm.agent.overlay import kernel
 from swarm.agent.overlay.plan import differences, mesh_of, overlay_of
 from swarm.agent.overlay.state import OverlayState
-from swarm.api.v1.objects_pb2 import Subnet
+from swarm.api.v1.objects_pb2 import Cluster, OverlayKey, Subnet
 from swarm.api.v1.overlay_pb2 import (
     OverlayChanges,
     OverlayEndpoint,
@@ -27,6 +27,7 @@ from swarm.api.v1.overlay_pb2 import (
     OverlayPeer,
     OverlayService,
 )
+from swarm.model.overlay_keys import shared_key
 from tests.integration.network.lab import Agent, Attached
 
 Kind = str  # tcp or udp
@@ -45,6 +46,7 @@ class Net:
     internal: bool = False
     mtu: int = 0
     port: int = 4789
+    secret: bytes = b""  # of an encrypted one: what the cluster's key of the day is
     nodes: set[int] = field(default_factory=set)
     tasks: dict[str, tuple[int, list[str]]] = field(default_factory=dict)  # task -> node, addresses
     services: list[OverlayService] = field(default_factory=list)
@@ -77,13 +79,15 @@ class Node(Agent):
 class OverlayLab:
     """`count` nodes; `ipv6` when they reach each other by IPv6 only."""
 
-    def __init__(self, count: int = 4, *, ipv6: bool = False) -> None:
+    def __init__(self, count: int = 4, *, ipv6: bool = False, link_mtu: int = LINK_MTU) -> None:
+        self.link_mtu = link_mtu
         self.root = Path(tempfile.mkdtemp(prefix="swarm-overlay-", dir="/run"))
         self.resolv_conf = self.root / "resolv.conf"
         self.resolv_conf.write_text("nameserver 192.0.2.53\n")
         self.ipv6 = ipv6
         self.nets: dict[str, Net] = {}
         self.down: set[int] = set()
+        self.silent: set[int] = set()  # nodes that did not say their keys yet
         self.cleanups = contextlib.ExitStack()
         self.switch = self.root / "switch"
         namespaces.create(self.switch)
@@ -143,13 +147,10 @@ class OverlayLab:
                 internal=net.internal,
                 mtu=net.mtu,
                 data_path_port=net.port,
+                encrypted=bool(net.secret),
+                node_address=self.node_address(number) if net.secret else "",
             ),
-            peers=[
-                OverlayPeer(
-                    node_id=f"n{other}", address=self.node_address(other), router_addresses=net.router(other)
-                )
-                for other in sorted(net.nodes - {number} - self.down)
-            ],
+            peers=[self._peer(net, number, other) for other in sorted(net.nodes - {number} - self.down)],
             endpoints=[
                 OverlayEndpoint(
                     task_id=task_id,
@@ -162,6 +163,16 @@ class OverlayLab:
             ],
             services=net.services,
         )
+
+    def _peer(self, net: Net, number: int, other: int) -> OverlayPeer:
+        peer = OverlayPeer(
+            node_id=f"n{other}", address=self.node_address(other), router_addresses=net.router(other)
+        )
+        if net.secret and other not in self.silent:
+            cluster = Cluster(overlay_key=OverlayKey(secret=net.secret))
+            peer.tunnel_key = bytes.fromhex(self.nodes[other].call("tunnel_key"))
+            peer.preshared_key = shared_key(cluster, f"n{number}", f"n{other}")
+        return peer
 
     def faults(self) -> list[str]:
         """Compare every router with what its node was told, entry by entry."""
@@ -205,8 +216,8 @@ class OverlayLab:
         namespaces.create(node.node)
         with netlink_in(self.switch) as switch, netlink_in(node.node) as inside:
             with node.node.open("rb") as fd:
-                port = links.End(f"p{node.number}", 100 + node.number, mtu=LINK_MTU, up=True, master=2)
-                switch.run(links.veth(port, links.End("eth0", 2, mtu=LINK_MTU, namespace=fd.fileno())))
+                port = links.End(f"p{node.number}", 100 + node.number, mtu=self.link_mtu, up=True, master=2)
+                switch.run(links.veth(port, links.End("eth0", 2, mtu=self.link_mtu, namespace=fd.fileno())))
             inside.run(links.set_up(1), links.set_up(2))
             address = ip_address(node.address)
             if isinstance(address, IPv6Address):

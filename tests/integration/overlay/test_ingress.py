@@ -22,10 +22,10 @@ WEB, DNS = 8080, 5353
 
 
 class IngressLab(OverlayLab):
-    """Four nodes, a client beside them, and a service `web` whose tasks listen at port 80."""
+    """Nodes, a client beside them, and a service `web` whose tasks listen at port 80."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, count: int = 4) -> None:
+        super().__init__(count)
         self.serving: set[str] = set()
         self.published: list[PortConfig] = []
         self.publish((WEB, PortConfig.PROTOCOL_TCP), (DNS, PortConfig.PROTOCOL_UDP))
@@ -51,13 +51,15 @@ class IngressLab(OverlayLab):
         """Start a task of the service that answers with the client's address."""
         task = self.task(task_id, node, {"ingress": [address]})
         for kind in ("tcp", "udp"):
-            self.serve(task.netns, address, 80, kind)
+            self.serve(task.netns, "0.0.0.0", 80, kind)
         self.serving.add(task_id)
         self.tell()
         return task
 
     def _said(self, net: Net, number: int) -> OverlayChanges:
         said = super()._said(net, number)
+        if net is not self.net:
+            return said
         said.network.ingress = True
         for endpoint in said.endpoints:
             endpoint.service_id = "web"
@@ -178,6 +180,36 @@ def test_a_connection_goes_on_while_its_task_drains_and_ends_with_it(lab: Ingres
             with pytest.raises(ConnectionError):
                 client.recv(100)
     lab.nodes[1].call("detach", "one")
+
+
+def test_datagrams_of_a_client_go_on_to_a_task_that_drains_and_to_another_when_it_has_gone(
+    lab: IngressLab,
+) -> None:
+    task = lab.task("old", 1, {"ingress": ["10.0.0.20"]})
+    lab.serve(task.netns, "0.0.0.0", 80, "udp", says="old")
+    lab.serving.add("old")
+    lab.tell()
+    with namespaces.entered(lab.client):
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def ask() -> bytes:
+        client.send(b"hello\n")
+        return client.recv(100)
+
+    with client:
+        client.settimeout(5)
+        client.connect((lab.nodes[3].address, DNS))
+        assert ask() == b"old"
+        other = lab.task("new", 2, {"ingress": ["10.0.0.21"]})
+        lab.serve(other.netns, "0.0.0.0", 80, "udp", says="new")
+        lab.serving.add("new")
+        lab.serving.discard("old")
+        lab.tell()
+        assert [ask() for _ in range(3)] == [b"old"] * 3
+        lab.net.tasks.pop("old")
+        lab.tell()
+        assert ask() == b"new"
+    lab.nodes[1].call("detach", "old")
 
 
 def test_nothing_is_lost_while_an_agent_is_killed_and_starts_again(lab: IngressLab) -> None:

@@ -1,5 +1,6 @@
 """Overlay networks over four nodes, with real namespaces: does traffic flow, and only where it should?"""
 
+import asyncio
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -9,7 +10,12 @@ import pytest
 
 from swarm.agent.network import links, namespaces, nft
 from swarm.agent.network.plumbing import netlink_in
+from swarm.agent.overlay import echo
+from swarm.agent.overlay.layout import OverlayLayout
+from swarm.agent.overlay.silence import targets_of
+from swarm.agent.overlay.state import OverlayState
 from swarm.errors import TaskRejected
+from tests.integration.operator import wait_until
 from tests.integration.overlay.lab import Net, OverlayLab, flood, link_names, serve_both
 
 pytestmark = pytest.mark.integration
@@ -176,6 +182,31 @@ def test_an_address_moves_from_node_to_node_with_its_task(lab: OverlayLab, shop:
         lab.end(f"mover{number}")
 
 
+def test_who_outlived_the_loss_of_its_address_is_not_taken_for_the_task_that_has_it_now(
+    lab: OverlayLab, shop: Net
+) -> None:
+    """A node was cut off, and its task went on; when it hears again, the address is another service's."""
+    client = lab.task("client", 2, {"shop": ["10.5.0.86", "fd05::86"]})
+    old = lab.task("outlived", 2, {"shop": ["10.5.0.85", "fd05::85"]})
+    lab.down.add(2)
+    del shop.tasks["outlived"]
+    heir = lab.task("heir", 1, {"shop": ["10.5.0.85", "fd05::85"]})
+    for address in ("10.5.0.85", "fd05::85"):
+        lab.serve(old.netns, address, 80, says="old")
+        lab.serve(heir.netns, address, 80, says="heir")
+        assert lab.ask(client.netns, address, 80) == "old"  # nobody told this node of another
+    lab.down.discard(2)
+    lab.tell()
+    for how in ("told", "looked after", "stopped"):
+        for address in ("10.5.0.85", "fd05::85"):
+            assert lab.ask(client.netns, address, 80) == "heir", how
+        if how == "told":
+            lab.nodes[2].call("check")
+        elif how == "looked after":
+            lab.nodes[2].call("detach", "outlived")
+    assert lab.faults() == []
+
+
 def test_a_network_that_the_node_leaves_is_gone_at_once_and_can_come_back(
     lab: OverlayLab, shop: Net
 ) -> None:
@@ -304,12 +335,39 @@ def test_what_others_do_with_packets_of_the_machine_does_not_concern_overlays(
     assert lab.ping(server.netns, "10.5.0.21")
 
 
+def test_a_node_that_a_firewall_closes_answers_nobody_and_hears_nobody(lab: OverlayLab, shop: Net) -> None:
+    for node in range(3):
+        lab.task(f"task{node}", node, {shop.id: [f"10.5.0.{node + 16}"]})
+
+    def heard(node: int) -> set[str]:
+        state = OverlayState()
+        state.apply(lab.said_to(node), complete=True)
+        asked = targets_of(state)
+        assert len(asked) == 2
+        layout = OverlayLayout(lab.nodes[node].run_dir)
+        return {one.node_id for one in asyncio.run(echo.ask(layout, asked))}
+
+    closed = lab.nodes[2].node
+    try:
+        wait_until(lambda: [heard(node) for node in range(3)] == [{"n1", "n2"}, {"n0", "n2"}, {"n0", "n1"}])
+        with namespaces.entered(closed):
+            nft.run(
+                "add table inet guard\n"
+                "add chain inet guard gate { type filter hook input priority 0; }\n"
+                "add rule inet guard gate udp dport 4789 drop\n"
+            )
+        wait_until(lambda: [heard(node) for node in range(3)] == [{"n1"}, {"n0"}, set()])
+    finally:
+        with namespaces.entered(closed):
+            nft.run("add table inet guard\ndelete table inet guard\n")
+
+
 def test_teardown_leaves_nothing(lab: OverlayLab, shop: Net) -> None:
     node = lab.nodes[3]
     node.call("teardown")
     before = machine(node.node)
     node.call("setup")
-    assert node.call("drivers") == ["bridge", "host", "ingress", "none", "overlay"]
+    assert {"bridge", "host", "ingress", "none", "overlay"} <= set(node.call("drivers"))
     lab.task("one", 3, {"shop": ["10.5.0.20", "fd05::20"]})
     for _ in range(2):
         node.call("teardown")

@@ -11,6 +11,7 @@ from typing import Any
 
 from swarm.runtime.oci.cgroups import Cgroup, read_layout
 from swarm.runtime.oci.overlay import mounts_below, unmount
+from tests.integration import cgroups
 
 READY_S = 60.0
 
@@ -59,6 +60,10 @@ class Dockerd:
 
     def get(self, path: str) -> Any:
         """Ask the engine something."""
+        return json.loads(self.read(path))
+
+    def read(self, path: str) -> bytes:
+        """Return what the engine answers, in its own words."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(self.socket))
             connection.sendall(f"GET /v1.41{path} HTTP/1.0\r\nHost: engine\r\n\r\n".encode())
@@ -68,7 +73,7 @@ class Dockerd:
         head, _, body = data.partition(b"\r\n\r\n")
         if b" 200 " not in head.splitlines()[0]:
             raise ValueError(head)
-        return json.loads(body)
+        return body
 
     def containers(self) -> list[str]:
         """Return the names of all containers."""
@@ -90,6 +95,4 @@ class Dockerd:
         for point in mounts_below(self.base):
             unmount(point)
         Cgroup(read_layout(), f"/{self.cgroup_parent}/x").remove()
-        for root in read_layout().roots:
-            with contextlib.suppress(OSError):
-                (root / self.cgroup_parent).rmdir()
+        cgroups.remove(self.cgroup_parent)

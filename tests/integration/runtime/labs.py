@@ -4,13 +4,15 @@ A driver joins the conformance suite by an entry in `LABS`.
 """
 
 import asyncio
+import json
 import os
-import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -20,12 +22,14 @@ from swarm.runtime.base import Ability, Capabilities, ContainerConfig, LogQuery,
 from swarm.runtime.docker.archive import archive_of
 from swarm.runtime.docker.client import EngineClient
 from swarm.runtime.docker.driver import DockerDriver
+from swarm.runtime.docker.request import TASK_LABEL
 from swarm.runtime.fake import FakeDriver, Script
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.oci.cgroups import read_layout
 from swarm.runtime.oci.driver import OciDriver
 from swarm.runtime.oci.overlay import mounts_below
 from swarm.runtime.process.driver import ProcessDriver
+from tests.integration.cgroups import cgroup_name
 from tests.integration.runtime.engines import Dockerd
 
 APPLETS = (
@@ -102,7 +106,7 @@ class Lab:
         self.base = base
         self.images = images
         self.images_dir = images.app[0].parent
-        self.cgroup_parent = f"swarm-test-{secrets.token_hex(4)}"
+        self.cgroup_parent = cgroup_name()
         self.drivers: list[Driver] = []
         self.capabilities = Capabilities("", isolated=False)
 
@@ -161,6 +165,10 @@ class Lab:
     def ending(self) -> ContainerConfig:
         """Return what says `one` and `two` and ends with 3."""
         return self.config("echo one; echo two; exit 3")
+
+    async def heard_of_oom(self, container_id: str) -> bool:
+        """Tell whether who the driver asks knows that the container lost a process to its limit."""
+        return True
 
     async def can(self, ability: Ability, config: ContainerConfig | None = None) -> bool:
         """Tell whether the driver can do something, and see that it says no if it cannot.
@@ -269,6 +277,10 @@ class DockerLab(Lab):
         client = EngineClient(self.base / "engine.sock")
         return DockerDriver(self.base / "state", client, self.images)
 
+    async def heard_of_oom(self, container_id: str) -> bool:
+        chosen = quote(json.dumps({"event": ["oom"], "label": [f"{TASK_LABEL}={container_id}"]}))
+        return bool(self.engine.read(f"/events?since=1&until={time.time():.9f}&filters={chosen}"))
+
     async def open(self) -> None:
         self.engine.start()
         await super().open()
@@ -320,7 +332,7 @@ async def run(driver: Driver, config: ContainerConfig) -> tuple[int, list[str]]:
     """Run a container to its end; return its exit code and what it said on stdout."""
     await driver.create(config)
     await driver.start(config.id)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):  # on an emulated machine a dozen at once take their time
         info = await driver.wait(config.id)
     return info.exit_code, await said(driver, config.id)
 
@@ -348,7 +360,7 @@ async def has_said(driver: Driver, container_id: str, line: str) -> bool:
     return line in await said(driver, container_id)
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = 30.0) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = 60.0) -> None:
     """Wait for a condition; fails when it does not come true."""
     async with asyncio.timeout(timeout_s):
         while True:

@@ -1,7 +1,6 @@
 """Which way to run containers is chosen, and what is said when there is none."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -31,10 +30,8 @@ async def test_the_second_start_trusts_the_first_ones_test(
     new_oci_lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await new_oci_lab.driver().probe()
-    monkeypatch.setattr(probe, "run_self_test", None)
-    before = time.monotonic()
+    monkeypatch.setattr(probe, "run_self_test", None)  # calling it would be an error
     assert await new_oci_lab.driver().probe() == first
-    assert time.monotonic() - before < 0.3
 
 
 async def test_another_boot_is_tested_anew(new_oci_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,8 +169,8 @@ def _cgroups(pid: str) -> Iterator[tuple[str, str]]:
 
 
 async def test_a_long_log_is_rotated_and_read_as_one(oci_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swarm.runtime.oci.driver.MAX_FILE_BYTES", 200_000)
-    monkeypatch.setattr("swarm.runtime.supervision.TEND_INTERVAL_S", 0.02)
+    monkeypatch.setattr("swarm.runtime.oci.log_rotation.MAX_FILE_BYTES", 200_000)
+    monkeypatch.setattr("swarm.runtime.oci.log_rotation.INTERVAL_S", 0.02)
     driver = oci_lab.driver()
     config = oci_lab.config(
         "i=0; while [ $i -lt 6000 ]; do echo line $i; i=$((i+1)); done; sleep 0.3; echo end"

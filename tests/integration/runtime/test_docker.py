@@ -1,13 +1,18 @@
 """What can happen between the agent and Docker's engine."""
 
 import asyncio
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from swarm.errors import NotFound, Unavailable
-from swarm.runtime.base import ContainerState
+from swarm.errors import FailedPrecondition, NotFound, TaskRejected, Unavailable
+from swarm.runtime.base import Attachment, ContainerState, Limits
 from swarm.runtime.docker.client import EngineClient
-from tests.integration.runtime.labs import DockerLab, running, until
+from swarm.runtime.oci.overlay import unmount
+from tests.integration.runtime.labs import DockerLab, Driver, running, said, until
 
 pytestmark = pytest.mark.integration
 
@@ -59,3 +64,110 @@ async def test_images_of_the_store_leave_the_engine_when_the_store_has_them_no_m
     monkeypatch.setattr(docker_lab.images, "image_config", gone)
     await driver.adopt()
     await until(lambda: not has_app())
+
+
+async def _heard(attachment: Attachment) -> bytes:
+    return b"".join([data async for _, data in attachment.output()])
+
+
+async def test_input_reaches_the_command_and_its_end_too(docker_lab: DockerLab) -> None:
+    driver = docker_lab.driver()
+    config = docker_lab.config("wc -c", stdin=True, stdin_once=True)
+    await driver.create(config)
+    attachment = await driver.attach(config.id)
+    await driver.start(config.id)
+    hearing = asyncio.create_task(_heard(attachment))
+    async with asyncio.timeout(60):
+        for _ in range(64):
+            await attachment.write(b"x" * 32768)
+        await attachment.close_stdin()
+        assert int(await hearing) == 64 * 32768
+        assert (await driver.wait(config.id)).exit_code == 0
+    await attachment.close()
+
+
+async def test_a_terminal_is_typed_at_resized_and_left(docker_lab: DockerLab) -> None:
+    driver = docker_lab.driver()
+    config = docker_lab.config(
+        "while read -r word; do stty size; echo got $word; done", stdin=True, tty=True
+    )
+    await driver.create(config)
+    attachment = await driver.attach(config.id)
+    await attachment.resize(33, 77)
+    await driver.start(config.id)
+    await attachment.resize(44, 88)
+    seen = bytearray()
+
+    async def gather() -> None:
+        async for _, data in attachment.output():
+            seen.extend(data)
+
+    hearing = asyncio.create_task(gather())
+    await attachment.write(b"hello\n")
+    await until(lambda: b"44 88" in seen and b"got hello" in seen)
+    hearing.cancel()
+    await attachment.close()
+    info = await driver.inspect(config.id)
+    assert info is not None
+    assert info.state is ContainerState.RUNNING
+    with pytest.raises(FailedPrecondition, match="runs"):
+        await driver.renew(config)
+
+
+@pytest.fixture
+def namespace(tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Make a network namespace at one and the same path, in place of the one before; return its inode."""
+    path = tmp_path / "network"
+    path.touch()
+
+    def make() -> str:
+        unmount(path)
+        subprocess.run(("unshare", f"--net={path}", "true"), check=True)
+        return f"net:[{path.stat().st_ino}]"
+
+    yield make
+    unmount(path)
+
+
+async def test_a_container_runs_again_in_the_network_that_its_path_leads_to_by_then(
+    docker_lab: DockerLab, namespace: Callable[[], str], tmp_path: Path
+) -> None:
+    driver = docker_lab.driver()
+    where = "echo $(ls -l /proc/self/ns/net); cat /etc/hosts; exec sleep 1000"
+    first = docker_lab.config(
+        where,
+        netns_path=str(tmp_path / "network"),
+        hostname="box",
+        address="10.0.0.1",
+        limits=Limits(pids=9),
+    )
+    inodes = [namespace()]
+    await driver.create(first)
+    await driver.start(first.id)
+    await until(lambda: _says(driver, first.id, "10.0.0.1"))
+    await driver.stop(first.id, 0)
+    inodes.append(namespace())
+    again = replace(first, address="10.0.0.2", limits=Limits())
+    await driver.renew(again)
+    await driver.close()
+    driver = docker_lab.driver()  # the agent was restarted in this moment
+    (info,) = await driver.adopt()
+    assert info.state is ContainerState.CREATED
+    await driver.start(first.id)
+    await until(lambda: _says(driver, first.id, "10.0.0.2"))
+    said_so = "\n".join(await said(driver, first.id))
+    assert [inode in said_so for inode in inodes] == [True, True]
+    (name,) = docker_lab.engine.containers()
+    assert (docker_lab.engine.get(f"/containers{name}/json"))["HostConfig"]["PidsLimit"] in {None, 0, -1}
+    await driver.stop(first.id, 0)
+    with pytest.raises(TaskRejected, match="another network"):
+        await driver.renew(replace(again, netns_path=""))
+    await driver.renew(again)
+    await driver.stop(first.id, 0)
+    await driver.close()
+    (info,) = await docker_lab.driver().adopt()
+    assert (info.state, info.error) == (ContainerState.EXITED, "stopped before it was started")
+
+
+async def _says(driver: Driver, container_id: str, text: str) -> bool:
+    return text in "\n".join(await said(driver, container_id))

@@ -77,10 +77,10 @@ async def test_the_exit_code_of_a_running_container_is_not_lost(shim_lab: Lab, s
 
     await until(is_up)
     _fill(small_disk)
-    info = await asyncio.wait_for(driver.wait(config.id), 15)
+    info = await asyncio.wait_for(driver.wait(config.id), 60)
     assert (info.state, info.exit_code) == (ContainerState.EXITED, 21)
     await driver.close()
     driver = shim_lab.driver()
     (info,) = await driver.adopt()
-    info = await asyncio.wait_for(driver.wait(config.id), 10)
+    info = await asyncio.wait_for(driver.wait(config.id), 60)
     assert (info.state, info.exit_code) == (ContainerState.EXITED, 21)

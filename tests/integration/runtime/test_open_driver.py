@@ -17,6 +17,7 @@ from swarm.runtime.base import ContainerConfig
 from swarm.runtime.fake import FakeDriver
 from swarm.runtime.oci.cgroups import read_layout
 from swarm.runtime.select import cleanup, open_driver
+from tests.integration.cgroups import cgroup_name
 from tests.integration.runtime.labs import Images
 
 pytestmark = pytest.mark.integration
@@ -25,9 +26,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def settings() -> Iterator[Settings]:
     base = Path(tempfile.mkdtemp(prefix="swarm-test-"))
-    yield Settings(
-        state_dir=base / "state", run_dir=base / "run", cgroup_parent=f"swarm-test-{token_hex(4)}/nested"
-    )
+    yield Settings(state_dir=base / "state", run_dir=base / "run", cgroup_parent=f"{cgroup_name()}/nested")
     shutil.rmtree(base)
 
 

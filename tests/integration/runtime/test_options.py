@@ -1,7 +1,6 @@
 """Options of containers, as their processes and the kernel see them. One container looks at much."""
 
 from collections.abc import Iterator
-from secrets import token_hex
 
 import pytest
 
@@ -9,6 +8,7 @@ from swarm.errors import TaskRejected
 from swarm.runtime.base import Limits, Security, Ulimit
 from swarm.runtime.oci.abilities import Control, read_abilities
 from swarm.runtime.oci.cgroups import Cgroup, read_layout
+from tests.integration.cgroups import cgroup_name, remove
 from tests.integration.runtime.labs import Lab, run
 
 pytestmark = pytest.mark.integration
@@ -19,13 +19,14 @@ STATUS = "grep -E '^(CapEff|NoNewPrivs|Seccomp|Groups):' /proc/self/status; "
 @pytest.fixture
 def batch() -> Iterator[str]:
     """A cgroup that somebody has made for containers."""
-    layout, name = read_layout(), f"/swarm-test-{token_hex(4)}"
+    layout, name = read_layout(), f"/{cgroup_name()}"
     made = [root / name.strip("/") for root in layout.roots]
     for directory in made:
         directory.mkdir()
-    yield name
-    for directory in made:
-        directory.rmdir()
+    try:
+        yield name
+    finally:
+        remove(name.strip("/"))
 
 
 async def test_shares_and_bounds_are_in_the_cgroup_of_choice(oci_lab: Lab, batch: str) -> None:

@@ -30,7 +30,7 @@ async def test_a_shim_that_vanished_meanwhile_is_reported(shim_lab: Lab) -> None
     _kill(shim_pid)
     driver = shim_lab.driver()
     await driver.adopt()
-    info = await asyncio.wait_for(driver.wait(before.id), 10)
+    info = await asyncio.wait_for(driver.wait(before.id), 60)
     assert (info.exit_code, info.error) == (255, "shim lost")
     assert not exists(before.pid)
 
@@ -52,7 +52,7 @@ async def test_a_pid_that_means_another_process_by_now_is_left_alone(shim_lab: L
         write_record(path, stale)
         driver = shim_lab.driver()
         await driver.adopt()
-        assert (await asyncio.wait_for(driver.wait(before.id), 10)).exit_code == 0
+        assert (await asyncio.wait_for(driver.wait(before.id), 60)).exit_code == 0
         await driver.remove(before.id)
         assert bystander.returncode is None
         assert exists(bystander.pid)
@@ -75,6 +75,25 @@ async def test_a_container_of_an_earlier_boot_has_ended(shim_lab: Lab) -> None:
     assert (info.state, info.exit_code, info.error) == (ContainerState.EXITED, 255, "the node was restarted")
 
 
+async def test_what_an_agent_started_and_did_not_live_to_write_down_is_found_running(shim_lab: Lab) -> None:
+    driver = shim_lab.driver()
+    started = await _start(driver, shim_lab, "sleep 100 & sleep 100")
+    waiting = shim_lab.config("exit 3")
+    await driver.create(waiting)
+    await driver.close()
+    path = shim_lab.base / "state/containers" / started.id / "state.json"
+    record = read_record(path)
+    assert record is not None
+    write_record(path, replace(record, phase=driver._doubtful))
+    driver = shim_lab.driver()
+    found = {one.id: one for one in await driver.adopt()}
+    assert found[started.id].state is ContainerState.RUNNING
+    assert abs(started.started_at_ns - found[started.id].started_at_ns) < 600 * 10**9
+    assert found[waiting.id].state is ContainerState.CREATED
+    await driver.start(waiting.id)
+    assert (await asyncio.wait_for(driver.wait(waiting.id), 100)).exit_code == 3
+
+
 async def test_an_unreadable_record_means_half_made(shim_lab: Lab) -> None:
     for content in UNREADABLE:
         driver = shim_lab.driver()
@@ -90,7 +109,7 @@ async def test_a_lost_shim_ends_the_container(shim_lab: Lab) -> None:
     driver = shim_lab.driver()
     before = await _start(driver, shim_lab, "sleep 100 & sleep 100")
     _kill(driver._containers[before.id].record.shim_pid)
-    info = await asyncio.wait_for(driver.wait(before.id), 20)
+    info = await asyncio.wait_for(driver.wait(before.id), 60)
     assert (info.exit_code, info.error) == (255, "shim lost")
     assert not exists(before.pid)
     await driver.remove(before.id)

@@ -22,10 +22,10 @@ class Scenario:
 
 
 SCENARIOS = {
-    "three members": Scenario(3, 20.0, Faults(), 160),
-    "three members, changing": Scenario(3, 20.0, Faults(membership=0.01), 150),
+    "three members": Scenario(3, 20.0, Faults(), 130),
+    "three members, changing": Scenario(3, 20.0, Faults(membership=0.01), 110),
     "five members": Scenario(5, 15.0, Faults(), 60),
-    "five members, changing": Scenario(5, 20.0, Faults(membership=0.02), 120),
+    "five members, changing": Scenario(5, 20.0, Faults(membership=0.02), 90),
     "seven members": Scenario(7, 10.0, Faults(), 60),
     "power cuts": Scenario(3, 20.0, Faults(crash=0.02, outage=0.003), 80),
     "power goes after a promise": Scenario(3, 20.0, Faults(crash=0.0, outage=0.1), 120),

@@ -1,6 +1,7 @@
 """A machine of the cluster: the real task machine, assignments and reporter of an agent, in virtual time."""
 
 import asyncio
+import random
 from typing import TYPE_CHECKING
 
 from swarm.agent import task_events as events
@@ -13,6 +14,7 @@ from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskStatus
 from swarm.manager.dispatcher.assignments import AssignmentSet
 from swarm.manager.dispatcher.overlay_news import Newspaper
+from swarm.manager.dispatcher.settled import UNKNOWN, SessionProgress
 from swarm.manager.dispatcher.statuses import worth_forwarding
 from swarm.runtime.base import ContainerState
 from tests.simulation.world.runtime import FOR_EVER_S, Runtime
@@ -41,6 +43,8 @@ class SimNode:
         self._reporter = Reporter()
         self._stream = AssignmentStream()
         self._set: AssignmentSet | None = None
+        self._progress = SessionProgress()
+        self._lateness = random.Random(f"in force {world.seed} {node_id}")
         self._news: dict[str, None] = {}
         self._news_due = self._report_due = False
 
@@ -55,8 +59,10 @@ class SimNode:
         """Open a session: hear everything, report everything."""
         self._set, self._stream = AssignmentSet(self.id), AssignmentStream()
         self._reporter.session_opened({one.task.id: one.status for one in self.held.values() if one.wanted})
+        self._progress = SessionProgress()
         for message in self._set.complete(self._world.view):
             self._apply(self._stream.take(message, self.held))
+        self._say_in_force(self._set.sequence)
         self._report_soon()
 
     def cut(self) -> None:
@@ -78,22 +84,41 @@ class SimNode:
         self._news[task_id] = None
         self._hear_soon()
 
-    def note_networks(self, paper: Newspaper) -> None:
+    @property
+    def reached(self) -> int:
+        """Up to which entry it has in force what the store says of networks, as its manager knows."""
+        if self._set is None or not self.online:
+            return UNKNOWN
+        lag = self._progress.lag
+        return self._world.view.index if lag is None else lag
+
+    def _say_in_force(self, sequence: int) -> None:
+        """Have its manager know a little later that everything up to this message is in force."""
+        self._progress.tell(sequence)
+        if sequence:
+            late_s = 0.01 + 0.2 * self._lateness.random()
+            self._loop.call_later(late_s, self._progress.apply, sequence)
+
+    def note_networks(self, paper: Newspaper, index: int) -> None:
         """Hear soon what differs in its networks."""
         if self._set is not None and self._set.note_networks(paper):
+            self._progress.note(index)
             self._hear_soon()
 
     def _hear_soon(self) -> None:
         if not self._news_due:
             self._news_due = True
-            self._loop.call_later(0.02 + 0.13 * self._world.random.random(), self._hear, self._life)
+            late_s = self._world.slowness * (0.02 + 0.13 * self._world.random.random())
+            self._loop.call_later(late_s, self._hear, self._life)
 
     def _hear(self, life: int) -> None:
         news, self._news, self._news_due = self._news, {}, False
         if self._set is None or life != self._life:
             return
-        for message in self._set.changes(self._world.view, news):
+        told = self._set.changes(self._world.view, news)
+        for message in told:
             self._apply(self._stream.take(message, self.held))
+        self._say_in_force(self._set.sequence if any(message.networks for message in told) else 0)
 
     def tick(self) -> None:
         """Send a heartbeat, and with it what has gone unanswered."""
@@ -217,6 +242,8 @@ class SimNode:
         if isinstance(instruction, events.AttachNetwork) and not self._has_joined(record.task):
             event = events.InstructionFailed("waits for an address of this node", temporary=True)
         else:
+            if isinstance(instruction, events.StopContainer):
+                self._world.container_stops(self, record.task)
             event = self.runtime.perform(record.task, instruction, self._loop.time())
         if isinstance(event, events.ContainerStarted):
             self._world.container_started(self, record.task)

@@ -24,7 +24,7 @@ from tests.simulation.world.victims import Victims
 from tests.simulation.world.workload import Wishes, a_node, make_roomy, shrink
 from tests.simulation.world.world import World
 
-STORM_S = (25.0, 90.0)
+STORM_S = (15.0, 60.0)
 CALM_S = 400.0  # within this everything is as it should be
 QUIET_S = 20.0  # and then nothing changes for so long
 NODES = (3, 7)

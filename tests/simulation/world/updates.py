@@ -1,7 +1,8 @@
 """C9: an update takes down no more than it says, and a rollback ends where it says."""
 
-from swarm.api.v1.objects_pb2 import Service, Task
+from swarm.api.v1.objects_pb2 import Node, Service, Task
 from swarm.api.v1.types_pb2 import NodeAvailability, NodeState, UpdateConfig, UpdateStatus
+from swarm.clock import SECOND
 from swarm.manager.store.watch import Commit
 from swarm.model import defaults, rollout, task_state
 from swarm.model.service import is_moving
@@ -11,6 +12,8 @@ from tests.simulation.world.story import Broken
 from tests.simulation.world.world import World
 
 _AT_REST = (UpdateStatus.STATE_COMPLETED, UpdateStatus.STATE_ROLLBACK_COMPLETED)
+_PAUSE = NodeAvailability.NODE_AVAILABILITY_PAUSE
+_UNDER_WAY_NS = SECOND  # an end may have been decided before what has just happened
 
 
 class Updates:
@@ -22,10 +25,14 @@ class Updates:
         # By service and version: slots in which it stopped what ran, and what it put there does not run yet.
         self._down: dict[tuple[str, int], dict[tuple[int, str], str]] = {}
         self._doubtful: set[tuple[str, int]] = set()  # paused and resumed, or changed on the way
+        self._resumed: dict[str, int] = {}  # when a paused node was made active again, by its id
         self.judged = 0  # how often an update was seen to stop something
 
     def check(self, commit: Commit) -> None:
         """Raise Broken when an update goes too far."""
+        for event in commit.events:
+            if isinstance(event.object, Node) and isinstance(event.previous, Node):
+                self._note_resumed(event.previous, event.object)
         for event in commit.events:
             if isinstance(event.object, Service) and isinstance(event.previous, Service):
                 self._check_service(event.previous, event.object)
@@ -48,13 +55,18 @@ class Updates:
         for task in self._world.view.tasks.by_service(after.id):
             node = self._world.view.nodes.get(task.node_id)
             # A paused node gets no new task of a global service.
-            spared = node is None or (
-                defaults.is_global(after.spec)
-                and node.spec.availability == NodeAvailability.NODE_AVAILABILITY_PAUSE
-            )
+            spared = node is None or (defaults.is_global(after.spec) and self._is_paused(node))
             same = before.spec_version == after.spec_version
             if same and not spared and task_state.is_running(task) and is_dirty(after, task, node):
                 raise Broken(f"the update of {after.id} is over, and {task.id} is of another spec")
+
+    def _note_resumed(self, before: Node, after: Node) -> None:
+        if before.spec.availability == _PAUSE != after.spec.availability:
+            self._resumed[after.id] = self._world.clock.now_ns()
+
+    def _is_paused(self, node: Node) -> bool:
+        resumed = self._resumed.get(node.id, -_UNDER_WAY_NS)
+        return node.spec.availability == _PAUSE or self._world.clock.now_ns() < resumed + _UNDER_WAY_NS
 
     def _check_task(self, before: Task, after: Task) -> None:
         service = self._world.view.services.get(after.service_id)

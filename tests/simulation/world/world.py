@@ -20,7 +20,9 @@ from swarm.manager.allocator.loop import AllocatorLoop
 from swarm.manager.dispatcher.liveness import LivenessTable, heartbeat_period_ns
 from swarm.manager.dispatcher.loop import write_changes
 from swarm.manager.dispatcher.overlay_news import news_of
+from swarm.manager.dispatcher.settled import UNKNOWN, is_settled
 from swarm.manager.dispatcher.statuses import write_statuses
+from swarm.manager.dispatcher.withdrawal import WithdrawalLoop
 from swarm.manager.leading import Loop
 from swarm.manager.orchestrator.loop import OrchestratorLoop
 from swarm.manager.orchestrator.service_loop import ServiceLoopSettings
@@ -74,6 +76,7 @@ class World:
         self.random = random.Random(seed)
         self.loop = VirtualLoop()
         self.clock = VirtualClock(self.loop)
+        self.slowness = 1.0  # of the way from managers to machines
         self._faults = Faults()  # one object for ever: every machine has it
         self.story = Story()
         self.nodes: dict[str, SimNode] = {}
@@ -82,6 +85,7 @@ class World:
         self.kill_after: Callable[[Commit], bool] = lambda commit: False  # whether the leader dies with it
         self.on_commit: list[Callable[[Commit], None]] = []
         self.on_start: list[Callable[[SimNode, Task], None]] = []
+        self.on_stop: list[Callable[[SimNode, Task], None]] = []
         self.scheduler: SchedulerLoop | None = None
         self.follower = Store(self.clock, "follower")
         self._news = self.follower.watch()
@@ -188,7 +192,7 @@ class World:
                     node.note(event.object.id)
         paper = news_of(self.view, commit.events)
         for machine in self.nodes.values() if paper else ():
-            machine.note_networks(paper)
+            machine.note_networks(paper, commit.index)
         try:
             for check in self.on_commit:
                 check(commit)
@@ -244,7 +248,8 @@ class World:
         self.scheduler = SchedulerLoop(store, clock)
         return (
             OrchestratorLoop(store, clock, ServiceLoopSettings(new_id=self.new_id)),
-            AllocatorLoop(store, clock),
+            AllocatorLoop(store, clock, settled=self._is_settled),
+            WithdrawalLoop(store, self._reached, asyncio.Event()),
             self.scheduler,
             BalanceLoop(store, clock),
         )
@@ -293,6 +298,21 @@ class World:
         machine = self.nodes[node.id] = SimNode(self, node.id)
         machine.connect()
         return machine
+
+    def _reached(self, node_id: str) -> int:
+        node = self.nodes.get(node_id)
+        return node.reached if node is not None else UNKNOWN
+
+    def _is_settled(self, network_id: str, index: int) -> bool:
+        return is_settled(self.view, (network_id,), index, self._reached)
+
+    def container_stops(self, node: SimNode, task: Task) -> None:
+        """Be told of a container that gets its stop signal now."""
+        try:
+            for check in self.on_stop:
+                check(node, task)
+        except AssertionError as error:
+            self.fail(error)
 
     def container_started(self, node: SimNode, task: Task) -> None:
         """Be told of a container that starts to run now; nobody else can see that."""

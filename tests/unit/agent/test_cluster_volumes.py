@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.message import Message
 
 from swarm.agent.csi.volumes import ClusterVolumes
+from swarm.api.v1 import csi_pb2 as csi
 from swarm.api.v1.volumes_pb2 import AttachVolume
 from swarm.errors import FailedPrecondition, InvalidArgument, TaskRejected, Unavailable
 from swarm.ids import new_id
@@ -19,6 +20,7 @@ class Plugins:
         self._stages = stages
         self.calls: list[str] = []
         self.errors: dict[str, Exception] = {}
+        self.device: Path | None = None
 
     async def stages(self, driver: str) -> bool:
         return self._stages
@@ -29,7 +31,13 @@ class Plugins:
         if name in self.errors:
             raise self.errors.pop(name)
         if name == "NodePublishVolume":
-            Path(request.target_path).mkdir(exist_ok=True)  # type: ignore[attr-defined]
+            self._publish(Path(request.target_path))  # type: ignore[attr-defined]
+
+    def _publish(self, target: Path) -> None:
+        if self.device is None:
+            target.mkdir(exist_ok=True)
+        elif not target.is_symlink():
+            target.symlink_to(self.device)
 
 
 @pytest.fixture
@@ -51,7 +59,7 @@ async def test_a_volume_is_staged_and_published_and_a_task_waits_for_it(
         await here.acquire(ORDER.volume_id, "t1")
     await here.attach(ORDER)
     await waiting
-    assert (await here.acquire(ORDER.volume_id, "t1")).is_dir()
+    assert (await here.acquire(ORDER.volume_id, "t1")).path.is_dir()
     assert plugins.calls == ["NodeStageVolume", "NodePublishVolume"]
     assert "word" not in "".join(path.read_text() for path in tmp_path.rglob("*.json"))
 
@@ -82,7 +90,7 @@ async def test_an_order_that_was_cut_off_is_given_again_or_undone(tmp_path: Path
     await after.detach(ORDER.volume_id)
     assert plugins.calls == ["NodeUnpublishVolume", "NodeUnstageVolume"]
     await after.attach(ORDER)
-    assert (await after.acquire(ORDER.volume_id, "t1")).is_dir()
+    assert (await after.acquire(ORDER.volume_id, "t1")).path.is_dir()
 
 
 async def test_no_task_gets_a_volume_that_is_on_its_way_out(tmp_path: Path, plugins: Plugins) -> None:
@@ -146,4 +154,34 @@ async def test_a_node_that_leaves_lets_go_of_everything_it_can(tmp_path: Path, p
     await here.leave()
     assert len(list(tmp_path.iterdir())) == 1
     await here.leave()
+    assert not any(tmp_path.iterdir())
+
+
+async def test_a_block_volume_counts_as_published_once_there_is_a_block_device(
+    tmp_path: Path, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = AttachVolume(volume_id=ORDER.volume_id, driver="csi.test", plugin_volume_id="p1")
+    capability = csi.VolumeCapability(block=csi.VolumeCapability.BlockVolume())
+    order.capability = capability.SerializeToString()
+    here = volumes(tmp_path, plugins)
+    plugins.device = Path("/dev/null")  # a device, but another kind
+    with pytest.raises(FailedPrecondition, match="did not become a block device"):
+        await here.attach(order)
+    with pytest.raises(Unavailable):
+        await here.acquire(order.volume_id, "t1")
+    monkeypatch.setattr(Path, "is_block_device", Path.is_char_device)
+    await here.attach(order)
+    assert (await volumes(tmp_path, plugins).acquire(order.volume_id, "t1")).block
+
+
+async def test_the_empty_file_where_a_device_was_is_no_reason_to_keep_a_volume(
+    tmp_path: Path, plugins: Plugins
+) -> None:
+    here = volumes(tmp_path, plugins)
+    await here.attach(ORDER)
+    target = (await here.acquire(ORDER.volume_id, "t1")).path
+    await here.release("t1")
+    target.rmdir()
+    target.touch()
+    await here.detach(ORDER.volume_id)
     assert not any(tmp_path.iterdir())

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from swarm.agent.containers.conversation import WINDOW_BYTES
+from swarm.agent.plain.requests import PlainRequests
 from swarm.api.v1.containers_pb2 import (
     ContainerInput,
     ContainerOutput,
@@ -154,7 +155,7 @@ class Person:
 
     async def end(self) -> list[ContainerOutput]:
         """Wait for the end; raises what the conversation raised."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self._task
         return self.heard
 
@@ -229,7 +230,7 @@ async def test_a_caller_that_leaves_takes_the_command_along(
             shell = driver.shells[-1]
             shell.stubborn = stubborn
             await person.leave()
-            await until(lambda: shell.ended, timeout_s=10.0)  # noqa: B023
+            await until(lambda: shell.ended, timeout_s=60.0)  # noqa: B023
             assert shell.signals == (["HUP", "killed"] if stubborn else ["HUP"])
 
 
@@ -308,6 +309,32 @@ async def test_who_detaches_leaves_the_command_running(tmp_path: Path) -> None:
             await until(shell._said.empty)
             assert not shell.ended
             shell.exit(0)
+
+
+async def test_the_end_of_a_command_is_told_with_its_exit_code_whoever_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, dict[str, str]]] = []
+
+    def tell(_: object, container_id: str, event: str, attributes: Mapping[str, str] | None = None) -> None:
+        told.append((event, dict(attributes or {})))
+
+    monkeypatch.setattr(PlainRequests, "tell", tell)
+    async with a_container(tmp_path) as (lab, driver, task):
+        staying = Person(lab.managers[0], exec_of(task))
+        await staying.until("started")
+        staying.types(b"exit 5")
+        await staying.end()
+        await until(lambda: ("exec_die", {"exitCode": "5"}) in told)
+        await Person(lab.managers[0], exec_of(task, "sleep", "9", detach=True)).end()
+        await until(lambda: ("exec_detach", {}) in told)
+        driver.shells[-1].exit(6)
+        await until(lambda: ("exec_die", {"exitCode": "6"}) in told)
+        assert [event for event, _ in told].count("exec_detach") == 1
+        leaving = Person(lab.managers[0], exec_of(task))
+        await leaving.until("started")
+        await leaving.leave()
+        await until(lambda: told[-1] == ("exec_die", {"exitCode": "129"}))
 
 
 async def test_a_child_that_holds_the_output_open_does_not_hold_the_caller(tmp_path: Path) -> None:

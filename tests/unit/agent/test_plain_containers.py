@@ -1,83 +1,29 @@
 """Plain containers on a fake node: what people and policies do with them, and what an agent finds again."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from swarm.agent.blob_source import ManagerBlobs
-from swarm.agent.container import NodeFacts
-from swarm.agent.fake_network import FakeNetwork
 from swarm.agent.plain import policy
-from swarm.agent.plain.containers import PlainContainers
-from swarm.agent.plain.node import Node
-from swarm.agent.plain.records import PlainRecords
 from swarm.agent.plain.requests import plain_summary
-from swarm.agent.probes import Prober
-from swarm.agent.task_volumes import TaskVolumes
-from swarm.api.v1.plain_pb2 import PlainContainer, PlainRestart, PlainSpec
+from swarm.api.v1.plain_pb2 import PlainContainer, PlainRestart
 from swarm.api.v1.types_pb2 import Mount, PortConfig
-from swarm.clock import SECOND, SystemClock
+from swarm.clock import SECOND
 from swarm.errors import FailedPrecondition, InvalidArgument, NameConflict, TaskRejected
 from swarm.model import limits
 from swarm.runtime.base import ContainerState
-from swarm.runtime.fake import FakeDriver, FakeImages, Script
-from swarm.runtime.volumes.store import VolumeStore
+from swarm.runtime.fake import Script
 from tests.unit.agent.lab import until
+from tests.unit.agent.plain_bench import Bench, spec
 
 R = PlainRestart
-
-
-class Bench:
-    """One node, with as many lives of its agent as wanted."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.driver, self.images, self.network = FakeDriver(), FakeImages(), FakeNetwork()
-        self.volumes = VolumeStore(folder / "volumes")
-        self.events: list[tuple[str, str]] = []
-
-    @contextlib.asynccontextmanager
-    async def life(self) -> AsyncIterator[PlainContainers]:
-        """One life of the agent."""
-        node = Node(
-            self.driver,
-            self.images,
-            self.network,
-            ManagerBlobs(list, lambda addr, options: pytest.fail("no manager is to be asked")),
-            TaskVolumes(self.volumes),
-            PlainRecords(self.folder / "plain"),
-            SystemClock(),
-            lambda: NodeFacts("n1", "host"),
-            Prober(self.driver, 2),
-            asyncio.Semaphore(2),
-        )
-        containers = PlainContainers(node)
-        containers.on_event = lambda plain, event: self.events.append((plain.name, event))
-        await containers.load()
-        await containers.resume()
-        try:
-            yield containers
-        finally:
-            await containers.close()
-
-    def restarts(self, containers: PlainContainers, name: str) -> int:
-        return containers.named([name])[0].record.restarts
 
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(policy, "FIRST_DELAY_NS", SECOND // 100)
     return Bench(tmp_path)
-
-
-def spec(name: str = "one", condition: "R.Condition" = R.CONDITION_NO, **fields: object) -> PlainSpec:
-    wanted = PlainSpec(name=name, **fields)  # type: ignore[arg-type]
-    wanted.container.image = "web:1"
-    wanted.restart.condition = condition
-    return wanted
 
 
 async def test_a_container_is_made_started_stopped_started_again_and_removed(bench: Bench) -> None:
@@ -105,7 +51,9 @@ async def test_a_container_is_made_started_stopped_started_again_and_removed(ben
         assert not bench.driver.ids()
         assert not containers.ids()
     assert not list((bench.folder / "plain").iterdir())
-    assert [event for _, event in bench.events] == ["create", "start", "die", "start", "destroy"]
+    assert [event for _, event in bench.events] == [
+        *("create", "start", "die", "stop", "start", "kill", "die", "destroy"),
+    ]
 
 
 async def test_no_password_reaches_the_disk(bench: Bench) -> None:

@@ -110,9 +110,9 @@ async def test_it_comes_to_the_leader_also_by_another_manager_and_never_to_the_s
         await lab.write(service, task)
         node = await lab.agent("n1")
         node.agent._sampler._period_s = 0.1
-        await until(lambda: lab.task(task.id).status.state == RUNNING, 20)
+        await until(lambda: lab.task(task.id).status.state == RUNNING, 60)
         now_s = lab.clock.monotonic_s
-        await until(lambda: table.usage_of(task.id, now_s()), 20)
+        await until(lambda: table.usage_of(task.id, now_s()), 60)
         found = table.usage_of(task.id, now_s())
         assert found is not None
         assert (found.memory_bytes, 0 < found.nano_cpus < 10**9) == (1 << 20, True)
@@ -123,9 +123,9 @@ async def test_it_comes_to_the_leader_also_by_another_manager_and_never_to_the_s
             stream = leader.dispatcher.sessions.get("n1")
             assert stream is not None
             stream.move(other.node_id)
-            await until(lambda: node.agent.manager and node.agent.manager.addr == other.member.addr, 20)
+            await until(lambda: node.agent.manager and node.agent.manager.addr == other.member.addr, 60)
         fresh = leader.dispatcher.usage_table()
-        await until(lambda: fresh.usage_of(task.id, now_s()), 20)
+        await until(lambda: fresh.usage_of(task.id, now_s()), 60)
         tasks = leader.store.view.tasks.get(task.id)
         assert tasks is not None
         assert tasks.meta.version.index <= index, "no sample was written"

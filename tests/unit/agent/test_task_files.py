@@ -8,11 +8,11 @@ import pytest
 
 from swarm.agent.assignments import Changes, DataChanges
 from swarm.agent.task_files import VARIABLE, task_files, with_files
-from swarm.agent.templates import TemplateContext
 from swarm.api.v1.objects_pb2 import Config, Secret, Task
 from swarm.errors import TaskRejected, Unavailable
 from swarm.model.file_references import file_references
 from swarm.model.task_state import FAILED, PREPARING, READY, REJECTED, RUNNING, SHUTDOWN
+from swarm.model.templates import TemplateContext
 from swarm.runtime.base import BindMount, ContainerConfig, ContainerState
 from swarm.runtime.memory_files import MemoryFiles
 from swarm.runtime.oci.overlay import mounts_below, unmount
@@ -65,6 +65,25 @@ def contents(*items: Secret | Config, env: tuple[str, ...] = ()) -> dict[str, by
     task = task_with(*items)
     task.spec.container.env.extend(env)
     return {one.target: one.data for one in task_files(task, CONTEXT, {item.id: item for item in items})}
+
+
+def test_what_a_driver_gave_is_for_the_task_that_it_was_asked_for() -> None:
+    task = task_with(a_secret())
+    mine = a_secret(b"mine", data_id=f"s1.{task.id}")
+    (found,) = task_files(task, CONTEXT, {mine.id: mine})
+    assert found.data == b"mine"
+    with pytest.raises(Unavailable, match="not yet on this node"):
+        task_files(task, CONTEXT, {"s1.other": a_secret(b"theirs", data_id="s1.other")})
+
+
+def test_what_a_driver_says_against_it_holds_a_task_or_ends_it() -> None:
+    task = task_with(a_secret())
+    told = Secret(id=f"s1.{task.id}", problem="Vault is sealed")
+    with pytest.raises(Unavailable, match=r"^secret key: Vault is sealed$"):
+        task_files(task, CONTEXT, {told.id: told})
+    told.refused = True
+    with pytest.raises(TaskRejected, match=r"^secret key: Vault is sealed$"):
+        task_files(task, CONTEXT, {told.id: told})
 
 
 def test_data_is_taken_as_it_is_unless_it_is_a_template() -> None:
@@ -132,8 +151,8 @@ def test_a_container_gets_read_only_mounts_and_a_process_a_variable(tmp_path: Pa
     mounted = with_files(config, references, tmp_path, isolated=True)
     assert mounted.env == config.env
     assert list(mounted.mounts) == [
-        BindMount(f"{tmp_path}/run/secrets/key", "/run/secrets/key", read_only=True),
-        BindMount(f"{tmp_path}/ini", "/ini", read_only=True),
+        BindMount(f"{tmp_path}/run/secrets/key", "/run/secrets/key", read_only=True, relabel="Z"),
+        BindMount(f"{tmp_path}/ini", "/ini", read_only=True, relabel="Z"),
     ]
     plain = with_files(config, references, tmp_path, isolated=False)
     assert (list(plain.mounts), list(plain.env)) == ([], ["A=1", f"{VARIABLE}={tmp_path}"])

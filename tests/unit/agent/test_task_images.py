@@ -3,10 +3,10 @@
 import pytest
 
 from swarm.agent.task_images import TaskImages
-from swarm.agent.templates import TemplateContext
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import TaskRejected
+from swarm.model.templates import TemplateContext
 from swarm.runtime.base import ContainerConfig, ImageMount
 from swarm.runtime.fake import FakeImages
 from tests.unit.agent.lab import a_task

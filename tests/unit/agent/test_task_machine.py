@@ -133,6 +133,7 @@ EXPECTED: dict[Phase, dict[str, tuple[Phase, int, list[str]]]] = {
         "ContainerEnded": (Phase.DETACHING, RUNNING, ["DetachNetwork"]),
         "InstructionFailed": (Phase.INSPECTING, RUNNING, ["RetryLater"]),
         "Drained": (Phase.STOPPING, RUNNING, ["StopContainer"]),
+        "Unwanted": (Phase.DRAINING, RUNNING, ["Drain"]),  # nobody will say any more what it waits for
     },
     Phase.STOPPING: {
         "ContainerStopped": (Phase.DETACHING, RUNNING, ["DetachNetwork"]),
@@ -190,14 +191,34 @@ def in_networks(desired: int, drain_ns: int | None = None) -> Task:
 def test_a_task_that_others_may_ask_for_something_drains_before_it_is_stopped() -> None:
     record = replace(a_record(Phase.RUNNING), task=in_networks(RUNNING))
     draining = advance(record, events.Wanted(in_networks(SHUTDOWN)), NOW)
-    assert draining.instructions == (events.Drain(1.0),)
+    assert draining.instructions == (events.Drain(6.0),), "at most, until the managers say more"
     stopping = advance(draining.record, events.Drained(), NOW)
     assert (stopping.record.phase, names(stopping)) == (Phase.STOPPING, ["StopContainer"])
 
     told = advance(record, events.Wanted(in_networks(SHUTDOWN, 30_000_000_000)), NOW)
-    assert told.instructions == (events.Drain(30.0),)
+    assert told.instructions == (events.Drain(35.0),)
     at_once = advance(record, events.Wanted(in_networks(SHUTDOWN, 0)), NOW)
     assert names(at_once) == ["StopContainer"]
+
+
+def test_a_task_drains_from_when_every_node_has_said_that_it_leads_nobody_there() -> None:
+    record = replace(a_record(Phase.RUNNING), task=in_networks(RUNNING))
+    draining = advance(record, events.Wanted(in_networks(SHUTDOWN)), NOW).record
+    assert advance(draining, events.Wanted(in_networks(SHUTDOWN)), NOW).instructions == ()
+    withdrawn = in_networks(SHUTDOWN)
+    withdrawn.withdrawn = True
+    told = advance(draining, events.Wanted(withdrawn), NOW)
+    assert (told.record.phase, told.instructions) == (Phase.DRAINING, (events.Drain(1.0),))
+    again = advance(told.record, events.Wanted(withdrawn), NOW)
+    assert (again.record.phase, again.instructions) == (Phase.DRAINING, ())
+    assert advance(record, events.Wanted(withdrawn), NOW).instructions == (events.Drain(1.0),)
+
+
+def test_a_task_that_managers_want_no_more_waits_for_no_word_of_theirs() -> None:
+    record = replace(a_record(Phase.RUNNING), task=in_networks(RUNNING))
+    assert advance(record, events.Unwanted(), NOW).instructions == (events.Drain(1.0),)
+    draining = advance(record, events.Wanted(in_networks(SHUTDOWN)), NOW).record
+    assert advance(draining, events.Unwanted(), NOW).instructions == (events.Drain(1.0),)
 
 
 def test_a_task_that_is_not_healthy_yet_or_any_more_does_not_drain() -> None:

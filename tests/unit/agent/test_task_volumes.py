@@ -1,17 +1,19 @@
 """Volumes of tasks: which ones they are, and that none is left behind or lost."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from swarm.agent.assignments import Changes
+from swarm.agent.csi.volumes import Published
 from swarm.agent.task_volumes import ANONYMOUS_LABEL, TaskVolumes, wanted_volume
-from swarm.agent.templates import TemplateContext
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import TaskRejected
 from swarm.model.task_state import FAILED, REJECTED, RUNNING, SHUTDOWN
-from swarm.runtime.base import BindMount, ContainerState
+from swarm.model.templates import TemplateContext
+from swarm.runtime.base import BindMount, ContainerConfig, ContainerState, HostDevice
 from swarm.runtime.volumes.record import VolumeRecord
 from swarm.runtime.volumes.store import VolumeStore
 from tests.unit.agent.lab import a_task, until
@@ -116,3 +118,21 @@ async def test_a_task_taken_up_again_finds_the_same_volumes(bench: Bench, store:
     again = await volumes.add_to(config, task, CONTEXT)
     assert again.mounts[-1] == config.mounts[-1]
     assert bench.driver.ids(ContainerState.RUNNING) == {task.id}
+
+
+class Block:
+    async def acquire(self, volume_id: str, task_id: str) -> Published:
+        return Published(Path("/run/raw"), block=True)
+
+
+async def test_a_block_volume_is_a_device_with_the_rights_of_its_mount(store: VolumeStore) -> None:
+    task = task_with()
+    task.volumes.add(volume_id="v", source="raw", target="/dev/a")
+    task.volumes.add(volume_id="v", source="raw", target="/dev/b", read_only=True)
+    volumes = TaskVolumes(store, Block())  # type: ignore[arg-type]
+    config = ContainerConfig(id=task.id, image="i", image_digest="d")
+    found = await volumes.add_to(config, task, CONTEXT)
+    assert found.mounts == ()
+    assert found.devices == (HostDevice("/run/raw", "/dev/a", "rw"), HostDevice("/run/raw", "/dev/b", "r"))
+    with pytest.raises(TaskRejected, match="volume raw is a block device"):
+        await volumes.add_to(replace(config, users=65536), task, CONTEXT)

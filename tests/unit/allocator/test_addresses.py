@@ -67,12 +67,22 @@ def test_with_dnsrr_there_is_no_address_of_the_service() -> None:
     assert addresses(task_of(tx, "t1").networks) == ["10.0.0.2"]
 
 
-def test_nodes_give_the_addresses_of_networks_that_are_their_own() -> None:
-    web = a_service("web", "lan")
+def test_the_network_that_each_node_has_for_itself_gets_nothing_of_the_cluster() -> None:
+    web = a_service("web")
     web.spec.task.networks.add(network_id="host", network_name="host")
-    tx = a_transaction(a_network("lan", driver="macvlan"), web, a_task(web, "t1"))
+    tx = a_transaction(web, a_task(web, "t1"))
     assert allocate(tx).tasks == 1
     assert not task_of(tx, "t1").networks
+
+
+def test_tasks_in_a_lan_have_addresses_of_the_cluster_and_nobody_else_has() -> None:
+    web = a_service("web", "lan")
+    lan = a_network("lan", driver="macvlan")
+    lan.subnets.add(subnet="192.0.2.0/24", gateway="192.0.2.1")
+    tx = a_transaction(lan, web, a_task(web, "t1"), a_task(web, "t2"))
+    assert allocate(tx).tasks == 2
+    found = [one for task in ("t1", "t2") for one in addresses(task_of(tx, task).networks)]
+    assert found == ["192.0.2.2", "192.0.2.3"]
     assert not service_of(tx, "web").virtual_addresses
 
 

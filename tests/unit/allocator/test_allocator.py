@@ -37,7 +37,7 @@ async def allocating(store: Store, settings: AllocatorSettings = QUICK) -> Async
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0)
 
@@ -104,7 +104,7 @@ async def test_the_loss_of_leadership_ends_the_loop() -> None:
     proposer.fail_next(NotLeader())
     async with allocating(store) as running:
         with pytest.raises(NotLeader):
-            await asyncio.wait_for(running, 30)
+            await asyncio.wait_for(running, 60)
 
 
 async def test_a_replaced_state_is_read_anew() -> None:

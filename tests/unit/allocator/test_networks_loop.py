@@ -27,7 +27,7 @@ async def allocating(store: Store) -> AsyncIterator[None]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0)
 
@@ -102,6 +102,21 @@ async def test_nodes_join_the_networks_of_tasks_that_had_a_node_from_the_beginni
         await until(lambda: pending(store) == {"t1"})
         await store.update(lambda tx: into(tx, "t1", task_state.ASSIGNED))
         await until(lambda: bool(store.view.nodes.get("n1").networks))  # type: ignore[union-attr]
+
+
+async def test_nodes_join_a_lan_without_an_address_in_it() -> None:
+    web = a_service("web", "lan")
+    task = a_task(web, "t1")
+    task.node_id = "n1"
+    store = store_with(a_network("lan", driver="macvlan"), a_node("n1"), web, task)
+    async with allocating(store):
+        await until(lambda: pending(store) == {"t1"})
+        await store.update(lambda tx: into(tx, "t1", task_state.ASSIGNED))
+        await until(lambda: bool(store.view.nodes.get("n1").networks))  # type: ignore[union-attr]
+        (joined,) = store.view.nodes.get("n1").networks  # type: ignore[union-attr]
+        assert (joined.network_id, list(joined.addresses)) == ("id-lan", [])
+        await store.update(lambda tx: into(tx, "t1", task_state.COMPLETE))
+        await until(lambda: not store.view.nodes.get("n1").networks)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("fate", ["lost", "late", "committed"])

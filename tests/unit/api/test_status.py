@@ -39,6 +39,14 @@ async def write_and_raise(requests: AsyncIterator[bytes], context: grpc.aio.Serv
     raise PENDING[0]
 
 
+async def raise_while_writing(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
+    writing = asyncio.ensure_future(context.write(b"x" * (1 << 20)))  # more than fits into the connection
+    await anext(requests)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    raise PENDING[0]
+
+
 PENDING: list[Exception] = []
 
 
@@ -50,6 +58,7 @@ async def with_server(use) -> object:
         "Metadata": grpc.unary_unary_rpc_method_handler(raise_with_metadata),
         "Echo": grpc.stream_unary_rpc_method_handler(echo),
         "Write": grpc.stream_stream_rpc_method_handler(write_and_raise),
+        "Cut": grpc.stream_stream_rpc_method_handler(raise_while_writing),
     }
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("t", handlers)])
     port = server.add_insecure_port("127.0.0.1:0")
@@ -131,6 +140,22 @@ async def test_errors_in_the_middle_of_a_stream_arrive_after_what_came_before():
         assert received == [b"one", b"written"]
         assert isinstance(from_rpc_error(caught.value), errors.NotFound)
         assert await channel.stream_unary("/t/Echo")(iter((b"a", b"b"))) == b"ab"
+
+    await with_server(use)
+
+
+async def test_an_error_arrives_also_while_a_message_is_on_its_way():
+    PENDING[:] = [errors.Unavailable("this manager stops")]
+
+    async def use(channel, port):
+        call = channel.stream_stream("/t/Cut")()
+        await call.write(b"now")
+        received: list[bytes] = []
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            async with asyncio.timeout(60):
+                await read_into(received, call)
+        assert [len(one) for one in received] == [1 << 20]
+        assert isinstance(from_rpc_error(caught.value), errors.Unavailable)
 
     await with_server(use)
 

@@ -56,10 +56,13 @@ def test_every_option_comes_through() -> None:
     assert spec == wanted
 
 
-@pytest.mark.parametrize("words", [("--type", "block"), ("--secret", "word")])
-def test_what_cannot_be_is_refused(words: tuple[str, str]) -> None:
+def test_a_secret_needs_a_key() -> None:
     with pytest.raises(InvalidArgument):
-        wanted_spec("db", given(*words))
+        wanted_spec("db", given("--secret", "word"))
+
+
+def test_a_volume_is_a_device_when_asked_for() -> None:
+    assert [wanted_spec("db", given("--type", kind)).block for kind in ("block", "mount")] == [True, False]
 
 
 def test_mounts_of_images_and_of_the_cluster() -> None:

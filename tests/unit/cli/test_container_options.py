@@ -122,7 +122,7 @@ def test_a_seccomp_profile_travels_with_the_spec(tmp_path: Path):
     ("option", "value", "problem"),
     [
         ("--security-opt", "seccomp=/no/such/file", "No such file"),
-        ("--security-opt", "label=type:web_t", "SELinux"),
+        ("--security-opt", "label=colour:red", "label=type:NAME"),
         ("--security-opt", "fly", "no-new-privileges"),
         ("--security-opt", "no-new-privileges=maybe", "write no-new-privileges"),
         ("--sysctl", "net.core.somaxconn", "KEY=VALUE"),
@@ -153,3 +153,32 @@ def test_nonsense_is_refused_with_an_example(option: str, value: str, problem: s
 def test_removing_what_is_not_there_is_an_error(words: tuple[str, str]):
     with pytest.raises(InvalidArgument, match=words[0]):
         updated(created("--name", "web", "web:1"), *words)
+
+
+def test_parts_of_an_selinux_label_come_and_go() -> None:
+    spec = created(
+        *("--name", "web", "--security-opt", "label=type:web_t", "--security-opt", "label=level:s0:c1,c2"),
+        *("--mount", "type=bind,src=/srv,dst=/data,bind-selinux=Z", "web:1"),
+    )
+    validate_service(spec)
+    shown = service_spec(spec)["TaskTemplate"]["ContainerSpec"]
+    assert shown["Privileges"]["SELinuxContext"] == {"Type": "web_t", "Level": "s0:c1,c2"}
+    assert shown["Mounts"][0]["BindOptions"] == {"SELinux": "Z"}
+    other = updated(spec, "--security-opt-add", "label=disable").task.container.privileges
+    assert other.selinux_disabled
+    assert not other.HasField("selinux")
+    gone = updated(spec, "--security-opt-rm", "label").task.container.privileges
+    assert not gone.HasField("selinux")
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--security-opt", "label=type:a b"), "SELinux type"),
+        (("--security-opt", "label=level:;"), "SELinux level"),
+        (("--mount", "type=bind,src=/srv,dst=/data,bind-selinux=x"), "neither z nor Z"),
+    ],
+)
+def test_labels_that_cannot_be_are_refused(words: tuple[str, str], problem: str) -> None:
+    with pytest.raises(InvalidArgument, match=problem):
+        validate_service(created("--name", "web", *words, "web:1"))

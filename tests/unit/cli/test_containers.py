@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from swarm.api.v1.containers_pb2 import (
     ContainerOutput,
@@ -21,9 +22,10 @@ from swarm.cli.archive import Destination, extract, pack
 from swarm.cli.container import container
 from swarm.cli.container_cp import place, split
 from swarm.cli.container_stats import Usage
-from swarm.cli.container_table import rows
+from swarm.cli.container_table import published_lines, rows
 from swarm.cli.exec import request_of
 from swarm.cli.log_options import apply_log
+from swarm.cli.service_group import service
 from swarm.clock import SECOND, timestamp
 from swarm.errors import InvalidArgument
 
@@ -31,7 +33,7 @@ NOW = 1_000_000 * SECOND
 
 
 def given(**changes: Any) -> dict[str, Any]:
-    plain = {"env": (), "workdir": "", "user": "", "tty": False, "interactive": False}
+    plain = {"env": (), "env_file": (), "workdir": "", "user": "", "tty": False, "interactive": False}
     return {**plain, "detach": False, "privileged": False, **changes}
 
 
@@ -227,3 +229,19 @@ def test_log_options_are_written_into_the_spec() -> None:
     for text in ("max-file=x", "max-size=", "compress=true"):
         with pytest.raises(InvalidArgument):
             apply_log(spec, {"log_opt": (text,)})
+
+
+def test_published_ports_are_listed_from_inside_to_outside() -> None:
+    one = ContainerSummary()
+    one.ports.add(target_port=80, published_port=8080)
+    one.ports.add(target_port=53, published_port=5353, protocol=1)
+    one.ports.add(target_port=9000)
+    assert published_lines(one, "") == ["80/tcp -> 0.0.0.0:8080", "53/udp -> 0.0.0.0:5353"]
+    assert published_lines(one, "80") == ["0.0.0.0:8080"]
+    assert published_lines(one, "53") == []
+    assert published_lines(one, "53/udp") == ["0.0.0.0:5353"]
+
+
+def test_a_driver_of_logs_that_is_none_of_ours_is_refused() -> None:
+    asked = CliRunner().invoke(service, ["create", "--log-driver", "syslog", "web:1"])
+    assert "nodes keep the output themselves" in str(asked.exception)

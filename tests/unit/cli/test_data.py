@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1.objects_pb2 import Config, Secret
+from swarm.api.v1.objects_pb2 import Config, Secret, Service
 from swarm.cli import data, inspect_view
 from swarm.cli.data_options import config_reference, secret_reference
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -27,6 +27,7 @@ class Control:
     def __init__(self) -> None:
         self.secrets: dict[str, Secret] = {}
         self.configs: dict[str, Config] = {}
+        self.changes: list[c.PlannedChange] = []
 
     def CreateSecret(self, request: c.CreateSecretRequest) -> c.CreateSecretResponse:
         name = request.spec.annotations.name
@@ -57,6 +58,17 @@ class Control:
     def ListSecrets(self, request: c.ListSecretsRequest) -> c.ListSecretsResponse:
         assert list(request.filters.labels) in ([], ["a=b"])
         return c.ListSecretsResponse(secrets=self.secrets.values())
+
+    def ApplyChanges(self, request: c.ApplyChangesRequest) -> c.ApplyChangesResponse:
+        self.changes = list(request.changes)
+        return c.ApplyChangesResponse(ids=["new"], made=["secret key version 2"])
+
+    def ListServices(self, request: c.ListServicesRequest) -> c.ListServicesResponse:
+        web = Service(id="w")
+        web.spec.annotations.name = "web"
+        web.spec.task.container.secrets.add(secret_id="two", secret_name="key", version=2)
+        web.previous_spec.task.container.secrets.add(secret_id="one", secret_name="key")
+        return c.ListServicesResponse(services=[web])
 
     def RemoveSecret(self, request: c.RemoveSecretRequest) -> c.RemoveSecretResponse:
         if request.ref == "used":
@@ -113,7 +125,7 @@ def test_lists_and_inspect_show_what_docker_shows_and_never_a_secret(control: Co
     run(data.secret, "create", "-l", "a=b", "key", "-", stdin=b"s3cret")
     run(data.config, "create", "ini", "-", stdin=b"a=1\n")
     listed = run(data.secret, "ls", "--filter", "label=a=b")
-    assert listed.output.splitlines()[0].split() == ["ID", "NAME", "DRIVER", "CREATED", "UPDATED"]
+    assert listed.output.splitlines()[0].split() == ["ID", "NAME", "DRIVER", "VERSION", "CREATED", "UPDATED"]
     assert json.loads(run(data.secret, "ls", "--format", "json").output)["Name"] == "key"
     assert run(data.secret, "ls", "-q").output == "id-key\n"
     (secret,) = json.loads(run(data.secret, "inspect", "key").output)
@@ -197,3 +209,129 @@ def test_inspect_of_a_service_shows_references_in_dockers_words() -> None:
         {"File": {"Name": "key", "UID": "0", "GID": "0", "Mode": 0o400}, "SecretID": "", "SecretName": "key"}
     ]
     assert container["Configs"][0]["File"] == {"Name": "/ini", "UID": "0", "GID": "0", "Mode": 0o444}
+
+
+def editor(tmp_path: Path, script: str) -> str:
+    path = tmp_path / "editor"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o700)
+    return str(path)
+
+
+def test_rotating_sends_the_content_of_a_file_a_variable_or_standard_input(
+    control: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(data.secret, "create", "key", "-", stdin=b"one")
+    (tmp_path / "file").write_bytes(b"from a file")
+    monkeypatch.setenv("PASSWORD", "from a variable")
+    for command, arguments, content in (
+        ("rotate", ("key", str(tmp_path / "file")), b"from a file"),
+        ("rotate", ("--env", "PASSWORD", "key"), b"from a variable"),
+        ("update", ("key", "-"), b"from standard input"),
+    ):
+        done = run(data.secret, command, *arguments, stdin=b"from standard input")
+        assert (done.exit_code, done.output) == (0, "new\n")
+        (change,) = control.changes
+        assert change.rotate_secret == c.RotateSecretRequest(ref="key", secret_data=content)
+
+
+def test_a_driver_is_named_instead_of_a_content_and_asked_again_by_a_rotation(control: Control) -> None:
+    made = run(
+        data.secret, "create", "-d", "vault", "--driver-opt", "path=a/b", "--driver-opt", "kv=1", "key"
+    )
+    assert (made.exit_code, made.output) == (0, "id-key\n")
+    driver = control.secrets["key"].spec.driver
+    assert (driver.name, dict(driver.options)) == ("vault", {"path": "a/b", "kv": "1"})
+    assert json.loads(run(data.secret, "ls", "--format", "json").output)["Driver"] == "vault"
+    (shown,) = json.loads(run(data.secret, "inspect", "key").output)
+    assert shown["Spec"]["Driver"] == {"Name": "vault", "Options": {"path": "a/b", "kv": "1"}}
+    assert "Driver: vault\n - kv=1\n - path=a/b\n" in run(data.secret, "inspect", "--pretty", "key").output
+    for command, arguments, options in (
+        ("rotate", ("key",), {"path": "a/b", "kv": "1"}),
+        ("rotate", ("--driver-opt", "kv=", "--driver-opt", "path=c", "key"), {"path": "c"}),
+        ("update", ("--driver-opt", "version=2", "key"), {"path": "a/b", "kv": "1", "version": "2"}),
+    ):
+        assert run(data.secret, command, *arguments).exit_code == 0
+        asked = control.changes[0].rotate_secret
+        assert (dict(asked.driver.options), asked.driver.name, asked.of_number) == (options, "vault", 1)
+    assert run(data.secret, "rotate", "--driver", "mine", "key").exit_code == 0
+    assert control.changes[0].rotate_secret.driver == type(driver)(name="mine")
+    assert run(data.secret, "rotate", "key", "-", stdin=b"data").exit_code == 0
+    assert control.changes[0].rotate_secret == c.RotateSecretRequest(ref="key", secret_data=b"data")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("create", "--driver-opt", "a=b", "x"), "--driver-opt needs --driver"),
+        (("create", "--driver", "vault", "x", "-"), "say the content or a driver"),
+        (("create", "x"), "say one of FILE"),
+        (("rotate", "--driver-opt", "a=b", "key"), "--driver-opt needs --driver"),
+        (("rotate", "--driver", "vault", "key", "-"), "say the content or a driver"),
+        (("update", "--driver", "vault", "--label-add", "a=b", "key"), "one after the other"),
+    ],
+)
+def test_a_driver_and_a_content_exclude_each_other(
+    control: Control, arguments: tuple[str, ...], problem: str
+) -> None:
+    run(data.secret, "create", "key", "-", stdin=b"one")
+    assert problem in str(run(data.secret, *arguments, stdin=b"x").exception)
+    assert control.changes == []
+    assert set(control.secrets) == {"key"}
+
+
+def test_an_editor_begins_with_a_config_and_with_no_secret_and_leaves_nothing(
+    control: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", editor(tmp_path, f'stat -c "%a %n" "$1" >{tmp_path}/seen; echo b=2 >>"$1"'))
+    run(data.config, "create", "ini", "-", stdin=b"a=1\n")
+    assert run(data.config, "rotate", "--edit", "ini").exit_code == 0
+    assert control.changes[0].rotate_config.data == b"a=1\nb=2\n"
+    assert run(data.secret, "create", "--edit", "key").exit_code == 0
+    assert control.secrets["key"].spec.secret_data == b"b=2"  # editors add the end of the last line
+    mode, path = (tmp_path / "seen").read_text().split()
+    assert (mode, Path(path).parent.exists()) == ("600", False)
+
+
+def test_an_editor_that_fails_or_leaves_nothing_changes_nothing(
+    control: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VISUAL", raising=False)
+    run(data.secret, "create", "key", "-", stdin=b"one")
+    for script, problem in (("exit 3", "ended with 3"), (":", "is empty"), ('rm "$1"', "cannot edit")):
+        monkeypatch.setenv("EDITOR", editor(tmp_path, script))
+        assert problem in str(run(data.secret, "rotate", "--edit", "key").exception)
+    assert control.changes == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("rotate", "key"),
+        ("rotate", "--env", "A", "key", "-"),
+        ("rotate", "--env", "NOT_SET_ANYWHERE", "key"),
+        ("rotate", "--timeout", "soon", "key", "-"),
+        ("update", "--label-add", "a=b", "key", "-"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_changes(
+    control: Control, arguments: tuple[str, ...]
+) -> None:
+    run(data.secret, "create", "key", "-", stdin=b"one")
+    assert isinstance(run(data.secret, *arguments, stdin=b"two").exception, InvalidArgument)
+    assert control.changes == []
+
+
+def test_the_history_says_who_uses_which_version(control: Control) -> None:
+    run(data.secret, "create", "key", "-", stdin=b"one")
+    control.secrets["key"].MergeFrom(Secret(id="two", number=2, created_by="ada", data_bytes=3))
+    old, other = Secret(id="one", number=1, data_bytes=5), Secret(id="x")
+    old.spec.annotations.name, other.spec.annotations.name = "key@1", "key-of-another"
+    control.secrets |= {"key@1": old, "key-of-another": other}
+    rows = run(data.secret, "history", "key").output.splitlines()
+    assert rows[0].split() == ["VERSION", "ID", "CREATED", "BY", "SIZE", "USED", "BY"]
+    assert [rows[1].split()[:3], rows[1].split()[-3:]] == [["2", "*", "two"], ["ada", "3B", "web"]]
+    assert [rows[2].split()[:2], rows[2].split()[-3:]] == [["1", "one"], ["-", "5B", "~web"]]
+    assert len(rows) == 3
+    assert run(data.secret, "history", "-q", "key@1").output.split() == ["2", "1"]

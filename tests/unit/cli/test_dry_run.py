@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.objects_pb2 import Node, Service
 from swarm.api.v1.types_pb2 import NodeAvailability
-from swarm.cli import node, rollout, service
+from swarm.cli import node, rollout, service, service_group
 from swarm.cli.plan import ATTEMPTS_MAX
 from swarm.errors import InvalidArgument, StaleVersion
 
@@ -60,7 +60,7 @@ def control(monkeypatch: pytest.MonkeyPatch) -> Control:
     def connect(host: object) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(control=found)
 
-    for module in (service, node, rollout):
+    for module in (service, service_group, node, rollout):
         monkeypatch.setattr(module, "connect", connect)
     return found
 
@@ -76,15 +76,15 @@ def planned(control: Control, group: click.Group, *arguments: str) -> list[c.Pla
 
 
 def test_a_service_is_created_updated_scaled_and_removed_on_trial(control: Control) -> None:
-    (one,) = planned(control, service.service, "create", "--name", "web", "--replicas", "3", "web:1")
+    (one,) = planned(control, service_group.service, "create", "--name", "web", "--replicas", "3", "web:1")
     assert one.create_service.spec.replicated.replicas == 3
-    (one,) = planned(control, service.service, "update", "--image", "web:2", "--force", "web")
+    (one,) = planned(control, service_group.service, "update", "--image", "web:2", "--force", "web")
     assert (one.update_service.id, one.update_service.spec.task.force_update) == ("id-web", 1)
     assert not one.update_service.skip_image_resolution
-    several = planned(control, service.service, "scale", "web=5", "fill=7")
+    several = planned(control, service_group.service, "scale", "web=5", "fill=7")
     assert several[0].update_service.spec.replicated.replicas == 5
     assert several[1].update_service.spec.replicated_job.total_completions == 7
-    (one,) = planned(control, service.service, "rm", "web")
+    (one,) = planned(control, service_group.service, "rm", "web")
     assert one.remove_service.ref == "web"
 
 
@@ -95,7 +95,7 @@ def test_a_service_is_created_updated_scaled_and_removed_on_trial(control: Contr
 def test_going_back_is_tried_as_it_is_done(
     control: Control, arguments: tuple[str, ...], revision: int
 ) -> None:
-    (one,) = planned(control, service.service, *arguments)
+    (one,) = planned(control, service_group.service, *arguments)
     steer = one.steer_update
     assert (steer.action, steer.revision) == (c.SteerUpdateRequest.ACTION_ROLLBACK, revision)
     assert (steer.ref, steer.version) == ("id-web", 1)
@@ -110,7 +110,7 @@ def test_nodes_are_drained_together_on_trial(control: Control) -> None:
 
 
 def test_what_has_no_replicas_is_named_and_nothing_is_asked(control: Control) -> None:
-    result = run(service.service, "scale", "agent=2")
+    result = run(service_group.service, "scale", "agent=2")
     assert isinstance(result.exception, InvalidArgument)
     assert "service agent is global" in str(result.exception)
     assert not control.asked
@@ -118,7 +118,7 @@ def test_what_has_no_replicas_is_named_and_nothing_is_asked(control: Control) ->
 
 def test_a_plan_that_came_too_late_is_made_of_what_is_there_now_and_not_for_ever(control: Control) -> None:
     control.stale = 1
-    (one,) = planned(control, service.service, "scale", "web=5")
+    (one,) = planned(control, service_group.service, "scale", "web=5")
     assert one.update_service.version == 2
     control.stale = ATTEMPTS_MAX
-    assert isinstance(run(service.service, "scale", "web=5").exception, StaleVersion)
+    assert isinstance(run(service_group.service, "scale", "web=5").exception, StaleVersion)

@@ -1,6 +1,8 @@
 """Events as lines, as JSON and as filtered; and a reader that outlives its manager."""
 
 import json
+import queue
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from click.testing import CliRunner, Result
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
 from swarm.api.v1.objects_pb2 import Network, Node, Service, Task
+from swarm.api.v1.plain_pb2 import PlainEvent
 from swarm.api.v1.types_pb2 import (
     HEALTH_STATE_HEALTHY,
     HEALTH_STATE_UNHEALTHY,
@@ -23,7 +26,8 @@ from swarm.api.v1.types_pb2 import (
     TASK_STATE_STARTING,
 )
 from swarm.cli import events as events_module
-from swarm.cli.event_view import TYPES, attributes, events_of, line, matches
+from swarm.cli.container_events import about_containers, merged
+from swarm.cli.event_view import TYPES, View, attributes, events_of, line, matches, of_container
 from swarm.cli.events import events
 from swarm.errors import Compacted, SwarmError, TransientError, Unavailable
 from swarm.manager.store.tables import KINDS, kind_name
@@ -124,8 +128,9 @@ def test_health_and_a_death_for_want_of_memory_are_part_of_a_tasks_events() -> N
 
 
 def test_every_kind_of_object_can_be_shown_and_filtered():
-    assert set(TYPES) == {kind_name(kind) for kind in KINDS}
-    for kind in KINDS:
+    # Places in networks are told of as events of their containers; of users the audit trail tells.
+    assert set(TYPES) == {kind_name(kind) for kind in KINDS} - {"attachment", "user"} | {"container"}
+    for kind in (one for one in KINDS if kind_name(one) != "user"):
         obj = kind(id="x")
         (event,) = events_of(an_answer(1, an_event(obj, REMOVE, obj)))
         assert f"{event['Type']} remove x (" in line(event)
@@ -220,7 +225,7 @@ def test_a_reader_goes_on_after_the_version_it_had_when_its_manager_went(tmp_pat
         [an_answer(5), an_answer(7), TransientError("too slow")],
         [an_answer(7), an_answer(8, an_event(a_service("b")))],
     )
-    result = run(manager, tmp_path, "--until", "8", "--format", "json")
+    result = run(manager, tmp_path, "--until", "8", "--format", "json", "-f", "type=service")
     assert [json.loads(text)["Actor"]["ID"] for text in result.stdout.splitlines()] == ["a-id", "b-id"]
     assert [asked.resume_version for asked in manager.asked[1:]] == [5, 5, 7]
     assert result.stderr.splitlines() == [
@@ -255,7 +260,7 @@ def test_a_version_that_is_gone_is_not_waited_for(tmp_path, monkeypatch):
 def test_a_cluster_without_leader_is_mentioned_once(tmp_path):
     quiet = an_answer(3)
     quiet.stale = True
-    result = run(Manager([quiet, quiet, an_answer(4)]), tmp_path, "--until", "4")
+    result = run(Manager([quiet, quiet, an_answer(4)]), tmp_path, "--until", "4", "-f", "type=service")
     assert result.stderr.splitlines() == [
         "Warning: the cluster has no leader: nothing changes until it has."
     ]
@@ -264,8 +269,8 @@ def test_a_cluster_without_leader_is_mentioned_once(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["-f", "type=secrets"], "--filter type=secrets: write one of cluster, config, image"),
-        (["-f", "event=die"], "--filter event=die: write one of create, update, remove"),
+        (["-f", "type=secrets"], "--filter type=secrets: write one of cluster, config, container"),
+        (["-f", "event=dies"], "--filter event=dies: write one of create, update, remove"),
         (["-f", "colour=red"], "KEY one of type, event"),
     ],
 )
@@ -277,3 +282,54 @@ def test_a_filter_that_means_nothing_is_refused(arguments, sentence, tmp_path):
 def test_a_format_that_means_nothing_is_refused(tmp_path):
     result = run(Manager([an_answer(5, an_event(a_service()))]), tmp_path, "--format", "{{.Nope}}")
     assert 'there is no "Nope"' in str(result.exception)
+
+
+def told(action: str = "die", **attributes: str) -> View:
+    event = PlainEvent(
+        at_ns=5, action=action, container_id="c1c1", name="db", image="db:1", attributes=attributes
+    )
+    return of_container(event, "n1", "worker-1")
+
+
+def test_what_happens_to_a_container_reads_like_all_else() -> None:
+    assert line(told(exitCode="3")) == (
+        "1970-01-01T00:00:00.000000005Z container die c1c1 "
+        "(name=db, image=db:1, exitCode=3, node=worker-1, node.id=n1)"
+    )
+    joined = told("connect", network="shop")
+    assert (joined["Type"], joined["Actor"]["ID"]) == ("network", "shop")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fits"),
+    [
+        ({"type": ["container"]}, True),
+        ({"container": ["db"]}, True),
+        ({"container": ["c1"]}, True),
+        ({"container": ["web"]}, False),
+        ({"event": ["die"], "node": ["worker-1"], "image": ["db:1"]}, True),
+        ({"event": ["start"]}, False),
+        ({"service": ["db"]}, False),
+    ],
+)
+def test_containers_are_filtered(wanted, fits):
+    assert matches(told(), wanted) is fits
+    assert about_containers(wanted) is ("service" not in wanted)
+    assert matches(told("health_status: healthy"), {"event": ["health_status"]})
+
+
+def test_two_sources_are_told_as_one_until_the_first_ends() -> None:
+    stop = threading.Event()
+    waiting: queue.Queue[View] = queue.Queue()
+    with merged(iter([told("start")]), iter(waiting.get, None), stop) as found:
+        assert [event["Action"] for event in found] == ["start"]
+    assert stop.is_set()
+
+    def broken() -> Iterator[View]:
+        yield told("start")
+        raise Unavailable("gone")
+
+    with pytest.raises(Unavailable), merged(broken(), iter(waiting.get, None), stop) as found:
+        list(found)
+    waiting.put(None)  # type: ignore[arg-type]
+    waiting.put(None)  # type: ignore[arg-type]

@@ -121,7 +121,8 @@ def test_what_cannot_be_is_one_clear_error_and_nothing_is_made(
 def test_the_table_is_dockers_and_its_filters_select(control: Control) -> None:
     control.users["shop"] = 2
     for name, driver in (("shop", "overlay"), ("lan", "macvlan"), ("back", "overlay")):
-        run("create", "-d", driver, name)
+        options = ("-o", "parent=eth1") if driver == "macvlan" else ()
+        run("create", "-d", driver, *options, name)
     lines = run("ls").output.splitlines()
     assert lines[0].split() == ["NETWORK", "ID", "NAME", "DRIVER", "SCOPE"]
     assert [line.split()[1:] for line in lines[1:]] == [

@@ -28,12 +28,30 @@ def test_a_long_publish_names_its_mode():
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("192.0.2.4:8080:80", ("192.0.2.4", 8080)),
+        ("192.0.2.4::80", ("192.0.2.4", 0)),
+        ("[2001:db8::4]:8080:80/udp", ("2001:db8::4", 8080)),
+        ("published=8080,target=80,mode=host,host-ip=192.0.2.0/24", ("192.0.2.0/24", 8080)),
+        ("0.0.0.0:8080:80", ("0.0.0.0/0", 8080)),
+        ("8080:80", ("", 8080)),
+    ],
+)
+def test_a_port_may_be_published_at_some_addresses(text, expected):
+    (port,) = parse.publish(text)
+    assert (port.host_ip, port.published_port, port.target_port) == (*expected, 80)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
         "http",
         "80:",
-        "1.2.3.4:80:80",
+        "somewhere:80:80",
+        "192.0.2.4/8:80:80",
+        "published=80,target=80,host-ip=here",
         "8080-8081:80",
         "70000:80",
         "published=80",
@@ -84,3 +102,11 @@ def test_a_variable_without_value_is_passed_on_or_left_out():
 def test_an_unknown_filter_names_the_known_ones():
     with pytest.raises(InvalidArgument, match="id, name"):
         parse.filters(["colour=red"], ("id", "name"))
+
+
+def test_files_of_variables_have_comments_and_empty_lines(tmp_path):
+    file = tmp_path / "env"
+    file.write_text("# of the shop\nA=1\n\n  B=two words  \nHOME\n")
+    assert parse.environment_files([str(file)]) == ["A=1", "B=two words", "HOME"]
+    with pytest.raises(InvalidArgument, match="--env-file"):
+        parse.environment_files([str(tmp_path / "missing")])

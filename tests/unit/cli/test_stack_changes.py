@@ -42,7 +42,7 @@ def test_new_ones_are_created_known_ones_updated_and_the_rest_stays_unless_prune
 
 
 def test_an_update_states_the_version_it_read_and_keeps_the_count_of_forced_updates() -> None:
-    step, _ = changes([a_spec("web")], [a_service("web")], prune=False, resolve="always")
+    step, *_ = changes([a_spec("web")], [a_service("web")], prune=False, resolve="always")
     update = step.change.update_service
     assert (update.id, update.version, update.spec.task.force_update) == ("id-web", 7, 3)
     assert not update.skip_image_resolution
@@ -62,7 +62,7 @@ def test_an_update_states_the_version_it_read_and_keeps_the_count_of_forced_upda
 def test_registries_are_asked_as_often_as_wished(
     resolve: str, image: str, skipped: bool, digest: str
 ) -> None:
-    step, _ = changes([a_spec("web", image)], [a_service("web")], prune=False, resolve=resolve)
+    step, *_ = changes([a_spec("web", image)], [a_service("web")], prune=False, resolve=resolve)
     update = step.change.update_service
     assert update.skip_image_resolution is skipped
     assert update.spec.task.container.image_digest == digest
@@ -77,5 +77,5 @@ def test_a_stack_is_removed_service_by_service_in_one_go() -> None:
 def test_secrets_and_configs_come_before_the_services_and_what_is_left_over_goes_last() -> None:
     stack = Stack("shop", [a_spec("web")], [SecretSpec(secret_data=b"s")], [ConfigSpec(data=b"c")])
     kinds = [one.change.WhichOneof("change") for one in steps(stack, [], prune=False, resolve="always")]
-    assert kinds == ["keep_secret", "keep_config", "create_service", "collect_data"]
+    assert kinds == ["keep_secret", "keep_config", "create_service", "record_deploy", "collect_data"]
     assert removals("shop", [])[-1].change.collect_data.stack == "shop"

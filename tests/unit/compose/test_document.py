@@ -60,7 +60,12 @@ def test_values_know_where_they_stand() -> None:
         ("a: *b\n", "c.yaml:1:4: found undefined alias"),
         ("<<: 5\n", "c.yaml:1:5: << takes a mapping"),
         ("a: [", "c.yaml:1:5:"),
-        ("a: \x00", "c.yaml: "),
+        ("a: b\nc: d\x00", "c.yaml:2:5: the character U+0000 is not allowed"),
+        ('a: "\\ud83d"', "c.yaml:1:4: '\\ud83d' has half a character"),
+        ("a: 1\n---\nb: 2", "c.yaml:2:1: expected a single document in the stream, but found another"),
+        ("a: !mine {b: c}", "c.yaml:1:4: the tag !mine is not known"),
+        ("a: !!binary eHg=", "c.yaml:1:4: the tag tag:yaml.org,2002:binary is not known"),
+        ("a:\n\tb: c", "c.yaml:2:1: found character '\\t' that cannot start any token; indent with spaces"),
         ("a: 1\n---\nb: 2\n", "c.yaml:2:1:"),
     ],
 )

@@ -231,6 +231,33 @@ def test_so_many_files_are_refused_by_name() -> None:
         project("include: [/o/0.yaml]\n", files=files)
 
 
+def test_whatever_stands_at_a_reset_is_removed_also_where_nothing_is_no_value() -> None:
+    base = (
+        "services:\n"
+        "  web: {image: w, build: app, ports: ['80'], dns: 192.0.2.1, volumes: ['d:/d'], env_file: a.env,\n"
+        "    environment: {A: 1, B: 2}, healthcheck: {test: 'true'}, deploy: {replicas: 3}, secrets: [s]}\n"
+        "  job: {image: j}\n"
+        "volumes: {d: {name: other}}\n"
+        "secrets: {s: {file: s.txt}}\n"
+    )
+    over = (
+        "services:\n"
+        "  web: {image: !reset null, ports: !reset , dns: !reset null, volumes: !reset null,\n"
+        "    env_file: !reset 0, environment: {A: !reset null}, healthcheck: !reset , secrets: !reset x,\n"
+        "    deploy: {replicas: !reset null}, build: {context: !reset null}, extra_hosts: !reset null}\n"
+        "  job: !reset null\n"
+        "volumes: !reset null\n"
+        "secrets: {s: !reset null}\n"
+    )
+    found = project(base, over).tree.plain()
+    assert found == {
+        "services": {"web": {"build": {}, "environment": {"B": 2}, "deploy": {}}},
+        "secrets": {},
+    }
+    alone = project(over).tree.plain()  # nothing is there to be removed
+    assert alone == {"services": {"web": {"environment": {}, "deploy": {}, "build": {}}}, "secrets": {}}
+
+
 def test_services_of_other_profiles_are_left_out() -> None:
     text = "services: {a: {image: a}, b: {image: b, profiles: [x]}, c: {image: c, profiles: [y]}}\n"
     services = lambda **more: set(project(text, **more).tree.entries["services"].entries)  # noqa: E731

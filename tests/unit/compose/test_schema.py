@@ -40,7 +40,7 @@ def web(*lines: str) -> str:
         ("servces: {}\n", 'c.yaml:1:1: the file has no key "servces"; did you mean "services"?'),
         ("services: [a]\n", "c.yaml:1:11: services: it must be a mapping, not a list"),
         ("- a\n", "c.yaml:1:1: the file: it must be a mapping, not a list"),
-        ("services: {'a b': {}}\n", 'c.yaml:1:12: services has no key "a b"'),
+        ("services: {'a b': {}}\n", 'c.yaml:1:12: services: "a b" is no name: letters'),
     ],
 )
 def test_what_the_specification_does_not_allow_is_told_with_its_place(text: str, problem: str) -> None:

@@ -74,10 +74,10 @@ CASES: list[tuple[str, Any]] = [
         lambda s: s.task.resources.reservations.__init__(nano_cpus=10**9, memory_bytes=1 << 30),
     ),
     (
-        "cpus: 2\nmem_limit: 1g\npids_limit: 7\nmem_reservation: 1m",
+        "cpus: 2\nmem_limit: 1g\npids_limit: 7\nmem_reservation: 8m",
         lambda s: (
             s.task.resources.limits.__init__(nano_cpus=2 * 10**9, memory_bytes=1 << 30, pids=7),
-            s.task.resources.reservations.__init__(memory_bytes=1 << 20),
+            s.task.resources.reservations.__init__(memory_bytes=8 << 20),
         ),
     ),
     ("pids_limit: -1", lambda s: None),
@@ -292,7 +292,6 @@ def test_dependencies_are_those_of_the_stack() -> None:
         ("gpus: [{count: 1, device_ids: ['0']}]", "say count or device_ids"),
         ("deploy: {resources: {reservations: {devices: [{capabilities: [tpu]}]}}}", "capability gpu"),
         ("runtime: crun", "c0.yaml:4:5: runtime is not supported"),
-        ("ports: ['127.0.0.1:80:80']", "host_ip is not supported: a port is published on all addresses"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_its_place(lines: str, problem: str) -> None:
@@ -303,7 +302,7 @@ def test_what_cannot_be_done_is_refused_with_its_place(lines: str, problem: str)
 
 def test_a_service_needs_an_image_and_a_stack_a_service() -> None:
     with pytest.raises(InvalidArgument, match=r"^c0.yaml:1:17: services.web: image must be said"):
-        stack("services: {web: {build: .}}\n")
+        stack("services: {web: {tty: true}}\n")
     with pytest.raises(InvalidArgument, match="there is no service in it"):
         stack("services: {}\n")
 
@@ -340,7 +339,7 @@ def test_a_seccomp_profile_is_read_from_beside_the_file() -> None:
     [
         ("ulimits: {fly: 1}", r"c0.yaml:4:\d+: ulimit|\"fly\" is not a ulimit"),
         ("oom_score_adj: a", "no whole number"),
-        ("security_opt: ['label:type:x']", "SELinux"),
+        ("security_opt: ['label:kind:x']", "label=type:NAME"),
     ],
 )
 def test_options_that_make_no_sense_are_told_with_their_place(text: str, problem: str) -> None:
@@ -406,3 +405,8 @@ def test_a_config_without_content_is_refused_with_its_place(entry: str, problem:
         stack(text)
     assert str(refused.value).startswith("c0.yaml:3:")
     assert problem in str(refused.value)
+
+
+def test_a_port_is_published_at_the_address_that_its_file_names() -> None:
+    (port,) = service("ports: ['127.0.0.1:8080:80']").endpoint.ports
+    assert (port.host_ip, port.published_port, port.target_port) == ("127.0.0.1", 8080, 80)

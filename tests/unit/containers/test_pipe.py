@@ -29,7 +29,7 @@ async def test_the_end_is_heard_by_who_waits_on_either_side() -> None:
     await asyncio.sleep(0.01)
     full.end()
     empty.end()
-    assert await asyncio.wait_for(putting, 1) is False
-    assert await asyncio.wait_for(taking, 1) is None
+    assert await asyncio.wait_for(putting, 60) is False
+    assert await asyncio.wait_for(taking, 60) is None
     assert [number async for number in full] == [1]
     assert await full.put(3) is False

@@ -49,7 +49,7 @@ def test_no_node_is_one_error_with_the_reasons() -> None:
 def test_only_ports_that_are_chosen_must_be_free_and_no_password_is_shown_to_anybody() -> None:
     spec = PlainSpec(ports=[PortConfig(target_port=80), PortConfig(target_port=81, published_port=8081)])
     spec.container.registry_auth.password = "secret"
-    task = as_if_task(spec)
+    task = as_if_task(Tables(), spec)
     assert [port.published_port for port in task.endpoint.ports] == [8081]
     assert not task.spec.container.HasField("registry_auth")
 

@@ -15,14 +15,15 @@ from swarm.errors import (
 )
 from swarm.manager.controlapi.servicer import ControlServicer
 from swarm.model.service import new_service
-from swarm.model.stacks import NAMESPACE_LABEL
-from swarm.security.identity import Role
+from swarm.model.stacks import NAMESPACE_LABEL, VERSION_OF_LABEL
+from swarm.security.identity import Identity, Role, acting_as
 from tests.unit.controlapi.fakes import FakeContext, a_spec
 from tests.unit.controlapi.test_planning import a_servicer, asked, creating, plan
 
 
 async def apply(servicer: ControlServicer, *changes: c.PlannedChange) -> c.ApplyChangesResponse:
-    return await servicer.ApplyChanges(c.ApplyChangesRequest(changes=changes), FakeContext())
+    with acting_as(Identity("", Role.LOCAL, "")):
+        return await servicer.ApplyChanges(c.ApplyChangesRequest(changes=changes), FakeContext())
 
 
 def updating(store, service_id: str, spec) -> c.PlannedChange:
@@ -45,7 +46,7 @@ async def test_all_changes_are_made_in_one_transaction_with_their_images_pinned(
     assert {one.spec.annotations.name for one in store.view.services} == {"new", "a"}
     assert store.view.services.get("a").spec.replicated.replicas == 5
     assert store.view.services.get(answer.ids[0]).spec.task.container.image_digest.startswith("sha256:")
-    assert len(asked) == 2
+    assert len(asked) == 1  # once for each image
 
 
 @pytest.mark.parametrize(
@@ -114,17 +115,17 @@ def secrets(store) -> dict[str, bytes]:
     return {one.spec.annotations.name: one.spec.secret_data for one in store.view.secrets}
 
 
-def secret_of(store, name: str) -> str:
+def secret_of(store, name: str) -> bytes:
     (reference,) = store.view.services.by_name(name).spec.task.container.secrets
-    assert reference.secret_id in store.view.secrets
-    return reference.secret_name
+    assert reference.secret_name == "shop_key"
+    return store.view.secrets.get(reference.secret_id).spec.secret_data
 
 
 async def test_other_content_is_another_version_and_services_get_that():
     servicer, store = a_servicer()
     first = await apply(servicer, keeping(b"one"), creating(with_secret(a_spec("web"))), COLLECT)
-    assert list(first.made) == ["secret shop_key-1"]
-    assert secret_of(store, "web") == "shop_key-1"
+    assert list(first.made) == ["secret shop_key"]
+    assert secret_of(store, "web") == b"one"
     web = first.ids[1]
     version = store.view.services.get(web).meta.version.index
 
@@ -132,25 +133,67 @@ async def test_other_content_is_another_version_and_services_get_that():
     assert list(again.made) == []
     assert store.view.services.get(web).meta.version.index == version
 
-    await apply(servicer, keeping(b"two"), updating(store, web, with_secret(a_spec("web"))), COLLECT)
-    assert secret_of(store, "web") == "shop_key-2"
-    assert secrets(store) == {"shop_key-1": b"one", "shop_key-2": b"two"}  # to go back to
+    made = await apply(servicer, keeping(b"two"), updating(store, web, with_secret(a_spec("web"))), COLLECT)
+    assert list(made.made) == ["secret shop_key version 2"]
+    assert secret_of(store, "web") == b"two"
+    assert secrets(store) == {"shop_key@1": b"one", "shop_key": b"two"}  # to go back to
 
     await apply(servicer, keeping(b"three"), updating(store, web, with_secret(a_spec("web"))), COLLECT)
-    assert secrets(store) == {"shop_key-2": b"two", "shop_key-3": b"three"}
+    assert secret_of(store, "web") == b"three"
+    assert secrets(store) == {"shop_key@1": b"one", "shop_key@2": b"two", "shop_key": b"three"}
 
     await apply(servicer, removing(web), COLLECT)
     assert secrets(store) == {}
 
 
-async def test_what_people_made_is_neither_taken_nor_collected():
-    other = Secret(id="x", spec=SecretSpec(secret_data=b"one"))
-    other.spec.annotations.name = "shop_key-1"
-    servicer, store = a_servicer(other)
-    await apply(servicer, keeping(b"one"), creating(with_secret(a_spec("web"))), COLLECT)
-    assert secret_of(store, "web") == "shop_key-2"
-    await apply(servicer, removing("web"), COLLECT)
-    assert secrets(store) == {"shop_key-1": b"one"}
+async def test_what_people_or_other_stacks_made_is_neither_taken_nor_collected():
+    for labels in ({}, {NAMESPACE_LABEL: "shop"}, {NAMESPACE_LABEL: "other", VERSION_OF_LABEL: "shop_key"}):
+        other = Secret(id="x", spec=SecretSpec(secret_data=b"one"))
+        other.spec.annotations.name = "shop_key"
+        other.spec.annotations.labels.update(labels)
+        servicer, store = a_servicer(other)
+        with pytest.raises(FailedPrecondition, match="secret shop_key is there and belongs to"):
+            await apply(servicer, keeping(b"one"), creating(with_secret(a_spec("web"))), COLLECT)
+        assert len(store.view.services) == 0
+        await apply(servicer, COLLECT)
+        assert secrets(store) == {"shop_key": b"one"}
+
+
+async def test_other_labels_make_no_version_and_numbers_go_on_when_the_newest_is_gone():
+    servicer, store = a_servicer()
+    made = await apply(servicer, keeping(b"one"), creating(with_secret(a_spec("web"))), COLLECT)
+    labelled = keeping(b"one")
+    labelled.keep_secret.annotations.labels["a"] = "b"
+    again = await apply(servicer, labelled)
+    assert (list(again.made), again.ids[0]) == ([], made.ids[0])
+    assert store.view.secrets.by_name("shop_key").spec.annotations.labels["a"] == "b"
+    await apply(servicer, keeping(b"two"))
+    assert secrets(store) == {"shop_key@1": b"one", "shop_key": b"two"}
+    await apply(servicer, COLLECT)  # the service has version 1, and nobody the newest
+    assert secrets(store) == {"shop_key@1": b"one"}
+    web = made.ids[1]
+    answer = await apply(
+        servicer, keeping(b"three"), updating(store, web, with_secret(a_spec("web"))), COLLECT
+    )
+    assert list(answer.made) == ["secret shop_key version 2"]
+    assert secrets(store) == {"shop_key@1": b"one", "shop_key": b"three"}
+
+
+async def test_a_stack_that_goes_back_uses_the_version_of_then_as_long_as_somebody_has_it():
+    servicer, store = a_servicer()
+    made = await apply(servicer, keeping(b"one"), creating(with_secret(a_spec("web"))))
+    await apply(servicer, keeping(b"two"))  # web still has version 1
+    back = await apply(servicer, keeping(b"one"), updating(store, made.ids[1], with_secret(a_spec("web"))))
+    assert (list(back.made), back.ids[0]) == ([], made.ids[0])
+    (used,) = store.view.services.get(made.ids[1]).spec.task.container.secrets
+    assert used.secret_id == made.ids[0]
+    forward = await apply(
+        servicer, keeping(b"two"), updating(store, made.ids[1], with_secret(a_spec("web")))
+    )
+    assert list(forward.made) == []
+    await apply(servicer, removing("web"))
+    unused = await apply(servicer, keeping(b"one"))  # a version that nobody has is none to share
+    assert list(unused.made) == ["secret shop_key version 3"]
 
 
 async def test_a_secret_that_cannot_be_is_refused_with_everything():

@@ -1,5 +1,7 @@
 """Secrets and configs at the control API: who may read what, what is refused, and by whom they are used."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from swarm.api.v1 import control_pb2 as c
@@ -17,10 +19,17 @@ from swarm.manager.controlapi.servicer import ControlServicer
 from swarm.manager.controlapi.services import create_service, update_service
 from swarm.manager.controlapi.steering import steer
 from swarm.manager.store.tables import copy_of
+from swarm.security.identity import Identity, Role, acting_as
 from tests.unit.controlapi.fakes import FakeContext, a_spec
 from tests.unit.controlapi.test_servicer import a_servicer
 
 DATA = b"s3cret-data"
+
+
+@pytest.fixture(autouse=True)
+def _somebody() -> Iterator[None]:
+    with acting_as(Identity("", Role.LOCAL, "")):
+        yield
 
 
 async def make_secret(servicer: ControlServicer, name: str = "key", **labels: str) -> str:

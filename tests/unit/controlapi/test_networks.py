@@ -9,7 +9,7 @@ from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.clock import timestamp
 from swarm.errors import FailedPrecondition, InvalidArgument, NameConflict, NotFound
 from swarm.manager.allocator.plan import AllocationPlan, commit_allocation
-from swarm.manager.controlapi.networks import create_network, remove_network, users_of
+from swarm.manager.controlapi.networks import create_network, remove_network, resolve_networks, users_of
 from swarm.manager.controlapi.servicer import ControlServicer
 from swarm.manager.controlapi.services import create_service, update_service
 from swarm.manager.store.tables import Tables, copy_of
@@ -106,10 +106,12 @@ def test_pools_of_the_cluster_are_used_and_an_exhausted_one_is_named() -> None:
     assert create_network(tx, a_network("two"), "b").subnets[0].pool == "10.7.0.0/23"
 
 
-def test_node_local_networks_get_nothing_of_the_cluster() -> None:
+@pytest.mark.parametrize("driver", ["macvlan", "bridge"])
+def test_networks_that_nodes_connect_tasks_to_have_a_subnet_but_no_tunnel(driver: str) -> None:
     tx = a_transaction()
-    lan = create_network(tx, a_network("lan", "192.0.2.0/24", driver="macvlan"), "a")
-    assert (len(lan.subnets), lan.vxlan_id, lan.spec.subnets[0].subnet) == (0, 0, "192.0.2.0/24")
+    lan = create_network(tx, a_network("lan", "192.0.2.0/24", driver=driver), "a")
+    (subnet,) = lan.subnets
+    assert (subnet.subnet, subnet.gateway, lan.vxlan_id) == ("192.0.2.0/24", "192.0.2.1", 0)
 
 
 def test_there_are_only_so_many_networks() -> None:
@@ -212,10 +214,29 @@ def test_what_is_used_is_not_removed_and_the_services_are_named() -> None:
         update_service(tx, request, 5)
 
 
+def test_an_encrypted_ingress_network_needs_every_node() -> None:
+    tx = a_transaction(able("overlay,encrypted"))
+    other = able("overlay")
+    other.id, other.description.hostname = "n2", "old-one"
+    tx.create(other)
+    spec = a_network(driver_options={"encrypted": ""}, ingress=True)
+    with pytest.raises(FailedPrecondition, match=r"every node has to be able to encrypt \(old-one: "):
+        create_network(tx, spec, "id")
+
+
+def test_a_service_in_an_encrypted_network_says_so_to_the_scheduler() -> None:
+    tx = a_transaction(able("overlay,encrypted"))
+    create_network(tx, a_network(driver_options={"encrypted": ""}), "id")
+    spec = ServiceSpec()
+    spec.task.networks.add(network_name="shop")
+    resolve_networks(tx, spec)
+    assert spec.task.networks[0].encrypted
+
+
 def test_an_encrypted_network_is_refused_where_nobody_can_encrypt() -> None:
     tx = a_transaction(able("overlay"))
     spec = a_network(driver_options={"encrypted": ""})
-    with pytest.raises(FailedPrecondition, match="option encrypted of network shop needs a node"):
+    with pytest.raises(FailedPrecondition, match=r"no node of the cluster can encrypt \(node-1: its agent"):
         create_network(tx, spec, "a")
     tx.update(able("overlay", "encrypted"))
     create_network(tx, spec, "a")

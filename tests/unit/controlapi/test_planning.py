@@ -158,8 +158,16 @@ async def test_only_the_leader_answers():
 
 async def test_too_many_changes_are_refused():
     servicer, _ = a_servicer(a_node("n1"))
-    with pytest.raises(InvalidArgument, match="at most"):
-        await plan(servicer, *[creating(a_spec("web"))] * 201)
+    with pytest.raises(InvalidArgument, match=r"501 changes; the limit is 500 \(CHANGES\)"):
+        await plan(servicer, *[creating(a_spec("web"))] * 501)
+
+
+async def test_a_mistake_names_the_service_that_has_it():
+    servicer, _ = a_servicer(a_node("n1"))
+    wrong = a_spec("second")
+    wrong.task.container.secrets.add(secret_name="nowhere", target={"name": "x"})
+    with pytest.raises(InvalidArgument, match=r"^invalid service second: there is no secret nowhere"):
+        await plan(servicer, creating(a_spec("first")), creating(wrong))
 
 
 async def test_a_rebalance_is_planned_or_begun_and_asking_twice_begins_one():

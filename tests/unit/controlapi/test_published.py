@@ -33,7 +33,8 @@ def test_the_ingress_network_comes_with_the_first_service_that_needs_it() -> Non
     create_service(tx, publishing("api", 81), "api")
     (network,) = tx.networks
     assert (network.spec.annotations.name, network.spec.ingress) == ("ingress", True)
-    assert [one.subnet for one in network.subnets] == ["10.0.0.0/16"]
+    assert network.subnets[0].subnet == "10.0.0.0/16"
+    assert network.subnets[1].subnet.startswith("fd")
 
 
 def test_one_that_people_made_is_used() -> None:
@@ -74,6 +75,36 @@ def test_a_port_of_all_nodes_is_one_service_s(first: int, second: int, may: bool
         return
     with pytest.raises(FailedPrecondition, match="port 80/tcp is published by service web already"):
         create_service(tx, publishing("other", 80, second), "other")
+
+
+@pytest.mark.parametrize(
+    ("mode", "here", "there", "clash"),
+    [
+        (HOST, "192.0.2.4", "192.0.2.5", False),
+        (HOST, "192.0.2.4", "192.0.2.0/24", True),
+        (INGRESS, "192.0.2.4", "192.0.2.5", True),
+    ],
+)
+def test_ports_at_different_addresses_clash_only_on_all_nodes(
+    mode: int, here: str, there: str, clash: bool
+) -> None:
+    tx = cluster()
+    web, other = publishing("web", 80), publishing("other", 80, mode)
+    web.endpoint.ports[0].host_ip, other.endpoint.ports[0].host_ip = here, there
+    create_service(tx, web, "web")
+    if clash:
+        with pytest.raises(FailedPrecondition, match="port 80/tcp is published by service web already"):
+            create_service(tx, other, "other")
+    else:
+        create_service(tx, other, "other")
+
+
+def test_sctp_needs_a_kernel_that_follows_it() -> None:
+    spec = publishing("phone", 80)
+    spec.endpoint.ports[0].protocol = PortConfig.PROTOCOL_SCTP
+    with pytest.raises(FailedPrecondition, match=r"80/sctp needs a node whose kernel follows .* SCTP"):
+        create_service(cluster(), spec, "phone")
+    create_service(cluster(able("overlay", "ingress", "sctp")), spec, "phone")
 
 
 def test_other_protocols_and_numbers_do_not_clash() -> None:

@@ -3,8 +3,9 @@
 import pytest
 
 from swarm.api.v1.control_pb2 import UpdateServiceRequest
-from swarm.api.v1.objects_pb2 import Config, Image, Node, Secret, Service
+from swarm.api.v1.objects_pb2 import Config, Image, Node, Secret, Service, Stack
 from swarm.api.v1.types_pb2 import PortConfig
+from swarm.api.v1.users_pb2 import User
 from swarm.clock import timestamp
 from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.manager.controlapi.data import create as create_data
@@ -23,6 +24,8 @@ NOW = timestamp(1)
     ("kind", "limit"),
     [
         (Service, limits.SERVICES),
+        (Stack, limits.STACKS),
+        (User, limits.USERS),
         (Node, limits.NODES),
         (Image, limits.IMAGES),
         (Secret, limits.SECRETS),

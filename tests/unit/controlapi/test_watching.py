@@ -10,10 +10,24 @@ import pytest
 from swarm.api.status import ErrorInterceptor, from_rpc_error
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.control_pb2_grpc import ControlServicer, ControlStub, add_ControlServicer_to_server
-from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task, Volume
+from swarm.api.v1.objects_pb2 import (
+    Attachment,
+    Cluster,
+    Config,
+    Image,
+    Network,
+    Node,
+    Secret,
+    Service,
+    Stack,
+    Task,
+    Volume,
+)
+from swarm.api.v1.users_pb2 import User
 from swarm.errors import Compacted, InvalidArgument, SwarmError, TransientError, Unavailable
 from swarm.manager.controlapi import watching
-from swarm.manager.controlapi.watching import _SHOWN, Watches
+from swarm.manager.controlapi.watching import _SHOWN, Wanted, Watches
+from swarm.manager.store.history import Action, Commit, Event
 from swarm.manager.store.store import Store
 from swarm.manager.store.tables import KINDS, copy_of
 from swarm.manager.store.testing import LocalProposer, ManualClock, store_with
@@ -374,9 +388,11 @@ async def test_readers_see_no_secret():
 
 
 def test_every_kind_of_object_has_its_redaction_and_its_filter():
-    assert (
-        set(_SHOWN) == set(KINDS) == {Cluster, Node, Service, Task, Image, Secret, Config, Network, Volume}
-    )
+    # Places of containers in networks are told of by their nodes, as events of those containers; users are
+    # for administrators, who have the audit trail.
+    watched = set(KINDS) - {Attachment, User}
+    known = {Cluster, Node, Service, Task, Image, Secret, Config, Network, Volume, Stack}
+    assert set(_SHOWN) == watched == known
     for kind, (show, selected) in _SHOWN.items():
         assert selected(c.Filters(), kind(id="x"))
         assert not selected(c.Filters(ids=["y"]), kind(id="x"))
@@ -406,3 +422,23 @@ async def test_no_reader_sees_the_data_of_secrets_and_configs_first_or_later() -
         assert second.events[0].HasField("previous")
         for answer in (first, second, third):
             assert b"recognisable" not in answer.SerializeToString()
+
+
+def test_what_enters_a_scope_comes_and_what_leaves_it_goes():
+    mine, theirs = Service(id="s"), Service(id="s")
+    mine.spec.annotations.labels["team"] = "red"
+    wanted = Wanted.of(c.WatchRequest(include_previous=True), lambda obj: obj is mine)
+
+    def told(action, now, before):
+        commit = Commit(1, (Event(action, now, before),))
+        return [
+            (one.action, one.object.service == mine, one.HasField("previous"))
+            for one in wanted.events(commit)
+        ]
+
+    assert told(Action.CREATE, theirs, None) == []
+    assert told(Action.UPDATE, theirs, Service(id="s")) == []
+    assert told(Action.REMOVE, theirs, None) == []
+    assert told(Action.CREATE, mine, None) == [(c.WatchEvent.ACTION_CREATE, True, False)]
+    assert told(Action.UPDATE, mine, theirs) == [(c.WatchEvent.ACTION_CREATE, True, False)]
+    assert told(Action.UPDATE, theirs, mine) == [(c.WatchEvent.ACTION_REMOVE, True, False)]

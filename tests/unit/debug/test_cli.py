@@ -124,8 +124,11 @@ async def test_state_snapshots_and_objects_are_shown(settings: Settings) -> None
     assert state["objects"] == {"clusters": 1, "nodes": 0, "services": 3, "tasks": 0, "images": 0} | {
         "secrets": 0,
         "configs": 0,
+        "attachments": 0,
         "volumes": 0,
         "networks": 0,
+        "stacks": 0,
+        "users": 0,
     }
     assert len(state["members"]) == 2
     (snapshot,) = rows(run(settings, "snapshot", "--format", "json"))

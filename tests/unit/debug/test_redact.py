@@ -11,6 +11,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1.raft_pb2 import MembershipChange, RaftLogBase, RaftSnapshotHeader
 from swarm.api.v1.store_pb2 import SnapshotRecord, StoreEntry
+from swarm.api.v1.users_pb2 import User
 from swarm.debug.redact import HIDDEN, shown
 
 SECRET = "recognisable-secret"
@@ -19,12 +20,15 @@ PACKAGE = "swarm.api.v1."
 TEXT = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 # All that stands in logs and snapshots is in one of these.
 ROOTS = (
-    *(o.Cluster, o.Node, o.Service, o.Task, o.Image, o.Secret, o.Config),
+    *(o.Cluster, o.Node, o.Service, o.Task, o.Image, o.Secret, o.Config, o.Stack, User),
     *(StoreEntry, SnapshotRecord, RaftLogBase, RaftSnapshotHeader, MembershipChange),
 )
 # Whoever adds a field that sounds like a secret says here, or among the harmless ones, what it is.
 SECRETS = {
     "Cluster.unlock_key",
+    "AcmeOrder.key_pem",
+    "AcmeState.account_key_pem",
+    "OverlayKey.secret",
     "RootCA.key_pem",
     "RootCA.worker_secret",
     "RootCA.manager_secret",
@@ -35,6 +39,9 @@ SECRETS = {
 }
 SUSPICIOUS = ("secret", "pass", "token", "key", "cred", "private", "seed", "auth")
 HARMLESS = {"SecretReference.secret_id", "SecretReference.secret_name"}
+HARMLESS |= {"NodeDescription.tunnel_key"}  # a public one
+HARMLESS |= {f"{kind}.tls_secret_{what}" for kind in ("HttpRoute", "HttpIngress") for what in ("id", "name")}
+HARMLESS |= {"AcmeCertificate.secret_id"}
 HARMLESS |= {f"VolumeSpec.Secret.{name}" for name in ("key", "secret_id", "secret_name")}
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from swarm.agent.assignments import AssignmentStream
 from swarm.api.v1.objects_pb2 import Task
+from swarm.api.v1.types_pb2 import Meta
 from swarm.manager.dispatcher.assignments import AssignmentSet, belongs, same_assignment, wanted_tasks
 from swarm.manager.store.tables import Tables
 from swarm.model.task_state import (
@@ -103,11 +104,12 @@ def test_the_index_of_the_store_comes_along_and_history_does_not() -> None:
     task = a_task()
     task.history.add().state = NEW
     task.meta.version.index = 7
+    task.meta.created_at.seconds = 5
     tables.tasks.put(task)
     (message,) = AssignmentSet("n1").complete(tables)
     assert message.index == 42
     assert not message.tasks[0].history
-    assert not message.tasks[0].HasField("meta")
+    assert message.tasks[0].meta == Meta(created_at=task.meta.created_at)
     assert len(task.history) == 1
 
 

@@ -1,13 +1,16 @@
 """Which secrets and configs a node is told of: what its tasks need, before they do, and no longer."""
 
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swarm.agent.assignments import AssignmentStream
+from swarm.api.v1.dispatcher_pb2 import Assignments
 from swarm.api.v1.objects_pb2 import Config, Secret, Task
 from swarm.manager.dispatcher.assignments import MESSAGE_BYTES, AssignmentSet
 from swarm.manager.dispatcher.data import needed
-from swarm.manager.store.tables import Tables
+from swarm.manager.store.tables import ReadView, Tables
 from swarm.model.task_state import ASSIGNED, FAILED, READY, REMOVE, RUNNING, SHUTDOWN
 
 
@@ -48,11 +51,11 @@ def tables_with(*objects: Task | Secret | Config) -> Tables:
 
 
 def test_a_task_needs_its_data_from_assigned_until_it_has_ended_or_is_to_end() -> None:
-    assert needed(a_task("t1", "s1", "c1")) == {"s1", "c1"}
-    assert needed(a_task("t1", "s1", state=RUNNING, desired=RUNNING)) == {"s1"}
-    assert needed(a_task("t1", "s1", desired=READY)) == {"s1"}
+    assert needed(Tables(), a_task("t1", "s1", "c1")) == {"s1", "c1"}
+    assert needed(Tables(), a_task("t1", "s1", state=RUNNING, desired=RUNNING)) == {"s1"}
+    assert needed(Tables(), a_task("t1", "s1", desired=READY)) == {"s1"}
     for task in (a_task("t1", "s1", state=FAILED), a_task("t1", "s1", desired=SHUTDOWN), a_task("t1")):
-        assert needed(task) == frozenset()
+        assert needed(Tables(), task) == frozenset()
 
 
 def test_only_what_the_tasks_of_the_node_need_is_sent_once_and_without_labels() -> None:
@@ -124,7 +127,80 @@ def test_large_data_is_split_over_messages_and_is_never_later_than_its_task() ->
     for message in told.changes(tables, ["t2"]):
         seen |= {one.id for one in message.secrets}
         for task in message.tasks:
-            assert needed(task) <= seen
+            assert needed(Tables(), task) <= seen
+
+
+class Answers:
+    """What drivers say, set by the test."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, bytes] = {}
+        self.asked: set[str] = set()
+
+    def told(self, view: ReadView, secret: Secret, task_id: str) -> Secret | None:
+        key = f"{secret.id}.{task_id}"
+        self.asked.add(key)
+        if key not in self.known:
+            return None
+        answer = Secret(id=key)
+        answer.spec.secret_data = self.known[key]
+        return answer
+
+    def drop(self, key: str) -> None:
+        self.asked.discard(key)
+
+    def close(self) -> None:
+        self.asked.clear()
+
+
+def a_driven(data_id: str) -> Secret:
+    secret = a_secret(data_id, b"")
+    secret.spec.driver.name = "mine"
+    return secret
+
+
+def sent(messages: Iterable[Assignments]) -> list[tuple[str, bytes]]:
+    return [(one.id, one.spec.secret_data) for message in messages for one in message.secrets]
+
+
+def test_what_a_driver_gives_is_for_one_task_and_comes_when_it_answers() -> None:
+    tables = tables_with(a_driven("s1"), a_secret("s2"), a_task("t1", "s1", "s2"), a_task("t2", "s1"))
+    answers = Answers()
+    told = AssignmentSet("n1", answers)
+    assert sent(told.complete(tables)) == [("s2", b"s3cret")]
+    assert answers.asked == {"s1.t1", "s1.t2"}
+    answers.known["s1.t1"] = b"one"
+    told.note_answer("s1.t1")
+    assert sent(told.changes(tables, [])) == [("s1.t1", b"one")]
+    assert told.changes(tables, []) == []
+    answers.known |= {"s1.t1": b"one more", "s1.t2": b"two"}
+    told.note_answer("s1.t1")
+    told.note_answer("s1.t2")
+    assert sent(told.changes(tables, [])) == [("s1.t1", b"one more"), ("s1.t2", b"two")]
+
+
+def test_a_task_that_runs_needs_its_driver_no_more_and_a_new_session_asks_for_it_no_more() -> None:
+    tables = tables_with(a_driven("s1"), a_task("t1", "s1"))
+    answers = Answers()
+    answers.known["s1.t1"] = b"one"
+    told = AssignmentSet("n1", answers)
+    assert sent(told.complete(tables)) == [("s1.t1", b"one")]
+    told.note_answer("s1.t1")  # and at once:
+    tables.tasks.put(a_task("t1", "s1", state=RUNNING))
+    (message,) = told.changes(tables, ["t1"])
+    assert (list(message.secrets), list(message.removed_data_ids)) == ([], ["s1.t1"])
+    assert answers.asked == set()
+    assert sent(told.complete(tables)) == []
+    assert answers.asked == set()
+
+
+def test_a_secret_with_a_driver_that_is_gone_is_told_as_such() -> None:
+    tables = tables_with(a_driven("s1"), a_task("t1", "s1"))
+    told = AssignmentSet("n1", Answers())
+    assert sent(told.complete(tables)) == []
+    tables.secrets.delete("s1")
+    told.note_answer("s1.t1")
+    assert sent(told.changes(tables, [])) == [("s1.t1", b"")]
 
 
 IDS = ["t1", "t2", "t3"]
@@ -157,4 +233,4 @@ def test_an_agent_that_follows_has_exactly_what_its_tasks_need(steps: list[tuple
             has -= set(changes.data.drop)
         messages = []
         mine = [one for one in tables.tasks if one.node_id == "n1"]
-        assert has == {one for mine_one in mine for one in needed(mine_one)}
+        assert has == {one for mine_one in mine for one in needed(tables, mine_one)}

@@ -84,7 +84,7 @@ async def test_what_failed_is_sent_again_without_undoing_what_is_newer() -> None
         forwarder.add("n1", [update("a", "1"), update("b", "1")], lambda: done.append(1))
         await settle()
         forwarder.add("n1", [update("a", "2")], lambda: done.append(2))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(done) < 2:
                 await asyncio.sleep(0.01)
         assert leader.requests == [{"a": "2", "b": "1"}]

@@ -340,3 +340,16 @@ def test_what_an_earlier_session_said_of_a_node_does_not_come_back_with_a_new_on
     node.status.state = NODE_STATE_READY
     node.status.addr = second.addr
     assert table.plan([node], P, 1.0) == ()
+
+
+def test_a_node_that_is_awaited_after_a_restore_keeps_its_tasks_until_it_is_heard() -> None:
+    world = World("n1", state=NODE_STATE_DISCONNECTED)
+    world.nodes["n1"].status.awaited = True
+    world.pass_time(100 * P)
+    assert world.nodes["n1"].status.state == NODE_STATE_DISCONNECTED
+    world.report("m1", [a_session()])
+    world.look()
+    assert world.nodes["n1"].status.state == NODE_STATE_READY
+    assert not world.nodes["n1"].status.awaited
+    world.pass_time(4 * P)  # from now on its silence counts
+    assert world.nodes["n1"].status.state == NODE_STATE_DOWN

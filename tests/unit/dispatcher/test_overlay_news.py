@@ -1,6 +1,7 @@
 """What nodes are told of their overlay networks."""
 
 import random
+from base64 import b64encode
 from collections.abc import Iterable
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from swarm.agent.assignments import AssignmentStream
 from swarm.agent.overlay.state import OverlayState
 from swarm.api.v1.dispatcher_pb2 import Assignments
-from swarm.api.v1.objects_pb2 import Cluster, Network, Node, Service, Task
+from swarm.api.v1.objects_pb2 import Attachment, Cluster, Network, Node, Service, Task
 from swarm.api.v1.overlay_pb2 import OverlayChanges, OverlayEndpoint
 from swarm.api.v1.types_pb2 import EndpointSpec, HealthState, NodeState
 from swarm.clock import timestamp
@@ -28,6 +29,13 @@ def a_network(network_id: str = "shop") -> Network:
     network.spec.annotations.name = network_id
     network.subnets.add(subnet="10.0.0.0/24", gateway="10.0.0.1")
     return network
+
+
+def a_cluster(secret: bytes = b"") -> Cluster:
+    cluster = Cluster(id="c")
+    if secret:
+        cluster.overlay_key.secret = secret
+    return cluster
 
 
 def a_node(node_id: str, router: str = "", network_id: str = "shop", state: int = READY) -> Node:
@@ -347,13 +355,78 @@ def test_the_data_path_port_of_the_cluster_and_the_mtu_of_the_network_are_told()
     assert (told.mtu, told.encrypted, told.data_path_port) == (1400, True, 7789)
 
 
+def an_encrypted_world() -> World:
+    network, nodes = a_network(), [a_node(f"n{number}", f"10.0.0.{number}") for number in (1, 2, 3)]
+    network.spec.driver_options["encrypted"] = ""
+    for node in nodes:
+        node.description.tunnel_key = node.id.encode()
+    return World(a_cluster(b"s" * 32), network, *nodes, nodes=("n1", "n2", "n3"))
+
+
+def test_nodes_of_an_encrypted_network_hear_each_others_keys_and_a_secret_of_each_pair() -> None:
+    world = an_encrypted_world()
+    one, other = (world.known[node_id].networks["shop"] for node_id in ("n1", "n2"))
+    assert (one.network.node_address, one.network.tunnel_port) == ("192.0.2.1", 4788)
+    assert one.peers["n2"].tunnel_key == b"n2"
+    assert one.peers["n2"].preshared_key == other.peers["n1"].preshared_key
+    shared = {one.peers["n2"].preshared_key, one.peers["n3"].preshared_key, other.peers["n3"].preshared_key}
+    assert len(shared) == 3
+    assert {len(key) for key in shared} == {32}
+    assert b"s" * 32 not in shared
+
+
+def test_another_key_of_the_cluster_or_of_a_node_is_heard_of_at_once() -> None:
+    world = an_encrypted_world()
+    before = world.known["n1"].networks["shop"].peers["n2"].preshared_key
+    world.commit(a_cluster(b"t" * 32))
+    (message,) = world.hear()
+    assert world.known["n1"].networks["shop"].peers["n2"].preshared_key != before
+    anew = copy_of(world.tables.nodes.get("n2"))
+    anew.description.tunnel_key = b"anew"
+    world.commit(anew)
+    world.hear()
+    assert world.known["n1"].networks["shop"].peers["n2"].tunnel_key == b"anew"
+    for node_id in ("n2", "n3"):
+        world.hear(node_id)
+    assert world.problems() == []
+    assert message
+
+
+def test_a_node_that_was_removed_takes_its_key_with_it() -> None:
+    world = an_encrypted_world()
+    world.remove(Node, "n2")
+    world.hear()
+    assert world.known["n1"].networks["shop"].peers.keys() == {"n3"}
+
+
+def test_keys_are_no_matter_of_plain_networks() -> None:
+    world = a_world(a_cluster(b"s" * 32))
+    world.commit(a_cluster(b"t" * 32))
+    assert world.hear() == []
+    peer = world.known["n1"].networks["shop"].peers["n2"]
+    assert not peer.tunnel_key
+    assert not peer.preshared_key
+    assert not world.known["n1"].networks["shop"].network.node_address
+
+
+def test_the_checker_compares_keys_and_shows_no_secret() -> None:
+    world = an_encrypted_world()
+    wrong = copy_of(world.known["n1"].networks["shop"].peers["n2"])  # type: ignore[type-var]
+    wrong.preshared_key = b"w" * 32
+    world.known["n1"].networks["shop"].peers["n2"] = wrong
+    (line,) = differences(world.tables, "n1", world.known["n1"])
+    assert "node n2: is known as" in line
+    assert "redacted" in line or b64encode(b"(redacted)").decode() in line
+    assert b64encode(b"w" * 32).decode() not in line
+
+
 NETWORKS, NODES, SERVICES = ("shop", "back"), ("n1", "n2", "n3"), ("web", "db")
 TASKS = tuple(f"t{number}" for number in range(8))
 
 
 def _anything(rng: random.Random) -> Object | tuple[type, str]:
     """Return an object as it may be next, or one to remove."""
-    kind = rng.choice((Task, Task, Task, Task, Node, Node, Service, Network))
+    kind = rng.choice((Task, Task, Task, Task, Node, Node, Service, Network, Attachment, Cluster))
     if kind is Task:
         one = rng.choice(TASKS)
         if rng.random() < 0.1:
@@ -368,6 +441,7 @@ def _anything(rng: random.Random) -> Object | tuple[type, str]:
         return task
     if kind is Node:
         node = a_node(rng.choice(NODES), state=rng.choice(NodeState.values()))
+        node.description.tunnel_key = rng.choice((b"", b"one", b"two"))
         for network_id in rng.sample(NETWORKS, rng.randrange(3)):
             node.networks.add(network_id=network_id, addresses=[f"10.0.0.{rng.randrange(2, 5)}"])
         return node
@@ -379,16 +453,31 @@ def _anything(rng: random.Random) -> Object | tuple[type, str]:
         if rng.random() < 0.5:
             service.previous_spec.CopyFrom(a_service(one, rng.choice(NETWORKS)).spec)
         return service
+    if kind is Attachment:
+        number = rng.randrange(3)
+        if rng.random() < 0.2:
+            return Attachment, f"c{number}"
+        attachment = Attachment(id=f"c{number}", node_id=NODES[number], serving=rng.random() < 0.5)
+        for network_id in rng.sample(NETWORKS, rng.randrange(3)):
+            attachment.wanted.add(network_id=network_id)
+            attachment.networks.add(network_id=network_id, addresses=[f"10.0.2.{number}"])
+        return attachment
+    return a_cluster(rng.randbytes(32)) if kind is Cluster else _any_network(rng)
+
+
+def _any_network(rng: random.Random) -> Network:
     network_id = rng.choice(NETWORKS)
     network = a_network(network_id)
     network.spec.internal = rng.random() < 0.5
+    if network_id == "back":
+        network.spec.driver_options["encrypted"] = ""
     return network
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_whatever_happens_a_node_that_has_heard_all_knows_what_the_store_says(seed: int) -> None:
     rng = random.Random(seed)
-    start: list[Object] = [*map(a_network, NETWORKS), *map(a_node, NODES)]
+    start: list[Object] = [a_cluster(), *map(a_network, NETWORKS), *map(a_node, NODES)]
     world = World(*start, nodes=NODES, seed=seed)
     for _ in range(80):
         for change in [_anything(rng) for _ in range(rng.randrange(1, 4))]:
@@ -421,3 +510,54 @@ def test_the_checker_finds_what_is_missing_too_much_or_different() -> None:
         "network shop: known, and the node is not in it"
     ]
     assert facts.joined(world.tables, "n9") == ()
+
+
+def an_attachment(container_id: str = "c1", node_id: str = "n1", *, serving: bool = True) -> Attachment:
+    attachment = Attachment(id=container_id, node_id=node_id, name="db", serving=serving)
+    attachment.wanted.add(network_id="shop", aliases=["cache"])
+    attachment.networks.add(network_id="shop", addresses=["10.0.2.1"])
+    return attachment
+
+
+def test_a_container_of_no_service_has_a_route_while_it_is_there_and_names_while_it_runs() -> None:
+    world = a_world(an_attachment(serving=False))
+    found = world.endpoint("c1", "n2")
+    assert found is not None
+    assert (found.name, list(found.aliases), found.serving) == ("db", ["cache"], False)
+    world.commit(an_attachment())
+    assert world.endpoint("c1", "n2").serving  # type: ignore[union-attr]
+    left = an_attachment()
+    del left.wanted[:], left.networks[:]
+    world.commit(left)
+    assert world.endpoint("c1", "n2") is None
+    world.commit(an_attachment())
+    world.commit(a_node("n1", "10.0.0.2", state=DOWN))
+    assert world.endpoint("c1", "n2") is None
+    assert world.endpoint("c1", "n1") is not None
+    world.commit(a_node("n1", "10.0.0.2"))
+    assert world.endpoint("c1", "n2") is not None
+    world.remove(Attachment, "c1")
+    assert world.endpoint("c1", "n2") is None
+    world.hear("n1")
+    assert world.problems() == []
+
+
+@pytest.mark.parametrize(
+    ("driver", "known"), [("bridge", {"t1"}), ("macvlan", {"t1", "t2"}), ("", {"t1", "t2"})]
+)
+def test_tasks_of_bridges_are_known_to_their_own_node_only(driver: str, known: set[str]) -> None:
+    tables = Tables()
+    network = a_network()
+    network.spec.driver = driver
+    tables.networks.put(network)
+    for number in (1, 2):
+        node = a_node(f"n{number}")
+        node.networks.add(network_id="shop")  # to know names; without a router there
+        tables.nodes.put(node)
+        tables.tasks.put(a_task(f"t{number}", f"n{number}"))
+    tables.services.put(a_service())
+    said = facts.everything_of(tables, "shop", "n1")
+    assert said is not None
+    assert {one.task_id for one in said.endpoints} == known
+    assert not said.peers
+    assert said.network.driver == driver

@@ -72,6 +72,17 @@ async def test_an_image_without_a_name_needs_one(tmp_path: Path, annotations: di
         await read(tmp_path, tar(image().layout(annotations)))
 
 
+async def test_an_image_is_called_by_its_digest_alone_when_somebody_asks_for_that(tmp_path: Path) -> None:
+    content = image()
+    name = f"docker.io/library/a@{content.top}"
+    (found,) = (await read(tmp_path, tar(content.layout()), name)).images
+    assert (found.reference, found.digest) == (name, content.top)
+    other = {"io.containerd.image.name": f"docker.io/library/b@{content.top}"}
+    (tmp_path / "other").mkdir()
+    with pytest.raises(InvalidArgument, match="contains a digest"):
+        await read(tmp_path / "other", tar(content.layout(other)), name)
+
+
 @pytest.mark.parametrize("reference", ["UPPER", "a@sha256:" + "0" * 64])
 async def test_a_name_must_be_a_name(tmp_path: Path, reference: str) -> None:
     with pytest.raises(InvalidArgument):

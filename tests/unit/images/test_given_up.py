@@ -27,4 +27,4 @@ async def test_a_transfer_given_up_while_the_thread_asks_for_more_ends(
 
     monkeypatch.setattr(load.asyncio, "run_coroutine_threadsafe", late)
     with pytest.raises(BadArchive, match="given up"):
-        await asyncio.wait_for(asyncio.to_thread(file.readinto, bytearray(10)), 30)
+        await asyncio.wait_for(asyncio.to_thread(file.readinto, bytearray(10)), 60)

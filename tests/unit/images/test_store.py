@@ -515,7 +515,7 @@ async def test_a_load_that_is_given_up_ends_at_once(store: LocalImageStore) -> N
     await started.wait()
     load.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(load, 30)
+        await asyncio.wait_for(load, 60)
 
 
 async def test_an_error_of_the_sender_comes_out_of_load(store: LocalImageStore) -> None:

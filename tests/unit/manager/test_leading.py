@@ -52,7 +52,7 @@ async def following(trace: Trace) -> AsyncIterator[Leading]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -137,6 +137,6 @@ async def test_a_loop_that_fails_while_all_are_cancelled_does_not_keep_the_term_
     leading.on_leadership(5)
     await until(lambda: sore.running == 1)
     task.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await asyncio.gather(task, return_exceptions=True)
     assert (trace.running, sore.running) == (0, 0)

@@ -75,13 +75,13 @@ async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 async def eventually(bench: Bench, version: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not bench.settled(version):
             await asyncio.sleep(0.01)
 
 
 async def test_on_rotation_and_off_are_followed_with_all_files(bench: Bench) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await bench.keeper.settled.wait()
     for version in (1, 2):
         key = new_unlock_key(version)
@@ -109,7 +109,7 @@ async def test_what_fails_is_tried_again_and_no_needed_key_is_lost(bench: Bench)
     bench.files.holds_back = True
     first = bench.keyring.current
     await bench.lock(1, new_unlock_key(1))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while bench.files.trouble or first.id not in bench.files.needed or not bench.keyring.is_sealed:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)

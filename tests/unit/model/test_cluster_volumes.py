@@ -42,6 +42,7 @@ def test_a_volume_with_name_and_plugin_is_valid() -> None:
         ({"required_bytes": -1}, "negative"),
         ({"required_bytes": 2, "limit_bytes": 1}, "below what is required"),
         ({"scope": MULTI}, "is shared"),
+        ({"block": True, "fs_type": "ext4"}, "without a file system"),
         ({"secrets": [VolumeSpec.Secret(secret_name="s")]}, "key of its own"),
         ({"secrets": [VolumeSpec.Secret(key="k"), VolumeSpec.Secret(key="k")]}, "key of its own"),
     ],

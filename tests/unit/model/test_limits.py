@@ -183,11 +183,28 @@ SERVICE: list[tuple[Limit, Grow]] = [
 ELSEWHERE = {"TASKS", "SERVICES", "NODES", "IMAGES", "TRANSACTION_BYTES"}  # test_store_limits.py
 ELSEWHERE |= {"SECRETS", "CONFIGS", "DATA_BYTES", "NETWORKS", "VOLUMES"}  # there as well
 ELSEWHERE |= {"RESERVED_ADDRESSES", "ADDRESS_POOLS"}  # test_validate_network.py
+ELSEWHERE |= {"ROUTES", "ROUTE_PATH_CHARACTERS"}  # test_http_routes.py
+ELSEWHERE |= {"ACME_HOSTS", "ACME_ORDERS", "ACME_TEXT_CHARACTERS", "ACME_CA_BYTES"}  # tests/unit/acme
 ELSEWHERE |= {"DATA_NAME_CHARACTERS", "SECRET_BYTES", "CONFIG_BYTES"}  # test_validate_data.py
+ELSEWHERE |= {"DRIVER_OPTIONS"}  # test_secret_drivers.py
+ELSEWHERE |= {"CHANGES"}  # controlapi/test_planning.py
+ELSEWHERE |= {"DATA_VERSIONS"}  # controlapi/test_rotation.py
 ELSEWHERE |= {"VOLUME_NAME_CHARACTERS", "VOLUME_ENTRIES"}  # test_volumes.py
 ELSEWHERE |= {"CSI_VOLUME_NAME_CHARACTERS"}  # test_cluster_volumes.py
 ELSEWHERE |= {"EXPANDED_BYTES"}  # test_templates.py
 ELSEWHERE |= {"PLAIN_NAME_CHARACTERS", "PLAIN_CONTAINERS"}  # test_plain.py, test_plain_containers.py
+ELSEWHERE |= {
+    "STACKS",
+    "STACK_REVISIONS",
+    "STACK_HISTORY_BYTES",
+}  # test_store_limits.py, test_stack_history.py
+ELSEWHERE |= {"USERS", "USER_SCOPE"}  # test_store_limits.py, controlapi/test_users.py
+ELSEWHERE |= {
+    "AUDIT_FILE_BYTES",
+    "AUDIT_FILES",
+    "AUDIT_WAITING",
+    "AUDIT_TEXT_CHARACTERS",
+}  # tests/unit/audit
 COMPOSE = {"COMPOSE_FILE_BYTES", "COMPOSE_VALUES", "COMPOSE_FILES"}  # tests/unit/compose
 BELOW = {
     "EXTERNAL_CAS",
@@ -283,11 +300,13 @@ def test_a_description_is_cut() -> None:
     fits.runtime_info["error"] = "x" * 1_000_000
     fits.devices.extend([NodeDevice(name="v/c=1")] * (limits.NODE_DEVICES.value + 1))
     fits.csi_plugins.extend([CsiPlugin(name="csi")] * (limits.CSI_PLUGINS.value + 1))
+    fits.warnings.add(type="DATA_PATH_GAPS", reason="x" * 1_000_000)
     bounded = bounded_description(fits)
     assert len(bounded.devices) == limits.NODE_DEVICES.value
     assert len(bounded.csi_plugins) == limits.CSI_PLUGINS.value
     assert bounded.hostname == "h" * (most - 1) + "…"
     assert "zzz" not in bounded.engine_labels
+    assert len(bounded.warnings[0].reason) == limits.STATUS_CHARACTERS.value
     assert len(bounded.runtime_info["error"]) == limits.STATUS_CHARACTERS.value
     assert bounded.resources.memory_bytes == 5
     assert bounded_description(bounded) == bounded

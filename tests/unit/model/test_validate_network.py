@@ -101,6 +101,9 @@ def test_every_problem_is_said(spec: NetworkSpec, problem: str) -> None:
         (ClusterSpec(default_address_pools=["10.0.0.0/8", "10.9.0.0/16"]), "overlap"),
         (ClusterSpec(subnet_length=30), "between 8 and 29"),
         (ClusterSpec(data_path_port=80), "data path port 80"),
+        (ClusterSpec(tunnel_port=80), "port of encrypted networks 80 is not between"),
+        (ClusterSpec(tunnel_port=4789), "port of encrypted networks 4789 is the data path port too"),
+        (ClusterSpec(overlay_key_period_ns=10**9), "lasts 10m at least"),
         (ClusterSpec(default_address_pools=[f"10.{n}.0.0/16" for n in range(65)]), "(ADDRESS_POOLS)"),
     ],
 )
@@ -162,3 +165,22 @@ def test_an_affinity_is_of_a_virtual_address() -> None:
     spec.endpoint.affinity = 7  # type: ignore[assignment]
     with pytest.raises(InvalidArgument, match="7 is not an endpoint affinity"):
         validate_service(spec)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({}, "no interface of a node"),
+        ({"parent": "a/b"}, '"a/b" is no interface'),
+        ({"parent": "eth1.5000"}, "VLAN 5000 of parent eth1.5000 is not between 1 and 4094"),
+        ({"parent": "eth1", "macvlan_mode": "l2"}, '"l2" is not a mode of macvlan'),
+    ],
+)
+def test_a_lan_needs_an_interface_that_leads_there(options: dict[str, str], problem: str) -> None:
+    with pytest.raises(InvalidArgument, match=problem):
+        validate_network(a_network(driver="macvlan", driver_options=options))
+
+
+@pytest.mark.parametrize("parent", ["eth1", "eth1.10", "bond0.4094"])
+def test_a_lan_may_be_that_of_a_vlan(parent: str) -> None:
+    validate_network(a_network(driver="macvlan", driver_options={"parent": parent}))

@@ -57,7 +57,7 @@ def test_saving_replaces_the_file_in_one_step(tmp_path: Path) -> None:
 def test_the_ledger_knows_who_has_what() -> None:
     port = PublishedPort("tcp", 8080, 80)
     ledger = Ledger().with_grant("task", Grant(IPv4Address("172.30.0.16"), (port,)))
-    assert ledger.ports() == {("tcp", 8080): "task"}
+    assert ledger.ports() == {("tcp", 8080, ""): "task"}
     assert ledger.addresses() == {IPv4Address("172.30.0.16")}
     without = ledger.without("task")
     assert (without.ports(), without.addresses()) == ({}, frozenset())

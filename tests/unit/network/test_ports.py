@@ -1,7 +1,7 @@
 import pytest
 
 from swarm.agent.network.base import PublishedPort
-from swarm.agent.network.ports import DYNAMIC, candidates, fits, refuse_conflicts
+from swarm.agent.network.ports import DYNAMIC, candidates, fits, key, refuse_conflicts
 from swarm.errors import TaskRejected
 
 WEB = PublishedPort("tcp", 8080, 80)
@@ -10,11 +10,11 @@ ANY = PublishedPort("tcp", 0, 80)
 
 def test_a_port_of_another_task_is_refused_with_the_name_of_that_task() -> None:
     with pytest.raises(TaskRejected, match="8080/tcp is already published on this node by task other"):
-        refuse_conflicts([WEB], {("tcp", 8080): "other"})
+        refuse_conflicts([WEB], {("tcp", 8080, ""): "other"})
 
 
 def test_the_same_port_of_the_other_protocol_is_no_conflict() -> None:
-    refuse_conflicts([WEB], {("udp", 8080): "other"})
+    refuse_conflicts([WEB], {("udp", 8080, ""): "other"})
 
 
 def test_a_port_published_twice_by_one_task_is_refused() -> None:
@@ -28,7 +28,7 @@ def test_any_number_of_dynamic_ports_is_no_conflict() -> None:
 
 def test_candidates_are_all_dynamic_ports_that_no_task_has_beginning_anywhere() -> None:
     found = list(
-        candidates("tcp", {("tcp", 30001): "other", ("udp", 30002): "other"}, start=len(DYNAMIC) + 1)
+        candidates("tcp", {("tcp", 30001, ""): "other", ("udp", 30002, ""): "other"}, start=len(DYNAMIC) + 1)
     )
     assert found[0] == 30002
     assert sorted(found) == [port for port in DYNAMIC if port != 30001]
@@ -51,3 +51,23 @@ def test_granted_ports_fit_when_they_are_what_was_wanted(
     wanted: list[PublishedPort], granted: list[PublishedPort], expected: bool
 ) -> None:
     assert fits(wanted, granted) is expected
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "conflict"),
+    [
+        ("192.0.2.4", "192.0.2.5", False),
+        ("192.0.2.4", "192.0.2.0/24", True),
+        ("192.0.2.4", "", True),
+        ("0.0.0.0", "192.0.2.4", True),
+        ("0.0.0.0", "::", False),
+        ("2001:db8::4", "::", True),
+    ],
+)
+def test_conflicts_are_judged_per_address(here: str, there: str, conflict: bool) -> None:
+    wanted, other = PublishedPort("tcp", 8080, 80, here), PublishedPort("tcp", 8080, 80, there)
+    if conflict:
+        with pytest.raises(TaskRejected, match="8080/tcp is already published on this node by task other"):
+            refuse_conflicts([wanted], {key(other): "other"})
+    else:
+        refuse_conflicts([wanted], {key(other): "other"})

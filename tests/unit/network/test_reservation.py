@@ -14,16 +14,16 @@ HOST = "127.211.0.1"  # of our own, so that no program of the machine is in the 
 
 @pytest.fixture
 def reservations() -> Iterator[PortReservations]:
-    found = PortReservations(HOST, holder_of)
+    found = PortReservations((HOST,), holder_of)
     yield found
     found.release_all()
 
 
-def taken(port: int) -> bool:
+def taken(port: int, host: str = HOST) -> bool:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            other.bind((HOST, port))
+            other.bind((host, port))
             other.listen()
         except OSError:
             return True
@@ -58,6 +58,19 @@ def test_two_dynamic_ports_of_one_task_differ(reservations: PortReservations) ->
     assert one.published_port != other.published_port
 
 
-def test_other_protocols_are_refused(reservations: PortReservations) -> None:
-    with pytest.raises(TaskRejected, match="only tcp and udp"):
-        reservations.hold("task", [PublishedPort("sctp", 18083, 80)], {}, 0)
+def test_a_port_of_sctp_needs_no_program_that_speaks_it(reservations: PortReservations) -> None:
+    (port,) = reservations.hold("task", [PublishedPort("sctp", 18083, 80)], {}, 0)
+    assert port.published_port == 18083
+
+
+def test_a_port_at_one_address_is_free_at_others(reservations: PortReservations) -> None:
+    reservations.hold("task", [PublishedPort("tcp", 18084, 80, "127.211.0.2")], {}, 0)
+    assert not taken(18084)
+    assert taken(18084, "127.211.0.2")
+
+
+def test_an_address_of_somebody_else_is_refused_by_its_name(reservations: PortReservations) -> None:
+    with pytest.raises(
+        TaskRejected, match=r"no address of this node is in 198\.18\.7\.0/24, .* port 18085/tcp"
+    ):
+        reservations.hold("task", [PublishedPort("tcp", 18085, 80, "198.18.7.0/24")], {}, 0)

@@ -241,7 +241,7 @@ async def a_server(body: bytes, head: str = "HTTP/1.1 200 OK", wait_s: float = 0
 requests: list[str] = []
 
 
-async def ask(url: str, query: str = "up", timeout_s: float = 5.0) -> Answer:
+async def ask(url: str, query: str = "up", timeout_s: float = 60.0) -> Answer:
     prometheus = Prometheus(timeout_s)
     try:
         return (await prometheus.ask({(url, query)}))[url, query]

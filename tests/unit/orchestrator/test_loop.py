@@ -51,7 +51,7 @@ async def leading(store: Store) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -203,7 +203,7 @@ async def test_an_update_goes_on_by_itself_to_its_end() -> None:
             replace_spec(service, spec, timestamp(0))  # type: ignore[arg-type]
 
         await change(store, service, new_image)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while store.view.services.get("s").update_status.state != 3:  # type: ignore[union-attr]
                 await run_all(store)
                 await asyncio.sleep(0.005)
@@ -230,7 +230,7 @@ async def test_the_loss_of_leadership_ends_the_loop() -> None:
     proposer.fail_next(NotLeader())
     async with leading(store) as running:
         with pytest.raises(ExceptionGroup) as caught:
-            await asyncio.wait_for(running, 30)
+            await asyncio.wait_for(running, 60)
         assert caught.group_contains(NotLeader)
 
 

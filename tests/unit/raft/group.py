@@ -39,6 +39,9 @@ from tests.unit.raft.keys import KEYS
 
 CLUSTER = "cluster-1"
 
+# For tests in which the leader stays: without these a busy machine elects another one now and then.
+STEADY = {"election_timeout_s": (5.0, 10.0)}
+
 Listening = tuple[grpc.aio.Server, RaftServicer, int, Dial]
 
 
@@ -99,7 +102,7 @@ def certified(
     certificate = issue_node_certificate(
         root, create_csr(key), node_id=node_id, role=role, cluster_id=CLUSTER, now_ns=SystemClock().now_ns()
     )
-    return NodeCredentials(Path("/nonexistent"), NodeBundle(certificate, root.cert_pem, key))
+    return NodeCredentials(Path("/dev/null/identity"), NodeBundle(certificate, root.cert_pem, key))
 
 
 @dataclass
@@ -233,17 +236,19 @@ class Group:
         return self.leader()
 
     async def close(self) -> None:
-        for manager in self.managers:
-            await manager.stop()
-        for manager in self.managers:
-            await manager.server.stop(None)
+        try:
+            for manager in self.managers:
+                await manager.stop()
+        finally:  # a server that is left behind hangs the tests that follow
+            for manager in self.managers:
+                await manager.server.stop(None)
 
 
 def voters(manager: Manager) -> set[str]:
     return {member.node_id for member in manager.node.members if not member.learner}
 
 
-async def eventually(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+async def eventually(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Wait until `condition` holds."""
     async with asyncio.timeout(timeout_s):
         while not condition():

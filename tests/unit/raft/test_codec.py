@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarm.api.v1.raft_pb2 import MembershipChange, RaftEntry, RaftMember, RaftMessage
-from swarm.manager.raft.codec import WireError, decode, encode
+from swarm.manager.raft.codec import UnknownEntry, WireError, decode, encode
 from swarm.manager.raft.entries import NOOP, change_command, data_command
 
 number = st.integers(1, 2**40)
@@ -119,3 +119,12 @@ def append(**fields: Any) -> RaftMessage:
 def test_what_no_member_sends_is_refused(message: RaftMessage) -> None:
     with pytest.raises(WireError):
         decode(message)
+
+
+def test_an_entry_of_an_unknown_kind_is_told_from_nonsense() -> None:
+    """Whoever gets one must stop: it can neither be skipped nor applied."""
+    wire = RaftMessage(term=3)
+    wire.append.prev_index = 4
+    wire.append.entries.add(index=5, term=3)  # what a newer version put in is a field that we do not know
+    with pytest.raises(UnknownEntry, match=r"entry 5 .* install the version of the other managers"):
+        decode(wire)

@@ -11,7 +11,7 @@ import pytest
 from swarm.errors import FailedPrecondition, SwarmError
 from swarm.manager.raft import files
 from tests.unit.raft.failing_disk import FailingDisk, Trouble
-from tests.unit.raft.group import Group, Manager, eventually, group
+from tests.unit.raft.group import STEADY, Group, Manager, eventually, group
 
 SNAPSHOTS = {"snapshot_interval": 20, "trailing_entries": 5}
 
@@ -95,7 +95,7 @@ async def test_a_disk_that_fails_ends_the_manager_with_the_reason(
 async def test_a_disk_that_fails_while_a_snapshot_arrives_ends_that_manager_and_no_other(
     tmp_path: Path, troubles: Troubles, error: int, at_sync: bool, says: str
 ) -> None:
-    async with group(tmp_path, 3, **SNAPSHOTS) as managers:
+    async with group(tmp_path, 3, **SNAPSHOTS, **STEADY) as managers:
         leader = await managers.settled()
         behind = next(manager for manager in managers.managers if manager is not leader)
         await behind.stop()
@@ -104,7 +104,8 @@ async def test_a_disk_that_fails_while_a_snapshot_arrives_ends_that_manager_and_
         await behind.start()
         await eventually(lambda: bool(behind.fatal))
         assert says in behind.fatal[0]
-        await leader.node.propose(b"the others go on", 5.0)
+        before = len(leader.register.entries)
+        await write_until(managers, lambda: len(leader.register.entries) > before)  # the others go on
         troubles.of(behind.node_id).prefix = None
         await restarted(behind)
         await eventually(lambda: behind.register.entries == leader.register.entries)

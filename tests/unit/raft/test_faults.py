@@ -19,7 +19,7 @@ from swarm.manager.raft.disk import DiskFile
 from swarm.manager.raft.frames import FRAME_BYTES_MAX, PARTS_MAX
 from swarm.manager.raft.links import ADDR_KEY, RAFT_ID_KEY, STREAM
 from swarm.manager.raft.node import RaftNode, stored_raft_id
-from tests.unit.raft.group import CLUSTER, Group, Manager, Register, dial_as, eventually, group
+from tests.unit.raft.group import CLUSTER, STEADY, Group, Manager, Register, dial_as, eventually, group
 from tests.unit.raft.keys import KEYS
 
 
@@ -165,7 +165,7 @@ async def test_bytes_under_way_are_bounded_and_waiting_ends_in_time(tmp_path: Pa
 
 
 async def test_a_busy_thread_does_not_cost_leadership(tmp_path: Path) -> None:
-    async with group(tmp_path, 3) as managers:
+    async with group(tmp_path, 3, election_timeout_s=(1.0, 2.0)) as managers:
         leader = await managers.settled()
         term = leader.node.term
         done = threading.Event()
@@ -222,7 +222,7 @@ def vote_for(sender: str, recipient: str, cluster_id: str = CLUSTER, term: int =
 
 
 async def test_a_certificate_of_one_member_is_no_good_for_another(tmp_path: Path) -> None:
-    async with group(tmp_path, 2) as managers:
+    async with group(tmp_path, 2, **STEADY) as managers:
         leader = await managers.settled()
         follower = next(m for m in managers.managers if m is not leader)
         term = leader.node.term
@@ -246,7 +246,7 @@ async def refused(target: Manager, frame: bytes) -> str:
         call = stream(metadata=((RAFT_ID_KEY, "x"),))
         await call.write(frame)
         with pytest.raises(grpc.aio.AioRpcError) as ended:
-            await asyncio.wait_for(call, 10)
+            await asyncio.wait_for(call, 60)
         assert ended.value.code() == grpc.StatusCode.PERMISSION_DENIED
         return ended.value.details() or ""
     finally:
@@ -254,7 +254,7 @@ async def refused(target: Manager, frame: bytes) -> str:
 
 
 async def test_messages_that_lie_about_sender_recipient_or_cluster_end_the_stream(tmp_path: Path) -> None:
-    async with group(tmp_path, 2) as managers:
+    async with group(tmp_path, 2, **STEADY) as managers:
         leader = await managers.settled()
         follower = next(m for m in managers.managers if m is not leader)
         me, other = leader.node.raft_id, follower.node.raft_id

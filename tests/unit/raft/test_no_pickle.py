@@ -60,7 +60,7 @@ async def test_managers_elect_commit_install_snapshots_and_restart_without_pickl
         leader = await managers.settled()
         behind = next(manager for manager in managers.managers if manager is not leader)
         await behind.stop()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while leader.node._parts.journal[0][1] < 40:  # until the log alone is not enough for a third one
                 await leader.node.propose(b"x", 5.0)
         written = len(leader.register.values)

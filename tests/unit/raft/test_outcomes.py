@@ -9,7 +9,7 @@ import pytest
 
 from swarm.errors import NoQuorum, NotLeader, OutcomeUnknown
 from swarm.manager.store.proposer import FrozenState
-from tests.unit.raft.group import Group, Manager, eventually, group
+from tests.unit.raft.group import STEADY, Group, Manager, eventually, group
 
 SLOW = {"election_timeout_s": (30.0, 60.0)}  # a leader without a majority takes long to notice
 
@@ -77,7 +77,7 @@ async def test_a_change_whose_proposer_gave_up_before_it_was_appended_is_not_app
 
 async def test_the_leader_commits_and_leads_while_a_snapshot_is_written(tmp_path: Path) -> None:
     """Its records are read in another thread, however long that takes."""
-    async with group(tmp_path, 3, snapshot_interval=20) as managers:
+    async with group(tmp_path, 3, snapshot_interval=20, **STEADY) as managers:
         leader = await managers.settled()
         term, reading, go_on = leader.node.term, threading.Event(), threading.Event()
         freeze = leader.register.freeze

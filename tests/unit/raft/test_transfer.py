@@ -20,7 +20,7 @@ from swarm.manager.raft.follower import Follower
 from swarm.manager.raft.leader import CHUNK_RETRY_S, Leader
 from swarm.manager.raft.membership import membership_of
 from swarm.manager.raft.snapshots import Snapshot, SnapshotStore
-from tests.unit.raft.group import eventually, group
+from tests.unit.raft.group import STEADY, eventually, group
 from tests.unit.raft.keys import KEYS
 
 TERM, INDEX = 7, 500
@@ -163,7 +163,7 @@ async def test_a_member_catches_up_over_a_slow_link_while_others_write_without_a
 ) -> None:
     """Several snapshots are taken while one travels: the log behind that one is kept for the member."""
     monkeypatch.setattr(leader_module, "CHUNK_BYTES", 150)
-    async with group(tmp_path, 3, snapshot_interval=10, trailing_entries=0) as managers:
+    async with group(tmp_path, 3, snapshot_interval=10, trailing_entries=0, **STEADY) as managers:
         leader = await managers.settled()
         behind = next(manager for manager in managers.managers if manager is not leader)
         await behind.stop()
@@ -182,7 +182,7 @@ async def test_a_member_catches_up_over_a_slow_link_while_others_write_without_a
                     behind.register.restored > 0
                     and len(behind.register.entries) > len(leader.register.entries) - 20
                 ),
-                timeout_s=20.0,
+                timeout_s=60.0,
             )
         finally:
             done.set()

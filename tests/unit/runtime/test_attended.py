@@ -34,7 +34,7 @@ async def start(terminal: OwnTerminal, *command: str) -> asyncio.subprocess.Proc
 
 async def read_to_end(terminal: Terminal) -> bytes:
     found = b""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while data := await terminal.read():
             found += data
     return found
@@ -59,12 +59,15 @@ async def test_a_command_gets_a_terminal_of_its_own_with_a_size() -> None:
 
 async def test_closing_hangs_up_and_wakes_who_waits() -> None:
     terminal = OwnTerminal(0, 0)
-    process = await start(terminal, "sleep", "1000")
+    process = await start(terminal, "/bin/sh", "-c", "echo ready; exec sleep 1000")
+    found = b""
+    while b"ready" not in found:  # before that the terminal is not its own
+        found += await terminal.read()
     reading = asyncio.create_task(terminal.read())
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0)
     terminal.close()
-    assert await asyncio.wait_for(reading, 5) == b""
-    assert await asyncio.wait_for(process.wait(), 5) == -signal.SIGHUP
+    assert await asyncio.wait_for(reading, 60) == b""
+    assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGHUP
 
 
 async def test_much_that_is_typed_waits_for_who_reads_it() -> None:
@@ -101,7 +104,7 @@ async def test_a_terminal_comes_over_a_socket_with_a_long_name_and_gets_its_size
     await asyncio.to_thread(send)
     terminal.ended()  # what was sent before the end counts
     os.write(slave, b"hello")
-    assert await asyncio.wait_for(terminal.read(), 5) == b"hello"
+    assert await asyncio.wait_for(terminal.read(), 60) == b"hello"
     assert struct.unpack("HHHH", ioctl(slave, termios.TIOCGWINSZ, b"\0" * 8))[:2] == (33, 111)
     terminal.close()
     for fd in (master, slave, directory):
@@ -114,7 +117,7 @@ async def test_a_terminal_that_never_comes_is_not_waited_for(tmp_path: Path) -> 
     reading = asyncio.create_task(terminal.read())
     await asyncio.sleep(0)
     terminal.ended()
-    assert await asyncio.wait_for(reading, 5) == b""
+    assert await asyncio.wait_for(reading, 60) == b""
     terminal.close()
 
 

@@ -1,4 +1,3 @@
-import subprocess
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from swarm.runtime.oci.binaries import Runtime, wrapper_script
 from swarm.runtime.oci.conmon import (
     ShimFiles,
     conmon_command,
-    launch_command,
     read_exit_code,
     readable_error,
 )
@@ -70,7 +68,7 @@ def a_config(**changes: Any) -> ContainerConfig:
 
 def test_only_an_open_standard_input_is_kept_for_later() -> None:
     def options(**changes: Any) -> set[str]:
-        given = set(conmon_command("conmon", "crun", Path("/r"), FILES, a_config(**changes)))
+        given = set(conmon_command("conmon", ("crun",), Path("/r"), FILES, a_config(**changes)))
         return given & {"--stdin", "--leave-stdin-open"}
 
     assert not options()
@@ -79,34 +77,14 @@ def test_only_an_open_standard_input_is_kept_for_later() -> None:
 
 
 def test_the_command_line_names_everything() -> None:
-    command = conmon_command("/usr/bin/conmon", "/usr/bin/crun", Path("/run/root"), FILES, a_config())
+    command = conmon_command("/usr/bin/conmon", ("/usr/bin/crun",), Path("/run/root"), FILES, a_config())
     pairs = dict(pairwise(command))
     assert pairs["--runtime"] == "/usr/bin/crun"
     assert pairs["--bundle"] == "/run/b/id"
     assert pairs["--log-path"] == "k8s-file:/state/id/log"
     assert "--full-attach" in command
     assert "--terminal" not in command
-    assert "--terminal" in conmon_command("conmon", "crun", Path("/r"), FILES, a_config(tty=True))
-
-
-def _launch(permit: Path, *procs_files: Path) -> tuple[int, str]:
-    command = launch_command(["echo", "a  b", "--", "c"], permit, procs_files)
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    return result.returncode, result.stdout + result.stderr
-
-
-def test_a_shim_joins_its_cgroups_before_it_starts(tmp_path: Path) -> None:
-    permit, one, two = tmp_path / "permit", tmp_path / "one", tmp_path / "a b"
-    permit.touch()
-    assert _launch(permit) == (0, "a  b -- c\n")
-    assert _launch(permit, one, two) == (0, "a  b -- c\n")
-    assert one.read_text() == two.read_text() == "0\n"
-    assert _launch(permit, tmp_path / "no/such/cgroup") == (0, "a  b -- c\n")  # better there than nowhere
-
-
-def test_without_a_permit_no_shim_starts(tmp_path: Path) -> None:
-    assert _launch(tmp_path / "withdrawn", tmp_path / "one") == (1, "")
-    assert not (tmp_path / "one").exists()
+    assert "--terminal" in conmon_command("conmon", ("crun",), Path("/r"), FILES, a_config(tty=True))
 
 
 def test_exit_codes(tmp_path: Path) -> None:

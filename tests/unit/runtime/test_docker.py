@@ -11,11 +11,19 @@ from pathlib import Path
 import pytest
 
 from swarm.errors import TaskRejected
-from swarm.runtime.base import BindMount, ContainerConfig, ContainerState, Limits, Security, TmpfsMount
+from swarm.runtime.base import (
+    BindMount,
+    ContainerConfig,
+    ContainerState,
+    Limits,
+    Security,
+    SELinuxLabel,
+    TmpfsMount,
+)
 from swarm.runtime.cdi.spec import Edits
 from swarm.runtime.docker.archive import archive_of
 from swarm.runtime.docker.logs import framed_lines, nanoseconds, raw_lines
-from swarm.runtime.docker.request import TASK_LABEL, Around, create_request
+from swarm.runtime.docker.request import TASK_LABEL, Around, create_request, label_warnings
 from swarm.runtime.docker.state import container_info
 from swarm.runtime.images.base import ImageConfig
 
@@ -53,6 +61,23 @@ def test_limits_and_privileges_only_where_asked_for() -> None:
     host = create_request(asked, IMAGE, AROUND)["HostConfig"]
     assert (host["Memory"], host["MemorySwappiness"], host["MaskedPaths"]) == (7, 0, [])
     assert host["SecurityOpt"] == ["seccomp=unconfined"]
+
+
+def test_labels_are_the_engines_matter() -> None:
+    wanted = SELinuxLabel(type="web_t", level="s0:c1")
+    config = replace(
+        CONFIG,
+        security=Security(no_new_privileges=False, selinux=wanted),
+        mounts=[BindMount("/s", "/t", read_only=True, relabel="Z"), BindMount("/a:b", "/c", relabel="z")],
+    )
+    host = create_request(config, IMAGE, AROUND)["HostConfig"]
+    assert host["SecurityOpt"] == ["label=type:web_t", "label=level:s0:c1"]
+    assert not host["Binds"], "an engine that does not label gets the mounts that it always got"
+    assert list(label_warnings(wanted, selinux=False))
+    host = create_request(config, IMAGE, replace(AROUND, selinux=True))["HostConfig"]
+    assert host["Binds"] == ["/s:/t:ro,rprivate,Z", "/h:/etc/hosts:rw,rprivate,z"]
+    assert [one["Source"] for one in host["Mounts"]] == ["/a:b"]
+    assert not list(label_warnings(wanted, selinux=True))
 
 
 async def _chunks(data: bytes, size: int) -> AsyncIterator[bytes]:

@@ -33,7 +33,7 @@ async def _begin(files: ExecFiles) -> SlowToSay:
 async def test_a_signal_is_not_lost_when_the_command_is_not_known_yet(tmp_path: Path) -> None:
     execs = Execs(tmp_path)
     process = await execs.start("c1", _begin)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for _, data in process.output():
             assert data == b"up\n"
             await process.signal("SIGUSR1")

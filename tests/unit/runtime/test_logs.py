@@ -130,18 +130,18 @@ class Follower:
     async def has_looked(self) -> None:
         """Wait until everything there was is read."""
         seen = self.looks
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while self.looks < seen + 2:
                 await asyncio.sleep(0.005)
 
     async def has_read(self, last: str) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while last not in self.lines:
                 await asyncio.sleep(0.005)
 
     async def end(self) -> list[str]:
         self.ended = True
-        await asyncio.wait_for(self._task, 30)
+        await asyncio.wait_for(self._task, 60)
         return self.lines
 
 

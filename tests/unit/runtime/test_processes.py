@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -38,6 +39,17 @@ def test_a_process_that_is_gone_is_not_opened() -> None:
     assert start_time(ended.pid) == 0
 
 
+@pytest.mark.parametrize("number", [errno.ESRCH, errno.EINVAL])
+def test_a_process_that_is_being_taken_down_is_gone(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(pid: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    assert Process.open(sleeper.pid) is None
+
+
 def test_command_names_with_parentheses_and_spaces() -> None:
     with subprocess.Popen(
         ["sh", "-c", "printf 'a) R 1 (b' >/proc/$$/comm; echo; exec cat"], stdin=-1, stdout=-1
@@ -68,7 +80,7 @@ async def test_any_number_may_wait_for_the_end(sleeper: subprocess.Popen[bytes])
     waiting[0].cancel()
     assert not waiting[1].done()
     sleeper.kill()
-    await asyncio.wait_for(asyncio.gather(*waiting[1:]), 30)
+    await asyncio.wait_for(asyncio.gather(*waiting[1:]), 60)
     await process.wait()
     process.close()
 
@@ -79,7 +91,7 @@ async def test_closing_wakes_those_who_wait(sleeper: subprocess.Popen[bytes]) ->
     waiting = asyncio.create_task(process.wait())
     await asyncio.sleep(0)
     process.close()
-    await asyncio.wait_for(waiting, 30)
+    await asyncio.wait_for(waiting, 60)
     await process.wait()
     assert sleeper.poll() is None
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from swarm.runtime.base import ContainerState
-from swarm.runtime.state import Phase, Record, read_record, remove_tree, write_record
+from swarm.runtime.state import Phase, Record, mark_running, read_record, remove_tree, write_record
 
 RECORD = Record(id="a", boot_id="b", phase=Phase.RUNNING, pid=5, pid_started=6, exit_code=0, error="")
 
@@ -69,3 +69,31 @@ def remove_tree_in_the_end(tree: Path) -> None:
     while tree.exists():
         with suppress(OSError):
             remove_tree(tree)
+
+
+def test_a_mark_makes_a_created_container_a_running_one_until_the_next_record(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    created = replace(RECORD, phase=Phase.CREATED)
+    write_record(path, created)
+    assert read_record(path) == created
+    content = path.read_bytes()
+    mark_running(path, 1_700_000_000_123_456_789)
+    assert read_record(path) == replace(RECORD, started_at_ns=1_700_000_000_123_456_789)
+    assert path.read_bytes() == content  # agents that do not know the mark find it created, and look further
+    ended = replace(RECORD, phase=Phase.EXITED, exit_code=3)
+    write_record(path, ended)
+    assert read_record(path) == ended
+    write_record(path, created)  # renewed
+    assert read_record(path) == created
+
+
+def test_nothing_ends_before_it_was_started_whatever_the_date_of_a_file_says() -> None:
+    running = Record(id="a", boot_id="b", image_digest="c", phase=Phase.RUNNING, started_at_ns=1_000)
+    for seen_ns, said_ns in ((999, 1_000), (1_001, 1_001)):
+        end = running.ended(3, seen_ns, oom_killed=True)
+        assert (end.phase, end.exit_code, end.finished_at_ns, end.oom_killed) == (
+            Phase.EXITED,
+            3,
+            said_ns,
+            True,
+        )

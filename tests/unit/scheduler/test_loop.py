@@ -42,7 +42,7 @@ async def scheduling(store: Store, settings: SchedulerSettings = QUICK) -> Async
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -187,7 +187,7 @@ async def test_the_loss_of_leadership_ends_the_loop() -> None:
     proposer.fail_next(NotLeader())
     async with scheduling(store) as running:
         with pytest.raises(NotLeader):
-            await asyncio.wait_for(running, 30)
+            await asyncio.wait_for(running, 60)
 
 
 async def test_a_replaced_state_is_read_anew() -> None:

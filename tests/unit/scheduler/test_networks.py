@@ -2,7 +2,7 @@
 
 from swarm.api.v1.objects_pb2 import Node, Task
 from swarm.manager.scheduler.detail import against
-from swarm.model.network_support import KEY
+from swarm.model.network_support import ENCRYPTION, KEY
 from tests.unit.scheduler.cluster import Cluster, a_node, reasons
 
 
@@ -44,3 +44,19 @@ def test_each_node_says_what_it_lacks() -> None:
     node = view.get("n1")
     assert node is not None
     assert list(against(view, node, view.demand(task))) == ["its agent can do no overlay networks"]
+
+
+def test_tasks_of_encrypted_networks_go_where_that_can_be_done_and_others_say_why_not() -> None:
+    unable = able("n1", "overlay")
+    unable.description.runtime_info[ENCRYPTION] = "the kernel has no WireGuard"
+    cluster = Cluster(unable, able("n2", "encrypted,overlay"))
+    tasks = joining(cluster, 2)
+    for task in tasks:
+        task.spec.networks[0].encrypted = True
+    cluster.place(tasks)
+    assert cluster.spread() == {"n1": 0, "n2": 2}
+    alone = Cluster(unable)
+    (task,) = joining(alone, 1)
+    task.spec.networks[0].encrypted = True
+    (reason,) = reasons(alone.place([task]))
+    assert "no encrypted networks: the kernel has no WireGuard" in reason

@@ -15,6 +15,7 @@ from swarm.api.v1.control_pb2 import (
 )
 from swarm.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
 from swarm.clock import SECOND, Clock, SystemClock
+from swarm.security.audit import Note
 from swarm.security.authorization import AuthorizationInterceptor, Standing, TlsCaller
 from swarm.security.certificates import (
     KeyedCertificate,
@@ -62,7 +63,7 @@ def bundle(
 
 
 def manager(node_id: str = "m1") -> NodeCredentials:
-    return NodeCredentials(Path("/nonexistent"), bundle(Role.MANAGER, node_id))
+    return NodeCredentials(Path("/dev/null/identity"), bundle(Role.MANAGER, node_id))
 
 
 # A handshake may take long on a busy machine; one that is refused is over at once all the same.
@@ -98,10 +99,14 @@ def said(who: Identity) -> str:
 
 @asynccontextmanager
 async def listening(
-    clock: Clock | None = None, standing: Standing = lambda identity, _: identity
+    clock: Clock | None = None,
+    standing: Standing = lambda identity, _: identity,
+    note: Note = lambda _: None,
 ) -> AsyncIterator[tuple[str, LiveCalls]]:
     credentials, live = manager(), LiveCalls()
-    interceptor = AuthorizationInterceptor(TlsCaller(credentials, clock or SystemClock(), standing), live)
+    interceptor = AuthorizationInterceptor(
+        TlsCaller(credentials, clock or SystemClock(), standing), live, note
+    )
     server = grpc.aio.server(interceptors=[interceptor], options=SERVER_OPTIONS)
     add_ControlServicer_to_server(WhoCalls(), server)
     port = server.add_secure_port("127.0.0.1:0", credentials.server_credentials())

@@ -36,6 +36,7 @@ def test_a_joiner_may_ask_for_its_certificate_and_nothing_else() -> None:
 def test_a_worker_may_do_what_an_agent_does() -> None:
     assert may(Role.WORKER) == {
         "Dispatcher/Session",
+        "Dispatcher/Attach",
         "Logs/Publish",
         "Containers/Answer",
         "Images/Resolve",

@@ -63,7 +63,7 @@ def credentials(
     role: Role = Role.MANAGER,
     node_id: str = "node1",
     root: KeyedCertificate = ROOT,
-    path: Path = Path("/nonexistent"),
+    path: Path = Path("/dev/null/identity"),
 ) -> NodeCredentials:
     return NodeCredentials(path, bundle(role, node_id, root))
 
@@ -232,7 +232,9 @@ async def test_a_stranger_that_shows_the_right_root_is_found_out() -> None:
     impostor_root = create_root_ca(CLUSTER, NOW)
     stranger = bundle(Role.MANAGER, root=impostor_root)
     roots = impostor_root.cert_pem + ROOT.cert_pem
-    fake = NodeCredentials(Path("/nonexistent"), NodeBundle(stranger.cert_pem, roots, stranger.key_pem))
+    fake = NodeCredentials(
+        Path("/dev/null/identity"), NodeBundle(stranger.cert_pem, roots, stranger.key_pem)
+    )
     async with serving(fake) as addr:
         with pytest.raises(FailedPrecondition, match="did not issue"):
             await find_manager(addr, parse_token(joinable()[1]), NOW)

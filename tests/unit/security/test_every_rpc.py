@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
+from structlog.testing import capture_logs
 
 import swarm.api.v1
 from swarm.api.status import ErrorInterceptor
@@ -42,75 +43,91 @@ from swarm.security.tls import SERVER_OPTIONS
 from swarm.security.tokens import new_secret
 from tests.unit.security.listener import CLUSTER, ROOT, ShiftedClock, bundle, channel, manager
 
-# L: at the socket, O: operator, V: viewer, M: manager, W: worker, J: holds a join token.
+# L: at the socket, A: administrator, O: operator, V: viewer, M: manager, W: worker, J: holds a join token.
 EXPECTED: Mapping[str, str] = {
-    "Control/GetCluster": "LOV",
-    "Control/UpdateCluster": "LO",
-    "Control/GetUnlockKey": "LO",
-    "Control/GetCA": "LOV",
-    "Control/RotateCA": "LO",
-    "Control/GetJoinTokens": "LO",
-    "Control/RotateJoinToken": "LO",
-    "Control/GetNode": "LOV",
-    "Control/ListNodes": "LOV",
-    "Control/UpdateNode": "LO",
-    "Control/RemoveNode": "LO",
-    "Control/CreateService": "LO",
-    "Control/GetService": "LOV",
-    "Control/ListServices": "LOV",
-    "Control/ListRevisions": "LOV",
-    "Control/SteerUpdate": "LO",
-    "Control/UpdateService": "LO",
-    "Control/RemoveService": "LO",
-    "Control/RebalanceService": "LO",
-    "Control/ApplyChanges": "LO",
-    "Control/PlanChanges": "LOV",
-    "Control/GetTask": "LOV",
-    "Control/ListTasks": "LOV",
-    "Control/ExplainTask": "LOV",
-    "Control/LoadImage": "LO",
-    "Control/ListImages": "LOV",
-    "Control/RemoveImage": "LO",
-    "Control/PullImage": "LO",
-    "Control/PushImage": "LO",
-    "Control/TagImage": "LO",
-    "Control/PruneImages": "LO",
-    "Control/SaveImages": "LO",
-    "Control/GetImageHistory": "LOV",
-    "Control/CreateSecret": "LO",
-    "Control/GetSecret": "LOV",
-    "Control/ListSecrets": "LOV",
-    "Control/UpdateSecret": "LO",
-    "Control/RemoveSecret": "LO",
-    "Control/CreateConfig": "LO",
-    "Control/GetConfig": "LOV",
-    "Control/ListConfigs": "LOV",
-    "Control/UpdateConfig": "LO",
-    "Control/RemoveConfig": "LO",
-    "Control/CreateVolume": "LO",
-    "Control/GetVolume": "LOV",
-    "Control/ListVolumes": "LOV",
-    "Control/UpdateVolume": "LO",
-    "Control/RemoveVolume": "LO",
-    "Control/CreateNetwork": "LO",
-    "Control/GetNetwork": "LOV",
-    "Control/ListNetworks": "LOV",
-    "Control/RemoveNetwork": "LO",
-    "Control/ServiceLogs": "LOV",
-    "Control/Watch": "LOV",
+    "Control/GetCluster": "LAOV",
+    "Control/UpdateCluster": "LA",
+    "Control/GetUnlockKey": "LA",
+    "Control/GetCA": "LAOV",
+    "Control/RotateCA": "LA",
+    "Control/GetJoinTokens": "LA",
+    "Control/RotateJoinToken": "LA",
+    "Control/GetNode": "LAOV",
+    "Control/ListNodes": "LAOV",
+    "Control/UpdateNode": "LA",
+    "Control/RemoveNode": "LA",
+    "Control/CreateService": "LAO",
+    "Control/GetService": "LAOV",
+    "Control/ListServices": "LAOV",
+    "Control/ListRevisions": "LAOV",
+    "Control/SteerUpdate": "LAO",
+    "Control/UpdateService": "LAO",
+    "Control/RemoveService": "LAO",
+    "Control/RebalanceService": "LAO",
+    "Control/ApplyChanges": "LAO",
+    "Control/PlanChanges": "LAOV",
+    "Control/ListStackRevisions": "LAOV",
+    "Control/GetTask": "LAOV",
+    "Control/ListTasks": "LAOV",
+    "Control/ExplainTask": "LAOV",
+    "Control/LoadImage": "LAO",
+    "Control/ListImages": "LAOV",
+    "Control/RemoveImage": "LAO",
+    "Control/PullImage": "LAO",
+    "Control/PushImage": "LAO",
+    "Control/TagImage": "LAO",
+    "Control/PruneImages": "LAO",
+    "Control/SaveImages": "LAO",
+    "Control/GetImageHistory": "LAOV",
+    "Control/CreateSecret": "LAO",
+    "Control/GetSecret": "LAOV",
+    "Control/ListSecrets": "LAOV",
+    "Control/UpdateSecret": "LAO",
+    "Control/RemoveSecret": "LAO",
+    "Control/CreateConfig": "LAO",
+    "Control/GetConfig": "LAOV",
+    "Control/ListConfigs": "LAOV",
+    "Control/UpdateConfig": "LAO",
+    "Control/RemoveConfig": "LAO",
+    "Control/CreateVolume": "LAO",
+    "Control/GetVolume": "LAOV",
+    "Control/ListVolumes": "LAOV",
+    "Control/UpdateVolume": "LAO",
+    "Control/RemoveVolume": "LAO",
+    "Control/CreateNetwork": "LAO",
+    "Control/GetNetwork": "LAOV",
+    "Control/ListNetworks": "LAOV",
+    "Control/RemoveNetwork": "LAO",
+    "Control/ServiceLogs": "LAOV",
+    "Control/Watch": "LAOV",
     "Local/Init": "L",
     "Local/Join": "L",
     "Local/Leave": "L",
     "Local/Unlock": "L",
     "Local/Info": "L",
+    "Local/Restore": "L",
+    "Local/Rejoin": "L",
+    "Local/RenewCertificate": "L",
+    "Control/CreateBackup": "LA",
+    "Control/GetBackupPoint": "LA",
+    "Control/CreateUser": "LA",
+    "Control/GetUser": "LAOV",
+    "Control/ListUsers": "LA",
+    "Control/UpdateUser": "LA",
+    "Control/RemoveUser": "LA",
+    "Control/RenewUser": "LAOV",
+    "Control/ReadAudit": "LA",
+    "Audit/Relay": "M",
     "NodeCA/IssueCertificate": "MWJ",
     "Dispatcher/Session": "MW",
+    "Dispatcher/Attach": "MW",
     "Leader/ReportSessions": "M",
     "Leader/ReportTaskStatuses": "M",
+    "Leader/PassAttach": "M",
     "Logs/Publish": "MW",
     "Logs/Relay": "M",
-    "Containers/View": "LOV",
-    "Containers/Operate": "LO",
+    "Containers/View": "LAOV",
+    "Containers/Operate": "LAO",
     "Containers/Answer": "MW",
     "Containers/Deliver": "M",
     "Images/Resolve": "MW",
@@ -174,9 +191,13 @@ class Doors(grpc.GenericRpcHandler):
 
 
 REMOVED, DEMOTED = "removed-node", "demoted-node"
+# Users of the store by name: the certificate says only who it is.
+USERS = {"adm": Role.ADMIN, "op": Role.OPERATOR, "vi": Role.VIEWER}
 
 
 def standing(identity: Identity, _method: str) -> Identity:
+    if identity.user in USERS and identity.role is Role.USER:
+        return replace(identity, role=USERS[identity.user])
     if identity.node_id == REMOVED:
         raise NodeRemoved(f"node {REMOVED} was removed from the cluster")
     return replace(identity, role=Role.WORKER) if identity.node_id == DEMOTED else identity
@@ -256,6 +277,12 @@ CALLERS: Mapping[str, Caller] = {
     "worker": Caller(bundle(Role.WORKER, "w1"), "W", "WORKER w1", "a worker"),
     "operator": Caller(bundle(Role.OPERATOR, "ann"), "O", "OPERATOR ann", "an operator"),
     "viewer": Caller(bundle(Role.VIEWER, "vic"), "V", "VIEWER vic", "a viewer"),
+    "user who is admin": Caller(bundle(Role.USER, "adm"), "A", "ADMIN adm", "an administrator"),
+    "user who is operator": Caller(bundle(Role.USER, "op"), "O", "OPERATOR op", "an operator"),
+    "user who is viewer": Caller(bundle(Role.USER, "vi"), "V", "VIEWER vi", "a viewer"),
+    "user whom nobody looked up": Caller(
+        bundle(Role.USER, "who"), "-", noun="a user whom this manager cannot look up"
+    ),
     "joining worker": Caller(joiner(WORKER_SECRET), "J", "JOIN_WORKER", "a node that is about to join"),
     "joining manager": Caller(joiner(MANAGER_SECRET), "J", "JOIN_MANAGER", "a node that is about to join"),
     "manager forged with a token": Caller(
@@ -374,3 +401,17 @@ async def test_nothing_between_managers_is_passed_on() -> None:
     rpcs = [rpc for rpc in EXPECTED if not rpc.startswith(("Control/", "NodeCA/"))]
     refused = (grpc.StatusCode.PERMISSION_DENIED, ONLY_MANAGERS)
     assert await outcomes(by, rpcs) == dict.fromkeys(rpcs, refused)
+
+
+async def test_a_refused_call_leaves_a_trace_and_an_allowed_one_does_not() -> None:
+    with capture_logs() as logs:
+        await outcomes(CALLERS["viewer"], ["Control/ListNodes", "Control/RotateJoinToken"])
+        await outcomes(CALLERS["removed node"], ["Dispatcher/Session"])
+    denied = [entry for entry in logs if entry["event"] == "authorization.call_denied"]
+    assert [(one["rpc"], one["role"], one["user"]) for one in denied] == [
+        ("Control/RotateJoinToken", "swarm-viewer", "vic"),
+        ("Dispatcher/Session", "", ""),
+    ]
+    assert denied[0]["reason"] == "Control/RotateJoinToken is not for a viewer"
+    assert denied[1]["reason"] == f"node {REMOVED} was removed from the cluster"
+    assert all("127.0.0.1" in one["peer"] for one in denied)

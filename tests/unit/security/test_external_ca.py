@@ -53,6 +53,32 @@ async def test_a_manager_gets_a_certificate_for_a_node(authority: ExternalAuthor
     assert "swarm-manager" in authority.clients[0]
 
 
+PERSON = Wanted(create_csr(new_key_pem()), "ann", Role.USER, "c", "u1.3")
+
+
+async def test_a_person_gets_a_certificate_that_says_which_user_it_is(authority: ExternalAuthority) -> None:
+    pem = await signer(authority.url).sign(PERSON, NOW)
+    who = identify(x509.load_pem_x509_certificate(pem), Trust("c", ROOT.cert_pem), NOW)
+    assert (who.node_id, who.role, who.user, who.user_key) == ("", Role.USER, "ann", "u1.3")
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("hosts", "its names must be swarm-user and u1.3"),
+        ("node", r"name \(CN\) is not ann"),
+        ("role", r"role \(OU\) is not swarm-user"),
+        ("usage", "not for clients"),
+    ],
+)
+async def test_a_person_gets_no_other_certificate(
+    authority: ExternalAuthority, fault: str, why: str
+) -> None:
+    authority.fault = fault
+    with pytest.raises(FailedPrecondition, match=why):
+        await signer(authority.url).sign(PERSON, NOW)
+
+
 @pytest.mark.parametrize(
     ("fault", "why"),
     [

@@ -1,6 +1,7 @@
 """Operators and viewers: who they are, over which way they may ask, and what others cannot gain by them."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -9,12 +10,14 @@ from cryptography import x509
 
 from swarm.api.v1.control_pb2 import CreateServiceRequest, ListNodesRequest, ServiceLogsRequest
 from swarm.api.v1.control_pb2_grpc import ControlStub
+from swarm.api.v1.users_pb2 import AuditRecord
 from swarm.clock import SECOND, SystemClock
 from swarm.errors import FailedPrecondition, InvalidArgument, InvariantBroken, NodeRemoved, Unauthenticated
 from swarm.security.authorization import FORWARDED_KEY, ON_BEHALF_OF
 from swarm.security.certificates import create_csr, issue_user_certificate, new_key_pem
 from swarm.security.identity import Identity, Role, Trust, identify
 from swarm.security.keyfiles import NodeBundle
+from swarm.security.people import UnknownUser
 from swarm.security.tls import SERVER_OPTIONS, NodeCredentials
 from tests.unit.security.listener import CLUSTER, ROOT, ShiftedClock, bundle, channel, listening
 
@@ -153,7 +156,7 @@ async def follow(addr: str, who: NodeBundle, metadata: tuple[tuple[str, str], ..
 
 
 async def _until_live(live: object, count: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(live) != count:  # type: ignore[arg-type]
             await asyncio.sleep(0.01)
 
@@ -203,3 +206,29 @@ def test_a_certificate_of_this_root_that_names_another_cluster_counts_nothing() 
     certificate = x509.load_pem_x509_certificate(bundle(Role.OPERATOR, cluster_id="other").cert_pem)
     with pytest.raises(Unauthenticated, match="of another cluster"):
         identify(certificate, Trust(CLUSTER, ROOT.cert_pem), NOW)
+
+
+async def test_a_user_who_is_newer_than_what_a_manager_has_heard_of_is_waited_for() -> None:
+    looks: list[str] = []
+
+    def standing(identity: Identity, _method: str) -> Identity:
+        looks.append(identity.user)
+        if len(looks) < 3:
+            raise UnknownUser("user ann was removed from the cluster")
+        return replace(identity, role=Role.VIEWER)
+
+    async with listening(standing=standing) as (addr, _):
+        assert await list_as(addr, bundle(Role.USER, "ann")) == "VIEWER ann"
+        assert len(looks) == 3
+
+
+async def test_a_user_whom_nobody_knows_is_refused_and_written_down_by_name() -> None:
+    def standing(identity: Identity, _method: str) -> Identity:
+        raise UnknownUser(f"user {identity.user} was removed from the cluster")
+
+    notes: list[AuditRecord] = []
+    async with listening(standing=standing, note=notes.append) as (addr, _):
+        with pytest.raises(grpc.aio.AioRpcError, match="user ann was removed"):
+            await list_as(addr, bundle(Role.USER, "ann"))
+    (told,) = notes
+    assert (told.user, told.role, told.rpc, told.outcome) == ("ann", "user", "Control/ListNodes", "denied")

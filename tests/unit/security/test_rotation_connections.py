@@ -58,7 +58,7 @@ def bundle(issued: RootCA, trusted: RootCA, role: Role, node_id: str) -> NodeBun
 
 
 def node(issued: RootCA, trusted: RootCA, role: Role = Role.WORKER, node_id: str = "w1") -> NodeCredentials:
-    return NodeCredentials(Path("/nonexistent"), bundle(issued, trusted, role, node_id))
+    return NodeCredentials(Path("/dev/null/identity"), bundle(issued, trusted, role, node_id))
 
 
 def manager(issued: RootCA, trusted: RootCA) -> NodeCredentials:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from swarm.api.v1.objects_pb2 import Service, Task
 from swarm.api.v1.types_pb2 import NetworkAddresses
 from swarm.clock import timestamp
-from swarm.manager.store.tables import Index, Keys, Tables, copy_of
+from swarm.manager.store.index import Index, Keys
+from swarm.manager.store.tables import Tables, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model import task_state
 

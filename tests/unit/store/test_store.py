@@ -356,7 +356,7 @@ async def test_a_watcher_wakes_up_for_a_commit():
         waiting = asyncio.create_task(anext(watch))
         await asyncio.sleep(0)
         await store.update(bump)
-        commit = await asyncio.wait_for(waiting, 30)
+        commit = await asyncio.wait_for(waiting, 60)
         assert commit.events[0].object.spec_version == 1
 
 
@@ -397,10 +397,10 @@ async def test_a_watcher_that_left_hears_nothing():
 
 async def test_waiting_for_an_index_ends_when_it_is_applied():
     store, _ = scripted(a_service("s1", "web"))
-    await asyncio.wait_for(store.wait_applied(1), 30)
+    await asyncio.wait_for(store.wait_applied(1), 60)
     waiting = asyncio.create_task(store.wait_applied(3))
     await store.update(bump)
     await asyncio.sleep(0)
     assert not waiting.done()
     await store.update(bump)
-    await asyncio.wait_for(waiting, 30)
+    await asyncio.wait_for(waiting, 60)

@@ -39,6 +39,8 @@ SAMPLE = NodeSample(
             "own.le.inf": 1,
             "own.seconds": 9.5,
         },
+        tunnel={"peers": 4, "stale_peers": 1, "received_bytes": 70, "sent_bytes": 50},
+        requests={("web", "2xx"): 7, ("web", "5xx"): 1},
         unhealthy=1,
         plain=3,
         disks=(DiskUse("/data", 100, 30, 7),),
@@ -70,11 +72,14 @@ def test_a_scrape_shows_what_the_node_knows() -> None:
     assert found["swarm_agent_task_memory_bytes", "web", "web.1"] == 4096
     assert found["swarm_names_questions_total", "a"] == 3
     assert found["swarm_names_no_such_name_total",] == 1
+    assert (found["swarm_tunnel_peers",], found["swarm_tunnel_stale_peers",]) == (4, 1)
+    assert found["swarm_tunnel_received_bytes_total",] == 70
     assert found["swarm_names_forwarded_total",] == 0
     assert found["swarm_names_answer_seconds_bucket", "own", "5.0"] == 2
     assert found["swarm_names_answer_seconds_count", "own"] == 3
     assert found["swarm_names_answer_seconds_sum", "own"] == 9.5
     assert found["swarm_agent_containers_unhealthy",] == 1
+    assert found["swarm_http_requests_total", "2xx", "web"] == 7
     assert found["swarm_agent_plain_containers_running",] == 3
     assert found["swarm_node_disk_pressure",] == 1
     assert found["swarm_node_disk_free_bytes", "/data"] == 30

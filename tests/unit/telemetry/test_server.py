@@ -33,7 +33,7 @@ async def serving(health: Mapping[str, Health] = FINE, metrics=page) -> AsyncIte
 async def ask(port: int, request: bytes) -> tuple[int, str]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
-    raw = await asyncio.wait_for(reader.read(), 30)
+    raw = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     await writer.wait_closed()
     head, _, body = raw.decode().partition("\r\n\r\n")

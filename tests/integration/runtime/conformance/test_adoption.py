@@ -45,13 +45,13 @@ async def test_what_the_next_agent_finds_in_every_state(lab: Lab) -> None:
     assert start_time(before.pid) == started
     assert found[created.id].state is ContainerState.CREATED
     assert found[ended.id] == end
-    info = await asyncio.wait_for(driver.wait(ending.id), 20)
+    info = await asyncio.wait_for(driver.wait(ending.id), 60)
     assert (info.state, info.exit_code) == (ContainerState.EXITED, 23)
     assert info.finished_at_ns > info.started_at_ns
     assert await said(driver, ending.id) == ["1", "2"]
-    assert await asyncio.wait_for(said(driver, later.id, LogQuery(follow=True)), 20) == ["1", "2"]
+    assert await asyncio.wait_for(said(driver, later.id, LogQuery(follow=True)), 60) == ["1", "2"]
     await driver.start(created.id)
-    assert (await asyncio.wait_for(driver.wait(created.id), 20)).exit_code == 8
+    assert (await asyncio.wait_for(driver.wait(created.id), 60)).exit_code == 8
     await driver.create(lasting)
     assert await driver.start(lasting.id) == before
     await driver.stop(lasting.id, 20)
@@ -82,7 +82,7 @@ async def test_containers_of_a_killed_agent_go_on_and_its_commands_do_not(lab: L
     assert found[lasting].pid == int(pid)
     assert found[lasting].state is ContainerState.RUNNING
     assert not sleepers(mark)
-    assert (await asyncio.wait_for(driver.wait(ending), 20)).exit_code == 17
+    assert (await asyncio.wait_for(driver.wait(ending), 60)).exit_code == 17
     mine = await driver.exec(lasting, ExecConfig(("sh", "-c", f"sleep {mark}")))
     await until(lambda: len(sleepers(mark)) == 1)
     await driver.adopt()  # may be repeated: what this agent started goes on

@@ -27,7 +27,7 @@ def _shell(script: str, **changes: object) -> ExecConfig:
 async def _result(process: ExecProcess) -> tuple[int, str, str]:
     """Return (exit code, stdout, stderr)."""
     said = {"stdout": b"", "stderr": b""}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for stream, data in process.output():
             said[stream] += data
         return await process.wait(), said["stdout"].decode(), said["stderr"].decode()
@@ -122,7 +122,7 @@ async def test_a_signal_reaches_the_command_alone(lab: Lab) -> None:
         container, _shell("trap 'echo told; exit 5' USR1; echo up; while :; do sleep 0.1; done")
     )
     said = b""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for _, data in process.output():
             said += data
             if said == b"up\n":
@@ -159,7 +159,7 @@ async def test_commands_end_with_their_container_and_with_the_driver(lab: Lab) -
     ends = await driver.exec(first, _shell(f"sleep {mark}"))
     await until(lambda: bool(sleepers(mark)))
     await driver.stop(first, 0)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await ends.wait()
     await until(lambda: not sleepers(mark))
     await driver.exec(second, _shell(f"sleep {mark}; true"))
@@ -212,7 +212,7 @@ async def test_a_terminal_has_a_size_obeys_its_keys_and_hangs_up(lab: Lab) -> No
     await screen.process.write(b"stty size\n")
     await screen.sees(b"33 111")
     await screen.process.resize(44, 122)
-    await screen.process.write(b"sleep 0.3; stty size\n")
+    await screen.process.write(b"until stty size | grep '44 12[2]'; do sleep 0.1; done\n")
     await screen.sees(b"44 122")
     # The shell has the terminal for itself while it reads: what is typed before `cat` runs looks otherwise.
     await screen.process.write(b"echo go-$((1+1)); cat\n")
@@ -221,18 +221,21 @@ async def test_a_terminal_has_a_size_obeys_its_keys_and_hangs_up(lab: Lab) -> No
     await screen.sees(b"line-of-cat\r\nline-of-cat\r\n")
     await screen.process.write(b"\x03")
     await screen.sees(b"^C")
-    await screen.process.write(b"echo after=$?\n")
-    await screen.sees(b"after=130")
+    # `cat` may still take the first line that follows, before it ends: it is typed until the shell hears it.
+    async with asyncio.timeout(60):
+        while b"after=130" not in screen.text:
+            await screen.process.write(b"echo after=$?\n")
+            await asyncio.sleep(0.3)
     await screen.process.write(b"exit 5\n")
     assert await screen.process.wait() == 5
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await screen.reading
     left = await _terminal(driver, container_id, "sh")
     await left.process.write(b"echo here-$((1+1))\n")
     await left.sees(b"here-2")
     await left.process.kill()
     assert await left.process.wait() in {129, 137}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await left.reading
     await driver.remove(container_id)
 
@@ -246,7 +249,7 @@ async def test_much_goes_through_standard_input_and_comes_back(lab: Lab) -> None
     for at in range(0, len(data), 32768):
         await process.write(data[at : at + 32768])
     await process.close_stdin()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await screen.reading
     assert screen.text == data
     assert await process.wait() == 0

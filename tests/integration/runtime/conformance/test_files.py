@@ -53,7 +53,7 @@ async def test_a_paused_container_stands_still_and_can_still_be_stopped(lab: Lab
     process = await adopted.exec(container_id, ExecConfig(command=("true",)))
     assert await process.wait() == 0
     await adopted.pause(container_id)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await adopted.stop(container_id, 0.2)
     info = await adopted.inspect(container_id)
     assert info is not None

@@ -29,7 +29,7 @@ async def test_from_nothing_to_nothing(any_lab: Lab) -> None:
     assert [line async for line in driver.logs(config.id, LogQuery())] == []
     started = await driver.start(config.id)
     assert started.started_at_ns > 0
-    ended = await asyncio.wait_for(driver.wait(config.id), 20)
+    ended = await asyncio.wait_for(driver.wait(config.id), 60)
     assert (ended.state, ended.exit_code, ended.oom_killed) == (ContainerState.EXITED, 3, False)
     assert ended.finished_at_ns >= ended.started_at_ns
     assert await driver.inspect(config.id) == ended
@@ -67,13 +67,13 @@ async def test_stopping_ends_a_container_and_those_who_wait(any_lab: Lab) -> Non
     await driver.start(config.id)
     waiting = asyncio.create_task(driver.wait(config.id))
     await driver.stop(config.id, 0.2)
-    info = await asyncio.wait_for(waiting, 20)
+    info = await asyncio.wait_for(waiting, 60)
     assert info.state is ContainerState.EXITED
-    assert info.exit_code in {137, 143}
+    assert info.exit_code in {2, 137, 143}  # 2: runc itself, just before it became the program
     created = any_lab.lasting()
     await driver.create(created)
     await driver.stop(created.id, 0)
-    info = await asyncio.wait_for(driver.wait(created.id), 20)
+    info = await asyncio.wait_for(driver.wait(created.id), 60)
     assert info.state is ContainerState.EXITED
 
 
@@ -84,7 +84,7 @@ async def test_a_running_container_can_be_removed_under_those_who_wait(any_lab: 
     waiting = asyncio.create_task(driver.wait(config.id))
     await asyncio.sleep(0)
     await driver.remove(config.id)
-    assert (await asyncio.wait_for(waiting, 20)).state is ContainerState.EXITED
+    assert (await asyncio.wait_for(waiting, 60)).state is ContainerState.EXITED
     assert await driver.inspect(config.id) is None
 
 
@@ -178,7 +178,7 @@ async def test_a_process_killed_from_outside_is_noticed(lab: Lab) -> None:
     assert process is not None
     process.send(9)
     process.close()
-    info = await asyncio.wait_for(driver.wait(config.id), 20)
+    info = await asyncio.wait_for(driver.wait(config.id), 60)
     assert (info.exit_code, info.error) == (137, "")
 
 
@@ -275,7 +275,7 @@ async def test_a_call_that_is_given_up_can_be_repeated(lab: Lab) -> None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await (driver.create(config) if name == "create" else driver.start(config.id))
-        assert (await asyncio.wait_for(driver.wait(config.id), 20)).exit_code == 5
+        assert (await asyncio.wait_for(driver.wait(config.id), 60)).exit_code == 5
         assert await said(driver, config.id) == ["ran"]
         await driver.remove(config.id)
     await driver.remove(measured.id)

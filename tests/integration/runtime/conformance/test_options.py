@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
@@ -20,6 +21,7 @@ from swarm.runtime.base import (
     BindMount,
     ContainerConfig,
     Dns,
+    ExecConfig,
     HostDevice,
     Limits,
     Security,
@@ -29,11 +31,12 @@ from swarm.runtime.base import (
 )
 from swarm.runtime.oci.privileges import CAPABILITIES
 from swarm.runtime.ulimits import bounding_set
-from tests.integration.runtime.labs import Driver, Lab, run, running, said, until
+from tests.integration.runtime.labs import Driver, Lab, has_said, run, running, said, until
 
 pytestmark = pytest.mark.integration
 MIB = 1 << 20
 STATUS = "grep -E '^(CapEff|NoNewPrivs|Seccomp|Groups):' /proc/self/status; "
+NULL = Path("/dev/null")
 TOO_MUCH = "dd if=/dev/zero of=/dev/null bs=64M count=1"
 
 
@@ -319,19 +322,28 @@ async def test_too_much_memory_is_out_of_memory_also_after_adoption(lab: Lab) ->
         return
     driver = lab.driver()
     limits = Limits(memory_bytes=16 * MIB)
-    main = lab.config(f"exec {TOO_MUCH}", limits=limits)
-    child = lab.config(f"({TOO_MUCH} 2>/dev/null); exit 3", limits=limits)
-    later = lab.config(f"sleep 1; exec {TOO_MUCH}", limits=limits)
+    # Docker hears of nothing that is killed before it has answered the start, or just before the end.
+    told = "trap told=1 USR1; echo ready; until [ $told ]; do sleep 0.05; done; told=; "
+    main = lab.config(f"{told} exec {TOO_MUCH}", limits=limits)
+    child = lab.config(f"{told} ({TOO_MUCH}) 2>/dev/null; echo killed; {told} exit 3", limits=limits)
+    later = lab.config(f"{told} exec {TOO_MUCH}", limits=limits)
     for config in (later, main, child):
         await running(driver, config)
-    info = await asyncio.wait_for(driver.wait(main.id), 20)
+        await until(partial(has_said, driver, config.id, "ready"))
+    await driver.kill(main.id, "USR1")
+    info = await asyncio.wait_for(driver.wait(main.id), 60)
     assert (info.exit_code, info.oom_killed) == (137, True)
-    info = await asyncio.wait_for(driver.wait(child.id), 20)
+    await driver.kill(child.id, "USR1")
+    await until(lambda: has_said(driver, child.id, "killed"))
+    await until(lambda: lab.heard_of_oom(child.id))
+    await driver.kill(child.id, "USR1")
+    info = await asyncio.wait_for(driver.wait(child.id), 60)
     assert (info.exit_code, info.oom_killed) == (3, True)
     await driver.close()
     driver = lab.driver()
     await driver.adopt()
-    info = await asyncio.wait_for(driver.wait(later.id), 20)
+    await driver.kill(later.id, "USR1")
+    info = await asyncio.wait_for(driver.wait(later.id), 60)
     assert (info.exit_code, info.oom_killed) == (137, True)
 
 
@@ -385,3 +397,19 @@ async def test_a_device_is_there_with_the_permissions_granted(
     script = "(: > /dev/mine) 2>/dev/null && echo opened || echo refused; ls -l /dev/mine | cut -c1"
     config = lab.config(script, devices=[HostDevice(str(kmsg), "/dev/mine", permissions)])
     assert await run(lab.driver(), config) == (0, [said, "c"])
+
+
+async def test_the_nodes_null_device_stays_the_nodes(lab: Lab) -> None:
+    """A user of a container who owned it could shut it to everybody on the node."""
+    if Ability.USER not in lab.capabilities.abilities:
+        pytest.skip("its containers have the users and the devices of the node")
+    driver = lab.driver()
+    config = lab.config("exec sleep 100", user="1000:1000")
+    await driver.create(config)
+    await driver.start(config.id)
+    owners = [tuple(NULL.stat())[4:6]]
+    command = await driver.exec(config.id, ExecConfig(command=["true"], user="1000:1000"))
+    assert await command.wait() == 0
+    owners.append(tuple(NULL.stat())[4:6])
+    assert owners == [(0, 0), (0, 0)]
+    await driver.remove(config.id)

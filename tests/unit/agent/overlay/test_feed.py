@@ -186,7 +186,7 @@ async def test_the_first_call_comes_with_a_complete_state_even_when_there_is_not
 async def test_now_and_then_all_is_to_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_module, "CHECK_S", 0.01)
     listener = Listener()
-    async with a_feed(tmp_path, listener) as feed, asyncio.timeout(30):
+    async with a_feed(tmp_path, listener) as feed, asyncio.timeout(60):
         feed.take(_news(complete=True))
         while listener.heard[:3] != [(), (), ()]:
             await asyncio.sleep(0.01)
@@ -205,3 +205,133 @@ async def test_a_task_joins_its_networks_in_the_order_of_its_spec(tmp_path: Path
             TaskNetwork("own", (), "bridge", subnets, (4, 6), internal=True),
             TaskNetwork("shop", ("10.0.0.9",)),
         )
+
+
+async def test_keys_that_nodes_share_are_not_written_to_disk(tmp_path: Path) -> None:
+    peer = OverlayPeer(node_id="n2", tunnel_key=b"public" * 5, preshared_key=b"recognisable" * 3)
+    async with a_feed(tmp_path, Listener()) as feed:
+        feed.take(_news(_shop(network=SHOP, peers=[peer]), complete=True))
+        await feed.settled()
+        assert feed.state.networks["shop"].peers["n2"] == peer
+    async with a_feed(tmp_path, Listener()) as feed:
+        kept = feed.state.networks["shop"].peers["n2"]
+    assert kept.tunnel_key == peer.tunnel_key
+    assert not kept.preshared_key
+    assert not any(b"recognisable" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+async def test_what_was_heard_is_in_force_when_every_listener_is_done_with_it(tmp_path: Path) -> None:
+    one, other = Listener(), Listener()
+    said: list[int] = []
+    async with a_feed(tmp_path, one, other) as feed, asyncio.timeout(60):
+        feed.on_applied = said.append
+        first = feed.take(_news(_shop(network=SHOP), complete=True))
+        while feed.applied < first:
+            await asyncio.sleep(0)
+        other.may_go_on.clear()
+        second = feed.take(_news(_shop(endpoints=[OverlayEndpoint(task_id="a")])))
+        third = feed.take(_news(_shop(endpoints=[OverlayEndpoint(task_id="b")])))
+        while len(other.heard) < 2:
+            await asyncio.sleep(0)
+        assert feed.applied == first < second < third
+        other.may_go_on.set()
+        while feed.applied < third:
+            await asyncio.sleep(0)
+        fourth = feed.take(_news())  # of tasks only
+        while feed.applied < fourth:
+            await asyncio.sleep(0)
+    assert said == sorted(set(said))
+    assert said[-1] == fourth
+
+
+async def test_what_fails_is_not_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "RETRY_S", 0.01)
+    listener = Listener()
+    listener.failures = 3
+    async with a_feed(tmp_path, listener) as feed, asyncio.timeout(60):
+        heard = feed.take(_news(_shop(network=SHOP), complete=True))
+        while listener.failures:
+            assert feed.applied == 0
+            await asyncio.sleep(0)
+        while feed.applied < heard:
+            await asyncio.sleep(0.001)
+
+
+async def test_names_are_told_when_the_network_is_as_they_say(tmp_path: Path) -> None:
+    network, names = Listener(), Listener()
+    async with a_feed(tmp_path, network, names) as feed, asyncio.timeout(60):
+        feed.take(_news(_shop(network=SHOP), complete=True))
+        await feed.settled()
+        network.may_go_on.clear()
+        heard = feed.take(_news(_shop(endpoints=[OverlayEndpoint(task_id="a")])))
+        while len(network.heard) < 2:
+            await asyncio.sleep(0)
+        assert len(names.heard) == 1
+        network.may_go_on.set()
+        while feed.applied < heard:
+            await asyncio.sleep(0)
+    assert names.heard[1] == (Touched("shop", task_ids=frozenset({"a"})),)
+
+
+class Names(Listener):
+    """Leads into networks; notes what it is asked in the story of all listeners."""
+
+    def __init__(self, story: list[str]) -> None:
+        super().__init__()
+        self.story = story
+        self.withdrawn = asyncio.Event()
+        self.withdrawn.set()
+
+    async def withdraw(self, state: OverlayState, touched: Sequence[Touched]) -> None:
+        self.story += sorted(f"asked not to say {task}" for one in touched for task in one.task_ids)
+        await self.withdrawn.wait()
+        self.story.append("says it no more")
+
+
+class Packets(Listener):
+    def __init__(self, story: list[str]) -> None:
+        super().__init__()
+        self.story = story
+
+    async def apply(self, state: OverlayState, touched: Sequence[Touched]) -> None:
+        await super().apply(state, touched)
+        self.story += [f"leads to {sorted(state.networks['shop'].endpoints)}" for one in touched]
+
+
+async def test_packets_change_their_way_when_names_lead_no_more_to_what_was_there(tmp_path: Path) -> None:
+    story: list[str] = []
+    network, names = Packets(story), Names(story)
+    async with a_feed(tmp_path, network, names) as feed, asyncio.timeout(60):
+        feed.take(_news(_shop(network=SHOP, endpoints=[OverlayEndpoint(task_id="a")]), complete=True))
+        await feed.settled()
+        story.clear()
+        names.withdrawn.clear()
+        feed.take(_news(_shop(removed_task_ids=["a"])))
+        while not story:
+            await asyncio.sleep(0)
+        feed.take(_news(_shop(endpoints=[OverlayEndpoint(task_id="b")])))  # meanwhile
+        await asyncio.sleep(0.01)
+        assert story == ["asked not to say a"]
+        names.withdrawn.set()
+        await feed.settled()
+    assert story == [
+        "asked not to say a",
+        "says it no more",
+        "asked not to say b",
+        "says it no more",
+        "leads to ['b']",
+    ]
+
+
+async def test_names_that_are_silent_keep_no_packet_from_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "WITHDRAW_S", 0.01)
+    story: list[str] = []
+    names = Names(story)
+    names.withdrawn.clear()
+    async with a_feed(tmp_path, Packets(story), names) as feed, asyncio.timeout(60):
+        heard = feed.take(_news(_shop(network=SHOP), complete=True))
+        while feed.applied < heard:
+            await asyncio.sleep(0.001)
+    assert story == ["leads to []"]

@@ -1,14 +1,19 @@
 """Rules of the router through which ports are published."""
 
 import re
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from pathlib import Path
 
+from swarm.agent.network import rules
+from swarm.agent.network.layout import Layout
+from swarm.agent.network.rules import EveryNodePort
 from swarm.agent.overlay.ingress import Ingress, ingress_of, script
 from swarm.agent.overlay.state import NetworkState
 from swarm.api.v1.objects_pb2 import Subnet
 from swarm.api.v1.overlay_pb2 import OverlayEndpoint, OverlayNetwork, OverlayPeer, OverlayService
 from swarm.api.v1.types_pb2 import EndpointSpec, PortConfig
 
+LAYOUT = Layout(Path("/run/swarm"), IPv4Network("172.30.0.0/16"))
 ONE, TWO = IPv4Address("10.0.1.1"), IPv4Address("10.0.1.2")
 
 
@@ -44,8 +49,8 @@ def test_only_tasks_that_serve_are_led_to_and_their_order_does_not_matter() -> N
 def test_every_other_router_has_a_mark_of_its_own_that_its_address_decides() -> None:
     found = ingress_of(_state(peers=2))
     assert found.routers == {
-        "02:42:0a:00:00:03": (3, IPv4Address("10.0.0.3")),
-        "02:42:0a:00:00:04": (4, IPv4Address("10.0.0.4")),
+        "02:42:0a:00:00:03": (3, (IPv4Address("10.0.0.3"),)),
+        "02:42:0a:00:00:04": (4, (IPv4Address("10.0.0.4"),)),
     }
 
 
@@ -87,3 +92,35 @@ def test_a_port_that_is_published_no_more_leaves_nothing() -> None:
         "flush chain udp_53",
         "delete chain udp_53",
     ]
+
+
+def test_clients_of_ipv6_are_led_to_addresses_of_ipv6_and_back_by_the_same_mark() -> None:
+    state = _state(_task("a", "10.0.1.1"))
+    state.network.subnets.append(Subnet(subnet="fd00:1::/64"))
+    state.endpoints["a"].addresses.append("fd00:1::a")
+    peer = OverlayPeer(node_id="n", router_addresses=["10.0.0.3", "fd00:1::3"])
+    state.peers["n"] = peer
+    found = ingress_of(state)
+    assert found.routers == {
+        "02:42:0a:00:00:03": (3, (IPv4Address("10.0.0.3"), IPv6Address("fd00:1::3"))),
+    }
+    text = script(None, found)
+    assert "add rule ip6 swarm_ingress tcp_8080 meta l4proto tcp dnat ip6 to" in text
+    assert "0 : fd00:1::a . 80" in text
+    assert "0 : 10.0.1.1 . 80" in text
+    assert text.count("02:42:0a:00:00:03 : 3") == 2
+
+
+def test_a_port_at_some_addresses_is_led_here_from_those_only() -> None:
+    state = _state(_task("a", "10.0.1.1"))
+    state.services["web"].ports[0].host_ip = "192.0.2.0/24"
+    ports = ingress_of(state).open
+    assert EveryNodePort("tcp", 8080, "192.0.2.0/24") in ports
+    assert EveryNodePort("udp", 53) in ports
+    text = rules.publish_everywhere(LAYOUT, ports, anew=False, ipv6=False)
+    assert (
+        f"add element ip {LAYOUT.table} ingress_at {{ 192.0.2.0/24 . tcp . 8080 : 172.30.0.3 . 8080 }}"
+        in text
+    )
+    assert f"add element ip {LAYOUT.table} ingress {{ udp . 53 : 172.30.0.3 . 53 }}" in text
+    assert "192.0.2.0/24 . tcp . 8080" in rules.unpublish(LAYOUT, ports, ipv6=False)

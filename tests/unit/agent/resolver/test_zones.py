@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swarm.agent.overlay.state import OverlayState
 from swarm.agent.resolver.tables import Tables
-from swarm.agent.resolver.zones import Zones
+from swarm.agent.resolver.zones import Zones, everything_of
 from swarm.api.v1.objects_pb2 import Subnet
 from swarm.api.v1.overlay_pb2 import OverlayChanges, OverlayEndpoint, OverlayNetwork, OverlayService
 from swarm.api.v1.types_pb2 import PortConfig
@@ -89,3 +90,71 @@ def test_a_change_of_one_task_tells_of_its_names_only() -> None:
     told_now = zones.follow(state, state.apply([OverlayChanges(network_id="n1", endpoints=[ill])]))
     assert set(told_now["n1"]["names"]) == {"web.3", "t3", "tasks.web"}
     assert told_now["n1"]["names"]["tasks.web"][0] == [f"10.0.0.{n}" for n in range(4, 9)]
+
+
+@given(st.lists(st.tuples(st.lists(CHANGES, max_size=3), st.booleans()), max_size=6))
+def test_what_is_withdrawn_first_adds_nothing_and_changes_nothing_of_what_comes_of_it(
+    steps: list[tuple[list[OverlayChanges], bool]],
+) -> None:
+    state, zones, tables = OverlayState(), Zones(), Tables()
+    for changes, complete in steps:
+        before = addresses_by_sayer(zones)
+        touched = state.apply(changes, complete=complete)
+        tables.put_zones(json.loads(json.dumps(zones.withdraw(state, touched))), whole=False)
+        assert addresses_by_sayer(zones) <= before
+        tables.put_zones(json.loads(json.dumps(zones.follow(state, touched))), whole=False)
+    assert tables.said()["zones"] == told([(zones.everything(), True)])
+
+
+def addresses_by_sayer(zones: Zones) -> set[tuple[str, str, str, str]]:
+    return {
+        (network_id, sayer, name, address)
+        for network_id, known in zones._networks.items()
+        for sayer, names in known.said.items()
+        for name, said in names.items()
+        for address in said.addresses
+    }
+
+
+def test_a_name_leads_no_more_to_an_address_of_before_until_packets_go_to_the_next() -> None:
+    state, zones = OverlayState(), Zones()
+    network = OverlayNetwork(name="shop", subnets=[Subnet(subnet="10.0.0.0/24")])
+    before = OverlayEndpoint(task_id="t1", name="web", addresses=["10.0.0.9"], serving=True)
+    zones.follow(
+        state,
+        state.apply([OverlayChanges(network_id="n1", network=network, endpoints=[before])], complete=True),
+    )
+    after = OverlayEndpoint(task_id="t1", name="web", addresses=["10.0.0.10"], serving=True)
+    touched = state.apply([OverlayChanges(network_id="n1", endpoints=[after])], complete=False)
+    assert zones.withdraw(state, touched)["n1"]["names"]["web"][0] == []
+    assert zones.follow(state, touched)["n1"]["names"]["web"][0] == ["10.0.0.10"]
+
+
+@given(
+    st.tuples(*[st.lists(CHANGES, max_size=3)] * 2),
+    st.lists(CHANGES, max_size=3),
+)
+def test_of_what_an_earlier_life_said_only_that_stays_which_is_said_now(
+    earlier: tuple[list[OverlayChanges], list[OverlayChanges]], now: list[OverlayChanges]
+) -> None:
+    state, tables = OverlayState(), Tables()
+    for changes in earlier:
+        state.apply(changes)
+    tables.put_zones(json.loads(json.dumps(everything_of(state))), whole=True)
+    before = said_by(tables.said()["zones"])
+    after = OverlayState()
+    after.apply(now, complete=True)
+    tables.withdraw(json.loads(json.dumps(everything_of(after))))
+    assert said_by(tables.said()["zones"]) == before & said_by(everything_of(after))
+    tables.put_zones(json.loads(json.dumps(everything_of(after))), whole=True)
+    assert tables.said()["zones"] == told([(everything_of(after), True)])
+
+
+def said_by(zones: Any) -> set[tuple[str, str, str]]:
+    return {
+        (network_id, name, json.dumps(one))
+        for network_id, zone in zones.items()
+        for name, said in zone["names"].items()
+        for kind in said
+        for one in kind
+    }

@@ -1,0 +1,83 @@
+"""What people see of the images of the cluster. Pure."""
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from swarm.api.v1.objects_pb2 import Image
+from swarm.cli.render import Row
+from swarm.clock import nanoseconds
+from swarm.errors import InvalidArgument, NotFound
+from swarm.model.reference import parse_reference
+from swarm.model.units import format_age, format_size
+
+COLUMNS = (
+    ("REPOSITORY", "Repository"),
+    ("TAG", "Tag"),
+    ("IMAGE ID", "ID"),
+    ("CREATED", "CreatedSince"),
+    ("SIZE", "Size"),
+)
+DIGEST_COLUMNS = (*COLUMNS[:2], ("DIGEST", "Digest"), *COLUMNS[2:])
+SHORT_DIGEST = 12
+NAMELESS = "<none>"
+
+
+def rows(
+    images: Iterable[Image], filters: Mapping[str, Sequence[str]], now_ns: int, *, truncate: bool
+) -> list[Row]:
+    """Return the rows of `image ls` by name; raises InvalidArgument, and NotFound for before= and since=."""
+    known = list(images)
+    shown = [
+        (item, _row(item, now_ns, truncate=truncate)) for item in known if _is_in_time(item, known, filters)
+    ]
+    found = [row for _, row in shown if _matches(row, filters)]
+    return sorted(found, key=lambda row: (row["Repository"], row["Tag"]))
+
+
+def _row(item: Image, now_ns: int, *, truncate: bool) -> Row:
+    named = parse_reference(item.annotations.name)
+    age = f"{format_age(now_ns - nanoseconds(item.meta.created_at))} ago"
+    return {
+        "Repository": replace(named, tag="", digest="").familiar,
+        "Tag": named.tag or NAMELESS,  # kept for services after its name moved on
+        "ID": item.digest.removeprefix("sha256:")[:SHORT_DIGEST] if truncate else item.digest,
+        "Digest": item.digest,
+        "Created": age,
+        "CreatedSince": age,
+        "CreatedAt": item.meta.created_at.ToJsonString(),
+        "Size": format_size(item.size_bytes),
+    }
+
+
+def _matches(row: Row, filters: Mapping[str, Sequence[str]]) -> bool:
+    patterns, dangling = filters.get("reference", ()), filters.get("dangling", ())
+    if patterns and not any(_fits(row, pattern) for pattern in patterns):
+        return False
+    return all(_truth(text) == (row["Tag"] == NAMELESS) for text in dangling)
+
+
+def _fits(row: Row, pattern: str) -> bool:
+    """Whether a name fits `shop/web`, `shop/*`, `shop/web:1.*`; a pattern without a tag fits every tag."""
+    whole = f"{row['Repository']}:{row['Tag']}"
+    return fnmatch.fnmatchcase(row["Repository"], pattern) or fnmatch.fnmatchcase(whole, pattern)
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in {"true", "false", "1", "0"}:
+        raise InvalidArgument(f"--filter dangling={text}: write true or false")
+    return text.lower() in {"true", "1"}
+
+
+def _is_in_time(item: Image, known: Sequence[Image], filters: Mapping[str, Sequence[str]]) -> bool:
+    at_ns = nanoseconds(item.meta.created_at)
+    after = all(at_ns > _created_ns(known, ref) for ref in filters.get("since", ()))
+    return after and all(at_ns < _created_ns(known, ref) for ref in filters.get("before", ()))
+
+
+def _created_ns(known: Sequence[Image], ref: str) -> int:
+    name = str(parse_reference(ref))
+    for item in known:
+        if item.annotations.name == name or ref in {item.id, item.digest}:
+            return nanoseconds(item.meta.created_at)
+    raise NotFound(f"image {ref} is not loaded into the cluster; `swarmctl image ls` lists those that are")

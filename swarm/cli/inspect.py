@@ -1,0 +1,76 @@
+"""`swarmctl inspect`: objects of any kind by one command."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from swarm.api.v1 import control_pb2 as c
+from swarm.cli import objects
+from swarm.cli.connect import Connection, connect
+from swarm.errors import InvalidArgument, NotFound
+
+Find = Callable[[Connection, str], Any]
+
+
+def _stored(kind: str) -> Find:
+    """Return what looks up an object of the store, and shows it."""
+
+    def find(conn: Connection, ref: str) -> Any:
+        request = getattr(c, f"Get{kind.title()}Request")(ref=ref)
+        return _view(kind, getattr(conn.control, f"Get{kind.title()}")(request))
+
+    return find
+
+
+def _view(kind: str, answer: Any) -> Any:
+    from swarm.cli import data_view, inspect_view, network_view
+
+    if kind == "network":
+        return network_view.network(answer.network, answer.endpoints, verbose=False)
+    show = data_view.data if kind in {"secret", "config"} else getattr(inspect_view, kind)
+    return show(getattr(answer, kind))
+
+
+def _container(conn: Connection, ref: str) -> Any:
+    from swarm.api.v1.containers_pb2 import ContainerRequest, InspectContainer
+    from swarm.cli.container_calls import ask_one, find_plain, only
+    from swarm.cli.container_table import details_view
+    from swarm.cli.tasks import node_names
+
+    target = find_plain(conn, ref)
+    answers = ask_one(conn, target, ContainerRequest(inspect=InspectContainer()))
+    return details_view(only(answers, "details"), target.node_id, node_names(conn))
+
+
+# In this order: the containers last, as every node is asked for them.
+KINDS: dict[str, Find] = {
+    **{kind: _stored(kind) for kind in ("service", "task", "node", "network", "secret", "config")},
+    "container": _container,
+}
+
+
+@click.command(
+    epilog="\b\nExamples:\n  swarmctl inspect web\n  swarmctl inspect --type node worker-1\n"
+    "  swarmctl inspect --format '{{.Spec.Name}}' web shop_db"
+)
+@click.argument("refs", metavar="NAME|ID...", nargs=-1, required=True)
+@click.option("--type", "kind", type=click.Choice(list(KINDS)), help="Only objects of this kind.")
+@click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
+@click.pass_context
+def inspect(ctx: click.Context, refs: tuple[str, ...], kind: str | None, layout: str) -> None:
+    """Show everything known of services, tasks, nodes, networks, secrets, configs and containers.
+
+    Of several objects with one name the first in this order is shown; --type chooses.
+    """
+    with connect(ctx.obj) as conn:
+
+        def get(ref: str) -> Any:
+            for find in (KINDS[kind],) if kind else KINDS.values():
+                try:
+                    return find(conn, ref)
+                except (NotFound, InvalidArgument):
+                    continue
+            raise NotFound(f'there is no {kind or "object"} "{ref}"')
+
+        ctx.exit(objects.inspect(refs, get, layout))

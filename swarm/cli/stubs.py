@@ -1,0 +1,93 @@
+"""Calls of the cluster's services, made from their descriptors.
+
+The generated stubs come with the servers' side of every call and make all calls at once: a fifth of the time
+that a command takes that makes one.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import grpc
+    from google.protobuf.descriptor import ServiceDescriptor
+
+DEADLINE_S = 15.0  # more than the 5 s after which managers give up on a quorum
+
+
+class Stub:
+    """Makes calls with a deadline, turns their errors into ours and says when an answer may be old."""
+
+    def __init__(self, channel: "grpc.Channel", service: "ServiceDescriptor", address: str) -> None:
+        """Call `service`; `address` is what people are told when nobody answers."""
+        self._channel, self._service, self._address = channel, service, address
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Return a function of a request and a timeout in seconds; AttributeError for another name."""
+        found = self._service.methods_by_name.get(name)
+        if found is None:
+            raise AttributeError(f"{self._service.full_name} has no {name}")
+        path = f"/{self._service.full_name}/{name}"
+        kind = f"{_word(found.client_streaming)}_{_word(found.server_streaming)}"
+        serialize = _class_of(found.input_type).SerializeToString
+        parse = _class_of(found.output_type).FromString
+        method = getattr(self._channel, kind)(path, serialize, parse)
+
+        def call(request: Any, timeout: float | None = DEADLINE_S) -> Any:
+            with _errors(self._address):
+                if found.server_streaming:
+                    return self._stream(method(request, timeout=timeout))
+                response, rpc = method.with_call(request, timeout=timeout)
+                if any(key == "swarm-stale" for key, _ in rpc.trailing_metadata() or ()):
+                    click.echo(
+                        "Warning: the cluster has no leader; this is what one manager last knew.", err=True
+                    )
+                return response
+
+        return call
+
+    def _stream(self, responses: Any) -> Iterator[Any]:
+        with _errors(self._address):
+            yield from responses
+
+
+def _word(streaming: bool) -> str:
+    return "stream" if streaming else "unary"
+
+
+def _class_of(message: Any) -> Any:
+    from google.protobuf.message_factory import GetMessageClass
+
+    return GetMessageClass(message)
+
+
+@contextmanager
+def _errors(address: str) -> Iterator[None]:
+    import grpc
+
+    try:
+        yield
+    except grpc.RpcError as error:
+        from swarm.api.status import from_rpc_error
+        from swarm.errors import Unavailable
+
+        details = error.details() if hasattr(error, "details") else ""
+        text = (details or "").lower()
+        if error.code() == grpc.StatusCode.UNAVAILABLE and ("connect" in text or "handshake" in text):
+            raise Unavailable(_unreachable(address)) from None
+        raise from_rpc_error(error) from None
+
+
+def _unreachable(address: str) -> str:
+    if "/" in address:
+        return (
+            f"cannot reach swarmd at {address}: is it running there? "
+            "(--host, SWARMCTL_HOST or a context names another place)"
+        )
+    # It accepted a connection a moment ago; whoever does not like a certificate only hangs up.
+    return (
+        f"the manager at {address} hung up: it is not of the cluster of this context, does not accept its"
+        " certificate (swarmctl context inspect; an administrator gives you a new one), or just went away"
+    )

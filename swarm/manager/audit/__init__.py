@@ -1,0 +1,1 @@
+"""What was done and denied at this manager, and at all of them."""

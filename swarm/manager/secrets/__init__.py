@@ -1,0 +1,1 @@
+"""Secrets that are kept elsewhere: their drivers, asked by the manager that has the session of a node."""

@@ -1,0 +1,116 @@
+"""Containers of no service in networks of the cluster: on several nodes, beside services, over changes."""
+
+import json
+from typing import Any
+
+import pytest
+
+from swarm.dev.cluster import DevCluster
+from tests.integration.conftest import Clusters
+from tests.integration.operator import Operator, wait_until
+
+SLEEP = ("--entrypoint", "sleep", "hello:1", "1000")
+
+
+@pytest.fixture(scope="module")
+def cluster(clusters: Clusters) -> DevCluster:
+    """Three managers, so that there is another leader, and a worker."""
+    return clusters.up(3, 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _image(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> None:
+    operator.load_image(tmp_path_factory.mktemp("image"))
+
+
+def run(operator: Operator, name: str, node: str, *options: str) -> None:
+    operator("run", "-d", "-q", "--name", name, "--node", node, *options, *SLEEP)
+
+
+def reaches(operator: Operator, name: str, target: str) -> bool:
+    """Whether a container reaches a name or address from inside."""
+    done = operator.try_("container", "exec", name, "busybox", "ping", "-c", "1", "-W", "1", target)
+    return done.returncode == 0
+
+
+def inside(operator: Operator, network: str) -> dict[str, Any]:
+    """Return the containers in a network by name, as `network inspect -v` shows them."""
+    (view,) = json.loads(operator("network", "inspect", "-v", network))
+    return {one["Name"]: one for one in view["Containers"].values()}
+
+
+def address(operator: Operator, network: str, name: str) -> str:
+    return str(inside(operator, network)[name]["EndpointIP"])
+
+
+def test_containers_of_two_nodes_and_a_service_reach_each_other_by_name(operator: Operator) -> None:
+    operator("network", "create", "--attachable", "--subnet", "10.77.0.0/24", "shop")
+    operator("network", "create", "closed")
+    refused = operator.try_("run", "-q", "-d", "--name", "no", "--network", "closed", *SLEEP)
+    assert refused.returncode == 125
+    assert "network closed is not attachable" in refused.stderr
+    operator("service", "create", "-d", "--name", "web", "--network", "shop", "hello:1")
+    operator.wait_running("web", 1)
+    run(operator, "one", "worker-1", "--network", "shop", "--network-alias", "uno", "--ip", "10.77.0.77")
+    run(operator, "two", "manager-2", "--network", "name=shop,alias=due")
+    assert address(operator, "shop", "one") == "10.77.0.77"
+    for who, whom in (("one", "two"), ("one", "due"), ("two", "uno"), ("two", "10.77.0.77"), ("one", "web")):
+        wait_until(lambda who=who, whom=whom: reaches(operator, who, whom), what=f"{who} to reach {whom}")  # type: ignore[misc]
+    taken = operator.try_("run", "-q", "-d", "--name", "no", "--network", "shop,ip=10.77.0.77", *SLEEP)
+    assert "is still that of container one" in taken.stderr
+    in_use = operator.try_("network", "rm", "shop")
+    assert "in use by containers one, two" in in_use.stderr
+
+
+def test_addresses_stay_over_restarts_of_everything_and_go_with_the_container(
+    operator: Operator, cluster: DevCluster
+) -> None:
+    operator("network", "create", "--attachable", "lasting")
+    run(operator, "stays", "worker-1", "--network", "lasting")
+    run(operator, "looks", "manager-1", "--network", "lasting")
+    before = address(operator, "lasting", "stays")
+    operator("container", "restart", "-t", "0", "stays")
+    assert address(operator, "lasting", "stays") == before
+    leader = next(row["Hostname"] for row in operator.rows("node", "ls") if row["ManagerStatus"] == "Leader")
+    for name in ("worker-1", leader):
+        cluster.kill(name)
+        cluster.start(name)
+    wait_until(lambda: operator.try_("node", "ls").returncode == 0, what="a leader")
+    wait_until(lambda: reaches(operator.on("manager-1"), "looks", "stays"), 60, "the same address")
+    assert address(operator, "lasting", "stays") == before
+    operator("container", "rm", "-f", "stays")
+    assert "stays" not in inside(operator, "lasting")
+    run(operator, "next", "manager-1", "--network", f"lasting,ip={before}")
+    operator("container", "rm", "-f", "next", "looks", timeout_s=120)
+    operator("network", "rm", "lasting")
+
+
+def test_a_running_container_joins_and_leaves_networks(operator: Operator) -> None:
+    operator("network", "create", "--attachable", "left")
+    operator("network", "create", "--attachable", "right")
+    run(operator, "mover", "worker-1", "--network", "left")
+    run(operator, "there", "manager-2", "--network", "right")
+    assert not reaches(operator, "mover", "there")
+    operator("network", "connect", "--alias", "wanderer", "right", "mover")
+    wait_until(lambda: reaches(operator, "mover", "there"), what="the new network")
+    wait_until(lambda: reaches(operator, "there", "wanderer"), what="its alias there")
+    again = operator.try_("network", "connect", "right", "mover")
+    assert "is in network right already" in again.stderr
+    links = operator("container", "exec", "mover", "busybox", "ip", "-o", "link")
+    assert "eth2" in links
+    operator("network", "disconnect", "left", "mover")
+    links = operator("container", "exec", "mover", "busybox", "ip", "-o", "link")
+    assert "eth1" not in links
+    assert reaches(operator, "mover", "there")  # what it did not leave goes on
+    operator("network", "disconnect", "right", "mover")
+    wait_until(lambda: not reaches(operator, "there", "wanderer"), what="the name to be gone")
+    operator("container", "stop", "-t", "0", "mover")
+    operator("network", "connect", "right", "mover")
+    operator("container", "start", "mover")
+    wait_until(lambda: reaches(operator, "there", "mover"), what="it to be back")
+    operator("service", "create", "-d", "--name", "srv", "hello:1")
+    operator.wait_running("srv", 1)
+    task = operator.try_("network", "connect", "right", "srv")
+    assert "service update --network-add right" in task.stderr
+    operator("container", "rm", "-f", "mover", "there")
+    operator("network", "rm", "left", "right")

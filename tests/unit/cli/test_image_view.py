@@ -1,0 +1,63 @@
+"""The rows of `image ls`."""
+
+import pytest
+
+from swarm.api.v1.objects_pb2 import Image
+from swarm.cli.image_view import rows
+from swarm.errors import InvalidArgument, NotFound
+
+NOW = 10_000 * 10**9
+
+
+def an_image(name, at_s):
+    image = Image(id=f"id{at_s}", digest="sha256:" + f"{at_s:064d}", size_bytes=1_500_000)
+    image.annotations.name = name
+    image.meta.created_at.seconds = at_s
+    return image
+
+
+IMAGES = [
+    an_image("docker.io/shop/web:1.2", 100),
+    an_image("docker.io/shop/web:2.0", 200),
+    an_image("docker.io/library/db:1.2", 300),
+    an_image("docker.io/library/db@sha256:" + "1" * 64, 400),
+]
+
+
+def named(**filters):
+    found = rows(IMAGES, {key: [value] for key, value in filters.items()}, NOW, truncate=True)
+    return [f"{row['Repository']}:{row['Tag']}" for row in found]
+
+
+def test_images_are_listed_by_name():
+    assert named() == ["db:1.2", "db:<none>", "shop/web:1.2", "shop/web:2.0"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        ({"reference": "shop/web"}, ["shop/web:1.2", "shop/web:2.0"]),
+        ({"reference": "shop/*:2.*"}, ["shop/web:2.0"]),
+        ({"reference": "*:1.2"}, ["db:1.2", "shop/web:1.2"]),
+        ({"reference": "web"}, []),
+        ({"dangling": "true"}, ["db:<none>"]),
+        ({"dangling": "false", "reference": "db"}, ["db:1.2"]),
+        ({"before": "shop/web:2.0"}, ["shop/web:1.2"]),
+        ({"since": "shop/web:2.0"}, ["db:1.2", "db:<none>"]),
+    ],
+)
+def test_filters_choose_images(filters, names):
+    assert named(**filters) == names
+
+
+def test_a_digest_and_a_whole_id_are_there_for_those_who_ask():
+    (row,) = rows(IMAGES, {"reference": ["db:1.2"]}, NOW, truncate=False)
+    assert row["ID"] == row["Digest"] == "sha256:" + f"{300:064d}"
+    assert row["CreatedSince"] == "3 hours ago"
+
+
+def test_filters_that_mean_nothing_are_refused():
+    with pytest.raises(InvalidArgument, match="dangling=maybe"):
+        named(dangling="maybe")
+    with pytest.raises(NotFound, match="nothing:1"):
+        named(since="nothing:1")

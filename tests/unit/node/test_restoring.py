@@ -1,0 +1,77 @@
+"""Who signs the certificate of the manager that a cluster begins anew with."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from swarm.api.v1.backup_pb2 import BackupHeader, BackupPart, RestoreOptions
+from swarm.api.v1.objects_pb2 import Cluster
+from swarm.api.v1.raft_pb2 import RaftMembership
+from swarm.clock import SystemClock
+from swarm.config import Settings
+from swarm.errors import FailedPrecondition, InvalidArgument
+from swarm.manager.controlapi.backup import parts_of
+from swarm.manager.store.store import Store
+from swarm.manager.store.testing import LocalProposer
+from swarm.manager.store.version import STORE_VERSION
+from swarm.node.restoring import Restored, restore_files
+from swarm.security.certificates import KeyedCertificate, create_root_ca
+
+CLOCK = SystemClock()
+ROOT = create_root_ca("c1", CLOCK.now_ns())
+OTHER = create_root_ca("c1", CLOCK.now_ns())
+
+
+def backed_up(root: KeyedCertificate, *, key: bool) -> list[BackupPart]:
+    store = Store(CLOCK, "p1")
+    store.attach(LocalProposer(store))
+    cluster = Cluster(id="c1")
+    cluster.root_ca.cert_pem = root.cert_pem
+    cluster.root_ca.worker_secret = cluster.root_ca.manager_secret = "0" * 25
+    if key:
+        cluster.root_ca.key_pem = root.key_pem
+    asyncio.run(store.update(lambda tx: tx.create(cluster)))
+    state = store.freeze()
+    header = BackupHeader(cluster_id="c1", index=state.applied_index, store_version=STORE_VERSION)
+    return list(parts_of(header, RaftMembership(), state))
+
+
+def restored(folder: Path, parts: list[BackupPart], ca_key_pem: bytes = b"") -> Restored:
+    options = RestoreOptions(advertise_addr="127.0.0.1:2377", ca_key_pem=ca_key_pem)
+    folder.joinpath("state").mkdir()
+    settings = Settings(state_dir=folder / "state")
+    return asyncio.run(restore_files(settings, options, parts, CLOCK))
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_the_key_in_the_backup_signs(tmp_path: Path) -> None:
+    assert restored(tmp_path, backed_up(ROOT, key=True)).state.cluster_id == "c1"
+
+
+def test_a_root_key_of_an_external_ca_is_given_and_not_kept(tmp_path: Path) -> None:
+    made = restored(tmp_path, backed_up(ROOT, key=False), ROOT.key_pem)
+    assert made.credentials.identity.cluster_id == "c1"
+    body = ROOT.key_pem.splitlines()[1]
+    assert files(tmp_path)
+    assert all(body not in path.read_bytes() for path in files(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "kind", "words"),
+    [
+        (False, b"", FailedPrecondition, "--ca-key"),
+        (False, OTHER.key_pem, InvalidArgument, "not the key of the CA certificate"),
+        (False, b"nonsense", InvalidArgument, "cannot be read"),
+        (True, ROOT.key_pem, InvalidArgument, "leave out --ca-key"),
+    ],
+)
+def test_without_the_right_key_nothing_is_written(
+    tmp_path: Path, key: bool, given: bytes, kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        restored(tmp_path, backed_up(ROOT, key=key), given)
+    assert files(tmp_path) == []

@@ -1,0 +1,85 @@
+"""Prints docs/docker.md.
+
+python -m tools.docker_table > docs/docker.md
+"""
+
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+
+from swarm.cli.main import cli
+from swarm.cli.shortcuts import SHORTCUTS
+
+_DATA = tomllib.loads(Path(__file__).with_name("docker.toml").read_text("utf-8"))
+COMMANDS: dict[str, list[str]] = {name: flags.split() for name, flags in _DATA["commands"].items()}
+ABSENT: dict[str, str] = _DATA["absent"]
+REASONS: dict[str, str] = _DATA["reasons"]
+
+HEAD = """# Docker's commands
+
+Every command and flag of Docker that operators of a Swarm use, and what became of it. `swarmctl` stands
+for `docker`; `swarmctl swarm init` is also `swarmctl init`, and so on. Where nothing is said, a flag does
+what it does there. This page is made by `python -m tools.docker_table`, from the commands as they are.
+
+- **Formats**: `--format` takes `table`, `table TEMPLATE`, `json`, `yaml`, or a template of Go with the
+  functions that Docker adds (`json`, `join`, `split`, `upper`, `lower`, `title`, `pad`, `truncate`).
+- **Names**: an object is its name, its id, or the beginning of its id that no other has. Commands that take
+  several do all they can, name each that failed, and end with exit code 1.
+- **Flags** may have a value: `--detach=false`.
+- **Waiting**: commands that change services wait until they have converged, as Docker's do; `stack deploy`
+  does so too. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 an update paused, 4 it was rolled
+  back, 130 interrupted.
+- **Events**: `--since` and `--until` are versions, not times: a version is the same on every manager, so
+  that whoever goes on from one misses nothing and hears nothing twice.
+- **Shortcuts**: """
+
+
+def command_of(words: str) -> click.Command | None:
+    """Return our command of that name."""
+    context = click.Context(cli, info_name="swarmctl")
+    command: click.Command | None = cli
+    for word in words.split():
+        assert isinstance(command, click.Group)
+        command = command.get_command(context, word)
+        if command is None:
+            return None
+        context = click.Context(command, parent=context, info_name=word)
+    return command
+
+
+def flags_of(command: click.Command) -> list[str]:
+    """Return the long names of its flags."""
+    options = (one for one in command.params if isinstance(one, click.Option) and not one.hidden)
+    names = (name for one in options for name in (*one.opts, *one.secondary_opts))
+    return [name.removeprefix("--") for name in names if name.startswith("--")]
+
+
+def reason_for(command: str, flag: str) -> str | None:
+    """Return why a flag is not here; None where nobody wrote it down."""
+    return REASONS.get(f"{command} --{flag}", REASONS.get(flag))
+
+
+def line(command: str) -> str:
+    """Return the row of one command."""
+    ours = command_of(command)
+    if ours is None:
+        return f"| `{command}` | no: {ABSENT[command]} | |"
+    theirs, here = COMMANDS[command], flags_of(ours)
+    absent = [flag for flag in theirs if flag not in here]
+    missing = "; ".join(f"no `--{flag}`: {reason_for(command, flag)}" for flag in absent)
+    more = " ".join(f"`--{flag}`" for flag in here if flag not in theirs and not flag.startswith("no-"))
+    return f"| `{command}` | {missing or 'all'} | {more} |"
+
+
+def page() -> str:
+    """Return the whole page."""
+    shortcuts = ", ".join(f"`{name}`" for name in sorted(SHORTCUTS))
+    head = f"{HEAD}{shortcuts} stand for the commands of containers and images.\n"
+    rows = [line(command) for command in COMMANDS]
+    return "\n".join([head, "| command | flags of Docker | and here also |", "|---|---|---|", *rows, ""])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
