@@ -99,7 +99,7 @@ class AcmeServer:
             one.terminate()
         for one in self._running:
             try:
-                one.wait(10)
+                one.wait(60)
             except subprocess.TimeoutExpired:
                 one.kill()
                 one.wait()

@@ -90,7 +90,7 @@ def test_an_address_that_nobody_listens_on_is_told(cluster: dict[str, Daemon]) -
 
 def test_plain_tcp_gets_no_answer(cluster: dict[str, Daemon]) -> None:
     host, _, port = cluster["m1"].addr.partition(":")
-    with socket.create_connection((host, int(port)), 5) as connection:
+    with socket.create_connection((host, int(port)), 60) as connection:
         connection.settimeout(5)
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
         assert b"swarm" not in _all_bytes(connection)
@@ -165,7 +165,7 @@ def test_a_second_daemon_on_the_same_folder_is_refused(cluster: dict[str, Daemon
 def test_workers_do_not_listen(cluster: dict[str, Daemon]) -> None:
     host, _, port = cluster["w1"].addr.partition(":")
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((host, int(port)), 5)
+        socket.create_connection((host, int(port)), 60)
 
 
 def test_keys_and_socket_are_for_the_owner_only(cluster: dict[str, Daemon]) -> None:

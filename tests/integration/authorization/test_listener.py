@@ -99,7 +99,7 @@ def create(name: str) -> c.CreateServiceRequest:
 
 def ask(cluster: Cluster, at: str, role: Role, method: str, request: Message) -> Message:
     with cluster.channel(at, cluster.certificate(role)) as channel:
-        answer: Message = getattr(ControlStub(channel), method)(request, timeout=15)
+        answer: Message = getattr(ControlStub(channel), method)(request, timeout=60)
         return answer
 
 
@@ -124,7 +124,7 @@ def test_viewers_see_no_secret_anywhere(cluster: Cluster) -> None:
     secret = parse_token(cluster.worker_token).secret
     shown = str(ask(cluster, "m2", Role.VIEWER, "GetCluster", c.GetClusterRequest()))
     with cluster.channel("m2", cluster.certificate(Role.VIEWER)) as channel:
-        answers = ControlStub(channel).Watch(c.WatchRequest(include_initial_state=True), timeout=15)
+        answers = ControlStub(channel).Watch(c.WatchRequest(include_initial_state=True), timeout=60)
         shown += str(next(answers))
         answers.cancel()
     assert cluster.cluster_id in shown

@@ -26,7 +26,7 @@ from tests.integration.swarmd import Daemon, wait_for
 Refusal = tuple[grpc.StatusCode, str]
 Test = Callable[[Cluster, str, NodeBundle], None]
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 TRIES = 12
 FLOOD_S = 8.0
 FLOODERS = 4

@@ -14,7 +14,7 @@ from swarm.errors import SwarmError
 from swarm.runtime.processes import Process
 from tests.integration.chaos import cuts
 
-KILL_WAIT_S = 20.0
+KILL_WAIT_S = 60.0
 FLAP_S = 0.1
 ASK_S = 2.0
 

@@ -37,13 +37,13 @@ def served(path: str) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(10)
+            process.wait(60)
         finally:
             process.kill()
 
 
 def fetch() -> str:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         try:
             with urllib.request.urlopen(f"http://{ADDRESS}:{build.PORT}/", timeout=5) as answer:

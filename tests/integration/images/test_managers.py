@@ -50,7 +50,7 @@ async def load(manager: Manager, content: Content, reference: str = WEB) -> Imag
     return loaded
 
 
-async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
@@ -77,7 +77,7 @@ class AgentSource:
         async with grpc.aio.insecure_channel(self._addr) as channel:
             try:
                 answer = await ImagesStub(channel).Resolve(
-                    ResolveImageRequest(reference=reference), timeout=5
+                    ResolveImageRequest(reference=reference), timeout=60
                 )
             except grpc.RpcError as error:
                 if isinstance(translated := from_rpc_error(error), NotFound):

@@ -24,7 +24,7 @@ PACKAGES = (
     *("crun", "conmon", "nftables", "busybox-static", "tini"),
 )
 START_TIMEOUT_S = 90
-STOP_TIMEOUT_S = 20
+STOP_TIMEOUT_S = 60
 EXIT_REBOOT = 133
 
 # $1 folder, $2 root file system, $3 name, $4 network namespace

@@ -94,7 +94,7 @@ class Lab:
             client = socket.socket(
                 socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM
             )
-        client.settimeout(3)
+        client.settimeout(10)
         try:
             client.connect((host, port))
         except OSError:
@@ -153,7 +153,7 @@ class Agent:
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.wait(10)
+        self._process.wait(60)
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(BrokenPipeError):
                 stream.close()

@@ -35,7 +35,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
 
 def listening() -> socket.socket:
     server = socket.create_server((str(HERE), 0))
-    server.settimeout(5)
+    server.settimeout(60)
     return server
 
 

@@ -120,7 +120,7 @@ def _who(lab: IngressLab, tasks: dict[str, Attached]) -> str:
             listeners[address] = listener
         with namespaces.entered(lab.client):
             client = stack.enter_context(socket.socket())
-        client.settimeout(5)
+        client.settimeout(30)
         client.connect((lab.nodes[3].address, WEB))
         for address, listener in listeners.items():
             with contextlib.suppress(TimeoutError):
@@ -163,7 +163,7 @@ def test_a_connection_goes_on_while_its_task_drains_and_ends_with_it(lab: Ingres
     with namespaces.entered(lab.client):
         client = socket.socket()
     with listener, client:
-        client.settimeout(5)
+        client.settimeout(30)
         client.connect((lab.nodes[3].address, WEB))
         server, _ = listener.accept()
         with server:
@@ -197,7 +197,7 @@ def test_datagrams_of_a_client_go_on_to_a_task_that_drains_and_to_another_when_i
         return client.recv(100)
 
     with client:
-        client.settimeout(5)
+        client.settimeout(30)
         client.connect((lab.nodes[3].address, DNS))
         assert ask() == b"old"
         other = lab.task("new", 2, {"ingress": ["10.0.0.21"]})

@@ -61,12 +61,12 @@ def served(folder: Path) -> Iterator[str]:
     ready, loop = threading.Event(), asyncio.new_event_loop()
     thread = threading.Thread(target=_serve, args=(loop, store, address, ready), daemon=True)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     try:
         yield address
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(20)
+        thread.join(60)
 
 
 def _serve(loop: asyncio.AbstractEventLoop, store: Store, address: str, ready: threading.Event) -> None:

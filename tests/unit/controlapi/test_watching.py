@@ -33,7 +33,7 @@ from swarm.manager.store.tables import KINDS, copy_of
 from swarm.manager.store.testing import LocalProposer, ManualClock, store_with
 from tests.unit.controlapi.fakes import FakeRaft, a_cluster, a_node, a_service, a_task
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class OnlyWatch(ControlServicer):

@@ -62,7 +62,7 @@ async def test_a_change_whose_proposer_gave_up_before_it_was_appended_is_not_app
 
         def block() -> None:
             blocked.set()
-            assert go_on.wait(20.0)
+            assert go_on.wait(60.0)
 
         manager.node._parts.thread.put(block)
         await asyncio.to_thread(blocked.wait)

@@ -374,7 +374,7 @@ async def test_a_kept_channel_presents_the_renewed_certificate_and_its_streams_g
     async with serving(credentials()) as addr, promoted.channel(addr) as channel:
         stub = NodeCAStub(channel)
         assert (await stub.IssueCertificate(IssueCertificateRequest(), timeout=30)).node_id == "WORKER:n1"
-        session = DispatcherStub(channel).Session(two(), timeout=10)
+        session = DispatcherStub(channel).Session(two(), timeout=60)
         await session.read()
         promoted.renew(bundle(Role.MANAGER, "n1"))
         assert (await stub.IssueCertificate(IssueCertificateRequest(), timeout=30)).node_id == "MANAGER:n1"

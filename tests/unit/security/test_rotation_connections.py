@@ -139,7 +139,7 @@ async def test_afterwards_streams_of_old_certificates_end_and_others_go_on() -> 
     async with serving(served_by) as (addr, live):
         late, renewed = node(BEFORE, DURING, node_id="late"), node(DURING, DURING, node_id="renewed")
         async with late.channel(addr) as one, renewed.channel(addr) as two:
-            old, new = DispatcherStub(one).Session(timeout=10), DispatcherStub(two).Session(timeout=10)
+            old, new = DispatcherStub(one).Session(timeout=60), DispatcherStub(two).Session(timeout=60)
             for session in (old, new):
                 await session.write(AgentMessage())
                 await session.read()
