@@ -60,14 +60,14 @@ def environment(texts: Iterable[str], surroundings: Mapping[str, str]) -> list[s
     return result
 
 
-def environment_files(paths: Iterable[str]) -> list[str]:
-    """Return the lines of files for `environment`, without comments and empty ones."""
+def file_lines(paths: Iterable[str], option: str = "--env-file") -> list[str]:
+    """Return the lines of files, without comments and empty ones; `option` is how they were given."""
     lines: list[str] = []
     for path in paths:
         try:
             text = Path(path).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidArgument(f"--env-file {path}: {error}") from None
+            raise InvalidArgument(f"{option} {path}: {error}") from None
         stripped = (line.strip() for line in text.splitlines())
         lines += [line for line in stripped if line and not line.startswith("#")]
     return lines

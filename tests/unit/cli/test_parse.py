@@ -109,9 +109,9 @@ def test_an_unknown_filter_names_the_known_ones():
 def test_files_of_variables_have_comments_and_empty_lines(tmp_path):
     file = tmp_path / "env"
     file.write_text("# of the shop\nA=1\n\n  B=two words  \nHOME\n")
-    assert parse.environment_files([str(file)]) == ["A=1", "B=two words", "HOME"]
+    assert parse.file_lines([str(file)]) == ["A=1", "B=two words", "HOME"]
     with pytest.raises(InvalidArgument, match="--env-file"):
-        parse.environment_files([str(tmp_path / "missing")])
+        parse.file_lines([str(tmp_path / "missing")])
 
 
 @pytest.mark.parametrize(
