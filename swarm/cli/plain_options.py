@@ -72,6 +72,7 @@ _LISTS = (
     ("-e|--env", "KEY=VALUE, or KEY to pass on your own value."),
     ("--env-file", "File with a KEY=VALUE in each line."),
     ("-l|--label", "Label, KEY=VALUE."),
+    ("--annotation", "KEY=VALUE for the runtime that runs it."),
     ("--label-file", "File with a KEY=VALUE in each line."),
     (
         "-v|--volume",
@@ -181,6 +182,7 @@ def _as_service(image: str, args: tuple[str, ...], given: Given) -> ServiceSpec:
         if mount.type == Mount.TYPE_VOLUME and mount.source:
             mount.volume.driver = given["volume_driver"]
     spec.task.container.mounts.extend(mounts)
+    spec.task.container.annotations.update(parse.key_values(given["annotation"], "--annotation"))
     return spec
 
 

@@ -14,6 +14,7 @@ from swarm.api.v1.plain_pb2 import PlainSpec
 from swarm.cli import container_run
 from swarm.cli.connect import Connection
 from swarm.cli.container_run import create, run
+from swarm.cli.container_view import container_options
 from swarm.errors import InvalidArgument, Unavailable
 
 OUTPUT = (
@@ -133,3 +134,10 @@ def test_the_driver_is_for_volumes_with_names(node: Node) -> None:
     type_(create, "--volume-driver", "nfs", "-v", "data:/a", "-v", "/srv:/b", "-v", "/c", "--tmpfs", "/d")
     drivers = {mount.target: mount.volume.driver for mount in node.spec.container.mounts}
     assert drivers == {"/a": "nfs", "/b": "", "/c": "", "/d": ""}
+
+
+def test_annotations_are_for_the_runtime_and_shown(node: Node) -> None:
+    type_(create, "--annotation", "com.example.a=b", "--annotation", "c")
+    container = node.spec.container
+    assert dict(container.annotations) == {"com.example.a": "b", "c": ""}
+    assert container_options(container)["Annotations"] == {"com.example.a": "b", "c": ""}
