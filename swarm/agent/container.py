@@ -80,6 +80,7 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         shm_size_bytes=spec.shm_size_bytes,
         oom_score_adj=spec.oom_score_adj if spec.HasField("oom_score_adj") else None,
         cgroup_parent=spec.cgroup_parent,
+        annotations=dict(spec.annotations),
         read_only=spec.read_only,
         init=spec.init,
         tty=spec.tty,

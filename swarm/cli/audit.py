@@ -8,7 +8,7 @@ import click
 from swarm.api.v1.control_pb2 import ListNodesRequest
 from swarm.api.v1.users_pb2 import AuditRecord, ReadAuditRequest, ReadAuditResponse
 from swarm.cli.connect import Connection, connect
-from swarm.cli.service_logs import moment
+from swarm.cli.parse import moment
 from swarm.clock import SystemClock
 from swarm.errors import SwarmError
 from swarm.timestamps import timestamp

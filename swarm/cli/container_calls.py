@@ -94,7 +94,12 @@ def question(request: ContainerRequest, nodes: Sequence[str]) -> ContainerInput:
 
 
 def ask(
-    conn: Connection, request: ContainerRequest, nodes: Sequence[str], more: Iterable[ContainerInput] = ()
+    conn: Connection,
+    request: ContainerRequest,
+    nodes: Sequence[str],
+    more: Iterable[ContainerInput] = (),
+    *,
+    timeout_s: float | None = None,
 ) -> Iterator[ContainerOutput]:
     """Yield the answers of some nodes (none given: of all)."""
     verb = request.WhichOneof("verb")
@@ -104,7 +109,7 @@ def ask(
         yield question(request, nodes)
         yield from more
 
-    answers: Iterator[ContainerOutput] = method(inputs(), timeout=None)
+    answers: Iterator[ContainerOutput] = method(inputs(), timeout=timeout_s)
     return answers
 
 

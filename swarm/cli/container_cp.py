@@ -38,6 +38,7 @@ from swarm.errors import InvalidArgument, SwarmError
 @click.argument("source", metavar="SOURCE|CONTAINER:SOURCE|-")
 @click.argument("target", metavar="TARGET|CONTAINER:TARGET|-")
 @click.option("-L", "--follow-link", is_flag=True, help="Copy what SOURCE leads to, if it is a link.")
+@click.option("-q", "--quiet", is_flag=True, expose_value=False, help="It says nothing anyway.")
 @click.option("-a", "--archive", is_flag=True, help="Keep owners.")
 @click.pass_obj
 def cp(host: str, source: str, target: str, *, follow_link: bool, archive: bool) -> None:

@@ -12,6 +12,9 @@ from swarm.api.v1.containers_pb2 import ContainerRequest
 from swarm.api.v1.plain_pb2 import FollowEvents
 from swarm.cli.connect import Connection, connect
 from swarm.cli.event_view import View, of_container
+from swarm.cli.event_window import Window
+from swarm.cli.inspect_view import when
+from swarm.clock import timestamp
 from swarm.errors import SwarmError, TransientError
 
 PAUSE_S = 0.5
@@ -25,21 +28,29 @@ def about_containers(wanted: Mapping[str, Sequence[str]]) -> bool:
     return ("container" in kinds or "network" in kinds) and not any(wanted.get(key) for key in _OTHERS)
 
 
-def of_containers(host: str, wanted: Mapping[str, Sequence[str]], stop: threading.Event) -> Iterator[View]:
+def of_containers(
+    host: str, wanted: Mapping[str, Sequence[str]], window: Window, stop: threading.Event
+) -> Iterator[View]:
     """Yield what nodes tell until `stop`; goes on behind the last event of each when a manager is lost.
 
-    Says on stderr which nodes are not heard, and where events are missing.
+    When the time is over, nodes are asked once more for what they had not told yet. Says on stderr which
+    nodes are not heard, and where events are missing.
     """
     cursors: dict[str, str] = {}
     lost = False
     while not stop.is_set():
+        left_s, over = window.left_s, window.is_over
+        wish = FollowEvents(follow=not over, since_ns=window.since_ns or 0, cursors=cursors)
         try:
             with connect(host) as conn:
-                request = ContainerRequest(events=FollowEvents(follow=True, cursors=cursors))
-                for event in _told(conn, request, cursors):
+                for event in _told(conn, ContainerRequest(events=wish), cursors, left_s):
                     lost = False
                     yield event
+            if over:
+                return
         except TransientError as error:
+            if window.is_over and not over:
+                continue
             if not lost and not stop.is_set():
                 click.echo(f"Warning: events of containers: {error}; going on where they were.", err=True)
             lost = True
@@ -51,11 +62,13 @@ def of_containers(host: str, wanted: Mapping[str, Sequence[str]], stop: threadin
         stop.wait(PAUSE_S)
 
 
-def _told(conn: Connection, request: ContainerRequest, cursors: dict[str, str]) -> Iterator[View]:
+def _told(
+    conn: Connection, request: ContainerRequest, cursors: dict[str, str], timeout_s: float | None
+) -> Iterator[View]:
     from swarm.cli.container_calls import ask
 
     names: dict[str, str] = {}
-    for answer in ask(conn, request, []):
+    for answer in ask(conn, request, [], timeout_s=timeout_s):
         if answer.HasField("notice"):
             click.echo(f"Warning: {answer.notice}", err=True)
             continue
@@ -67,6 +80,11 @@ def _told(conn: Connection, request: ContainerRequest, cursors: dict[str, str]) 
         node = names.setdefault(node_id, node_id)
         if told.gap:
             click.echo(f"Warning: node {node}: events of its containers are missing here.", err=True)
+        if told.kept_since_ns:
+            since = when(timestamp(told.kept_since_ns))
+            click.echo(
+                f"Warning: node {node}: events of its containers are kept since {since} only.", err=True
+            )
         if told.cursor:
             cursors[node_id] = told.cursor
         if told.action:
@@ -80,9 +98,9 @@ def _node_names(conn: Connection) -> dict[str, str]:
 
 @contextlib.contextmanager
 def merged(
-    first: Iterator[View], second: Iterator[View] | None, stop: threading.Event
+    first: Iterator[View], second: Iterator[View] | None, stop: threading.Event, *, both_end: bool = False
 ) -> Iterator[Iterator[View]]:
-    """Give the events of both as they come, until the first ends; raises what either raises.
+    """Give the events of both as they come, until the first ends, or both; raises what either raises.
 
     `stop` is set for the second one then.
     """
@@ -91,25 +109,26 @@ def merged(
         return
     events: queue.Queue[View | BaseException | None] = queue.Queue(QUEUE_EVENTS)
 
-    def pass_on(source: Iterator[View], *, last: bool) -> None:
+    def pass_on(source: Iterator[View], *, counts: bool) -> None:
         try:
             for event in source:
                 events.put(event)
         except BaseException as error:  # noqa: BLE001 it is raised where somebody waits for events
             events.put(error)
         else:
-            if last:
+            if counts:
                 events.put(None)
 
     def taken() -> Iterator[View]:
-        while (event := events.get()) is not None:
-            if isinstance(event, BaseException):
-                raise event
-            yield event
+        for _ in range(1 + both_end):
+            while (event := events.get()) is not None:
+                if isinstance(event, BaseException):
+                    raise event
+                yield event
 
     # They end with the process: one waits for the network, and nobody can wake it.
-    for source, last in ((first, True), (second, False)):
-        threading.Thread(target=pass_on, args=(source,), kwargs={"last": last}, daemon=True).start()
+    for source, counts in ((first, True), (second, both_end)):
+        threading.Thread(target=pass_on, args=(source,), kwargs={"counts": counts}, daemon=True).start()
     try:
         yield taken()
     finally:

@@ -1,9 +1,11 @@
 """`swarmctl run` and `container run|create`: containers that belong to no service."""
 
 import contextlib
+import os
 import re
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +19,7 @@ from swarm.cli.plain_options import plain_options, plain_spec
 from swarm.errors import Ambiguous, InvalidArgument, NameConflict, NotFound, SwarmError, Unavailable
 
 REMOVAL_TIMEOUT_S, REMOVAL_PAUSE_S = 10.0, 0.05
+STREAMS = frozenset({"stdin", "stdout", "stderr"})
 NOT_RUN, NOT_RUNNABLE, NOT_FOUND = 125, 126, 127
 WHERE = (
     "It belongs to its node: it runs on when managers are away, its restart policy is kept by the node, and "
@@ -45,6 +48,7 @@ DETACH_KEYS = click.option(
 @click.pass_context
 def create(ctx: click.Context, /, image: str, args: tuple[str, ...], **given: Any) -> None:
     """Make a container on a node, not started; `swarmctl container start` starts it."""
+    _attached(given)
     spec = plain_spec(image, args, given)
     with connect(ctx.obj) as conn:
         target = make(conn, spec, given)
@@ -75,9 +79,13 @@ def run(ctx: click.Context, /, image: str, args: tuple[str, ...], **given: Any) 
     if given["tty"] and given["interactive"] and not given["detach"] and not sys.stdin.isatty():
         raise InvalidArgument("standard input is no terminal: leave out -t to pipe something through")
     terminal.parse_keys(given["detach_keys"])
+    attached = _attached(given)
+    if given["detach"] and given["attach"]:
+        raise InvalidArgument("--attach and --detach exclude each other: give one of them")
+    given["stdin"] = given["interactive"] and "stdin" in attached
     spec = plain_spec(image, args, given)
     # Who leaves a terminal may come back to it; the end of a pipe is the end of the container's input.
-    spec.stdin_once = given["interactive"] and not given["detach"] and not given["tty"]
+    spec.stdin_once = given["stdin"] and not given["detach"] and not given["tty"]
     with connect(ctx.obj) as conn:
         try:
             ctx.exit(_run(conn, spec, given))
@@ -94,6 +102,8 @@ def _run(conn: Connection, spec: PlainSpec, given: dict[str, Any]) -> int:
             _say_where(conn, target, given)
             click.echo(target.container_id)
             return 0
+        if not _attached(given) & {"stdout", "stderr"}:
+            click.echo(target.container_id)
         return start_attached(conn, target, spec, given)
     except SwarmError:
         if spec.auto_remove:
@@ -107,7 +117,7 @@ def start_attached(conn: Connection, target: Target, spec: PlainSpec, given: dic
     from swarm.cli.exec_session import Manner, converse
 
     rows, columns = terminal.size()
-    wanted = AttachContainer(start=True, stdin=given["interactive"], rows=rows, columns=columns)
+    wanted = AttachContainer(start=True, stdin=given["stdin"], rows=rows, columns=columns)
     tty = spec.container.tty
     manner = Manner(
         tty=tty,
@@ -116,14 +126,52 @@ def start_attached(conn: Connection, target: Target, spec: PlainSpec, given: dic
         signals=given["sig_proxy"] and not tty,
     )
     request = ContainerRequest(attach=wanted)
-    code = converse(conn, target, request, manner, sys.stdout.buffer, sys.stderr.buffer)
+    attached = _attached(given)
+    with Path(os.devnull).open("wb") as nowhere:
+        out = sys.stdout.buffer if "stdout" in attached else nowhere
+        err = sys.stderr.buffer if "stderr" in attached else nowhere
+        code = converse(conn, target, request, manner, out, err)
     if spec.auto_remove:
         _wait_until_gone(conn, target)
     return code
 
 
+def _attached(given: dict[str, Any]) -> set[str]:
+    """Return the streams to be attached to; raises InvalidArgument."""
+    found = {word.lower() for word in given["attach"]}
+    if unknown := found - STREAMS:
+        raise InvalidArgument(f"--attach {min(unknown)}: write stdin, stdout or stderr")
+    return found or set(STREAMS)
+
+
 def make(conn: Connection, spec: PlainSpec, given: dict[str, Any]) -> Target:
     """Have a container made and return where; raises SwarmError."""
+    cidfile = Path(given["cidfile"]) if given["cidfile"] else None
+    if cidfile is not None:
+        _reserve(cidfile)
+    try:
+        target = _make(conn, spec, given)
+    except BaseException:
+        if cidfile is not None:
+            cidfile.unlink(missing_ok=True)
+        raise
+    if cidfile is not None:
+        cidfile.write_text(target.container_id)
+    return target
+
+
+def _reserve(cidfile: Path) -> None:
+    try:
+        cidfile.touch(exist_ok=False)
+    except FileExistsError:
+        raise InvalidArgument(
+            f"--cidfile {cidfile}: the file is there: remove it if its container is gone"
+        ) from None
+    except OSError as error:
+        raise InvalidArgument(f"--cidfile {cidfile}: {error.strerror}") from None
+
+
+def _make(conn: Connection, spec: PlainSpec, given: dict[str, Any]) -> Target:
     _check_name(conn, spec.name, chosen=bool(given["name"]))
     nodes = node_ids(conn, [given["node"]]) if given["node"] else []
     request = ContainerRequest(create=CreateContainer(spec=with_credentials(spec)))

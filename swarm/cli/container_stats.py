@@ -1,12 +1,18 @@
 """`swarmctl container stats`: what containers use, now and again and again."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
 
-from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest, ContainerSample, SampleContainers
+from swarm.api.v1.containers_pb2 import (
+    ContainerOutput,
+    ContainerRequest,
+    ContainerSample,
+    ListContainers,
+    SampleContainers,
+)
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, find_container, node_ids
 from swarm.cli.live import can_draw
@@ -29,20 +35,27 @@ CLEAR = "\x1b[H\x1b[2J"
 class Usage:
     """The newest samples, and what was used between the last two of each container."""
 
-    def __init__(self, wanted: frozenset[str]) -> None:
+    def __init__(self, wanted: frozenset[str], id_length: int | None = SHORT_ID) -> None:
         """Look at these container ids only; empty: at all."""
         self._wanted = wanted
+        self._id_length = id_length
+        self._idle: dict[str, dict[str, str]] = {}  # names by node id and container id, of what may not run
         self._now: dict[str, dict[str, ContainerSample]] = {}  # by node id, then container id
         self._percent: dict[str, float] = {}
+
+    def know(self, answers: Iterable[ContainerOutput]) -> None:
+        """Show the listed containers also while they do not run."""
+        for answer in answers:
+            if answer.HasField("container") and self._is_wanted(answer.container.id):
+                self._idle.setdefault(answer.node_id, {})[answer.container.id] = answer.container.name
+
+    def _is_wanted(self, container_id: str) -> bool:
+        return not self._wanted or container_id in self._wanted
 
     def take(self, answer: ContainerOutput) -> None:
         """Take the samples of one node."""
         before = self._now.get(answer.node_id, {})
-        now = {
-            one.container_id: one
-            for one in answer.samples.samples
-            if not self._wanted or one.container_id in self._wanted
-        }
+        now = {one.container_id: one for one in answer.samples.samples if self._is_wanted(one.container_id)}
         for container_id, one in now.items():
             earlier = before.get(container_id)
             if earlier is not None and one.at_ns > earlier.at_ns:
@@ -52,18 +65,25 @@ class Usage:
 
     def rows(self, node_names: Mapping[str, str]) -> list[Row]:
         """Return the rows to show."""
-        return [
-            self._row(one, node_names.get(node_id, node_id))
-            for node_id, samples in self._now.items()
-            for one in sorted(samples.values(), key=lambda one: one.name)
-        ]
+        found = []
+        for node_id in dict.fromkeys((*self._now, *self._idle)):
+            samples, idle = self._now.get(node_id, {}), self._idle.get(node_id, {})
+            node = node_names.get(node_id, node_id)
+            rows = [self._row(one, node) for one in samples.values()]
+            rows += [self._idle_row(one, idle[one], node) for one in idle.keys() - samples.keys()]
+            found += sorted(rows, key=lambda row: str(row["Name"]))
+        return found
+
+    def _idle_row(self, container_id: str, name: str, node: str) -> Row:
+        known = {"ID": container_id[: self._id_length], "Name": name, "Node": node}
+        return {**dict.fromkeys((key for _, key in COLUMNS), "--"), **known}
 
     def _row(self, one: ContainerSample, node: str) -> Row:
         limit = format_size(one.memory_limit_bytes) if one.memory_limit_bytes else "none"
         part = 100.0 * one.memory_bytes / one.memory_limit_bytes if one.memory_limit_bytes else 0.0
         percent = self._percent.get(one.container_id)
         return {
-            "ID": one.container_id[:SHORT_ID],
+            "ID": one.container_id[: self._id_length],
             "Name": one.name,
             "Node": node,
             "CPUPerc": "--" if percent is None else f"{percent:.2f}%",
@@ -75,11 +95,14 @@ class Usage:
 
 @click.command(
     "stats",
-    epilog="\b\nExamples:\n  swarmctl container stats\n  swarmctl container stats --no-stream web.1 web.2\n"
+    epilog="\b\nExamples:\n  swarmctl container stats --all\n"
+    "  swarmctl container stats --no-stream web.1 web.2\n"
     "  swarmctl container stats --node worker-1 --format json --no-stream",
 )
 @click.argument("refs", metavar="[CONTAINER]...", nargs=-1)
 @click.option("--node", "nodes", multiple=True, help="Only of this node; repeatable. Default: all nodes.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Also those that do not run when it begins.")
+@click.option("--no-trunc", is_flag=True, help="Do not shorten ids.")
 @click.option("--no-stream", is_flag=True, help="Show them once: what is used within one second.")
 @click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.pass_context
@@ -88,8 +111,12 @@ def stats(ctx: click.Context, /, refs: tuple[str, ...], nodes: tuple[str, ...], 
     notices = Notices()
     with connect(ctx.obj) as conn:
         targets = [find_container(conn, ref) for ref in refs]
-        usage = Usage(frozenset(target.container_id for target in targets))
+        wanted = frozenset(target.container_id for target in targets)
+        usage = Usage(wanted, None if given["no_trunc"] else SHORT_ID)
         places = node_ids(conn, nodes) or list(dict.fromkeys(target.node_id for target in targets))
+        if given["everything"]:
+            listing = ContainerRequest(list=ListContainers(all=True))
+            usage.know(ask(conn, listing, places))  # a silent node is named when it has no samples
         if given["no_stream"]:
             _once(conn, places, usage, notices)
             from swarm.cli.tasks import node_names

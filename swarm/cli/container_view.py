@@ -44,6 +44,7 @@ def container_options(spec: s.ContainerSpec) -> View:
         "Hosts": [f"{one.address} {one.name}" for one in spec.hosts],
         "DNSConfig": _dns(spec.dns),
         "CgroupParent": spec.cgroup_parent,
+        "Annotations": dict(sorted(spec.annotations.items())),
     }
     view |= {key: getattr(spec.namespaces, field) for key, field in _NAMESPACES.items()}
     view = {key: value for key, value in view.items() if value}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from swarm.cli.flags import FlagGroup
+
 if TYPE_CHECKING:
     from swarm.dev.cluster import DevCluster
 
@@ -35,7 +37,7 @@ def _open(name: str) -> "DevCluster":
     return DevCluster.open(name)
 
 
-@click.group()
+@click.group(cls=FlagGroup)
 def dev() -> None:
     """Run a whole cluster on this machine.
 

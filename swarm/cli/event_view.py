@@ -11,6 +11,7 @@ from swarm.cli import names
 from swarm.cli.inspect_view import when
 from swarm.model.autoscale import wanted_replicas
 from swarm.model.health import WORDS
+from swarm.model.labels import has_label
 from swarm.model.networks import driver_of
 from swarm.timestamps import SECOND, nanoseconds, timestamp
 
@@ -49,7 +50,6 @@ def events_of(answer: c.WatchResponse) -> Iterator[View]:
             "scope": "swarm",
             "time": at_ns // SECOND,
             "timeNano": at_ns,
-            "Time": when(answer.at),
             "Version": answer.version,
         }
 
@@ -57,28 +57,60 @@ def events_of(answer: c.WatchResponse) -> Iterator[View]:
 def of_container(told: PlainEvent, node_id: str, node: str) -> View:
     """Return what happened to a container of no service, in the same form; it is no commit: Version is 0."""
     attributes = dict(told.attributes)
-    about = {"name": told.name, "image": told.image, **attributes, "node": node, "node.id": node_id}
+    named = {"name": told.name, "image": told.image}
+    about = {**named, **attributes, **named, "node": node, "node.id": node_id}  # labels change no names
     kind, actor = "container", told.container_id
     if told.action in NETWORK_ACTIONS:
         kind, actor = "network", attributes["network"]
         about |= {"name": actor, "container": told.container_id, "container.name": told.name}
-    return {
+    event = {
         "Type": kind,
         "Action": told.action,
         "Actor": {"ID": actor, "Attributes": about},
         "scope": "local",
         "time": told.at_ns // SECOND,
         "timeNano": told.at_ns,
-        "Time": when(timestamp(told.at_ns)),
         "Version": 0,
     }
+    if kind == "container":  # as Docker has it for the oldest of its scripts
+        event |= {"status": told.action, "id": actor, "from": told.image}
+    return event
 
 
 def line(event: View) -> str:
     """Return an event as one line: time, type, action, id and what is known of it."""
     actor = event["Actor"]
     told = ", ".join(f"{key}={value}" for key, value in actor["Attributes"].items())
-    return f"{event['Time']} {event['Type']} {event['Action']} {actor['ID']} ({told})"
+    at = when(timestamp(event["timeNano"]))
+    return f"{at} {event['Type']} {event['Action']} {actor['ID']} ({told})"
+
+
+def named_as_in_go(event: View) -> View:
+    """Return an event under the names that templates of `docker events` know; `json` prints the others."""
+    actor = event["Actor"]
+    return _InGo(
+        event,
+        Scope=event["scope"],
+        Time=event["time"],
+        TimeNano=event["timeNano"],
+        Status=event["Action"],
+        ID=actor["ID"],
+        From=event.get("from", ""),
+    )
+
+
+class _InGo(dict[str, Any]):
+    """A mapping with more names than it prints."""
+
+    def __init__(self, shown: View, **names: Any) -> None:
+        super().__init__(shown)
+        self._names = names
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or key in self._names
+
+    def __missing__(self, key: str) -> Any:
+        return self._names[key]
 
 
 def attributes(kind: str, obj: Any, before: Any = None) -> View:
@@ -104,10 +136,13 @@ def matches(event: View, wanted: Mapping[str, Sequence[str]]) -> bool:
     if event["Type"] == "task":
         known["service"] = [actor["Attributes"]["service"], actor["Attributes"]["service.id"]]
         known["node"] = [actor["Attributes"].get("node.id", "")]
+    known["scope"] = [event["scope"]]
+    known["label"] = [text for text in wanted.get("label", ()) if has_label(told, text)]
     known["container"] = []
     if event["scope"] == "local":
-        container_id = told.get("container", actor["ID"])
-        known["container"] = [container_id, told.get("container.name", told["name"])]
+        own = event["Type"] == "container"
+        container_id = actor["ID"] if own else told["container"]
+        known["container"] = [container_id, told["name" if own else "container.name"]]
         known["container"] += [
             one for one in wanted.get("container", ()) if one and container_id.startswith(one)
         ]

@@ -68,7 +68,7 @@ def request_of(command: tuple[str, ...], given: dict[str, Any], rows: int, colum
         raise InvalidArgument("there is no command to run")
     options = ExecOptions(
         command=words,
-        env=parse.environment((*parse.environment_files(given["env_file"]), *given["env"]), os.environ),
+        env=parse.environment((*parse.file_lines(given["env_file"]), *given["env"]), os.environ),
         working_dir=given["workdir"],
         user=given["user"],
         tty=given["tty"],

@@ -18,13 +18,22 @@ class FlagCommand(click.Command):
 
 
 class FlagGroup(click.Group):
-    """A group of such commands; `ls` and `rm` are also called `list` and `remove`."""
+    """A group whose commands read their flags so; `ls` and `rm` are also called `list` and `remove`."""
 
     command_class = FlagCommand
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by any of its names."""
         return super().get_command(ctx, _OTHER_NAMES.get(cmd_name, cmd_name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; its flags may be given a value, of whatever class it is."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not isinstance(command, click.Group | FlagCommand):
+            rest = list(plain_flags(command, rest))
+        return name, command, rest
 
 
 def plain_flags(command: click.Command, args: Sequence[str]) -> Iterator[str]:

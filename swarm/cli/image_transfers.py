@@ -14,6 +14,7 @@ import click
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.types_pb2 import RegistryAuth
 from swarm.cli.connect import connect
+from swarm.cli.flags import FlagCommand
 from swarm.cli.live import can_draw
 from swarm.errors import FailedPrecondition, InvalidArgument
 
@@ -107,14 +108,18 @@ def save(host: str, refs: tuple[str, ...], output: Path | None) -> None:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  swarmctl image history web:1\n  swarmctl image history --no-trunc web:1"
+    cls=FlagCommand,
+    epilog="\b\nExamples:\n  swarmctl image history web:1\n  swarmctl image history --no-trunc web:1",
 )
 @click.argument("ref", metavar="IMAGE")
 @click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.option("--no-trunc", is_flag=True, help="Show commands in full.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the digests of layers only.")
+@click.option(
+    "-H", "--human/--no-human", default=True, help="Sizes with units and ages; else bytes and dates."
+)
 @click.pass_obj
-def history(host: str, ref: str, layout: str, *, no_trunc: bool, quiet: bool) -> None:
+def history(host: str, ref: str, layout: str, *, no_trunc: bool, quiet: bool, human: bool) -> None:
     """Show how an image was made, the latest step first; sizes are those of layers as they are sent."""
     from swarm.cli.render import show
     from swarm.clock import SystemClock
@@ -122,12 +127,14 @@ def history(host: str, ref: str, layout: str, *, no_trunc: bool, quiet: bool) ->
     with connect(host) as conn:
         entries = conn.control.GetImageHistory(c.GetImageHistoryRequest(ref=ref)).entries
     now_ns = SystemClock().now_ns()
-    rows = [step_row(entry, now_ns, in_full=no_trunc) for entry in reversed(entries)]
+    rows = [step_row(entry, now_ns, in_full=no_trunc, human=human) for entry in reversed(entries)]
     shown = [row for row in rows if row["Layer"]] if quiet else rows
     show(shown, _HISTORY_COLUMNS, layout, "Layer" if quiet else "")
 
 
-def step_row(entry: c.ImageHistoryEntry, now_ns: int, *, in_full: bool) -> dict[str, str]:
+def step_row(
+    entry: c.ImageHistoryEntry, now_ns: int, *, in_full: bool, human: bool = True
+) -> dict[str, str]:
     """Return what a step of an image's history looks like in a table."""
     from swarm.cli.render import shorten
     from swarm.clock import nanoseconds
@@ -135,13 +142,15 @@ def step_row(entry: c.ImageHistoryEntry, now_ns: int, *, in_full: bool) -> dict[
 
     command = " ".join(entry.created_by.split())
     created = entry.HasField("created_at")
+    date = entry.created_at.ToJsonString() if created else ""
+    age = f"{format_age(now_ns - nanoseconds(entry.created_at))} ago" if created else "N/A"
     return {
         "ID": entry.layer.removeprefix("sha256:")[:12] or "<none>",
         "Layer": entry.layer,
-        "CreatedAt": entry.created_at.ToJsonString() if created else "",
-        "CreatedSince": f"{format_age(now_ns - nanoseconds(entry.created_at))} ago" if created else "N/A",
+        "CreatedAt": date,
+        "CreatedSince": age if human else date,
         "CreatedBy": command if in_full else shorten(command, _COMMAND_WIDTH),
-        "Size": format_size(entry.size_bytes),
+        "Size": format_size(entry.size_bytes) if human else str(entry.size_bytes),
         "Comment": entry.comment,
     }
 

@@ -12,6 +12,7 @@ from swarm.api.v1.specs_pb2 import ClusterSpec
 from swarm.api.v1.types_pb2 import NodeState
 from swarm.cli.acme import CERTIFICATE_COLUMNS, all_served, apply_acme, certificate_rows
 from swarm.cli.connect import Connection, connect
+from swarm.cli.flags import FlagGroup
 from swarm.errors import StaleVersion
 from swarm.model.constraint import node_matches, parse_constraints
 from swarm.model.http_routes import place, ports_of, route_text
@@ -21,7 +22,7 @@ NODE_COLUMNS = tuple((one.upper(), one) for one in ("Node", "State", "Ports", "V
 ROUTE_COLUMNS = tuple((one.upper(), one) for one in ("Route", "Service", "Port", "Options"))
 
 
-@click.group()
+@click.group(cls=FlagGroup)
 def ingress() -> None:
     """HTTP ingress: nodes that bring requests to services, by host and path (service create --route)."""
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import click
 
 from swarm.cli.completion_scripts import VARIABLE
+from swarm.cli.flags import FlagGroup
 from swarm.cli.paging import page
 from swarm.cli.postponed import OTHER_PROTOBUF, postpone
 
@@ -24,7 +25,7 @@ def load(place: str) -> click.Command:
     return command
 
 
-def late_group(elsewhere: Mapping[str, str], kind: type[click.Group] = click.Group) -> type[click.Group]:
+def late_group(elsewhere: Mapping[str, str], kind: type[click.Group] = FlagGroup) -> type[click.Group]:
     """Return a `kind` of group that has commands in other modules, too: name -> `module:attribute`."""
 
     class Late(kind):  # type: ignore[valid-type, misc]

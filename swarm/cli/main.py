@@ -9,6 +9,7 @@ import click
 
 from swarm.cli import paging
 from swarm.cli.completion_scripts import VARIABLE
+from swarm.cli.flags import FlagGroup
 from swarm.cli.late import load
 from swarm.cli.shortcuts import SHORTCUTS
 from swarm.errors import SwarmError
@@ -67,7 +68,7 @@ Examples:
 """
 
 
-class LazyGroup(click.Group):
+class LazyGroup(FlagGroup):
     """A group that knows its commands by name and imports one when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -3,13 +3,16 @@
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
 from swarm.api.v1.types_pb2 import Mount, PortConfig
 from swarm.errors import InvalidArgument
 from swarm.model.host_addresses import spelled
-from swarm.model.units import parse_bytes
+from swarm.model.units import parse_bytes, parse_duration
+from swarm.timestamps import SECOND
 
 T = TypeVar("T")
 
@@ -28,6 +31,7 @@ MOUNT_TYPES = {
 }
 PUBLISHED_RANGE_MAX = 1000  # ports that one --publish may expand to
 
+_FRACTION = re.compile(r"(?<=:\d\d)\.(\d+)")  # of a second, in a time of day
 _SHORT_PUBLISH = re.compile(r"(?:(?:(\[[^\]]+\]|[^:]+):)?(\d+(?:-\d+)?)?:)?(\d+(?:-\d+)?)(?:/(\w+))?")
 
 
@@ -56,14 +60,14 @@ def environment(texts: Iterable[str], surroundings: Mapping[str, str]) -> list[s
     return result
 
 
-def environment_files(paths: Iterable[str]) -> list[str]:
-    """Return the lines of files for `environment`, without comments and empty ones."""
+def file_lines(paths: Iterable[str], option: str = "--env-file") -> list[str]:
+    """Return the lines of files, without comments and empty ones; `option` is how they were given."""
     lines: list[str] = []
     for path in paths:
         try:
             text = Path(path).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidArgument(f"--env-file {path}: {error}") from None
+            raise InvalidArgument(f"{option} {path}: {error}") from None
         stripped = (line.strip() for line in text.splitlines())
         lines += [line for line in stripped if line and not line.startswith("#")]
     return lines
@@ -220,3 +224,24 @@ def filters(texts: Iterable[str], known: Sequence[str]) -> dict[str, list[str]]:
             raise InvalidArgument(f'--filter "{text}": write KEY=VALUE with KEY one of {", ".join(known)}')
         found.setdefault(key, []).append(value)
     return found
+
+
+def moment(text: str, now_ns: int) -> int:
+    """Return nanoseconds since the epoch for an RFC 3339 time, seconds, or an age (`10m`).
+
+    A negative age is to come.
+    """
+    if text.isascii() and text.replace(".", "", 1).isdecimal():
+        return round(Fraction(text) * SECOND)
+    try:
+        return now_ns + parse_duration(text[1:]) if text.startswith("-") else now_ns - parse_duration(text)
+    except InvalidArgument:
+        pass
+    found = _FRACTION.search(text)
+    try:
+        seconds = round(datetime.fromisoformat(_FRACTION.sub("", text)).timestamp())
+    except (ValueError, OverflowError):
+        raise InvalidArgument(
+            f'"{text}" is neither a time (2026-01-31T12:00:00Z) nor an age (10m)'
+        ) from None
+    return seconds * SECOND + (round(Fraction(f"0.{found.group(1)}") * SECOND) if found else 0)

@@ -9,7 +9,7 @@ import click
 from swarm.api.v1.plain_pb2 import PlainRestart, PlainSpec
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import Mount, PortConfig, ResourceRequirements
-from swarm.cli import container_options, health_options
+from swarm.cli import container_options, health_options, parse
 from swarm.cli.log_options import log_options
 from swarm.cli.plain_networks import put_networks
 from swarm.cli.service_lists import LISTS, add_lists, many
@@ -54,6 +54,8 @@ _SINGLE = (
     click.option("--init/--no-init", default=None, help="Run a small init that reaps zombies."),
     click.option("--read-only/--no-read-only", default=None, help="Root file system read only."),
     *_RESOURCES,
+    click.option("--cidfile", default="", metavar="FILE", help="File to write its id to; not there yet."),
+    click.option("--volume-driver", default="", help="Driver of the volumes of -v that have a name."),
     click.option("--stop-signal", help="Signal that asks it to stop."),
     click.option("--stop-timeout", type=click.FloatRange(min=0), help="Seconds from that to the kill."),
     click.option("-q", "--quiet", is_flag=True, help="Show no progress, and not which node it is on."),
@@ -70,10 +72,13 @@ _LISTS = (
     ("-e|--env", "KEY=VALUE, or KEY to pass on your own value."),
     ("--env-file", "File with a KEY=VALUE in each line."),
     ("-l|--label", "Label, KEY=VALUE."),
+    ("--annotation", "KEY=VALUE for the runtime that runs it."),
+    ("--label-file", "File with a KEY=VALUE in each line."),
     (
         "-v|--volume",
         "NAME|/PATH:/TARGET[:ro]: a volume or a path of the node; /TARGET: a volume of its own.",
     ),
+    ("-a|--attach", "stdin, stdout or stderr: be attached to these only (default: all)."),
     ("--mount", "type=volume|bind|tmpfs,src=NAME|PATH,dst=PATH[,readonly]."),
     ("--tmpfs", "/TARGET[:size=64m,mode=1777]: memory as a file system."),
     ("-p|--publish", "Publish a port on the node: [HOST:]CONTAINER[/udp]."),
@@ -169,11 +174,15 @@ def _as_service(image: str, args: tuple[str, ...], given: Given) -> ServiceSpec:
     apply_single(spec, {**given, "tty": None})
     own = {
         "label": (),
-        "container_label": (*given["label"],),
+        "container_label": (*parse.file_lines(given["label_file"], "--label-file"), *given["label"]),
     }
     add_lists(spec, {**_ABSENT, **given, **own, "network": ()}, "")
     mounts = [*map(_volume, given["volume"]), *map(_tmpfs, given["tmpfs"])]
+    for mount in mounts:
+        if mount.type == Mount.TYPE_VOLUME and mount.source:
+            mount.volume.driver = given["volume_driver"]
     spec.task.container.mounts.extend(mounts)
+    spec.task.container.annotations.update(parse.key_values(given["annotation"], "--annotation"))
     return spec
 
 

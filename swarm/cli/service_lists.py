@@ -71,7 +71,7 @@ def add_lists(spec: ServiceSpec, given: Given, suffix: str) -> None:
     container, placement = spec.task.container, spec.task.placement
     spec.annotations.labels.update(parse.key_values(given[f"label{suffix}"], "--label"))
     container.labels.update(parse.key_values(given[f"container_label{suffix}"], "--container-label"))
-    of_files = parse.environment_files(given.get("env_file") or ())
+    of_files = parse.file_lines(given.get("env_file") or ())
     for text in parse.environment((*of_files, *given[f"env{suffix}"]), os.environ):
         _drop(container.env, _same_key(text))
         container.env.append(text)

@@ -1,6 +1,5 @@
 """`swarmctl service logs`: lines of all tasks, told apart and in order."""
 
-from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 
 import click
@@ -8,13 +7,13 @@ import click
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.logs_pb2 import LogMessage, LogOptions, LogSelector, LogStream
 from swarm.api.v1.objects_pb2 import Task
+from swarm.cli import parse
 from swarm.cli.connect import Connection
 from swarm.cli.inspect_view import when
 from swarm.cli.task_table import SHORT_ID, task_name
 from swarm.cli.tasks import node_names
 from swarm.clock import SystemClock, timestamp
 from swarm.errors import InvalidArgument, NotFound
-from swarm.model.units import parse_duration
 
 PREFIX_WIDTH = 30
 
@@ -28,24 +27,8 @@ def options(given: dict[str, Any], now_ns: int) -> LogOptions:
         result.tail = int(given["tail"])
     for field in ("since", "until"):
         if given[field]:
-            getattr(result, field).CopyFrom(timestamp(moment(given[field], now_ns)))
+            getattr(result, field).CopyFrom(timestamp(parse.moment(given[field], now_ns)))
     return result
-
-
-def moment(text: str, now_ns: int) -> int:
-    """Return nanoseconds since the epoch for an RFC 3339 time, seconds, or an age (`10m`)."""
-    if text.replace(".", "", 1).isdigit():
-        return round(float(text) * 1e9)
-    try:
-        return now_ns - parse_duration(text)
-    except InvalidArgument:
-        pass
-    try:
-        return round(datetime.fromisoformat(text).timestamp() * 1e9)
-    except ValueError:
-        raise InvalidArgument(
-            f'"{text}" is neither a time (2026-01-31T12:00:00Z) nor an age (10m)'
-        ) from None
 
 
 def select(conn: Connection, ref: str) -> LogSelector:

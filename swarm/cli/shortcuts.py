@@ -2,6 +2,8 @@
 
 import click
 
+from swarm.cli.flags import FlagGroup
+
 # What is typed -> the command that it is.
 SHORTCUTS = {
     "attach": "container attach",
@@ -35,7 +37,7 @@ SHORTCUTS = {
 SWARM = ("ca", "init", "join", "join-token", "leave", "unlock", "unlock-key", "update")
 
 
-class SwarmGroup(click.Group):
+class SwarmGroup(FlagGroup):
     """`swarmctl swarm …`: the commands of the cluster as a whole."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

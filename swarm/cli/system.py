@@ -94,13 +94,12 @@ def prune(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...
 
 def prune_filters(filters: Sequence[str]) -> PruneContainers:
     """Return which of the containers that have ended are meant; raises InvalidArgument."""
-    from swarm.cli.service_logs import moment
     from swarm.clock import SystemClock
 
     found = parse.filters(filters, ("until", "label"))
     wanted = PruneContainers(labels=found.get("label", []))
     for text in found.get("until", []):
-        wanted.ended_before_ns = moment(text, SystemClock().now_ns())
+        wanted.ended_before_ns = parse.moment(text, SystemClock().now_ns())
     return wanted
 
 

@@ -46,6 +46,7 @@ def apply_container_options(spec: ServiceSpec, service: Tree, read: Read) -> Non
     if (parent := _said(service, "cgroup_parent")) is not None:
         container.cgroup_parent = values.text(parent)
     container.groups.extend(values.texts(service.get("group_add")))
+    container.annotations.update(values.mapping(service.get("annotations")))
     container.sysctls.update(values.mapping(service.get("sysctls")))
     _names(container, service)
     _ulimits(container, service)

@@ -69,7 +69,7 @@ RULES: dict[str, Rule] = {
     "configs": _honoured("as secrets"),
     "services": _honoured(),
     "services.*": _honoured("becomes the service STACK_NAME"),
-    "services.*.annotations": _warned("runtimes are not told of them"),
+    "services.*.annotations": _honoured("told to the runtime of the containers"),
     "services.*.attach": _warned("it is for `docker compose up`"),
     "services.*.blkio_config": _honoured("its weight"),
     "services.*.blkio_config.device_read_bps": _NOT_YET,

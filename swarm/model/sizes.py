@@ -58,6 +58,7 @@ def _service(spec: ServiceSpec) -> Iterator[str]:
 
 def _container(spec: ContainerSpec) -> Iterator[str]:
     yield from _labels(spec.labels, "container label")
+    yield from _labels(spec.annotations, "annotation")
     yield from limits.ENV_VARIABLES.exceeded("the environment", len(spec.env))
     for variable in spec.env:
         key = variable.partition("=")[0]  # without the value: it may be a secret

@@ -27,6 +27,7 @@ _NAMESPACES = ("ipc", "pid", "uts", "cgroup")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _DOMAIN = re.compile(r"\.|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 _WORD = re.compile(r"[^\s\0,:]+")
+ORDERS = "run.oci."  # how the annotations begin by which crun is told what to do
 _RESOLVER_OPTION = re.compile(r"[^\s\0]+")
 
 
@@ -52,6 +53,11 @@ def option_problems(spec: ContainerSpec) -> Iterator[str]:
     if spec.oom_score_adj not in OOM_SCORES:
         yield f"the OOM score adjustment {spec.oom_score_adj} is not between -1000 and 1000"
     yield from _cgroup_problems(spec.cgroup_parent)
+    for key in spec.annotations:
+        if not key:
+            yield "one of the annotations has no key"
+        if key.startswith(ORDERS):
+            yield f"the annotation {shown(key)} is an order to the runtime, which only nodes give"
 
 
 def resource_problems(resources: ResourceRequirements) -> Iterator[str]:

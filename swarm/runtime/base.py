@@ -168,6 +168,7 @@ class ContainerConfig:
     dns: Dns = Dns()
     shm_size_bytes: int = 0  # 0: 64 MiB
     oom_score_adj: int | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)  # told to whatever runs it
     cgroup_parent: str = ""  # a cgroup that the node has; empty: the driver's own
     read_only: bool = False
     init: bool = False

@@ -63,6 +63,7 @@ def _rpcs(service: str, roles: frozenset[Role], *methods: str) -> dict[str, froz
 ALLOWED: Mapping[str, frozenset[Role]] = {
     **_rpcs("Control", _READERS, "GetCluster", "GetNode", "ListNodes", "GetService", "ListServices"),
     **_rpcs("Control", _READERS, "GetTask", "ListTasks", "ListImages", "ServiceLogs", "Watch"),
+    **_rpcs("Control", _READERS, "GetMoment"),
     **_rpcs("Control", _READERS, "ExplainTask"),
     **_rpcs("Control", _ADMINS, "GetJoinTokens", "RotateJoinToken"),  # secrets of the cluster
     **_rpcs("Control", _ADMINS, "RotateCA"),
@@ -127,7 +128,8 @@ _SCOPED = frozenset(
         *(f"Control/List{noun}s" for noun in (*_DATA, "Network", "Volume")),
         *("Control/GetNetwork", "Control/CreateNetwork", "Control/RemoveNetwork"),
         *("Control/GetVolume", "Control/CreateVolume", "Control/UpdateVolume", "Control/RemoveVolume"),
-        *("Control/ServiceLogs", "Control/Watch", "Containers/View", "Containers/Operate"),
+        *("Control/ServiceLogs", "Control/Watch", "Control/GetMoment"),
+        *("Containers/View", "Containers/Operate"),
     )
 )
 

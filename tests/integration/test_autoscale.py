@@ -120,7 +120,7 @@ def test_services_grow_and_shrink_with_their_load_and_say_why(
     ended = inspected(operator, "burn")
     assert ended["AutoscaleStatus"]["Reason"].startswith("2 → 1: cpu is at ")
     told = operator(
-        *("events", "--since", str(began - 1), "--until", str(ended["Version"]["Index"])),
+        *("events", "--since-version", str(began - 1), "--until-version", str(ended["Version"]["Index"])),
         *("--filter", "type=service", "--filter", "service=burn"),
     )
     assert "replicas.new=1, replicas.old=2" in told

@@ -149,7 +149,9 @@ def dumped(cluster: DevCluster, person: Operator) -> str:
         for what in (("log", "--format", "json"), ("objects", "secrets"), ("objects", "services"))
     ]
     version = json.loads(person("service", "inspect", "reader"))[0]["Version"]["Index"]
-    texts.append(person("events", "--since", "1", "--until", str(version), "--format", "json"))
+    texts.append(
+        person("events", "--since-version", "1", "--until-version", str(version), "--format", "json")
+    )
     return "".join(texts)
 
 

@@ -13,6 +13,7 @@ from swarm.clock import Clock
 from swarm.ids import new_id
 
 KEPT = 4096
+ALL_KEPT_NS = 1  # as `since_ns`: from the oldest on, and nothing older is missed
 
 
 class EventBook:
@@ -24,10 +25,13 @@ class EventBook:
         self._life = new_id()
         self._events: deque[PlainEvent] = deque(maxlen=kept)
         self._next = 0  # the number of the next event
+        self._since_ns = clock.now_ns()  # nothing is known of before
         self._grew = asyncio.Event()
 
     def note(self, record: PlainContainer, action: str, attributes: Mapping[str, str]) -> None:
-        """Write down that something happened to a container."""
+        """Write down that something happened to a container; its labels are told with it."""
+        if len(self._events) == self._events.maxlen:
+            self._since_ns = self._events[0].at_ns + 1
         self._events.append(
             PlainEvent(
                 at_ns=self._clock.now_ns(),
@@ -35,7 +39,7 @@ class EventBook:
                 container_id=record.id,
                 name=record.spec.name,
                 image=record.spec.container.image,
-                attributes=attributes,
+                attributes={**record.spec.container.labels, **attributes},
                 cursor=f"{self._life}.{self._next}",
             )
         )
@@ -49,7 +53,10 @@ class EventBook:
         if number is None:
             yield PlainEvent(gap=True, at_ns=self._clock.now_ns())
             number = self._oldest
-        yield PlainEvent(cursor=f"{self._life}.{number - 1}")
+        at = PlainEvent(cursor=f"{self._life}.{number - 1}")
+        if not wanted.after and ALL_KEPT_NS < wanted.since_ns < self._since_ns:
+            at.kept_since_ns = self._since_ns
+        yield at
         while True:
             grew = self._grew
             while number < self._next:

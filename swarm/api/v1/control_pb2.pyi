@@ -1009,18 +1009,20 @@ class ServiceLogsResponse(_message.Message):
     def __init__(self, message: _Optional[_Union[_logs_pb2.LogMessage, _Mapping]] = ..., notice: _Optional[str] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
-    __slots__ = ("kinds", "filters", "resume_version", "include_initial_state", "include_previous")
+    __slots__ = ("kinds", "filters", "resume_version", "include_initial_state", "include_previous", "since")
     KINDS_FIELD_NUMBER: _ClassVar[int]
     FILTERS_FIELD_NUMBER: _ClassVar[int]
     RESUME_VERSION_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_INITIAL_STATE_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
     kinds: _containers.RepeatedScalarFieldContainer[str]
     filters: Filters
     resume_version: int
     include_initial_state: bool
     include_previous: bool
-    def __init__(self, kinds: _Optional[_Iterable[str]] = ..., filters: _Optional[_Union[Filters, _Mapping]] = ..., resume_version: _Optional[int] = ..., include_initial_state: _Optional[bool] = ..., include_previous: _Optional[bool] = ...) -> None: ...
+    since: _timestamp_pb2.Timestamp
+    def __init__(self, kinds: _Optional[_Iterable[str]] = ..., filters: _Optional[_Union[Filters, _Mapping]] = ..., resume_version: _Optional[int] = ..., include_initial_state: _Optional[bool] = ..., include_previous: _Optional[bool] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class WatchEvent(_message.Message):
     __slots__ = ("action", "object", "previous")
@@ -1041,18 +1043,32 @@ class WatchEvent(_message.Message):
     def __init__(self, action: _Optional[_Union[WatchEvent.Action, str]] = ..., object: _Optional[_Union[_store_pb2.StoreObject, _Mapping]] = ..., previous: _Optional[_Union[_store_pb2.StoreObject, _Mapping]] = ...) -> None: ...
 
 class WatchResponse(_message.Message):
-    __slots__ = ("events", "version", "at", "initial", "stale")
+    __slots__ = ("events", "version", "at", "initial", "stale", "kept_since")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
     INITIAL_FIELD_NUMBER: _ClassVar[int]
     STALE_FIELD_NUMBER: _ClassVar[int]
+    KEPT_SINCE_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[WatchEvent]
     version: int
     at: _timestamp_pb2.Timestamp
     initial: bool
     stale: bool
-    def __init__(self, events: _Optional[_Iterable[_Union[WatchEvent, _Mapping]]] = ..., version: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., initial: _Optional[bool] = ..., stale: _Optional[bool] = ...) -> None: ...
+    kept_since: _timestamp_pb2.Timestamp
+    def __init__(self, events: _Optional[_Iterable[_Union[WatchEvent, _Mapping]]] = ..., version: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., initial: _Optional[bool] = ..., stale: _Optional[bool] = ..., kept_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetMomentRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetMomentResponse(_message.Message):
+    __slots__ = ("at", "version")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    version: int
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class CreateVolumeRequest(_message.Message):
     __slots__ = ("spec",)

@@ -286,6 +286,11 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.GetMoment = channel.unary_unary(
+                '/swarm.api.v1.Control/GetMoment',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetMomentRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetMomentResponse.FromString,
+                _registered_method=True)
         self.CreateVolume = channel.unary_unary(
                 '/swarm.api.v1.Control/CreateVolume',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.CreateVolumeRequest.SerializeToString,
@@ -661,6 +666,12 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMoment(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateVolume(self, request, context):
         """Cluster volumes. A removal is finished by the leader, which has the plugin remove the data.
         """
@@ -1002,6 +1013,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.WatchResponse.SerializeToString,
+            ),
+            'GetMoment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMoment,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.GetMomentRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.GetMomentResponse.SerializeToString,
             ),
             'CreateVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateVolume,
@@ -2424,6 +2440,33 @@ class Control:
             '/swarm.api.v1.Control/Watch',
             swarm_dot_api_dot_v1_dot_control__pb2.WatchRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMoment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/GetMoment',
+            swarm_dot_api_dot_v1_dot_control__pb2.GetMomentRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.GetMomentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -83,6 +83,7 @@ class ControlStub:
     PruneImages: _grpc.UnaryUnaryMultiCallable[_control_pb2.PruneImagesRequest, _control_pb2.PruneImagesResponse]
     ServiceLogs: _grpc.UnaryStreamMultiCallable[_control_pb2.ServiceLogsRequest, _control_pb2.ServiceLogsResponse]
     Watch: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchRequest, _control_pb2.WatchResponse]
+    GetMoment: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetMomentRequest, _control_pb2.GetMomentResponse]
     CreateVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateVolumeRequest, _control_pb2.CreateVolumeResponse]
     """Cluster volumes. A removal is finished by the leader, which has the plugin remove the data."""
     GetVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetVolumeRequest, _control_pb2.GetVolumeResponse]
@@ -156,6 +157,7 @@ class ControlAsyncStub(ControlStub):
     PruneImages: _aio.UnaryUnaryMultiCallable[_control_pb2.PruneImagesRequest, _control_pb2.PruneImagesResponse]  # type: ignore[assignment]
     ServiceLogs: _aio.UnaryStreamMultiCallable[_control_pb2.ServiceLogsRequest, _control_pb2.ServiceLogsResponse]  # type: ignore[assignment]
     Watch: _aio.UnaryStreamMultiCallable[_control_pb2.WatchRequest, _control_pb2.WatchResponse]  # type: ignore[assignment]
+    GetMoment: _aio.UnaryUnaryMultiCallable[_control_pb2.GetMomentRequest, _control_pb2.GetMomentResponse]  # type: ignore[assignment]
     CreateVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateVolumeRequest, _control_pb2.CreateVolumeResponse]  # type: ignore[assignment]
     """Cluster volumes. A removal is finished by the leader, which has the plugin remove the data."""
     GetVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.GetVolumeRequest, _control_pb2.GetVolumeResponse]  # type: ignore[assignment]
@@ -526,6 +528,13 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_pb2.WatchResponse], _abc.AsyncIterator[_control_pb2.WatchResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetMoment(
+        self,
+        request: _control_pb2.GetMomentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.GetMomentResponse, _abc.Awaitable[_control_pb2.GetMomentResponse]]: ...
 
     @_abc_1.abstractmethod
     def CreateVolume(

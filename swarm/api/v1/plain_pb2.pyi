@@ -167,7 +167,7 @@ class FollowEvents(_message.Message):
     def __init__(self, since_ns: _Optional[int] = ..., follow: _Optional[bool] = ..., after: _Optional[str] = ..., cursors: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class PlainEvent(_message.Message):
-    __slots__ = ("at_ns", "action", "container_id", "name", "image", "attributes", "cursor", "gap")
+    __slots__ = ("at_ns", "action", "container_id", "name", "image", "attributes", "cursor", "gap", "kept_since_ns")
     class AttributesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -183,6 +183,7 @@ class PlainEvent(_message.Message):
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     GAP_FIELD_NUMBER: _ClassVar[int]
+    KEPT_SINCE_NS_FIELD_NUMBER: _ClassVar[int]
     at_ns: int
     action: str
     container_id: str
@@ -191,4 +192,5 @@ class PlainEvent(_message.Message):
     attributes: _containers.ScalarMap[str, str]
     cursor: str
     gap: bool
-    def __init__(self, at_ns: _Optional[int] = ..., action: _Optional[str] = ..., container_id: _Optional[str] = ..., name: _Optional[str] = ..., image: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., cursor: _Optional[str] = ..., gap: _Optional[bool] = ...) -> None: ...
+    kept_since_ns: int
+    def __init__(self, at_ns: _Optional[int] = ..., action: _Optional[str] = ..., container_id: _Optional[str] = ..., name: _Optional[str] = ..., image: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., cursor: _Optional[str] = ..., gap: _Optional[bool] = ..., kept_since_ns: _Optional[int] = ...) -> None: ...

@@ -27,7 +27,7 @@ class LogConfig(_message.Message):
     def __init__(self, max_size_bytes: _Optional[int] = ..., max_files: _Optional[int] = ...) -> None: ...
 
 class ContainerSpec(_message.Message):
-    __slots__ = ("image", "labels", "command", "args", "hostname", "env", "dir", "user", "mounts", "stop_signal", "stop_grace_period_ns", "read_only", "init", "tty", "registry_auth", "image_digest", "devices", "device_requests", "groups", "privileges", "capability_add", "capability_drop", "sysctls", "ulimits", "hosts", "dns", "shm_size_bytes", "oom_score_adj", "namespaces", "cgroup_parent", "healthcheck", "secrets", "configs", "log", "sticky")
+    __slots__ = ("image", "labels", "command", "args", "hostname", "env", "dir", "user", "mounts", "stop_signal", "stop_grace_period_ns", "read_only", "init", "tty", "registry_auth", "image_digest", "devices", "device_requests", "groups", "privileges", "capability_add", "capability_drop", "sysctls", "ulimits", "hosts", "dns", "shm_size_bytes", "oom_score_adj", "namespaces", "cgroup_parent", "annotations", "healthcheck", "secrets", "configs", "log", "sticky")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,13 @@ class ContainerSpec(_message.Message):
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     class SysctlsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class AnnotationsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +79,7 @@ class ContainerSpec(_message.Message):
     OOM_SCORE_ADJ_FIELD_NUMBER: _ClassVar[int]
     NAMESPACES_FIELD_NUMBER: _ClassVar[int]
     CGROUP_PARENT_FIELD_NUMBER: _ClassVar[int]
+    ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     HEALTHCHECK_FIELD_NUMBER: _ClassVar[int]
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     CONFIGS_FIELD_NUMBER: _ClassVar[int]
@@ -107,12 +115,13 @@ class ContainerSpec(_message.Message):
     oom_score_adj: int
     namespaces: _types_pb2.Namespaces
     cgroup_parent: str
+    annotations: _containers.ScalarMap[str, str]
     healthcheck: _types_pb2.HealthConfig
     secrets: _containers.RepeatedCompositeFieldContainer[SecretReference]
     configs: _containers.RepeatedCompositeFieldContainer[ConfigReference]
     log: LogConfig
     sticky: bool
-    def __init__(self, image: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., command: _Optional[_Iterable[str]] = ..., args: _Optional[_Iterable[str]] = ..., hostname: _Optional[str] = ..., env: _Optional[_Iterable[str]] = ..., dir: _Optional[str] = ..., user: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[_types_pb2.Mount, _Mapping]]] = ..., stop_signal: _Optional[str] = ..., stop_grace_period_ns: _Optional[int] = ..., read_only: _Optional[bool] = ..., init: _Optional[bool] = ..., tty: _Optional[bool] = ..., registry_auth: _Optional[_Union[_types_pb2.RegistryAuth, _Mapping]] = ..., image_digest: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[_types_pb2.Device, _Mapping]]] = ..., device_requests: _Optional[_Iterable[_Union[_types_pb2.DeviceRequest, _Mapping]]] = ..., groups: _Optional[_Iterable[str]] = ..., privileges: _Optional[_Union[_types_pb2.Privileges, _Mapping]] = ..., capability_add: _Optional[_Iterable[str]] = ..., capability_drop: _Optional[_Iterable[str]] = ..., sysctls: _Optional[_Mapping[str, str]] = ..., ulimits: _Optional[_Iterable[_Union[_types_pb2.Ulimit, _Mapping]]] = ..., hosts: _Optional[_Iterable[_Union[_types_pb2.HostEntry, _Mapping]]] = ..., dns: _Optional[_Union[_types_pb2.DnsConfig, _Mapping]] = ..., shm_size_bytes: _Optional[int] = ..., oom_score_adj: _Optional[int] = ..., namespaces: _Optional[_Union[_types_pb2.Namespaces, _Mapping]] = ..., cgroup_parent: _Optional[str] = ..., healthcheck: _Optional[_Union[_types_pb2.HealthConfig, _Mapping]] = ..., secrets: _Optional[_Iterable[_Union[SecretReference, _Mapping]]] = ..., configs: _Optional[_Iterable[_Union[ConfigReference, _Mapping]]] = ..., log: _Optional[_Union[LogConfig, _Mapping]] = ..., sticky: _Optional[bool] = ...) -> None: ...
+    def __init__(self, image: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., command: _Optional[_Iterable[str]] = ..., args: _Optional[_Iterable[str]] = ..., hostname: _Optional[str] = ..., env: _Optional[_Iterable[str]] = ..., dir: _Optional[str] = ..., user: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[_types_pb2.Mount, _Mapping]]] = ..., stop_signal: _Optional[str] = ..., stop_grace_period_ns: _Optional[int] = ..., read_only: _Optional[bool] = ..., init: _Optional[bool] = ..., tty: _Optional[bool] = ..., registry_auth: _Optional[_Union[_types_pb2.RegistryAuth, _Mapping]] = ..., image_digest: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[_types_pb2.Device, _Mapping]]] = ..., device_requests: _Optional[_Iterable[_Union[_types_pb2.DeviceRequest, _Mapping]]] = ..., groups: _Optional[_Iterable[str]] = ..., privileges: _Optional[_Union[_types_pb2.Privileges, _Mapping]] = ..., capability_add: _Optional[_Iterable[str]] = ..., capability_drop: _Optional[_Iterable[str]] = ..., sysctls: _Optional[_Mapping[str, str]] = ..., ulimits: _Optional[_Iterable[_Union[_types_pb2.Ulimit, _Mapping]]] = ..., hosts: _Optional[_Iterable[_Union[_types_pb2.HostEntry, _Mapping]]] = ..., dns: _Optional[_Union[_types_pb2.DnsConfig, _Mapping]] = ..., shm_size_bytes: _Optional[int] = ..., oom_score_adj: _Optional[int] = ..., namespaces: _Optional[_Union[_types_pb2.Namespaces, _Mapping]] = ..., cgroup_parent: _Optional[str] = ..., annotations: _Optional[_Mapping[str, str]] = ..., healthcheck: _Optional[_Union[_types_pb2.HealthConfig, _Mapping]] = ..., secrets: _Optional[_Iterable[_Union[SecretReference, _Mapping]]] = ..., configs: _Optional[_Iterable[_Union[ConfigReference, _Mapping]]] = ..., log: _Optional[_Union[LogConfig, _Mapping]] = ..., sticky: _Optional[bool] = ...) -> None: ...
 
 class FileTarget(_message.Message):
     __slots__ = ("name", "uid", "gid", "mode")

@@ -11,7 +11,7 @@ from swarm.clock import Clock, SystemClock
 from swarm.errors import FailedPrecondition, InvalidArgument, NotPermitted, SwarmError
 from swarm.manager.containers.calls import ContainerCalls
 from swarm.manager.containers.confining import Confined
-from swarm.manager.containers.following import EventFollower
+from swarm.manager.containers.following import EventFollower, of_node
 from swarm.manager.containers.place import JudgeNodes, as_if_task, check_plain, choose
 from swarm.manager.store.store import Store
 from swarm.pacing import Pacer
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes", "logs", "disk", "events"})
 VOLUMES = frozenset({"list_volumes", "create_volume", "remove_volume", "prune_volumes"})
 INTERNAL = frozenset({"controller_call", "attach_volume", "detach_volume"})
-NODE_WIDE = frozenset({"list", "stats", "prune", "disk", "collect_images"}) | VOLUMES
+NODE_WIDE = frozenset({"list", "stats", "prune", "disk", "collect_images", "events"}) | VOLUMES
 NODES_AT_ONCE = 100
 FOLLOWED_NODES = 200  # each is a stream for as long as somebody looks
 ANSWERS = 256
@@ -66,8 +66,8 @@ class ContainerControl:
         _note(question, verb, who)
         outputs = (
             self._follow(question, hears=confined.hears_nodes(verb))
-            if verb == "events"
-            else self._ask_all(self._nodes(question), question.request)
+            if question.request.events.follow
+            else self._ask_all(self._nodes(question) if confined.hears_nodes(verb) else [], question.request)
             if verb in NODE_WIDE
             else self._ask_one(question, inputs)
         )
@@ -115,9 +115,8 @@ class ContainerControl:
             found = list(dict.fromkeys(question.node_ids))
         else:
             found = sorted(node.id for node in self._store.view.nodes)
-        if (question.request.stats.follow or question.request.HasField("events")) and len(
-            found
-        ) > FOLLOWED_NODES:
+        follows = question.request.stats.follow or question.request.events.follow
+        if follows and len(found) > FOLLOWED_NODES:
             raise FailedPrecondition(
                 f"{len(found)} nodes are too many to follow at once (the limit is {FOLLOWED_NODES}): "
                 "name some (stats --node, events --filter node=), or ask once (stats --no-stream)"
@@ -155,6 +154,8 @@ class ContainerControl:
         turns: asyncio.Semaphore,
     ) -> None:
         """Bring one node's answers into `answers`, then None."""
+        if request.HasField("events"):
+            request = of_node(request, node_id)
         try:
             async with (
                 turns,
@@ -171,7 +172,8 @@ class ContainerControl:
         await answers.put(None)
 
     def _notice(self, node_id: str, request: ContainerRequest, reason: str) -> ContainerOutput:
-        what = "volumes" if request.WhichOneof("verb") in VOLUMES else "containers"
+        verb = request.WhichOneof("verb")
+        what = "volumes" if verb in VOLUMES else "events of containers" if verb == "events" else "containers"
         name = self._calls.name(node_id)
         text = reason if name in reason else f"{name}: {reason}"
         return ContainerOutput(node_id=node_id, notice=f"{text}: its {what} are missing here")

@@ -67,11 +67,8 @@ class EventFollower:
                 self._answers.put_nowait(None)
 
     async def _ask(self, node_id: str, since_ns: int) -> None:
-        request, began_ns, silent = ContainerRequest(), self._clock.now_ns(), False
-        request.CopyFrom(self._request)
-        request.events.ClearField("cursors")
-        request.events.follow, request.events.since_ns = True, since_ns
-        request.events.after = self._request.events.cursors.get(node_id, "")
+        request, began_ns, silent = of_node(self._request, node_id), self._clock.now_ns(), False
+        request.events.since_ns = since_ns
         while True:
             try:
                 async with contextlib.aclosing(
@@ -99,3 +96,12 @@ class EventFollower:
     async def _say(self, node_id: str, text: str) -> None:
         name = self._calls.name(node_id)
         await self._answers.put(ContainerOutput(node_id=node_id, notice=f"{name}: {text}"))
+
+
+def of_node(request: ContainerRequest, node_id: str) -> ContainerRequest:
+    """Return a request for events as one node is asked: with the place that was heard of it last."""
+    asked = ContainerRequest()
+    asked.CopyFrom(request)
+    asked.events.after = request.events.cursors.get(node_id, "")
+    asked.events.ClearField("cursors")
+    return asked

@@ -7,7 +7,7 @@ import grpc
 
 from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.objects_pb2 import Cluster, Task
-from swarm.clock import Clock
+from swarm.clock import Clock, timestamp
 from swarm.errors import FailedPrecondition, NoQuorum, NotFound
 from swarm.ids import new_id
 from swarm.manager.controlapi import ca, cluster, level, lock, nodes, services, tasks
@@ -430,3 +430,14 @@ class ControlServicer(
     async def Watch(self, request: control.WatchRequest, context: Context) -> None:  # type: ignore[override]
         """Send what is committed, from now on or from a version on."""
         await self._watches.serve(request, context)
+
+    async def GetMoment(
+        self, request: control.GetMomentRequest, context: Context
+    ) -> control.GetMomentResponse:
+        """Return what time it is in the cluster, and the version that has all changes of before."""
+
+        def answer() -> control.GetMomentResponse:
+            at = timestamp(self._store.settled_ns)
+            return control.GetMomentResponse(at=at, version=self._store.version)
+
+        return await self._router.read("GetMoment", request, context, answer)

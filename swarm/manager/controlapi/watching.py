@@ -24,7 +24,7 @@ from swarm.api.v1.objects_pb2 import (
     Volume,
 )
 from swarm.api.v1.store_pb2 import StoreObject
-from swarm.clock import timestamp
+from swarm.clock import nanoseconds, timestamp
 from swarm.errors import InvalidArgument, SwarmError, TransientError, Unavailable
 from swarm.manager.controlapi.ports import RaftStatus
 from swarm.manager.controlapi.redact import (
@@ -93,6 +93,7 @@ class Wanted:
     resume: int | None
     initial: bool
     previous: bool
+    since_ns: int | None = None
     sees: Callable[[Object], bool] = lambda _: True
 
     @classmethod
@@ -106,9 +107,13 @@ class Wanted:
         for kind in kinds:
             _SHOWN[kind][1](filters, kind())
         resume = request.resume_version if request.HasField("resume_version") else None
-        if resume is not None and request.include_initial_state:
-            raise InvalidArgument("resume_version and include_initial_state exclude each other")
-        return cls(kinds, filters, resume, request.include_initial_state, request.include_previous, sees)
+        since_ns = nanoseconds(request.since) if request.HasField("since") else None
+        if (resume is not None) + (since_ns is not None) + request.include_initial_state > 1:
+            raise InvalidArgument("resume_version, since and include_initial_state exclude each other")
+        return cls(
+            *(kinds, filters, resume, request.include_initial_state, request.include_previous),
+            *(since_ns, sees),
+        )
 
     def selects(self, obj: Object) -> bool:
         """Whether an object is there for the reader, and the filters fit it."""
@@ -183,13 +188,18 @@ class Watches:
 
     async def _stream(self, wanted: Wanted, stream: StreamContext) -> SwarmError:
         """Send until something ends it; return what."""
+        after, kept_since_ns = wanted.resume, None
+        if wanted.since_ns is not None:
+            after, kept_since_ns = self._store.since(wanted.since_ns)
         with self._store.watch(
-            *wanted.kinds, limit=QUEUE_EVENTS, limit_bytes=QUEUE_BYTES, after=wanted.resume
+            *wanted.kinds, limit=QUEUE_EVENTS, limit_bytes=QUEUE_BYTES, after=after
         ) as watch:
-            version = self._store.version if wanted.resume is None else wanted.resume
+            first = self._bookmark(self._store.version if after is None else after)
+            if kept_since_ns is not None:
+                first.kept_since.CopyFrom(timestamp(kept_since_ns))
             objects = self._objects(wanted) if wanted.initial else ()
             ends = [
-                asyncio.create_task(self._follow(wanted, watch, stream, version, objects)),
+                asyncio.create_task(self._follow(wanted, watch, stream, first, objects)),
                 asyncio.create_task(watch.wait_overflow()),
                 asyncio.create_task(self._stopping.wait()),
             ]
@@ -218,16 +228,19 @@ class Watches:
         wanted: Wanted,
         watch: Watch,
         stream: StreamContext,
-        version: int,
+        first: WatchResponse,
         objects: Iterable[Object],
     ) -> None:
         for piece in _pieces(objects):
             await stream.write(WatchResponse(events=piece, initial=True))
-        await stream.write(self._bookmark(version))
+        await stream.write(first)
+        version, behind = first.version, first.version < self._store.version
         loop = asyncio.get_running_loop()
         due_s = loop.time() + BOOKMARK_S
         while True:
-            commit = await _next(watch, due_s)
+            commit = await _next(watch, loop.time() if behind else due_s)
+            if commit is None and behind:  # a reader that was behind hears at once that it is not any more
+                behind = False
             events = wanted.events(commit) if commit is not None else []
             if commit is not None and (events or loop.time() >= due_s):
                 version = commit.index

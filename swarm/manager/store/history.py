@@ -47,6 +47,7 @@ class History:
     def __init__(self, events_max: int = HISTORY_EVENTS, bytes_max: int = HISTORY_BYTES) -> None:
         self.version = 0  # of the newest entry, whether it changed anything or not
         self.floor = 0  # the oldest version to go on from: every commit after it is here
+        self._floor_ns: int | None = -1  # when the newest forgotten commit was made; None: nobody knows
         self._commits: deque[Commit] = deque()
         self._events = 0
         self._bytes = 0
@@ -65,13 +66,35 @@ class History:
             oldest = self._commits.popleft()
             self._events -= len(oldest.events)
             self._bytes -= oldest.size_bytes
-            self.floor = oldest.index
+            self.floor, self._floor_ns = oldest.index, oldest.at_ns
 
     def restart(self, version: int) -> None:
         """Forget everything: the state is now that of `version`, and how it came about is not known."""
         self._commits.clear()
         self._events = self._bytes = 0
         self.version = self.floor = version
+        self._floor_ns = None
+
+    def since(self, at_ns: int) -> tuple[int, bool]:
+        """Return the version before the first kept commit of `at_ns` or later; whether all such are kept.
+
+        Clocks of managers differ: later commits may have earlier times.
+        """
+        before = self.floor
+        for commit in self._commits:
+            if commit.at_ns >= at_ns:
+                break
+            before = commit.index
+        else:
+            before = self.version
+        forgotten = self._floor_ns is None or self._floor_ns >= at_ns
+        complete = not forgotten or bool(self._commits and self._commits[0].at_ns < at_ns)
+        return before, complete
+
+    @property
+    def oldest_ns(self) -> int | None:
+        """When the oldest commit that is kept was made; None while none is."""
+        return self._commits[0].at_ns if self._commits else None
 
     def after(self, version: int) -> list[Commit]:
         """Return the commits after `version`; raises Compacted when some of them are gone."""

@@ -112,6 +112,7 @@ class Store(StateMachine):
         self._sequence = 0
         self._pending_version = PENDING_VERSION
         self._outcome: Outcome | None = None  # of the entry in flight, once applied
+        self._in_flight_ns: int | None = None  # when the batch was made whose fate is open
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     def attach(self, proposer: Proposer) -> None:
@@ -127,6 +128,22 @@ class Store(StateMachine):
     def version(self) -> int:
         """Index of the newest entry applied: the same at the same state on every manager."""
         return self._hub.history.version
+
+    @property
+    def settled_ns(self) -> int:
+        """The time up to which no change that is made here is still on its way."""
+        return self._clock.now_ns() if self._in_flight_ns is None else self._in_flight_ns - 1
+
+    def since(self, at_ns: int) -> tuple[int, int | None]:
+        """Return the version to watch after for changes of `at_ns` or later, and since when they are kept.
+
+        The latter is None when all of them are. When none is kept, it is now.
+        """
+        history = self._hub.history
+        version, complete = history.since(at_ns)
+        if complete:
+            return version, None
+        return version, self._clock.now_ns() if history.oldest_ns is None else history.oldest_ns
 
     def watch(
         self,
@@ -187,6 +204,7 @@ class Store(StateMachine):
                 _Batch(writers=[self._queue.popleft()]).fail(NotLeader())
 
     async def _flush_batch(self, batch: _Batch) -> None:
+        self._in_flight_ns = batch.now_ns
         try:
             self._settle(batch, await self._commit(batch))
         except SwarmError as error:
@@ -194,6 +212,8 @@ class Store(StateMachine):
         except Exception as error:
             log.exception("store.batch_failed", writers=len(batch.writers))
             batch.fail(error)
+        finally:
+            self._in_flight_ns = None
 
     def _next_batch(self) -> _Batch:
         batch = _Batch(self._clock.now_ns(), self._clock.monotonic_s() + BATCH_MS / 1e3)

@@ -102,6 +102,7 @@ def _host_config(config: ContainerConfig, around: Around) -> dict[str, Any]:
         **_security(config),
     }
     host |= {"Init": True} if config.init else {}
+    host |= {"Annotations": dict(config.annotations)} if config.annotations else {}
     host |= {"ShmSize": config.shm_size_bytes} if config.shm_size_bytes else {}
     return host | ({"CgroupParent": config.cgroup_parent} if config.cgroup_parent else {})
 

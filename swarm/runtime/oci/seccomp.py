@@ -11,8 +11,6 @@ from typing import Any
 
 from swarm.runtime.starter.seccomp import PROGRAM_ANNOTATION, compile_filter, syscall_numbers
 
-ORDERS = "run.oci."  # how the annotations begin by which crun is told what to do
-
 # Only the native architecture: each further one doubles the time that it takes to build the filter, and a
 # program for another one is refused instead of slipping past the list.
 _ARCHITECTURES = {

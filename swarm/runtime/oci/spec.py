@@ -7,6 +7,7 @@ from typing import Any
 
 from swarm.errors import TaskRejected
 from swarm.model.sysctls import NET_PREFIX
+from swarm.model.validate_options import ORDERS
 from swarm.runtime.base import ContainerConfig
 from swarm.runtime.command import DEFAULT_PATH, command_line, environment
 from swarm.runtime.images.base import ImageConfig
@@ -14,7 +15,7 @@ from swarm.runtime.oci.abilities import INIT_HINT, Abilities
 from swarm.runtime.oci.mounts import INIT_PATH, mount_entries, nested_mounts
 from swarm.runtime.oci.privileges import capabilities, linux_security, missing_capabilities, process_security
 from swarm.runtime.oci.resources import cgroup_resources, oom_score_adj, resource_warnings, rlimits
-from swarm.runtime.oci.seccomp import ORDERS, default_filter, without_rules
+from swarm.runtime.oci.seccomp import default_filter, without_rules
 from swarm.runtime.oci.selinux import Labels, label_warnings
 from swarm.runtime.oci.users import User
 
@@ -52,7 +53,7 @@ def build_spec(config: ContainerConfig, image: ImageConfig, around: Surroundings
             *mount_entries(config, around.resolv_conf, around.hosts, around.hostname, *init[:1]),
             *(nested_mounts() if around.labels and around.labels.nested else []),
         ],
-        "annotations": {**_annotations(config.labels), **compiled},
+        "annotations": {**_annotations({**config.labels, **config.annotations}), **compiled},
         "linux": linux,
     }
     if not config.shared.uts:
@@ -85,7 +86,7 @@ def _init(config: ContainerConfig, node: Abilities) -> tuple[str, ...]:
 
 
 def _annotations(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return the labels without those that would be orders to crun: programs to run, another filter."""
+    """Return them without those that would be orders to crun: programs to run, another filter."""
     return {key: value for key, value in labels.items() if not key.startswith(ORDERS)}
 
 

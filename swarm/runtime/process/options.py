@@ -39,6 +39,7 @@ def _needs_containers(config: ContainerConfig) -> Iterator[str]:
         ("privileged", security.privileged),
         ("a seccomp profile", security.seccomp),
         (f"the AppArmor profile {security.apparmor}", security.apparmor not in {"", "unconfined"}),
+        ("annotations for its runtime", config.annotations),
         ("a resolv.conf of its own", config.dns != Dns()),
         ("a size of /dev/shm", config.shm_size_bytes),
         ("an OOM score adjustment", config.oom_score_adj is not None),

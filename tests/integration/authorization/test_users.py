@@ -192,7 +192,7 @@ def plan_and_look_at_images(team: Team) -> None:
     assert "no image web:9" in team.refused("red", "image", "rm", "web:9")
     assert "is about more than what has team=red" in team.refused("red", "image", "tag", "web:1", "web:2")
     version = team("red", "service", "inspect", "--format", "{{.Version.Index}}", "mine")
-    told = team.try_("red", "events", "--since", "1", "--until", version)
+    told = team.try_("red", "events", "--since-version", "1", "--until-version", version)
     assert "(name=mine)" in told.stdout
     assert "theirs" not in told.stdout
     assert "no events of containers" not in told.stderr

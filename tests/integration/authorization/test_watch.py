@@ -17,6 +17,7 @@ import pytest
 from swarm.api.status import from_rpc_error
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.control_pb2_grpc import ControlStub
+from swarm.clock import SECOND, nanoseconds
 from swarm.errors import Compacted, SwarmError, TransientError, Unavailable, UserError
 from swarm.security.identity import Role
 from tests.integration.authorization.conftest import Cluster
@@ -260,6 +261,52 @@ def test_swarmctl_events_goes_on_after_a_restart_and_ends_on_ctrl_c(cluster: Clu
     assert {(event["Type"], event["Action"], event["Actor"]["Attributes"]["name"]) for event in told} == {
         ("service", "update", "c")
     }
+
+
+def test_events_until_a_time_are_the_same_whatever_became_of_the_manager(cluster: Cluster) -> None:
+    daemon = cluster.managers["m3"]
+    writer = Writer(cluster, "c", ("m1", "m2"))
+    began_ns = nanoseconds(cluster.managers["m1"].ask("GetMoment", c.GetMomentRequest()).at)
+    until_ns = began_ns + 20 * SECOND
+    since, until = (f"{at_ns // SECOND}.{at_ns % SECOND:09d}" for at_ns in (began_ns, until_ns))
+
+    def events_of(manager: str) -> subprocess.Popen[str]:
+        socket = f"unix://{cluster.managers[manager].directory}/r/swarmd.sock"
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "swarm.cli.main", "-H", socket, "events"),
+                *("--since", since, "--until", until, "--format", "json"),
+                *("--filter", "service=c", "--filter", "type=service"),
+            ],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    told: list[str] = []
+    with events_of("m3") as events:
+        reading = threading.Thread(target=lambda: told.extend(events.stdout or ()))
+        reading.start()
+        try:
+            wait_for(lambda: writer.write(f"first{len(writer.attempted)}") and bool(told), 60)
+            daemon.stop()
+            wait_for(lambda: writer.write(f"away{len(writer.attempted)}"))
+            daemon.start()
+            wait_for(lambda: writer.write(f"back{len(writer.attempted)}"))
+            code = events.wait(DEADLINE_S)
+            problems = events.stderr.read() if events.stderr else ""
+        finally:
+            events.kill()
+            reading.join(60)
+            if not daemon.is_running:
+                daemon.start()
+    assert code == 0, problems
+    wait_for(lambda: daemon.ask("GetMoment", c.GetMomentRequest()))
+    for manager in ("m1", "m3"):
+        with events_of(manager) as again:
+            text, problems = again.communicate(timeout=DEADLINE_S)
+        assert text.splitlines(keepends=True) == told, problems
+    versions = [json.loads(line)["Version"] for line in told]
+    assert versions
+    assert versions == sorted(set(versions))
 
 
 def test_a_manager_that_stops_sends_its_readers_elsewhere(cluster: Cluster) -> None:

@@ -158,6 +158,7 @@ def test_options_reach_the_driver_and_what_was_not_said_stays_so() -> None:
     spec.hosts.add(name="db", address="::1")
     spec.dns.search.append("x.org")
     spec.shm_size_bytes, spec.oom_score_adj, spec.cgroup_parent = 9, 0, "/batch"
+    spec.annotations["a"] = "b"
     spec.namespaces.ipc, spec.namespaces.pid, spec.namespaces.uts = "host", "private", "host"
     resources.memory_swappiness, resources.memory_swap_bytes = 0, -1
     resources.cpu_shares, resources.cpu_quota_us, resources.cpu_period_us = 2, 3, 4
@@ -169,6 +170,7 @@ def test_options_reach_the_driver_and_what_was_not_said_stays_so() -> None:
     assert config.ulimits == (Ulimit("nofile", 1, 2),)
     assert (config.hosts, config.dns) == ((("db", "::1"),), Dns(search=("x.org",)))
     assert (config.shm_size_bytes, config.oom_score_adj, config.cgroup_parent) == (9, 0, "/batch")
+    assert config.annotations == {"a": "b"}
     assert config.limits == Limits(0, 0, 0, 0, 2, 3, 4, "0", "1", -1, 0, 10)
     spec.privileges.seccomp.mode = Privileges.Seccomp.MODE_UNCONFINED
     assert container_config(task, "", SANDBOX, FACTS).security.seccomp == ""

@@ -54,6 +54,34 @@ async def test_what_is_missing_is_said() -> None:
     ]
 
 
+async def test_who_asks_for_times_of_before_hears_since_when_there_is_a_book() -> None:
+    clock = ManualClock()
+    began_ns = clock.now_ns()
+    book = EventBook(clock, 2)
+
+    async def kept_since(since_ns: int, after: str = "") -> int:
+        first = await anext(book.follow(FollowEvents(since_ns=since_ns, after=after)))
+        return first.kept_since_ns
+
+    assert await kept_since(began_ns - 1) == began_ns
+    assert [await kept_since(since_ns) for since_ns in (0, 1, began_ns)] == [0, 0, 0]
+    for action in ("create", "start", "die"):
+        book.note(DB, action, {})
+        clock.advance(1)
+    assert await kept_since(began_ns) == began_ns + 1
+    heard = [one async for one in book.follow(FollowEvents(since_ns=1))]
+    assert await kept_since(began_ns, heard[-1].cursor) == 0
+
+
+async def test_labels_are_told_and_hide_nothing() -> None:
+    labelled = PlainContainer(id="c1")
+    labelled.spec.container.labels.update({"team": "red", "exitCode": "?"})
+    book = a_book()
+    book.note(labelled, "die", {"exitCode": "3"})
+    (event,) = [one async for one in book.follow(FollowEvents(since_ns=1)) if one.action]
+    assert dict(event.attributes) == {"team": "red", "exitCode": "3"}
+
+
 async def test_who_reads_more_slowly_than_things_happen_is_told_so() -> None:
     book = a_book(kept=2)
     events = book.follow(FollowEvents(follow=True))

@@ -102,6 +102,26 @@ def test_processor_time_is_what_was_used_between_two_samples() -> None:
     assert Usage(frozenset({"other"})).rows({}) == []
 
 
+def test_what_does_not_run_is_shown_when_it_was_asked_for() -> None:
+    usage = Usage(frozenset(), None)
+    long = "c" * 25
+    usage.know([a_container("n", name="idle"), ContainerOutput(node_id="n", done=True)])
+    sample = ContainerSample(container_id=long, name="busy", at_ns=SECOND, pids=2)
+    usage.take(ContainerOutput(node_id="n", samples=SampleList(samples=[sample])))
+    rows_ = usage.rows({"n": "one"})
+    assert [(row["ID"], row["Name"], row["Node"], row["PIDs"]) for row in rows_] == [
+        (long, "busy", "one", "2"),
+        ("i" * 25, "idle", "one", "--"),
+    ]
+    # Once it runs it is measured, and not there twice.
+    sample.container_id = "i" * 25
+    usage.take(ContainerOutput(node_id="n", samples=SampleList(samples=[sample])))
+    assert [row["PIDs"] for row in usage.rows({})] == ["2"]
+    one = Usage(frozenset({"other"}))
+    one.know([a_container("n")])
+    assert one.rows({}) == []
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

@@ -27,9 +27,19 @@ from swarm.api.v1.types_pb2 import (
 )
 from swarm.cli import events as events_module
 from swarm.cli.container_events import about_containers, merged
-from swarm.cli.event_view import TYPES, View, attributes, events_of, line, matches, of_container
+from swarm.cli.event_view import (
+    TYPES,
+    View,
+    attributes,
+    events_of,
+    line,
+    matches,
+    named_as_in_go,
+    of_container,
+)
 from swarm.cli.events import events
-from swarm.errors import Compacted, SwarmError, TransientError, Unavailable
+from swarm.cli.render import fill
+from swarm.errors import Compacted, InvalidArgument, SwarmError, TransientError, Unavailable
 from swarm.manager.store.tables import KINDS, kind_name
 
 CREATE, UPDATE, REMOVE = 0, 1, 2
@@ -75,7 +85,6 @@ def test_json_has_dockers_keys_and_the_version():
         "scope": "swarm",
         "time": 1_700_000_000,
         "timeNano": 1_700_000_000_000_000_005,
-        "Time": "2023-11-14T22:13:20.000000005Z",
         "Version": 7,
     }
 
@@ -203,14 +212,27 @@ def test_events_are_printed_until_the_version_asked_for(tmp_path):
     manager = Manager(
         [an_answer(3), an_answer(5, an_event(a_service())), an_answer(9, an_event(a_service("db")))]
     )
-    result = run(manager, tmp_path, "--until", "5", "--format", "{{.Version}} {{.Type}} {{.Actor.ID}}")
+    result = run(
+        manager, tmp_path, "--until-version", "5", "--format", "{{.Version}} {{.Type}} {{.Actor.ID}}"
+    )
     assert (result.exit_code, result.stdout) == (0, "5 service web-id\n")
     assert not manager.asked[0].HasField("resume_version")
 
 
 def test_a_change_after_the_end_is_not_printed(tmp_path):
     manager = Manager([an_answer(3), an_answer(9, an_event(a_service()))])
-    result = run(manager, tmp_path, "--since", "0", "--until", "5", "--format", "json", "-f", "type=service")
+    result = run(
+        manager,
+        tmp_path,
+        "--since-version",
+        "0",
+        "--until-version",
+        "5",
+        "--format",
+        "json",
+        "-f",
+        "type=service",
+    )
     assert (result.exit_code, result.stdout) == (0, "")
     assert manager.asked[0].resume_version == 0
     assert manager.asked[0].HasField("resume_version")
@@ -225,7 +247,7 @@ def test_a_reader_goes_on_after_the_version_it_had_when_its_manager_went(tmp_pat
         [an_answer(5), an_answer(7), TransientError("too slow")],
         [an_answer(7), an_answer(8, an_event(a_service("b")))],
     )
-    result = run(manager, tmp_path, "--until", "8", "--format", "json", "-f", "type=service")
+    result = run(manager, tmp_path, "--until-version", "8", "--format", "json", "-f", "type=service")
     assert [json.loads(text)["Actor"]["ID"] for text in result.stdout.splitlines()] == ["a-id", "b-id"]
     assert [asked.resume_version for asked in manager.asked[1:]] == [5, 5, 7]
     assert result.stderr.splitlines() == [
@@ -241,11 +263,11 @@ def test_a_reader_gives_up_in_the_end_and_says_how_to_go_on(tmp_path, monkeypatc
     manager.scripts[0].append(Unavailable("gone"))
     result = run(manager, tmp_path)
     assert isinstance(result.exception, Unavailable)
-    assert "swarmctl events --since 3 goes on from here" in str(result.exception)
+    assert "swarmctl events --since-version 3 goes on from here" in str(result.exception)
 
 
 def test_what_never_began_fails_at_once(tmp_path):
-    result = run(Manager([Unavailable("no manager here")]), tmp_path, "--since", "3")
+    result = run(Manager([Unavailable("no manager here")]), tmp_path, "--since-version", "3")
     assert isinstance(result.exception, Unavailable)
 
 
@@ -254,13 +276,15 @@ def test_a_version_that_is_gone_is_not_waited_for(tmp_path, monkeypatch):
     gone = Compacted("the oldest version to go on from is 9")
     manager = Manager([an_answer(3), Unavailable("restarts")], [gone])
     assert isinstance(run(manager, tmp_path).exception, Compacted)
-    assert isinstance(run(Manager([gone]), tmp_path, "--since", "1").exception, Compacted)
+    assert isinstance(run(Manager([gone]), tmp_path, "--since-version", "1").exception, Compacted)
 
 
 def test_a_cluster_without_leader_is_mentioned_once(tmp_path):
     quiet = an_answer(3)
     quiet.stale = True
-    result = run(Manager([quiet, quiet, an_answer(4)]), tmp_path, "--until", "4", "-f", "type=service")
+    result = run(
+        Manager([quiet, quiet, an_answer(4)]), tmp_path, "--until-version", "4", "-f", "type=service"
+    )
     assert result.stderr.splitlines() == [
         "Warning: the cluster has no leader: nothing changes until it has."
     ]
@@ -282,6 +306,37 @@ def test_a_filter_that_means_nothing_is_refused(arguments, sentence, tmp_path):
 def test_a_format_that_means_nothing_is_refused(tmp_path):
     result = run(Manager([an_answer(5, an_event(a_service()))]), tmp_path, "--format", "{{.Nope}}")
     assert 'there is no "Nope"' in str(result.exception)
+
+
+def test_templates_know_the_names_of_docker_and_json_stays_json() -> None:
+    event = named_as_in_go(told("start"))
+    template = "{{.Status}} {{.ID}} {{.From}} {{.Scope}} {{.Time}} {{.TimeNano}} {{.Actor.Attributes.name}}"
+    assert fill(template, event) == "start c1c1 db:1 local 0 5 db"
+    assert json.loads(fill("{{json .}}", event)) == told("start")
+    with pytest.raises(InvalidArgument, match='no "Nope" here'):
+        fill("{{.Nope}}", event)
+
+
+def test_a_container_has_the_keys_of_old_scripts_too() -> None:
+    event = told("start")
+    assert (event["status"], event["id"], event["from"]) == ("start", "c1c1", "db:1")
+    assert "status" not in told("connect", network="shop")
+
+
+def test_labels_and_scopes_are_filtered_and_labels_rename_nothing() -> None:
+    event = told(team="red", name="other", container="c9", node="n9")
+    assert event["Actor"]["Attributes"] == {
+        "name": "db",
+        "image": "db:1",
+        "team": "red",
+        "container": "c9",
+        "node": "worker-1",
+        "node.id": "n1",
+    }
+    for wanted in ({"label": ["team"]}, {"label": ["team=blue", "team=red"]}, {"scope": ["local"]}):
+        assert matches(event, wanted)
+    for wanted in ({"label": ["team=blue"]}, {"scope": ["swarm"]}, {"container": ["c9"]}):
+        assert not matches(event, wanted)
 
 
 def told(action: str = "die", **attributes: str) -> View:
@@ -316,6 +371,21 @@ def test_containers_are_filtered(wanted, fits):
     assert matches(told(), wanted) is fits
     assert about_containers(wanted) is ("service" not in wanted)
     assert matches(told("health_status: healthy"), {"event": ["health_status"]})
+
+
+def test_of_two_sources_that_both_end_all_is_told() -> None:
+    stop, begun = threading.Event(), threading.Event()
+
+    def later() -> Iterator[View]:
+        begun.wait(60)
+        yield told("die")
+
+    def first() -> Iterator[View]:
+        yield told("start")
+        begun.set()
+
+    with merged(first(), later(), stop, both_end=True) as found:
+        assert [event["Action"] for event in found] == ["start", "die"]
 
 
 def test_two_sources_are_told_as_one_until_the_first_ends() -> None:

@@ -145,3 +145,10 @@ def test_an_image_that_lost_its_name_is_listed_without_a_tag(control: Control) -
     control.images = [f"docker.io/library/web@sha256:{'a' * 64}", "docker.io/library/web:1", NAME]
     lines = run("ls", "--format", "{{.Repository}} {{.Tag}}").output.splitlines()
     assert lines == ["registry:5000/web 1", "web 1", "web <none>"]
+
+
+def test_sizes_of_an_image_are_for_people_or_for_scripts(control: Control) -> None:
+    wanted = ("history", "--format", "{{.Size}}", NAME)
+    assert run(*wanted).stdout.splitlines()[-1] == "2kB"
+    for flag in ("--no-human", "--human=false"):
+        assert run(*wanted, flag).stdout.splitlines()[-1] == "2000"

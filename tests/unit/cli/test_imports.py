@@ -60,6 +60,7 @@ def test_what_needs_no_node_imports_next_to_nothing(words):
         "swarm.cli.paging",
         "swarm.cli.postponed",
         "swarm.cli.shortcuts",
+        "swarm.cli.flags",
         "swarm.errors",
     }
 

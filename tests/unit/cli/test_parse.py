@@ -1,5 +1,7 @@
 """Option values as Docker users write them."""
 
+import time
+
 import pytest
 
 from swarm.api.v1.types_pb2 import Mount, PortConfig
@@ -107,6 +109,40 @@ def test_an_unknown_filter_names_the_known_ones():
 def test_files_of_variables_have_comments_and_empty_lines(tmp_path):
     file = tmp_path / "env"
     file.write_text("# of the shop\nA=1\n\n  B=two words  \nHOME\n")
-    assert parse.environment_files([str(file)]) == ["A=1", "B=two words", "HOME"]
+    assert parse.file_lines([str(file)]) == ["A=1", "B=two words", "HOME"]
     with pytest.raises(InvalidArgument, match="--env-file"):
-        parse.environment_files([str(tmp_path / "missing")])
+        parse.file_lines([str(tmp_path / "missing")])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1700000000", 1_700_000_000_000_000_000),
+        ("1700000000.123456789", 1_700_000_000_123_456_789),
+        ("10m", 4_000_000_000_000 - 600_000_000_000),
+        ("1h0m1.5s", 4_000_000_000_000 - 3_601_500_000_000),
+        ("-10m", 4_000_000_000_000 + 600_000_000_000),
+        ("2023-11-14T22:13:20Z", 1_700_000_000_000_000_000),
+        ("2023-11-14T22:13:20.000000005Z", 1_700_000_000_000_000_005),
+        ("2023-11-15T00:13:20.5+02:00", 1_700_000_000_500_000_000),
+    ],
+)
+def test_a_moment_is_a_time_seconds_or_an_age(text: str, expected: int) -> None:
+    assert parse.moment(text, 4_000_000_000_000) == expected
+
+
+@pytest.mark.parametrize("text", ["", "tomorrow", "1.2.3", "-", "2023-13-01", "10 m"])
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="is neither a time"):
+        parse.moment(text, 0)
+
+
+def test_a_time_without_a_zone_is_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC-3")
+    time.tzset()
+    try:
+        assert parse.moment("1970-01-01T03:00:01", 0) == 1_000_000_000
+        assert parse.moment("1970-01-02", 0) == 21 * 3600 * 1_000_000_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -86,6 +86,7 @@ USES_DATA = {"volumes": ["data:/data"], "image": "web:1"}
 
 # Values by the key of a service, each enough by itself.
 SERVICE: Mapping[str, tuple[Any, ...]] = {
+    "annotations": ({"com.example.a": "b"},),
     "blkio_config": ({"weight": 300},),
     "cap_add": (["NET_ADMIN"],),
     "cap_drop": (["CHOWN", "CAP_KILL"],),

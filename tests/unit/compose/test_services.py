@@ -106,6 +106,10 @@ CASES: list[tuple[str, Any]] = [
         ),
     ),
     (
+        "annotations: {com.example.a: b}",
+        lambda s: s.task.container.annotations.update({"com.example.a": "b"}),
+    ),
+    (
         "sysctls: [net.core.somaxconn=9]\nulimits: {nofile: {soft: 1, hard: '-1'}, core: 0}",
         lambda s: (
             s.task.container.sysctls.update({"net.core.somaxconn": "9"}),

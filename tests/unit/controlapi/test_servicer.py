@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.objects_pb2 import Image
 from swarm.api.v1.types_pb2 import NODE_ROLE_MANAGER, NODE_ROLE_WORKER, TASK_STATE_RUNNING, RegistryAuth
-from swarm.clock import SystemClock
+from swarm.clock import SystemClock, nanoseconds
 from swarm.errors import (
     FailedPrecondition,
     InvalidArgument,
@@ -366,3 +366,21 @@ async def test_a_refused_limit_stores_nothing():
             c.CreateServiceRequest(spec=spec, skip_image_resolution=True), FakeContext()
         )
     assert len(store.view.services) == 0
+
+
+async def test_a_moment_is_the_leaders_time_and_a_version_with_all_before_it() -> None:
+    servicer, store, proposer = a_servicer()
+    before_ns = SystemClock().now_ns()
+    await create(servicer)
+    moment = await servicer.GetMoment(c.GetMomentRequest(), FakeContext())
+    assert before_ns <= nanoseconds(moment.at) <= SystemClock().now_ns()
+    assert moment.version == store.version == 1
+    proposer.pause()
+    writing = asyncio.create_task(create(servicer, spec=a_spec("other")))
+    async with asyncio.timeout(60):
+        while store._in_flight_ns is None:
+            await asyncio.sleep(0.01)
+    during = await servicer.GetMoment(c.GetMomentRequest(), FakeContext())
+    proposer.resume()
+    created = (await writing).service
+    assert nanoseconds(during.at) < nanoseconds(created.meta.created_at)

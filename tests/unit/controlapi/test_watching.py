@@ -24,6 +24,7 @@ from swarm.api.v1.objects_pb2 import (
     Volume,
 )
 from swarm.api.v1.users_pb2 import User
+from swarm.clock import timestamp
 from swarm.errors import Compacted, InvalidArgument, SwarmError, TransientError, Unavailable
 from swarm.manager.controlapi import watching
 from swarm.manager.controlapi.watching import _SHOWN, Wanted, Watches
@@ -160,6 +161,7 @@ async def test_kinds_filters_and_previous_objects():
         ({"kinds": ["services"]}, 'no kind "services"'),
         ({"kinds": ["node"], "filters": c.Filters(modes=["global"])}, "nodes cannot be filtered by modes"),
         ({"resume_version": 1, "include_initial_state": True}, "exclude each other"),
+        ({"resume_version": 1, "since": timestamp(1)}, "exclude each other"),
     ],
 )
 async def test_a_request_that_means_nothing_is_refused(request_, sentence):
@@ -227,6 +229,37 @@ async def test_a_version_that_is_no_longer_kept_is_refused_with_the_oldest_one()
         assert "the oldest version to go on from is 7" in str(error)
         assert "List the objects again" in str(error)
         assert await call.code() is grpc.StatusCode.OUT_OF_RANGE
+
+
+async def test_a_reader_begins_at_a_time_and_hears_at_once_when_that_was_all() -> None:
+    clock = ManualClock()
+    store = Store(clock, "one")
+    store.attach(LocalProposer(store))
+    times_ns = []
+    for name in "abc":
+        clock.advance(10)
+        times_ns.append(clock.now_ns())
+        await store.update(create(a_service(name, name)))
+    async with serving(store) as manager:
+        call = manager.watch(since=timestamp(times_ns[1]), kinds=["service"])
+        first = await call.read()
+        assert (first.version, first.HasField("kept_since")) == (1, False)
+        answers = [await call.read() for _ in range(3)]
+        assert [told(one) for one in answers] == [["service create b"], ["service create c"], []]
+        assert answers[-1].version == 3
+        call.cancel()
+
+
+async def test_a_reader_of_longer_ago_hears_since_when_changes_are_kept() -> None:
+    async with serving() as manager:
+        manager.store.restore(7, [])
+        await manager.store.update(create(a_service("a", "a")))
+        call = manager.watch(since=timestamp(5))
+        first = await call.read()
+        assert first.version == 7
+        assert first.kept_since == timestamp(ManualClock().now_ns())
+        assert told(await call.read()) == ["service create a"]
+        call.cancel()
 
 
 async def test_a_quiet_reader_hears_how_far_it_is(monkeypatch):

@@ -175,6 +175,14 @@ def bad_profile(spec: ServiceSpec) -> None:
         (resources("memory_swap_bytes", -2), "negative"),
         (resources("memory_swappiness", 101), "swappiness"),
         (resources("blkio_weight", 9), "weight"),
+        (
+            lambda spec: spec.task.container.annotations.update({"run.oci.handler": "wasm"}),
+            "which only nodes give",
+        ),
+        (
+            lambda spec: spec.task.container.annotations.update({"": "b"}),
+            "one of the annotations has no key",
+        ),
         (resources("cpu_period_us", 5000), "without a CPU quota"),
         (swap_below_memory, "below that of memory alone"),
         (two_quotas, "choose one"),

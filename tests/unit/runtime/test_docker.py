@@ -51,15 +51,17 @@ def test_mounts_of_the_user_come_before_our_own() -> None:
 
 def test_limits_and_privileges_only_where_asked_for() -> None:
     host = create_request(CONFIG, IMAGE, AROUND)["HostConfig"]
-    assert not {"Memory", "PidsLimit", "CgroupParent", "ShmSize", "MaskedPaths"} & host.keys()
+    assert not {"Memory", "PidsLimit", "CgroupParent", "ShmSize", "MaskedPaths", "Annotations"} & host.keys()
     assert host["SecurityOpt"] == ["no-new-privileges"]
     asked = replace(
         CONFIG,
+        annotations={"a": "b"},
         limits=Limits(memory_bytes=7, memory_swappiness=0),
         security=Security(no_new_privileges=False, seccomp="", unmasked_paths=True),
     )
     host = create_request(asked, IMAGE, AROUND)["HostConfig"]
     assert (host["Memory"], host["MemorySwappiness"], host["MaskedPaths"]) == (7, 0, [])
+    assert host["Annotations"] == {"a": "b"}
     assert host["SecurityOpt"] == ["seccomp=unconfined"]
 
 

@@ -213,6 +213,15 @@ def test_the_default_list_is_given_as_a_program_that_our_starter_takes_as_well()
     assert process.filter_for({**whole, "annotations": annotations}) == process.filter_for(whole) != b""
 
 
+def test_annotations_are_told_to_the_runtime_and_order_nothing() -> None:
+    around = Surroundings(Path("/r"), "/c", User(0, 0, (), "/"))
+    config = ContainerConfig("id", "web:1", "sha256:0", command=("x",), labels={"a": "label", "c": "d"})
+    config = replace(config, annotations={"a": "b", PROGRAM_ANNOTATION: "none"})
+    annotations = build_spec(config, ImageConfig(digest=""), around)["annotations"]
+    assert (annotations["a"], annotations["c"]) == ("b", "d")
+    assert len(annotations[PROGRAM_ANNOTATION]) > 1000, "the filter is ours"
+
+
 def test_a_label_is_no_order_to_crun_and_a_profile_of_the_users_own_is_not_compiled() -> None:
     around = Surroundings(Path("/r"), "/c", User(0, 0, (), "/"))
     config = ContainerConfig("id", "web:1", "sha256:0", command=("x",), labels={"run.oci.x": "1", "a": "b"})

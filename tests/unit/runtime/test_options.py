@@ -274,6 +274,7 @@ def test_a_profile_of_the_users_own_is_for_this_container() -> None:
         ({"shm_size_bytes": 1}, "/dev/shm"),
         ({"oom_score_adj": 0}, "OOM"),
         ({"cgroup_parent": "/batch"}, "/batch"),
+        ({"annotations": {"a": "b"}}, "annotations"),
         ({"limits": Limits(cpuset_cpus="0")}, "CPUs"),
     ],
 )

@@ -100,6 +100,7 @@ EXPECTED: Mapping[str, str] = {
     "Control/RemoveNetwork": "LAO",
     "Control/ServiceLogs": "LAOV",
     "Control/Watch": "LAOV",
+    "Control/GetMoment": "LAOV",
     "Local/Init": "L",
     "Local/Join": "L",
     "Local/Leave": "L",

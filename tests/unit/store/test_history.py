@@ -15,9 +15,9 @@ from swarm.manager.store.testing import LocalProposer, ManualClock, store_with
 from swarm.manager.store.watch import WatchOverflow
 
 
-def commit(index: int, events: int = 1, size: int = 1) -> Commit:
+def commit(index: int, events: int = 1, size: int = 1, at_ns: int = 0) -> Commit:
     told = tuple(Event(Action.CREATE, Task(id=f"t{index}.{n}"), None) for n in range(events))
-    return Commit(index, told, size_bytes=size)
+    return Commit(index, told, at_ns, size_bytes=size)
 
 
 def indexes(commits: list[Commit]) -> list[int]:
@@ -53,6 +53,58 @@ def test_the_bytes_are_bounded():
     history.append(commit(4, size=101))
     assert history.floor == 4
     assert history.after(4) == []
+
+
+def test_a_time_is_a_version_and_whether_something_of_it_is_gone():
+    history = History(events_max=2)
+    assert history.since(1) == (0, True)
+    for index, at_ns in ((3, 30), (5, 50)):
+        history.append(commit(index, at_ns=at_ns))
+    assert [history.since(at_ns) for at_ns in (0, 30, 31, 50)] == [
+        (0, True),
+        (0, True),
+        (3, True),
+        (3, True),
+    ]
+    assert history.since(51) == (5, True)
+    history.append(commit(9, at_ns=90))
+    assert (history.since(30), history.oldest_ns) == ((3, False), 50)
+    assert [history.since(at_ns) for at_ns in (31, 90, 91)] == [(3, True), (5, True), (9, True)]
+
+
+def test_what_was_before_a_snapshot_has_no_time():
+    history = History()
+    history.restart(7)
+    assert (history.since(40), history.oldest_ns) == ((7, False), None)
+    history.append(commit(8, at_ns=50))
+    assert [history.since(at_ns) for at_ns in (50, 51)] == [(7, False), (8, True)]
+
+
+def test_a_clock_that_goes_back_hides_nothing():
+    history = History()
+    for index, at_ns in ((1, 30), (2, 50), (3, 40)):
+        history.append(commit(index, at_ns=at_ns))
+    assert indexes(history.after(history.since(45)[0])) == [2, 3]
+
+
+async def test_a_change_on_its_way_is_not_of_the_past_yet():
+    clock = ManualClock()
+    store = Store(clock, "one")
+    proposer = LocalProposer(store)
+    store.attach(proposer)
+    began_ns = clock.now_ns()
+    proposer.pause()
+    writing = asyncio.create_task(store.update(lambda tx: tx.create(Service(id="s1"))))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    clock.advance(1)
+    assert store.settled_ns == began_ns - 1
+    proposer.resume()
+    await writing
+    assert store.settled_ns == clock.now_ns()
+    assert store.since(began_ns) == (0, None)
+    store.restore(7, [])
+    assert store.since(began_ns) == (7, clock.now_ns())
 
 
 def test_entries_that_changed_nothing_move_the_version_and_cost_nothing():
