@@ -105,7 +105,7 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
     """Show everything that its node knows of containers."""
-    from swarm.cli.container_table import details_view
+    from swarm.cli.container_inspect import details_view
     from swarm.cli.tasks import node_names
 
     with connect(ctx.obj) as conn:

@@ -2,12 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
-from google.protobuf.json_format import MessageToDict
-
-from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerOutput, ContainerSummary, ProcessList
-from swarm.api.v1.plain_pb2 import PlainContainer, PlainRestart
+from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerSummary, ProcessList
 from swarm.cli import names
 from swarm.cli.render import Row, shorten
 from swarm.cli.task_table import SHORT_ID
@@ -112,7 +108,7 @@ def published_lines(one: ContainerSummary, wanted: str) -> list[str]:
     found = []
     for port in one.ports:
         inside = f"{port.target_port}/{names.PROTOCOL[port.protocol]}"
-        outside = f"0.0.0.0:{port.published_port}"
+        outside = f"{port.host_ip or names.ANY_ADDRESS}:{port.published_port}"
         if port.published_port and not wanted:
             found.append(f"{inside} -> {outside}")
         elif port.published_port and inside == f"{number}/{protocol or 'tcp'}":
@@ -135,77 +131,6 @@ def status(one: ContainerSummary, now_ns: int) -> str:
     age = format_age(now_ns - nanoseconds(one.finished_at))
     why = "out of memory" if one.oom_killed else one.error
     return f"Exited ({one.exit_code}) {age[0].lower()}{age[1:]} ago" + (f" ({why})" if why else "")
-
-
-def details_view(found: ContainerDetails, node_id: str, node_names: Mapping[str, str]) -> dict[str, Any]:
-    """Return what `container inspect` prints."""
-    one = found.summary
-    view: dict[str, Any] = {
-        "ID": one.id,
-        "Name": one.name,
-        "Image": one.image,
-        "Node": {"ID": node_id, "Hostname": node_names.get(node_id, node_id)},
-        "State": {
-            "Status": one.state,
-            "Pid": one.pid,
-            "ExitCode": one.exit_code,
-            "OOMKilled": one.oom_killed,
-            "Error": one.error,
-            "StartedAt": one.started_at.ToJsonString() if one.HasField("started_at") else "",
-            "FinishedAt": one.finished_at.ToJsonString() if one.HasField("finished_at") else "",
-        },
-        "Task": {"ID": one.task_id, "Service": {"ID": one.service_id, "Name": one.service_name}},
-    }
-    if one.plain:
-        del view["Task"]
-        view |= plain_view(found.plain, one)
-    if found.HasField("spec"):
-        view["Spec"] = MessageToDict(found.spec)
-        view["Resources"] = MessageToDict(found.resources)
-    return view
-
-
-def plain_view(found: PlainContainer, one: ContainerSummary) -> dict[str, Any]:
-    """Return what only a container without a task has."""
-    spec = found.spec
-    condition = PlainRestart.Condition.Name(spec.restart.condition).removeprefix("CONDITION_")
-    view: dict[str, Any] = {
-        "Created": found.created_at.ToJsonString(),
-        "RestartCount": found.restarts,
-        "HostConfig": {
-            "RestartPolicy": {
-                "Name": condition.lower().replace("_", "-"),
-                "MaximumRetryCount": spec.restart.max_retries,
-            },
-            "AutoRemove": spec.auto_remove,
-            "NetworkMode": spec.network or next((one.network_name for one in spec.networks), "bridge"),
-        },
-        "OpenStdin": spec.open_stdin,
-        "NetworkSettings": {
-            "IPAddress": found.address,
-            "Ports": [MessageToDict(port) for port in found.published],
-            "Networks": _networks(found),
-        },
-    }
-    if one.HasField("health"):
-        view["Health"] = MessageToDict(one.health)
-    return view
-
-
-def _networks(found: PlainContainer) -> dict[str, Any]:
-    """Return the networks that a container is in, by name, in Docker's words."""
-    addresses = {one.network_id: tuple(one.addresses) for one in found.addresses}
-    return {
-        one.network_name: {
-            "NetworkID": one.network_id,
-            "IPAddress": next((text for text in addresses.get(one.network_id, ()) if ":" not in text), ""),
-            "GlobalIPv6Address": next(
-                (text for text in addresses.get(one.network_id, ()) if ":" in text), ""
-            ),
-            "Aliases": list(one.aliases),
-        }
-        for one in found.spec.networks
-    }
 
 
 def process_rows(found: ProcessList, now_ns: int) -> list[Row]:

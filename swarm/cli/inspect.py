@@ -35,7 +35,7 @@ def _view(kind: str, answer: Any) -> Any:
 def _container(conn: Connection, ref: str) -> Any:
     from swarm.api.v1.containers_pb2 import ContainerRequest, InspectContainer
     from swarm.cli.container_calls import ask_one, find_plain, only
-    from swarm.cli.container_table import details_view
+    from swarm.cli.container_inspect import details_view
     from swarm.cli.tasks import node_names
 
     target = find_plain(conn, ref)
