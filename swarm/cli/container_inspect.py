@@ -10,13 +10,13 @@ from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerSummary
 from swarm.api.v1.plain_pb2 import PlainContainer, PlainRestart
 from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.cli import names
+from swarm.cli.container_table import ALIVE
 from swarm.cli.inspect_view import when
 from swarm.model.health import WORDS
 
 View = dict[str, Any]
 
 NEVER = "0001-01-01T00:00:00Z"  # what Docker writes for a moment that did not come
-ALIVE = frozenset({"running", "paused", "restarting"})
 
 
 def details_view(found: ContainerDetails, node_id: str, node_names: Mapping[str, str]) -> View:

@@ -1,14 +1,17 @@
 """What people see of containers: rows of tables and pages of inspection. Pure."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 
 from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerSummary, ProcessList
+from swarm.api.v1.types_pb2 import Mount, PortConfig
 from swarm.cli import names
-from swarm.cli.render import Row, shorten
+from swarm.cli.container_filters import Described, chosen
+from swarm.cli.inspect_view import table_time
+from swarm.cli.render import LabelText, Row, shorten
 from swarm.cli.task_table import SHORT_ID
 from swarm.clock import SECOND, nanoseconds
-from swarm.errors import InvalidArgument
 from swarm.model.health import WORDS
 from swarm.model.units import format_age, format_size
 
@@ -32,74 +35,79 @@ PROCESS_COLUMNS = (
     ("CMD", "Command"),
 )
 COMMAND_WIDTH = 22
+ALIVE = frozenset({"running", "paused", "restarting"})
 
 
-def rows(
+def rows(  # what was asked for, and how it is shown
     answers: Iterable[ContainerOutput],
     filters: Mapping[str, Sequence[str]],
     node_names: Mapping[str, str],
     now_ns: int,
     *,
     truncate: bool,
+    everything: bool = True,
+    described: Mapping[str, Described] | None = None,
 ) -> list[Row]:
-    """Return the rows of `container ls`, the newest container first."""
-    found = [
-        answer for answer in answers if answer.HasField("container") and _matches(answer.container, filters)
-    ]
+    """Return the rows of `container ls`, the newest container first.
+
+    `described` has what is known of each beside its line; columns that need it are only there then.
+    """
+    listed = [answer for answer in answers if answer.HasField("container")]
+    fits = chosen([one.container for one in listed], filters, described or {})
+    found = [one for one in listed if fits(one.container) and (everything or one.container.state in ALIVE)]
     found.sort(
         key=lambda one: (-nanoseconds(one.container.created_at), one.container.name, one.container.id)
     )
     return [
         _row(one.container, node_names.get(one.node_id, one.node_id), now_ns, truncate=truncate)
+        | ({} if described is None else _description(described.get(one.container.id, Described())))
         for one in found
     ]
 
 
-def _matches(one: ContainerSummary, filters: Mapping[str, Sequence[str]]) -> bool:
-    """Whether every key has a value that fits; names fit by a part of them, as with Docker."""
-    tests: dict[str, Callable[[str], bool]] = {
-        "id": one.id.startswith,
-        "name": lambda value: value in one.name,
-        "status": lambda value: one.state == value,
-        "service": lambda value: value in (one.service_name, one.service_id),
-        "label": lambda value: _has_label(one, value),
-        "health": lambda value: WORDS.get(one.health.state, "none") == value,
-        "is-task": lambda value: _truth(value) is not one.plain,
+def _description(of: Described) -> dict[str, str]:
+    """Return the columns of Docker that a container is looked at more closely for."""
+    volumes = sum(mount.type == Mount.TYPE_VOLUME for mount in of.spec.mounts)
+    return {
+        "Mounts": ",".join(of.mounts),
+        "LocalVolumes": str(volumes),
+        "Networks": ",".join(of.networks),
     }
-    return all(any(tests[key](value) for value in values) for key, values in filters.items())
 
 
-def _has_label(one: ContainerSummary, wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in one.labels and (not equals or one.labels[key] == value)
-
-
-def _truth(value: str) -> bool:
-    if value.lower() not in {"true", "false", "1", "0"}:
-        raise InvalidArgument(f"--filter is-task={value}: write true or false")
-    return value.lower() in {"true", "1"}
-
-
-def _row(one: ContainerSummary, node: str, now_ns: int, *, truncate: bool) -> Row:
-    command = json.dumps(" ".join(one.command)) if one.command else ""
+def _row(one: ContainerSummary, node: str, now_ns: int, *, truncate: bool) -> dict[str, str]:
+    command = json.dumps(shlex.join(one.command)) if one.command else ""
+    age = f"{format_age(now_ns - nanoseconds(one.created_at))} ago"
     return {
         "ID": one.id[:SHORT_ID] if truncate else one.id,
         "Image": one.image,
         "Command": shorten(command, COMMAND_WIDTH) if truncate else command,
-        "CreatedSince": f"{format_age(now_ns - nanoseconds(one.created_at))} ago",
+        "CreatedSince": age,
+        "RunningFor": age,
+        "CreatedAt": table_time(one.created_at),
         "Status": status(one, now_ns),
         "State": one.state,
-        "Ports": ", ".join(
-            f"*:{port.published_port}->{port.target_port}/{names.PROTOCOL[port.protocol]}"
-            for port in one.ports
-            if port.published_port
-        ),
+        "Ports": ", ".join(_port(port) for port in one.ports),
         "Names": one.name,
         "Node": node,
-        "Service": one.service_name,
-        "Labels": ",".join(f"{key}={value}" for key, value in sorted(one.labels.items())),
+        "Service": "" if one.plain else one.service_name,
+        "Labels": LabelText(one.labels),
         "IsTask": str(not one.plain).lower(),
     }
+
+
+def _port(port: PortConfig) -> str:
+    """Return `0.0.0.0:8080->80/tcp`; a port of the mesh is not the container's own: `*:8080->80/tcp`."""
+    inside = f"{port.target_port}/{names.PROTOCOL[port.protocol]}"
+    if not port.published_port:
+        return inside
+    ingress = port.publish_mode == PortConfig.PUBLISH_MODE_INGRESS
+    return f"*:{port.published_port}->{inside}" if ingress else f"{_outside(port)}->{inside}"
+
+
+def _outside(port: PortConfig) -> str:
+    """Return where a port leads to a container from: ADDRESS:PORT."""
+    return f"{port.host_ip or names.ANY_ADDRESS}:{port.published_port}"
 
 
 def published_lines(one: ContainerSummary, wanted: str) -> list[str]:
@@ -108,7 +116,7 @@ def published_lines(one: ContainerSummary, wanted: str) -> list[str]:
     found = []
     for port in one.ports:
         inside = f"{port.target_port}/{names.PROTOCOL[port.protocol]}"
-        outside = f"{port.host_ip or names.ANY_ADDRESS}:{port.published_port}"
+        outside = _outside(port)
         if port.published_port and not wanted:
             found.append(f"{inside} -> {outside}")
         elif port.published_port and inside == f"{number}/{protocol or 'tcp'}":

@@ -108,10 +108,10 @@ def _add_create(group: click.Group, noun: Noun, epilog: str) -> None:
 
 
 def _row(item: o.Secret | o.Config, now_ns: int) -> dict[str, str]:
+    from swarm.cli.render import LabelText
     from swarm.clock import nanoseconds
     from swarm.model.units import format_age
 
-    labels = dict(item.spec.annotations.labels)
     return {
         "ID": item.id,
         "Name": item.spec.annotations.name,
@@ -119,7 +119,7 @@ def _row(item: o.Secret | o.Config, now_ns: int) -> dict[str, str]:
         "Version": str(number_of(item)),
         "CreatedAt": f"{format_age(now_ns - nanoseconds(item.meta.created_at))} ago",
         "UpdatedAt": f"{format_age(now_ns - nanoseconds(item.meta.updated_at))} ago",
-        "Labels": ",".join(f"{key}={labels[key]}" for key in sorted(labels)),
+        "Labels": LabelText(item.spec.annotations.labels),
     }
 
 

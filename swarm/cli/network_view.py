@@ -17,6 +17,7 @@ SCOPE = "swarm"
 
 def row(item: o.Network, users: int, now_ns: int, containers: int = 0) -> dict[str, str]:
     """Return a network as a line of `network ls`."""
+    from swarm.cli.render import LabelText
     from swarm.clock import nanoseconds
     from swarm.model.units import format_age
 
@@ -33,7 +34,7 @@ def row(item: o.Network, users: int, now_ns: int, containers: int = 0) -> dict[s
         "Services": str(users),
         "Containers": str(containers),
         "Subnets": ",".join(one.subnet for one in item.subnets),
-        "Labels": ",".join(f"{key}={value}" for key, value in sorted(spec.annotations.labels.items())),
+        "Labels": LabelText(spec.annotations.labels),
         "CreatedAt": f"{format_age(now_ns - nanoseconds(item.meta.created_at))} ago",
     }
 

@@ -14,6 +14,19 @@ if TYPE_CHECKING:
 Row = Mapping[str, str]  # placeholder (as in {{.Name}}) -> text
 
 
+class LabelText(str):
+    """Labels as tables print them, KEY=VALUE,KEY=VALUE; `{{.Label "KEY"}}` reaches each of them."""
+
+    __slots__ = ("pairs",)
+    pairs: Mapping[str, str]
+
+    def __new__(cls, labels: Mapping[str, str]) -> "LabelText":
+        """Write labels in the order of their names."""
+        self = super().__new__(cls, ",".join(f"{key}={labels[key]}" for key in sorted(labels)))
+        self.pairs = dict(labels)
+        return self
+
+
 def table(columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> str:
     """Return rows aligned under their titles; `columns` are (TITLE, placeholder)."""
     return aligned(
@@ -39,7 +52,7 @@ def show(rows: Sequence[Row], columns: Sequence[tuple[str, str]], layout: str, q
     elif layout == "json":
         text = "\n".join(json.dumps(dict(row), separators=(",", ":")) for row in rows)
     elif layout == "yaml":
-        text = as_yaml([dict(row) for row in rows])
+        text = as_yaml([{key: str(value) for key, value in row.items()} for row in rows])
     elif layout.startswith("table "):
         text = _table_of(layout.removeprefix("table "), columns, rows)
     else:

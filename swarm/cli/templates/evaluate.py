@@ -111,6 +111,8 @@ class _Scope:
 
     def _command(self, command: tuple[Operand, ...], last: tuple[Any, ...]) -> Any:
         first = command[0]
+        if isinstance(first, Field) and len(command) > 1:
+            return _label(_reach(self._dot, (*first.path[:-1], "Labels")), self._operand(command[1]))
         if not isinstance(first, Function):
             return self._operand(first)
         if first.name in {"and", "or"}:
@@ -142,6 +144,12 @@ class _Scope:
                 return _reach(self._value(operand.pipeline), operand.path)
             case Function():
                 return self._command((operand,), ())
+
+
+def _label(labels: Any, key: Any) -> Any:
+    """Return one of the labels of a row or an object; in the titles of a table its own name."""
+    pairs = getattr(labels, "pairs", labels)
+    return pairs.get(key, "") if isinstance(pairs, Mapping) else key
 
 
 def _entries(value: Any) -> Iterator[tuple[Any, Any]]:

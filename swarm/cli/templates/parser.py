@@ -58,6 +58,12 @@ def _refuse(reason: str, where: str) -> InvalidArgument:
     return InvalidArgument(f'--format: {reason} in "{where.strip()}"')
 
 
+def _is_label(operands: list[Operand]) -> bool:
+    """Whether this is `.Label "KEY"`, the one method with an argument that Docker's tables have."""
+    first = operands[0]
+    return isinstance(first, Field) and first.path[-1:] == ("Label",) and len(operands) == 2
+
+
 class _Parser:
     def __init__(self, template: str) -> None:
         self._template = template
@@ -196,7 +202,7 @@ class _Reader:
             operands.append(self._operand())
         if not operands:
             raise _refuse("a value is missing", self._text)
-        if len(operands) > 1 and not isinstance(operands[0], Function):
+        if len(operands) > 1 and not (isinstance(operands[0], Function) or _is_label(operands)):
             raise _refuse("only a function takes arguments", self._text)
         return tuple(operands)
 
