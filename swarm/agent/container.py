@@ -13,7 +13,7 @@ from swarm.api.v1.types_pb2 import Device, Mount, PortConfig
 from swarm.errors import TaskRejected
 from swarm.model.devices import given_devices
 from swarm.model.generic_resources import environment
-from swarm.model.task import task_labels, task_name
+from swarm.model.task import task_name
 from swarm.model.templates import TemplateContext, expand
 from swarm.model.validate_container import HOSTNAME_LIMIT
 from swarm.runtime.base import BindMount, ContainerConfig, Dns, HostDevice, TmpfsMount
@@ -129,7 +129,14 @@ def _dns(task: Task, *, asks_the_node: bool) -> Dns:
 def _labels(task: Task, context: TemplateContext) -> dict[str, str]:
     """The labels by which tools for Docker Swarm recognise a task; users cannot overwrite them."""
     labels = {key: expand(value, context) for key, value in task.spec.container.labels.items()}
-    return labels | task_labels(task, context.node_id)
+    return labels | {
+        "com.docker.swarm.task": "",
+        "com.docker.swarm.task.id": task.id,
+        "com.docker.swarm.task.name": context.task_name,
+        "com.docker.swarm.node.id": context.node_id,
+        "com.docker.swarm.service.id": task.service_id,
+        "com.docker.swarm.service.name": context.service_name,
+    }
 
 
 def _mount(mount: Mount, context: TemplateContext) -> BindMount | TmpfsMount:

@@ -11,7 +11,8 @@ from swarm.api.v1.specs_pb2 import VolumeSpec
 from swarm.cli import parse
 from swarm.cli.connect import Connection
 from swarm.cli.inspect_view import meta
-from swarm.cli.render import LabelText, Row
+from swarm.cli.render import Row
+from swarm.cli.templates.values import LabelText
 from swarm.errors import Ambiguous, InvalidArgument, NotFound
 from swarm.model.units import parse_bytes
 

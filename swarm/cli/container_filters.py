@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from swarm.api.v1.containers_pb2 import ContainerSummary
+from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerSummary
 from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.api.v1.types_pb2 import PortConfig
 from swarm.cli import names
@@ -75,9 +75,24 @@ def _check(filters: Filters) -> None:
                 raise InvalidArgument(f"--filter {key}={value}: write PORT[-PORT][/PROTOCOL]")
 
 
+def labels_of(answer: ContainerOutput) -> dict[str, str]:
+    """Return the labels of a container; those of tasks say whose they are, as with Docker."""
+    one = answer.container
+    if one.plain:
+        return dict(one.labels)
+    whose = {
+        "service.id": one.service_id,
+        "service.name": one.service_name,
+        "task.id": one.id,
+        "task.name": one.name,
+        "node.id": answer.node_id,
+    }
+    return dict(one.labels) | {f"com.docker.swarm.{key}": value for key, value in whose.items()}
+
+
 def chosen(
     found: Sequence[ContainerSummary], filters: Filters, described: Mapping[str, Described]
-) -> Callable[[ContainerSummary], bool]:
+) -> Callable[[ContainerOutput], bool]:
     """Return what tells whether a container is meant: every key has a value that fits, all labels are there.
 
     Raises InvalidArgument, and NotFound where before= or since= names no container of `found`.
@@ -85,10 +100,12 @@ def chosen(
     _check(filters)
     earliest, latest = _moments(found, filters)
 
-    def fits(one: ContainerSummary) -> bool:
+    def fits(answer: ContainerOutput) -> bool:
+        one = answer.container
         made_ns = nanoseconds(one.created_at)
         return (
             _matches(one, filters, described.get(one.id, Described()))
+            and all(has_label(labels_of(answer), value) for value in filters.get("label", ()))
             and all(made_ns < moment for moment in latest)
             and all(made_ns > moment for moment in earliest)
         )
@@ -125,9 +142,7 @@ def _matches(one: ContainerSummary, filters: Filters, described: Described) -> b
         "publish": lambda value: any(_has_port(port, value, port.published_port) for port in one.ports),
         "expose": lambda value: any(_has_port(port, value, port.target_port) for port in one.ports),
     }
-    return all(has_label(one.labels, value) for value in filters.get("label", ())) and all(
-        any(test(value) for value in filters[key]) for key, test in tests.items() if key in filters
-    )
+    return all(any(test(value) for value in filters[key]) for key, test in tests.items() if key in filters)
 
 
 def _is_named(name: str, wanted: str) -> bool:

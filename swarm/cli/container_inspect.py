@@ -6,10 +6,11 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from swarm.api.v1 import types_pb2 as t
-from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerSummary
+from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerOutput, ContainerSummary
 from swarm.api.v1.plain_pb2 import PlainContainer, PlainRestart
 from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.cli import names
+from swarm.cli.container_filters import labels_of
 from swarm.cli.container_table import ALIVE
 from swarm.cli.inspect_view import when
 from swarm.model.health import WORDS
@@ -23,6 +24,7 @@ def details_view(found: ContainerDetails, node_id: str, node_names: Mapping[str,
     """Return what `container inspect` prints; what Docker has no words for stands at the end."""
     one, spec = found.summary, found.spec
     plain = found.plain if one.plain else PlainContainer()
+    labels = labels_of(ContainerOutput(node_id=node_id, container=one))
     view: View = {
         "Id": one.id,
         "Created": when(plain.created_at if one.plain else one.created_at),
@@ -35,7 +37,7 @@ def details_view(found: ContainerDetails, node_id: str, node_names: Mapping[str,
         "Platform": "linux",
         "HostConfig": _host_config(spec, found.resources, plain),
         "Mounts": [mount_view(mount) for mount in spec.mounts],
-        "Config": _config(spec, plain, one),
+        "Config": _config(spec, plain, one) | {"Labels": labels},
         "NetworkSettings": _network_settings(one, plain),
         "ID": one.id,
         "Node": {"ID": node_id, "Hostname": node_names.get(node_id, node_id)},
@@ -166,7 +168,6 @@ def _config(spec: ContainerSpec, plain: PlainContainer, one: ContainerSummary) -
         "Entrypoint": list(spec.command) or None,
         "Image": one.image,
         "WorkingDir": spec.dir,
-        "Labels": dict(sorted(one.labels.items())),
     }
     if spec.stop_signal:
         view["StopSignal"] = spec.stop_signal

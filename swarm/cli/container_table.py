@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerSummary, ProcessList
 from swarm.api.v1.types_pb2 import Mount, PortConfig
 from swarm.cli import names
-from swarm.cli.container_filters import Described, chosen
+from swarm.cli.container_filters import Described, chosen, labels_of
 from swarm.cli.inspect_view import table_time
-from swarm.cli.render import LabelText, Row, shorten
+from swarm.cli.render import Row, shorten
 from swarm.cli.task_table import SHORT_ID
+from swarm.cli.templates.values import LabelText
 from swarm.clock import SECOND, nanoseconds
 from swarm.model.health import WORDS
 from swarm.model.units import format_age, format_size
@@ -54,12 +55,12 @@ def rows(  # what was asked for, and how it is shown
     """
     listed = [answer for answer in answers if answer.HasField("container")]
     fits = chosen([one.container for one in listed], filters, described or {})
-    found = [one for one in listed if fits(one.container) and (everything or one.container.state in ALIVE)]
+    found = [one for one in listed if fits(one) and (everything or one.container.state in ALIVE)]
     found.sort(
         key=lambda one: (-nanoseconds(one.container.created_at), one.container.name, one.container.id)
     )
     return [
-        _row(one.container, node_names.get(one.node_id, one.node_id), now_ns, truncate=truncate)
+        _row(one, node_names.get(one.node_id, one.node_id), now_ns, truncate=truncate)
         | ({} if described is None else _description(described.get(one.container.id, Described())))
         for one in found
     ]
@@ -75,7 +76,8 @@ def _description(of: Described) -> dict[str, str]:
     }
 
 
-def _row(one: ContainerSummary, node: str, now_ns: int, *, truncate: bool) -> dict[str, str]:
+def _row(answer: ContainerOutput, node: str, now_ns: int, *, truncate: bool) -> dict[str, str]:
+    one = answer.container
     command = json.dumps(shlex.join(one.command)) if one.command else ""
     age = f"{format_age(now_ns - nanoseconds(one.created_at))} ago"
     return {
@@ -91,7 +93,7 @@ def _row(one: ContainerSummary, node: str, now_ns: int, *, truncate: bool) -> di
         "Names": one.name,
         "Node": node,
         "Service": "" if one.plain else one.service_name,
-        "Labels": LabelText(one.labels),
+        "Labels": LabelText(labels_of(answer)),
         "IsTask": str(not one.plain).lower(),
     }
 

@@ -15,6 +15,7 @@ from swarm.cli.flags import FlagGroup
 from swarm.cli.plan import dry_run_options, show_plan
 from swarm.cli.rollout import EXIT_CODES, waiting_options
 from swarm.cli.secret_driver_options import driver_options, new_driver, next_driver, says_driver
+from swarm.cli.templates.values import LabelText
 from swarm.errors import InvalidArgument
 from swarm.model.data_versions import family_of, number_of
 
@@ -108,7 +109,6 @@ def _add_create(group: click.Group, noun: Noun, epilog: str) -> None:
 
 
 def _row(item: o.Secret | o.Config, now_ns: int) -> dict[str, str]:
-    from swarm.cli.render import LabelText
     from swarm.clock import nanoseconds
     from swarm.model.units import format_age
 

@@ -7,6 +7,7 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
+from swarm.cli.templates.values import LabelText
 from swarm.model.networks import driver_of, is_encrypted
 
 View = dict[str, Any]
@@ -17,7 +18,6 @@ SCOPE = "swarm"
 
 def row(item: o.Network, users: int, now_ns: int, containers: int = 0) -> dict[str, str]:
     """Return a network as a line of `network ls`."""
-    from swarm.cli.render import LabelText
     from swarm.clock import nanoseconds
     from swarm.model.units import format_age
 

@@ -14,19 +14,6 @@ if TYPE_CHECKING:
 Row = Mapping[str, str]  # placeholder (as in {{.Name}}) -> text
 
 
-class LabelText(str):
-    """Labels as tables print them, KEY=VALUE,KEY=VALUE; `{{.Label "KEY"}}` reaches each of them."""
-
-    __slots__ = ("pairs",)
-    pairs: Mapping[str, str]
-
-    def __new__(cls, labels: Mapping[str, str]) -> "LabelText":
-        """Write labels in the order of their names."""
-        self = super().__new__(cls, ",".join(f"{key}={labels[key]}" for key in sorted(labels)))
-        self.pairs = dict(labels)
-        return self
-
-
 def table(columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> str:
     """Return rows aligned under their titles; `columns` are (TITLE, placeholder)."""
     return aligned(
@@ -52,7 +39,7 @@ def show(rows: Sequence[Row], columns: Sequence[tuple[str, str]], layout: str, q
     elif layout == "json":
         text = "\n".join(json.dumps(dict(row), separators=(",", ":")) for row in rows)
     elif layout == "yaml":
-        text = as_yaml([{key: str(value) for key, value in row.items()} for row in rows])
+        text = as_yaml([dict(row) for row in rows])
     elif layout.startswith("table "):
         text = _table_of(layout.removeprefix("table "), columns, rows)
     else:
@@ -114,7 +101,8 @@ def as_yaml(value: Any) -> str:
     """Return a value as YAML, keys in the order they have."""
     import yaml
 
-    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True)).rstrip()
+    plain = json.loads(json.dumps(value))  # without texts that are more than text
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)).rstrip()
 
 
 def shorten(text: str, width: int) -> str:

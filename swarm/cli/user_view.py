@@ -4,7 +4,7 @@ from typing import Any
 
 from swarm.api.v1.users_pb2 import User
 from swarm.cli.inspect_view import when
-from swarm.cli.render import LabelText
+from swarm.cli.templates.values import LabelText
 from swarm.cli.user import role_of
 from swarm.clock import nanoseconds
 from swarm.model.labels import has_label

@@ -6,7 +6,8 @@ from typing import Any
 from swarm.api.v1.containers_pb2 import ContainerOutput
 from swarm.api.v1.volumes_pb2 import NodeVolume
 from swarm.cli.inspect_view import when
-from swarm.cli.render import LabelText, Row
+from swarm.cli.render import Row
+from swarm.cli.templates.values import LabelText
 
 COLUMNS = (("DRIVER", "Driver"), ("VOLUME NAME", "Name"), ("NODE", "Node"), ("USED BY", "Users"))
 FILTERS = ("name", "label", "driver", "dangling")

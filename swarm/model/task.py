@@ -11,18 +11,6 @@ from swarm.model.platform import platform_matches
 from swarm.timestamps import SECOND, nanoseconds, timestamp
 
 
-def task_labels(task: Task, node_id: str) -> dict[str, str]:
-    """Return the labels by which tools for Docker Swarm recognise the container of a task."""
-    return {
-        "com.docker.swarm.task": "",
-        "com.docker.swarm.task.id": task.id,
-        "com.docker.swarm.task.name": task_name(task),
-        "com.docker.swarm.node.id": node_id,
-        "com.docker.swarm.service.id": task.service_id,
-        "com.docker.swarm.service.name": task.service_annotations.name,
-    }
-
-
 def new_task(  # noqa: PLR0913  # one for each fact of a task
     service: Service,
     task_id: str,

@@ -12,7 +12,7 @@ from swarm.api.v1.containers_pb2 import (
 )
 from swarm.clock import timestamp
 from swarm.model.labels import has_label
-from swarm.model.task import task_labels, task_name
+from swarm.model.task import task_name
 from swarm.runtime.base import ContainerInfo, ContainerState, ProcessInfo, Sample
 
 
@@ -41,8 +41,6 @@ def summary(info: ContainerInfo, record: TaskRecord | None) -> ContainerSummary:
         found.service_name = task.service_annotations.name
         found.ports.extend(task.endpoint.ports)
         found.labels.update(task.spec.container.labels)
-        if task.service_id:
-            found.labels.update(task_labels(task, task.node_id))
     return found
 
 

@@ -58,12 +58,6 @@ def _refuse(reason: str, where: str) -> InvalidArgument:
     return InvalidArgument(f'--format: {reason} in "{where.strip()}"')
 
 
-def _is_label(operands: list[Operand]) -> bool:
-    """Whether this is `.Label "KEY"`, the one method with an argument that Docker's tables have."""
-    first = operands[0]
-    return isinstance(first, Field) and first.path[-1:] == ("Label",) and len(operands) == 2
-
-
 class _Parser:
     def __init__(self, template: str) -> None:
         self._template = template
@@ -202,7 +196,8 @@ class _Reader:
             operands.append(self._operand())
         if not operands:
             raise _refuse("a value is missing", self._text)
-        if len(operands) > 1 and not (isinstance(operands[0], Function) or _is_label(operands)):
+        asks_label = operands[0] == Field(("Label",)) and len(operands) == 2
+        if len(operands) > 1 and not asks_label and not isinstance(operands[0], Function):
             raise _refuse("only a function takes arguments", self._text)
         return tuple(operands)
 

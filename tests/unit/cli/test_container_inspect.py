@@ -69,3 +69,4 @@ def test_a_container_of_a_task_says_of_which_service_and_never_ran_before_it_sta
     assert view["Task"]["Service"]["Name"] == "web"
     assert (view["State"]["Running"], view["State"]["StartedAt"]) == (False, "0001-01-01T00:00:00Z")
     assert "Health" not in view["State"]
+    assert view["Config"]["Labels"]["com.docker.swarm.service.name"] == "web"

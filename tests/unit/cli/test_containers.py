@@ -96,6 +96,20 @@ def samples(at_s: int, cpu_s: float) -> ContainerOutput:
     return ContainerOutput(node_id="n", samples=SampleList(samples=[one]))
 
 
+def test_containers_of_tasks_are_found_by_the_labels_that_docker_gives_them() -> None:
+    answer = a_container("n1", name="web.1.t1", labels={"tier": "front"})
+    plain = a_container("n1", name="web", plain=True, labels={"tier": "front"})
+
+    def names(*labels: str) -> list[str]:
+        return [row["Names"] for row in rows([answer, plain], {"label": labels}, {}, NOW, truncate=True)]
+
+    assert names("com.docker.swarm.service.name=web", "com.docker.swarm.node.id=n1") == ["web.1.t1"]
+    assert names("com.docker.swarm.task.name=web.1.t1", "tier=back") == []
+    assert sorted(names("tier=front")) == ["web", "web.1.t1"]
+    (row,) = rows([answer], {}, {}, NOW, truncate=True)
+    assert fill('{{.Label "com.docker.swarm.service.name"}} {{.Label "tier"}}', row) == "web front"
+
+
 def test_processor_time_is_what_was_used_between_two_samples() -> None:
     usage = Usage(frozenset())
     usage.take(samples(10, 1.0))

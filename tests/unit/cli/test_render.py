@@ -6,8 +6,9 @@ import pytest
 
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskState
-from swarm.cli.render import LabelText, fill, show, table
+from swarm.cli.render import fill, show, table
 from swarm.cli.task_table import COLUMNS, columns_of, task_rows
+from swarm.cli.templates.values import LabelText
 from swarm.errors import InvalidArgument
 
 
@@ -63,18 +64,13 @@ def test_priorities_are_a_column_where_somebody_has_one():
     assert ("PRIORITY", "Priority") in columns_of(rows)
 
 
-def test_a_label_is_reached_by_its_name_in_tables_and_objects(capsys):
-    labels = {"com.docker.stack.namespace": "shop", "note": "a,b=c"}
-    row = {"Name": "web", "Labels": LabelText(labels)}
-    assert row["Labels"] == "com.docker.stack.namespace=shop,note=a,b=c"
+def test_a_label_of_a_row_is_reached_by_its_name_and_yaml_has_them_as_text(capsys):
+    row = {"Name": "web", "Labels": LabelText({"com.docker.stack.namespace": "shop", "note": "a,b=c"})}
     template = '{{.Label "com.docker.stack.namespace"}}|{{.Label "note"}}|{{.Label "other"}}'
     assert fill(template, row) == "shop|a,b=c|"
-    assert fill('{{.Spec.Label "a"}}', {"Spec": {"Labels": {"a": "b"}}}) == "b"
     columns = (("NAME", "Name"),)
     show([row], columns, 'table {{.Name}}\t{{.Label "note"}}')
     show([row], columns, "yaml")
     assert capsys.readouterr().out == (
-        "NAME   note\nweb    a,b=c\n- Name: web\n  Labels: com.docker.stack.namespace=shop,note=a,b=c\n"
+        "NAME   NOTE\nweb    a,b=c\n- Name: web\n  Labels: com.docker.stack.namespace=shop,note=a,b=c\n"
     )
-    with pytest.raises(InvalidArgument, match="only a function"):
-        fill('{{.Name "a"}}', row)
