@@ -24,6 +24,7 @@ from swarm.cli.confirm import confirm
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, ask_one, find_container, node_ids, only
 from swarm.cli.container_cp import cp
+from swarm.cli.container_filters import FILTERS
 from swarm.cli.container_plain import attach, rename, restart, start, update
 from swarm.cli.container_run import create, run
 from swarm.cli.container_stats import stats
@@ -36,7 +37,6 @@ REPLACED = (
     "The container is that of a task: the task counts as ended, and is replaced as the restart policy of "
     "its service says."
 )
-FILTERS = ("id", "name", "status", "service", "label", "health", "is-task")
 
 
 def _examples(*lines: str) -> str:
@@ -76,6 +76,8 @@ container.add_command(cp)
 def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], **given: Any) -> None:
     """List containers: those that run, or all."""
     from swarm.cli import parse
+    from swarm.cli.container_described import described
+    from swarm.cli.container_filters import every_state
     from swarm.cli.container_table import COLUMNS, rows
     from swarm.cli.render import show
     from swarm.cli.tasks import node_names
@@ -83,12 +85,20 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
 
     wanted, notices = parse.filters(filters, FILTERS), Notices()
     last = 1 if given["latest"] else given["last"]
-    everything = given["everything"] or "status" in wanted or last is not None
+    everything = given["everything"] or every_state(wanted) or last is not None
     with connect(ctx.obj) as conn:
-        request = ContainerRequest(list=ListContainers(all=everything))
+        # What before= and since= name may have ended.
+        asked = ListContainers(all=everything or not wanted.keys().isdisjoint({"before", "since"}))
+        request = ContainerRequest(list=asked)
         answers = list(notices.filter(ask(conn, request, node_ids(conn, nodes))))
         found = rows(
-            answers, wanted, node_names(conn), SystemClock().now_ns(), truncate=not given["no_trunc"]
+            answers,
+            wanted,
+            node_names(conn),
+            SystemClock().now_ns(),
+            truncate=not given["no_trunc"],
+            everything=everything,
+            described=described(conn, answers, wanted, given["layout"]),
         )
     show(found[:last], COLUMNS, given["layout"], "ID" if given["quiet"] else "")
     ctx.exit(notices.exit_code)
@@ -105,7 +115,7 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
     """Show everything that its node knows of containers."""
-    from swarm.cli.container_table import details_view
+    from swarm.cli.container_inspect import details_view
     from swarm.cli.tasks import node_names
 
     with connect(ctx.obj) as conn:

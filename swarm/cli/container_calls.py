@@ -37,6 +37,7 @@ def find_container(conn: Connection, ref: str) -> Target:
     Of a service it is the one that runs in the lowest slot. A container without a task has a name or id;
     `NAME@NODE` where several nodes have one of that name. Raises NotFound, Ambiguous, FailedPrecondition.
     """
+    ref = ref.removeprefix("/")  # as Docker's `inspect` writes names
     try:
         task = conn.control.GetTask(c.GetTaskRequest(ref=ref)).task
     except (NotFound, InvalidArgument):
@@ -51,6 +52,7 @@ def find_container(conn: Connection, ref: str) -> Target:
 
 def find_plain(conn: Connection, ref: str) -> Target:
     """Return the container without a task that `ref` names; raises NotFound, Ambiguous, Unavailable."""
+    ref = ref.removeprefix("/")
     name, at, node = ref.rpartition("@")
     name, nodes = (name, node_ids(conn, [node])) if at else (ref, [])
     request = ContainerRequest(list=ListContainers(all=True, refs=[name]))

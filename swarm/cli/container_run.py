@@ -173,6 +173,7 @@ def _reserve(cidfile: Path) -> None:
 
 def _make(conn: Connection, spec: PlainSpec, given: dict[str, Any]) -> Target:
     _check_name(conn, spec.name, chosen=bool(given["name"]))
+    spec.container.image = _by_name(conn, spec.container.image)
     nodes = node_ids(conn, [given["node"]]) if given["node"] else []
     request = ContainerRequest(create=CreateContainer(spec=with_credentials(spec)))
     for answer in ask(conn, request, nodes):
@@ -182,6 +183,19 @@ def _make(conn: Connection, spec: PlainSpec, given: dict[str, Any]) -> Target:
         if answer.HasField("created"):
             return Target(answer.created, answer.node_id, plain=True)
     raise Unavailable("the node did not say whether it made the container: see `swarmctl container ls -a`")
+
+
+def _by_name(conn: Connection, image: str) -> str:
+    """Return the name of the image whose id is given, as `image ls` or `build -q` print it."""
+    if not re.fullmatch(r"(sha256:)?[0-9a-f]{12,64}", image):
+        return image
+    from swarm.api.v1 import control_pb2 as c
+    from swarm.cli.image_view import named
+
+    try:
+        return named(conn.control.ListImages(c.ListImagesRequest()).images, image)[0].annotations.name
+    except NotFound:
+        return image
 
 
 def _is_no_news(line: bytes) -> bool:

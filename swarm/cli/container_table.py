@@ -1,18 +1,18 @@
 """What people see of containers: rows of tables and pages of inspection. Pure."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 
-from google.protobuf.json_format import MessageToDict
-
-from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerOutput, ContainerSummary, ProcessList
-from swarm.api.v1.plain_pb2 import PlainContainer, PlainRestart
+from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerSummary, ProcessList
+from swarm.api.v1.types_pb2 import Mount, PortConfig
 from swarm.cli import names
+from swarm.cli.container_filters import Described, chosen, labels_of
+from swarm.cli.inspect_view import table_time
 from swarm.cli.render import Row, shorten
 from swarm.cli.task_table import SHORT_ID
+from swarm.cli.templates.values import LabelText
 from swarm.clock import SECOND, nanoseconds
-from swarm.errors import InvalidArgument
 from swarm.model.health import WORDS
 from swarm.model.units import format_age, format_size
 
@@ -36,74 +36,80 @@ PROCESS_COLUMNS = (
     ("CMD", "Command"),
 )
 COMMAND_WIDTH = 22
+ALIVE = frozenset({"running", "paused", "restarting"})
 
 
-def rows(
+def rows(  # what was asked for, and how it is shown
     answers: Iterable[ContainerOutput],
     filters: Mapping[str, Sequence[str]],
     node_names: Mapping[str, str],
     now_ns: int,
     *,
     truncate: bool,
+    everything: bool = True,
+    described: Mapping[str, Described] | None = None,
 ) -> list[Row]:
-    """Return the rows of `container ls`, the newest container first."""
-    found = [
-        answer for answer in answers if answer.HasField("container") and _matches(answer.container, filters)
-    ]
+    """Return the rows of `container ls`, the newest container first.
+
+    `described` has what is known of each beside its line; columns that need it are only there then.
+    """
+    listed = [answer for answer in answers if answer.HasField("container")]
+    fits = chosen([one.container for one in listed], filters, described or {})
+    found = [one for one in listed if fits(one) and (everything or one.container.state in ALIVE)]
     found.sort(
         key=lambda one: (-nanoseconds(one.container.created_at), one.container.name, one.container.id)
     )
     return [
-        _row(one.container, node_names.get(one.node_id, one.node_id), now_ns, truncate=truncate)
+        _row(one, node_names.get(one.node_id, one.node_id), now_ns, truncate=truncate)
+        | ({} if described is None else _description(described.get(one.container.id, Described())))
         for one in found
     ]
 
 
-def _matches(one: ContainerSummary, filters: Mapping[str, Sequence[str]]) -> bool:
-    """Whether every key has a value that fits; names fit by a part of them, as with Docker."""
-    tests: dict[str, Callable[[str], bool]] = {
-        "id": one.id.startswith,
-        "name": lambda value: value in one.name,
-        "status": lambda value: one.state == value,
-        "service": lambda value: value in (one.service_name, one.service_id),
-        "label": lambda value: _has_label(one, value),
-        "health": lambda value: WORDS.get(one.health.state, "none") == value,
-        "is-task": lambda value: _truth(value) is not one.plain,
+def _description(of: Described) -> dict[str, str]:
+    """Return the columns of Docker that a container is looked at more closely for."""
+    volumes = sum(mount.type == Mount.TYPE_VOLUME for mount in of.spec.mounts)
+    return {
+        "Mounts": ",".join(of.mounts),
+        "LocalVolumes": str(volumes),
+        "Networks": ",".join(of.networks),
     }
-    return all(any(tests[key](value) for value in values) for key, values in filters.items())
 
 
-def _has_label(one: ContainerSummary, wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in one.labels and (not equals or one.labels[key] == value)
-
-
-def _truth(value: str) -> bool:
-    if value.lower() not in {"true", "false", "1", "0"}:
-        raise InvalidArgument(f"--filter is-task={value}: write true or false")
-    return value.lower() in {"true", "1"}
-
-
-def _row(one: ContainerSummary, node: str, now_ns: int, *, truncate: bool) -> Row:
-    command = json.dumps(" ".join(one.command)) if one.command else ""
+def _row(answer: ContainerOutput, node: str, now_ns: int, *, truncate: bool) -> dict[str, str]:
+    one = answer.container
+    command = json.dumps(shlex.join(one.command)) if one.command else ""
+    age = f"{format_age(now_ns - nanoseconds(one.created_at))} ago"
     return {
         "ID": one.id[:SHORT_ID] if truncate else one.id,
         "Image": one.image,
         "Command": shorten(command, COMMAND_WIDTH) if truncate else command,
-        "CreatedSince": f"{format_age(now_ns - nanoseconds(one.created_at))} ago",
+        "CreatedSince": age,
+        "RunningFor": age,
+        "CreatedAt": table_time(one.created_at),
         "Status": status(one, now_ns),
         "State": one.state,
-        "Ports": ", ".join(
-            f"*:{port.published_port}->{port.target_port}/{names.PROTOCOL[port.protocol]}"
-            for port in one.ports
-            if port.published_port
-        ),
+        "Ports": ", ".join(_port(port) for port in one.ports),
         "Names": one.name,
         "Node": node,
-        "Service": one.service_name,
-        "Labels": ",".join(f"{key}={value}" for key, value in sorted(one.labels.items())),
+        "Service": "" if one.plain else one.service_name,
+        "Labels": LabelText(labels_of(answer)),
         "IsTask": str(not one.plain).lower(),
     }
+
+
+def _port(port: PortConfig) -> str:
+    """Return `0.0.0.0:8080->80/tcp`; a port of the mesh is not the container's own: `*:8080->80/tcp`."""
+    inside = f"{port.target_port}/{names.PROTOCOL[port.protocol]}"
+    if not port.published_port:
+        return inside
+    ingress = port.publish_mode == PortConfig.PUBLISH_MODE_INGRESS
+    return f"*:{port.published_port}->{inside}" if ingress else f"{_outside(port)}->{inside}"
+
+
+def _outside(port: PortConfig) -> str:
+    """Return where a port leads to a container from: ADDRESS:PORT."""
+    return f"{port.host_ip or names.ANY_ADDRESS}:{port.published_port}"
 
 
 def published_lines(one: ContainerSummary, wanted: str) -> list[str]:
@@ -112,7 +118,7 @@ def published_lines(one: ContainerSummary, wanted: str) -> list[str]:
     found = []
     for port in one.ports:
         inside = f"{port.target_port}/{names.PROTOCOL[port.protocol]}"
-        outside = f"0.0.0.0:{port.published_port}"
+        outside = _outside(port)
         if port.published_port and not wanted:
             found.append(f"{inside} -> {outside}")
         elif port.published_port and inside == f"{number}/{protocol or 'tcp'}":
@@ -135,77 +141,6 @@ def status(one: ContainerSummary, now_ns: int) -> str:
     age = format_age(now_ns - nanoseconds(one.finished_at))
     why = "out of memory" if one.oom_killed else one.error
     return f"Exited ({one.exit_code}) {age[0].lower()}{age[1:]} ago" + (f" ({why})" if why else "")
-
-
-def details_view(found: ContainerDetails, node_id: str, node_names: Mapping[str, str]) -> dict[str, Any]:
-    """Return what `container inspect` prints."""
-    one = found.summary
-    view: dict[str, Any] = {
-        "ID": one.id,
-        "Name": one.name,
-        "Image": one.image,
-        "Node": {"ID": node_id, "Hostname": node_names.get(node_id, node_id)},
-        "State": {
-            "Status": one.state,
-            "Pid": one.pid,
-            "ExitCode": one.exit_code,
-            "OOMKilled": one.oom_killed,
-            "Error": one.error,
-            "StartedAt": one.started_at.ToJsonString() if one.HasField("started_at") else "",
-            "FinishedAt": one.finished_at.ToJsonString() if one.HasField("finished_at") else "",
-        },
-        "Task": {"ID": one.task_id, "Service": {"ID": one.service_id, "Name": one.service_name}},
-    }
-    if one.plain:
-        del view["Task"]
-        view |= plain_view(found.plain, one)
-    if found.HasField("spec"):
-        view["Spec"] = MessageToDict(found.spec)
-        view["Resources"] = MessageToDict(found.resources)
-    return view
-
-
-def plain_view(found: PlainContainer, one: ContainerSummary) -> dict[str, Any]:
-    """Return what only a container without a task has."""
-    spec = found.spec
-    condition = PlainRestart.Condition.Name(spec.restart.condition).removeprefix("CONDITION_")
-    view: dict[str, Any] = {
-        "Created": found.created_at.ToJsonString(),
-        "RestartCount": found.restarts,
-        "HostConfig": {
-            "RestartPolicy": {
-                "Name": condition.lower().replace("_", "-"),
-                "MaximumRetryCount": spec.restart.max_retries,
-            },
-            "AutoRemove": spec.auto_remove,
-            "NetworkMode": spec.network or next((one.network_name for one in spec.networks), "bridge"),
-        },
-        "OpenStdin": spec.open_stdin,
-        "NetworkSettings": {
-            "IPAddress": found.address,
-            "Ports": [MessageToDict(port) for port in found.published],
-            "Networks": _networks(found),
-        },
-    }
-    if one.HasField("health"):
-        view["Health"] = MessageToDict(one.health)
-    return view
-
-
-def _networks(found: PlainContainer) -> dict[str, Any]:
-    """Return the networks that a container is in, by name, in Docker's words."""
-    addresses = {one.network_id: tuple(one.addresses) for one in found.addresses}
-    return {
-        one.network_name: {
-            "NetworkID": one.network_id,
-            "IPAddress": next((text for text in addresses.get(one.network_id, ()) if ":" not in text), ""),
-            "GlobalIPv6Address": next(
-                (text for text in addresses.get(one.network_id, ()) if ":" in text), ""
-            ),
-            "Aliases": list(one.aliases),
-        }
-        for one in found.spec.networks
-    }
 
 
 def process_rows(found: ProcessList, now_ns: int) -> list[Row]:

@@ -93,24 +93,11 @@ def load(host: str, source: str | None, tag: str, *, quiet: bool) -> None:
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
     """Show everything known of images of the cluster."""
-    from swarm.cli.inspect_view import View
-    from swarm.cli.inspect_view import image as view
-    from swarm.errors import NotFound
-    from swarm.model.reference import parse_reference
+    from swarm.cli.image_view import named, page
 
     with connect(ctx.obj) as conn:
         images = conn.control.ListImages(c.ListImagesRequest()).images
-
-    def get(ref: str) -> View:
-        name = str(parse_reference(ref))
-        for item in images:
-            if item.annotations.name == name or ref in {item.id, item.digest}:
-                return view(item)
-        raise NotFound(
-            f"image {ref} is not loaded into the cluster; `swarmctl image ls` lists those that are"
-        )
-
-    ctx.exit(objects.inspect(refs, get, layout))
+    ctx.exit(objects.inspect(refs, lambda ref: page(named(images, ref)[0], images), layout))
 
 
 @image.command("rm", epilog="\b\nExamples:\n  swarmctl image rm web:1\n  swarmctl image rm --force web:1")
@@ -120,12 +107,22 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
 def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
     """Take images out of the cluster that nothing uses; nothing forces one from what runs."""
     from swarm.cli.image_users import check_plain_users
+    from swarm.cli.image_view import named
+    from swarm.errors import FailedPrecondition
+    from swarm.model.reference import parse_reference
 
     with connect(ctx.obj) as conn:
 
         def act(ref: str) -> str:
-            check_plain_users(conn, ref, force=force)
-            conn.control.RemoveImage(c.RemoveImageRequest(ref=ref, force=force))
+            found = named(conn.control.ListImages(c.ListImagesRequest()).images, ref)
+            names = [parse_reference(item.annotations.name).familiar for item in found]
+            if len(names) > 1 and not force:
+                raise FailedPrecondition(
+                    f"image {ref} has {len(names)} names ({', '.join(names)}): name one, or use --force"
+                )
+            for item in found:
+                check_plain_users(conn, item.annotations.name, force=force)
+                conn.control.RemoveImage(c.RemoveImageRequest(ref=item.id, force=force))
             return f"Removed: {ref}"
 
         ctx.exit(objects.each(refs, act))

@@ -3,12 +3,14 @@
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from swarm.api.v1.objects_pb2 import Image
+from swarm.cli.inspect_view import table_time
 from swarm.cli.render import Row
 from swarm.clock import nanoseconds
-from swarm.errors import InvalidArgument, NotFound
-from swarm.model.reference import parse_reference
+from swarm.errors import Ambiguous, InvalidArgument, NotFound
+from swarm.model.reference import begins_digest, parse_reference
 from swarm.model.units import format_age, format_size
 
 COLUMNS = (
@@ -45,7 +47,7 @@ def _row(item: Image, now_ns: int, *, truncate: bool) -> Row:
         "Digest": item.digest,
         "Created": age,
         "CreatedSince": age,
-        "CreatedAt": item.meta.created_at.ToJsonString(),
+        "CreatedAt": table_time(item.meta.created_at),
         "Size": format_size(item.size_bytes),
     }
 
@@ -75,9 +77,42 @@ def _is_in_time(item: Image, known: Sequence[Image], filters: Mapping[str, Seque
     return after and all(at_ns < _created_ns(known, ref) for ref in filters.get("before", ()))
 
 
+def named(known: Iterable[Image], ref: str) -> list[Image]:
+    """Return the image of a name; else those whose id `ref` is or begins: the names of one content.
+
+    Raises NotFound, and Ambiguous where the content is not the same.
+    """
+    images = sorted(known, key=lambda item: item.annotations.name)
+    try:
+        name = str(parse_reference(ref))
+    except InvalidArgument:
+        name = ""
+    if exact := [item for item in images if item.annotations.name == name or item.id == ref]:
+        return exact
+    found = [item for item in images if begins_digest(item.digest, ref)]
+    if not found:
+        raise NotFound(
+            f"image {ref} is not loaded into the cluster; `swarmctl image ls` lists those that are"
+        )
+    if len({item.digest for item in found}) > 1:
+        raise Ambiguous(f"{ref} may be any of {len(found)} images: write more of the id")
+    return found
+
+
+def page(item: Image, known: Iterable[Image]) -> dict[str, Any]:
+    """Return an image as `image inspect` prints it: in Docker's words, then in ours."""
+    from swarm.cli.inspect_view import image
+
+    same = [parse_reference(one.annotations.name) for one in known if one.digest == item.digest]
+    ours = image(item)
+    return {
+        "Id": item.digest,
+        "RepoTags": sorted(one.familiar for one in same if one.tag),
+        "RepoDigests": sorted({f"{replace(one, tag='', digest='').familiar}@{item.digest}" for one in same}),
+        "Created": ours["CreatedAt"],
+        **ours,
+    }
+
+
 def _created_ns(known: Sequence[Image], ref: str) -> int:
-    name = str(parse_reference(ref))
-    for item in known:
-        if item.annotations.name == name or ref in {item.id, item.digest}:
-            return nanoseconds(item.meta.created_at)
-    raise NotFound(f"image {ref} is not loaded into the cluster; `swarmctl image ls` lists those that are")
+    return nanoseconds(named(known, ref)[0].meta.created_at)

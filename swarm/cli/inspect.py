@@ -35,7 +35,7 @@ def _view(kind: str, answer: Any) -> Any:
 def _container(conn: Connection, ref: str) -> Any:
     from swarm.api.v1.containers_pb2 import ContainerRequest, InspectContainer
     from swarm.cli.container_calls import ask_one, find_plain, only
-    from swarm.cli.container_table import details_view
+    from swarm.cli.container_inspect import details_view
     from swarm.cli.tasks import node_names
 
     target = find_plain(conn, ref)
@@ -43,10 +43,32 @@ def _container(conn: Connection, ref: str) -> Any:
     return details_view(only(answers, "details"), target.node_id, node_names(conn))
 
 
-# In this order: the containers last, as every node is asked for them.
+def _image(conn: Connection, ref: str) -> Any:
+    from swarm.cli.image_view import named, page
+
+    images = conn.control.ListImages(c.ListImagesRequest()).images
+    return page(named(images, ref)[0], images)
+
+
+def _volume(conn: Connection, ref: str) -> Any:
+    from swarm.api.v1.containers_pb2 import ContainerRequest
+    from swarm.api.v1.volumes_pb2 import ListVolumes
+    from swarm.cli.container_calls import ask
+    from swarm.cli.tasks import node_names
+    from swarm.cli.volume_view import page, volumes_of
+
+    found = volumes_of(ask(conn, ContainerRequest(list_volumes=ListVolumes(names=[ref])), ()))
+    if not found:
+        raise NotFound(f"no node has a volume {ref}")
+    return page(found[0].volume.volume, found[0].node_id, node_names(conn))
+
+
+# In this order: what every node is asked for comes last.
 KINDS: dict[str, Find] = {
     **{kind: _stored(kind) for kind in ("service", "task", "node", "network", "secret", "config")},
     "container": _container,
+    "image": _image,
+    "volume": _volume,
 }
 
 
@@ -59,7 +81,8 @@ KINDS: dict[str, Find] = {
 @click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], kind: str | None, layout: str) -> None:
-    """Show everything known of services, tasks, nodes, networks, secrets, configs and containers.
+    """Show everything known of services, tasks, nodes, networks, secrets, configs, containers, images and
+    volumes.
 
     Of several objects with one name the first in this order is shown; --type chooses.
     """

@@ -58,6 +58,7 @@ NODE_STATE = {name.removeprefix("NODE_STATE_").lower(): number for name, number 
 PROTOCOL = {0: "tcp", 1: "udp", 2: "sctp"}
 PUBLISH_MODE = {0: "ingress", 1: "host"}
 MOUNT_TYPE = {0: "bind", 1: "tmpfs", 2: "volume", 140: "image", 141: "cluster"}
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104  what Docker writes for a port at every address of its node
 REACHABILITY = {0: "Unknown", 1: "Unreachable", 2: "Reachable"}
 
 

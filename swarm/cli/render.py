@@ -101,7 +101,8 @@ def as_yaml(value: Any) -> str:
     """Return a value as YAML, keys in the order they have."""
     import yaml
 
-    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True)).rstrip()
+    plain = json.loads(json.dumps(value))  # without texts that are more than text
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)).rstrip()
 
 
 def shorten(text: str, width: int) -> str:

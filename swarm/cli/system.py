@@ -80,14 +80,19 @@ def df(ctx: click.Context, nodes: tuple[str, ...], layout: str, *, verbose: bool
 @NODES
 @click.option("-a", "--all", "everything", is_flag=True, help="Also images with names that nothing uses.")
 @click.option("--volumes", is_flag=True, help="Also volumes without a name that nothing uses.")
-@click.option("--filter", "filters", multiple=True, help="until=TIME|AGE (containers), label=KEY[=VALUE].")
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    help="until=TIME|AGE (containers), label=KEY[=VALUE]; images stay then.",
+)
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.pass_context
 def prune(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], **given: Any) -> None:
     """Remove what nothing uses: containers that have ended, images, and volumes if asked for."""
     wanted = prune_filters(filters)
     if not given["force"]:
-        confirm(_warning(nodes, given) + "\n")
+        confirm(_warning(nodes, {**given, "filters": filters}) + "\n")
     with connect(ctx.obj) as conn:
         ctx.exit(_prune(conn, node_ids(conn, nodes), wanted, given))
 
@@ -109,6 +114,10 @@ def _warning(nodes: Sequence[str], given: dict[str, Any]) -> str:
     lines = ["all containers that have ended, with their files and output"]
     if given["volumes"]:
         lines.append("volumes without a name that no container has, with their data")
+    if given["filters"]:
+        return f"This removes, on {where}, as far as the filters fit:\n" + "\n".join(
+            f"  - {one}" for one in lines
+        )
     lines.append("images that nodes pulled for containers that are gone")
     if not nodes:
         named = "" if given["everything"] else " without a name"
@@ -126,6 +135,12 @@ def _prune(conn: Connection, nodes: list[str], wanted: PruneContainers, given: d
     for request in requests:
         for answer in notices.filter(ask(conn, request, nodes)):
             refused = _said(answer) or refused
+    if wanted.labels or wanted.ended_before_ns:
+        # Neither age nor labels of images are asked for: what a filter should keep must not go.
+        click.echo(
+            "Images stay: --filter is about containers and volumes (`swarmctl image prune`)", err=True
+        )
+        return 1 if refused else notices.exit_code
     if not nodes:
         pruned = conn.control.PruneImages(c.PruneImagesRequest(all=given["everything"]))
         for item in pruned.images:

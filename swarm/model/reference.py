@@ -56,6 +56,12 @@ class Reference:
         return (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 
 
+def begins_digest(digest: str, text: str) -> bool:
+    """Whether `text` is an image's digest or its beginning, as lists show it: with sha256: or without."""
+    given = text.removeprefix("sha256:")
+    return bool(given) and digest.removeprefix("sha256:").startswith(given)
+
+
 def parse_reference(text: str) -> Reference:
     """Return what `text` refers to; without tag and digest it means `latest`.
 

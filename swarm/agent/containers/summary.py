@@ -40,6 +40,7 @@ def summary(info: ContainerInfo, record: TaskRecord | None) -> ContainerSummary:
         found.task_id, found.service_id = task.id, task.service_id
         found.service_name = task.service_annotations.name
         found.ports.extend(task.endpoint.ports)
+        found.labels.update(task.spec.container.labels)
     return found
 
 

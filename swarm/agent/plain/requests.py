@@ -251,7 +251,6 @@ async def plain_summary(plain: Plain) -> ContainerSummary:
     found.task_id = ""
     found.plain, found.restarts = True, record.restarts
     found.restart.CopyFrom(record.spec.restart)
-    found.labels.update(record.spec.container.labels)
     if plain.health.state:
         found.health.CopyFrom(plain.health)
     if plain.restarting and found.state not in {"running", "paused"}:

@@ -59,7 +59,7 @@ class ImageControl(ImageTransfers):
         scope = scope_now()
 
         def forget(transaction: Transaction) -> Image:
-            image = find_image(transaction, ref)
+            image = find_image(transaction, ref, names_one=True)
             check_theirs(scope, image)
             check_unused(transaction, image, force=force, scope=scope)
             transaction.remove(image)

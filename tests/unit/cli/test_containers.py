@@ -17,17 +17,21 @@ from swarm.api.v1.containers_pb2 import (
     PathInfo,
     SampleList,
 )
-from swarm.api.v1.specs_pb2 import ServiceSpec
+from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
+from swarm.api.v1.types_pb2 import Mount, PortConfig
+from swarm.cli import parse
 from swarm.cli.archive import Destination, extract, pack
 from swarm.cli.container import container
 from swarm.cli.container_cp import place, split
+from swarm.cli.container_filters import FILTERS, Described
 from swarm.cli.container_stats import Usage
 from swarm.cli.container_table import published_lines, rows
 from swarm.cli.exec import request_of
 from swarm.cli.log_options import apply_log
+from swarm.cli.render import fill
 from swarm.cli.service_group import service
 from swarm.clock import SECOND, timestamp
-from swarm.errors import InvalidArgument
+from swarm.errors import InvalidArgument, UserError
 
 NOW = 1_000_000 * SECOND
 
@@ -90,6 +94,20 @@ def samples(at_s: int, cpu_s: float) -> ContainerOutput:
     )
     one.memory_limit_bytes = 200
     return ContainerOutput(node_id="n", samples=SampleList(samples=[one]))
+
+
+def test_containers_of_tasks_are_found_by_the_labels_that_docker_gives_them() -> None:
+    answer = a_container("n1", name="web.1.t1", labels={"tier": "front"})
+    plain = a_container("n1", name="web", plain=True, labels={"tier": "front"})
+
+    def names(*labels: str) -> list[str]:
+        return [row["Names"] for row in rows([answer, plain], {"label": labels}, {}, NOW, truncate=True)]
+
+    assert names("com.docker.swarm.service.name=web", "com.docker.swarm.node.id=n1") == ["web.1.t1"]
+    assert names("com.docker.swarm.task.name=web.1.t1", "tier=back") == []
+    assert sorted(names("tier=front")) == ["web", "web.1.t1"]
+    (row,) = rows([answer], {}, {}, NOW, truncate=True)
+    assert fill('{{.Label "com.docker.swarm.service.name"}} {{.Label "tier"}}', row) == "web front"
 
 
 def test_processor_time_is_what_was_used_between_two_samples() -> None:
@@ -265,3 +283,86 @@ def test_published_ports_are_listed_from_inside_to_outside() -> None:
 def test_a_driver_of_logs_that_is_none_of_ours_is_refused() -> None:
     asked = CliRunner().invoke(service, ["create", "--log-driver", "syslog", "web:1"])
     assert "nodes keep the output themselves" in str(asked.exception)
+
+
+def listed(*filters: str, **more: Any) -> list[str]:
+    """The names of those of three containers that filters mean."""
+    old = ContainerSummary(id="aa1", name="old", image="shop/web:1", state="exited", exit_code=3, plain=True)
+    web = ContainerSummary(id="bb2", name="web.1.x", image="docker.io/library/web", state="running")
+    web.labels.update({"tier": "front", "zone": "a"})
+    web.ports.add(target_port=80, published_port=8080, publish_mode=PortConfig.PUBLISH_MODE_HOST)
+    db = ContainerSummary(id="cc3", name="db", image="db:1", state="paused", plain=True)
+    db.labels["tier"] = "back"
+    made = [old, web, db]
+    for second, one in enumerate(made):
+        one.created_at.seconds = second + 1
+    answers = [ContainerOutput(node_id="n", container=one) for one in made]
+    spec = ContainerSpec()
+    spec.mounts.add(type=Mount.TYPE_VOLUME, source="data", target="/var/lib/db")
+    described = {"cc3": Described(spec, {"shop": "net1"})}
+    wanted = parse.filters(filters, FILTERS)
+    found = rows(answers, wanted, {}, NOW, truncate=True, described=described, **more)
+    return sorted(row["Names"] for row in found)
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        (("name=^/db$",), ["db"]),
+        (("name=^db$",), ["db"]),
+        (("name=w.b",), ["web.1.x"]),
+        (("name=[",), []),
+        (("label=tier", "label=zone=a"), ["web.1.x"]),  # all of them
+        (("status=exited", "status=paused"), ["db", "old"]),  # any of them
+        (("exited=3",), ["old"]),
+        (("exited=0",), []),
+        (("ancestor=web:latest",), ["web.1.x"]),
+        (("ancestor=shop/web:1",), ["old"]),
+        (("since=old",), ["db", "web.1.x"]),
+        (("before=/db", "since=aa"), ["web.1.x"]),
+        (("publish=8000-9000/tcp",), ["web.1.x"]),
+        (("publish=80",), []),
+        (("expose=80",), ["web.1.x"]),
+        (("volume=data",), ["db"]),
+        (("volume=/var/lib/db",), ["db"]),
+        (("network=shop",), ["db"]),
+        (("network=net1",), ["db"]),
+    ],
+)
+def test_containers_are_filtered_as_docker_does(filters: tuple[str, ...], names: list[str]) -> None:
+    assert listed(*filters) == names
+
+
+def test_what_has_ended_is_left_out_unless_asked_for_even_where_since_names_it() -> None:
+    assert listed("since=old", everything=False) == ["db", "web.1.x"]
+    assert listed(everything=False) == ["db", "web.1.x"]
+
+
+@pytest.mark.parametrize(
+    "text", ["status=up", "health=well", "exited=x", "is-task=maybe", "publish=web", "since=nobody"]
+)
+def test_filters_that_nothing_could_fit_are_refused(text: str) -> None:
+    with pytest.raises(UserError):
+        listed(text)
+
+
+def test_columns_of_docker_are_there() -> None:
+    one = ContainerSummary(id="a" * 25, name="db", image="db:1", command=["sh", "-c", "a b"], plain=True)
+    one.created_at.seconds = 0
+    one.ports.add(target_port=80, published_port=8080, publish_mode=PortConfig.PUBLISH_MODE_HOST)
+    one.ports.add(target_port=443, published_port=8443)
+    one.ports.add(target_port=53, protocol=1)
+    one.labels["a"] = "b"
+    spec = ContainerSpec()
+    spec.mounts.add(type=Mount.TYPE_VOLUME, source="data", target="/d")
+    spec.mounts.add(type=Mount.TYPE_BIND, source="/srv", target="/s")
+    answers = [ContainerOutput(node_id="n", container=one)]
+    described = {one.id: Described(spec, {"shop": "net1", "bridge": ""})}
+    (row,) = rows(answers, {}, {}, NOW, truncate=False, described=described)
+    shown = fill(
+        '{{.CreatedAt}} {{.RunningFor}} {{.Label "a"}}{{.Label "none"}} {{.Mounts}} {{.LocalVolumes}}', row
+    )
+    assert shown == "1970-01-01 00:00:00 +0000 UTC 11 days ago b data,/srv 1"
+    assert row["Networks"] == "shop,bridge"
+    assert row["Ports"] == "0.0.0.0:8080->80/tcp, *:8443->443/tcp, 53/udp"
+    assert row["Command"] == "\"sh -c 'a b'\""

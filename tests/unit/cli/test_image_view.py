@@ -3,8 +3,10 @@
 import pytest
 
 from swarm.api.v1.objects_pb2 import Image
+from swarm.cli import image_view as view
 from swarm.cli.image_view import rows
-from swarm.errors import InvalidArgument, NotFound
+from swarm.cli.render import fill
+from swarm.errors import Ambiguous, InvalidArgument, NotFound
 
 NOW = 10_000 * 10**9
 
@@ -61,3 +63,31 @@ def test_filters_that_mean_nothing_are_refused():
         named(dangling="maybe")
     with pytest.raises(NotFound, match="nothing:1"):
         named(since="nothing:1")
+
+
+TWICE = [an_image("docker.io/shop/web:1", 5), an_image("docker.io/shop/web:stable", 5), *IMAGES]
+SHORT = TWICE[0].digest.removeprefix("sha256:")
+
+
+def test_an_image_is_meant_by_a_name_or_by_the_id_that_lists_print():
+    assert [one.annotations.name for one in view.named(TWICE, "shop/web:stable")] == [
+        "docker.io/shop/web:stable"
+    ]
+    for ref in (SHORT, TWICE[0].digest, f"sha256:{SHORT}"):
+        assert [one.annotations.name for one in view.named(TWICE, ref)] == [
+            "docker.io/shop/web:1",
+            "docker.io/shop/web:stable",
+        ]
+    with pytest.raises(Ambiguous):
+        view.named(TWICE, "000000000000")
+    for nothing in ("nope", "sha256:", "shop/web:3"):
+        with pytest.raises(NotFound):
+            view.named(TWICE, nothing)
+
+
+def test_inspect_of_an_image_has_the_words_of_docker():
+    page = view.page(TWICE[0], TWICE)
+    assert page["Id"] == page["Digest"] == TWICE[0].digest
+    assert page["RepoTags"] == ["shop/web:1", "shop/web:stable"]
+    assert fill("{{index .RepoDigests 0}}", page) == f"shop/web@{TWICE[0].digest}"
+    assert page["Created"] == "1970-01-01T00:00:05.000000000Z"

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from swarm.api.v1.containers_pb2 import ContainerSummary
+from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerSummary
 from swarm.api.v1.plain_pb2 import PlainContainer, PlainSpec
 from swarm.api.v1.types_pb2 import NetworkAttachment
-from swarm.cli.container_table import plain_view
+from swarm.cli.container_inspect import details_view
 from swarm.cli.plain_networks import put_networks
 from swarm.errors import InvalidArgument
 
@@ -47,7 +47,7 @@ def test_inspect_shows_the_networks_with_their_addresses() -> None:
     found = PlainContainer(address="172.30.0.4")
     found.spec.networks.add(network_id="id-shop", network_name="shop", aliases=["cache"])
     found.addresses.add(network_id="id-shop", addresses=["10.0.0.9", "fd00::9"])
-    view = plain_view(found, ContainerSummary())
+    view = details_view(ContainerDetails(summary=ContainerSummary(plain=True), plain=found), "n1", {})
     assert view["HostConfig"]["NetworkMode"] == "shop"
     assert view["NetworkSettings"]["Networks"] == {
         "shop": {

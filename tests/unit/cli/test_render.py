@@ -8,6 +8,7 @@ from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskState
 from swarm.cli.render import fill, show, table
 from swarm.cli.task_table import COLUMNS, columns_of, task_rows
+from swarm.cli.templates.values import LabelText
 from swarm.errors import InvalidArgument
 
 
@@ -61,3 +62,15 @@ def test_priorities_are_a_column_where_somebody_has_one():
     rows = task_rows(tasks, {}, 80 * 10**9, truncate=True, priorities={"two": 10})
     assert {row["ID"]: row["Priority"] for row in rows} == {"one": "0", "two": "10"}
     assert ("PRIORITY", "Priority") in columns_of(rows)
+
+
+def test_a_label_of_a_row_is_reached_by_its_name_and_yaml_has_them_as_text(capsys):
+    row = {"Name": "web", "Labels": LabelText({"com.docker.stack.namespace": "shop", "note": "a,b=c"})}
+    template = '{{.Label "com.docker.stack.namespace"}}|{{.Label "note"}}|{{.Label "other"}}'
+    assert fill(template, row) == "shop|a,b=c|"
+    columns = (("NAME", "Name"),)
+    show([row], columns, 'table {{.Name}}\t{{.Label "note"}}')
+    show([row], columns, "yaml")
+    assert capsys.readouterr().out == (
+        "NAME   NOTE\nweb    a,b=c\n- Name: web\n  Labels: com.docker.stack.namespace=shop,note=a,b=c\n"
+    )

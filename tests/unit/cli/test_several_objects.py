@@ -8,10 +8,13 @@ import yaml
 from click.testing import CliRunner
 
 from swarm.api.v1.control_pb2 import RootStatus
+from swarm.api.v1.objects_pb2 import Image
+from swarm.cli.connect import connect
+from swarm.cli.container_run import _by_name
 from swarm.cli.image import _chunks
 from swarm.cli.main import cli
 from swarm.manager.controlapi import ca
-from tests.unit.cli.stage import served
+from tests.unit.cli.stage import ListedImages, served
 
 
 @pytest.fixture
@@ -45,3 +48,45 @@ def test_lists_of_nodes_are_the_same_in_json_and_yaml(run, monkeypatch):
 def test_an_archive_comes_in_through_a_pipe_of_which_nobody_knows_the_size():
     archive = bytes(range(256)) * 5000
     assert b"".join(one.chunk for one in _chunks(io.BytesIO(archive), "", 0)) == archive
+
+
+def test_an_image_is_inspected_by_its_id_and_among_all_kinds(run):
+    short = run("images", "-q").stdout.strip()
+    for words in (("image", "inspect"), ("inspect", "--type", "image")):
+        done = run(*words, "-f", "{{.Id}} {{.RepoTags}}", short)
+        assert (done.exit_code, done.stdout) == (0, "sha256:" + "ab" * 32 + " [web:1]\n"), done.output
+
+
+def test_a_container_is_made_of_the_image_whose_id_is_given(run, tmp_path):
+    with connect(f"unix://{tmp_path / 'control.sock'}") as conn:
+        assert _by_name(conn, "ab" * 6) == "docker.io/library/web:1"
+        assert _by_name(conn, "sha256:" + "ab" * 32) == "docker.io/library/web:1"
+        for other in ("web", "cd" * 6, "abab"):
+            assert _by_name(conn, other) == other
+
+
+def test_all_names_of_an_image_go_by_force_only(run, monkeypatch):
+    removed = []
+    monkeypatch.setattr("swarm.cli.image_users.check_plain_users", lambda *_given, **_more: None)
+
+    def two_names(_images, _filters):
+        image = Image(id="one", digest="sha256:" + "ab" * 32)
+        image.annotations.name = "docker.io/library/web:1"
+        other = Image(id="two", digest=image.digest)
+        other.annotations.name = "docker.io/library/web:stable"
+        return [image, other]
+
+    async def remove(_images, ref, *, force):
+        removed.append((ref, force))
+        return ref
+
+    monkeypatch.setattr(ListedImages, "list", two_names)
+    monkeypatch.setattr(ListedImages, "remove", remove)
+    refused = run("rmi", "ab" * 6)
+    assert refused.exit_code == 1
+    assert "2 names (web:1, web:stable)" in refused.stderr
+    assert removed == []
+    assert run("rmi", "-f", "ab" * 6).exit_code == 0
+    assert removed == [("one", True), ("two", True)]
+    assert run("rmi", "web:stable").exit_code == 0
+    assert removed[2:] == [("two", False)]

@@ -1,13 +1,16 @@
 """`swarmctl system` and what `container run` is asked for."""
 
+from collections.abc import Iterator
+
 import pytest
 from click.testing import CliRunner
 
-from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerSummary
+from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest, ContainerSummary
 from swarm.api.v1.plain_pb2 import PlainRestart, PlainSpec
 from swarm.api.v1.system_pb2 import DiskItem, DiskKind, DiskUsage, FileSystem
 from swarm.api.v1.types_pb2 import Mount, PortConfig
 from swarm.cli import container_run
+from swarm.cli import system as system_commands
 from swarm.cli.container_run import exit_code, run
 from swarm.cli.container_table import rows as container_rows
 from swarm.cli.plain_options import restart_policy
@@ -140,3 +143,33 @@ def test_containers_are_told_apart_by_whether_they_have_a_task() -> None:
     assert names(label=["tier=db"]) == ["db"]
     with pytest.raises(InvalidArgument):
         names(is_task=["perhaps"])
+
+
+class _AManager(_nowhere):
+    """A manager whose images must stay."""
+
+    def __enter__(self) -> "_AManager":  # type: ignore[override]
+        return self
+
+    def __getattr__(self, name: str) -> object:
+        raise AssertionError(f"{name} was asked for: a filter chooses no images")
+
+
+def test_a_prune_with_a_filter_takes_no_images_that_the_filter_was_to_keep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked_for: list[str | None] = []
+
+    def ask(_conn: object, request: ContainerRequest, _nodes: object) -> Iterator[ContainerOutput]:
+        asked_for.append(request.WhichOneof("verb"))
+        return iter([ContainerOutput(removed="c1")])
+
+    monkeypatch.setattr(system_commands, "ask", ask)
+    monkeypatch.setattr(system_commands, "connect", _AManager)
+    for text in ("label=tier=test", "until=24h"):
+        result = CliRunner().invoke(system, ["prune", "-af", "--volumes", "--filter", text], obj="")
+        assert (result.exit_code, result.stdout) == (0, "Removed container: c1\n" * 2), result.output
+        assert "Images stay" in result.stderr
+    assert asked_for == ["prune", "prune_volumes"] * 2
+    question = CliRunner().invoke(system, ["prune", "--filter", "until=24h"], input="n\n", obj="")
+    assert "images" not in question.output

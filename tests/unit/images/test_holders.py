@@ -247,3 +247,15 @@ def test_an_image_that_is_used_stays_and_who_uses_it_is_named() -> None:
         check_unused(store_with(image, running).view, image, force=True)
     again = an_image(name="docker.io/library/other:1", image_id="i2")
     check_unused(store_with(image, again, running).view, image, force=False)  # it stays under that name
+
+
+def test_an_image_is_found_by_the_beginning_of_its_digest() -> None:
+    other = an_image(OLD, "docker.io/library/shop:2", image_id="i2")
+    view = store_with(an_image(), other, an_image(NEW, "docker.io/library/db:1", image_id="i3")).view
+    for ref in (OLD, OLD[:12], "a" * 12):
+        assert find_image(view, ref).annotations.name == "docker.io/library/shop:2"  # the first of its names
+        with pytest.raises(Ambiguous):
+            find_image(view, ref, names_one=True)
+    assert find_image(view, "bbbb", names_one=True).id == "i3"
+    with pytest.raises(NotFound):
+        find_image(view, "sha256:")

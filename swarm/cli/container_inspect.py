@@ -1,0 +1,251 @@
+"""Containers as `inspect` shows them: in the words of Docker, which scripts have learned. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+
+from swarm.api.v1 import types_pb2 as t
+from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerOutput, ContainerSummary
+from swarm.api.v1.plain_pb2 import PlainContainer, PlainRestart
+from swarm.api.v1.specs_pb2 import ContainerSpec
+from swarm.cli import names
+from swarm.cli.container_filters import labels_of
+from swarm.cli.container_table import ALIVE
+from swarm.cli.inspect_view import when
+from swarm.model.health import WORDS
+
+View = dict[str, Any]
+
+NEVER = "0001-01-01T00:00:00Z"  # what Docker writes for a moment that did not come
+
+
+def details_view(found: ContainerDetails, node_id: str, node_names: Mapping[str, str]) -> View:
+    """Return what `container inspect` prints; what Docker has no words for stands at the end."""
+    one, spec = found.summary, found.spec
+    plain = found.plain if one.plain else PlainContainer()
+    labels = labels_of(ContainerOutput(node_id=node_id, container=one))
+    view: View = {
+        "Id": one.id,
+        "Created": when(plain.created_at if one.plain else one.created_at),
+        "Path": next(iter(one.command), ""),
+        "Args": list(one.command[1:]),
+        "State": _state(one),
+        "Image": plain.image_digest or spec.image_digest or one.image,
+        "Name": f"/{one.name}",
+        "RestartCount": plain.restarts,
+        "Platform": "linux",
+        "HostConfig": _host_config(spec, found.resources, plain),
+        "Mounts": [mount_view(mount) for mount in spec.mounts],
+        "Config": _config(spec, plain, one) | {"Labels": labels},
+        "NetworkSettings": _network_settings(one, plain),
+        "ID": one.id,
+        "Node": {"ID": node_id, "Hostname": node_names.get(node_id, node_id)},
+    }
+    if not one.plain:
+        view["Task"] = {"ID": one.task_id, "Service": {"ID": one.service_id, "Name": one.service_name}}
+    if found.HasField("spec"):
+        view["Spec"] = MessageToDict(spec)
+        view["Resources"] = MessageToDict(found.resources)
+    return view
+
+
+def _state(one: ContainerSummary) -> View:
+    view: View = {
+        "Status": one.state,
+        "Running": one.state in ALIVE,
+        "Paused": one.state == "paused",
+        "Restarting": one.state == "restarting",
+        "OOMKilled": one.oom_killed,
+        "Dead": False,
+        "Pid": one.pid,
+        "ExitCode": one.exit_code,
+        "Error": one.error,
+        "StartedAt": when(one.started_at) if one.HasField("started_at") else NEVER,
+        "FinishedAt": when(one.finished_at) if one.HasField("finished_at") else NEVER,
+    }
+    if one.health.state in WORDS:
+        view["Health"] = {
+            "Status": WORDS[one.health.state],
+            "FailingStreak": one.health.failing_streak,
+            "Log": [_probe(probe) for probe in one.health.log],
+        }
+    return view
+
+
+def _probe(probe: t.HealthProbe) -> View:
+    return {
+        "Start": when(probe.started_at),
+        "End": when(probe.ended_at),
+        "ExitCode": probe.exit_code,
+        "Output": probe.output,
+    }
+
+
+def _host_config(spec: ContainerSpec, resources: t.ResourceRequirements, plain: PlainContainer) -> View:
+    condition = PlainRestart.Condition.Name(plain.spec.restart.condition).removeprefix("CONDITION_")
+    view: View = {
+        "Binds": [_bind(one) for one in spec.mounts if one.type in {t.Mount.TYPE_BIND, t.Mount.TYPE_VOLUME}],
+        "LogConfig": {"Type": "json-file", "Config": _log_options(spec)},
+        "NetworkMode": plain.spec.network
+        or next((one.network_name for one in plain.spec.networks), "bridge"),
+        "PortBindings": _bindings(plain.spec.ports),
+        "RestartPolicy": {
+            "Name": condition.lower().replace("_", "-"),
+            "MaximumRetryCount": plain.spec.restart.max_retries,
+        },
+        "AutoRemove": plain.spec.auto_remove,
+    }
+    return view | _confinement(spec) | _limits(spec, resources)
+
+
+def _log_options(spec: ContainerSpec) -> View:
+    view: View = {"max-size": str(spec.log.max_size_bytes)} if spec.log.max_size_bytes else {}
+    return view | ({"max-file": str(spec.log.max_files)} if spec.log.max_files else {})
+
+
+def _confinement(spec: ContainerSpec) -> View:
+    return {
+        "CapAdd": list(spec.capability_add),
+        "CapDrop": list(spec.capability_drop),
+        "CgroupnsMode": spec.namespaces.cgroup or "private",
+        "Dns": list(spec.dns.nameservers),
+        "DnsOptions": list(spec.dns.options),
+        "DnsSearch": list(spec.dns.search),
+        "ExtraHosts": [f"{one.name}:{one.address}" for one in spec.hosts],
+        "GroupAdd": list(spec.groups),
+        "IpcMode": spec.namespaces.ipc or "private",
+        "PidMode": spec.namespaces.pid,
+        "UTSMode": spec.namespaces.uts,
+        "UsernsMode": spec.namespaces.userns,
+        "Privileged": spec.privileges.privileged,
+        "ReadonlyRootfs": spec.read_only,
+        "Init": spec.init,
+        "Sysctls": dict(sorted(spec.sysctls.items())),
+        "Tmpfs": {one.target: "" for one in spec.mounts if one.type == t.Mount.TYPE_TMPFS},
+        "Devices": [
+            {
+                "PathOnHost": one.host_path,
+                "PathInContainer": one.container_path or one.host_path,
+                "CgroupPermissions": one.permissions or "rwm",
+            }
+            for one in spec.devices
+            if one.host_path
+        ],
+        "Ulimits": [{"Name": one.name, "Soft": one.soft, "Hard": one.hard} for one in spec.ulimits],
+    }
+
+
+def _limits(spec: ContainerSpec, resources: t.ResourceRequirements) -> View:
+    return {
+        "Memory": resources.limits.memory_bytes,
+        "MemoryReservation": resources.reservations.memory_bytes,
+        "MemorySwap": resources.memory_swap_bytes,
+        "NanoCpus": resources.limits.nano_cpus,
+        "CpuShares": resources.cpu_shares,
+        "CpuQuota": resources.cpu_quota_us,
+        "CpuPeriod": resources.cpu_period_us,
+        "CpusetCpus": resources.cpuset_cpus,
+        "CpusetMems": resources.cpuset_mems,
+        "BlkioWeight": resources.blkio_weight,
+        "PidsLimit": resources.limits.pids or None,
+        "ShmSize": spec.shm_size_bytes or 64 << 20,
+        "OomScoreAdj": spec.oom_score_adj,
+        "CgroupParent": spec.cgroup_parent,
+    }
+
+
+def _config(spec: ContainerSpec, plain: PlainContainer, one: ContainerSummary) -> View:
+    view: View = {
+        "Hostname": spec.hostname or one.id[:12],
+        "User": spec.user,
+        "Tty": spec.tty,
+        "OpenStdin": plain.spec.open_stdin,
+        "StdinOnce": plain.spec.stdin_once,
+        "ExposedPorts": {_inside(port): {} for port in one.ports},
+        "Env": list(spec.env),
+        "Cmd": list(spec.args),
+        "Entrypoint": list(spec.command) or None,
+        "Image": one.image,
+        "WorkingDir": spec.dir,
+    }
+    if spec.stop_signal:
+        view["StopSignal"] = spec.stop_signal
+    if spec.HasField("stop_grace_period_ns"):
+        view["StopTimeout"] = spec.stop_grace_period_ns // 10**9
+    check = plain.healthcheck if plain.HasField("healthcheck") else spec.healthcheck
+    if check.test:
+        view["Healthcheck"] = {
+            "Test": list(check.test),
+            "Interval": check.interval_ns,
+            "Timeout": check.timeout_ns,
+            "StartPeriod": check.start_period_ns,
+            "Retries": check.retries,
+        }
+    return view
+
+
+def mount_view(mount: t.Mount) -> View:
+    """Return a mount as a container has it."""
+    view: View = {"Type": names.MOUNT_TYPE.get(mount.type, str(mount.type))}
+    if mount.type == t.Mount.TYPE_VOLUME:
+        view |= {"Name": mount.source, "Driver": mount.volume.driver or "local"}
+    return view | {
+        "Source": mount.source,
+        "Destination": mount.target,
+        "Mode": "ro" if mount.read_only else "",
+        "RW": not mount.read_only,
+        "Propagation": mount.bind.propagation or ("rprivate" if mount.type == t.Mount.TYPE_BIND else ""),
+    }
+
+
+def _bind(mount: t.Mount) -> str:
+    return f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "")
+
+
+def _inside(port: t.PortConfig) -> str:
+    return f"{port.target_port}/{names.PROTOCOL[port.protocol]}"
+
+
+def _bindings(ports: Iterable[t.PortConfig]) -> View:
+    view: View = {}
+    for port in ports:
+        number = str(port.published_port) if port.published_port else ""
+        view.setdefault(_inside(port), []).append({"HostIp": port.host_ip, "HostPort": number})
+    return view
+
+
+def _network_settings(one: ContainerSummary, plain: PlainContainer) -> View:
+    published: View = {}
+    for port in plain.published or one.ports:
+        outside = published.setdefault(_inside(port), [])
+        if port.published_port:
+            where = {"HostIp": port.host_ip or names.ANY_ADDRESS, "HostPort": str(port.published_port)}
+            outside.append(where)
+    return {
+        "IPAddress": plain.address,
+        "Ports": {inside: outside or None for inside, outside in published.items()},
+        "Networks": _networks(plain),
+    }
+
+
+def _networks(plain: PlainContainer) -> View:
+    """Return the networks that a container is in, by name; without one of the cluster, the node's own."""
+    addresses = {one.network_id: tuple(one.addresses) for one in plain.addresses}
+    if not plain.spec.networks:
+        mode = plain.spec.network or "bridge"
+        return {mode: _endpoint("", [plain.address] if plain.address else [], [])} if plain.id else {}
+    return {
+        one.network_name: _endpoint(one.network_id, addresses.get(one.network_id, ()), one.aliases)
+        for one in plain.spec.networks
+    }
+
+
+def _endpoint(network_id: str, addresses: Iterable[str], aliases: Iterable[str]) -> View:
+    known = list(addresses)
+    return {
+        "NetworkID": network_id,
+        "IPAddress": next((text for text in known if ":" not in text), ""),
+        "GlobalIPv6Address": next((text for text in known if ":" in text), ""),
+        "Aliases": list(aliases),
+    }

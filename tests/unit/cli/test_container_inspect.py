@@ -1,0 +1,72 @@
+"""`container inspect` has what scripts that were written for Docker ask it for."""
+
+import pytest
+
+from swarm.api.v1.containers_pb2 import ContainerDetails
+from swarm.api.v1.plain_pb2 import PlainRestart
+from swarm.api.v1.types_pb2 import HEALTH_STATE_HEALTHY, Mount, PortConfig
+from swarm.cli.container_inspect import details_view
+from swarm.cli.render import fill
+
+
+def details() -> ContainerDetails:
+    """A container as its node tells of it."""
+    found = ContainerDetails()
+    one = found.summary
+    one.id, one.name, one.image, one.plain, one.state, one.pid = "c1id", "db", "db:1", True, "running", 42
+    one.command.extend(["sh", "-c", "serve"])
+    one.labels["tier"] = "back"
+    one.health.state = HEALTH_STATE_HEALTHY
+    one.health.log.add(exit_code=0, output="fine")
+    one.ports.add(target_port=80, published_port=8080)
+    found.spec.image = "db:1"
+    found.spec.env.append("A=1")
+    found.spec.args.extend(["-c", "serve"])
+    found.spec.mounts.add(type=Mount.TYPE_VOLUME, source="data", target="/d")
+    found.spec.mounts.add(type=Mount.TYPE_BIND, source="/srv", target="/s", read_only=True)
+    found.resources.limits.memory_bytes = 64 << 20
+    plain = found.plain
+    plain.id, plain.address, plain.restarts, plain.image_digest = "c1id", "172.30.0.4", 2, "sha256:aa"
+    plain.published.add(target_port=80, published_port=8080)
+    plain.published.add(target_port=53, protocol=PortConfig.PROTOCOL_UDP)
+    plain.spec.restart.condition = PlainRestart.CONDITION_ON_FAILURE
+    plain.spec.restart.max_retries = 3
+    return found
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{.Id}} {{.Name}} {{.Image}} {{.Config.Image}}", "c1id /db sha256:aa db:1"),
+        ("{{.Path}} {{json .Args}} {{.Config.Cmd}}", 'sh ["-c","serve"] [-c serve]'),
+        ("{{.State.Running}} {{.State.Paused}} {{.State.Pid}} {{.State.Status}}", "true false 42 running"),
+        ("{{.State.Health.Status}} {{(index .State.Health.Log 0).Output}}", "healthy fine"),
+        ("{{if .State.Health}}yes{{end}} {{.State.FinishedAt}}", "yes 0001-01-01T00:00:00Z"),
+        ("{{range .Mounts}}{{.Type}}={{.Source}}:{{.Destination}} {{.RW}};{{end}}", None),
+        ("{{range .Config.Env}}{{println .}}{{end}}", "A=1\n"),
+        ('{{index .Config.Labels "tier"}}', "back"),
+        (
+            "{{.HostConfig.Memory}} {{.HostConfig.RestartPolicy.Name}} {{.RestartCount}}",
+            "67108864 on-failure 2",
+        ),
+        ("{{json .HostConfig.Binds}}", '["data:/d","/srv:/s:ro"]'),
+        ('{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}', "8080"),
+        ("{{range $p, $c := .NetworkSettings.Ports}}{{$p}} {{end}}", "53/udp 80/tcp "),
+        ("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "172.30.0.4"),
+        ("{{.NetworkSettings.IPAddress}} {{.HostConfig.NetworkMode}}", "172.30.0.4 bridge"),
+        ("{{.Node.Hostname}}", "worker-1"),
+    ],
+)
+def test_templates_of_docker_users_are_filled(template: str, text: str | None) -> None:
+    wanted = "volume=data:/d true;bind=/srv:/s false;" if text is None else text
+    assert fill(template, details_view(details(), "n1", {"n1": "worker-1"})) == wanted
+
+
+def test_a_container_of_a_task_says_of_which_service_and_never_ran_before_it_starts() -> None:
+    found = ContainerDetails()
+    found.summary.id, found.summary.state, found.summary.service_name = "t1", "created", "web"
+    view = details_view(found, "n1", {})
+    assert view["Task"]["Service"]["Name"] == "web"
+    assert (view["State"]["Running"], view["State"]["StartedAt"]) == (False, "0001-01-01T00:00:00Z")
+    assert "Health" not in view["State"]
+    assert view["Config"]["Labels"]["com.docker.swarm.service.name"] == "web"
