@@ -12,6 +12,7 @@ from swarm.cli import parse
 from swarm.cli.connect import Connection
 from swarm.cli.inspect_view import meta
 from swarm.cli.render import Row
+from swarm.cli.templates.values import LabelText
 from swarm.errors import Ambiguous, InvalidArgument, NotFound
 from swarm.model.units import parse_bytes
 
@@ -196,9 +197,7 @@ def _row(volume: Volume) -> Row:
         "Driver": volume.spec.driver,
         "Scope": "global",
         "Availability": _word(AVAILABILITIES, volume.spec.availability),
-        "Labels": ",".join(
-            f"{key}={value}" for key, value in sorted(volume.spec.annotations.labels.items())
-        ),
+        "Labels": LabelText(volume.spec.annotations.labels),
         "Status": _status(volume) + (f": {volume.problem}" if volume.problem else ""),
     }
 

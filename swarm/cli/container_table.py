@@ -9,11 +9,14 @@ from google.protobuf.json_format import MessageToDict
 from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerOutput, ContainerSummary, ProcessList
 from swarm.api.v1.plain_pb2 import PlainContainer, PlainRestart
 from swarm.cli import names
+from swarm.cli.inspect_view import when
 from swarm.cli.render import Row, shorten
 from swarm.cli.task_table import SHORT_ID
+from swarm.cli.templates.values import LabelText
 from swarm.clock import SECOND, nanoseconds
 from swarm.errors import InvalidArgument
 from swarm.model.health import WORDS
+from swarm.model.labels import has_label
 from swarm.model.units import format_age, format_size
 
 COLUMNS = (
@@ -47,35 +50,44 @@ def rows(
     truncate: bool,
 ) -> list[Row]:
     """Return the rows of `container ls`, the newest container first."""
-    found = [
-        answer for answer in answers if answer.HasField("container") and _matches(answer.container, filters)
-    ]
+    found = [answer for answer in answers if answer.HasField("container") and _matches(answer, filters)]
     found.sort(
         key=lambda one: (-nanoseconds(one.container.created_at), one.container.name, one.container.id)
     )
-    return [
-        _row(one.container, node_names.get(one.node_id, one.node_id), now_ns, truncate=truncate)
-        for one in found
-    ]
+    return [_row(one, node_names.get(one.node_id, one.node_id), now_ns, truncate=truncate) for one in found]
 
 
-def _matches(one: ContainerSummary, filters: Mapping[str, Sequence[str]]) -> bool:
-    """Whether every key has a value that fits; names fit by a part of them, as with Docker."""
+def _matches(answer: ContainerOutput, filters: Mapping[str, Sequence[str]]) -> bool:
+    """Whether every key has a value that fits, and every label is there; a part of the name is enough."""
+    one, labels = answer.container, labels_of(answer)
     tests: dict[str, Callable[[str], bool]] = {
         "id": one.id.startswith,
         "name": lambda value: value in one.name,
         "status": lambda value: one.state == value,
         "service": lambda value: value in (one.service_name, one.service_id),
-        "label": lambda value: _has_label(one, value),
+        "label": lambda value: has_label(labels, value),
         "health": lambda value: WORDS.get(one.health.state, "none") == value,
         "is-task": lambda value: _truth(value) is not one.plain,
     }
-    return all(any(tests[key](value) for value in values) for key, values in filters.items())
+    return all(
+        (all if key == "label" else any)(tests[key](value) for value in values)
+        for key, values in filters.items()
+    )
 
 
-def _has_label(one: ContainerSummary, wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in one.labels and (not equals or one.labels[key] == value)
+def labels_of(answer: ContainerOutput) -> dict[str, str]:
+    """Return the labels of a container; those of tasks say whose they are, as with Docker."""
+    one = answer.container
+    if one.plain:
+        return dict(one.labels)
+    whose = {
+        "service.id": one.service_id,
+        "service.name": one.service_name,
+        "task.id": one.id,
+        "task.name": one.name,
+        "node.id": answer.node_id,
+    }
+    return {f"com.docker.swarm.{key}": value for key, value in whose.items()} | dict(one.labels)
 
 
 def _truth(value: str) -> bool:
@@ -84,13 +96,16 @@ def _truth(value: str) -> bool:
     return value.lower() in {"true", "1"}
 
 
-def _row(one: ContainerSummary, node: str, now_ns: int, *, truncate: bool) -> Row:
+def _row(answer: ContainerOutput, node: str, now_ns: int, *, truncate: bool) -> Row:
+    one = answer.container
     command = json.dumps(" ".join(one.command)) if one.command else ""
     return {
         "ID": one.id[:SHORT_ID] if truncate else one.id,
         "Image": one.image,
         "Command": shorten(command, COMMAND_WIDTH) if truncate else command,
         "CreatedSince": f"{format_age(now_ns - nanoseconds(one.created_at))} ago",
+        "RunningFor": f"{format_age(now_ns - nanoseconds(one.created_at))} ago",
+        "CreatedAt": when(one.created_at),
         "Status": status(one, now_ns),
         "State": one.state,
         "Ports": ", ".join(
@@ -101,7 +116,7 @@ def _row(one: ContainerSummary, node: str, now_ns: int, *, truncate: bool) -> Ro
         "Names": one.name,
         "Node": node,
         "Service": one.service_name,
-        "Labels": ",".join(f"{key}={value}" for key, value in sorted(one.labels.items())),
+        "Labels": LabelText(labels_of(answer)),
         "IsTask": str(not one.plain).lower(),
     }
 

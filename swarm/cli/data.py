@@ -15,6 +15,7 @@ from swarm.cli.flags import FlagGroup
 from swarm.cli.plan import dry_run_options, show_plan
 from swarm.cli.rollout import EXIT_CODES, waiting_options
 from swarm.cli.secret_driver_options import driver_options, new_driver, next_driver, says_driver
+from swarm.cli.templates.values import LabelText
 from swarm.errors import InvalidArgument
 from swarm.model.data_versions import family_of, number_of
 
@@ -111,7 +112,6 @@ def _row(item: o.Secret | o.Config, now_ns: int) -> dict[str, str]:
     from swarm.clock import nanoseconds
     from swarm.model.units import format_age
 
-    labels = dict(item.spec.annotations.labels)
     return {
         "ID": item.id,
         "Name": item.spec.annotations.name,
@@ -119,7 +119,7 @@ def _row(item: o.Secret | o.Config, now_ns: int) -> dict[str, str]:
         "Version": str(number_of(item)),
         "CreatedAt": f"{format_age(now_ns - nanoseconds(item.meta.created_at))} ago",
         "UpdatedAt": f"{format_age(now_ns - nanoseconds(item.meta.updated_at))} ago",
-        "Labels": ",".join(f"{key}={labels[key]}" for key in sorted(labels)),
+        "Labels": LabelText(item.spec.annotations.labels),
     }
 
 

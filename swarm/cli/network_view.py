@@ -7,6 +7,7 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
+from swarm.cli.templates.values import LabelText
 from swarm.model.networks import driver_of, is_encrypted
 
 View = dict[str, Any]
@@ -33,7 +34,7 @@ def row(item: o.Network, users: int, now_ns: int, containers: int = 0) -> dict[s
         "Services": str(users),
         "Containers": str(containers),
         "Subnets": ",".join(one.subnet for one in item.subnets),
-        "Labels": ",".join(f"{key}={value}" for key, value in sorted(spec.annotations.labels.items())),
+        "Labels": LabelText(spec.annotations.labels),
         "CreatedAt": f"{format_age(now_ns - nanoseconds(item.meta.created_at))} ago",
     }
 

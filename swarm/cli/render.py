@@ -85,8 +85,10 @@ def show_objects(objects: Sequence[Any], layout: str) -> None:
     if layout == "yaml":
         click.echo(as_yaml(list(objects)))
         return
+    from swarm.cli.unsaid import with_unsaid
+
     for item in objects:
-        click.echo(fill(layout, item))
+        click.echo(fill(layout, with_unsaid(item)))
 
 
 def show_object(value: Any, layout: str) -> None:
@@ -101,7 +103,8 @@ def as_yaml(value: Any) -> str:
     """Return a value as YAML, keys in the order they have."""
     import yaml
 
-    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True)).rstrip()
+    plain = json.loads(json.dumps(value))  # without texts that are more than text
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)).rstrip()
 
 
 def shorten(text: str, width: int) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 from swarm.api.v1.users_pb2 import User
 from swarm.cli.inspect_view import when
+from swarm.cli.templates.values import LabelText
 from swarm.cli.user import role_of
 from swarm.clock import nanoseconds
 from swarm.model.labels import has_label
@@ -30,7 +31,6 @@ def _any(values: list[str] | None, fits: Any) -> bool:
 def row(user: User, now_ns: int) -> dict[str, str]:
     """Return what `user ls` shows of a user."""
     left_ns = nanoseconds(user.certificate_expires_at) - now_ns
-    labels = user.spec.annotations.labels
     return {
         "ID": user.id,
         "Name": user.spec.annotations.name,
@@ -40,7 +40,7 @@ def row(user: User, now_ns: int) -> dict[str, str]:
         "ExpiresAt": when(user.certificate_expires_at),
         "CreatedAt": f"{format_age(now_ns - nanoseconds(user.meta.created_at))} ago",
         "CreatedBy": user.created_by or "-",
-        "Labels": ",".join(f"{key}={labels[key]}" for key in sorted(labels)),
+        "Labels": LabelText(user.spec.annotations.labels),
     }
 
 

@@ -7,6 +7,7 @@ from swarm.api.v1.containers_pb2 import ContainerOutput
 from swarm.api.v1.volumes_pb2 import NodeVolume
 from swarm.cli.inspect_view import when
 from swarm.cli.render import Row
+from swarm.cli.templates.values import LabelText
 
 COLUMNS = (("DRIVER", "Driver"), ("VOLUME NAME", "Name"), ("NODE", "Node"), ("USED BY", "Users"))
 FILTERS = ("name", "label", "driver", "dangling")
@@ -54,7 +55,7 @@ def _row(one: NodeVolume, node: str) -> Row:
         "Node": node,
         "Scope": "local",
         "Mountpoint": one.mountpoint,
-        "Labels": ",".join(f"{key}={value}" for key, value in sorted(one.labels.items())),
+        "Labels": LabelText(one.labels),
         "Users": ", ".join(one.users),
     }
 

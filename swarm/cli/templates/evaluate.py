@@ -18,6 +18,7 @@ from swarm.cli.templates.tree import (
     Text,
     Variable,
 )
+from swarm.cli.templates.values import LabelText
 from swarm.errors import InvalidArgument
 
 
@@ -112,7 +113,7 @@ class _Scope:
     def _command(self, command: tuple[Operand, ...], last: tuple[Any, ...]) -> Any:
         first = command[0]
         if not isinstance(first, Function):
-            return self._operand(first)
+            return self._label(command[1]) if len(command) > 1 else self._operand(first)
         if first.name in {"and", "or"}:
             return self._first_that_decides(first.name, command[1:], last)
         arguments = [*(self._operand(one) for one in command[1:]), *last]
@@ -121,6 +122,13 @@ class _Scope:
         except (TypeError, ValueError, AttributeError) as problem:
             shown = " ".join(text_of(one) for one in arguments)
             raise InvalidArgument(f'--format: {first.name} does not take "{shown}"') from problem
+
+    def _label(self, key: Operand) -> Any:
+        """Return what `.Label KEY` asks of a row of a list: one of its labels, or nothing."""
+        labels = _reach(self._dot, ("Labels",))
+        if not isinstance(labels, LabelText):
+            raise InvalidArgument('--format: there is no "Label" here')
+        return labels.labels.get(text_of(self._operand(key)), "")
 
     def _first_that_decides(self, word: str, operands: tuple[Operand, ...], last: tuple[Any, ...]) -> Any:
         value: Any = None
@@ -158,8 +166,9 @@ def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
 def _reach(value: Any, path: tuple[str, ...]) -> Any:
     found = value
     for key in path:
-        if not isinstance(found, Mapping) or key not in found:
+        try:
+            found = found[key]  # not `get`: some know what they do not list
+        except (KeyError, TypeError, IndexError):
             known = ", ".join(map(str, found)) if isinstance(found, Mapping) else "nothing"
-            raise InvalidArgument(f'--format: there is no "{".".join(path)}" here; known: {known}')
-        found = found[key]
+            raise InvalidArgument(f'--format: there is no "{".".join(path)}" here; known: {known}') from None
     return found

@@ -6,6 +6,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from swarm.cli.templates.values import EncodedText
 from swarm.errors import InvalidArgument
 
 _VERB = re.compile(r"%(?P<flags>[-+# 0]*)(?P<width>\d+)?(?P<precision>\.\d+)?(?P<verb>[a-zA-Z%])")
@@ -90,7 +91,7 @@ def _formatted(match: re.Match[str], value: Any) -> str:
     flags, width, precision, verb = (match[name] or "" for name in ("flags", "width", "precision", "verb"))
     number = isinstance(value, Number) and not isinstance(value, bool)
     if verb in "sv":
-        text = text_of(value)
+        text = value.decoded if isinstance(value, EncodedText) and verb == "s" else text_of(value)
         text = text[: int(precision[1:])] if precision else text
     elif verb == "q":
         text = json.dumps(text_of(value), ensure_ascii=False)

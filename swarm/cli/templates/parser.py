@@ -196,7 +196,8 @@ class _Reader:
             operands.append(self._operand())
         if not operands:
             raise _refuse("a value is missing", self._text)
-        if len(operands) > 1 and not isinstance(operands[0], Function):
+        asks_label = operands[0] == Field(("Label",)) and len(operands) == 2
+        if len(operands) > 1 and not asks_label and not isinstance(operands[0], Function):
             raise _refuse("only a function takes arguments", self._text)
         return tuple(operands)
 

@@ -25,6 +25,7 @@ from swarm.cli.container_stats import Usage
 from swarm.cli.container_table import published_lines, rows
 from swarm.cli.exec import request_of
 from swarm.cli.log_options import apply_log
+from swarm.cli.render import fill
 from swarm.cli.service_group import service
 from swarm.clock import SECOND, timestamp
 from swarm.errors import InvalidArgument
@@ -90,6 +91,20 @@ def samples(at_s: int, cpu_s: float) -> ContainerOutput:
     )
     one.memory_limit_bytes = 200
     return ContainerOutput(node_id="n", samples=SampleList(samples=[one]))
+
+
+def test_containers_of_tasks_are_found_by_the_labels_that_docker_gives_them() -> None:
+    answer = a_container("n1", name="web.1.t1", labels={"tier": "front"})
+    plain = a_container("n1", name="web", plain=True, labels={"tier": "front"})
+
+    def names(*labels: str) -> list[str]:
+        return [row["Names"] for row in rows([answer, plain], {"label": labels}, {}, NOW, truncate=True)]
+
+    assert names("com.docker.swarm.service.name=web", "com.docker.swarm.node.id=n1") == ["web.1.t1"]
+    assert names("com.docker.swarm.task.name=web.1.t1", "tier=back") == []
+    assert sorted(names("tier=front")) == ["web", "web.1.t1"]
+    (row,) = rows([answer], {}, {}, NOW, truncate=True)
+    assert fill('{{.Label "com.docker.swarm.service.name"}} {{.Label "tier"}}', row) == "web front"
 
 
 def test_processor_time_is_what_was_used_between_two_samples() -> None:

@@ -1,0 +1,25 @@
+"""Texts that templates can take more of than what is printed."""
+
+from base64 import b64decode
+from collections.abc import Mapping
+
+
+class LabelText(str):
+    """Labels as a listing shows them, `a=1,b=2`; `{{.Label "a"}}` asks for one."""
+
+    labels: Mapping[str, str]
+
+    def __new__(cls, labels: Mapping[str, str]) -> "LabelText":
+        """Return the text of `labels`, in the order of their keys."""
+        text = super().__new__(cls, ",".join(f"{key}={labels[key]}" for key in sorted(labels)))
+        text.labels = dict(labels)
+        return text
+
+
+class EncodedText(str):
+    """Bytes as JSON has them, in base64; `{{printf "%s" …}}` prints what they are."""
+
+    @property
+    def decoded(self) -> str:
+        """What the bytes say."""
+        return b64decode(self).decode(errors="replace")
