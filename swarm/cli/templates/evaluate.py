@@ -124,11 +124,13 @@ class _Scope:
             raise InvalidArgument(f'--format: {first.name} does not take "{shown}"') from problem
 
     def _label(self, key: Operand) -> Any:
-        """Return what `.Label KEY` asks of a row of a list: one of its labels, or nothing."""
-        labels = _reach(self._dot, ("Labels",))
-        if not isinstance(labels, LabelText):
-            raise InvalidArgument('--format: there is no "Label" here')
-        return labels.labels.get(text_of(self._operand(key)), "")
+        """Return what `.Label KEY` asks of a row of a list: one of its labels; of its titles, the key."""
+        labels, wanted = _reach(self._dot, ("Labels",)), text_of(self._operand(key))
+        if isinstance(labels, LabelText):
+            return labels.labels.get(wanted, "")
+        if isinstance(labels, str):
+            return wanted.upper()
+        raise InvalidArgument('--format: there is no "Label" here')
 
     def _first_that_decides(self, word: str, operands: tuple[Operand, ...], last: tuple[Any, ...]) -> Any:
         value: Any = None

@@ -139,3 +139,11 @@ def test_rebalance_is_said_only_when_it_was_asked_for():
         updated(created("--name", "web", "--rebalance", "auto", "web:1"), "--rebalance", "off").rebalance
         == 0
     )
+
+
+def test_a_registry_without_credentials_is_asked_without(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    spec = created("--name", "web", "web:1")
+    service._registry_auth(spec, {"with_registry_auth": True})
+    assert not spec.task.container.HasField("registry_auth")
+    assert "Warning: --with-registry-auth: " in capsys.readouterr().err

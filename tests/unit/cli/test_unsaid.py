@@ -7,7 +7,7 @@ import pytest
 from swarm.api.v1.objects_pb2 import Config, Node, Service, Task
 from swarm.api.v1.types_pb2 import UpdateStatus
 from swarm.cli import data_view, inspect_view
-from swarm.cli.render import as_yaml, fill, show_objects
+from swarm.cli.render import as_yaml, fill, show, show_objects
 from swarm.cli.templates.values import LabelText
 from swarm.cli.unsaid import with_unsaid
 from swarm.errors import InvalidArgument
@@ -96,3 +96,9 @@ def test_one_label_of_a_row_is_asked_by_its_key() -> None:
     for wrong in ('{{.Label "a"}}', '{{.Name "a"}}'):
         with pytest.raises(InvalidArgument):
             fill(wrong, {"Name": "web"})
+
+
+def test_the_title_of_a_label_is_its_key(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"Name": "web", "Labels": LabelText({"tier": "front"})}
+    show([row], (("NAME", "Name"),), r'table {{.Name}}\t{{.Label "tier"}}')
+    assert capsys.readouterr().out.split() == ["NAME", "TIER", "web", "front"]
