@@ -1,5 +1,6 @@
 """`swarmctl init`, `join`, `join-token`, `leave`, `info`: this node and its cluster."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -9,6 +10,7 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.cli import names
 from swarm.cli.cluster_options import apply_options, cluster_options
 from swarm.cli.connect import connect
+from swarm.errors import SwarmError
 
 AVAILABILITIES = click.Choice(list(names.AVAILABILITY))
 JOIN_TIMEOUT_S = 300.0  # reaching the manager, the certificate, and for managers the first log entries
@@ -177,40 +179,28 @@ def leave(host: str, *, force: bool) -> None:
     click.echo("Node left the cluster.")
 
 
-@click.command(epilog="\b\nExamples:\n  swarmctl info\n  swarmctl info --format '{{.NodeID}}'")
-@click.option("--format", "layout", default="", help="json, or a template such as '{{.State}}'.")
+@click.command(
+    epilog="\b\nExamples:\n  swarmctl info\n  swarmctl info --format '{{.NodeID}}'\n"
+    "  swarmctl info --format '{{.Swarm.LocalNodeState}}'"
+)
+@click.option(
+    "-f", "--format", "layout", default="", help="json, yaml, or a template such as '{{.Swarm.Nodes}}'."
+)
 @click.pass_obj
 def info(host: str, layout: str) -> None:
     """Show what this node is and knows of its cluster."""
+    from swarm.cli import info_view
     from swarm.cli.render import show_object
 
+    cluster, nodes = None, None
     with connect(host) as node:
         answer = node.local.Info(c.InfoRequest())
-    view = {
-        "State": c.InfoResponse.State.Name(answer.state).removeprefix("STATE_").lower(),
-        "NodeID": answer.node_id,
-        "ClusterID": answer.cluster_id,
-        "IsManager": answer.is_manager,
-        "Connected": answer.connected,
-        "Address": answer.addr,
-        "Leader": answer.leader_addr,
-        "Managers": [peer.addr for peer in answer.managers],
-        "Runtime": answer.runtime,
-        "Version": answer.version,
-        "Protocol": _range(answer.compatibility.protocol_min, answer.compatibility.protocol_max),
-        "Levels": _range(answer.compatibility.level_min, answer.compatibility.level_max),
-        "ClusterLevel": answer.level,
-        "Error": answer.error,
-    }
+        if answer.is_manager and answer.state != c.InfoResponse.STATE_LOCKED:
+            with suppress(SwarmError):  # it says why it cannot tell; the node itself is what is asked about
+                cluster = node.control.GetCluster(c.GetClusterRequest()).cluster
+                nodes = node.control.ListNodes(c.ListNodesRequest())
+    view = info_view.info(answer, cluster, nodes)
     if layout:
         show_object(view, layout)
-        return
-    for key, value in view.items():
-        text = ", ".join(value) if isinstance(value, list) else str(value)
-        if text and not (key == "ClusterLevel" and not value):
-            click.echo(f"{key}: {text}")
-
-
-def _range(lowest: int, highest: int) -> str:
-    """Return the words for versions from one to another, none for those of a swarmd that does not tell."""
-    return (f"{lowest}-{highest}" if lowest != highest else str(highest)) if highest else ""
+    else:
+        click.echo("\n".join(info_view.lines(view)))

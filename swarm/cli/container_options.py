@@ -9,6 +9,7 @@ import click
 
 from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
 from swarm.api.v1.types_pb2 import HostEntry, Ulimit
+from swarm.cli.not_there import tell_not_there
 from swarm.errors import InvalidArgument
 from swarm.model.capabilities import normal
 from swarm.model.limits import SECCOMP_PROFILE_BYTES
@@ -124,12 +125,13 @@ def add_container_lists(spec: ServiceSpec, given: Given, suffix: str) -> None:
 
 
 def remove_container_lists(spec: ServiceSpec, given: Given) -> None:
-    """Remove what `--sysctl-rm`, `--ulimit-rm`, … named; what is not there is an error."""
+    """Remove what `--sysctl-rm`, `--ulimit-rm`, … named; what is not there is told."""
     container = spec.task.container
     for text in given["sysctl_rm"]:
-        if text not in container.sysctls:
-            raise InvalidArgument(f"--sysctl-rm {text}: the service has no such entry")
-        del container.sysctls[text]
+        if text in container.sysctls:
+            del container.sysctls[text]
+        else:
+            tell_not_there("--sysctl-rm", text)
     _remove("--group-rm", given["group_rm"], container.groups, lambda old: (old,))
     _remove("--ulimit-rm", given["ulimit_rm"], container.ulimits, lambda old: (old.name,))
     _remove(
@@ -260,5 +262,5 @@ def _lacks(text: str, names: Callable[[Any], tuple[str, ...]], item: Any) -> boo
 def _remove(option: str, wanted: Any, items: Any, names: Callable[[Any], tuple[str, ...]]) -> None:
     for text in wanted:
         if not any(text in names(item) for item in items):
-            raise InvalidArgument(f"{option} {text}: the service has no such entry")
+            tell_not_there(option, text)
         _keep(items, partial(_lacks, text, names))

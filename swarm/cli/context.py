@@ -4,6 +4,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -115,12 +116,12 @@ def ls(chosen: str, layout: str, *, quiet: bool) -> None:
     if layout in {"", "table"}:
         rows = [_row(one, "*" if one.name == chosen_name(chosen) else "") for one in found]
     else:
-        rows = [_row(one, str(one.name == chosen_name(chosen)).lower()) for one in found]
+        rows = [_row(one, one.name == chosen_name(chosen)) for one in found]
     columns = _COLUMNS if any(one.error for one in found) else _COLUMNS[:-1]
     show(rows, columns, layout, "Name" if quiet else "")
 
 
-def _row(one: Context, current: str) -> dict[str, str]:
+def _row(one: Context, current: str | bool) -> dict[str, Any]:
     return {
         "Name": one.name,
         "Current": current,

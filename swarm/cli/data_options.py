@@ -4,6 +4,7 @@ from typing import Any
 
 from swarm.api.v1.specs_pb2 import ConfigReference, FileTarget, SecretReference, ServiceSpec
 from swarm.cli import parse
+from swarm.cli.not_there import tell_not_there
 from swarm.errors import InvalidArgument
 
 Given = dict[str, Any]
@@ -39,13 +40,14 @@ def add_references(spec: ServiceSpec, given: Given, suffix: str) -> None:
 
 
 def remove_references(spec: ServiceSpec, given: Given) -> None:
-    """Remove what `--secret-rm` and `--config-rm` named; a name that is not there is an error."""
+    """Remove what `--secret-rm` and `--config-rm` named; what is not there is told."""
     for kind in ("secret", "config"):
         for name in given[f"{kind}_rm"]:
             references: Any = getattr(spec.task.container, f"{kind}s")
             kept = [old for old in references if name not in (_name(old), _id(old))]
             if len(kept) == len(references):
-                raise InvalidArgument(f"--{kind}-rm {name}: the service has no such {kind}")
+                tell_not_there(f"--{kind}-rm", name, kind)
+                continue
             del references[:]
             references.extend(kept)
 

@@ -7,6 +7,7 @@ from typing import Any
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.cli.render import Row
+from swarm.cli.templates.values import EncodedText
 from swarm.model.data_versions import is_replaced, number_of
 from swarm.model.file_references import MODE, data_ids
 
@@ -51,7 +52,7 @@ def data(item: o.Secret | o.Config) -> View:
 
     spec: View = {"Name": item.spec.annotations.name, "Labels": dict(item.spec.annotations.labels)}
     if isinstance(item, o.Config):
-        spec["Data"] = b64encode(item.spec.data).decode()
+        spec["Data"] = EncodedText(b64encode(item.spec.data).decode())
     if isinstance(item, o.Secret) and item.spec.HasField("driver"):
         spec["Driver"] = {"Name": item.spec.driver.name, "Options": dict(item.spec.driver.options)}
     if item.spec.template_driver:

@@ -72,6 +72,20 @@ KINDS: dict[str, Find] = {
 }
 
 
+def answers(view: Any, layout: str) -> bool:
+    """Whether an object has all that a template asks for."""
+    if layout in {"", "json", "yaml"}:
+        return True
+    from swarm.cli.render import fill
+    from swarm.cli.unsaid import with_unsaid
+
+    try:
+        fill(layout, with_unsaid(view))
+    except InvalidArgument:
+        return False
+    return True
+
+
 @click.command(
     epilog="\b\nExamples:\n  swarmctl inspect web\n  swarmctl inspect --type node worker-1\n"
     "  swarmctl inspect --format '{{.Spec.Name}}' web shop_db"
@@ -84,16 +98,23 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], kind: str | None, layout:
     """Show everything known of services, tasks, nodes, networks, secrets, configs, containers, images and
     volumes.
 
-    Of several objects with one name the first in this order is shown; --type chooses.
+    Of several objects with one name the first in this order is shown that has what a TEMPLATE asks for: a
+    task and its container have one id. --type chooses.
     """
     with connect(ctx.obj) as conn:
 
         def get(ref: str) -> Any:
+            lacking: list[Any] = []
             for find in (KINDS[kind],) if kind else KINDS.values():
                 try:
-                    return find(conn, ref)
+                    view = find(conn, ref)
                 except (NotFound, InvalidArgument):
                     continue
+                if answers(view, layout):
+                    return view
+                lacking.append(view)
+            if lacking:
+                return lacking[0]
             raise NotFound(f'there is no {kind or "object"} "{ref}"')
 
         ctx.exit(objects.inspect(refs, get, layout))

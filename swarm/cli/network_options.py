@@ -7,6 +7,7 @@ import click
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import NetworkAttachment
 from swarm.cli import names
+from swarm.cli.not_there import tell_not_there
 from swarm.errors import InvalidArgument
 from swarm.model.units import parse_duration
 
@@ -47,10 +48,11 @@ def add_networks(spec: ServiceSpec, given: Given, suffix: str) -> None:
 
 
 def remove_networks(spec: ServiceSpec, given: Given) -> None:
-    """Remove what `--network-rm` named; a name that is not there is an error."""
+    """Remove what `--network-rm` named; what is not there is told."""
     for name in given["network_rm"]:
         if not any(name in (one.network_name, one.network_id) for one in spec.task.networks):
-            raise InvalidArgument(f"--network-rm {name}: the service is not in that network")
+            tell_not_there("--network-rm", name, "network")
+            continue
         _keep(spec, lambda old, name=name: name not in (old.network_name, old.network_id))
 
 

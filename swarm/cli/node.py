@@ -37,7 +37,7 @@ def node() -> None:
     """Nodes of the cluster."""
 
 
-def _row(item: o.Node, self_id: str, root: c.RootStatus) -> dict[str, str]:
+def _row(item: o.Node, self_id: str, root: c.RootStatus) -> dict[str, Any]:
     status = item.manager_status
     state = names.word(names.NODE_STATE, item.status.state).capitalize() + _conditions(item)
     warnings = _warnings(item)
@@ -46,7 +46,7 @@ def _row(item: o.Node, self_id: str, root: c.RootStatus) -> dict[str, str]:
     return {
         "ID": item.id,
         "IDMark": f"{item.id} *" if item.id == self_id else item.id,
-        "Self": str(item.id == self_id).lower(),
+        "Self": item.id == self_id,  # no text, as templates ask {{if .Self}}
         "Hostname": item.description.hostname,
         "Status": state,
         "StatusMark": f"{state} ({warnings})" if warnings else state,

@@ -65,6 +65,13 @@ def inspect(refs: Iterable[str], get: Callable[[str], Any], layout: str, *, pret
     if pretty:
         return each(refs, get)
     shown, problems = found(refs, get)
-    if shown or not layout:
-        show_objects(shown, layout)
+    if layout in {"", "json", "yaml"}:
+        if shown or not layout:
+            show_objects(shown, layout)
+        return failures(problems)
+    for one in shown:
+        try:
+            show_objects([one], layout)
+        except SwarmError as problem:  # what a template asks of one, another may have
+            problems.append(problem)
     return failures(problems)

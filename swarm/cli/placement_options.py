@@ -7,6 +7,7 @@ import click
 from swarm.api.v1.specs_pb2 import ClusterSpec, ServiceSpec
 from swarm.api.v1.types_pb2 import Affinity, Device, GenericResource
 from swarm.cli import names
+from swarm.cli.not_there import tell_not_there
 from swarm.errors import InvalidArgument
 from swarm.model import limits
 from swarm.model.affinity import read_affinity, write_affinity
@@ -124,12 +125,17 @@ def add_placement(spec: ServiceSpec, given: Given, suffix: str) -> None:
 
 
 def remove_placement(spec: ServiceSpec, given: Given) -> None:
-    """Remove what `--generic-resource-rm` and `--affinity-rm` named; what is not there is an error."""
+    """Remove what `--generic-resource-rm` and `--affinity-rm` named.
+
+    What is not there is told; of devices and affinities, which Docker does not have, it is an error.
+    """
     for text in given["generic_resource_rm"]:
         generic = spec.task.resources.reservations.generic
         kept: list[GenericResource] = [old for old in generic if old.kind != text.partition("=")[0]]
-        _check_found(len(kept) < len(generic), f"--generic-resource-rm {text}")
-        _keep(generic, kept)
+        if len(kept) < len(generic):
+            _keep(generic, kept)
+        else:
+            tell_not_there("--generic-resource-rm", text)
     for text in given["device_rm"]:
         devices = spec.task.container.devices
         known: list[Device] = [

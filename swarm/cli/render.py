@@ -85,8 +85,10 @@ def show_objects(objects: Sequence[Any], layout: str) -> None:
     if layout == "yaml":
         click.echo(as_yaml(list(objects)))
         return
+    from swarm.cli.unsaid import with_unsaid
+
     for item in objects:
-        click.echo(fill(layout, item))
+        click.echo(fill(layout, with_unsaid(item)))
 
 
 def show_object(value: Any, layout: str) -> None:

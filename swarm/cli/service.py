@@ -25,7 +25,7 @@ from swarm.cli.rollout import EXIT_CODES, change_service, is_rolled_back, roll_b
 from swarm.cli.rollout import settle as _settle
 from swarm.cli.service_lists import ADDS, ENV_FILE, LISTS, REMOVES, add_lists, many, remove_lists
 from swarm.cli.service_options import apply_single, spec_options, words
-from swarm.errors import InvalidArgument
+from swarm.errors import InvalidArgument, NotFound
 
 
 @click.command(
@@ -101,7 +101,10 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
     if given["with_registry_auth"]:
         from swarm.cli.registry_auth import credentials
 
-        spec.task.container.registry_auth.CopyFrom(credentials(spec.task.container.image))
+        try:
+            spec.task.container.registry_auth.CopyFrom(credentials(spec.task.container.image))
+        except NotFound as problem:  # as with Docker: the flag is for every image, the registry may be open
+            click.echo(f"Warning: {problem}", err=True)
 
 
 @click.command(

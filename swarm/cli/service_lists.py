@@ -17,6 +17,7 @@ from swarm.cli import (
     placement_options,
     route_options,
 )
+from swarm.cli.not_there import tell_not_there
 from swarm.errors import InvalidArgument
 
 Given = dict[str, Any]
@@ -99,7 +100,7 @@ def add_lists(spec: ServiceSpec, given: Given, suffix: str) -> None:
 
 
 def remove_lists(spec: ServiceSpec, given: Given) -> None:
-    """Remove what `--env-rm`, `--label-rm`, … named; a name that is not there is an error."""
+    """Remove what `--env-rm`, `--label-rm`, … named; what is not there is told."""
     container, placement = spec.task.container, spec.task.placement
     _remove_keys(given["label_rm"], spec.annotations.labels, "--label-rm")
     _remove_keys(given["container_label_rm"], container.labels, "--container-label-rm")
@@ -123,14 +124,12 @@ def remove_lists(spec: ServiceSpec, given: Given) -> None:
 
 
 def _remove_port(spec: ServiceSpec, text: str) -> None:
-    """Remove by target port, as Docker does: `80` or `80/udp`."""
-    target, _, protocol = text.partition("/")
-    if not target.isdigit() or (protocol or "tcp") not in parse.PROTOCOLS:
-        raise InvalidArgument(f"--publish-rm {text}: write TARGET or TARGET/PROTOCOL")
-    wanted = PortConfig(target_port=int(target), protocol=parse.PROTOCOLS[protocol or "tcp"])
-    if not any(_same_port(wanted)(port) for port in spec.endpoint.ports):
-        raise InvalidArgument(f"--publish-rm {text}: no port is published for that target port")
-    _drop(spec.endpoint.ports, _same_port(wanted))
+    """Remove by target port, as Docker does: `80`, `80/udp`, or as it was published."""
+    for wanted in parse.publish(text):
+        if any(_same_port(wanted)(port) for port in spec.endpoint.ports):
+            _drop(spec.endpoint.ports, _same_port(wanted))
+        else:
+            tell_not_there("--publish-rm", text, "target port")
 
 
 def _spread(text: str) -> str:
@@ -160,16 +159,17 @@ def _drop(items: Any, unwanted: Callable[[Any], bool]) -> None:
 
 def _remove_keys(wanted: Iterable[str], labels: Any, option: str) -> None:
     for key in wanted:
-        if key not in labels:
-            raise InvalidArgument(f"{option} {key}: the service has no such label")
-        del labels[key]
+        if key in labels:
+            del labels[key]
+        else:
+            tell_not_there(option, key, "label")
 
 
 def _remove(wanted: Iterable[str], items: Any, key: Callable[[Any], str], option: str) -> None:
     unwanted = set(wanted)
-    if not unwanted:
+    there = {key(item) for item in items}
+    for missing in sorted(unwanted - there):
+        tell_not_there(option, missing)
+    if not unwanted & there:
         return  # even an empty change would make the message present in the spec
-    missing = unwanted - {key(item) for item in items}
-    if missing:
-        raise InvalidArgument(f"{option} {min(missing)}: the service has no such entry")
     _drop(items, lambda item: key(item) in unwanted)

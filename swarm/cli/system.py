@@ -30,7 +30,7 @@ def system() -> None:
 
 
 @system.command("info")
-@click.option("--format", "layout", default="", help="json or TEMPLATE.")
+@click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
 @click.pass_context
 def info(ctx: click.Context, layout: str) -> None:
     """Show what this node is and knows; as `swarmctl info`."""

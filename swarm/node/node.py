@@ -173,6 +173,11 @@ class Node:
 
     def info(self) -> control.InfoResponse:
         """Say what this node is and knows."""
+        answer = self._info()
+        answer.hostname = self._settings.hostname
+        return answer
+
+    def _info(self) -> control.InfoResponse:
         if self._locked is not None:
             return self._locked.info(swarm_version())
         if self._membership is None:

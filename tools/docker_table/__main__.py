@@ -24,7 +24,8 @@ for `docker`; `swarmctl swarm init` is also `swarmctl init`, and so on. Where no
 what it does there. This page is made by `python -m tools.docker_table`, from the commands as they are.
 
 - **Formats**: `--format` takes `table`, `table TEMPLATE`, `json`, `yaml`, or a template of Go with the
-  functions that Docker adds (`json`, `join`, `split`, `upper`, `lower`, `title`, `pad`, `truncate`).
+  functions that Docker adds (`json`, `join`, `split`, `upper`, `lower`, `title`, `pad`, `truncate`);
+  lists have `.Label "KEY"`. Of what `inspect` shows a template reads also what nobody set: what holds then.
 - **Names**: an object is its name, its id, or the beginning of its id that no other has. Commands that take
   several do all they can, name each that failed, and end with exit code 1.
 - **Flags** may have a value: `--detach=false`.

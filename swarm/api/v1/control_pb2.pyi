@@ -1219,7 +1219,7 @@ class InfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class InfoResponse(_message.Message):
-    __slots__ = ("state", "node_id", "cluster_id", "is_manager", "error", "version", "addr", "managers", "connected", "leader_addr", "runtime", "compatibility", "level")
+    __slots__ = ("state", "node_id", "cluster_id", "is_manager", "error", "version", "addr", "managers", "connected", "leader_addr", "runtime", "compatibility", "level", "hostname")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_INACTIVE: _ClassVar[InfoResponse.State]
@@ -1245,6 +1245,7 @@ class InfoResponse(_message.Message):
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     COMPATIBILITY_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
     state: InfoResponse.State
     node_id: str
     cluster_id: str
@@ -1258,7 +1259,8 @@ class InfoResponse(_message.Message):
     runtime: str
     compatibility: _types_pb2.Compatibility
     level: int
-    def __init__(self, state: _Optional[_Union[InfoResponse.State, str]] = ..., node_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., is_manager: _Optional[bool] = ..., error: _Optional[str] = ..., version: _Optional[str] = ..., addr: _Optional[str] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., connected: _Optional[bool] = ..., leader_addr: _Optional[str] = ..., runtime: _Optional[str] = ..., compatibility: _Optional[_Union[_types_pb2.Compatibility, _Mapping]] = ..., level: _Optional[int] = ...) -> None: ...
+    hostname: str
+    def __init__(self, state: _Optional[_Union[InfoResponse.State, str]] = ..., node_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., is_manager: _Optional[bool] = ..., error: _Optional[str] = ..., version: _Optional[str] = ..., addr: _Optional[str] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., connected: _Optional[bool] = ..., leader_addr: _Optional[str] = ..., runtime: _Optional[str] = ..., compatibility: _Optional[_Union[_types_pb2.Compatibility, _Mapping]] = ..., level: _Optional[int] = ..., hostname: _Optional[str] = ...) -> None: ...
 
 class RenewCertificateRequest(_message.Message):
     __slots__ = ()

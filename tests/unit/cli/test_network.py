@@ -223,8 +223,6 @@ def test_a_service_joins_and_leaves_networks() -> None:
     )
     assert list(changes(before.task, after.task)) == ["networks -shop -back as db +back as sql"]
     assert [list(one.aliases) for one in after.task.networks] == [["sql"]]
-    with pytest.raises(InvalidArgument, match="is not in that network"):
-        updated(after, "--network-rm", "shop")
 
 
 def test_an_affinity_is_asked_for_and_shown_and_taken_back() -> None:

@@ -64,16 +64,43 @@ def test_publishing_again_by_target_port_replaces_the_port():
     ]
 
 
-def test_removing_what_is_not_there_is_an_error():
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--env-rm", "A"),
+        ("--label-rm", "x"),
+        ("--container-label-rm", "x"),
+        ("--mount-rm", "/data"),
+        ("--publish-rm", "80"),
+        ("--constraint-rm", "a==b"),
+        ("--placement-pref-rm", "spread=node.labels.zone"),
+        ("--generic-resource-rm", "tpu"),
+        ("--secret-rm", "key"),
+        ("--config-rm", "ini"),
+        ("--network-rm", "shop"),
+        ("--group-rm", "x"),
+        ("--sysctl-rm", "x"),
+        ("--ulimit-rm", "x"),
+        ("--host-rm", "x"),
+        ("--dns-rm", "x"),
+        ("--dns-search-rm", "x"),
+        ("--dns-option-rm", "x"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_not_there_to_be_removed_is_told_and_the_rest_is_done(words, capsys):
     spec = created("--name", "web", "web:1")
-    for words in (
-        ["--env-rm", "A"],
-        ["--label-rm", "x"],
-        ["--publish-rm", "80"],
-        ["--constraint-rm", "a==b"],
-    ):
-        with pytest.raises(InvalidArgument, match=words[1]):
-            updated(spec, *words)
+    new = updated(spec, *words, "--env-add", "B=1")
+    assert list(new.task.container.env) == ["B=1"]
+    new.task.container.ClearField("env")
+    assert new == spec
+    assert f"Warning: {' '.join(words)}: " in capsys.readouterr().err
+
+
+def test_a_port_is_taken_away_as_it_was_published_too():
+    spec = created("--name", "web", "-p", "8080:80", "-p", "53:53/udp", "-p", "90-91:90-91", "web:1")
+    for given, left in (("8080:80", [53, 90, 91]), ("53/udp", [80, 90, 91]), ("90-91", [80, 53])):
+        assert [port.target_port for port in updated(spec, "--publish-rm", given).endpoint.ports] == left
 
 
 def test_resources_and_restart_policy_are_in_the_units_of_the_api():
@@ -112,3 +139,11 @@ def test_rebalance_is_said_only_when_it_was_asked_for():
         updated(created("--name", "web", "--rebalance", "auto", "web:1"), "--rebalance", "off").rebalance
         == 0
     )
+
+
+def test_a_registry_without_credentials_is_asked_without(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    spec = created("--name", "web", "web:1")
+    service._registry_auth(spec, {"with_registry_auth": True})
+    assert not spec.task.container.HasField("registry_auth")
+    assert "Warning: --with-registry-auth: " in capsys.readouterr().err
