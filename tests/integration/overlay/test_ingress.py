@@ -109,7 +109,16 @@ def test_all_tasks_get_their_share_wherever_they_are(lab: IngressLab) -> None:
     assert {one: answers.count(one) for one in places} == dict.fromkeys(places, 3)
 
 
-def _who(lab: IngressLab, tasks: dict[str, Attached]) -> str:
+def test_a_client_that_goes_from_node_to_node_meets_another_task_at_each(lab: IngressLab) -> None:
+    tasks = {}
+    for node in range(4):
+        tasks[f"10.0.0.{30 + node}"] = lab.task(f"task{node}", node, {"ingress": [f"10.0.0.{30 + node}"]})
+        lab.serving.add(f"task{node}")
+    lab.tell()
+    assert {_who(lab, tasks, node) for node in range(4)} == tasks.keys()
+
+
+def _who(lab: IngressLab, tasks: dict[str, Attached], node: int = 3) -> str:
     """Return the address of the task that a connection of the client ends at."""
     with contextlib.ExitStack() as stack:
         listeners = {}
@@ -121,7 +130,7 @@ def _who(lab: IngressLab, tasks: dict[str, Attached]) -> str:
         with namespaces.entered(lab.client):
             client = stack.enter_context(socket.socket())
         client.settimeout(5)
-        client.connect((lab.nodes[3].address, WEB))
+        client.connect((lab.nodes[node].address, WEB))
         for address, listener in listeners.items():
             with contextlib.suppress(TimeoutError):
                 listener.accept()[0].close()
