@@ -7,9 +7,8 @@ each other, which goes the very way of the tasks' packets: in one network for ea
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
 
-from swarm.agent.overlay.plan import DEFAULT_PORT, parsed, router_mac
+from swarm.agent.overlay.plan import DEFAULT_PORT, Address, parsed, router_mac
 from swarm.agent.overlay.state import NetworkState, OverlayState
 from swarm.agent.tunnel.plan import DEFAULT_PORT as TUNNEL_PORT
 from swarm.api.v1.types_pb2 import NodeCondition
@@ -32,7 +31,7 @@ class FarRouter:
     port: int  # UDP, that carries the network between nodes
     encrypted: bool
     network_id: str = field(compare=False)
-    router: IPv4Address = field(compare=False)
+    router: Address = field(compare=False)
     mac: str = field(compare=False)
 
 
@@ -134,8 +133,8 @@ def _targets(network: NetworkState) -> Iterable[FarRouter]:
     port = (told.tunnel_port or TUNNEL_PORT) if told.encrypted else (told.data_path_port or DEFAULT_PORT)
     for node_id, peer in sorted(network.peers.items()):
         addresses = [one for text in peer.router_addresses if (one := parsed(text))]
-        router = next((one for one in addresses if isinstance(one, IPv4Address)), None)
-        if router is not None:  # of networks with IPv6 only, nothing is known
+        router = min(addresses, key=lambda one: one.version, default=None)
+        if router is not None:
             mac = router_mac(addresses)
             yield FarRouter(node_id, peer.address, port, told.encrypted, told.id, router, mac)
 
