@@ -19,6 +19,7 @@ TRIES_MIN = 3
 AT_ONCE = 32  # echoes in one round
 _AGAIN_AT_ONCE = 16  # of these, at nodes that did not answer last time
 _NAMED = 3  # silent nodes in a sentence
+_LISTED = 64  # and in the list beside it
 BLOCKED, GAPS = "DATA_PATH_BLOCKED", "DATA_PATH_GAPS"
 
 
@@ -116,14 +117,17 @@ def troubles(heard: Heard, now_s: float) -> tuple[Trouble, ...]:
 
 def warning(trouble: Trouble, closed_here: str) -> NodeCondition:
     """Return what people are to know; `closed_here` says what closes the port on this node, and opens it."""
+    told = NodeCondition(port=trouble.port, node_ids=[one.node_id for one in trouble.silent[:_LISTED]])
     what = f"UDP port {trouble.port}, which carries {'encrypted ' if trouble.encrypted else ''}networks"
     if not trouble.answering:
         text = f"no other node answers over {what}: {_named(trouble.silent)}"
         elsewhere = "no firewall of this node closes it: look at the other nodes, and at what is in between"
-        return NodeCondition(type=BLOCKED, reason=f"{text}; {closed_here or elsewhere}")
+        told.type, told.reason = BLOCKED, f"{text}; {closed_here or elsewhere}"
+        return told
     text = f"{_named(trouble.silent)} {'do' if len(trouble.silent) > 1 else 'does'} not answer over {what}"
     there = "open it there and in between: `swarmctl doctor` on that machine says how"
-    return NodeCondition(type=GAPS, reason=f"{text}; {closed_here or there}")
+    told.type, told.reason = GAPS, f"{text}; {closed_here or there}"
+    return told
 
 
 def _targets(network: NetworkState) -> Iterable[FarRouter]:

@@ -105,6 +105,7 @@ def test_who_hears_nobody_is_told_so_with_what_opens_the_port_here() -> None:
     )
     assert told.reason.endswith("ufw allow 4789/udp")
     assert "no firewall of this node" in warning(found, "").reason
+    assert (told.port, list(told.node_ids)) == (4789, ["n000", "n001"])
 
 
 def test_who_hears_some_names_the_others() -> None:
@@ -118,3 +119,4 @@ def test_who_hears_some_names_the_others() -> None:
         in told.reason
     )
     assert "swarmctl doctor" in told.reason
+    assert (told.port, len(told.node_ids)) == (4789, 5)
