@@ -174,15 +174,20 @@ def test_an_encrypted_network_is_not_read_on_the_wire_and_loses_nothing_while_ke
 
     before, leader = shared(), sight.leader()
     assert len(before) == 10  # a key of each pair of five
-    with Customer(netns[0], address) as one, Customer(netns[-1], address) as other:
-        operator("update", "--rotate-overlay-keys")
-        wait_until(lambda: shared().isdisjoint(before) and len(shared()) == 10, what="other keys")
-        cluster.kill(leader.name)
-        enough = one.answered + 20, other.answered + 20
-        wait_until(
-            lambda: one.answered > enough[0] and other.answered > enough[1], what="requests without it"
-        )
-        cluster.start(leader.name)
+    # However long a busy machine takes to start a daemon: the node is not to be given up meanwhile.
+    operator("update", "--dispatcher-heartbeat", "60s")
+    try:
+        with Customer(netns[0], address) as one, Customer(netns[-1], address) as other:
+            operator("update", "--rotate-overlay-keys")
+            wait_until(lambda: shared().isdisjoint(before) and len(shared()) == 10, what="other keys")
+            cluster.kill(leader.name)
+            enough = one.answered + 20, other.answered + 20
+            wait_until(
+                lambda: one.answered > enough[0] and other.answered > enough[1], what="requests without it"
+            )
+            cluster.start(leader.name)
+    finally:
+        operator("update", "--dispatcher-heartbeat", "2.5s")
     assert one.failures == other.failures == []
     kill_tunnel(runs[-1])
     wait_until(lambda: answers(netns[0], address, 5), 60, "the tunnel to be back")
