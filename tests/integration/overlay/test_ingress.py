@@ -3,7 +3,7 @@
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
 
 import pytest
@@ -13,7 +13,7 @@ from swarm.agent.network.plumbing import netlink_in
 from swarm.api.v1.overlay_pb2 import OverlayChanges, OverlayService
 from swarm.api.v1.types_pb2 import PortConfig
 from tests.integration.network.lab import Attached
-from tests.integration.overlay.lab import Net, OverlayLab
+from tests.integration.overlay.lab import Net, OverlayLab, stream
 
 pytestmark = pytest.mark.integration
 
@@ -221,16 +221,39 @@ def test_datagrams_of_a_client_go_on_to_a_task_that_drains_and_to_another_when_i
     lab.nodes[1].call("detach", "old")
 
 
-def test_nothing_is_lost_while_an_agent_is_killed_and_starts_again(lab: IngressLab) -> None:
+@pytest.mark.parametrize("killed", [3, 1], ids=["of-the-client", "of-the-task"])
+def test_nothing_is_lost_while_an_agent_is_killed_and_starts_again(lab: IngressLab, killed: int) -> None:
     lab.run("one", 1, "10.0.0.20")
-    node = lab.nodes[3]
-    node.kill()
-    assert lab.ask(lab.client, node.address, WEB) == CLIENT
-    node.start()
-    assert lab.ask(lab.client, node.address, WEB) == CLIENT
-    lab.tell()
-    for _ in range(3):
-        assert lab.ask(lab.client, node.address, WEB) == CLIENT
+    entry, node = lab.nodes[3].address, lab.nodes[killed]
+    steps: dict[int, Callable[[], object]] = {
+        20: node.kill,
+        40: node.start,
+        60: lambda: lab.tell(killed),
+        80: lambda: lab.attach("one", 1, {"ingress": ["10.0.0.20"]}),
+        100: lambda: node.call("check"),
+    }
+    with contextlib.ExitStack() as stack:
+        before = [stack.enter_context(_connected(lab, entry)) for _ in steps]
+
+        def restart(sent: int) -> bool:
+            if sent in steps:
+                steps[sent]()
+                assert lab.ask(lab.client, entry, WEB) == CLIENT, f"a new connection after {sent}"
+                client = before.pop()
+                client.sendall(b"still there?\n")
+                assert client.recv(100).decode() == CLIENT, f"one of before after {sent}"
+            return sent == 120
+
+        assert stream(lab.client, entry, DNS, restart) == (120, 120)
+    assert before == []
+
+
+def _connected(lab: IngressLab, host: str) -> socket.socket:
+    with namespaces.entered(lab.client):
+        client = socket.socket()
+    client.settimeout(5)
+    client.connect((host, WEB))
+    return client
 
 
 def test_what_fits_on_the_wire_but_not_into_the_tunnel_arrives(lab: IngressLab) -> None:
