@@ -164,11 +164,14 @@ def _selected(row: dict[str, str], found: dict[str, list[str]]) -> bool:
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, verbose: bool) -> None:
     """Show everything known of networks."""
     from swarm.cli.network_view import network as shown
+    from swarm.cli.network_view import unheard
 
     with connect(ctx.obj) as conn:
 
         def get(ref: str) -> dict[str, Any]:
             answer = conn.control.GetNetwork(c.GetNetworkRequest(ref=ref, verbose=verbose))
+            for line in unheard(answer.network, answer.endpoints):
+                click.echo(f"Warning: {line}", err=True)
             return shown(answer.network, answer.endpoints, verbose=verbose)
 
         ctx.exit(objects.inspect(refs, get, layout))

@@ -95,7 +95,7 @@ def _endpoints(endpoints: tuple[c.NetworkEndpoint, ...]) -> View:
             told = {"Name": one.name, "TaskID": one.id, "NodeID": one.node_id}
             service["Tasks"].append(told | {"EndpointIP": " ".join(one.addresses)})
     peers = [
-        {"Name": one.name, "NodeID": one.id, "IP": " ".join(one.addresses)}
+        {"Name": one.name, "NodeID": one.id, "IP": " ".join(one.addresses), "Warnings": _warnings(one)}
         for one in endpoints
         if one.kind == kinds.KIND_NODE
     ]
@@ -105,6 +105,19 @@ def _endpoints(endpoints: tuple[c.NetworkEndpoint, ...]) -> View:
         if one.kind == kinds.KIND_CONTAINER
     }
     return {"Services": services, "Containers": containers, "Peers": peers}
+
+
+def _warnings(node: c.NetworkEndpoint) -> list[View]:
+    return [{"Type": one.type, "Reason": one.reason} for one in node.warnings]
+
+
+def unheard(item: o.Network, endpoints: Iterable[c.NetworkEndpoint]) -> list[str]:
+    """Return a line for each node of a network that does not hear others over what carries it."""
+    return [
+        f"network {item.spec.annotations.name}, node {node.name}: {one.reason}"
+        for node in endpoints
+        for one in node.warnings
+    ]
 
 
 def spec_networks(spec: s.TaskSpec) -> View:

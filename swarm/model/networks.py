@@ -7,6 +7,7 @@ from swarm.api.v1.objects_pb2 import Cluster, Network, Subnet
 from swarm.api.v1.specs_pb2 import ClusterSpec, NetworkSpec, ServiceSpec, SubnetSpec
 from swarm.api.v1.types_pb2 import EndpointSpec, LocalNetwork, LocalSubnet, NetworkAttachment
 from swarm.errors import FailedPrecondition, InvalidArgument
+from swarm.model import defaults
 from swarm.model.ipam import (
     DEFAULT_POOL,
     IPV6_SUBNET_LENGTH,
@@ -48,6 +49,15 @@ def driver_of(spec: NetworkSpec) -> str:
 def is_encrypted(spec: NetworkSpec) -> bool:
     """Whether what goes from node to node in such a network is encrypted: the option needs no value."""
     return driver_of(spec) == OVERLAY and ENCRYPTED in spec.driver_options
+
+
+def carrier_port(spec: NetworkSpec, cluster: ClusterSpec) -> int:
+    """Return the UDP port that carries such a network between nodes; 0 when it is in one node each."""
+    if driver_of(spec) != OVERLAY:
+        return 0
+    if is_encrypted(spec):
+        return cluster.tunnel_port or defaults.TUNNEL_PORT
+    return cluster.data_path_port or defaults.DATA_PATH_PORT
 
 
 def has_cluster_addresses(network: Network) -> bool:

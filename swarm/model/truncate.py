@@ -79,6 +79,7 @@ def bounded_description(description: NodeDescription) -> NodeDescription:
     for condition in (*bounded.conditions, *bounded.warnings):
         condition.type = cut(condition.type, most)
         condition.reason = cut(condition.reason, STATUS_CHARACTERS.value)
+        condition.node_ids[:] = [cut(one, most) for one in condition.node_ids[: DESCRIPTION_ENTRIES.value]]
     del bounded.csi_plugins[CSI_PLUGINS.value :]
     for plugin in bounded.csi_plugins:
         plugin.name, plugin.node_id = cut(plugin.name, most), cut(plugin.node_id, most)

@@ -32,8 +32,8 @@ what it does there. This page is made by `python -m tools.docker_table`, from th
 - **Waiting**: commands that change services wait until they have converged, as Docker's do; `stack deploy`
   does so too. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 an update paused, 4 it was rolled
   back, 130 interrupted.
-- **Events**: what nodes say of containers and what changes in the cluster come as one. Scripts that must miss
-  nothing and hear nothing twice go on with `--since-version`: a version is the same on every manager.
+- **Events**: what nodes say of containers and what changes in the cluster come as one. Scripts that must
+  miss nothing and hear nothing twice go on with `--since-version`: a version is the same on every manager.
 - **Shortcuts**: """
 
 

@@ -187,7 +187,10 @@ class _Books:
         finally:
             if check or self._overlays.ports != before:
                 plumbing.run_in_router(self._layout, access.close(self._layout, self._overlays.ports))
-            self._ingress.apply(states, gone, check)
+            try:
+                self._ingress.apply(states, gone, check)
+            finally:
+                self._overlays.let_go()
 
     def mend_tunnel(self) -> None:
         self._overlays.mend()

@@ -41,6 +41,7 @@ class Ingress:
     by_client: frozenset[Published] = frozenset()  # where a client is always led to the same task
     host_ips: Mapping[Published, str] = field(default_factory=dict)  # of those at some addresses only
     ipv6: bool = False  # its tasks have addresses of that family
+    first: int = 0  # whose turn it is first at this node, see `_in_turn`
 
     @property
     def open(self) -> frozenset[EveryNodePort]:
@@ -81,19 +82,31 @@ def ingress_of(state: NetworkState) -> Ingress:
         frozenset(key for key, (service, _) in every.items() if service.affinity == client_ip),
         {key: spelled(port.host_ip) for key, (_, port) in every.items() if port.host_ip},
         any(subnet.version == 6 for subnet in overlay_of(state).subnets),
+        _place(state, _parsed(state.network.router_addresses)) or 0,
     )
 
 
 def _routers(state: NetworkState) -> Routers:
-    subnets = [one for one in overlay_of(state).subnets if isinstance(one, IPv4Network)]
     found: dict[str, tuple[int, tuple[Address, ...]]] = {}
     for peer in state.peers.values():
-        addresses = tuple(one for text in peer.router_addresses if (one := parsed(text)) is not None)
-        first = next((one for one in addresses if isinstance(one, IPv4Address)), None)
-        subnet = next((one for one in subnets if first in one), None)
-        if first is not None and subnet is not None:
-            found[router_mac(addresses)] = (int(first) - int(subnet.network_address), addresses)
+        addresses = _parsed(peer.router_addresses)
+        place = _place(state, addresses)
+        if place is not None:
+            found[router_mac(addresses)] = (place, addresses)
     return found
+
+
+def _place(state: NetworkState, router: Iterable[Address]) -> int | None:
+    """Return the place of a router in its subnet: a number of its node's own, as long as that is there."""
+    for address in router:
+        for subnet in overlay_of(state).subnets:
+            if isinstance(address, IPv4Address) and isinstance(subnet, IPv4Network) and address in subnet:
+                return int(address) - int(subnet.network_address)
+    return None
+
+
+def _parsed(texts: Iterable[str]) -> tuple[Address, ...]:
+    return tuple(one for text in texts if (one := parsed(text)) is not None)
 
 
 def script(before: Ingress | None, after: Ingress) -> str:
@@ -101,7 +114,7 @@ def script(before: Ingress | None, after: Ingress) -> str:
 
     Without `before` everything is made anew. Connections that are under way stay where they are.
     """
-    if before is not None and before.ipv6 != after.ipv6:
+    if before is not None and (before.ipv6, before.first) != (after.ipv6, after.first):
         before = None
     lines = [line for family in after.families for line in _script(before, after, family)]
     return "\n".join(lines) + "\n" if lines else ""
@@ -175,11 +188,23 @@ def _chains(all_of: Ingress, keys: Iterable[Published], family: Family) -> list[
         targets = [one for one in all_of.ports[key] if one[0].version == family.version]
         lines += [f"add chain {chain}", f"flush chain {chain}"]
         if targets:
-            way = f"jhash {ip} saddr mod {len(targets)} seed {SEED}" if key in all_of.by_client else ""
-            way = way or f"numgen inc mod {len(targets)}"
+            if key in all_of.by_client:
+                way = f"jhash {ip} saddr mod {len(targets)} seed {SEED}"
+            else:
+                way, targets = f"numgen inc mod {len(targets)}", _in_turn(targets, all_of.first)
             places = ", ".join(f"{n} : {address} . {port}" for n, (address, port) in enumerate(targets))
             lines.append(f"add rule {chain} meta l4proto {key[0]} dnat {ip} to {way} map {{ {places} }}")
     return lines
+
+
+def _in_turn(targets: list[Target], first: int) -> list[Target]:
+    """Return the tasks in the order in which this node leads to them.
+
+    All nodes count, and anew after each change. So each begins with another task: a client that was led to
+    one that does not answer meets a different one when it tries the next node.
+    """
+    start = first % len(targets)
+    return targets[start:] + targets[:start]
 
 
 def _chain(key: Published) -> str:

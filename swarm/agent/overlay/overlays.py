@@ -60,6 +60,7 @@ class Overlays:
         self._here: dict[str, _Here] = {}
         self._nics: dict[str, dict[str, Nic]] = {}  # by network, then task
         self._failed: dict[str, NetworkState] = {}
+        self._leaving: dict[str, NetworkState] = {}  # networks with ways that nobody is led to any more
         self._balancer = Balancer()
         self._heard = False
 
@@ -93,7 +94,8 @@ class Overlays:
     def apply(self, states: Mapping[str, NetworkState], gone: Collection[str], check: bool) -> None:
         """Follow what differs; with `check`, `states` are all that there are, and the kernel is looked at.
 
-        Raises Unavailable with what could not be brought about, once everything was tried.
+        Ways to what has gone stay until `let_go`: before, nobody may be led there any more. Raises
+        Unavailable with what could not be brought about, once everything was tried.
         """
         self._heard = True
         if check:
@@ -119,9 +121,19 @@ class Overlays:
             except OSError as error:
                 problems[network_id] = str(error)
         self._tunnel.remove_unused()
-        if problems:
-            listed = "; ".join(f"network {key}: {reason}" for key, reason in problems.items())
-            raise Unavailable(f"cannot follow what the managers say of networks: {listed}")
+        _complain(problems)
+
+    def let_go(self) -> None:
+        """Take away the ways to what has gone; raises Unavailable."""
+        leaving, self._leaving = self._leaving, {}
+        problems = {}
+        for network_id in leaving.keys() & self._here.keys():
+            try:
+                self._sync(network_id)
+            except OSError as error:
+                self._failed[network_id] = leaving[network_id]
+                problems[network_id] = str(error)
+        _complain(problems)
 
     def connect(self, task_id: str, task: Path, grant: Grant) -> None:
         """Connect a task to its networks; raises Unavailable for one that this node has not heard of."""
@@ -177,6 +189,7 @@ class Overlays:
         self._here.clear()
         self._nics.clear()
         self._failed.clear()
+        self._leaving.clear()
 
     def _follow(self, network_id: str, state: NetworkState, check: bool, insecure: str) -> None:
         if insecure and state.network.encrypted:
@@ -199,7 +212,8 @@ class Overlays:
         else:
             assert before is not None
             self._here[network_id] = replace(here, mtu=before.mtu, there=before.there)
-        self._sync(network_id)
+        if self._sync(network_id, keep=True):
+            self._leaving[network_id] = state
         self._balancer.follow(network_id, path, state, check=check)
         if before is None:
             log.info("overlay.joined", network_id=network_id, vxlan_id=overlay.vxlan_id, mtu=here.mtu)
@@ -232,19 +246,22 @@ class Overlays:
             datagrams=nic.task_id in here.datagrams,
         )
 
-    def _sync(self, network_id: str) -> None:
+    def _sync(self, network_id: str, *, keep: bool = False) -> bool:
+        """Bring the router in line; with `keep` nothing is taken away yet: return whether that is to be."""
         here, path = self._here[network_id], self._layout.router(network_id)
         nics = self._nics.get(network_id, {})
         local = (nic for task_id, nic in nics.items() if task_id not in here.outlived)
         wanted = here.wanted.without_routes(one for nic in local for one in nic.addresses)
         there = here.there if here.there is not None else kernel.read(path)
         self._here[network_id] = replace(here, there=None)  # what a failure leaves has to be looked at
-        changes = differences(there, wanted)
+        now = wanted.over(there) if keep else wanted
+        changes = differences(there, now)
         if changes:
             kernel.write(path, changes)
         for task_id in here.outlived & nics.keys():
             kernel.disconnect(path, nics[task_id])
-        self._here[network_id] = replace(here, there=wanted)
+        self._here[network_id] = replace(here, there=now)
+        return now != wanted
 
     def _remember(self, task_id: str, grant: Grant) -> None:
         for position, network in with_places(grant.networks):
@@ -276,6 +293,12 @@ class Overlays:
     def _leftovers(self) -> set[str]:
         routers = self._layout.routers
         return {path.name for path in routers.iterdir()} if routers.is_dir() else set()
+
+
+def _complain(problems: Mapping[str, str]) -> None:
+    if problems:
+        listed = "; ".join(f"network {key}: {reason}" for key, reason in problems.items())
+        raise Unavailable(f"cannot follow what the managers say of networks: {listed}")
 
 
 def _outlived(nics: Mapping[str, Nic], state: NetworkState, wanted: Mesh) -> frozenset[str]:

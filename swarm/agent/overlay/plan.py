@@ -72,6 +72,14 @@ class Mesh:
         routes = {task: router for task, router in self.routes.items() if task not in here}
         return Mesh(self.neighbours, self.forwarding, routes)
 
+    def over(self, before: "Mesh") -> "Mesh":
+        """Return the mesh with all besides that `before` holds."""
+        return Mesh(
+            {**before.neighbours, **self.neighbours},
+            {**before.forwarding, **self.forwarding},
+            {**before.routes, **self.routes},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -7,9 +7,8 @@ each other, which goes the very way of the tasks' packets: in one network for ea
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
 
-from swarm.agent.overlay.plan import DEFAULT_PORT, parsed, router_mac
+from swarm.agent.overlay.plan import DEFAULT_PORT, Address, parsed, router_mac
 from swarm.agent.overlay.state import NetworkState, OverlayState
 from swarm.agent.tunnel.plan import DEFAULT_PORT as TUNNEL_PORT
 from swarm.api.v1.types_pb2 import NodeCondition
@@ -20,6 +19,7 @@ TRIES_MIN = 3
 AT_ONCE = 32  # echoes in one round
 _AGAIN_AT_ONCE = 16  # of these, at nodes that did not answer last time
 _NAMED = 3  # silent nodes in a sentence
+_LISTED = 64  # and in the list beside it
 BLOCKED, GAPS = "DATA_PATH_BLOCKED", "DATA_PATH_GAPS"
 
 
@@ -32,7 +32,7 @@ class FarRouter:
     port: int  # UDP, that carries the network between nodes
     encrypted: bool
     network_id: str = field(compare=False)
-    router: IPv4Address = field(compare=False)
+    router: Address = field(compare=False)
     mac: str = field(compare=False)
 
 
@@ -117,14 +117,17 @@ def troubles(heard: Heard, now_s: float) -> tuple[Trouble, ...]:
 
 def warning(trouble: Trouble, closed_here: str) -> NodeCondition:
     """Return what people are to know; `closed_here` says what closes the port on this node, and opens it."""
+    told = NodeCondition(port=trouble.port, node_ids=[one.node_id for one in trouble.silent[:_LISTED]])
     what = f"UDP port {trouble.port}, which carries {'encrypted ' if trouble.encrypted else ''}networks"
     if not trouble.answering:
         text = f"no other node answers over {what}: {_named(trouble.silent)}"
         elsewhere = "no firewall of this node closes it: look at the other nodes, and at what is in between"
-        return NodeCondition(type=BLOCKED, reason=f"{text}; {closed_here or elsewhere}")
+        told.type, told.reason = BLOCKED, f"{text}; {closed_here or elsewhere}"
+        return told
     text = f"{_named(trouble.silent)} {'do' if len(trouble.silent) > 1 else 'does'} not answer over {what}"
     there = "open it there and in between: `swarmctl doctor` on that machine says how"
-    return NodeCondition(type=GAPS, reason=f"{text}; {closed_here or there}")
+    told.type, told.reason = GAPS, f"{text}; {closed_here or there}"
+    return told
 
 
 def _targets(network: NetworkState) -> Iterable[FarRouter]:
@@ -134,8 +137,8 @@ def _targets(network: NetworkState) -> Iterable[FarRouter]:
     port = (told.tunnel_port or TUNNEL_PORT) if told.encrypted else (told.data_path_port or DEFAULT_PORT)
     for node_id, peer in sorted(network.peers.items()):
         addresses = [one for text in peer.router_addresses if (one := parsed(text))]
-        router = next((one for one in addresses if isinstance(one, IPv4Address)), None)
-        if router is not None:  # of networks with IPv6 only, nothing is known
+        router = min(addresses, key=lambda one: one.version, default=None)
+        if router is not None:
             mac = router_mac(addresses)
             yield FarRouter(node_id, peer.address, port, told.encrypted, told.id, router, mac)
 

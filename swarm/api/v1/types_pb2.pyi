@@ -784,12 +784,16 @@ class HttpProxyStatus(_message.Message):
     def __init__(self, running: _Optional[bool] = ..., problem: _Optional[str] = ..., version: _Optional[str] = ..., http_port: _Optional[int] = ..., https_port: _Optional[int] = ..., proofs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class NodeCondition(_message.Message):
-    __slots__ = ("type", "reason")
+    __slots__ = ("type", "reason", "port", "node_ids")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    NODE_IDS_FIELD_NUMBER: _ClassVar[int]
     type: str
     reason: str
-    def __init__(self, type: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    port: int
+    node_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, type: _Optional[str] = ..., reason: _Optional[str] = ..., port: _Optional[int] = ..., node_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CsiPlugin(_message.Message):
     __slots__ = ("name", "node_id", "topology", "has_controller", "controls", "creates", "publishes", "volumes_max")

@@ -8,9 +8,15 @@ import grpc
 
 from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.control_pb2_grpc import ControlServicer as ControlBase
-from swarm.api.v1.objects_pb2 import Cluster, Network, Service
-from swarm.api.v1.specs_pb2 import NetworkSpec, ServiceSpec
-from swarm.api.v1.types_pb2 import Annotations, NetworkAddresses, NetworkAttachment
+from swarm.api.v1.objects_pb2 import Cluster, Network, Node, Service
+from swarm.api.v1.specs_pb2 import ClusterSpec, NetworkSpec, ServiceSpec
+from swarm.api.v1.types_pb2 import (
+    NODE_STATE_READY,
+    Annotations,
+    NetworkAddresses,
+    NetworkAttachment,
+    NodeCondition,
+)
 from swarm.clock import nanoseconds
 from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.ids import new_id
@@ -28,6 +34,7 @@ from swarm.model.networks import (
     OVERLAY,
     PREDEFINED,
     blocks_of,
+    carrier_port,
     checked_static,
     decide_subnets,
     driver_of,
@@ -237,7 +244,7 @@ def endpoints_of(view: ReadView, network_id: str) -> Steps[list[control.NetworkE
         held = attachment.networks or [NetworkAddresses(network_id=network_id)]  # its node gave it one
         told = {"id": attachment.id, "name": attachment.name, "node_id": attachment.node_id}
         found += _endpoint(held, network_id, kind=control.NetworkEndpoint.KIND_CONTAINER, **told)
-    for node in view.nodes.indexed("network", network_id):
+    for node, warnings in unheard_in(view, network_id):
         found += _endpoint(
             node.networks,
             network_id,
@@ -245,8 +252,20 @@ def endpoints_of(view: ReadView, network_id: str) -> Steps[list[control.NetworkE
             id=node.id,
             name=node.description.hostname,
             node_id=node.id,
+            warnings=warnings,
         )
     return sorted(found, key=lambda one: (one.kind, one.name))
+
+
+def unheard_in(view: ReadView, network_id: str) -> Iterator[tuple[Node, list[NodeCondition]]]:
+    """Yield the nodes of a network, each with what it says of others there whom it does not hear."""
+    network, nodes = view.networks.get(network_id), view.nodes.indexed("network", network_id)
+    spec = view.cluster.spec if view.cluster is not None else ClusterSpec()
+    port = carrier_port(network.spec, spec) if network is not None else 0
+    ready = {node.id for node in nodes if node.status.state == NODE_STATE_READY}
+    for node in nodes:
+        said = node.description.warnings if node.id in ready else ()
+        yield node, [one for one in said if one.port and one.port == port and ready & {*one.node_ids}]
 
 
 def _endpoint(

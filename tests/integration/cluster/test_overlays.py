@@ -174,15 +174,20 @@ def test_an_encrypted_network_is_not_read_on_the_wire_and_loses_nothing_while_ke
 
     before, leader = shared(), sight.leader()
     assert len(before) == 10  # a key of each pair of five
-    with Customer(netns[0], address) as one, Customer(netns[-1], address) as other:
-        operator("update", "--rotate-overlay-keys")
-        wait_until(lambda: shared().isdisjoint(before) and len(shared()) == 10, what="other keys")
-        cluster.kill(leader.name)
-        enough = one.answered + 20, other.answered + 20
-        wait_until(
-            lambda: one.answered > enough[0] and other.answered > enough[1], what="requests without it"
-        )
-        cluster.start(leader.name)
+    # However long a busy machine takes to start a daemon: the node is not to be given up meanwhile.
+    operator("update", "--dispatcher-heartbeat", "60s")
+    try:
+        with Customer(netns[0], address) as one, Customer(netns[-1], address) as other:
+            operator("update", "--rotate-overlay-keys")
+            wait_until(lambda: shared().isdisjoint(before) and len(shared()) == 10, what="other keys")
+            cluster.kill(leader.name)
+            enough = one.answered + 20, other.answered + 20
+            wait_until(
+                lambda: one.answered > enough[0] and other.answered > enough[1], what="requests without it"
+            )
+            cluster.start(leader.name)
+    finally:
+        operator("update", "--dispatcher-heartbeat", "2.5s")
     assert one.failures == other.failures == []
     kill_tunnel(runs[-1])
     wait_until(lambda: answers(netns[0], address, 5), 60, "the tunnel to be back")
@@ -252,6 +257,13 @@ def test_a_firewall_that_closes_the_port_between_nodes_is_seen_and_its_way_out_i
         assert fix in reason("worker-2")
         wait_until(lambda: warnings()["worker-1"] == "data path gaps", 120, "worker-1 to complain")
         wait_until(lambda: str(closed.address) in reason("worker-1"), 120, "worker-1 to name it")
+        seen = operator.try_("network", "inspect", "-v", "heard")
+        (view,) = json.loads(seen.stdout)
+        unheard = {one["Name"]: [told["Type"] for told in one["Warnings"]] for one in view["Peers"]}
+        assert unheard["worker-2"] == ["DATA_PATH_BLOCKED"]
+        assert (
+            "Warning: network heard, node worker-2: no other node answers over UDP port 4789" in seen.stderr
+        )
         doctor = cluster.run("worker-2", *SWARMCTL, "doctor")
         assert f"→ {fix}" in doctor.stdout, doctor.stdout + doctor.stderr
         assert "closes 4789/udp" not in cluster.run("worker-1", *SWARMCTL, "doctor").stdout

@@ -125,9 +125,11 @@ def network(operator: Operator) -> Iterator[None]:
 @pytest.mark.alone
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("network")
+@pytest.mark.parametrize("forgets", [False, True], ids=["remembers", "forgets"])
 def test_no_name_leads_astray_through_a_partition_and_all_nodes_agree_soon_after(
-    operator: Operator, cluster: DevCluster, sight: Sight
+    operator: Operator, cluster: DevCluster, sight: Sight, *, forgets: bool
 ) -> None:
+    """With `forgets`, an agent that is cut off loses its database as well."""
     operator(*CREATE, "--name", "web", "--replicas", "5", *says("web"), "hello:1")
     operator(*CREATE, "--name", "stall", "--replicas", "5", *says("first"), "hello:1")
     operator(*CREATE, "--name", "guest", "--mode", "global", *says("guest"), "hello:1")
@@ -143,6 +145,8 @@ def test_no_name_leads_astray_through_a_partition_and_all_nodes_agree_soon_after
         cluster.partition(cut)
         wait_until(lambda: _down(people, cut), 90, "the nodes to be down")
         cluster.kill("worker-1")
+        if forgets:
+            _lose_database(cluster.node("worker-1"))
         cluster.start("worker-1")  # it knows no better than before, and goes on
         people("service", "rm", "stall")
         people(*CREATE, "--name", "stall", "--replicas", "2", *says("second"), "hello:1")
@@ -187,6 +191,13 @@ def test_no_name_leads_astray_through_a_partition_and_all_nodes_agree_soon_after
     ]
     assert wrong == []
     print(f"{reused} had other owners; {sum(map(Counter.total, customers.met.values()))} answers")
+
+
+def _lose_database(node: Node) -> None:
+    files = list(node.state_dir.glob("**/tasks.db*"))
+    assert files
+    for path in files:
+        path.unlink()
 
 
 def _on(nodes: tuple[str, ...], places: Mapping[str, str]) -> set[str]:

@@ -295,6 +295,28 @@ def flood(where: Path, host: str, until: Callable[[int], bool]) -> tuple[int, in
     return sent, len(answered)
 
 
+def stream(where: Path, host: str, port: int, until: Callable[[int], bool]) -> tuple[int, int]:
+    """Send datagrams to who answers each, as `flood` does; return how many were sent and answered."""
+    with _socket(where, host, "udp") as client:
+        client.connect((host, port))
+        client.settimeout(0.002)
+        sent = answered = 0
+        while not until(sent):
+            client.send(b"%d\n" % sent)
+            sent += 1
+            answered += _received(client)
+        client.settimeout(3)
+        while answered < sent and _received(client):
+            answered += 1
+    return sent, answered
+
+
+def _received(client: socket.socket) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(client.recv(200))
+    return False
+
+
 def _echo(number: int, ipv6: bool) -> bytes:
     body = struct.pack("!HI", 77, number)
     if ipv6:  # the kernel fills in the checksum
@@ -336,10 +358,16 @@ def _answer_all(listener: socket.socket, stopping: threading.Event, says: str) -
                 listener.sendto((says or peer[0]).encode(), peer)
             else:
                 client, peer = listener.accept()
-                with client:
-                    client.settimeout(5)
-                    while not client.recv(1 << 16).endswith(_END):
-                        pass
-                    client.sendall((says or peer[0]).encode())
+                answer = (says or peer[0]).encode()
+                threading.Thread(target=_answer, args=(client, answer), daemon=True).start()
         except OSError:
             continue
+
+
+def _answer(client: socket.socket, answer: bytes) -> None:
+    with client, contextlib.suppress(OSError):
+        client.settimeout(60)
+        while not (said := client.recv(1 << 16)).endswith(_END):
+            if not said:
+                return
+        client.sendall(answer)

@@ -1,8 +1,9 @@
 """Virtual addresses over four nodes: who is led where, while tasks come, drain and go."""
 
+import contextlib
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -10,7 +11,7 @@ from swarm.agent.network import namespaces
 from swarm.api.v1.overlay_pb2 import OverlayService
 from swarm.api.v1.types_pb2 import EndpointSpec
 from tests.integration.network.lab import Attached
-from tests.integration.overlay.lab import Net, OverlayLab
+from tests.integration.overlay.lab import Net, OverlayLab, stream
 
 pytestmark = pytest.mark.integration
 
@@ -169,6 +170,37 @@ def test_a_client_meets_the_same_task_again_when_the_service_says_so(lab: Overla
             (one,) = asked(lab, client, address, times=4)
             met.add(one)
     assert len(met) > 1
+
+
+@pytest.mark.parametrize("address", VIRTUAL)
+@pytest.mark.parametrize("killed", [2, 0], ids=["of-the-client", "of-the-task"])
+def test_nothing_is_lost_while_an_agent_is_killed_and_starts_again(
+    lab: OverlayLab, shop: Net, address: str, killed: int
+) -> None:
+    client = lab.task("client", 2, {"shop": ["10.5.0.50", "fd05::50"]})
+    backend(lab, shop, "web", 0, 20)
+    node, name, number = lab.nodes[killed], *(("client", 50) if killed == 2 else ("web", 20))
+    steps: dict[int, Callable[[], object]] = {
+        20: node.kill,
+        40: node.start,
+        60: lambda: lab.tell(killed),
+        80: lambda: lab.attach(name, killed, {"shop": [f"10.5.0.{number}", f"fd05::{number}"]}),
+        100: lambda: node.call("check"),
+    }
+    with contextlib.ExitStack() as stack:
+        before = [stack.enter_context(connected(client, address)) for _ in steps]
+
+        def restart(sent: int) -> bool:
+            if sent in steps:
+                steps[sent]()
+                assert lab.ask(client.netns, address, 80) == "web", f"a new connection after {sent}"
+                tcp = before.pop()
+                tcp.sendall(b"still there?\n")
+                assert tcp.recv(100) == b"web", f"one of before after {sent}"
+            return sent == 120
+
+        assert stream(client.netns, address, 80, restart) == (120, 120)
+    assert before == []
 
 
 def test_the_next_agent_puts_in_force_what_changed_meanwhile(lab: OverlayLab, shop: Net) -> None:

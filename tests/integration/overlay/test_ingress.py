@@ -3,7 +3,7 @@
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
 
 import pytest
@@ -13,7 +13,7 @@ from swarm.agent.network.plumbing import netlink_in
 from swarm.api.v1.overlay_pb2 import OverlayChanges, OverlayService
 from swarm.api.v1.types_pb2 import PortConfig
 from tests.integration.network.lab import Attached
-from tests.integration.overlay.lab import Net, OverlayLab
+from tests.integration.overlay.lab import Net, OverlayLab, stream
 
 pytestmark = pytest.mark.integration
 
@@ -109,7 +109,16 @@ def test_all_tasks_get_their_share_wherever_they_are(lab: IngressLab) -> None:
     assert {one: answers.count(one) for one in places} == dict.fromkeys(places, 3)
 
 
-def _who(lab: IngressLab, tasks: dict[str, Attached]) -> str:
+def test_a_client_that_goes_from_node_to_node_meets_another_task_at_each(lab: IngressLab) -> None:
+    tasks = {}
+    for node in range(4):
+        tasks[f"10.0.0.{30 + node}"] = lab.task(f"task{node}", node, {"ingress": [f"10.0.0.{30 + node}"]})
+        lab.serving.add(f"task{node}")
+    lab.tell()
+    assert {_who(lab, tasks, node) for node in range(4)} == tasks.keys()
+
+
+def _who(lab: IngressLab, tasks: dict[str, Attached], node: int = 3) -> str:
     """Return the address of the task that a connection of the client ends at."""
     with contextlib.ExitStack() as stack:
         listeners = {}
@@ -121,7 +130,7 @@ def _who(lab: IngressLab, tasks: dict[str, Attached]) -> str:
         with namespaces.entered(lab.client):
             client = stack.enter_context(socket.socket())
         client.settimeout(30)
-        client.connect((lab.nodes[3].address, WEB))
+        client.connect((lab.nodes[node].address, WEB))
         for address, listener in listeners.items():
             with contextlib.suppress(TimeoutError):
                 listener.accept()[0].close()
@@ -212,16 +221,39 @@ def test_datagrams_of_a_client_go_on_to_a_task_that_drains_and_to_another_when_i
     lab.nodes[1].call("detach", "old")
 
 
-def test_nothing_is_lost_while_an_agent_is_killed_and_starts_again(lab: IngressLab) -> None:
+@pytest.mark.parametrize("killed", [3, 1], ids=["of-the-client", "of-the-task"])
+def test_nothing_is_lost_while_an_agent_is_killed_and_starts_again(lab: IngressLab, killed: int) -> None:
     lab.run("one", 1, "10.0.0.20")
-    node = lab.nodes[3]
-    node.kill()
-    assert lab.ask(lab.client, node.address, WEB) == CLIENT
-    node.start()
-    assert lab.ask(lab.client, node.address, WEB) == CLIENT
-    lab.tell()
-    for _ in range(3):
-        assert lab.ask(lab.client, node.address, WEB) == CLIENT
+    entry, node = lab.nodes[3].address, lab.nodes[killed]
+    steps: dict[int, Callable[[], object]] = {
+        20: node.kill,
+        40: node.start,
+        60: lambda: lab.tell(killed),
+        80: lambda: lab.attach("one", 1, {"ingress": ["10.0.0.20"]}),
+        100: lambda: node.call("check"),
+    }
+    with contextlib.ExitStack() as stack:
+        before = [stack.enter_context(_connected(lab, entry)) for _ in steps]
+
+        def restart(sent: int) -> bool:
+            if sent in steps:
+                steps[sent]()
+                assert lab.ask(lab.client, entry, WEB) == CLIENT, f"a new connection after {sent}"
+                client = before.pop()
+                client.sendall(b"still there?\n")
+                assert client.recv(100).decode() == CLIENT, f"one of before after {sent}"
+            return sent == 120
+
+        assert stream(lab.client, entry, DNS, restart) == (120, 120)
+    assert before == []
+
+
+def _connected(lab: IngressLab, host: str) -> socket.socket:
+    with namespaces.entered(lab.client):
+        client = socket.socket()
+    client.settimeout(5)
+    client.connect((host, WEB))
+    return client
 
 
 def test_what_fits_on_the_wire_but_not_into_the_tunnel_arrives(lab: IngressLab) -> None:

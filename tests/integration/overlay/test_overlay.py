@@ -335,9 +335,13 @@ def test_what_others_do_with_packets_of_the_machine_does_not_concern_overlays(
     assert lab.ping(server.netns, "10.5.0.21")
 
 
-def test_a_node_that_a_firewall_closes_answers_nobody_and_hears_nobody(lab: OverlayLab, shop: Net) -> None:
+@pytest.mark.parametrize(("subnet", "first"), [("10.7.0.0/24", "10.7.0.2"), ("fd07::/64", "fd07::2")])
+def test_a_node_that_a_firewall_closes_answers_nobody_and_hears_nobody(
+    lab: OverlayLab, shop: Net, subnet: str, first: str
+) -> None:
+    asking = lab.add(Net("asking", 4104, [subnet]))
     for node in range(3):
-        lab.task(f"task{node}", node, {shop.id: [f"10.5.0.{node + 16}"]})
+        lab.task(f"task{node}", node, {asking.id: [f"{first}{node}"]})
 
     def heard(node: int) -> set[str]:
         state = OverlayState()

@@ -51,7 +51,9 @@ class Control:
             c.NetworkEndpoint(kind=kinds.KIND_TASK, id="t1", name="web.1.t1", node_id="n1", addresses=["a"]),
             c.NetworkEndpoint(kind=kinds.KIND_SERVICE, id="s1", name="web", addresses=["v"]),
             c.NetworkEndpoint(kind=kinds.KIND_NODE, id="n1", name="node-1", node_id="n1", addresses=["r"]),
+            c.NetworkEndpoint(kind=kinds.KIND_NODE, id="n2", name="node-2", node_id="n2", addresses=["s"]),
         ]
+        endpoints[-1].warnings.add(type="DATA_PATH_GAPS", reason="192.0.2.1 does not answer")
         return c.GetNetworkResponse(network=found, endpoints=endpoints if request.verbose else ())
 
     def RemoveNetwork(self, request: c.RemoveNetworkRequest) -> c.RemoveNetworkResponse:
@@ -156,10 +158,17 @@ def test_inspect_shows_what_docker_does_and_with_v_everybody(control: Control) -
     )
     assert view["IPAM"]["Config"] == [{"Subnet": "10.0.1.0/24", "Gateway": "10.0.1.1", "Pool": "10.0.0.0/8"}]
     assert "Services" not in view
-    (view,) = json.loads(run("inspect", "-v", "shop").output)
+    told = run("inspect", "-v", "shop")
+    (view,) = json.loads(told.stdout)
     assert view["Services"]["web"]["VIP"] == "v"
     assert view["Services"]["web"]["Tasks"][0]["EndpointIP"] == "a"
-    assert view["Peers"] == [{"Name": "node-1", "NodeID": "n1", "IP": "r"}]
+    warnings = [{"Type": "DATA_PATH_GAPS", "Reason": "192.0.2.1 does not answer"}]
+    assert view["Peers"] == [
+        {"Name": "node-1", "NodeID": "n1", "IP": "r", "Warnings": []},
+        {"Name": "node-2", "NodeID": "n2", "IP": "s", "Warnings": warnings},
+    ]
+    assert told.stderr == "Warning: network shop, node node-2: 192.0.2.1 does not answer\n"
+    assert run("inspect", "shop").stderr == ""
     assert run("inspect", "shop", "gone").exit_code == 1
 
 

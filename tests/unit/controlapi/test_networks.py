@@ -5,11 +5,17 @@ import pytest
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.objects_pb2 import Cluster, Network, Node, Service
 from swarm.api.v1.specs_pb2 import NetworkSpec, ServiceSpec
-from swarm.api.v1.types_pb2 import UpdateStatus
+from swarm.api.v1.types_pb2 import NODE_STATE_DOWN, NODE_STATE_READY, UpdateStatus
 from swarm.clock import timestamp
 from swarm.errors import FailedPrecondition, InvalidArgument, NameConflict, NotFound
 from swarm.manager.allocator.plan import AllocationPlan, commit_allocation
-from swarm.manager.controlapi.networks import create_network, remove_network, resolve_networks, users_of
+from swarm.manager.controlapi.networks import (
+    create_network,
+    remove_network,
+    resolve_networks,
+    unheard_in,
+    users_of,
+)
 from swarm.manager.controlapi.servicer import ControlServicer
 from swarm.manager.controlapi.services import create_service, update_service
 from swarm.manager.store.tables import Tables, copy_of
@@ -264,6 +270,33 @@ async def test_everybody_in_a_network_is_shown() -> None:
         (kinds.KIND_SERVICE, "web"),
     ]
     assert [list(one.addresses) for one in answer.endpoints] == [["10.0.0.3"], ["10.0.0.2"]]
+
+
+def test_nodes_of_a_network_say_whom_of_it_they_do_not_hear_over_what_carries_it() -> None:
+    tx = a_transaction()
+    vault = {"driver_options": {"encrypted": ""}}
+    nodes = {name: able("overlay", "encrypted") for name in ("n1", "n2", "n3", "n4")}
+    for name, node in nodes.items():
+        node.id, node.status.state = name, NODE_STATE_READY
+        for network in ("shop-id", "vault-id") if name != "n4" else ("shop-id",):
+            node.networks.add(network_id=network, addresses=["10.0.0.1"])
+    nodes["n1"].description.warnings.add(type="DATA_PATH_GAPS", port=4789, node_ids=["n4"], reason="open")
+    nodes["n2"].description.warnings.add(type="DATA_PATH_GAPS", port=4788, node_ids=["n1"], reason="sealed")
+    nodes["n3"].description.warnings.add(type="DISK_PRESSURE", reason="full")
+    nodes["n4"].description.warnings.add(type="DATA_PATH_GAPS", port=4788, node_ids=["n1"], reason="left it")
+    for node in nodes.values():
+        tx.create(node)
+    tx.create(Network(id="shop-id", spec=a_network()))
+    tx.create(Network(id="vault-id", spec=a_network("vault", **vault)))
+
+    def said(network_id: str) -> dict[str, list[str]]:
+        return {node.id: [one.reason for one in told] for node, told in unheard_in(tx, network_id) if told}
+
+    assert (said("shop-id"), said("vault-id")) == ({"n1": ["open"]}, {"n2": ["sealed"]})
+    lost = copy_of(nodes["n4"])
+    lost.status.state = NODE_STATE_DOWN
+    tx.update(lost)
+    assert said("shop-id") == {}, "a node that is down is missed by nobody"
 
 
 @pytest.mark.parametrize("addr", ["10.0.0.9", "10.0.0.9:2377", "", "fd00::9", "[fd00::9]:2377", "a-name"])

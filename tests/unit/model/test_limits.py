@@ -300,13 +300,15 @@ def test_a_description_is_cut() -> None:
     fits.runtime_info["error"] = "x" * 1_000_000
     fits.devices.extend([NodeDevice(name="v/c=1")] * (limits.NODE_DEVICES.value + 1))
     fits.csi_plugins.extend([CsiPlugin(name="csi")] * (limits.CSI_PLUGINS.value + 1))
-    fits.warnings.add(type="DATA_PATH_GAPS", reason="x" * 1_000_000)
+    fits.warnings.add(type="DATA_PATH_GAPS", reason="x" * 1_000_000, node_ids=["n" * 10_000] * 1000)
     bounded = bounded_description(fits)
     assert len(bounded.devices) == limits.NODE_DEVICES.value
     assert len(bounded.csi_plugins) == limits.CSI_PLUGINS.value
     assert bounded.hostname == "h" * (most - 1) + "…"
     assert "zzz" not in bounded.engine_labels
     assert len(bounded.warnings[0].reason) == limits.STATUS_CHARACTERS.value
+    assert len(bounded.warnings[0].node_ids) == limits.DESCRIPTION_ENTRIES.value
+    assert max(map(len, bounded.warnings[0].node_ids)) == limits.DESCRIPTION_TEXT_CHARACTERS.value
     assert len(bounded.runtime_info["error"]) == limits.STATUS_CHARACTERS.value
     assert bounded.resources.memory_bytes == 5
     assert bounded_description(bounded) == bounded

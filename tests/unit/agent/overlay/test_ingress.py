@@ -1,6 +1,7 @@
 """Rules of the router through which ports are published."""
 
 import re
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def test_what_did_not_change_is_not_touched() -> None:
     assert script(before, before) == ""
     ports = dict(before.ports)
     ports["tcp", 8080] = ((ONE, 80), (TWO, 80))
-    text = script(before, Ingress(ports, before.routers))
+    text = script(before, replace(before, ports=ports))
     assert "udp" not in text
     assert "element" not in text
     assert "numgen inc mod 2 map { 0 : 10.0.1.1 . 80, 1 : 10.0.1.2 . 80 }" in text
@@ -76,6 +77,34 @@ def test_a_client_may_be_led_to_the_same_task_always() -> None:
     assert "numgen" not in text
 
 
+def test_every_node_begins_with_another_task_but_a_client_of_its_own_task_meets_that_everywhere() -> None:
+    state = _state(*(_task(f"t{n}", f"10.0.1.{n}") for n in (1, 2, 3)))
+    orders = []
+    for router in ("10.0.0.2", "10.0.0.3", "10.0.0.4"):
+        state.network.router_addresses[:] = [router]
+        text = script(None, ingress_of(state))
+        orders.append(re.findall(r"\d : (\S+) \. 80\b", text))
+    assert {order[0] for order in orders} == {"10.0.1.1", "10.0.1.2", "10.0.1.3"}
+    for order in orders:  # the same circle, entered elsewhere
+        start = order.index("10.0.1.1")
+        assert order[start:] + order[:start] == ["10.0.1.1", "10.0.1.2", "10.0.1.3"]
+
+    state.services["web"].affinity = EndpointSpec.AFFINITY_CLIENT_IP
+    by_client = set()
+    for router in ("10.0.0.2", "10.0.0.3", "10.0.0.4"):
+        state.network.router_addresses[:] = [router]
+        lines = script(None, ingress_of(state)).splitlines()
+        by_client.add(tuple(line for line in lines if "jhash" in line))
+    assert len(by_client) == 1
+
+
+def test_another_address_of_the_router_is_another_order() -> None:
+    state = _state(_task("a", "10.0.1.1"), _task("b", "10.0.1.2"))
+    before = ingress_of(state)
+    state.network.router_addresses[:] = ["10.0.0.3"]
+    assert "0 : 10.0.1.2 . 80, 1 : 10.0.1.1 . 80" in script(before, ingress_of(state))
+
+
 def test_a_port_without_a_task_leads_nowhere_but_stays_known() -> None:
     text = script(None, ingress_of(_state()))
     assert "dnat" not in text
@@ -83,7 +112,8 @@ def test_a_port_without_a_task_leads_nowhere_but_stays_known() -> None:
 
 
 def test_a_port_that_is_published_no_more_leaves_nothing() -> None:
-    lines = script(ingress_of(_state(_task("a", "10.0.1.1"), peers=1)), Ingress()).splitlines()
+    before = ingress_of(_state(_task("a", "10.0.1.1"), peers=1))
+    lines = script(before, Ingress(first=before.first)).splitlines()
     assert [re.sub("ip swarm_ingress ", "", line) for line in lines] == [
         "delete element ports { tcp . 8080 : goto tcp_8080, udp . 53 : goto udp_53 }",
         "delete element routers { 02:42:0a:00:00:03 : 3 }",

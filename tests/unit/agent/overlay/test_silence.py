@@ -62,11 +62,12 @@ def test_each_node_is_asked_once_over_each_carrier() -> None:
     ]
 
 
-def test_a_network_without_ipv4_tells_nothing() -> None:
-    changes = a_network("shop", 2)
-    del changes.peers[0].router_addresses[:]
+def test_routers_are_asked_by_ipv4_where_they_have_it_and_by_ipv6_otherwise() -> None:
+    changes = a_network("shop", 2, 3, 4)
     changes.peers[0].router_addresses.append("fd00::2")
-    assert of(changes) == ()
+    changes.peers[1].router_addresses[:] = ["fd00::3"]
+    changes.peers[2].router_addresses[:] = []  # nobody knows it yet
+    assert [str(one.router) for one in of(changes)] == ["10.0.0.2", "fd00::3"]
 
 
 def test_the_number_of_echoes_is_bounded_and_everybody_has_a_turn() -> None:
@@ -104,6 +105,7 @@ def test_who_hears_nobody_is_told_so_with_what_opens_the_port_here() -> None:
     )
     assert told.reason.endswith("ufw allow 4789/udp")
     assert "no firewall of this node" in warning(found, "").reason
+    assert (told.port, list(told.node_ids)) == (4789, ["n000", "n001"])
 
 
 def test_who_hears_some_names_the_others() -> None:
@@ -117,3 +119,4 @@ def test_who_hears_some_names_the_others() -> None:
         in told.reason
     )
     assert "swarmctl doctor" in told.reason
+    assert (told.port, len(told.node_ids)) == (4789, 5)
