@@ -175,7 +175,8 @@ def _installing(facts: Facts, wish: Wish) -> list[Step]:
     whole = there and facts.release == wish.release and wish.unit in ("", facts.unit)
     runs = facts.active == "active" and facts.enabled == "enabled" and len(facts.linked) == 2
     if facts.busy or not (whole and runs):  # what is still on trial may not stay
-        before = f"; {facts.release} is gone back to if it is not healthy" if facts.release else ""
+        another = facts.release not in ("", wish.release)
+        before = f"; {facts.release} is gone back to if it is not healthy" if another else ""
         steps.append(Step(Kind.ACTIVATE, f"use it and start the service{before}", (wish.release,)))
     return steps
 

@@ -91,7 +91,9 @@ last_lines() { journalctl -u swarmd "$@" -n 8 -o cat --no-pager --since "@$began
 case $why in *' by systemd: '*) lines=$(last_lines -t systemd);; *) lines=$(last_lines -t swarmd);; esac
 [ -n "$lines" ] || lines=$(last_lines)
 say "release $1 $why; its last lines:"
-say "$(printf %s "$lines" | tail -c 360)" # as much as is told besides what comes before and after
+# As much as is told besides what comes before and after.
+[ ${#lines} -le 360 ] || lines="… $(printf %s "$lines" | tail -c 360)"
+say "$lines"
 if [ -n "$before" ] && [ "$before" != "$1" ]; then
   if started "$before" "$2"; then say "went back to $before"; else say "went back to $before, which $why, too"; fi
   exit 8

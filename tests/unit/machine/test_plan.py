@@ -82,6 +82,15 @@ def test_whatever_is_not_right_is_put_right_without_another_upload(lack: dict[st
     assert kinds(changed(READY, **lack), JOIN) == [Kind.ACTIVATE]
 
 
+def test_only_another_release_can_be_gone_back_to() -> None:
+    def title(release: str) -> str:
+        (step,) = plan(changed(READY, release=release, active="failed"), JOIN)
+        return step.title
+
+    assert title("0.0.9-z").endswith("; 0.0.9-z is gone back to if it is not healthy")
+    assert [title(release) for release in ("", JOIN.release)] == ["use it and start the service"] * 2
+
+
 def test_a_release_that_was_not_unpacked_to_its_end_is_no_release() -> None:
     assert kinds(changed(READY, complete=("0.0.9-z",)), JOIN) == [Kind.UPLOAD, Kind.UNPACK, Kind.ACTIVATE]
 
