@@ -15,6 +15,7 @@ from swarm.cli.machine_options import (
     DRY_RUN,
     EXIT_CODES,
     HEALTH_TIMEOUT,
+    WATCH,
     existing_config,
     membership,
     reaching,
@@ -51,6 +52,7 @@ from swarm.machine.upgrading import raise_level, upgrade
     help="Workers at once; managers go one by one.",
 )
 @HEALTH_TIMEOUT
+@WATCH
 @click.option(
     "--keep-level",
     is_flag=True,
@@ -64,6 +66,7 @@ def upgrade_all(
     archive: Path | None,
     parallel_workers: int,
     health_timeout: int,
+    watch: int,
     *,
     keep_level: bool,
     dry_run: bool,
@@ -75,7 +78,7 @@ def upgrade_all(
     back to the release of before, and the upgrade ends there; the same command goes on. Containers run on.
     """
     order = upgrade_order(release, archive, dry_run=dry_run)
-    reach = replace(ways(given), health_timeout_s=health_timeout)
+    reach = replace(ways(given), health_timeout_s=health_timeout, watch_s=watch)
     records = _members(reach, file.read())
     cluster = membership(reach, records[0].cluster)
     with ExitStack() as stack:

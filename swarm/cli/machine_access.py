@@ -4,6 +4,7 @@ import asyncio
 import re
 import shlex
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,7 +112,7 @@ def _print(done: Output, prefix: str) -> None:
         click.echo(named, nl=False, err=err)
 
 
-@click.command(epilog="\b\nExample:\n  swarmctl machine logs --tail 50 m1")
+@click.command(epilog="\b\nExamples:\n  swarmctl machine logs --tail 50 m1\n  swarmctl machine logs -f m1")
 @click.argument("names", nargs=-1, required=True)
 @click.option(
     "-n",
@@ -121,9 +122,12 @@ def _print(done: Output, prefix: str) -> None:
     show_default=True,
     help="Lines from the end.",
 )
+@click.option("-f", "--follow", is_flag=True, help="Go on with what it logs from now on, over OpenSSH.")
 @reaching
-def logs(names: tuple[str, ...], tail: int, **given: Any) -> None:
+def logs(names: tuple[str, ...], tail: int, *, follow: bool, **given: Any) -> int:
     """Print what the daemon of machines has logged last."""
+    if follow:
+        return _follow(names, tail)
     reach = ways(given)
 
     async def fetch(name: str) -> Output:
@@ -137,3 +141,17 @@ def logs(names: tuple[str, ...], tail: int, **given: Any) -> None:
         _print(done, f"{name}: " if len(names) > 1 else "")
 
     for_each(names, go)
+    return 0
+
+
+def _follow(names: Sequence[str], tail: int) -> int:
+    """Print what a daemon logs until somebody stops it; sudo may ask for its password at the terminal."""
+    if len(names) != 1:
+        raise click.UsageError("--follow: one machine at a time")
+    (name,) = names
+    terminal = ["-t"] if sys.stdin.isatty() else []
+    follow = f"journalctl -u swarmd -n {tail} -f --no-pager -o short-iso"
+    script = f'if [ "$(id -u)" = 0 ]; then exec {follow}; else exec sudo {follow}; fi'
+    return _openssh(
+        [name], lambda config: ["ssh", "-F", config, *terminal, name, f"sh -c {shlex.quote(script)}"]
+    )

@@ -35,6 +35,13 @@ HEALTH_TIMEOUT = click.option(
     show_default=True,
     help="Seconds within which a machine has to be healthy.",
 )
+WATCH = click.option(
+    "--watch",
+    type=click.IntRange(0, 3600),
+    default=30,
+    show_default=True,
+    help="Seconds that a healthy release has to last, or its machine goes back.",
+)
 KEEP_FAILED = click.option(
     "--keep-failed",
     is_flag=True,

@@ -13,6 +13,7 @@ from swarm.cli.machine_options import (
     DRY_RUN,
     EXIT_CODES,
     HEALTH_TIMEOUT,
+    WATCH,
     membership,
     reaching,
     tell,
@@ -37,6 +38,7 @@ from swarm.machine.upgrading import upgrade as upgrade_all
 )
 @BUNDLE
 @HEALTH_TIMEOUT
+@WATCH
 @DRY_RUN
 @reaching
 def upgrade(
@@ -45,6 +47,7 @@ def upgrade(
     release: str,
     archive: Path | None,
     health_timeout: int,
+    watch: int,
     *,
     dry_run: bool,
     **given: Any,
@@ -54,7 +57,7 @@ def upgrade(
     A machine that is not healthy afterwards goes back to the release of before, and the upgrade ends there.
     Containers run on meanwhile.
     """
-    reach = replace(ways(given), health_timeout_s=health_timeout)
+    reach = replace(ways(given), health_timeout_s=health_timeout, watch_s=watch)
     if bool(names) == bool(cluster):
         raise click.UsageError("name the machines, or all of them with --cluster NAME")
     records = [reach.store.load(name) for name in names] or reach.store.load_all(cluster)

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
 
+from swarm.cli import objects
 from swarm.cli.machine_options import for_each, reaching, ways
-from swarm.cli.render import show, show_objects
+from swarm.cli.render import show
 from swarm.errors import InvalidArgument, SwarmError
 from swarm.machine.asking import Condition, ask_all
 from swarm.machine.errors import MachineError
@@ -99,12 +100,14 @@ def row(found: Condition, layout: str = "json") -> dict[str, str]:
 @click.option(
     "-f", "--format", "layout", default="", help="json, or a template such as '{{.endpoint.hop.host}}'."
 )
-def inspect(names: tuple[str, ...], layout: str) -> None:
+def inspect(names: tuple[str, ...], layout: str) -> int:
     """Show what is on record of machines, and what was done with them last."""
     store = MachineStore(default_root())
-    show_objects(
-        [{**asdict(store.load(name)), "journal": store.journal(name, last=20)} for name in names], layout
-    )
+
+    def get(name: str) -> dict[str, Any]:
+        return {**asdict(store.load(name)), "journal": store.journal(name, last=20)}
+
+    return objects.inspect(names, get, layout)
 
 
 @click.command(epilog="\b\nExample:\n  swarmctl machine ip m1 w1")
@@ -150,20 +153,50 @@ def status(names: tuple[str, ...], layout: str, **given: Any) -> None:
     for_each(names, tell_status)
 
 
+@dataclass(frozen=True, slots=True)
+class _Shell:
+    """How a shell sets the variable, forgets it, and runs what a command prints."""
+
+    set: str
+    unset: str
+    run: str
+
+
+_SHELLS = {
+    "sh": _Shell(
+        "export SWARMCTL_HOST={}",
+        "unset SWARMCTL_HOST",
+        'eval "$(swarmctl machine env {})"',
+    ),
+    "fish": _Shell(
+        "set -gx SWARMCTL_HOST {};",
+        "set -e SWARMCTL_HOST;",
+        "swarmctl machine env --shell fish {} | source",
+    ),
+    "powershell": _Shell(
+        '$Env:SWARMCTL_HOST = "{}"',
+        "Remove-Item -ErrorAction Ignore Env:SWARMCTL_HOST",
+        "swarmctl machine env --shell powershell {} | Out-String | Invoke-Expression",
+    ),
+}
+
+
 @click.command(
-    epilog='\b\nExamples:\n  eval "$(swarmctl machine env m1)"\n  eval "$(swarmctl machine env -u)"'
+    epilog='\b\nExamples:\n  eval "$(swarmctl machine env m1)"\n  eval "$(swarmctl machine env -u)"\n'
+    "  swarmctl machine env --shell fish m1 | source\n"
+    "  swarmctl machine env --shell powershell m1 | Out-String | Invoke-Expression"
 )
 @click.argument("name", required=False)
-@click.option("--shell", type=click.Choice(["sh", "fish"]), default="sh", show_default=True)
+@click.option("--shell", type=click.Choice(list(_SHELLS)), default="sh", show_default=True)
 @click.option("-u", "--unset", is_flag=True, help="Talk to the node of this machine again.")
 def env(name: str | None, shell: str, *, unset: bool) -> None:
     """Print what makes this shell's swarmctl talk to the node of a machine."""
+    words = _SHELLS[shell]
     if unset:
-        click.echo("set -e SWARMCTL_HOST;" if shell == "fish" else "unset SWARMCTL_HOST")
+        click.echo(words.unset)
         return
     if not name:
         raise click.UsageError("which machine? swarmctl machine env NAME")
     MachineStore(default_root()).load(name)
-    value = f"machine://{name}"
-    click.echo(f"set -gx SWARMCTL_HOST {value};" if shell == "fish" else f"export SWARMCTL_HOST={value}")
-    click.echo(f'# Run this to talk to {name}: eval "$(swarmctl machine env {name})"')
+    click.echo(words.set.format(f"machine://{name}"))
+    click.echo(f"# Run this to talk to {name}: {words.run.format(name)}")

@@ -174,8 +174,9 @@ def _installing(facts: Facts, wish: Wish) -> list[Step]:
         steps.append(Step(Kind.UNPACK, f"unpack it to /opt/swarm/releases/{wish.release}", (wish.release,)))
     whole = there and facts.release == wish.release and wish.unit in ("", facts.unit)
     runs = facts.active == "active" and facts.enabled == "enabled" and len(facts.linked) == 2
-    if not (whole and runs):
-        before = f"; {facts.release} is gone back to if it is not healthy" if facts.release else ""
+    if facts.busy or not (whole and runs):  # what is still on trial may not stay
+        another = facts.release not in ("", wish.release)
+        before = f"; {facts.release} is gone back to if it is not healthy" if another else ""
         steps.append(Step(Kind.ACTIVATE, f"use it and start the service{before}", (wish.release,)))
     return steps
 

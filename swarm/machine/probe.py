@@ -37,6 +37,7 @@ class Facts:
     listens: tuple[int, ...] = ()
     docker: str = ""
     release: str = ""
+    busy: bool = False  # something is being installed, or was and is still watched
     complete: tuple[str, ...] = ()
     linked: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
@@ -98,6 +99,7 @@ def parse_facts(text: str) -> Facts:
         listens=tuple(PORTS[port] for port in found.get("listens", []) if port in PORTS),
         docker=one("docker"),
         release=one("release"),
+        busy=one("busy") == "yes",
         complete=tuple(found.get("complete", [])),
         linked=tuple(found.get("linked", [])),
         foreign=tuple(found.get("foreign", [])),

@@ -27,6 +27,7 @@ PROBE_TIMEOUT_S = 300.0  # its swarmctl may take three minutes on an emulated ma
 UNPACK_TIMEOUT_S = 1200.0  # an emulated machine among busy ones needs ten minutes
 PACKAGES_TIMEOUT_S = 600.0
 HEALTH_TIMEOUT_S = 60
+WATCH_S = 30
 DAMAGED = 76  # exit code of unpack.sh: the upload is removed, once more
 WENT_BACK = 8
 Tell = Callable[[str, str], None]  # name of a machine, what happens there
@@ -44,6 +45,7 @@ class Ways:
     trusted: tuple[tuple[str, tuple[HostKey, ...]], ...] = ()  # keys that the user trusts elsewhere
     timeout_s: float = 60.0  # how long to wait for a machine that does not answer
     health_timeout_s: int = HEALTH_TIMEOUT_S
+    watch_s: int = WATCH_S  # how long a release has to last before the one of before is given up
 
     @asynccontextmanager
     async def connect(self, record: Record) -> AsyncIterator[Link]:
@@ -145,7 +147,8 @@ class _Work:
         if steps:
             facts = await probe(link)
             again = replace(wish, labels=())
-            left = [step.title for step in plan(facts, again) if step.kind is not Kind.PACKAGES]
+            seen = replace(facts, busy=False)  # by somebody else: it is their turn now
+            left = [step.title for step in plan(seen, again) if step.kind is not Kind.PACKAGES]
             if left:
                 raise Unhealthy(
                     f"{self.record.endpoint.hop}: after all steps it still lacks: {'; '.join(left)}"
@@ -246,10 +249,10 @@ class _Work:
             raise MachineError(f"{link.endpoint.hop}: unpacking failed: {done.last_words}")
 
     async def _activate(self, link: Link, release: str) -> None:
-        health_s = self._ways.health_timeout_s
-        done = await link.run(
-            script("activate.sh"), release, str(health_s), timeout_s=health_s * 2 + UNPACK_TIMEOUT_S
-        )
+        health_s, watch_s = self._ways.health_timeout_s, self._ways.watch_s
+        longest_s = health_s * 2 + watch_s + UNPACK_TIMEOUT_S
+        words = (release, str(health_s), str(watch_s))
+        done = await link.run(script("activate.sh"), *words, timeout_s=longest_s)
         if done.code == WENT_BACK:
             raise Unhealthy(f"{link.endpoint.hop}: {done.last_words}")
         if done.code:

@@ -37,7 +37,7 @@ KEEPALIVES_MAX = 3
 CHANNELS_MAX = 8  # sshd allows 10
 GRACE_S = 15.0  # how much longer than the command itself its answer may take
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
-ERROR_CHARACTERS = 400
+ERROR_CHARACTERS = 600
 TIMED_OUT = 124  # exit code of the program `timeout`
 ALGORITHMS = (
     "ssh-ed25519",

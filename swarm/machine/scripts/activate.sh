@@ -1,4 +1,5 @@
-# Use release $1 from now on; go back to the one before when it is not healthy within $2 s. Exit 8: went back.
+# Use release $1 from now on; go back to the one before when it is not healthy within $2 s, or dies within the $3 s
+# after that. Exit 8: went back.
 set -eu
 umask 022
 trap '' HUP PIPE
@@ -31,38 +32,70 @@ use() { # a release, its programs and its service, each from one moment to the n
   done
   systemctl daemon-reload && systemctl enable -q swarmd
 }
+shown() { systemctl show -p "$1" --value swarmd; }
+given_up() { # systemd does not run it, and will not try again: it is no matter of patience
+  case " $(systemctl show -p LoadState -p ActiveState -p Job swarmd | tr '\n' ' ')" in
+    *' Job='[1-9]*) return 1;;
+    *' ActiveState=inactive '*|*' ActiveState=failed '*) return 0;;
+    *' LoadState=loaded '*|' ') return 1;;
+  esac
+}
 healthy() { # runs, answers, and is connected if it is a member
   end=$(($(date +%s) + $1))
   while :; do
+    run=$(shown InvocationID)
     if [ "$(systemctl is-active swarmd)" = active ] && state=$(timeout 180 swarmctl info --format '{{.State}}/{{.NodeID}}/{{.Connected}}' 2>/dev/null); then
       case $state in locked/*|*//*|*/true|*/True) return 0;; esac
     fi
-    [ "$(date +%s)" -lt "$end" ] || return 1
+    ! given_up || { why='has ended, and systemd does not start it again'; return 1; }
+    [ "$(date +%s)" -lt "$end" ] || { why="is not healthy after $1 s"; return 1; }
     sleep 0.3
   done
 }
-started() { # $1 a release, $2 seconds
-  use "$1" || return
-  timeout "$2" systemctl restart swarmd || :
+started() { # $1 a release, $2 seconds; `why` says why not
+  use "$1" || { why='cannot be used'; return 1; }
+  ran=$(shown InvocationID)
+  said=$(timeout "$2" systemctl restart swarmd 2>&1) && code=0 || code=$?
+  case $code in
+    0|124) ;; # it runs, or starts still
+    *) # What ran before runs on when systemd does not even try, and would seem to be healthy.
+      if given_up || { [ -n "$ran" ] && [ "$(shown InvocationID)" = "$ran" ]; }; then
+        why="is not run by systemd: $(printf '%s\n' "$said" | head -n 1)"
+        return 1
+      fi ;;
+  esac
   healthy "$2"
 }
+lasts() { # $1 seconds: the run that was healthy goes on
+  end=$(($(date +%s) + $1))
+  while [ "$(date +%s)" -lt "$end" ]; do
+    now=$(shown InvocationID) # none while systemd does not answer
+    { [ "${now:-$run}" = "${run:-$now}" ] && ! given_up; } || { why='was healthy, and died soon after'; return 1; }
+    sleep 1
+  done
+}
 
+began=$(date +%s)
 before=$(basename "$(readlink /opt/swarm/current 2>/dev/null || :)")
 was_active=$(systemctl is-active swarmd 2>/dev/null || :)
 [ -d /var/lib/swarm ] && had_state=yes || had_state=no
 [ -e "$releases/$before/swarmd.service" ] || [ -z "$before" ] || cp $unit "$releases/$before/swarmd.service"
-if started "$1" "$2"; then
+[ -n "$before" ] && [ "$before" != "$1" ] && watched=$3 || watched=0 # only if there is another one to go back to
+if started "$1" "$2" && lasts "$watched"; then
   # the one in use, and two to go back to
   ls -1t $releases | grep -vx "$1" | grep -vx "${before:-$1}" | tail -n +2 | while read -r old; do rm -rf "$releases/${old:?}"; done
   exit 0
 fi
 # What swarmd itself said, not how often systemd tried; that only when swarmd could not say a word.
-lines=$(journalctl -u swarmd -t swarmd -n 8 -o cat --no-pager 2>/dev/null || :)
-[ -n "$lines" ] || lines=$(journalctl -u swarmd -n 8 -o cat --no-pager 2>/dev/null || :)
-say "release $1 is not healthy after $2 s; its last lines:"
+last_lines() { journalctl -u swarmd "$@" -n 8 -o cat --no-pager --since "@$began" 2>/dev/null || :; }
+case $why in *' by systemd: '*) lines=$(last_lines -t systemd);; *) lines=$(last_lines -t swarmd);; esac
+[ -n "$lines" ] || lines=$(last_lines)
+say "release $1 $why; its last lines:"
+# As much as is told besides what comes before and after.
+[ ${#lines} -le 360 ] || lines="… $(printf %s "$lines" | tail -c 360)"
 say "$lines"
 if [ -n "$before" ] && [ "$before" != "$1" ]; then
-  if started "$before" "$2"; then say "went back to $before"; else say "went back to $before, which is not healthy either"; fi
+  if started "$before" "$2"; then say "went back to $before"; else say "went back to $before, which $why, too"; fi
   exit 8
 fi
 if [ "$was_active" != active ] && [ -z "$before" ]; then

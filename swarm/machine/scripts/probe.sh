@@ -43,6 +43,7 @@ for hex in 0949 246B; do
   done
 done | sort -u
 has dockerd && say docker "$(has systemctl && systemctl is-active docker 2>/dev/null || echo installed)"
+[ ! -e /opt/swarm/.lock ] || flock -n -s /opt/swarm/.lock true || say busy yes
 say release "$(basename "$(readlink /opt/swarm/current 2>/dev/null)")"
 for mark in /opt/swarm/releases/*/.complete; do
   [ -e "$mark" ] && say complete "$(basename "$(dirname "$mark")")"

@@ -20,7 +20,7 @@ def upgraded_and_back(laptop: Laptop, two: Machine, three: Machine) -> None:
     archive = bundle_of_next(laptop.folder)
     run_something(laptop)
     before = processes(laptop)
-    patience = ("--health-timeout", "240")
+    patience = ("--health-timeout", "240", "--watch", "5")
     upgrade = ("cluster", "upgrade", "-f", str(laptop.inventory), "--bundle", str(archive), *patience)
 
     planned = laptop(*upgrade, "--dry-run", **SUDO)

@@ -125,6 +125,57 @@ def test_a_shell_is_told_whom_to_talk_to(store: MachineStore, capsys: pytest.Cap
     assert capsys.readouterr().out == "unset SWARMCTL_HOST\n"
 
 
+@pytest.mark.parametrize(
+    ("shell", "line", "run"),
+    [
+        ("fish", "set -gx SWARMCTL_HOST machine://w1;", "--shell fish w1 | source"),
+        ("powershell", '$Env:SWARMCTL_HOST = "machine://w1"', "| Out-String | Invoke-Expression"),
+    ],
+)
+def test_other_shells_are_told_in_their_own_words(
+    store: MachineStore, capsys: pytest.CaptureFixture[str], shell: str, line: str, run: str
+) -> None:
+    remember("w1", "10.0.0.9")
+    capsys.readouterr()
+    assert swarmctl("machine", "env", "--shell", shell, "w1") == 0
+    first, hint = capsys.readouterr().out.splitlines()
+    assert first == line
+    assert hint.endswith(run)
+
+
+def test_machines_that_are_known_are_shown_beside_the_names_of_the_others(
+    store: MachineStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remember("w1", "10.0.0.9")
+    capsys.readouterr()
+    assert swarmctl("machine", "inspect", "-f", "{{.name}}", "none", "w1") == 1
+    shown = capsys.readouterr()
+    assert shown.out == "w1\n"
+    assert 'there is no machine "none"' in shown.err
+
+
+def test_logs_are_followed_through_openssh_as_root(
+    store: MachineStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    remember("w1", "ada@10.0.0.9")
+    remember("w2", "10.0.0.10")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    # A machine of somebody who has to ask to be root.
+    for name, script in {
+        "ssh": 'for last; do :; done; exec sh -c "$last"',
+        "id": "echo 1001",
+        "sudo": 'echo root runs "$@"; exit 3',
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    capfd.readouterr()
+    assert swarmctl("machine", "logs", "-f", "-n", "7", "w1") == 3
+    assert capfd.readouterr().out == "root runs journalctl -u swarmd -n 7 -f --no-pager -o short-iso\n"
+    assert swarmctl("machine", "logs", "-f", "w1", "w2") == 2
+
+
 def test_a_listing_for_scripts_is_json(store: MachineStore, capsys: pytest.CaptureFixture[str]) -> None:
     remember("w1", "10.0.0.9")
     remember("w2", "10.0.0.10")

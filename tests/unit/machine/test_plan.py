@@ -75,10 +75,20 @@ def test_packages_are_left_alone_when_asked_or_unknown() -> None:
         {"unit": "other"},
         {"linked": ("swarmd",)},
         {"release": "0.0.9-z"},
+        {"busy": True},  # whoever installs it may yet go back
     ],
 )
 def test_whatever_is_not_right_is_put_right_without_another_upload(lack: dict[str, object]) -> None:
     assert kinds(changed(READY, **lack), JOIN) == [Kind.ACTIVATE]
+
+
+def test_only_another_release_can_be_gone_back_to() -> None:
+    def title(release: str) -> str:
+        (step,) = plan(changed(READY, release=release, active="failed"), JOIN)
+        return step.title
+
+    assert title("0.0.9-z").endswith("; 0.0.9-z is gone back to if it is not healthy")
+    assert [title(release) for release in ("", JOIN.release)] == ["use it and start the service"] * 2
 
 
 def test_a_release_that_was_not_unpacked_to_its_end_is_no_release() -> None:

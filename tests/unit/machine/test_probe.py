@@ -28,6 +28,7 @@ no_inodes=/etc
 listens=:0949
 complete=0.1.0-a
 complete=0.1.0-b
+busy=yes
 release=0.1.0-b
 linked=swarmd
 active=active
@@ -45,6 +46,7 @@ def test_every_fact_is_read() -> None:
     assert facts.disk_free_bytes == 1024 * 1024
     assert (facts.node_id, facts.cluster_id) == ("n1", "c1")
     assert facts.systemd
+    assert facts.busy
     assert facts.room == (("/opt", 2 << 20), ("/home/a b", 4 << 20))
     assert (facts.no_inodes, facts.python_bits) == (("/etc",), 64)
 
