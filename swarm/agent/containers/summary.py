@@ -40,6 +40,9 @@ def summary(info: ContainerInfo, record: TaskRecord | None) -> ContainerSummary:
         found.task_id, found.service_id = task.id, task.service_id
         found.service_name = task.service_annotations.name
         found.ports.extend(task.endpoint.ports)
+        health = record.status.container.health
+        if info.state is ContainerState.RUNNING and health.state:
+            found.health.CopyFrom(health)
     return found
 
 
