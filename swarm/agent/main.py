@@ -42,6 +42,7 @@ from swarm.agent.system.disk_watch import DiskWatch
 from swarm.agent.system.pressure import Limits
 from swarm.agent.system.requests import VERBS, SystemRequests
 from swarm.agent.task_files import TaskFiles
+from swarm.agent.task_images import TaskImages
 from swarm.agent.task_machine import TaskRecord
 from swarm.agent.task_volumes import TaskVolumes
 from swarm.agent.worker import Worker
@@ -211,6 +212,7 @@ class Agent:
             PlainNode(
                 self._driver,
                 parts.images,
+                TaskImages(parts.images, parts.blobs),
                 self._plain_networks,
                 parts.blobs,
                 parts.volumes,
@@ -267,9 +269,8 @@ class Agent:
         )
 
     def image_digests(self) -> frozenset[str]:
-        """Return the manifests that tasks of this node were prepared with: they may start at any time."""
-        records = self._worker.held.values()
-        return frozenset(record.image_digest for record in records if record.image_digest)
+        """Return the manifests that containers here were prepared with: they may start at any time."""
+        return self._worker.image_digests() | self._plain.image_digests()
 
     async def samples(self) -> Mapping[str, Sample]:
         """Return what running containers use, by task id."""

@@ -1,6 +1,6 @@
 """Images that tasks mount beside the one that they run: pulled with it, kept as long as their containers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from swarm.agent.container import registry_credentials
@@ -11,7 +11,7 @@ from swarm.errors import InvalidArgument
 from swarm.model.reference import parse_reference
 from swarm.model.templates import TemplateContext, expand
 from swarm.runtime.base import ContainerConfig, ImageMount
-from swarm.runtime.images.base import BlobSource, Credentials, ImageStore
+from swarm.runtime.images.base import BlobSource, Credentials, ImageConfig, ImageStore
 
 
 class TaskImages:
@@ -37,16 +37,38 @@ class TaskImages:
             mounts.append(ImageMount(digest, target, subpath_of(mount.image.subpath, context)))
         return replace(config, mounts=(*config.mounts, *mounts))
 
+    async def pin(self, task: Task, mounts: Iterable[Mount], show: Callable[[str], None] | None) -> None:
+        """Make usable what `mounts` name, and name each by its digest: a tag may mean another one later."""
+        for mount in mounts:
+            if mount.type == Mount.TYPE_IMAGE:
+                digest = (await self._get(task, mount, show)).digest
+                mount.source = str(parse_reference(mount.source).with_digest(digest))
+
+    def digests(self) -> frozenset[str]:
+        """Return the manifests that tasks may mount at any time."""
+        return frozenset(self._found.values())
+
     def forget(self, task: Task) -> None:
         """Hear that a task is over."""
         for mount in _image_mounts(task):
             self._found.pop((task.id, mount.source), None)
 
     async def _ensure(self, task: Task, mount: Mount, show: Callable[[str], None] | None = None) -> str:
-        credentials = _credentials_for(mount.source, task)
-        image = await self._images.ensure(mount.source, "", credentials, self._source, show)
+        image = await self._get(task, mount, show)
         self._found[task.id, mount.source] = image.digest
         return image.digest
+
+    async def _get(self, task: Task, mount: Mount, show: Callable[[str], None] | None) -> ImageConfig:
+        credentials = _credentials_for(mount.source, task)
+        return await self._images.ensure(mount.source, "", credentials, self._source, show)
+
+
+def pinned_digests(mounts: Iterable[Mount]) -> Iterator[str]:
+    """Yield the manifests that `TaskImages.pin` named."""
+    for mount in mounts:
+        _, at, digest = mount.source.rpartition("@")
+        if at and mount.type == Mount.TYPE_IMAGE:
+            yield digest
 
 
 def _image_mounts(task: Task) -> Iterator[Mount]:

@@ -131,6 +131,11 @@ class Worker:
         """Return the ids of the tasks that need no start."""
         return frozenset(self._held) | frozenset(self._arriving) | frozenset(self._waiting)
 
+    def image_digests(self) -> frozenset[str]:
+        """Return the manifests that tasks were prepared with, those that they mount included."""
+        own = {held.record.image_digest for held in self._held.values() if held.record.image_digest}
+        return self._mounted_images.digests() | own
+
     def statuses(self) -> dict[str, TaskStatus]:
         """Return what the managers should know of the tasks they want."""
         return {task_id: held.record.status for task_id, held in self._held.items() if held.record.wanted}

@@ -103,6 +103,11 @@ def from_rpc_error(error: grpc.RpcError) -> errors.SwarmError:
     return cls(details or f"the other side answered {code.name} without saying why")
 
 
+def is_an_answer(error: grpc.RpcError) -> bool:
+    """Whether a servicer said it; else gRPC did, which may have reached nobody."""
+    return ERROR_KEY in _trailing_metadata(error)
+
+
 def _code(error: grpc.RpcError) -> grpc.StatusCode:
     read = getattr(error, "code", None)
     code = read() if callable(read) else None

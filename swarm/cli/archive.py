@@ -85,13 +85,15 @@ class _Reader(io.RawIOBase):
 
 
 def extract(chunks: Iterator[bytes], destination: Destination, keep_owner: bool) -> list[str]:
-    """Write the files of an archive; return what was left out. Raises InvalidArgument."""
+    """Write the files of an archive; return what was left out. Raises InvalidArgument if that is all."""
     warnings: list[str] = []
+    entries = 0
     root = os.open(destination.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     reader = io.BufferedReader(_Reader(chunks), CHUNK_BYTES)
     try:
         tar = TarReader(reader)
         while (entry := tar.next()) is not None:
+            entries += 1
             warnings += _write(tar, entry, destination.place(entry.name), root, keep_owner=keep_owner)
         while reader.read(CHUNK_BYTES):  # so that an error of the other side is heard
             pass
@@ -102,6 +104,8 @@ def extract(chunks: Iterator[bytes], destination: Destination, keep_owner: bool)
         raise InvalidArgument(f"cannot write {where}: {error.strerror}") from error
     finally:
         os.close(root)
+    if entries and len(warnings) == entries:
+        raise InvalidArgument(f"nothing was copied: {warnings[0]}")
     return warnings
 
 

@@ -74,6 +74,16 @@ def create(ctx: click.Context, /, image: str, args: tuple[str, ...], **given: An
 @click.pass_context
 def run(ctx: click.Context, /, image: str, args: tuple[str, ...], **given: Any) -> None:
     """Make a container on a node and start it."""
+    try:
+        spec = _spec_to_run(image, args, given)
+        with connect(ctx.obj) as conn:
+            ctx.exit(_run(conn, spec, given))
+    except SwarmError as problem:
+        click.echo(f"Error: {problem}", err=True)
+        ctx.exit(exit_code(str(problem)))
+
+
+def _spec_to_run(image: str, args: tuple[str, ...], given: dict[str, Any]) -> PlainSpec:
     from swarm.cli import terminal
 
     if given["tty"] and given["interactive"] and not given["detach"] and not sys.stdin.isatty():
@@ -86,12 +96,7 @@ def run(ctx: click.Context, /, image: str, args: tuple[str, ...], **given: Any) 
     spec = plain_spec(image, args, given)
     # Who leaves a terminal may come back to it; the end of a pipe is the end of the container's input.
     spec.stdin_once = given["stdin"] and not given["detach"] and not given["tty"]
-    with connect(ctx.obj) as conn:
-        try:
-            ctx.exit(_run(conn, spec, given))
-        except SwarmError as problem:
-            click.echo(f"Error: {problem}", err=True)
-            ctx.exit(exit_code(str(problem)))
+    return spec
 
 
 def _run(conn: Connection, spec: PlainSpec, given: dict[str, Any]) -> int:

@@ -12,7 +12,7 @@ from swarm.cli.completion_scripts import VARIABLE
 from swarm.cli.flags import FlagGroup
 from swarm.cli.late import load
 from swarm.cli.shortcuts import SHORTCUTS
-from swarm.errors import SwarmError
+from swarm.errors import InvalidArgument, SwarmError
 
 # Noun or verb -> where it is and what it does (shown by --help without importing anything).
 COMMANDS = {
@@ -176,8 +176,20 @@ def _run(argv: list[str] | None) -> Any:
         add_names(cli)
     try:
         return cli.main(args=argv, prog_name="swarmctl", standalone_mode=False)
+    except ValueError as problem:
+        if (number := _too_large(problem)) is None:
+            raise
+        raise InvalidArgument(
+            f"{number} is larger than what it was given for can be: write less"
+        ) from problem
     finally:
         paging.end()  # before an error is told
+
+
+def _too_large(problem: ValueError) -> str | None:
+    """Return the number that no field of a message holds; its option may have any, as far as click knows."""
+    words = str(problem).partition("Value out of range: ")
+    return words[2] if not words[0] and words[2] else None
 
 
 def main(argv: list[str] | None = None) -> None:

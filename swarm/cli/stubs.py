@@ -70,12 +70,13 @@ def _errors(address: str) -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        from swarm.api.status import from_rpc_error
+        from swarm.api.status import from_rpc_error, is_an_answer
         from swarm.errors import Unavailable
 
         details = error.details() if hasattr(error, "details") else ""
         text = (details or "").lower()
-        if error.code() == grpc.StatusCode.UNAVAILABLE and ("connect" in text or "handshake" in text):
+        unavailable = error.code() == grpc.StatusCode.UNAVAILABLE and not is_an_answer(error)
+        if unavailable and ("connect" in text or "handshake" in text):
             raise Unavailable(_unreachable(address)) from None
         raise from_rpc_error(error) from None
 

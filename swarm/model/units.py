@@ -19,6 +19,7 @@ BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgtp]?)(?:i?b)?", re.IGNORECASE)
 _CPUS = re.compile(r"\d+(?:\.\d+)?|\.\d+")
+_MOST = (1 << 63) - 1  # what the messages between programs can hold
 
 
 def parse_duration(text: str) -> int:
@@ -30,7 +31,8 @@ def parse_duration(text: str) -> int:
         raise InvalidArgument(
             f'invalid duration "{text}": write a number with a unit, e.g. 10s, 1m30s or 250ms'
         )
-    return round(sum(Fraction(part.group(1)) * NANOSECONDS[part.group(2)] for part in parts))
+    nanoseconds = round(sum(Fraction(part.group(1)) * NANOSECONDS[part.group(2)] for part in parts))
+    return _bounded(nanoseconds, f'the duration "{text}"', "292 years")
 
 
 def format_duration(nanoseconds: int) -> str:
@@ -51,7 +53,8 @@ def parse_bytes(text: str) -> int:
         raise InvalidArgument(
             f'invalid size "{text}": write a number with a unit, e.g. 64m, 1.5g or 1048576'
         )
-    return round(Fraction(match.group(1)) * BYTES[match.group(2).lower()])
+    count = round(Fraction(match.group(1)) * BYTES[match.group(2).lower()])
+    return _bounded(count, f'the size "{text}"', "8191p")
 
 
 def format_size(count: int) -> str:
@@ -84,7 +87,13 @@ def parse_cpus(text: str) -> int:
     """Return billionths of a CPU for a decimal number such as `0.5`."""
     if _CPUS.fullmatch(text) is None:
         raise InvalidArgument(f'invalid number of CPUs "{text}": write a decimal number, e.g. 0.5')
-    return round(Fraction(text) * 10**9)
+    return _bounded(round(Fraction(text) * 10**9), f'the number of CPUs "{text}"', "9 billion")
+
+
+def _bounded(number: int, said: str, most: str) -> int:
+    if number > _MOST:
+        raise InvalidArgument(f"{said} is larger than any can be: write at most {most}")
+    return number
 
 
 def format_age(nanoseconds: int) -> str:

@@ -15,6 +15,7 @@ from swarm.model.limits import HOSTNAME_CHARACTERS, LOG_FILE_BYTES, LOG_FILES, s
 from swarm.model.reference import parse_reference
 from swarm.model.selinux import RELABELS
 from swarm.model.validate_options import option_problems
+from swarm.model.validate_templates import template_problems
 from swarm.model.volumes import image_mount_problems, mount_problems
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
@@ -35,7 +36,8 @@ def container_problems(spec: ContainerSpec) -> Iterator[str]:
         except InvalidArgument as problem:
             yield str(problem)
     yield from _env_problems(spec)
-    # The agent fills in templates such as {{.Task.Slot}}; only what stands around them can be judged here.
+    yield from template_problems(spec)
+    # The agent fills in templates such as {{.Task.Slot}}; how long they become is judged there.
     hostname = _TEMPLATE.sub("x", spec.hostname)
     if hostname and (len(hostname) > HOSTNAME_LIMIT or not _HOSTNAME.fullmatch(hostname)):
         yield (

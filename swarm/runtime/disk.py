@@ -46,13 +46,16 @@ def read_space(path: Path) -> DiskSpace:
 def tree_bytes(folder: Path, skip: Collection[str] = ()) -> int:
     """Return what the files below a folder take on the disk; `skip` names entries of the folder itself.
 
-    What vanishes meanwhile counts nothing; no link is followed, and a file with several names counts once.
+    What vanishes meanwhile counts nothing, nor does what is mounted there; no link is followed, and a file
+    with several names counts once.
     """
     seen: set[tuple[int, int]] = set()
     total = 0
+    device = _device(folder)
     for path, folders, files in os.walk(folder, onerror=None):
         if Path(path) == folder:
             folders[:] = [name for name in folders if name not in skip]
+        folders[:] = [name for name in folders if _device(f"{path}/{name}") == device]
         for name in (*files, "."):
             try:
                 found = os.lstat(f"{path}/{name}")
@@ -62,6 +65,13 @@ def tree_bytes(folder: Path, skip: Collection[str] = ()) -> int:
                 total += found.st_blocks * BLOCK_BYTES
                 seen.add((found.st_dev, found.st_ino))
     return total
+
+
+def _device(folder: Path | str) -> int:
+    try:
+        return os.lstat(folder).st_dev
+    except OSError:
+        return -1
 
 
 def _used(total: int, free: int) -> float:

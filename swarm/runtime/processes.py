@@ -17,6 +17,7 @@ from typing import Self
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # What pidfd_open says of a process that is not there; the second while it is being taken down (kernel 6.1).
 GONE = (errno.ESRCH, errno.EINVAL)
+_REAL_TIME = range(signal.SIGRTMIN, signal.SIGRTMAX + 1)
 KILL_ROUNDS = 50  # processes that start others while they are being killed are outrun by then
 
 
@@ -54,21 +55,17 @@ def children(pid: int) -> Iterator[int]:
 def signal_number(name: str) -> int:
     """Return the number of a signal given as `SIGTERM`, `TERM` or `15`; raises ValueError."""
     text = name.strip().upper()
-    if text.isdecimal():
-        return signal.Signals(int(text)).value if int(text) < signal.SIGRTMIN else _realtime(int(text))
-    text = text if text.startswith("SIG") else f"SIG{text}"
-    if text.startswith("SIGRTMIN+"):
-        return _realtime(signal.SIGRTMIN + int(text.removeprefix("SIGRTMIN+")))
     try:
+        if text.isdecimal():
+            number = int(text)
+            return number if number in _REAL_TIME else signal.Signals(number).value
+        text = text if text.startswith("SIG") else f"SIG{text}"
+        base, plus, offset = text.partition("+")
+        if plus and base == "SIGRTMIN" and offset.isdecimal():
+            return _REAL_TIME[int(offset)]
         return signal.Signals[text].value
-    except KeyError:
-        raise ValueError(f"unknown signal {name!r}") from None
-
-
-def _realtime(number: int) -> int:
-    if not signal.SIGRTMIN <= number <= signal.SIGRTMAX:
-        raise ValueError(f"{number} is not a signal")
-    return number
+    except (KeyError, ValueError, IndexError):
+        raise ValueError(f'"{name}" is not a signal, such as SIGTERM or 15') from None
 
 
 class Process:

@@ -41,6 +41,9 @@ def summary(info: ContainerInfo, record: TaskRecord | None) -> ContainerSummary:
         found.service_name = task.service_annotations.name
         found.ports.extend(task.endpoint.ports)
         found.labels.update(task.spec.container.labels)
+        health = record.status.container.health
+        if info.state is ContainerState.RUNNING and health.state:
+            found.health.CopyFrom(health)
     return found
 
 

@@ -394,6 +394,7 @@ class Plain:
 
         config, context = plain_config(self.record, sandbox, self._node.facts())
         config = await self._node.volumes.add_to(config, self.task(), context)
+        config = await self._node.mounted_images.add_to(config, self.task(), context)
         info = await self.info()
         if info is None:
             await driver.create(config)
@@ -425,6 +426,7 @@ class Plain:
         await self._node.driver.remove(self.id)
         await self._node.networks.leave(self.id)
         await self._node.volumes.release(self.task())
+        self._node.mounted_images.forget(self.task())
         await self._node.networks.release(self.record)
         await self._to_its_end(self._forget())
         log.info("agent.plain_container_removed", container=self.name, container_id=self.id)

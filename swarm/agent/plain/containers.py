@@ -12,6 +12,7 @@ from swarm.agent.plain.container import OnEvent, Plain
 from swarm.agent.plain.events import EventBook
 from swarm.agent.plain.joining import check_can_connect, network_to_leave, without
 from swarm.agent.plain.node import Node
+from swarm.agent.task_images import pinned_digests
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.objects_pb2 import Attachment
 from swarm.api.v1.plain_pb2 import PlainContainer, PlainSpec
@@ -130,6 +131,12 @@ class PlainContainers:
         """Return (name of the container, its image) of all, by id."""
         return {one.id: (one.name, one.record.spec.container.image) for one in self._held.values()}
 
+    def image_digests(self) -> frozenset[str]:
+        """Return the manifests that all were made with: people may start them at any time."""
+        records = [one.record for one in self._held.values()]
+        mounted = (one for record in records for one in pinned_digests(record.spec.container.mounts))
+        return frozenset(mounted) | {record.image_digest for record in records}
+
     # What is done with them.
 
     async def create(self, spec: PlainSpec, progress: Callable[[str], None] | None = None) -> Plain:
@@ -152,6 +159,7 @@ class PlainContainers:
         )
         record = PlainContainer(id=new_id(), image_digest=image.digest)
         record.spec.CopyFrom(spec)
+        await self._node.mounted_images.pin(as_task(record), record.spec.container.mounts, progress)
         record.spec.container.ClearField("registry_auth")
         record.created_at.CopyFrom(timestamp(self._node.clock.now_ns()))
         record.healthcheck.CopyFrom(merged(container.healthcheck, image.healthcheck))

@@ -8,6 +8,7 @@ from swarm.agent.container import NodeFacts
 from swarm.agent.plain.networks import PlainNetworks
 from swarm.agent.plain.records import PlainRecords
 from swarm.agent.probes import Prober
+from swarm.agent.task_images import TaskImages
 from swarm.agent.task_volumes import TaskVolumes
 from swarm.clock import Clock
 from swarm.runtime.base import RuntimeDriver
@@ -20,6 +21,7 @@ class Node:
 
     driver: RuntimeDriver
     images: ImageStore
+    mounted_images: TaskImages
     networks: PlainNetworks
     source: BlobSource
     volumes: TaskVolumes

@@ -41,8 +41,8 @@ def check_names(scope: Scope, image_names: Iterable[str], wanted: Iterable[str])
             theirs = f"below {' or '.join(apart)} only" if apart else "of no name yet"
             raise NotPermitted(
                 f"image {parsed.familiar}: what a name means counts for everybody, and you decide that"
-                f" {theirs}: push it to its registry and pull it from there, or ask an administrator for names"
-                " of your own (swarmctl user update NAME --image-name-add REGISTRY/PATH)"
+                f" {theirs}: push it to its registry and pull it from there, or ask an administrator for"
+                " names of your own (swarmctl user update NAME --image-name-add REGISTRY/PATH)"
             )
 
 

@@ -31,6 +31,13 @@ PR_SET_PDEATHSIG = 1
 MEMORY_MAX = 1 << 30
 CHUNK_BYTES = 1 << 18
 NOBODY = 65_534
+KINDS = {
+    stat.S_IFDIR: tarfile.DIRTYPE,
+    stat.S_IFLNK: tarfile.SYMTYPE,
+    stat.S_IFIFO: tarfile.FIFOTYPE,
+    stat.S_IFCHR: tarfile.CHRTYPE,
+    stat.S_IFBLK: tarfile.BLKTYPE,
+}
 
 
 class Refused(Exception):
@@ -60,6 +67,8 @@ def copy_from(path: str, *, follow: bool, sink: IO[bytes]) -> None:
         plain = os.path.realpath(plain)
     if not os.path.lexists(plain):
         raise Refused("NotFound", f"there is no {path} in the container")
+    if stat.S_ISSOCK(os.lstat(plain).st_mode):
+        raise Refused("InvalidArgument", f"{path} is a socket: archives have none")
     name = os.path.basename(os.path.normpath("/" + path)) or "root"
     with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         for inside, entry in walk(plain, name):
@@ -121,10 +130,11 @@ def plain_entry(name: str, found: os.stat_result) -> tarfile.TarInfo:
     entry.mode = stat.S_IMODE(found.st_mode)
     entry.uid, entry.gid = container_id_of(found.st_uid), container_id_of(found.st_gid)
     entry.mtime = int(found.st_mtime)
-    kinds = {stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE, stat.S_IFIFO: tarfile.FIFOTYPE}
-    entry.type = kinds.get(stat.S_IFMT(found.st_mode), tarfile.REGTYPE)
+    entry.type = KINDS.get(stat.S_IFMT(found.st_mode), tarfile.REGTYPE)
     if stat.S_ISREG(found.st_mode):
         entry.size = found.st_size
+    if entry.isdev():
+        entry.devmajor, entry.devminor = os.major(found.st_rdev), os.minor(found.st_rdev)
     return entry
 
 
@@ -269,7 +279,7 @@ def carry_out(order: dict[str, Any]) -> None:
     elif order["verb"] == "from":
         copy_from(order["path"], follow=order["follow"], sink=sys.stdout.buffer)
     else:
-        copy_to("/" + order["path"], keep_owner=order["keep_owner"], source=sys.stdin.buffer)
+        copy_to("/" + order["path"].lstrip("/"), keep_owner=order["keep_owner"], source=sys.stdin.buffer)
     sys.stdout.buffer.flush()
 
 

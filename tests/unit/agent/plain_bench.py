@@ -18,6 +18,7 @@ from swarm.agent.plain.node import Node
 from swarm.agent.plain.records import PlainRecords
 from swarm.agent.probes import Prober
 from swarm.agent.resolver.base import NoResolver
+from swarm.agent.task_images import TaskImages
 from swarm.agent.task_volumes import TaskVolumes
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.plain_pb2 import PlainRestart, PlainSpec
@@ -50,11 +51,13 @@ class Bench:
     @contextlib.asynccontextmanager
     async def life(self) -> AsyncIterator[PlainContainers]:
         """One life of the agent."""
+        blobs = ManagerBlobs(list, lambda addr, options: pytest.fail("no manager is to be asked"))
         node = Node(
             self.driver,
             self.images,
+            TaskImages(self.images, blobs),
             self.networks(),
-            ManagerBlobs(list, lambda addr, options: pytest.fail("no manager is to be asked")),
+            blobs,
             TaskVolumes(self.volumes),
             PlainRecords(self.folder / "plain"),
             SystemClock(),

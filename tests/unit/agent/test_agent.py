@@ -13,6 +13,7 @@ from swarm.api.v1.types_pb2 import (
     NODE_STATE_DISCONNECTED,
     NODE_STATE_DOWN,
     NODE_STATE_READY,
+    Mount,
     PortConfig,
 )
 from swarm.errors import Unavailable
@@ -99,10 +100,12 @@ async def test_a_task_meant_to_be_ready_is_prepared_and_starts_only_when_told(tm
         node = await lab.agent("n1")
         task = a_task("n1")
         task.desired_state = READY
+        task.spec.container.mounts.add(type=Mount.TYPE_IMAGE, source="model:1", target="/model")
         await lab.write(task)
         await until(lambda: lab.task(task.id).status.state == READY)
         assert node.driver.ids(ContainerState.CREATED) == {task.id}
-        assert node.agent.image_digests() != frozenset()  # which the node must keep till then
+        # The node must keep them till then.
+        assert node.agent.image_digests() == {f"sha256:{task.spec.container.image}", "sha256:model:1"}
         await lab.desire(task.id, RUNNING)
         await until(lambda: lab.task(task.id).status.state == RUNNING)
 

@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import pytest
+
+from swarm.agent.containers.summary import summary
 from swarm.agent.probes import Answer, Prober
+from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.types_pb2 import HealthConfig
+from swarm.api.v1.types_pb2 import HealthConfig, TaskStatus
 from swarm.model.health import HEALTHY, UNHEALTHY, Command, HealthCheck
 from swarm.model.health import STARTING as HEALTH_STARTING
 from swarm.model.task_state import FAILED, RUNNING, SHUTDOWN, STARTING
-from swarm.runtime.base import ContainerConfig, ContainerState
+from swarm.runtime.base import ContainerConfig, ContainerInfo, ContainerState
 from swarm.runtime.fake import ExecScript, FakeDriver, FakeImages, Script
 from tests.unit.agent.lab import Lab, a_lab, a_task, until
 
@@ -204,3 +208,13 @@ async def test_a_paused_container_is_not_asked() -> None:
     assert await prober.ask("t1", check, "") is None
     await driver.unpause("t1")
     assert await prober.ask("t1", check, "") == Answer(0, "")
+
+
+@pytest.mark.parametrize("state", [ContainerState.RUNNING, ContainerState.EXITED])
+def test_a_container_is_listed_with_the_health_of_its_task_while_it_runs(state: ContainerState) -> None:
+    task = _task()
+    status = TaskStatus()
+    status.container.health.state = UNHEALTHY
+    listed = summary(ContainerInfo(task.id, state), TaskRecord(task, status))
+    assert listed.HasField("health") == (state is ContainerState.RUNNING)
+    assert listed.health.state == (UNHEALTHY if state is ContainerState.RUNNING else 0)

@@ -1,6 +1,8 @@
 """When a disk fills: what is done early, what the managers hear, what people are told."""
 
 import errno
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -103,4 +105,19 @@ def test_what_files_take_is_counted_once(tmp_path: Path) -> None:
     size = tree_bytes(tmp_path, skip=("skipped",))
     assert 100_000 <= size < 150_000
     assert tree_bytes(tmp_path / "nothing") == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+def test_what_is_mounted_in_a_folder_takes_nothing_of_its_disk(tmp_path: Path) -> None:
+    """The image that a container has as a volume is no part of what the container takes."""
+    mounted = tmp_path / "container" / "parts" / "image"
+    mounted.mkdir(parents=True)
+    before = tree_bytes(tmp_path / "container")
+    subprocess.run(["mount", "-t", "tmpfs", "swarm-test", mounted], check=True)
+    try:
+        (mounted / "busybox").write_bytes(b"x" * 1_000_000)
+        assert tree_bytes(tmp_path / "container") == pytest.approx(before, abs=8192)
+        assert tree_bytes(mounted) >= 1_000_000
+    finally:
+        subprocess.run(["umount", mounted], check=True)
     assert 0 <= read_space(tmp_path).used_share <= 1

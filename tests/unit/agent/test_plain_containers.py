@@ -12,7 +12,7 @@ from swarm.api.v1.types_pb2 import Mount, PortConfig
 from swarm.clock import SECOND
 from swarm.errors import FailedPrecondition, InvalidArgument, NameConflict, TaskRejected
 from swarm.model import limits
-from swarm.runtime.base import ContainerState
+from swarm.runtime.base import ContainerState, ImageMount
 from swarm.runtime.fake import Script
 from tests.unit.agent.lab import until
 from tests.unit.agent.plain_bench import Bench, spec
@@ -24,6 +24,26 @@ R = PlainRestart
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(policy, "FIRST_DELAY_NS", SECOND // 100)
     return Bench(tmp_path)
+
+
+async def test_an_image_that_it_mounts_is_pulled_with_it_and_stays_what_it_was(bench: Bench) -> None:
+    wanted = spec()
+    wanted.container.image = "registry.test/web:1"
+    wanted.container.registry_auth.username = "ann"
+    wanted.container.mounts.add(type=Mount.TYPE_IMAGE, source="registry.test/model:1", target="/model")
+    async with bench.life() as containers:
+        plain = await containers.create(wanted)
+        assert bench.images.credentials["registry.test/model:1"] is not None
+        kept = containers.image_digests()
+        assert kept == {"sha256:registry.test/web:1", "sha256:registry.test/model:1"}
+    async with bench.life() as containers:  # an agent that knows its records only
+        assert containers.image_digests() == kept
+        (plain,) = containers.all()
+        await plain.start()
+        (mounted,) = bench.driver.config(plain.id).mounts
+        assert isinstance(mounted, ImageMount)
+        assert (mounted.target, bench.images.pulls["registry.test/model:1"]) == ("/model", 1)
+        assert bench.images.pulls["registry.test/model:1@sha256:registry.test/model:1"] == 1
 
 
 async def test_a_container_is_made_started_stopped_started_again_and_removed(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from swarm.cli.completion import ObjectName, add_names
 from swarm.cli.completion_kinds import kinds
 from swarm.cli.completion_scripts import SHELLS, VARIABLE
-from swarm.cli.main import COMMANDS, cli
+from swarm.cli.main import COMMANDS, cli, main
 from swarm.cli.shortcuts import SHORTCUTS, SWARM
 
 
@@ -116,3 +116,31 @@ def test_help_of_every_command_has_an_example(words):
     command = dict(ALL)[words]
     text = f"{command.help}\n{command.epilog}"
     assert re.search(rf"swarmctl .*\b{command.name}\b", text), f"no example of {' '.join(words)}"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--memory", "99999999t"),
+        ("--cpus", "99999999999999999999"),
+        ("--health-cmd", "true", "--health-interval", "99999999999999h"),
+        ("--cpu-shares", "99999999999999999999"),
+        ("--oom-score-adj", "99999999999999"),
+    ],
+    ids=lambda options: options[-2],
+)
+def test_a_number_that_nothing_can_hold_is_refused_in_a_sentence(options, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["-H", "unix:///nowhere", "run", *options, "web:1"])
+    said = capsys.readouterr().err
+    assert ended.value.code not in (0, 2)
+    assert said.startswith("Error: ")
+    assert options[-1] in said
+    assert "larger than" in said
+
+
+@pytest.mark.parametrize("options", [("-v", "../x:/y"), ("--memory", "lots"), ("-p", "80:http")], ids=str)
+def test_a_container_that_could_not_be_made_is_told_from_one_that_ended_with_1(options):
+    with pytest.raises(SystemExit) as ended:
+        main(["-H", "unix:///nowhere", "run", *options, "web:1"])
+    assert ended.value.code == 125

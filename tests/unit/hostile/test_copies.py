@@ -5,6 +5,7 @@ import bz2
 import gzip
 import lzma
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from swarm.cli.archive import Destination, extract
 from swarm.errors import SwarmError
 from swarm.runtime.images.limits import MIB
-from swarm.runtime.oci.copying import copy_to
+from swarm.runtime.oci.copying import copy_from, copy_to
 from tests.unit.hostile.stores import assert_is_one_clear_line, everything
 from tests.unit.hostile.tars import (
     CHAR,
@@ -112,6 +113,27 @@ def test_what_comes_from_a_container_is_refused(place: Path, archive: bytes, sai
         out(place, archive)
     assert said in str(refused.value)
     assert_is_one_clear_line(str(refused.value).replace(str(place), ""))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for chroot")
+@pytest.mark.parametrize(
+    ("kind", "said"), [("device", "left out"), ("pipe", "left out"), ("socket", "socket")]
+)
+async def test_what_is_no_file_is_not_copied_in_silence(place: Path, kind: str, said: str) -> None:
+    source = place / "t"
+    if kind == "device":
+        os.mknod(source, 0o20600, os.makedev(1, 3))
+    elif kind == "pipe":
+        os.mkfifo(source)
+    else:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(source))
+    root = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with pytest.raises(SwarmError, match=said):
+            out(place, b"".join([part async for part in copy_from(root, "/t", follow=False)]))
+    finally:
+        os.close(root)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for chroot")

@@ -36,6 +36,41 @@ def test_a_hostname_may_be_a_template_but_not_hide_bad_characters_around_it():
         validate_service(spec)
 
 
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("hostname", "h-{{.Task.Slt}}"),
+        ("env", "SLOT={{.Task.Slt}}"),
+        ("env", "SLOT={{.Task.Slot"),
+        ("env", 'KEY={{secret "key"}}'),
+        ("label", "{{range .Service.Labels}}"),
+        ("source", "/data/{{.Task}}"),
+        ("target", "/data/{{.Task.Slt}}"),
+    ],
+)
+def test_a_placeholder_that_means_nothing_is_refused_before_any_task_is(field, text):
+    def change(spec):
+        container = spec.task.container
+        if field == "hostname":
+            container.hostname = text
+        elif field == "env":
+            container.env.append(text)
+        elif field == "label":
+            container.labels["shop"] = text
+        else:
+            container.mounts.add(type=Mount.TYPE_BIND, **{"source": "/a", "target": "/b", field: text})
+
+    assert "the placeholder {{" in problem(change)
+
+
+def test_placeholders_of_labels_are_left_to_the_node():
+    """The service may have the label by the time that the task starts."""
+    spec = a_spec()
+    spec.task.container.env.extend(["A={{.Service.Labels.later}}", 'B={{index .Service.Labels "b.c"}}'])
+    spec.task.container.mounts.add(type=Mount.TYPE_VOLUME, source="data-{{.Task.Slot}}", target="/data")
+    validate_service(spec)
+
+
 def test_a_full_spec_is_valid():
     spec = a_spec()
     container = spec.task.container

@@ -1,6 +1,7 @@
 import asyncio
 import errno
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -124,7 +125,9 @@ def test_signal_names(name: str, number: int) -> None:
     assert signal_number(name) == number
 
 
-@pytest.mark.parametrize("name", ["", "SIGNOPE", "0", "999", "-9", "SIGRTMIN+99", "SIG_IGN"])
+@pytest.mark.parametrize(
+    "name", ["", "SIGNOPE", "0", "33", "999", "-9", "SIGRTMIN+99", "SIGRTMIN+-1", "SIGRTMIN+x", "SIG_IGN"]
+)
 def test_what_is_no_signal(name: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=rf'^"{re.escape(name)}" is not a signal, such as SIGTERM or 15$'):
         signal_number(name)
