@@ -36,7 +36,7 @@ DETACH_KEYS = click.option(
 @click.command(
     "create",
     cls=FlagCommand,
-    context_settings={"allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False, "help_option_names": ["--help"]},
     epilog=EXAMPLES.format(verb="create", flags="", more="-it ") + WHERE,
 )
 @click.argument("image")
@@ -55,7 +55,7 @@ def create(ctx: click.Context, /, image: str, args: tuple[str, ...], **given: An
 @click.command(
     "run",
     cls=FlagCommand,
-    context_settings={"allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False, "help_option_names": ["--help"]},
     epilog=EXAMPLES.format(verb="run", flags="-d --restart unless-stopped ", more="--rm -it ")
     + WHERE
     + " Exit code: that of the container; 125: it could not be made or started, 126 and 127: its command "
@@ -75,15 +75,15 @@ def run(ctx: click.Context, /, image: str, args: tuple[str, ...], **given: Any) 
     if given["tty"] and given["interactive"] and not given["detach"] and not sys.stdin.isatty():
         raise InvalidArgument("standard input is no terminal: leave out -t to pipe something through")
     terminal.parse_keys(given["detach_keys"])
-    spec = plain_spec(image, args, given)
-    # Who leaves a terminal may come back to it; the end of a pipe is the end of the container's input.
-    spec.stdin_once = given["interactive"] and not given["detach"] and not given["tty"]
-    with connect(ctx.obj) as conn:
-        try:
+    try:
+        spec = plain_spec(image, args, given)
+        # Who leaves a terminal may come back to it; the end of a pipe is the end of the container's input.
+        spec.stdin_once = given["interactive"] and not given["detach"] and not given["tty"]
+        with connect(ctx.obj) as conn:
             ctx.exit(_run(conn, spec, given))
-        except SwarmError as problem:
-            click.echo(f"Error: {problem}", err=True)
-            ctx.exit(exit_code(str(problem)))
+    except SwarmError as problem:
+        click.echo(f"Error: {problem}", err=True)
+        ctx.exit(exit_code(str(problem)))
 
 
 def _run(conn: Connection, spec: PlainSpec, given: dict[str, Any]) -> int:
