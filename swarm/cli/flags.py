@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from swarm.cli.shortcuts import refuse_absent
+
 _WORDS = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
 
 _OTHER_NAMES = {"list": "ls", "remove": "rm"}
@@ -25,6 +27,13 @@ class FlagGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by any of its names."""
         return super().get_command(ctx, _OTHER_NAMES.get(cmd_name, cmd_name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; say what to do in place of one that only Docker has."""
+        refuse_absent(f"{self.name} {args[0]}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 def plain_flags(command: click.Command, args: Sequence[str]) -> Iterator[str]:

@@ -190,7 +190,7 @@ def _volume(text: str) -> Mount:
     if len(parts) == 1:
         parts = ["", *parts]
     if re.match(r"\.{1,2}(/|$)", parts[0]):
-        parts[0] = os.path.normpath(Path.cwd() / parts[0])  # as the path is called here; the node is to have it, too
+        parts[0] = os.path.normpath(Path.cwd() / parts[0])  # as it is called here
     if len(parts) > 3 or not parts[1].startswith("/") or (parts[0] and parts[0][0] in "~."):
         raise InvalidArgument(f'--volume "{text}": write NAME:/TARGET[:ro], /PATH:/TARGET[:ro] or /TARGET')
     modes = set(parts[2].split(",")) if len(parts) == 3 else set()

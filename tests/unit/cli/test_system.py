@@ -178,7 +178,8 @@ def test_a_prune_with_a_filter_takes_no_images_that_the_filter_was_to_keep(
 
 def test_hands_of_docker_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    spec = asked(monkeypatch, "-h", "front", "-v", "./data:/d", "-v", "./x/..:/here:ro", "-v", "data:/v", "img")
+    volumes = ("-v", "./data:/d", "-v", "./x/..:/here:ro", "-v", "data:/v")
+    spec = asked(monkeypatch, "-h", "front", *volumes, "img")
     assert spec.container.hostname == "front"
     kinds = [(one.type, one.source) for one in spec.container.mounts]
     assert kinds == [
