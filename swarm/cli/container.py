@@ -22,7 +22,7 @@ from swarm.api.v1.containers_pb2 import (
 from swarm.cli import objects
 from swarm.cli.confirm import confirm
 from swarm.cli.connect import Connection, connect
-from swarm.cli.container_calls import Notices, ask, ask_one, find_container, node_ids, only
+from swarm.cli.container_calls import Notices, NowhereFound, ask, ask_one, find_container, node_ids, only
 from swarm.cli.container_cp import cp
 from swarm.cli.container_filters import FILTERS
 from swarm.cli.container_plain import attach, rename, restart, start, update
@@ -222,8 +222,21 @@ def unpause(ctx: click.Context, refs: tuple[str, ...]) -> None:
 @click.option("-f", "--force", is_flag=True, help="Kill those that run.")
 @click.pass_context
 def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
-    """Remove containers that have ended, with their files and output."""
-    _each(ctx, refs, lambda: ContainerRequest(remove=RemoveContainer(force=force)))
+    """Remove containers that have ended, with files and output; with --force they may be gone already."""
+    with connect(ctx.obj) as conn:
+
+        def act(ref: str) -> str | None:
+            try:
+                target = find_container(conn, ref)
+            except NowhereFound as problem:
+                if not force:
+                    raise
+                click.echo(f"Warning: {problem}", err=True)
+                return None
+            ask_one(conn, target, ContainerRequest(remove=RemoveContainer(force=force)))
+            return ref
+
+        ctx.exit(objects.each(refs, act))
 
 
 @container.command("wait", epilog=_examples("swarmctl container wait fill.1 fill.2"))

@@ -31,6 +31,10 @@ class Target:
     plain: bool = False  # of no task
 
 
+class NowhereFound(NotFound):
+    """There is no such container: every node was asked."""
+
+
 def find_container(conn: Connection, ref: str) -> Target:
     """Return the container that `ref` names: a task's id, its beginning, `web.1`, or a service.
 
@@ -66,7 +70,7 @@ def find_plain(conn: Connection, ref: str) -> Target:
         raise Ambiguous(f'"{ref}" may be any of {len(exact)} containers ({places}): write NAME@NODE')
     notices = [one.notice for one in answers if one.HasField("notice")]
     silent = f" Not every node could be asked: {'; '.join(notices)}" if notices else ""
-    raise NotFound(
+    raise (NotFound if silent else NowhereFound)(
         f'no container, task or service "{ref}"; `swarmctl container ls --all` lists the containers.{silent}'
     )
 

@@ -39,7 +39,7 @@ DETACH_KEYS = click.option(
 @click.command(
     "create",
     cls=FlagCommand,
-    context_settings={"allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False, "help_option_names": ["--help"]},
     epilog=EXAMPLES.format(verb="create", flags="", more="-it ") + WHERE,
 )
 @click.argument("image")
@@ -59,7 +59,7 @@ def create(ctx: click.Context, /, image: str, args: tuple[str, ...], **given: An
 @click.command(
     "run",
     cls=FlagCommand,
-    context_settings={"allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False, "help_option_names": ["--help"]},
     epilog=EXAMPLES.format(verb="run", flags="-d --restart unless-stopped ", more="--rm -it ")
     + WHERE
     + " Exit code: that of the container; 125: it could not be made or started, 126 and 127: its command "

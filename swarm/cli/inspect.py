@@ -17,7 +17,8 @@ def _stored(kind: str) -> Find:
     """Return what looks up an object of the store, and shows it."""
 
     def find(conn: Connection, ref: str) -> Any:
-        request = getattr(c, f"Get{kind.title()}Request")(ref=ref)
+        more = {"verbose": True} if kind == "network" else {}  # with the containers in it
+        request = getattr(c, f"Get{kind.title()}Request")(ref=ref, **more)
         return _view(kind, getattr(conn.control, f"Get{kind.title()}")(request))
 
     return find

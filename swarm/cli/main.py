@@ -11,7 +11,7 @@ from swarm.cli import paging
 from swarm.cli.completion_scripts import VARIABLE
 from swarm.cli.flags import FlagGroup
 from swarm.cli.late import load
-from swarm.cli.shortcuts import SHORTCUTS
+from swarm.cli.shortcuts import SHORTCUTS, refuse_absent
 from swarm.errors import InvalidArgument, SwarmError
 
 # Noun or verb -> where it is and what it does (shown by --help without importing anything).
@@ -90,6 +90,7 @@ class LazyGroup(FlagGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; name those that look like it where there is none."""
+        refuse_absent(args[0], ctx)
         try:
             return super().resolve_command(ctx, args)
         except click.NoSuchCommand as problem:

@@ -159,7 +159,7 @@ def _selected(row: dict[str, str], found: dict[str, list[str]]) -> bool:
 )
 @click.argument("refs", metavar="NETWORK...", nargs=-1, required=True)
 @click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
-@click.option("-v", "--verbose", is_flag=True, help="With everybody in it, on all nodes.")
+@click.option("-v", "--verbose", is_flag=True, help="With services, tasks and nodes that are in it.")
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, verbose: bool) -> None:
     """Show everything known of networks."""
@@ -169,7 +169,7 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, verbose: 
     with connect(ctx.obj) as conn:
 
         def get(ref: str) -> dict[str, Any]:
-            answer = conn.control.GetNetwork(c.GetNetworkRequest(ref=ref, verbose=verbose))
+            answer = conn.control.GetNetwork(c.GetNetworkRequest(ref=ref, verbose=True))
             for line in unheard(answer.network, answer.endpoints):
                 click.echo(f"Warning: {line}", err=True)
             return shown(answer.network, answer.endpoints, verbose=verbose)

@@ -44,7 +44,7 @@ def _word(value: bool) -> str:
 
 
 def network(item: o.Network, endpoints: Iterable[c.NetworkEndpoint], *, verbose: bool) -> View:
-    """Return a network as `inspect` prints it; verbose: with everybody in it, on all nodes."""
+    """Return a network as `inspect` prints it, with the containers in it; verbose: with everybody else."""
     from swarm.cli.inspect_view import when
 
     spec = item.spec
@@ -68,7 +68,8 @@ def network(item: o.Network, endpoints: Iterable[c.NetworkEndpoint], *, verbose:
     }
     if item.vxlan_id:
         view["VxlanID"] = item.vxlan_id
-    return view | (_endpoints(tuple(endpoints)) if verbose else {})
+    known = tuple(endpoints)
+    return view | {"Containers": _containers(known)} | (_endpoints(known) if verbose else {})
 
 
 def _subnet(one: o.Subnet) -> View:
@@ -99,12 +100,22 @@ def _endpoints(endpoints: tuple[c.NetworkEndpoint, ...]) -> View:
         for one in endpoints
         if one.kind == kinds.KIND_NODE
     ]
-    containers = {
-        one.id: {"Name": one.name, "NodeID": one.node_id, "EndpointIP": " ".join(one.addresses)}
+    return {"Services": services, "Peers": peers}
+
+
+def _containers(endpoints: tuple[c.NetworkEndpoint, ...]) -> View:
+    """Return the containers of no service; those of tasks stand with their services."""
+    return {
+        one.id: {
+            "Name": one.name,
+            "NodeID": one.node_id,
+            "EndpointIP": " ".join(one.addresses),
+            "IPv4Address": next((text for text in one.addresses if ":" not in text), ""),
+            "IPv6Address": next((text for text in one.addresses if ":" in text), ""),
+        }
         for one in endpoints
-        if one.kind == kinds.KIND_CONTAINER
+        if one.kind == c.NetworkEndpoint.KIND_CONTAINER
     }
-    return {"Services": services, "Containers": containers, "Peers": peers}
 
 
 def _warnings(node: c.NetworkEndpoint) -> list[View]:

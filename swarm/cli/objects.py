@@ -10,12 +10,14 @@ from swarm.errors import SwarmError
 R = TypeVar("R")
 
 
-def each(refs: Iterable[str], act: Callable[[str], str]) -> int:
+def each(refs: Iterable[str], act: Callable[[str], str | None]) -> int:
     """Do `act` for every ref, print what it returns, go on after a failure; return the exit code."""
     failed = False
     for ref in refs:
         try:
-            click.echo(act(ref))
+            done = act(ref)
+            if done is not None:
+                click.echo(done)
         except SwarmError as problem:
             click.echo(f"Error: {problem}", err=True)
             failed = True

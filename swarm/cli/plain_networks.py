@@ -16,6 +16,12 @@ NODES_OWN = ("", "bridge", "default", "host", "none")
 
 def put_networks(spec: PlainSpec, given: dict[str, Any]) -> None:
     """Write into `spec` what --network, --network-alias, --ip and --ip6 say; raises InvalidArgument."""
+    for text in given["network"]:
+        if text.startswith("container:"):
+            raise InvalidArgument(
+                f"--network {text}: containers do not share the network of another one: have both in one "
+                "network (swarmctl network create --attachable NAME), where they find each other by name"
+            )
     asked = [attachment(text) for text in given["network"] if text]
     own = [one for one in asked if one.network_name in NODES_OWN]
     more = [*given["network_alias"], given["ip"], given["ip6"]]

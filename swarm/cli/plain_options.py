@@ -1,7 +1,9 @@
 """Options of `container run` and `container create`: those of services that say what a container is, under
 the names that `docker run` gives them, and what only a container of its own has."""
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import click
@@ -47,7 +49,7 @@ _SINGLE = (
     ),
     click.option("--ip", default="", help="Its address in the network, of IPv4."),
     click.option("--ip6", default="", help="Its address in the network, of IPv6."),
-    click.option("--hostname", help="Host name inside."),
+    click.option("-h", "--hostname", help="Host name inside."),
     click.option("-u", "--user", help="User (and group) of the process: NAME|UID[:GROUP|GID]."),
     click.option("-w", "--workdir", help="Working directory inside."),
     click.option("--entrypoint", help="Replaces the image's entrypoint."),
@@ -166,6 +168,12 @@ def _as_service(image: str, args: tuple[str, ...], given: Given) -> ServiceSpec:
     """Return the service whose tasks would be such containers: one way to read options."""
     spec = ServiceSpec()
     spec.task.container.image = image
+    if given["entrypoint"] == "":  # neither that of the image counts then, nor its command
+        if not args:
+            raise InvalidArgument('--entrypoint "": say which command is to run in place of the image\'s')
+        given = {**given, "entrypoint": None}
+        spec.task.container.command.append(args[0])
+        args = args[1:]
     spec.task.container.args.extend(args)
     if given["tty"]:
         spec.task.container.tty = True
@@ -190,10 +198,10 @@ def _volume(text: str) -> Mount:
     parts = text.split(":")
     if len(parts) == 1:
         parts = ["", *parts]
+    if re.match(r"\.{1,2}(/|$)", parts[0]):
+        parts[0] = os.path.normpath(Path.cwd() / parts[0])  # as it is called here
     if len(parts) > 3 or not parts[1].startswith("/") or (parts[0] and parts[0][0] in "~."):
-        raise InvalidArgument(
-            f'--volume "{text}": write NAME:/TARGET[:ro], /PATH:/TARGET[:ro] with the whole path, or /TARGET'
-        )
+        raise InvalidArgument(f'--volume "{text}": write NAME:/TARGET[:ro], /PATH:/TARGET[:ro] or /TARGET')
     modes = set(parts[2].split(",")) if len(parts) == 3 else set()
     if unknown := modes - _VOLUME_MODES:
         raise InvalidArgument(f'--volume "{text}": "{min(unknown)}" is not ro, rw or nocopy')

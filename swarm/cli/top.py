@@ -26,9 +26,10 @@ RETRY_S = 2.0
 
 @click.command(
     epilog="\b\nExamples:\n  swarmctl top\n  swarmctl top --sort memory\n"
-    "  swarmctl top --once --format json\n\n"
+    "  swarmctl top --once --format json\n  swarmctl top web.1     (as `container top`)\n\n"
     "Ctrl-C ends it. Where the output is no terminal, it is shown once."
 )
+@click.argument("container", metavar="[CONTAINER]", default="")
 @click.option("--sort", type=click.Choice(SORTS), default="cpu", show_default=True, help="What comes first.")
 @click.option(
     "--interval",
@@ -40,9 +41,18 @@ RETRY_S = 2.0
 )
 @click.option("--once", is_flag=True, help="Show it once.")
 @click.option("--format", "layout", default="", help="json, yaml or TEMPLATE; shows it once.")
-@click.pass_obj
-def top(host: str, *, sort: str, interval_s: float, once: bool, layout: str) -> None:
-    """Watch nodes, services and tasks: what they do and what they use."""
+@click.pass_context
+def top(ctx: click.Context, /, container: str, sort: str, layout: str, **given: Any) -> None:
+    """Watch nodes, services and tasks: what they do and what they use; of a CONTAINER list the processes."""
+    if container:
+        from swarm.cli.container import top as processes
+
+        ctx.invoke(processes, ref=container, layout=layout)
+        return
+    _watch(ctx.obj, sort, layout, **given)
+
+
+def _watch(host: str, sort: str, layout: str, *, interval_s: float, once: bool) -> None:
     with connect(host) as conn:
         watch = _Watch(conn)
         if once or layout or not can_draw(sys.stdout):

@@ -111,7 +111,10 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
     with connect(ctx.obj) as conn:
         asked = _Asked(conn, nodes, ContainerRequest(list_volumes=ListVolumes()))
         names = node_names(conn)
-    show(rows(asked.answers, wanted, names), COLUMNS, given["layout"], "Name" if given["quiet"] else "")
+    found = rows(asked.answers, wanted, names)
+    if given["quiet"]:  # for `volume rm`, which removes a volume of all nodes
+        found = list({row["Name"]: row for row in found}.values())
+    show(found, COLUMNS, given["layout"], "Name" if given["quiet"] else "")
     ctx.exit(asked.exit_code)
 
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import click
 
 from swarm.cli.main import cli
-from swarm.cli.shortcuts import SHORTCUTS
+from swarm.cli.shortcuts import NOT_HERE, SHORTCUTS
 
 _DATA = tomllib.loads(Path(__file__).with_name("docker.toml").read_text("utf-8"))
 COMMANDS: dict[str, list[str]] = {name: flags.split() for name, flags in _DATA["commands"].items()}
-ABSENT: dict[str, str] = _DATA["absent"]
 REASONS: dict[str, str] = _DATA["reasons"]
 
 HEAD = """# Docker's commands
@@ -66,7 +65,7 @@ def line(command: str) -> str:
     """Return the row of one command."""
     ours = command_of(command)
     if ours is None:
-        return f"| `{command}` | no: {ABSENT[command]} | |"
+        return f"| `{command}` | no: {NOT_HERE[command]} | |"
     theirs, here = COMMANDS[command], flags_of(ours)
     absent = [flag for flag in theirs if flag not in here]
     missing = "; ".join(f"no `--{flag}`: {reason_for(command, flag)}" for flag in absent)

@@ -51,6 +51,13 @@ class Control:
             c.NetworkEndpoint(kind=kinds.KIND_TASK, id="t1", name="web.1.t1", node_id="n1", addresses=["a"]),
             c.NetworkEndpoint(kind=kinds.KIND_SERVICE, id="s1", name="web", addresses=["v"]),
             c.NetworkEndpoint(kind=kinds.KIND_NODE, id="n1", name="node-1", node_id="n1", addresses=["r"]),
+            c.NetworkEndpoint(
+                kind=kinds.KIND_CONTAINER,
+                id="c1",
+                name="db",
+                node_id="n1",
+                addresses=["10.0.1.7", "fd00::7"],
+            ),
             c.NetworkEndpoint(kind=kinds.KIND_NODE, id="n2", name="node-2", node_id="n2", addresses=["s"]),
         ]
         endpoints[-1].warnings.add(type="DATA_PATH_GAPS", reason="192.0.2.1 does not answer")
@@ -263,3 +270,11 @@ def test_pools_are_settings_of_the_cluster() -> None:
     assert (spec.subnet_length, spec.data_path_port) == (26, 5000)
     apply_options(spec, {"default_addr_pool": ()})
     assert len(spec.default_address_pools) == 2
+
+
+def test_templates_of_docker_users_find_the_containers_of_a_network(control: Control) -> None:
+    run("create", "--attachable", "shop")
+    template = "{{range .Containers}}{{.Name}} {{.IPv4Address}} {{.IPv6Address}}{{end}}"
+    assert run("inspect", "-f", template, "shop").output == "db 10.0.1.7 fd00::7\n"
+    assert "Services" not in run("inspect", "shop").output
+    assert "web.1.t1" in run("inspect", "-v", "shop").output

@@ -1,6 +1,7 @@
 """`swarmctl system` and what `container run` is asked for."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -173,3 +174,33 @@ def test_a_prune_with_a_filter_takes_no_images_that_the_filter_was_to_keep(
     assert asked_for == ["prune", "prune_volumes"] * 2
     question = CliRunner().invoke(system, ["prune", "--filter", "until=24h"], input="n\n", obj="")
     assert "images" not in question.output
+
+
+def test_hands_of_docker_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    volumes = ("-v", "./data:/d", "-v", "./x/..:/here:ro", "-v", "data:/v")
+    spec = asked(monkeypatch, "-h", "front", *volumes, "img")
+    assert spec.container.hostname == "front"
+    kinds = [(one.type, one.source) for one in spec.container.mounts]
+    assert kinds == [
+        (Mount.TYPE_BIND, f"{tmp_path}/data"),
+        (Mount.TYPE_BIND, str(tmp_path)),
+        (Mount.TYPE_VOLUME, "data"),
+    ]
+    bare = asked(monkeypatch, "--entrypoint", "", "img", "echo", "hi").container
+    assert (list(bare.command), list(bare.args)) == (["echo"], ["hi"])
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--entrypoint", "", "img"), "which command"),
+        (("--network", "container:db", "img"), "find each other by name"),
+        (("-v", "~/x:/d", "img"), "--volume"),
+    ],
+)
+def test_a_run_that_cannot_be_asked_for_ends_as_one_that_could_not_be_made(
+    words: tuple[str, ...], reason: str
+) -> None:
+    done = CliRunner().invoke(run, list(words), obj="unix:///nowhere")
+    assert (done.exit_code, reason in done.stderr) == (125, True), done.output

@@ -1,0 +1,70 @@
+"""Lines that Docker's users type without thinking, and scripts have in them."""
+
+import pytest
+from click.testing import CliRunner
+
+from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerSummary
+from swarm.cli import container as container_commands
+from swarm.cli import container_calls, volume
+from swarm.cli.main import cli
+from swarm.cli.shortcuts import NOT_HERE
+from swarm.errors import NotFound
+from tests.unit.cli.stage import served
+
+
+@pytest.fixture
+def run(tmp_path):
+    with served(tmp_path) as address:
+        yield lambda *words: CliRunner().invoke(cli, ["--host", address, *words])
+
+
+@pytest.mark.parametrize("command", NOT_HERE)
+def test_a_command_that_only_docker_has_says_what_to_do_instead(command):
+    for words in (command.split(), command.split()[1:]):
+        done = CliRunner().invoke(cli, [*words, "-x", "web"])
+        assert done.exit_code == 2
+        assert NOT_HERE[command] in done.stderr
+
+
+def test_a_volume_of_several_nodes_is_one_name_for_the_command_that_removes_it(run, monkeypatch):
+    answers = [
+        ContainerOutput(node_id=node, volume={"volume": {"name": name}})
+        for name, node in (("data", "n1"), ("data", "n2"), ("logs", "n1"))
+    ]
+    monkeypatch.setattr(volume, "ask", lambda *_given: iter(answers))
+    assert run("volume", "ls", "-q").stdout == "data\nlogs\n"
+    assert run("volume", "ls", "--format", "{{.Name}}").stdout == "data\ndata\nlogs\n"
+
+
+def test_what_is_removed_by_force_may_be_gone_already(run, monkeypatch):
+    silent = []
+    monkeypatch.setattr(container_calls, "ask", lambda *_given: iter(silent))
+    gone = run("rm", "-f", "nobody")
+    assert (gone.exit_code, gone.stdout) == (0, "")
+    assert 'Warning: no container, task or service "nobody"' in gone.stderr
+    assert run("rm", "nobody").exit_code == 1
+    silent.append(ContainerOutput(notice="node alpha is down"))
+    unknown = run("rm", "-f", "nobody")  # that node may have it
+    assert unknown.exit_code == 1
+    assert "node alpha is down" in unknown.stderr
+
+
+def test_top_of_a_container_lists_its_processes(run, monkeypatch):
+    def find(_conn, ref):
+        raise NotFound(f"looked for {ref}")
+
+    monkeypatch.setattr(container_commands, "find_container", find)
+    done = run("top", "web.1")
+    assert str(done.exception) == "looked for web.1"
+
+
+def test_a_name_may_have_the_slash_that_inspect_shows(run, monkeypatch):
+    asked = []
+
+    def ask(_conn, request, _nodes):
+        asked.extend(request.list.refs)
+        return iter([ContainerOutput(node_id="n1", container=ContainerSummary(id="c1", name="db"))])
+
+    monkeypatch.setattr(container_calls, "ask", ask)
+    assert container_calls.find_plain(None, "/db").container_id == "c1"
+    assert asked == ["db"]
