@@ -75,6 +75,7 @@ def _expiry_option(command: Any) -> Any:
     epilog=_epilog(
         "swarmctl user create ann --role operator --out ann.swarmcontext",
         "swarmctl user create kim --role operator --scope team=red --scope team=blue",
+        "swarmctl user create lee --role operator --scope team=red --image-name registry.example/red",
         "swarmctl user create vic --role viewer --host tcp://swarm.example.com:2377 --expiry 720h",
         "swarmctl context import shop ann.swarmcontext    # what ann does with the file",
     ),
@@ -84,33 +85,31 @@ def _expiry_option(command: Any) -> Any:
 @click.option(
     "--scope", multiple=True, metavar="KEY[=VALUE]", help="Only objects with this label; repeatable."
 )
+@click.option(
+    "--image-name",
+    "image_names",
+    multiple=True,
+    metavar="REGISTRY[/PATH]",
+    help="With --scope: the user loads, builds and tags images of this name and below; repeatable.",
+)
 @click.option("-l", "--label", "labels", multiple=True, help="Label, KEY=VALUE.")
 @_expiry_option
 @_host_option
 @_out_option
 @click.pass_obj
-def create(
-    host: str,
-    name: str,
-    role: str,
-    scope: tuple[str, ...],
-    labels: tuple[str, ...],
-    expiry: str,
-    addresses: str,
-    out: str,
-) -> None:
+def create(host: str, /, name: str, role: str, out: str, **given: Any) -> None:
     """Make a user, and a file with all that the user needs to call.
 
     The key is made here and goes nowhere but into the file: give that to nobody but the user.
     """
     from swarm.cli.user_context import Issued, destination
 
-    spec = u.UserSpec(scope=scope)
+    spec = u.UserSpec(scope=given["scope"], image_names=given["image_names"])
     spec.role = _role(role)  # type: ignore[assignment]  # a number, as generated code has it
     spec.annotations.name = name
-    spec.annotations.labels.update(parse.key_values(labels, "--label"))
+    spec.annotations.labels.update(parse.key_values(given["labels"], "--label"))
     with destination(out, name) as write:
-        made = Issued(name, expiry, addresses)
+        made = Issued(name, given["expiry"], given["addresses"])
         with connect(host) as conn:
             request = u.CreateUserRequest(spec=spec, csr_pem=made.csr_pem, lifetime_ns=made.lifetime_ns)
             answer = conn.control.CreateUser(request)
@@ -196,6 +195,7 @@ def _get(conn: Connection, ref: str) -> u.User:
     epilog=_epilog(
         "swarmctl user update ann --role viewer",
         "swarmctl user update kim --scope-add team=green --scope-rm team=red",
+        "swarmctl user update kim --image-name-add registry.example/red",
         "swarmctl user update kim --no-scope",
     ),
 )
@@ -203,55 +203,62 @@ def _get(conn: Connection, ref: str) -> u.User:
 @click.option("--role", type=click.Choice(ROLES), help="What the user may do from now on.")
 @click.option("--scope-add", multiple=True, metavar="KEY[=VALUE]", help="Label to add to the scope.")
 @click.option("--scope-rm", multiple=True, metavar="KEY[=VALUE]", help="Label to take out of the scope.")
+@click.option(
+    "--image-name-add", multiple=True, metavar="REGISTRY[/PATH]", help="Name of images to set apart."
+)
+@click.option(
+    "--image-name-rm", multiple=True, metavar="REGISTRY[/PATH]", help="Name of images that is not any more."
+)
 @click.option("--no-scope", is_flag=True, help="The user sees and changes everything that the role allows.")
 @click.option("--label-add", multiple=True, help="Label to add or change, KEY=VALUE.")
 @click.option("--label-rm", multiple=True, help="Label to remove, by KEY.")
 @click.pass_obj
-def update(
-    host: str,
-    name: str,
-    role: str | None,
-    scope_add: tuple[str, ...],
-    scope_rm: tuple[str, ...],
-    label_add: tuple[str, ...],
-    label_rm: tuple[str, ...],
-    *,
-    no_scope: bool,
-) -> None:
+def update(host: str, /, name: str, **given: Any) -> None:
     """Change what a user may do; it counts at once, also for what the user follows just now."""
-    if not any((role, scope_add, scope_rm, no_scope, label_add, label_rm)):
+    if not any(given.values()):
         raise click.UsageError("nothing to change: name --role, --scope-add, … (see --help)")
-    if no_scope and (scope_add or scope_rm):
-        raise click.UsageError("--no-scope and --scope-add or --scope-rm exclude each other")
+    if given["no_scope"] and (given["scope_add"] or given["scope_rm"] or given["image_name_add"]):
+        raise click.UsageError(
+            "--no-scope excludes --scope-add, --scope-rm and --image-name-add, which confine somebody"
+        )
     with connect(host) as conn:
         found = _get(conn, name)
         spec = u.UserSpec()
         spec.CopyFrom(found.spec)
-        if role:
-            spec.role = _role(role)  # type: ignore[assignment]  # a number, as generated code has it
-        scope = _without(list(spec.scope), scope_rm, "--scope-rm", name)
-        del spec.scope[:]
-        spec.scope.extend([] if no_scope else dict.fromkeys((*scope, *scope_add)))
-        if not spec.scope and found.spec.scope and not no_scope:
-            raise FailedPrecondition(
-                f"without {', '.join(scope_rm)} nothing confines {name}: say --no-scope if that is meant"
-            )
-        for key in _without(list(label_rm), spec.annotations.labels, "", name):
-            raise InvalidArgument(f"--label-rm {key}: user {name} has no such label")
-        for key in label_rm:
-            del spec.annotations.labels[key]
-        spec.annotations.labels.update(parse.key_values(label_add, "--label-add"))
+        _change(spec, name, given)
         conn.control.UpdateUser(
             u.UpdateUserRequest(id=found.id, version=found.meta.version.index, spec=spec)
         )
     click.echo(name)
 
 
+def _change(spec: u.UserSpec, name: str, given: dict[str, Any]) -> None:
+    """Write what the options said into `spec`."""
+    if given["role"]:
+        spec.role = _role(given["role"])  # type: ignore[assignment]  # a number, as generated code has it
+    was_confined = bool(spec.scope)
+    for field, option in (("scope", "scope"), ("image_names", "image_name")):
+        texts, gone = getattr(spec, field), given[f"{option}_rm"]
+        kept = _without(list(texts), gone, f"--{option.replace('_', '-')}-rm", name)
+        del texts[:]
+        texts.extend([] if given["no_scope"] else dict.fromkeys((*kept, *given[f"{option}_add"])))
+    if not spec.scope and was_confined and not given["no_scope"]:
+        raise FailedPrecondition(
+            f"without {', '.join(given['scope_rm'])} nothing confines {name}: say --no-scope if that is"
+            " meant"
+        )
+    for key in _without(list(given["label_rm"]), spec.annotations.labels, "", name):
+        raise InvalidArgument(f"--label-rm {key}: user {name} has no such label")
+    for key in given["label_rm"]:
+        del spec.annotations.labels[key]
+    spec.annotations.labels.update(parse.key_values(given["label_add"], "--label-add"))
+
+
 def _without(texts: list[str], gone: Any, option: str, name: str) -> list[str]:
     """Return `texts` without those `gone`; with an option each of these must have been there."""
     for text in gone if option else ():
         if text not in texts:
-            raise InvalidArgument(f"{option} {text}: it is not in the scope of user {name}")
+            raise InvalidArgument(f"{option} {text}: user {name} does not have it")
     return [text for text in texts if text not in gone]
 
 

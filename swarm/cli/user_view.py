@@ -59,6 +59,7 @@ def data(user: User) -> View:
             "Labels": dict(user.spec.annotations.labels),
             "Role": role_of(user),
             "Scope": list(user.spec.scope),
+            "ImageNames": list(user.spec.image_names),
         },
     }
 
@@ -72,6 +73,7 @@ def pretty(user: User) -> str:
             f"Name: {user.spec.annotations.name}",
             f"Role: {role_of(user)}",
             f"Scope: {', '.join(user.spec.scope) or 'everything'}",
+            *([f"Names of images: {', '.join(user.spec.image_names)}"] if user.spec.image_names else []),
             *(["Labels:", *labels] if labels else []),
             f"Certificate expires: {when(user.certificate_expires_at)}",
             f"Created: {when(user.meta.created_at)}" + (f" by {user.created_by}" if user.created_by else ""),

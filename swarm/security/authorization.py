@@ -122,6 +122,7 @@ _SCOPED = frozenset(
         *("Control/ApplyChanges", "Control/PlanChanges", "Control/ListStackRevisions"),
         *("Control/ListImages", "Control/GetImageHistory", "Control/PullImage", "Control/PushImage"),
         *("Control/SaveImages", "Control/RemoveImage", "Control/PruneImages"),
+        *("Control/LoadImage", "Control/TagImage"),
         *("Control/GetTask", "Control/ListTasks", "Control/ExplainTask"),
         *(f"Control/{verb}{noun}" for verb in ("Get", "Create", "Update", "Remove") for noun in _DATA),
         *(f"Control/List{noun}s" for noun in (*_DATA, "Network", "Volume")),

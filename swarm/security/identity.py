@@ -46,7 +46,7 @@ class Identity:
 
     For a person at the socket of another manager, `node_id` is that manager's. `user_key` (of a user in the
     store) is the id of the user and the generation of the certificate; of `scope`, KEY or KEY=VALUE, one
-    label is on all that is there for the caller.
+    label is on all that is there for the caller, who loads images under `image_names` only.
     """
 
     node_id: str
@@ -55,6 +55,7 @@ class Identity:
     user: str = ""
     user_key: str = ""
     scope: tuple[str, ...] = ()
+    image_names: tuple[str, ...] = ()
 
 
 NODES = frozenset({Role.MANAGER, Role.WORKER})
@@ -229,6 +230,12 @@ def scope_now() -> tuple[str, ...]:
     """
     who = _caller.get(None)
     return who.scope if who is not None else ()
+
+
+def image_names_now() -> tuple[str, ...]:
+    """Return under which names of images who asks now, confined by a scope, may bring in any content."""
+    who = _caller.get(None)
+    return who.image_names if who is not None else ()
 
 
 @contextlib.contextmanager

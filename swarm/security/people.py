@@ -47,4 +47,10 @@ def person_standing(user: User | None, identity: Identity) -> Identity:
             f"this certificate of user {identity.user} was revoked: an administrator gives you a new one"
             " (swarmctl user renew)"
         )
-    return replace(identity, role=role, user=user.spec.annotations.name, scope=tuple(user.spec.scope))
+    return replace(
+        identity,
+        role=role,
+        user=user.spec.annotations.name,
+        scope=tuple(user.spec.scope),
+        image_names=tuple(user.spec.image_names),
+    )

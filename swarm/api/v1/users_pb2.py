@@ -26,47 +26,47 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from swarm.api.v1 import types_pb2 as swarm_dot_api_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18swarm/api/v1/users.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18swarm/api/v1/types.proto\"o\n\x08UserSpec\x12.\n\x0b\x61nnotations\x18\x01 \x01(\x0b\x32\x19.swarm.api.v1.Annotations\x12$\n\x04role\x18\x02 \x01(\x0e\x32\x16.swarm.api.v1.UserRole\x12\r\n\x05scope\x18\x03 \x03(\t\"\xbe\x01\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12 \n\x04meta\x18\x02 \x01(\x0b\x32\x12.swarm.api.v1.Meta\x12$\n\x04spec\x18\x03 \x01(\x0b\x32\x16.swarm.api.v1.UserSpec\x12\x12\n\ncreated_by\x18\x04 \x01(\t\x12\x12\n\ngeneration\x18\x05 \x01(\x04\x12:\n\x16\x63\x65rtificate_expires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x82\x01\n\nIssuedUser\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.swarm.api.v1.User\x12\x10\n\x08\x63\x65rt_pem\x18\x02 \x01(\x0c\x12\x13\n\x0broot_ca_pem\x18\x03 \x01(\x0c\x12\x15\n\rmanager_addrs\x18\x04 \x03(\t\x12\x14\n\x0c\x63luster_name\x18\x05 \x01(\t\"_\n\x11\x43reateUserRequest\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.swarm.api.v1.UserSpec\x12\x0f\n\x07\x63sr_pem\x18\x02 \x01(\x0c\x12\x13\n\x0blifetime_ns\x18\x03 \x01(\x03\"\x1d\n\x0eGetUserRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\"3\n\x0fGetUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.swarm.api.v1.User\"\x12\n\x10ListUsersRequest\"6\n\x11ListUsersResponse\x12!\n\x05users\x18\x01 \x03(\x0b\x32\x12.swarm.api.v1.User\"V\n\x11UpdateUserRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12$\n\x04spec\x18\x03 \x01(\x0b\x32\x16.swarm.api.v1.UserSpec\"6\n\x12UpdateUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.swarm.api.v1.User\" \n\x11RemoveUserRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\" \n\x12RemoveUserResponse\x12\n\n\x02id\x18\x01 \x01(\t\"U\n\x10RenewUserRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x0f\n\x07\x63sr_pem\x18\x02 \x01(\x0c\x12\x13\n\x0blifetime_ns\x18\x03 \x01(\x03\x12\x0e\n\x06revoke\x18\x04 \x01(\x08\"\xdd\x01\n\x0b\x41uditRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x0f\n\x07node_id\x18\x05 \x01(\t\x12\x0c\n\x04peer\x18\x06 \x01(\t\x12\x0b\n\x03rpc\x18\x07 \x01(\t\x12\x0e\n\x06object\x18\x08 \x01(\t\x12\x0f\n\x07outcome\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x12\n\nmanager_id\x18\x0b \x01(\t\x12\r\n\x05times\x18\x0c \x01(\x04\"z\n\x10ReadAuditRequest\x12\x0e\n\x06\x64\x65nied\x18\x01 \x01(\x08\x12\r\n\x05users\x18\x02 \x03(\t\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04tail\x18\x04 \x01(\r\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\"[\n\x11ReadAuditResponse\x12+\n\x06record\x18\x01 \x01(\x0b\x32\x19.swarm.api.v1.AuditRecordH\x00\x12\x10\n\x06notice\x18\x02 \x01(\tH\x00\x42\x07\n\x05\x65vent*M\n\x08UserRole\x12\x14\n\x10USER_ROLE_VIEWER\x10\x00\x12\x16\n\x12USER_ROLE_OPERATOR\x10\x01\x12\x13\n\x0fUSER_ROLE_ADMIN\x10\x02\x32S\n\x05\x41udit\x12J\n\x05Relay\x12\x1e.swarm.api.v1.ReadAuditRequest\x1a\x1f.swarm.api.v1.ReadAuditResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18swarm/api/v1/users.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18swarm/api/v1/types.proto\"\x85\x01\n\x08UserSpec\x12.\n\x0b\x61nnotations\x18\x01 \x01(\x0b\x32\x19.swarm.api.v1.Annotations\x12$\n\x04role\x18\x02 \x01(\x0e\x32\x16.swarm.api.v1.UserRole\x12\r\n\x05scope\x18\x03 \x03(\t\x12\x14\n\x0bimage_names\x18\xa6\x04 \x03(\t\"\xbe\x01\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12 \n\x04meta\x18\x02 \x01(\x0b\x32\x12.swarm.api.v1.Meta\x12$\n\x04spec\x18\x03 \x01(\x0b\x32\x16.swarm.api.v1.UserSpec\x12\x12\n\ncreated_by\x18\x04 \x01(\t\x12\x12\n\ngeneration\x18\x05 \x01(\x04\x12:\n\x16\x63\x65rtificate_expires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x82\x01\n\nIssuedUser\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.swarm.api.v1.User\x12\x10\n\x08\x63\x65rt_pem\x18\x02 \x01(\x0c\x12\x13\n\x0broot_ca_pem\x18\x03 \x01(\x0c\x12\x15\n\rmanager_addrs\x18\x04 \x03(\t\x12\x14\n\x0c\x63luster_name\x18\x05 \x01(\t\"_\n\x11\x43reateUserRequest\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.swarm.api.v1.UserSpec\x12\x0f\n\x07\x63sr_pem\x18\x02 \x01(\x0c\x12\x13\n\x0blifetime_ns\x18\x03 \x01(\x03\"\x1d\n\x0eGetUserRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\"3\n\x0fGetUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.swarm.api.v1.User\"\x12\n\x10ListUsersRequest\"6\n\x11ListUsersResponse\x12!\n\x05users\x18\x01 \x03(\x0b\x32\x12.swarm.api.v1.User\"V\n\x11UpdateUserRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12$\n\x04spec\x18\x03 \x01(\x0b\x32\x16.swarm.api.v1.UserSpec\"6\n\x12UpdateUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.swarm.api.v1.User\" \n\x11RemoveUserRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\" \n\x12RemoveUserResponse\x12\n\n\x02id\x18\x01 \x01(\t\"U\n\x10RenewUserRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x0f\n\x07\x63sr_pem\x18\x02 \x01(\x0c\x12\x13\n\x0blifetime_ns\x18\x03 \x01(\x03\x12\x0e\n\x06revoke\x18\x04 \x01(\x08\"\xdd\x01\n\x0b\x41uditRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x0f\n\x07node_id\x18\x05 \x01(\t\x12\x0c\n\x04peer\x18\x06 \x01(\t\x12\x0b\n\x03rpc\x18\x07 \x01(\t\x12\x0e\n\x06object\x18\x08 \x01(\t\x12\x0f\n\x07outcome\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x12\n\nmanager_id\x18\x0b \x01(\t\x12\r\n\x05times\x18\x0c \x01(\x04\"z\n\x10ReadAuditRequest\x12\x0e\n\x06\x64\x65nied\x18\x01 \x01(\x08\x12\r\n\x05users\x18\x02 \x03(\t\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04tail\x18\x04 \x01(\r\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\"[\n\x11ReadAuditResponse\x12+\n\x06record\x18\x01 \x01(\x0b\x32\x19.swarm.api.v1.AuditRecordH\x00\x12\x10\n\x06notice\x18\x02 \x01(\tH\x00\x42\x07\n\x05\x65vent*M\n\x08UserRole\x12\x14\n\x10USER_ROLE_VIEWER\x10\x00\x12\x16\n\x12USER_ROLE_OPERATOR\x10\x01\x12\x13\n\x0fUSER_ROLE_ADMIN\x10\x02\x32S\n\x05\x41udit\x12J\n\x05Relay\x12\x1e.swarm.api.v1.ReadAuditRequest\x1a\x1f.swarm.api.v1.ReadAuditResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'swarm.api.v1.users_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_USERROLE']._serialized_start=1537
-  _globals['_USERROLE']._serialized_end=1614
-  _globals['_USERSPEC']._serialized_start=101
-  _globals['_USERSPEC']._serialized_end=212
-  _globals['_USER']._serialized_start=215
-  _globals['_USER']._serialized_end=405
-  _globals['_ISSUEDUSER']._serialized_start=408
-  _globals['_ISSUEDUSER']._serialized_end=538
-  _globals['_CREATEUSERREQUEST']._serialized_start=540
-  _globals['_CREATEUSERREQUEST']._serialized_end=635
-  _globals['_GETUSERREQUEST']._serialized_start=637
-  _globals['_GETUSERREQUEST']._serialized_end=666
-  _globals['_GETUSERRESPONSE']._serialized_start=668
-  _globals['_GETUSERRESPONSE']._serialized_end=719
-  _globals['_LISTUSERSREQUEST']._serialized_start=721
-  _globals['_LISTUSERSREQUEST']._serialized_end=739
-  _globals['_LISTUSERSRESPONSE']._serialized_start=741
-  _globals['_LISTUSERSRESPONSE']._serialized_end=795
-  _globals['_UPDATEUSERREQUEST']._serialized_start=797
-  _globals['_UPDATEUSERREQUEST']._serialized_end=883
-  _globals['_UPDATEUSERRESPONSE']._serialized_start=885
-  _globals['_UPDATEUSERRESPONSE']._serialized_end=939
-  _globals['_REMOVEUSERREQUEST']._serialized_start=941
-  _globals['_REMOVEUSERREQUEST']._serialized_end=973
-  _globals['_REMOVEUSERRESPONSE']._serialized_start=975
-  _globals['_REMOVEUSERRESPONSE']._serialized_end=1007
-  _globals['_RENEWUSERREQUEST']._serialized_start=1009
-  _globals['_RENEWUSERREQUEST']._serialized_end=1094
-  _globals['_AUDITRECORD']._serialized_start=1097
-  _globals['_AUDITRECORD']._serialized_end=1318
-  _globals['_READAUDITREQUEST']._serialized_start=1320
-  _globals['_READAUDITREQUEST']._serialized_end=1442
-  _globals['_READAUDITRESPONSE']._serialized_start=1444
-  _globals['_READAUDITRESPONSE']._serialized_end=1535
-  _globals['_AUDIT']._serialized_start=1616
-  _globals['_AUDIT']._serialized_end=1699
+  _globals['_USERROLE']._serialized_start=1560
+  _globals['_USERROLE']._serialized_end=1637
+  _globals['_USERSPEC']._serialized_start=102
+  _globals['_USERSPEC']._serialized_end=235
+  _globals['_USER']._serialized_start=238
+  _globals['_USER']._serialized_end=428
+  _globals['_ISSUEDUSER']._serialized_start=431
+  _globals['_ISSUEDUSER']._serialized_end=561
+  _globals['_CREATEUSERREQUEST']._serialized_start=563
+  _globals['_CREATEUSERREQUEST']._serialized_end=658
+  _globals['_GETUSERREQUEST']._serialized_start=660
+  _globals['_GETUSERREQUEST']._serialized_end=689
+  _globals['_GETUSERRESPONSE']._serialized_start=691
+  _globals['_GETUSERRESPONSE']._serialized_end=742
+  _globals['_LISTUSERSREQUEST']._serialized_start=744
+  _globals['_LISTUSERSREQUEST']._serialized_end=762
+  _globals['_LISTUSERSRESPONSE']._serialized_start=764
+  _globals['_LISTUSERSRESPONSE']._serialized_end=818
+  _globals['_UPDATEUSERREQUEST']._serialized_start=820
+  _globals['_UPDATEUSERREQUEST']._serialized_end=906
+  _globals['_UPDATEUSERRESPONSE']._serialized_start=908
+  _globals['_UPDATEUSERRESPONSE']._serialized_end=962
+  _globals['_REMOVEUSERREQUEST']._serialized_start=964
+  _globals['_REMOVEUSERREQUEST']._serialized_end=996
+  _globals['_REMOVEUSERRESPONSE']._serialized_start=998
+  _globals['_REMOVEUSERRESPONSE']._serialized_end=1030
+  _globals['_RENEWUSERREQUEST']._serialized_start=1032
+  _globals['_RENEWUSERREQUEST']._serialized_end=1117
+  _globals['_AUDITRECORD']._serialized_start=1120
+  _globals['_AUDITRECORD']._serialized_end=1341
+  _globals['_READAUDITREQUEST']._serialized_start=1343
+  _globals['_READAUDITREQUEST']._serialized_end=1465
+  _globals['_READAUDITRESPONSE']._serialized_start=1467
+  _globals['_READAUDITRESPONSE']._serialized_end=1558
+  _globals['_AUDIT']._serialized_start=1639
+  _globals['_AUDIT']._serialized_end=1722
 # @@protoc_insertion_point(module_scope)

@@ -21,14 +21,16 @@ USER_ROLE_OPERATOR: UserRole
 USER_ROLE_ADMIN: UserRole
 
 class UserSpec(_message.Message):
-    __slots__ = ("annotations", "role", "scope")
+    __slots__ = ("annotations", "role", "scope", "image_names")
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_NAMES_FIELD_NUMBER: _ClassVar[int]
     annotations: _types_pb2.Annotations
     role: UserRole
     scope: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., role: _Optional[_Union[UserRole, str]] = ..., scope: _Optional[_Iterable[str]] = ...) -> None: ...
+    image_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, annotations: _Optional[_Union[_types_pb2.Annotations, _Mapping]] = ..., role: _Optional[_Union[UserRole, str]] = ..., scope: _Optional[_Iterable[str]] = ..., image_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class User(_message.Message):
     __slots__ = ("id", "meta", "spec", "created_by", "generation", "certificate_expires_at")

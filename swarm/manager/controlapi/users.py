@@ -35,6 +35,7 @@ from swarm.manager.store.scope import ScopedStore
 from swarm.manager.store.tables import ReadView, copy_of
 from swarm.manager.store.transaction import Transaction
 from swarm.model.limits import LABEL_KEY_BYTES, LABEL_VALUE_BYTES, USER_SCOPE, shown
+from swarm.model.reference import parse_reference
 from swarm.model.sizes import labels_problems
 from swarm.security.certificates import check_user_name
 from swarm.security.identity import Identity, Role, caller
@@ -62,7 +63,13 @@ def check_user(spec: UserSpec) -> None:
 
 
 def _scope_problems(spec: UserSpec) -> list[str]:
-    problems = [*USER_SCOPE.exceeded("the scope", len(spec.scope))]
+    problems = [
+        *USER_SCOPE.exceeded("the scope", len(spec.scope)),
+        *USER_SCOPE.exceeded("names of images", len(spec.image_names)),
+        *filter(None, map(_image_name_problem, spec.image_names)),
+    ]
+    if spec.image_names and not spec.scope:
+        problems.append("names of images confine nobody without a scope: all names are open to the user")
     for label in spec.scope:
         key, _, value = label.partition("=")
         if not key:
@@ -74,6 +81,22 @@ def _scope_problems(spec: UserSpec) -> list[str]:
             "an admin has no scope: nodes, tokens and users have no labels that could confine one"
         )
     return problems
+
+
+def _image_name_problem(text: str) -> str:
+    """Return why a name cannot be set apart for somebody's images; empty if it can."""
+    registry, _, path = text.partition("/")
+    says_registry = registry == "localhost" or "." in registry or ":" in registry
+    try:
+        name = parse_reference(f"{text}/x" if path or not says_registry else f"{text}/x/x").name
+    except InvalidArgument as problem:
+        return f'the name of images "{shown(text)}": {problem}'
+    if not says_registry or not name.startswith(f"{text}/"):
+        return (
+            f'the name of images "{shown(text)}" is no REGISTRY or REGISTRY/PATH, such as'
+            " registry.example/red or docker.io/red"
+        )
+    return ""
 
 
 def find_user(view: ReadView, ref: str, who: Identity) -> User:

@@ -10,12 +10,12 @@ from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.ids import new_id
 from swarm.manager.images.find import find_image
 from swarm.manager.images.holders import check_unused, is_retained, tag_image, unused_images
-from swarm.manager.images.scoped import check_theirs, is_theirs
+from swarm.manager.images.scoped import check_names, check_theirs, is_theirs
 from swarm.manager.images.transfers import ImageTransfers, held_image
 from swarm.manager.store.transaction import Transaction
 from swarm.model.reference import parse_reference
 from swarm.model.selectors import image_selected
-from swarm.security.identity import scope_now
+from swarm.security.identity import image_names_now, scope_now
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,8 @@ class ImageControl(ImageTransfers):
 
         The other managers copy the content from here afterwards (`Image.holders`). A reference that
         exists gets the new digest; what services still use stays, under its digest.
-        Raises InvalidArgument, FailedPrecondition (disk full), NotLeader, NoQuorum, OutcomeUnknown.
+        Raises InvalidArgument, NotPermitted, FailedPrecondition (disk full), NotLeader, NoQuorum,
+        OutcomeUnknown.
         """
         first = await anext(requests, LoadImageRequest())
 
@@ -42,7 +43,9 @@ class ImageControl(ImageTransfers):
         except OSError as error:
             raise FailedPrecondition(f"this manager cannot store the image: {error.strerror}") from error
         held = [held_image(image) for image in loaded]
-        return await self._reports.report(held, loaded=True)
+        scope = scope_now()
+        check_names(scope, image_names_now(), (one.reference for one in held))
+        return await self._reports.report(held, loaded=True, scope=scope)
 
     def list(self, filters: Filters) -> Sequence[Image]:
         """Return the images asked for, by name."""
@@ -72,15 +75,19 @@ class ImageControl(ImageTransfers):
     async def tag(self, source: str, target: str) -> Image:
         """Give an image another name, which moves when it meant something else; on the leader.
 
-        What services use stays, under its digest. Raises NotFound, Ambiguous, InvalidArgument, and as
-        `Store.update`.
+        What services use stays, under its digest. Raises NotFound, Ambiguous, InvalidArgument, NotPermitted,
+        and as `Store.update`.
         """
         name = parse_reference(target)
         if name.digest:
             raise InvalidArgument(f"{target} cannot be the name of an image: it contains a digest")
+        scope = scope_now()
+        check_names(scope, image_names_now(), [str(name)])
         new_ids = (new_id(), new_id())
         tagged = await self._store.update(
-            lambda transaction: tag_image(transaction, find_image(transaction, source), str(name), new_ids)
+            lambda transaction: tag_image(
+                transaction, find_image(transaction, source), str(name), new_ids, scope
+            )
         )
         log.info("images.image_tagged", reference=str(name), digest=tagged.digest)
         return self._store.view.images.get(tagged.id) or tagged

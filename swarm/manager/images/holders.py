@@ -147,17 +147,23 @@ def check_unused(view: ReadView, image: Image, *, force: bool, scope: Scope = ()
             raise FailedPrecondition(f"image {image.annotations.name} is used by {what} ({told}): {hint}")
 
 
-def tag_image(transaction: Transaction, source: Image, target: str, new_ids: Sequence[str]) -> Image:
+def tag_image(
+    transaction: Transaction, source: Image, target: str, new_ids: Sequence[str], scope: Scope = ()
+) -> Image:
     """Let the name `target` (complete, with a tag) mean what `source` is; return the image of that name.
 
-    `new_ids`: two. What the name meant before stays while services use it.
+    `new_ids`: two. What the name meant before stays while services use it. `scope` is that of who asks;
+    raises NotPermitted when the name is another's.
     """
     current = transaction.images.by_name(target)
     if current is not None and current.digest == source.digest and set(current.blobs) >= set(source.blobs):
         return current
     if current is not None and current.digest != source.digest:
+        check_theirs(scope, current)
         _retain(transaction, current, new_ids[0])
     tagged = Image(id=new_ids[1]) if current is None else copy_of(current)
+    if current is None:
+        mark(scope, tagged.annotations.labels)
     tagged.annotations.name = target
     tagged.digest, tagged.size_bytes = source.digest, source.size_bytes
     tagged.blobs[:], tagged.holders[:] = source.blobs, source.holders

@@ -91,8 +91,8 @@ async def world():
     return made
 
 
-def spec(name, role="viewer", scope=()):
-    found = UserSpec(role=UserRole.Value(f"USER_ROLE_{role.upper()}"), scope=scope)
+def spec(name, role="viewer", scope=(), image_names=()):
+    found = UserSpec(role=UserRole.Value(f"USER_ROLE_{role.upper()}"), scope=scope, image_names=image_names)
     found.annotations.name = name
     return found
 
@@ -176,6 +176,14 @@ async def test_names_are_unique_and_stay(world):
         (spec("self"), "means who asks"),
         (spec("ann", scope=["=red"]), "is not KEY or KEY=VALUE"),
         (spec("ann", "admin", ["a"]), "an admin has no scope"),
+        (spec("ann", image_names=["red.example/r"]), "confine nobody without a scope"),
+        (spec("ann", scope=["a"], image_names=["red"]), "such as registry.example/red"),
+        (spec("ann", scope=["a"], image_names=["red.example/web:1"]), "such as|invalid"),
+        (spec("ann", scope=["a"], image_names=["red.example/"]), "such as|invalid"),
+        (
+            spec("ann", scope=["a"], image_names=["r.x"] * (USER_SCOPE.value + 1)),
+            "USER_SCOPE",
+        ),
         (spec("ann", scope=[f"k{n}" for n in range(USER_SCOPE.value + 1)]), "USER_SCOPE"),
         (spec("ann", scope=["k" * 300]), "LABEL_KEY_BYTES"),
     ],

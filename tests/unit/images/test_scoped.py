@@ -1,14 +1,17 @@
 """Images for people with a scope: all are there to be run; only what has their label is theirs to change."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from swarm.api.v1.control_pb2 import PullImageRequest
+from swarm.api.v1.control_pb2 import LoadImageRequest, PullImageRequest
 from swarm.api.v1.images_pb2 import HeldImage
 from swarm.api.v1.objects_pb2 import Image, Service, Task
 from swarm.errors import FailedPrecondition, NotPermitted
 from swarm.manager.images.control import ImageControl
 from swarm.manager.images.holders import check_unused, record_held
 from swarm.manager.store.testing import LocalProposer, store_with
+from swarm.runtime.images.base import LoadedImage
 from swarm.security.identity import Identity, Role, acting_as
 
 WEB = "docker.io/library/web:1"
@@ -81,6 +84,64 @@ async def test_only_what_is_theirs_is_removed_and_pruned():
         pruned, _ = await images.prune(everything=True)
     assert [one.annotations.name for one in pruned] == [other]
     assert [one.annotations.name for one in store.view.images] == [WEB]
+
+
+def red_with(*image_names):
+    return acting_as(Identity("", Role.USER, "", user="ann", scope=RED, image_names=image_names))
+
+
+async def test_a_name_is_given_by_people_with_a_scope_below_their_names_only():
+    images, store = control(an_image())
+    for target in ("postgres:16", "red.example/redd:1", "docker.io/red.example/red:1", "red.example/w:1"):
+        with red_with("red.example/red"), pytest.raises(NotPermitted, match=r"below red\.example/red only"):
+            await images.tag(WEB, target)
+    with red(), pytest.raises(NotPermitted, match="user update NAME --image-name-add"):
+        await images.tag(WEB, "red.example/red/web:1")
+    with red_with("red.example/red", "other.example"):
+        made = await images.tag(WEB, "red.example/red/web:1")
+        await images.tag(WEB, "other.example/web:1")
+        await images.tag(WEB, "red.example/red")
+    assert (made.digest, dict(made.annotations.labels)) == (OLD, {"team": "red"})
+    assert len(store.view.images) == 4
+
+
+async def test_a_name_below_theirs_that_is_another_stays_what_it_is():
+    taken = "red.example/red/web:1"
+    images, store = control(an_image(), an_image(taken, NEW))
+    with red_with("red.example/red"), pytest.raises(NotPermitted, match="has not team=red"):
+        await images.tag(WEB, taken)
+    assert store.view.images.by_name(taken).digest == NEW
+
+
+@pytest.mark.parametrize("names", [[], ["red.example/red"]])
+async def test_an_archive_is_taken_from_people_with_a_scope_when_all_its_names_are_theirs(names):
+    images, _ = control()
+    reported = []
+
+    async def report(held, *, loaded, scope):
+        reported.append(([one.reference for one in held], loaded, scope))
+        return []
+
+    async def load(chunks, reference):
+        assert [chunk async for chunk in chunks] == [b"archive"]
+        return [LoadedImage(name, NEW, 7, (NEW,)) for name in ("red.example/red/web:1", reference) if name]
+
+    async def archive(reference=""):
+        yield LoadImageRequest(chunk=b"archive", reference=reference)
+
+    images._images, images._reports = SimpleNamespace(load=load), SimpleNamespace(report=report)
+    with red_with(*names):
+        with pytest.raises(NotPermitted, match="what a name means counts for everybody"):
+            await images.load(archive("docker.io/library/postgres:16"))
+        assert reported == []
+        if names:
+            await images.load(archive())
+            assert reported == [(["red.example/red/web:1"], True, RED)]
+        else:
+            with pytest.raises(NotPermitted, match="of no name yet"):
+                await images.load(archive())
+    await images.load(archive("docker.io/library/postgres:16"))
+    assert reported[-1][2] == ()
 
 
 async def test_a_tag_is_not_pinned_to_old_content_by_people_with_a_scope():
