@@ -8,7 +8,7 @@ import click
 from swarm.api.v1 import control_pb2 as c
 from swarm.cli import objects
 from swarm.cli.connect import Connection, connect
-from swarm.errors import InvalidArgument, NotFound
+from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
 
 Find = Callable[[Connection, str], Any]
 
@@ -35,11 +35,11 @@ def _view(kind: str, answer: Any) -> Any:
 
 def _container(conn: Connection, ref: str) -> Any:
     from swarm.api.v1.containers_pb2 import ContainerRequest, InspectContainer
-    from swarm.cli.container_calls import ask_one, find_plain, only
+    from swarm.cli.container_calls import ask_one, find_container, only
     from swarm.cli.container_inspect import details_view
     from swarm.cli.tasks import node_names
 
-    target = find_plain(conn, ref)
+    target = find_container(conn, ref)
     answers = ask_one(conn, target, ContainerRequest(inspect=InspectContainer()))
     return details_view(only(answers, "details"), target.node_id, node_names(conn))
 
@@ -109,7 +109,7 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], kind: str | None, layout:
             for find in (KINDS[kind],) if kind else KINDS.values():
                 try:
                     view = find(conn, ref)
-                except (NotFound, InvalidArgument):
+                except (NotFound, InvalidArgument, FailedPrecondition):
                     continue
                 if answers(view, layout):
                     return view

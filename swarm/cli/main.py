@@ -11,7 +11,7 @@ from swarm.cli import paging
 from swarm.cli.completion_scripts import VARIABLE
 from swarm.cli.flags import FlagGroup
 from swarm.cli.late import load
-from swarm.cli.shortcuts import SHORTCUTS, refuse_absent
+from swarm.cli.shortcuts import SHORTCUTS
 from swarm.errors import InvalidArgument, SwarmError
 
 # Noun or verb -> where it is and what it does (shown by --help without importing anything).
@@ -90,13 +90,19 @@ class LazyGroup(FlagGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; name those that look like it where there is none."""
-        refuse_absent(args[0], ctx)
         try:
             return super().resolve_command(ctx, args)
         except click.NoSuchCommand as problem:
             raise click.NoSuchCommand(
                 problem.command_name, possibilities=(*COMMANDS, *SHORTCUTS), ctx=ctx
             ) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; of what Docker has and we do not, say why and what to do instead."""
+        try:
+            return super().invoke(ctx)
+        except (click.NoSuchOption, click.NoSuchCommand) as problem:
+            raise _explained(problem) from None
 
     def get_help(self, ctx: click.Context) -> str:
         """Return the help, which a terminal shows in a pager."""
@@ -109,6 +115,21 @@ class LazyGroup(FlagGroup):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
         with formatter.section("Shortcuts"):
             formatter.write_dl(sorted(SHORTCUTS.items()))
+
+
+def _explained(problem: click.NoSuchOption | click.NoSuchCommand) -> click.UsageError:
+    from swarm.cli.docker_reasons import ABSENT, reason_for
+
+    _, _, path = (problem.ctx.command_path if problem.ctx else "").partition(" ")
+    if isinstance(problem, click.NoSuchOption):
+        command = SHORTCUTS.get(path, path)
+        reason = reason_for(command, problem.option_name.removeprefix("--"))
+        what = f"option '{problem.option_name}'"
+    else:
+        name = problem.command_name
+        reason = ABSENT.get(f"{path} {name}") or ABSENT.get(f"container {name}", ABSENT.get(f"image {name}"))
+        what = f"command '{name}'"
+    return click.UsageError(f"No such {what}: {reason}", ctx=problem.ctx) if reason else problem
 
 
 def _no_pager(_ctx: click.Context, _param: click.Parameter, unwanted: bool) -> None:

@@ -33,22 +33,6 @@ SHORTCUTS = {
     "unpause": "container unpause",
     "wait": "container wait",
 }
-# Commands of Docker that are not here, and what to do instead.
-NOT_HERE = {
-    "container diff": "write images with `image build`; a container's files are read with `container cp`",
-    "container export": "`container cp CONTAINER:/ -` writes the same archive",
-    "container commit": "images come from files that can be built again: `image build`",
-    "image import": "an archive without a configuration is no image; `image build` with `ADD`, `image load`",
-}
-
-
-def refuse_absent(words: str, ctx: click.Context) -> None:
-    """Raise UsageError with what to do instead for a command that Docker has and we do not."""
-    for name, instead in NOT_HERE.items():
-        if words in (name, name.partition(" ")[2]):
-            raise click.UsageError(f"there is no `{words}` here: {instead}", ctx)
-
-
 # `docker swarm init` and its siblings stand at the top here; they also have the name that Docker gave them.
 SWARM = ("ca", "init", "join", "join-token", "leave", "unlock", "unlock-key", "update")
 

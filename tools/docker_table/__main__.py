@@ -9,18 +9,18 @@ from pathlib import Path
 
 import click
 
+from swarm.cli.docker_reasons import ABSENT, reason_for
 from swarm.cli.main import cli
-from swarm.cli.shortcuts import NOT_HERE, SHORTCUTS
+from swarm.cli.shortcuts import SHORTCUTS
 
 _DATA = tomllib.loads(Path(__file__).with_name("docker.toml").read_text("utf-8"))
 COMMANDS: dict[str, list[str]] = {name: flags.split() for name, flags in _DATA["commands"].items()}
-REASONS: dict[str, str] = _DATA["reasons"]
 
 HEAD = """# Docker's commands
 
 Every command and flag of Docker that operators of a Swarm use, and what became of it. `swarmctl` stands
 for `docker`; `swarmctl swarm init` is also `swarmctl init`, and so on. Where nothing is said, a flag does
-what it does there. This page is made by `python -m tools.docker_table`, from the commands as they are.
+what it does there; whoever types what is missing is told why. `python -m tools.docker_table` makes this.
 
 - **Formats**: `--format` takes `table`, `table TEMPLATE`, `json`, `yaml`, or a template of Go with the
   functions that Docker adds (`json`, `join`, `split`, `upper`, `lower`, `title`, `pad`, `truncate`);
@@ -56,16 +56,11 @@ def flags_of(command: click.Command) -> list[str]:
     return [name.removeprefix("--") for name in names if name.startswith("--")]
 
 
-def reason_for(command: str, flag: str) -> str | None:
-    """Return why a flag is not here; None where nobody wrote it down."""
-    return REASONS.get(f"{command} --{flag}", REASONS.get(flag))
-
-
 def line(command: str) -> str:
     """Return the row of one command."""
     ours = command_of(command)
     if ours is None:
-        return f"| `{command}` | no: {NOT_HERE[command]} | |"
+        return f"| `{command}` | no: {ABSENT[command]} | |"
     theirs, here = COMMANDS[command], flags_of(ours)
     absent = [flag for flag in theirs if flag not in here]
     missing = "; ".join(f"no `--{flag}`: {reason_for(command, flag)}" for flag in absent)

@@ -4,6 +4,8 @@ import io
 import json
 import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ import pytest
 
 from swarm.cli.main import main
 from tests.integration.authorization.conftest import Cluster
+from tests.integration.operator import ROOT
 from tests.integration.swarmd import wait_for
 
 PASSING = (
@@ -190,12 +193,36 @@ def plan_and_look_at_images(team: Team) -> None:
         assert name in (team if name == "mine" else team.refused)("red", "service", "plan", name)
     team("red", "image", "ls")
     assert "no image web:9" in team.refused("red", "image", "rm", "web:9")
-    assert "is about more than what has team=red" in team.refused("red", "image", "tag", "web:1", "web:2")
     version = team("red", "service", "inspect", "--format", "{{.Version.Index}}", "mine")
     told = team.try_("red", "events", "--since-version", "1", "--until-version", version)
     assert "(name=mine)" in told.stdout
     assert "theirs" not in told.stdout
     assert "no events of containers" not in told.stderr
+
+
+def test_people_with_a_scope_bring_in_images_of_names_set_apart_for_them(team: Team, tmp_path: Path) -> None:
+    team.user("maker", "--role", "operator", "--scope", "team=maker")
+    for name in ("maker.example/apps/web:1", "postgres:16"):
+        build = (
+            sys.executable,
+            ROOT / "examples/hello/build.py",
+            tmp_path / f"{name[0]}.tar",
+            "--name",
+            name,
+        )
+        subprocess.run(build, check=True, capture_output=True)
+    theirs, everybodys = str(tmp_path / "m.tar"), str(tmp_path / "p.tar")
+    assert "you decide that of no name yet" in team.refused("maker", "image", "load", "-i", theirs)
+    team("root", "user", "update", "maker", "--image-name-add", "maker.example")
+    team.until(lambda: team.try_("maker", "image", "load", "-i", theirs).returncode == 0)
+    team("maker", "image", "tag", "maker.example/apps/web:1", "maker.example/web:2")
+    for words in (["load", "-i", everybodys], ["tag", "maker.example/web:2", "postgres:16"]):
+        assert "you decide that below maker.example only" in team.refused("maker", "image", *words)
+    names = team("root", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}").splitlines()
+    assert sorted(names) == ["maker.example/apps/web:1", "maker.example/web:2"]
+    denied = [(one["RPC"], one["Who"]) for one in team.audit("--denied", "--user", "maker")]
+    assert ("Control/LoadImage", "maker") in denied
+    assert ("Control/TagImage", "maker") in denied
 
 
 def test_what_was_denied_is_told_after_the_leader_is_gone_and_when_it_is_back(

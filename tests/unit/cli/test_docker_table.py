@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from swarm.cli.shortcuts import NOT_HERE
-from tools.docker_table.__main__ import COMMANDS, REASONS, command_of, flags_of, page, reason_for
+from swarm.cli.docker_reasons import ABSENT, REASONS, reason_for
+from swarm.cli.main import cli
+from tools.docker_table.__main__ import COMMANDS, command_of, flags_of, page
 
 DOC = Path(__file__).parents[3] / "docs" / "docker.md"
 
@@ -24,12 +26,39 @@ def test_the_page_is_what_the_commands_are():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_is_not_here_has_a_reason(command):
     if command_of(command) is None:
-        assert NOT_HERE[command]
+        assert ABSENT[command]
     unexplained = [flag for name, flag in absent_flags() if name == command and not reason_for(name, flag)]
     assert not unexplained
 
 
 def test_no_reason_is_given_for_what_is_here():
-    gone = {command for command in NOT_HERE if command_of(command) is not None}
+    gone = {command for command in ABSENT if command_of(command) is not None}
     known = {name for command, flag in absent_flags() for name in (flag, f"{command} --{flag}")}
     assert not gone | (REASONS.keys() - known)
+
+
+def unknown_flags():
+    """Those that are not read either; some are, and only what Docker has by default is taken."""
+    for command, flag in absent_flags():
+        if not any(f"--{flag}" in one.opts for one in command_of(command).params):
+            yield f"{command} --{flag}"
+
+
+@pytest.mark.parametrize("typed", sorted(unknown_flags()))
+def test_whoever_types_a_flag_that_is_not_here_is_told_why(typed):
+    done = CliRunner().invoke(cli, typed.split())
+    command, _, flag = typed.partition(" --")
+    assert done.exit_code == 2
+    assert f"No such option '--{flag}': {reason_for(command, flag)}" in done.stderr
+
+
+@pytest.mark.parametrize("command", sorted(ABSENT))
+def test_whoever_types_a_command_that_is_not_here_is_told_why(command):
+    for words in (command.split(), command.split()[1:]):
+        done = CliRunner().invoke(cli, [*words, "x"])
+        assert (done.exit_code, ABSENT[command] in done.stderr) == (2, True)
+
+
+def test_what_docker_does_not_have_either_is_as_before():
+    assert "Did you mean" in CliRunner().invoke(cli, ["service", "ls", "--fromat"]).stderr
+    assert "Did you mean 'ls'" in CliRunner().invoke(cli, ["service", "lss"]).stderr

@@ -7,7 +7,6 @@ from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerSummary
 from swarm.cli import container as container_commands
 from swarm.cli import container_calls, volume
 from swarm.cli.main import cli
-from swarm.cli.shortcuts import NOT_HERE
 from swarm.errors import NotFound
 from tests.unit.cli.stage import served
 
@@ -16,14 +15,6 @@ from tests.unit.cli.stage import served
 def run(tmp_path):
     with served(tmp_path) as address:
         yield lambda *words: CliRunner().invoke(cli, ["--host", address, *words])
-
-
-@pytest.mark.parametrize("command", NOT_HERE)
-def test_a_command_that_only_docker_has_says_what_to_do_instead(command):
-    for words in (command.split(), command.split()[1:]):
-        done = CliRunner().invoke(cli, [*words, "-x", "web"])
-        assert done.exit_code == 2
-        assert NOT_HERE[command] in done.stderr
 
 
 def test_a_volume_of_several_nodes_is_one_name_for_the_command_that_removes_it(run, monkeypatch):

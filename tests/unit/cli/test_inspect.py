@@ -3,7 +3,8 @@
 import pytest
 from click.testing import CliRunner
 
-from swarm.cli import inspect
+from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerOutput, ContainerSummary
+from swarm.cli import container_calls, inspect
 from swarm.cli.main import cli
 from swarm.errors import NotFound
 from tests.unit.cli.stage import served
@@ -34,6 +35,22 @@ def run(tmp_path, monkeypatch):
 )
 def test_a_task_and_its_container_have_one_id_and_the_one_with_the_fields_is_shown(run, template, said):
     assert run("-f", template, "t1").stdout.strip() == said
+
+
+def test_containers_of_tasks_are_found_by_the_ids_of_these(tmp_path, monkeypatch):
+    asked = []
+
+    def answer(_conn, target, _request):
+        asked.append(target)
+        details = ContainerDetails(summary=ContainerSummary(id=target.container_id, pid=7))
+        return [ContainerOutput(details=details)]
+
+    monkeypatch.setattr(container_calls, "ask_one", answer)
+    with served(tmp_path) as address:
+        here = CliRunner().invoke(cli, ["--host", address, "service", "ps", "-q", "web"]).stdout.split()[0]
+        done = CliRunner().invoke(cli, ["--host", address, "inspect", "-f", "{{.State.Pid}}", here])
+    assert done.stdout.strip() == "7", done.stderr
+    assert not asked[0].plain
 
 
 def test_without_a_template_the_task_is_shown_and_a_field_of_neither_is_refused(run):
