@@ -1,9 +1,10 @@
 """What do the options of a task's container mean for the runtime driver?"""
 
 from swarm.api.v1.specs_pb2 import ContainerSpec
+from swarm.api.v1.types_pb2 import BlockLimit as BlockLimitMessage
 from swarm.api.v1.types_pb2 import Namespaces, Privileges, ResourceRequirements
 from swarm.model.user_namespaces import private_users
-from swarm.runtime.base import Limits, Security, SELinuxLabel, Shared, Ulimit
+from swarm.runtime.base import BlockLimit, Limits, Security, SELinuxLabel, Shared, Ulimit
 
 
 def limits(resources: ResourceRequirements) -> Limits:
@@ -22,6 +23,18 @@ def limits(resources: ResourceRequirements) -> Limits:
         memory_swap_bytes=resources.memory_swap_bytes,
         memory_swappiness=resources.memory_swappiness if swappy else None,
         blkio_weight=resources.blkio_weight,
+        block=tuple(_block(one) for one in resources.block_limits),
+    )
+
+
+def _block(given: BlockLimitMessage) -> BlockLimit:
+    return BlockLimit(
+        device=given.device,
+        weight=given.weight,
+        read_bps=given.read_bps,
+        write_bps=given.write_bps,
+        read_iops=given.read_iops,
+        write_iops=given.write_iops,
     )
 
 

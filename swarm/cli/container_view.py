@@ -25,6 +25,13 @@ _SHARES = {
     "MemorySwappiness": "memory_swappiness",
     "BlkioWeight": "blkio_weight",
 }
+_BLOCK = (
+    ("BlkioWeightDevice", "weight", "Weight"),
+    ("BlkioDeviceReadBps", "read_bps", "Rate"),
+    ("BlkioDeviceWriteBps", "write_bps", "Rate"),
+    ("BlkioDeviceReadIOps", "read_iops", "Rate"),
+    ("BlkioDeviceWriteIOps", "write_iops", "Rate"),
+)
 _SECCOMP = {
     t.Privileges.Seccomp.MODE_DEFAULT: "default",
     t.Privileges.Seccomp.MODE_UNCONFINED: "unconfined",
@@ -57,7 +64,14 @@ def container_options(spec: s.ContainerSpec) -> View:
 
 def resource_options(resources: t.ResourceRequirements) -> View:
     """Return how a container shares processors, memory and disks with others."""
-    return {key: getattr(resources, field) for key, field in _SHARES.items() if resources.HasField(field)}
+    view: View = {
+        key: getattr(resources, field) for key, field in _SHARES.items() if resources.HasField(field)
+    }
+    for key, field, what in _BLOCK:
+        listed = [{"Path": one.device, what: getattr(one, field)} for one in resources.block_limits]
+        if found := [one for one in listed if one[what]]:
+            view[key] = found
+    return view
 
 
 def _privileges(given: t.Privileges) -> View:

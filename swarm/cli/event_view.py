@@ -89,7 +89,7 @@ def named_as_in_go(event: View) -> View:
     """Return an event under the names that templates of `docker events` know; `json` prints the others."""
     actor = event["Actor"]
     return _InGo(
-        event,
+        {**event, "Actor": {**actor, "Attributes": _Attributes(actor["Attributes"])}},
         Scope=event["scope"],
         Time=event["time"],
         TimeNano=event["timeNano"],
@@ -97,6 +97,16 @@ def named_as_in_go(event: View) -> View:
         ID=actor["ID"],
         From=event.get("from", ""),
     )
+
+
+class _Attributes(dict[str, Any]):
+    """What is told of one event: another one has others, so a template may ask for any."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: str) -> None:
+        return None
 
 
 class _InGo(dict[str, Any]):

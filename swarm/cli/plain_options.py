@@ -3,6 +3,7 @@ the names that `docker run` gives them, and what only a container of its own has
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 
 from swarm.api.v1.plain_pb2 import PlainRestart, PlainSpec
 from swarm.api.v1.specs_pb2 import ServiceSpec
-from swarm.api.v1.types_pb2 import Mount, PortConfig, ResourceRequirements
+from swarm.api.v1.types_pb2 import BlockLimit, Mount, PortConfig, ResourceRequirements
 from swarm.cli import container_options, health_options, parse
 from swarm.cli.log_options import log_options
 from swarm.cli.plain_networks import put_networks
@@ -87,6 +88,11 @@ _LISTS = (
     ("--constraint", "Which nodes it may be made on, e.g. node.labels.zone==a."),
     ("--device", "Device of the node: HOST[:CONTAINER[:rwm]] or VENDOR/CLASS=NAME (CDI)."),
     ("--group-add|--group|group", "One more group of the process, by name or number."),
+    ("--blkio-weight-device", "Share of one disk, PATH:WEIGHT, 10 to 1000."),
+    ("--device-read-bps", "Most bytes to read of one disk in a second, PATH:SIZE, e.g. /dev/sda:10mb."),
+    ("--device-write-bps", "Most bytes to write to one disk in a second, PATH:SIZE."),
+    ("--device-read-iops", "Most reads of one disk in a second, PATH:NUMBER."),
+    ("--device-write-iops", "Most writes to one disk in a second, PATH:NUMBER."),
     ("--add-host|--host|host", "Line of /etc/hosts, NAME:ADDRESS."),
     ("--dns-option|--dns-opt|dns_option", "Option of resolv.conf, e.g. ndots:2."),
     *(one for one in container_options.LISTS if one[0] not in {"--group", "--host", "--dns-option"}),
@@ -190,8 +196,36 @@ def _as_service(image: str, args: tuple[str, ...], given: Given) -> ServiceSpec:
         if mount.type == Mount.TYPE_VOLUME and mount.source:
             mount.volume.driver = given["volume_driver"]
     spec.task.container.mounts.extend(mounts)
+    if limits := _block_limits(given):
+        spec.task.resources.block_limits.extend(limits)
     spec.task.container.annotations.update(parse.key_values(given["annotation"], "--annotation"))
     return spec
+
+
+_BLOCK: tuple[tuple[str, str, Callable[[str], int]], ...] = (
+    ("blkio_weight_device", "weight", int),
+    ("device_read_bps", "read_bps", parse_bytes),
+    ("device_write_bps", "write_bps", parse_bytes),
+    ("device_read_iops", "read_iops", int),
+    ("device_write_iops", "write_iops", int),
+)
+
+
+def _block_limits(given: Given) -> list[BlockLimit]:
+    """Return the limits of single disks, each disk once; raises InvalidArgument."""
+    found: dict[str, BlockLimit] = {}
+    for option, field, read in _BLOCK:
+        for text in given[option]:
+            device, _, value = text.rpartition(":")
+            try:
+                number = read(value)
+            except ValueError:
+                number = 0
+            if not device.startswith("/") or number <= 0:
+                flag = f"--{option.replace('_', '-')}"
+                raise InvalidArgument(f'{flag} "{text}": write the path of the disk, a colon and a number')
+            setattr(found.setdefault(device, BlockLimit(device=device)), field, number)
+    return list(found.values())
 
 
 def _volume(text: str) -> Mount:

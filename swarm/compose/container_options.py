@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
+from swarm.api.v1.types_pb2 import BlockLimit
 from swarm.compose import values
 from swarm.compose.project import Read
 from swarm.compose.tree import Tree
@@ -17,6 +18,13 @@ def _swap(entry: Tree) -> int:
 
 
 _NAMESPACES = {"ipc": "ipc", "pid": "pid", "uts": "uts", "userns_mode": "userns", "cgroup": "cgroup"}
+_BLOCK = (
+    ("weight_device", "weight", "weight", values.number),
+    ("device_read_bps", "read_bps", "rate", values.size_bytes),
+    ("device_write_bps", "write_bps", "rate", values.size_bytes),
+    ("device_read_iops", "read_iops", "rate", values.number),
+    ("device_write_iops", "write_iops", "rate", values.number),
+)
 _SHARES: dict[str, tuple[str, Callable[[Tree], object]]] = {
     "cpu_shares": ("cpu_shares", values.number),
     "cpu_quota": ("cpu_quota_us", lambda entry: max(0, values.integer(entry))),  # -1: no limit
@@ -39,6 +47,7 @@ def apply_container_options(spec: ServiceSpec, service: Tree, read: Read) -> Non
         spec.task.resources.memory_swappiness = values.number(swappiness)
     if (weight := _said(service, "blkio_config", "weight")) is not None:
         spec.task.resources.blkio_weight = values.number(weight)
+    _block_limits(spec, service)
     if (size := _said(service, "shm_size")) is not None:
         container.shm_size_bytes = values.size_bytes(size)
     if (score := _said(service, "oom_score_adj")) is not None:
@@ -51,6 +60,19 @@ def apply_container_options(spec: ServiceSpec, service: Tree, read: Read) -> Non
     _names(container, service)
     _ulimits(container, service)
     _privileges(container, service, read)
+
+
+def _block_limits(spec: ServiceSpec, service: Tree) -> None:
+    found: dict[str, BlockLimit] = {}
+    for key, field, number, value in _BLOCK:
+        entry = _said(service, "blkio_config", key)
+        for one in entry.items if entry is not None else ():
+            path, rate = one.get("path"), one.get(number)
+            if path is not None and rate is not None:
+                device = values.text(path)
+                setattr(found.setdefault(device, BlockLimit(device=device)), field, value(rate))
+    if found:
+        spec.task.resources.block_limits.extend(found.values())
 
 
 def _said(service: Tree, *path: str) -> Tree | None:

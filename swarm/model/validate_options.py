@@ -76,6 +76,12 @@ def resource_problems(resources: ResourceRequirements) -> Iterator[str]:
         yield f"the memory swappiness {resources.memory_swappiness} is not between 0 and {SWAPPINESS_MAX}"
     if resources.blkio_weight and resources.blkio_weight not in WEIGHTS:
         yield f"the block I/O weight {resources.blkio_weight} is not between 10 and 1000"
+    devices = [one.device for one in resources.block_limits]
+    for one in resources.block_limits:
+        if not one.device.startswith("/") or devices.count(one.device) > 1:
+            yield f'"{shown(one.device)}" is no path of a block device of the node, or is there twice'
+        if one.weight and one.weight not in WEIGHTS:
+            yield f"the block I/O weight {one.weight} of {shown(one.device)} is not between 10 and 1000"
 
 
 def _cpu_problems(resources: ResourceRequirements) -> Iterator[str]:

@@ -69,6 +69,23 @@ class HostDevice:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockLimit:
+    """How much of one disk may be used; 0: no limit."""
+
+    device: str  # its path on the node
+    weight: int = 0  # its share beside others: 10 to 1000
+    read_bps: int = 0  # bytes of a second
+    write_bps: int = 0
+    read_iops: int = 0  # operations of a second
+    write_iops: int = 0
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether more than a share is asked for."""
+        return bool(self.read_bps or self.write_bps or self.read_iops or self.write_iops)
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Upper bounds, 0 or nothing meaning none, and shares and reservations as hints for the kernel."""
 
@@ -84,6 +101,7 @@ class Limits:
     memory_swap_bytes: int = 0  # memory and swap together; -1: any amount of swap
     memory_swappiness: int | None = None
     blkio_weight: int = 0  # 10 to 1000
+    block: Sequence[BlockLimit] = ()
 
 
 @dataclass(frozen=True, slots=True)

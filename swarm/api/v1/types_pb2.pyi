@@ -192,7 +192,7 @@ class ResourceLimits(_message.Message):
     def __init__(self, nano_cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., pids: _Optional[int] = ...) -> None: ...
 
 class ResourceRequirements(_message.Message):
-    __slots__ = ("limits", "reservations", "cpu_shares", "cpu_quota_us", "cpu_period_us", "cpuset_cpus", "cpuset_mems", "memory_swap_bytes", "memory_swappiness", "blkio_weight")
+    __slots__ = ("limits", "reservations", "cpu_shares", "cpu_quota_us", "cpu_period_us", "cpuset_cpus", "cpuset_mems", "memory_swap_bytes", "memory_swappiness", "blkio_weight", "block_limits")
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     RESERVATIONS_FIELD_NUMBER: _ClassVar[int]
     CPU_SHARES_FIELD_NUMBER: _ClassVar[int]
@@ -203,6 +203,7 @@ class ResourceRequirements(_message.Message):
     MEMORY_SWAP_BYTES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_SWAPPINESS_FIELD_NUMBER: _ClassVar[int]
     BLKIO_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_LIMITS_FIELD_NUMBER: _ClassVar[int]
     limits: ResourceLimits
     reservations: Resources
     cpu_shares: int
@@ -213,7 +214,24 @@ class ResourceRequirements(_message.Message):
     memory_swap_bytes: int
     memory_swappiness: int
     blkio_weight: int
-    def __init__(self, limits: _Optional[_Union[ResourceLimits, _Mapping]] = ..., reservations: _Optional[_Union[Resources, _Mapping]] = ..., cpu_shares: _Optional[int] = ..., cpu_quota_us: _Optional[int] = ..., cpu_period_us: _Optional[int] = ..., cpuset_cpus: _Optional[str] = ..., cpuset_mems: _Optional[str] = ..., memory_swap_bytes: _Optional[int] = ..., memory_swappiness: _Optional[int] = ..., blkio_weight: _Optional[int] = ...) -> None: ...
+    block_limits: _containers.RepeatedCompositeFieldContainer[BlockLimit]
+    def __init__(self, limits: _Optional[_Union[ResourceLimits, _Mapping]] = ..., reservations: _Optional[_Union[Resources, _Mapping]] = ..., cpu_shares: _Optional[int] = ..., cpu_quota_us: _Optional[int] = ..., cpu_period_us: _Optional[int] = ..., cpuset_cpus: _Optional[str] = ..., cpuset_mems: _Optional[str] = ..., memory_swap_bytes: _Optional[int] = ..., memory_swappiness: _Optional[int] = ..., blkio_weight: _Optional[int] = ..., block_limits: _Optional[_Iterable[_Union[BlockLimit, _Mapping]]] = ...) -> None: ...
+
+class BlockLimit(_message.Message):
+    __slots__ = ("device", "weight", "read_bps", "write_bps", "read_iops", "write_iops")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    READ_BPS_FIELD_NUMBER: _ClassVar[int]
+    WRITE_BPS_FIELD_NUMBER: _ClassVar[int]
+    READ_IOPS_FIELD_NUMBER: _ClassVar[int]
+    WRITE_IOPS_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    weight: int
+    read_bps: int
+    write_bps: int
+    read_iops: int
+    write_iops: int
+    def __init__(self, device: _Optional[str] = ..., weight: _Optional[int] = ..., read_bps: _Optional[int] = ..., write_bps: _Optional[int] = ..., read_iops: _Optional[int] = ..., write_iops: _Optional[int] = ...) -> None: ...
 
 class Privileges(_message.Message):
     __slots__ = ("privileged", "no_new_privileges", "seccomp", "apparmor", "unmasked_paths", "selinux_disabled", "selinux")

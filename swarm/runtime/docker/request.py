@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from swarm.runtime.base import BindMount, ContainerConfig, Limits, SELinuxLabel, TmpfsMount
+from swarm.runtime.base import BindMount, BlockLimit, ContainerConfig, Limits, SELinuxLabel, TmpfsMount
 from swarm.runtime.cdi.spec import Edits
 from swarm.runtime.command import DEFAULT_PATH, command_line, environment, stop_signal
 from swarm.runtime.images.base import ImageConfig
@@ -181,7 +181,22 @@ def changed(limits: Limits, before: Limits) -> dict[str, int | str]:
     return {**left, **_limits(limits)}
 
 
-def _limits(limits: Limits) -> dict[str, int | str]:
+def _block(limits: Sequence[BlockLimit]) -> dict[str, Any]:
+    """Return the shares and bounds of single disks, each kind a list."""
+    listed = {
+        kind: [{"Path": one.device, what: getattr(one, field)} for one in limits if getattr(one, field)]
+        for kind, what, field in (
+            ("BlkioWeightDevice", "Weight", "weight"),
+            ("BlkioDeviceReadBps", "Rate", "read_bps"),
+            ("BlkioDeviceWriteBps", "Rate", "write_bps"),
+            ("BlkioDeviceReadIOps", "Rate", "read_iops"),
+            ("BlkioDeviceWriteIOps", "Rate", "write_iops"),
+        )
+    }
+    return {kind: devices for kind, devices in listed.items() if devices}
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
     wanted: dict[str, int | str] = {
         "NanoCpus": limits.nano_cpus,
         "Memory": limits.memory_bytes,
@@ -196,8 +211,10 @@ def _limits(limits: Limits) -> dict[str, int | str]:
         "BlkioWeight": limits.blkio_weight,
     }
     given = {key: value for key, value in wanted.items() if value}
-    return given | (
-        {} if limits.memory_swappiness is None else {"MemorySwappiness": limits.memory_swappiness}
+    return (
+        given
+        | _block(limits.block)
+        | ({} if limits.memory_swappiness is None else {"MemorySwappiness": limits.memory_swappiness})
     )
 
 

@@ -14,6 +14,7 @@ from swarm.runtime.base import Ability
 from swarm.runtime.oci import selinux
 from swarm.runtime.oci.apparmor import DEFAULT, loaded_profiles
 from swarm.runtime.oci.binaries import find
+from swarm.runtime.oci.block_limits import BOUNDS_FILE_V2, WEIGHT_FILES_V1, WEIGHT_FILES_V2
 from swarm.runtime.oci.cgroups import CgroupLayout
 from swarm.runtime.oci.selinux import Policy, read_policy
 from swarm.runtime.oci.user_namespaces import obstacle
@@ -36,6 +37,8 @@ class Control(Enum):
     CPUSET = "which CPUs and memory nodes are used"
     PIDS = "the number of processes"
     BLKIO_WEIGHT = "the block I/O weight"
+    BLKIO_DEVICE_WEIGHT = "the block I/O weight of one device"
+    BLKIO_BOUNDS = "how much of one block device is read and written"
 
 
 # In which file of a cgroup each is written: (controller, file) of version 1, file of version 2.
@@ -48,6 +51,8 @@ _V1 = {
     Control.CPUSET: [("cpuset", "cpuset.cpus")],
     Control.PIDS: [("pids", "pids.max")],
     Control.BLKIO_WEIGHT: [("blkio", "blkio.weight"), ("blkio", "blkio.bfq.weight")],
+    Control.BLKIO_DEVICE_WEIGHT: [("blkio", name) for name in WEIGHT_FILES_V1],
+    Control.BLKIO_BOUNDS: [("blkio", "blkio.throttle.read_bps_device")],
 }
 _V2 = {
     Control.MEMORY: ["memory.max"],
@@ -57,6 +62,8 @@ _V2 = {
     Control.CPUSET: ["cpuset.cpus"],
     Control.PIDS: ["pids.max"],
     Control.BLKIO_WEIGHT: ["io.bfq.weight", "io.weight"],
+    Control.BLKIO_DEVICE_WEIGHT: list(WEIGHT_FILES_V2),
+    Control.BLKIO_BOUNDS: [BOUNDS_FILE_V2],
 }
 
 

@@ -6,13 +6,14 @@ Pure path logic over `CgroupLayout`, and small reads and writes of files that bl
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from swarm.errors import InvalidArgument, TaskRejected
-from swarm.runtime.base import Sample
+from swarm.runtime.base import BlockLimit, Sample
+from swarm.runtime.oci.block_limits import device_number, weight_on_v2, writes
 from swarm.runtime.oci.overlay import unescape
 from swarm.runtime.processes import Process
 
@@ -178,17 +179,34 @@ class Cgroup:
 
         `io.weight` of version 2 is for any scheduler and reaches from 1 to 10000; the others are BFQ's.
         """
-        on_v2 = 1 + (weight - 10) * 9999 // 990
         for controller, file, value in (
             ("blkio", "blkio.weight", weight),
             ("blkio", "blkio.bfq.weight", weight),
             ("io", "io.bfq.weight", weight),
-            ("io", "io.weight", on_v2),
+            ("io", "io.weight", weight_on_v2(weight)),
         ):
             directory = self._directory(controller)
             if directory is not None and (directory / file).exists():
                 (directory / file).write_text(str(value), "ascii")
                 return
+
+    def set_block_limits(self, limits: Sequence[BlockLimit]) -> None:
+        """Write shares and bounds of single disks; raises TaskRejected for a bound that cannot be kept."""
+        directory = self._directory("blkio" if self._layout.version == 1 else "io")
+        if directory is None:
+            return
+        for limit in limits:
+            for names, text in writes(limit, device_number(limit.device), self._layout.version):
+                file = next((directory / name for name in names if (directory / name).exists()), None)
+                if file is None:
+                    continue  # a share that the kernel does not know: there is a warning
+                try:
+                    file.write_text(text, "ascii")
+                except OSError as error:
+                    raise TaskRejected(
+                        f"the kernel does not limit {limit.device} ({file.name}: {error.strerror}): "
+                        "name the whole disk, not a partition of it"
+                    ) from None
 
     def oom_kills(self) -> int:
         """Return how many processes the kernel has killed here for want of memory."""

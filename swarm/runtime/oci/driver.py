@@ -232,6 +232,7 @@ class OciDriver(RenewingDriver):
         try:
             if config.limits.blkio_weight:
                 self._cgroup(config.id).set_block_weight(config.limits.blkio_weight)
+            self._cgroup(config.id).set_block_limits(config.limits.block)
             container.record = self._write_down(replace(container.record, warnings=warnings))
         except BaseException:
             container.let_go()

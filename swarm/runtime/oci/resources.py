@@ -91,6 +91,7 @@ def resource_warnings(config: ContainerConfig, node: Abilities) -> Iterator[str]
         (Control.SWAPPINESS, limits.memory_swappiness is not None),
         (Control.CPU_SHARES, bool(limits.cpu_shares)),
         (Control.BLKIO_WEIGHT, bool(limits.blkio_weight)),
+        (Control.BLKIO_DEVICE_WEIGHT, any(one.weight for one in limits.block)),
     ):
         if asked and control not in node.controls:
             yield f"this node's kernel cannot set {control.value}: left out"
@@ -106,6 +107,7 @@ def _impossible(limits: Limits, node: Abilities) -> Iterator[str]:
         (Control.CPU_QUOTA, limits.nano_cpus or limits.cpu_quota_us),
         (Control.CPUSET, limits.cpuset_cpus or limits.cpuset_mems),
         (Control.PIDS, limits.pids),
+        (Control.BLKIO_BOUNDS, any(one.is_bound for one in limits.block)),
     ):
         if asked and control not in node.controls:
             yield f"this node's kernel cannot limit {control.value}"

@@ -44,6 +44,7 @@ def _needs_containers(config: ContainerConfig) -> Iterator[str]:
         ("a size of /dev/shm", config.shm_size_bytes),
         ("an OOM score adjustment", config.oom_score_adj is not None),
         (f"the cgroup parent {config.cgroup_parent}", config.cgroup_parent),
+        ("a limit of single disks", limits.block),
         ("a choice of CPUs or memory nodes", limits.cpuset_cpus or limits.cpuset_mems),
     ):
         if is_asked_for:

@@ -1,12 +1,15 @@
 """Options of containers, as their processes and the kernel see them. One container looks at much."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from swarm.errors import TaskRejected
-from swarm.runtime.base import Limits, Security, Ulimit
+from swarm.runtime.base import BlockLimit, Limits, Security, Ulimit
 from swarm.runtime.oci.abilities import Control, read_abilities
+from swarm.runtime.oci.block_limits import device_number
 from swarm.runtime.oci.cgroups import Cgroup, read_layout
 from tests.integration.cgroups import cgroup_name, remove
 from tests.integration.runtime.labs import Lab, run
@@ -27,6 +30,39 @@ def batch() -> Iterator[str]:
         yield name
     finally:
         remove(name.strip("/"))
+
+
+async def test_bounds_of_a_disk_are_in_the_cgroup_and_what_is_no_disk_is_refused(oci_lab: Lab) -> None:
+    layout = read_layout()
+    disks = [Path("/dev", disk.name) for disk in Path("/sys/block").iterdir()]
+    disk = next((one for one in disks if one.is_block_device()), None)
+    driver = oci_lab.driver()
+    await driver.probe()
+    if disk is None:
+        pytest.skip("this machine shows no disk")
+    limits = Limits(block=[BlockLimit(str(disk), read_bps=MIB, write_iops=9)])
+    config = oci_lab.config("exec sleep 100", limits=limits)
+    cgroup = driver._cgroup(config.id)
+    if Control.BLKIO_BOUNDS not in read_abilities(layout, str(PurePosixPath(cgroup.path).parent)).controls:
+        with pytest.raises(TaskRejected, match="cannot limit how much of one block device"):
+            await driver.create(config)
+        return
+    await driver.create(config)
+    await driver.start(config.id)
+    number = device_number(str(disk))
+    if layout.version == 1:
+        own = layout.mounts["blkio"] / cgroup.path.strip("/")
+        read = [(own / f"blkio.throttle.{name}_device").read_text() for name in ("read_bps", "write_iops")]
+        assert read == [f"{number} {MIB}\n", f"{number} 9\n"]
+    else:
+        assert layout.unified is not None
+        bounds = (layout.unified / cgroup.path.strip("/") / "io.max").read_text()
+        assert f"{number} rbps={MIB} wbps=max riops=max wiops=9" in bounds
+    await driver.remove(config.id)
+    wrong = replace(config, limits=Limits(block=[BlockLimit("/dev/null", read_bps=MIB)]))
+    with pytest.raises(TaskRejected, match="/dev/null is no block device"):
+        await driver.create(wrong)
+    assert not any(path.exists() for path in cgroup.directories())
 
 
 async def test_shares_and_bounds_are_in_the_cgroup_of_choice(oci_lab: Lab, batch: str) -> None:

@@ -16,7 +16,17 @@ from swarm.errors import TaskRejected
 from swarm.model.devices import parse_device, parse_gpus
 from swarm.model.generic_resources import parse_owned
 from swarm.model.task import task_name
-from swarm.runtime.base import BindMount, Dns, HostDevice, Limits, Security, Shared, TmpfsMount, Ulimit
+from swarm.runtime.base import (
+    BindMount,
+    BlockLimit,
+    Dns,
+    HostDevice,
+    Limits,
+    Security,
+    Shared,
+    TmpfsMount,
+    Ulimit,
+)
 
 FACTS = NodeFacts("n1", "worker-1", "linux", "amd64")
 SANDBOX = Sandbox("t1", "10.0.0.2", "/run/ns", "/run/resolv", ())
@@ -163,6 +173,9 @@ def test_options_reach_the_driver_and_what_was_not_said_stays_so() -> None:
     resources.memory_swappiness, resources.memory_swap_bytes = 0, -1
     resources.cpu_shares, resources.cpu_quota_us, resources.cpu_period_us = 2, 3, 4
     resources.cpuset_cpus, resources.cpuset_mems, resources.blkio_weight = "0", "1", 10
+    resources.block_limits.add(
+        device="/dev/a", weight=10, read_bps=2, write_bps=3, read_iops=4, write_iops=5
+    )
     config = container_config(task, "", SANDBOX, FACTS)
     assert config.security == Security(True, True, ("CAP_BPF",), ("ALL",), "{}", "web", True)
     assert config.shared == Shared(ipc=True, uts=True)
@@ -171,7 +184,10 @@ def test_options_reach_the_driver_and_what_was_not_said_stays_so() -> None:
     assert (config.hosts, config.dns) == ((("db", "::1"),), Dns(search=("x.org",)))
     assert (config.shm_size_bytes, config.oom_score_adj, config.cgroup_parent) == (9, 0, "/batch")
     assert config.annotations == {"a": "b"}
-    assert config.limits == Limits(0, 0, 0, 0, 2, 3, 4, "0", "1", -1, 0, 10)
+    assert config.limits == Limits(
+        *(0, 0, 0, 0, 2, 3, 4, "0", "1", -1, 0, 10),
+        block=(BlockLimit("/dev/a", 10, 2, 3, 4, 5),),
+    )
     spec.privileges.seccomp.mode = Privileges.Seccomp.MODE_UNCONFINED
     assert container_config(task, "", SANDBOX, FACTS).security.seccomp == ""
 

@@ -2,10 +2,12 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -18,6 +20,7 @@ from swarm.api.v1.containers_pb2_grpc import ContainersServicer, add_ContainersS
 from swarm.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
 from swarm.api.v1.objects_pb2 import Service
 from swarm.api.v1.plain_pb2 import FollowEvents, PlainEvent
+from swarm.cli import event_window
 from swarm.cli.events import events
 from swarm.clock import SECOND, nanoseconds, timestamp
 from swarm.errors import InvalidArgument
@@ -79,6 +82,12 @@ def _wait_for_end(context: Any) -> None:
         gone.wait(60)
 
 
+def time_is_up_once_all_listen(monkeypatch: pytest.MonkeyPatch, *asked: list[Any]) -> None:
+    """Have the clock stand still until each was asked, and be past everything then."""
+    clock = SimpleNamespace(monotonic=lambda: 1000.0 if all(asked) else 0.0, sleep=time.sleep)
+    monkeypatch.setattr(event_window, "time", clock)
+
+
 @contextmanager
 def listening(directory: Path, manager: Manager, nodes: Nodes | None) -> Iterator[str]:
     server = grpc.server(ThreadPoolExecutor(6))
@@ -134,30 +143,39 @@ def test_longer_ago_than_what_is_kept_begins_there_and_says_so(tmp_path: Path) -
     assert result.stderr == "Warning: changes are kept since 2023-11-14T22:13:15.000000000Z only.\n"
 
 
-def test_a_time_to_come_is_waited_for_and_what_was_on_its_way_then_is_told(tmp_path: Path) -> None:
-    until_ns = NOW + SECOND // 2
+def test_a_time_to_come_is_waited_for_and_what_was_on_its_way_then_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until_ns = NOW + 4 * SECOND
     manager = Manager(
         [an_answer(3, 0), an_answer(4, NOW + 1, "now")],
-        [an_answer(4, 0), an_answer(6, until_ns, "slow"), an_answer(7, until_ns + 1, "late")],
+        [
+            *(an_answer(4, 0), an_answer(5, 0)),  # the first moment is not late enough to end here
+            *(an_answer(6, until_ns, "slow"), an_answer(7, until_ns + 1, "late")),
+        ],
         moments=[(NOW, 3), (until_ns - 1, 5), (until_ns, 6)],
     )
-    result = run(manager, tmp_path, *SERVICES, *NAMES, "--since", "-0s", "--until", f"{until_ns // 10**9}.5")
+    time_is_up_once_all_listen(monkeypatch, manager.asked)
+    result = run(manager, tmp_path, *SERVICES, *NAMES, "--since", "-0s", "--until", f"{until_ns // SECOND}")
     assert (result.exit_code, result.stdout) == (0, "4 now create\n6 slow create\n")
     assert not result.stderr
     assert (manager.asked[1].resume_version, manager.asked[1].HasField("since")) == (4, False)
 
 
-def test_nodes_are_asked_once_more_when_the_time_is_over(tmp_path: Path) -> None:
+def test_nodes_are_asked_once_more_when_the_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def an_event(action: str, at_ns: int, cursor: str) -> PlainEvent:
         return PlainEvent(action=action, at_ns=at_ns, name="db", container_id="c1", cursor=cursor)
 
     nodes = Nodes(
         [PlainEvent(cursor="a.1"), an_event("start", NOW, "a.2")],
-        [an_event("die", NOW + 1, "a.3"), an_event("destroy", NOW + 2 * SECOND, "a.4")],
+        [an_event("die", NOW + 1, "a.3"), an_event("destroy", NOW + 9 * SECOND, "a.4")],
     )
-    manager = Manager([an_answer(3, 0)], [an_answer(3, 0)], moments=[(NOW, 3), (NOW + SECOND, 3)])
+    manager = Manager([an_answer(3, 0)], [an_answer(3, 0)], moments=[(NOW, 3), (NOW + 4 * SECOND, 3)])
+    time_is_up_once_all_listen(monkeypatch, manager.asked, nodes.asked)
     result = run(
-        manager, tmp_path, "-f", "type=container", "--until", "-1s", "--format", "json", nodes=nodes
+        manager, tmp_path, "-f", "type=container", "--until", "-4s", "--format", "json", nodes=nodes
     )
     assert result.exit_code == 0
     assert [json.loads(text)["Action"] for text in result.stdout.splitlines()] == ["start", "die"]

@@ -313,6 +313,9 @@ def test_templates_know_the_names_of_docker_and_json_stays_json() -> None:
     template = "{{.Status}} {{.ID}} {{.From}} {{.Scope}} {{.Time}} {{.TimeNano}} {{.Actor.Attributes.name}}"
     assert fill(template, event) == "start c1c1 db:1 local 0 5 db"
     assert json.loads(fill("{{json .}}", event)) == told("start")
+    # Another event has other attributes: that ends nobody's following.
+    other = "{{.Actor.Attributes.exitCode}} {{if .Actor.Attributes.exitCode}}ended{{else}}-{{end}}"
+    assert fill(other, event) == "<no value> -"
     with pytest.raises(InvalidArgument, match='no "Nope" here'):
         fill("{{.Nope}}", event)
 

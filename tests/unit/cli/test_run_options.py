@@ -11,11 +11,12 @@ from click.testing import CliRunner, Result
 from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest, OutputChunk
 from swarm.api.v1.logs_pb2 import LOG_STREAM_STDERR, LOG_STREAM_STDOUT
 from swarm.api.v1.plain_pb2 import PlainSpec
+from swarm.api.v1.types_pb2 import BlockLimit
 from swarm.cli import container_run
 from swarm.cli.connect import Connection
 from swarm.cli.container_run import create, run
-from swarm.cli.container_view import container_options
-from swarm.errors import Unavailable
+from swarm.cli.container_view import container_options, resource_options
+from swarm.errors import InvalidArgument, Unavailable
 
 OUTPUT = (
     ContainerOutput(started=True),
@@ -141,3 +142,34 @@ def test_annotations_are_for_the_runtime_and_shown(node: Node) -> None:
     container = node.spec.container
     assert dict(container.annotations) == {"com.example.a": "b", "c": ""}
     assert container_options(container)["Annotations"] == {"com.example.a": "b", "c": ""}
+
+
+def test_limits_of_single_disks_are_gathered_by_disk_and_shown(node: Node) -> None:
+    type_(
+        create,
+        *("--blkio-weight-device", "/dev/sda:300", "--device-read-bps", "/dev/sda:1mb"),
+        *("--device-write-bps", "/dev/sdb:1024", "--device-read-iops", "/dev/sda:9"),
+        *("--device-write-iops", "/dev/sda:8", "--memory", "64m"),
+    )
+    resources = node.spec.resources
+    assert list(resources.block_limits) == [
+        BlockLimit(device="/dev/sda", weight=300, read_bps=1 << 20, read_iops=9, write_iops=8),
+        BlockLimit(device="/dev/sdb", write_bps=1024),
+    ]
+    assert resource_options(resources) == {
+        "BlkioWeightDevice": [{"Path": "/dev/sda", "Weight": 300}],
+        "BlkioDeviceReadBps": [{"Path": "/dev/sda", "Rate": 1 << 20}],
+        "BlkioDeviceWriteBps": [{"Path": "/dev/sdb", "Rate": 1024}],
+        "BlkioDeviceReadIOps": [{"Path": "/dev/sda", "Rate": 9}],
+        "BlkioDeviceWriteIOps": [{"Path": "/dev/sda", "Rate": 8}],
+    }
+    node.asked.clear()
+    type_(create)
+    assert not node.spec.HasField("resources")
+
+
+@pytest.mark.parametrize("text", ["/dev/sda", "sda:5", "/dev/sda:", "/dev/sda:fast", "/dev/sda:-1"])
+def test_what_is_no_limit_of_a_disk_is_refused(node: Node, text: str) -> None:
+    for flag in ("--device-read-bps", "--device-write-iops"):
+        assert isinstance(type_(create, flag, text).exception, InvalidArgument)
+    assert not node.asked

@@ -87,7 +87,14 @@ USES_DATA = {"volumes": ["data:/data"], "image": "web:1"}
 # Values by the key of a service, each enough by itself.
 SERVICE: Mapping[str, tuple[Any, ...]] = {
     "annotations": ({"com.example.a": "b"},),
-    "blkio_config": ({"weight": 300},),
+    "blkio_config": (
+        {"weight": 300},
+        {"weight_device": [{"path": "/dev/sda", "weight": 300}]},
+        {"device_read_bps": [{"path": "/dev/sda", "rate": "1mb"}]},
+        {"device_write_bps": [{"path": "/dev/sda", "rate": "1mb"}]},
+        {"device_read_iops": [{"path": "/dev/sda", "rate": 9}]},
+        {"device_write_iops": [{"path": "/dev/sda", "rate": 9}]},
+    ),
     "cap_add": (["NET_ADMIN"],),
     "cap_drop": (["CHOWN", "CAP_KILL"],),
     "cgroup": ("private",),

@@ -137,6 +137,16 @@ CASES: list[tuple[str, Any]] = [
         ),
     ),
     (
+        "blkio_config: {weight_device: [{path: /dev/sda, weight: 300}], device_read_bps: [{path: /dev/sda, "
+        "rate: '12mb'}, {path: /dev/sdb, rate: 1024}], device_write_iops: [{path: /dev/sda, rate: 30}]}",
+        lambda s: (
+            s.task.resources.block_limits.add(
+                device="/dev/sda", weight=300, read_bps=12 << 20, write_iops=30
+            ),
+            s.task.resources.block_limits.add(device="/dev/sdb", read_bps=1024),
+        ),
+    ),
+    (
         "cpu_shares: 5\ncpu_quota: '5000'\ncpu_period: 10000\ncpuset: 0-1\nblkio_config: {weight: 10}",
         lambda s: s.task.resources.__init__(
             cpu_shares=5, cpu_quota_us=5000, cpu_period_us=10000, cpuset_cpus="0-1", blkio_weight=10

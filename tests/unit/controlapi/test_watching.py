@@ -231,7 +231,10 @@ async def test_a_version_that_is_no_longer_kept_is_refused_with_the_oldest_one()
         assert await call.code() is grpc.StatusCode.OUT_OF_RANGE
 
 
-async def test_a_reader_begins_at_a_time_and_hears_at_once_when_that_was_all() -> None:
+async def test_a_reader_begins_at_a_time_and_hears_at_once_when_that_was_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watching, "BOOKMARK_S", 1000.0)
     clock = ManualClock()
     store = Store(clock, "one")
     store.attach(LocalProposer(store))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -97,6 +98,14 @@ def container(field: str, value: object) -> Callable[[ServiceSpec], None]:
     return lambda spec: setattr(spec.task.container, field, value)
 
 
+def block(*others: dict[str, Any], **fields: Any) -> Callable[[ServiceSpec], None]:
+    def change(spec: ServiceSpec) -> None:
+        for one in (*others, fields):
+            spec.task.resources.block_limits.add(**one)
+
+    return change
+
+
 def resources(field: str, value: object) -> Callable[[ServiceSpec], None]:
     return lambda spec: setattr(spec.task.resources, field, value)
 
@@ -175,6 +184,9 @@ def bad_profile(spec: ServiceSpec) -> None:
         (resources("memory_swap_bytes", -2), "negative"),
         (resources("memory_swappiness", 101), "swappiness"),
         (resources("blkio_weight", 9), "weight"),
+        (block(device="sda", read_bps=5), "no path of a block device"),
+        (block(device="/dev/sda", weight=1001), "weight 1001 of /dev/sda is not between"),
+        (block({"device": "/dev/sda"}, device="/dev/sda"), "is there twice"),
         (
             lambda spec: spec.task.container.annotations.update({"run.oci.handler": "wasm"}),
             "which only nodes give",

@@ -55,11 +55,12 @@ def test_with_all_capabilities_only_the_kernel_bounds_open_files(proc: Path) -> 
 def test_controls_of_version_1_are_in_several_places(proc: Path, tmp_path: Path) -> None:
     memory, blkio, cpuset = (tmp_path / name / "swarm/x" for name in ("memory", "blkio", "cpuset"))
     make(memory, memory__limit_in_bytes="", memory__memsw__limit_in_bytes="")
-    make(blkio, blkio__bfq__weight="")
+    make(blkio, blkio__bfq__weight="", blkio__bfq__weight_device="", blkio__throttle__read_bps_device="")
     make(cpuset, cpuset__cpus="", cpuset__effective_cpus="0-1\n", cpuset__effective_mems="0\n")
     mounts = {name: tmp_path / name for name in ("memory", "blkio", "cpuset", "cpu")}
     found = read_abilities(CgroupLayout(1, mounts), "/swarm/x", proc)
-    assert found.controls == {Control.MEMORY, Control.SWAP, Control.BLKIO_WEIGHT, Control.CPUSET}
+    disks = {Control.BLKIO_WEIGHT, Control.BLKIO_DEVICE_WEIGHT, Control.BLKIO_BOUNDS}
+    assert found.controls == {Control.MEMORY, Control.SWAP, Control.CPUSET, *disks}
     assert (found.cpus, found.memory_nodes) == ({0, 1}, {0})
 
 
@@ -72,7 +73,11 @@ def test_controls_of_version_2_are_in_one(proc: Path, tmp_path: Path) -> None:
         cpuset__cpus__effective="0-3\n",
     )
     found = read_abilities(CgroupLayout(2, {}, tmp_path / "unified"), "/swarm/x", proc)
-    assert found.controls == {Control.MEMORY, Control.CPU_SHARES, Control.BLKIO_WEIGHT}
+    weights = {Control.BLKIO_WEIGHT, Control.BLKIO_DEVICE_WEIGHT}
+    assert found.controls == {Control.MEMORY, Control.CPU_SHARES, *weights}
+    make(tmp_path / "unified/swarm/x", io__max="")
+    found = read_abilities(CgroupLayout(2, {}, tmp_path / "unified"), "/swarm/x", proc)
+    assert Control.BLKIO_BOUNDS in found.controls
     assert found.cpus == {0, 1, 2, 3}
     told = described(replace(found, init=("/usr/bin/tini-static", "-s"), apparmor=None))
     assert told["init"] == "tini-static"

@@ -13,6 +13,7 @@ import pytest
 from swarm.errors import TaskRejected
 from swarm.runtime.base import (
     BindMount,
+    BlockLimit,
     ContainerConfig,
     ContainerState,
     Limits,
@@ -56,12 +57,21 @@ def test_limits_and_privileges_only_where_asked_for() -> None:
     asked = replace(
         CONFIG,
         annotations={"a": "b"},
-        limits=Limits(memory_bytes=7, memory_swappiness=0),
+        limits=Limits(
+            memory_bytes=7,
+            memory_swappiness=0,
+            block=(BlockLimit("/dev/a", weight=10, write_iops=3), BlockLimit("/dev/b", read_bps=4)),
+        ),
         security=Security(no_new_privileges=False, seccomp="", unmasked_paths=True),
     )
     host = create_request(asked, IMAGE, AROUND)["HostConfig"]
     assert (host["Memory"], host["MemorySwappiness"], host["MaskedPaths"]) == (7, 0, [])
     assert host["Annotations"] == {"a": "b"}
+    assert {key: value for key, value in host.items() if key.startswith("BlkioDev") or "WeightD" in key} == {
+        "BlkioWeightDevice": [{"Path": "/dev/a", "Weight": 10}],
+        "BlkioDeviceReadBps": [{"Path": "/dev/b", "Rate": 4}],
+        "BlkioDeviceWriteIOps": [{"Path": "/dev/a", "Rate": 3}],
+    }
     assert host["SecurityOpt"] == ["seccomp=unconfined"]
 
 

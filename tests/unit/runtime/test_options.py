@@ -9,7 +9,7 @@ import pytest
 
 from swarm.errors import TaskRejected
 from swarm.model.capabilities import KNOWN
-from swarm.runtime.base import ContainerConfig, Dns, Limits, Security, Shared, Ulimit
+from swarm.runtime.base import BlockLimit, ContainerConfig, Dns, Limits, Security, Shared, Ulimit
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.oci.abilities import Abilities, Control
 from swarm.runtime.oci.etc_files import hosts_file, resolv_conf
@@ -276,6 +276,7 @@ def test_a_profile_of_the_users_own_is_for_this_container() -> None:
         ({"cgroup_parent": "/batch"}, "/batch"),
         ({"annotations": {"a": "b"}}, "annotations"),
         ({"limits": Limits(cpuset_cpus="0")}, "CPUs"),
+        ({"limits": Limits(block=[BlockLimit("/dev/sda", weight=10)])}, "single disks"),
     ],
 )
 def test_plain_processes_refuse_what_would_change_the_program(changes: dict[str, Any], named: str) -> None:
