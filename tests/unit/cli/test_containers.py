@@ -25,9 +25,11 @@ from swarm.cli.container_stats import Usage
 from swarm.cli.container_table import published_lines, rows
 from swarm.cli.exec import request_of
 from swarm.cli.log_options import apply_log
+from swarm.cli.main import main
 from swarm.cli.service_group import service
 from swarm.clock import SECOND, timestamp
 from swarm.errors import InvalidArgument
+from tests.unit.cli import stage
 
 NOW = 1_000_000 * SECOND
 
@@ -245,3 +247,15 @@ def test_published_ports_are_listed_from_inside_to_outside() -> None:
 def test_a_driver_of_logs_that_is_none_of_ours_is_refused() -> None:
     asked = CliRunner().invoke(service, ["create", "--log-driver", "syslog", "web:1"])
     assert "nodes keep the output themselves" in str(asked.exception)
+
+
+@pytest.mark.parametrize("name", ["web", "web.1"])
+@pytest.mark.parametrize("command", ["run", "rename"])
+def test_no_container_gets_a_name_by_which_commands_would_reach_a_task(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, name: str
+) -> None:
+    arguments = ["run", "--name", name, "web:1"] if command == "run" else ["rename", "db", name]
+    with stage.served(tmp_path) as address, pytest.raises(SystemExit) as ended:
+        main(["-H", address, *arguments])
+    assert ended.value.code == (125 if command == "run" else 1)
+    assert "choose another name" in capsys.readouterr().err
