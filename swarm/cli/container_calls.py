@@ -1,6 +1,7 @@
 """Which container does a person mean, and how is its node asked?"""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from swarm.api.v1.containers_pb2 import (
 )
 from swarm.api.v1.objects_pb2 import Task
 from swarm.cli.connect import Connection
-from swarm.errors import Ambiguous, FailedPrecondition, InvalidArgument, NotFound
+from swarm.errors import Ambiguous, FailedPrecondition, InvalidArgument, NameConflict, NotFound
 from swarm.model.task_state import RUNNING
 
 VIEWING = frozenset({"list", "inspect", "top", "stats", "wait", "list_volumes", "logs", "disk", "events"})
@@ -73,6 +74,17 @@ def find_plain(conn: Connection, ref: str) -> Target:
     raise (NotFound if silent else NowhereFound)(
         f'no container, task or service "{ref}"; `swarmctl container ls --all` lists the containers.{silent}'
     )
+
+
+def check_new_name(conn: Connection, name: str) -> None:
+    """Refuse a name by which commands would reach a task's container instead; raises NameConflict."""
+    with suppress(NotFound, InvalidArgument, Ambiguous):  # the last: of ids
+        if conn.control.GetService(c.GetServiceRequest(ref=name)).service.spec.annotations.name == name:
+            raise NameConflict(f'"{name}" means the service of that name: choose another name')
+    with suppress(NotFound, InvalidArgument):
+        if "." in name:  # else it is the beginning of an id, by chance
+            task = conn.control.GetTask(c.GetTaskRequest(ref=name)).task
+            raise NameConflict(f'"{name}" means the task {task.id} of a service: choose another name')
 
 
 def _of_service(conn: Connection, ref: str) -> Task | None:

@@ -16,7 +16,7 @@ from swarm.api.v1.plain_pb2 import (
 )
 from swarm.cli import objects
 from swarm.cli.connect import Connection, connect
-from swarm.cli.container_calls import Target, ask_one, find_container, only
+from swarm.cli.container_calls import Target, ask_one, check_new_name, find_container, only
 from swarm.cli.container_run import DETACH_KEYS, exit_code
 from swarm.cli.flags import FlagCommand
 from swarm.cli.plain_options import changed_resources, resource_options, restart_policy
@@ -132,6 +132,7 @@ def restart(ctx: click.Context, refs: tuple[str, ...], seconds: float | None) ->
 def rename(host: str, ref: str, name: str) -> None:
     """Give a container another name."""
     with connect(host) as conn:
+        check_new_name(conn, name)
         ask_one(conn, _plain(conn, ref), ContainerRequest(rename=RenameContainer(name=name)))
 
 

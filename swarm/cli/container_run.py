@@ -224,10 +224,11 @@ def with_credentials(spec: PlainSpec) -> PlainSpec:
 
 def _check_name(conn: Connection, name: str, *, chosen: bool) -> None:
     """Refuse the name of a container of another node: commands name containers without their node."""
-    from swarm.cli.container_calls import find_plain
+    from swarm.cli.container_calls import check_new_name, find_plain
 
     if not chosen:
         return
+    check_new_name(conn, name)
     try:
         found = find_plain(conn, name)
     except (NotFound, Ambiguous):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from swarm.api.v1.plain_pb2 import PlainRestart, PlainSpec
 from swarm.api.v1.specs_pb2 import ServiceSpec
+from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import InvalidArgument
 from swarm.model import limits
 from swarm.model.devices import wanted_devices
@@ -66,6 +67,8 @@ def _foreign_problems(spec: PlainSpec) -> Iterator[str]:
     """What only the managers of a cluster can give to a task."""
     if spec.container.secrets or spec.container.configs:
         yield "secrets and configs are sent to tasks of services only: create a service instead"
+    if any(mount.type == Mount.TYPE_CLUSTER for mount in spec.container.mounts):
+        yield "cluster volumes are published for tasks of services only: create a service, or mount a volume"
     if wanted_devices(spec.container) or spec.resources.reservations.generic:
         yield (
             "whole devices and generic resources are given to tasks of services only: create a service, "

@@ -28,10 +28,12 @@ from swarm.cli.container_stats import Usage
 from swarm.cli.container_table import published_lines, rows
 from swarm.cli.exec import request_of
 from swarm.cli.log_options import apply_log
+from swarm.cli.main import main
 from swarm.cli.render import fill
 from swarm.cli.service_group import service
 from swarm.clock import SECOND, timestamp
 from swarm.errors import InvalidArgument, UserError
+from tests.unit.cli import stage
 
 NOW = 1_000_000 * SECOND
 
@@ -366,3 +368,15 @@ def test_columns_of_docker_are_there() -> None:
     assert row["Networks"] == "shop,bridge"
     assert row["Ports"] == "0.0.0.0:8080->80/tcp, *:8443->443/tcp, 53/udp"
     assert row["Command"] == "\"sh -c 'a b'\""
+
+
+@pytest.mark.parametrize("name", ["web", "web.1"])
+@pytest.mark.parametrize("command", ["run", "rename"])
+def test_no_container_gets_a_name_by_which_commands_would_reach_a_task(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, name: str
+) -> None:
+    arguments = ["run", "--name", name, "web:1"] if command == "run" else ["rename", "db", name]
+    with stage.served(tmp_path) as address, pytest.raises(SystemExit) as ended:
+        main(["-H", address, *arguments])
+    assert ended.value.code == (125 if command == "run" else 1)
+    assert "choose another name" in capsys.readouterr().err

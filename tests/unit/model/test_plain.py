@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from swarm.api.v1.plain_pb2 import PlainRestart, PlainSpec
+from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import InvalidArgument
 from swarm.model import limits
 from swarm.model.plain import validate_plain
@@ -32,6 +33,10 @@ def test_names_are_what_docker_takes() -> None:
         (lambda spec: setattr(spec.container, "image", ""), "image"),
         (lambda spec: spec.container.secrets.add(secret_name="s"), "secrets and configs"),
         (lambda spec: spec.container.configs.add(config_name="s"), "secrets and configs"),
+        (
+            lambda spec: spec.container.mounts.add(type=Mount.TYPE_CLUSTER, source="db", target="/db"),
+            "cluster volumes",
+        ),
         (lambda spec: spec.container.device_requests.add(kind="nvidia.com/gpu", count=1), "devices"),
         (lambda spec: setattr(spec, "network", "backend"), "--network backend"),
         (lambda spec: setattr(spec.resources.limits, "memory_bytes", 1), "memory limit"),
