@@ -13,7 +13,8 @@ from swarm.agent.network.base import NodeNetwork
 from swarm.agent.system.disk_watch import DiskWatch
 from swarm.api.v1.types_pb2 import NodeCondition, NodeDescription, TlsInfo
 from swarm.config import Settings
-from swarm.model.network_support import ENCRYPTION
+from swarm.model.network_support import ENCRYPTION, NODE_SUBNET
+from swarm.model.networks import OVERLAY
 from swarm.runtime.base import Capabilities, RuntimeDriver
 from swarm.runtime.cdi.registry import read_registry
 
@@ -71,6 +72,8 @@ class Describer:
             csi_plugins=await self._csi.discover() if capabilities.isolated else (),
             network_drivers=self._network.drivers(),
         )
+        if OVERLAY in self._network.drivers():
+            fresh.runtime_info[NODE_SUBNET] = self._settings.node_subnet
         encryption = self._network.encryption()
         if encryption.way:
             fresh.runtime_info[ENCRYPTION] = encryption.way

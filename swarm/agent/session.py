@@ -203,6 +203,7 @@ class Session:
             case "node_info":
                 if message.node_info.heartbeat_period_ns:
                     self.period_s = message.node_info.heartbeat_period_ns / SECOND
+                    self._outgoing.set()  # whoever waits for the next heartbeat may have less time by now
                 node.take_node_info(message.node_info)
             case "log_subscription":
                 node.subscribe_logs(message.log_subscription)

@@ -70,19 +70,34 @@ def new_spec(name: str, given: dict[str, Any]) -> NetworkSpec:
     for text in given["subnets"]:
         spec.subnets.add(subnet=text)
     for text in given["ranges"]:
-        _subnet_with(spec, text.partition("/")[0], f"--ip-range {text}").range = text
+        subnet = _subnet_with(spec, text.partition("/")[0], f"--ip-range {text}")
+        subnet.range = _once(subnet.range, text, "--ip-range")
     for text in given["gateways"]:
-        _subnet_with(spec, text, f"--gateway {text}").gateway = text
-    for key, text in parse.key_values(given["reserved"], "--aux-address").items():
-        _subnet_with(spec, text, f"--aux-address {key}={text}").reserved[key] = text
+        subnet = _subnet_with(spec, text, f"--gateway {text}")
+        subnet.gateway = _once(subnet.gateway, text, "--gateway")
+    for text in given["reserved"]:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise InvalidArgument(f'--aux-address "{text}": write NAME=ADDRESS')
+        reserved = _subnet_with(spec, value, f"--aux-address {text}").reserved
+        reserved[key] = _once(reserved.get(key, ""), value, f"--aux-address {key}")
     return spec
+
+
+def _once(before: str, text: str, option: str) -> str:
+    if before:
+        raise InvalidArgument(f"{option} {before} and {text}: give one of them")
+    return text
 
 
 def _subnet_with(spec: NetworkSpec, text: str, option: str) -> SubnetSpec:
     """Return the subnet that an address is in."""
     from swarm.model.ipam import parse_address, parse_block
 
-    address = parse_address(text)
+    try:
+        address = parse_address(text)
+    except InvalidArgument as problem:
+        raise InvalidArgument(f"{option}: {problem}") from problem
     for one in spec.subnets:
         if address in parse_block(one.subnet):
             return one

@@ -10,12 +10,14 @@ network of the node only: what such a task is told to join it would not join, si
 from collections.abc import Iterable
 
 from swarm.api.v1.objects_pb2 import Node
-from swarm.errors import FailedPrecondition
+from swarm.errors import FailedPrecondition, InvalidArgument
+from swarm.model.ipam import Block, parse_block
 
 KEY = "network_drivers"
 INGRESS = "ingress"  # ports that are published on every node
 SCTP = "sctp"  # published ports of that protocol
 ENCRYPTED = "encrypted"  # an option of overlays, and what a node says that can do it
+NODE_SUBNET = "node_subnet"  # key in `runtime_info`: out of which a node gives all its tasks an address
 ENCRYPTION = "encryption"  # key in `runtime_info`: how a node encrypts, or why it cannot
 _REASONS_SHOWN = 3
 
@@ -43,6 +45,14 @@ def check_supported(what: str, driver: str, nodes: Iterable[Node]) -> None:
         f"{what} needs a node whose agent can do {driver} networks, and no node of the cluster says that it "
         "can: services without --network run, and reach each other at the ports they publish (mode=host)"
     )
+
+
+def node_subnet(node: Node) -> Block | None:
+    """Return where all tasks of a node have an address besides those in networks; None: it did not say."""
+    try:
+        return parse_block(node.description.runtime_info.get(NODE_SUBNET, ""))
+    except InvalidArgument:
+        return None
 
 
 def encrypts(node: Node) -> bool:

@@ -26,8 +26,10 @@ from swarm.model.network_support import ENCRYPTED
 
 OVERLAY, BRIDGE, MACVLAN = "overlay", "bridge", "macvlan"
 DRIVERS = (OVERLAY, BRIDGE, MACVLAN)
+MTU_OPTIONS = ("mtu", "com.docker.network.driver.mtu")
 MACVLAN_MODE = "macvlan_mode"
 PARENT = "parent"  # option of macvlan: the interface of each node that leads to the LAN
+OPTIONS = {OVERLAY: (ENCRYPTED, MTU_OPTIONS[0]), BRIDGE: (), MACVLAN: (PARENT, MACVLAN_MODE)}
 PREDEFINED = (BRIDGE, "host", "none")  # every node has them; their id is their name, as is their driver
 
 # Made when a service first publishes a port through it, unless somebody made an ingress network.

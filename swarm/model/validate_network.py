@@ -18,10 +18,13 @@ from swarm.model.ipam import (
     parse_block,
 )
 from swarm.model.job import job_of, runs_everywhere
+from swarm.model.network_support import ENCRYPTED
 from swarm.model.networks import (
     DRIVERS,
     MACVLAN,
     MACVLAN_MODE,
+    MTU_OPTIONS,
+    OPTIONS,
     OVERLAY,
     PARENT,
     PREDEFINED,
@@ -33,9 +36,19 @@ from swarm.timestamps import SECOND
 
 LONGEST_SUBNET = 29  # of IPv4
 DATA_PATH_PORTS = range(1024, 49152)
+MTU_MIN = {4: 576, 6: 1280}  # what every host must be able to take
+MTU_MAX = 65535
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru")
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:-]{1,15}")
 SHORTEST_KEY_PERIOD_NS = 600 * SECOND
+# This network, loopback, link local (also of our own routers), multicast, broadcast; IPv4 within IPv6.
+_SET_APART = tuple(
+    parse_block(text)
+    for text in (
+        *("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32"),
+        *("::/127", "::ffff:0:0/96", "fe80::/10", "ff00::/8"),
+    )
+)
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 
 
@@ -103,6 +116,37 @@ def _option_problems(spec: NetworkSpec) -> Iterator[str]:
         yield from limits.TEXT_BYTES.exceeded(
             f"the value of option {limits.shown(key)}", len(value.encode())
         )
+    yield from _unknown_options(spec)
+    if driver_of(spec) == OVERLAY:
+        yield from _overlay_option_problems(spec)
+
+
+def _unknown_options(spec: NetworkSpec) -> Iterator[str]:
+    """Yield the options that mean nothing; those with a dot are other programs', e.g. Docker's."""
+    driver = driver_of(spec)
+    known = OPTIONS.get(driver)
+    for key in spec.driver_options if known is not None else ():
+        if known is not None and key not in known and "." not in key:
+            listed = f"it has {', '.join(known)}" if known else "it has none"
+            yield f"a network of driver {driver} has no option {limits.shown(key)}: {listed}"
+
+
+def _overlay_option_problems(spec: NetworkSpec) -> Iterator[str]:
+    encrypted = spec.driver_options.get(ENCRYPTED, "")
+    if encrypted.lower() not in ("", "true", "1"):
+        yield (
+            f'option encrypted is "{limits.shown(encrypted)}": it needs no value, '
+            "and a network without it is not encrypted"
+        )
+    fewest = MTU_MIN[6 if spec.ipv6 else 4]
+    for key in MTU_OPTIONS:
+        text = spec.driver_options.get(key, "0")
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(MTU_MAX)) else -1
+        if number and not fewest <= number <= MTU_MAX:
+            yield (
+                f'option {key} is "{limits.shown(text)}": its packets have {fewest} to {MTU_MAX} bytes; '
+                "0: as large as the path between nodes takes"
+            )
 
 
 def _family_problems(spec: NetworkSpec) -> Iterator[str]:
@@ -136,7 +180,7 @@ def _subnet_problems(spec: SubnetSpec, block: Block | None) -> Iterator[str]:
         return
     if block.num_addresses < FEWEST_ADDRESSES:
         yield f"subnet {block} has {block.num_addresses} addresses; at least {FEWEST_ADDRESSES} are needed"
-    if block.is_multicast or block.is_loopback or block.is_link_local or block.is_unspecified:
+    if any(overlap(block, other) for other in _SET_APART):
         yield f"subnet {block} is set apart for other uses"
     if spec.range:
         yield from _range_problems(spec.range, block)

@@ -27,9 +27,9 @@ from swarm.manager.store.tables import ReadView
 from swarm.manager.store.transaction import Transaction
 from swarm.model.constraint import address_of
 from swarm.model.ingress_ports import uses_ingress
-from swarm.model.ipam import Block, Pool
+from swarm.model.ipam import Block, Pool, overlap, parse_block
 from swarm.model.limits import shown
-from swarm.model.network_support import check_encrypts, check_supported
+from swarm.model.network_support import check_encrypts, check_supported, node_subnet
 from swarm.model.networks import (
     OVERLAY,
     PREDEFINED,
@@ -76,6 +76,7 @@ def create_network(
             )
     if is_encrypted(spec):
         check_encrypts(f"network {spec.annotations.name}", transaction.nodes, everywhere=spec.ingress)
+    _check_node_subnets(spec, transaction)
     others = [(block, _name(one)) for one in transaction.networks for block in blocks_of(one)]
     pools = pools or pools_of(transaction.cluster or Cluster())
     network.subnets.extend(decide_subnets(spec, pools, others, _node_addresses(transaction)))
@@ -217,9 +218,24 @@ def _name(network: Network) -> str:
 def _node_addresses(view: ReadView) -> Iterator[Block]:
     """Yield where nodes are: a subnet that nobody asked for is not to hide them from its containers."""
     for node in view.nodes:
+        if (own := node_subnet(node)) is not None:
+            yield own
         address = address_of(node.status.addr)
         if address is not None:
             yield ip_network(address)
+
+
+def _check_node_subnets(spec: NetworkSpec, view: ReadView) -> None:
+    """Refuse a subnet in which a task could not answer its own node, which asks for its health."""
+    asked = [parse_block(one.subnet) for one in spec.subnets if one.subnet]
+    for node in view.nodes if asked else ():
+        own = node_subnet(node)
+        for block in asked if own is not None else ():
+            if own is not None and overlap(block, own):
+                raise FailedPrecondition(
+                    f"subnet {block} overlaps {own}, of which node {node.description.hostname} gives its "
+                    "tasks an address each: take another one, or give the node another node_subnet"
+                )
 
 
 def endpoints_of(view: ReadView, network_id: str) -> Steps[list[control.NetworkEndpoint]]:

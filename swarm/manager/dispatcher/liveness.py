@@ -106,6 +106,13 @@ class _Record:
         head_start_s = (GRACE_PERIODS - FRESH_GRACE_PERIODS) * period_s
         return now_s - max(self.heard_s, self.known_s - head_start_s)
 
+    def begin_anew(self, now_s: float) -> None:
+        """Count silence from now on."""
+        if self.heard_s >= self.known_s:
+            self.heard_s = now_s
+        else:
+            self.known_s = now_s
+
     def newest(self) -> _Held | None:
         manager_id = self.holder()
         return self.by_manager[manager_id] if manager_id is not None else None
@@ -129,6 +136,7 @@ class LivenessTable:
         """
         self._records = {node_id: _Record(now_s, disconnected_s=float("-inf")) for node_id in suspects}
         self._looked_s = now_s
+        self._period_s = 0.0
         self._managers: dict[str, tuple[float, float]] = {}  # since when each reports, and when last
 
     def report(
@@ -202,9 +210,14 @@ class LivenessTable:
         """Return what must be written about `nodes`, which are all nodes there are.
 
         When this function was not called for a while (the machine was suspended, the process stopped),
-        then the silence was our own: all deadlines move by the gap.
+        then the silence was our own: all deadlines move by the gap. A shorter period counts from now on:
+        so far agents have spoken as seldom as they were told.
         """
         self._forgive(period_s, now_s)
+        if period_s < self._period_s:
+            for record in self._records.values():
+                record.begin_anew(now_s)
+        self._period_s = period_s
         for manager_id, (_, last_s) in tuple(self._managers.items()):
             if now_s - last_s > REPORT_PERIODS * period_s:
                 del self._managers[manager_id]

@@ -20,12 +20,11 @@ from swarm.manager.dispatcher.http_facts import proxy_of, routes_of
 from swarm.manager.store.tables import ReadView
 from swarm.model import defaults
 from swarm.model.health import is_sound
-from swarm.model.networks import BRIDGE, driver_of, is_encrypted, is_overlay
+from swarm.model.networks import BRIDGE, MTU_OPTIONS, driver_of, is_encrypted, is_overlay
 from swarm.model.overlay_keys import shared_key
 from swarm.model.task import task_name
 from swarm.model.task_state import ASSIGNED, RUNNING, is_done, is_running
 
-MTU_OPTIONS = ("mtu", "com.docker.network.driver.mtu")
 # A session that ended is no sign that containers did: agents restart, managers go.
 _IN_THE_MESH = (NodeState.NODE_STATE_READY, NodeState.NODE_STATE_DISCONNECTED)
 

@@ -41,6 +41,8 @@ class SessionReporter:
         self._told_reached = Reached()
         self._complete_s = 0.0  # when the whole table was last sent
         self._reached_s = self._looked_s = clock.monotonic_s()
+        self._period_before_s = 0.0
+        self._expiring_s = 0.0  # from when on sessions may be too silent
 
     def leaderless(self) -> bool:
         """Whether no leader heard this manager for a period: its nodes are about to be counted as lost."""
@@ -55,13 +57,21 @@ class SessionReporter:
             except TimeoutError:
                 pass
             now_s = self._clock.monotonic_s()
-            # After a pause of this process or machine, what was sent meanwhile has yet to be read.
-            if now_s - self._looked_s < self._period_s():
-                self._sessions.expire(GRACE_PERIODS * self._period_s(), now_s)
+            self._expire(now_s)
             self._looked_s = now_s
             self._limit.forget_old(now_s)
             if not await self._report(now_s):
                 await asyncio.sleep(LOOK_S)
+
+    def _expire(self, now_s: float) -> None:
+        period_s = self._period_s()
+        limit_s = GRACE_PERIODS * period_s
+        if period_s < self._period_before_s:
+            self._expiring_s = now_s + limit_s  # until now agents spoke as seldom as they were told before
+        self._period_before_s = period_s
+        # After a pause of this process or machine, what was sent meanwhile has yet to be read.
+        if now_s - self._looked_s < period_s and now_s >= self._expiring_s:
+            self._sessions.expire(limit_s, now_s)
 
     def _period_s(self) -> float:
         view = self._store.view

@@ -112,6 +112,7 @@ class Node:
             state_dir=folder,
             images_dir=folder,
             containers_dir=folder,
+            node_subnet="172.30.0.0/16",
             disk_soft_percent=85,
             disk_hard_percent=95,
             csi_dir=folder / "csi",

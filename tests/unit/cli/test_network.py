@@ -95,7 +95,7 @@ def run(*arguments: str, stdin: str | None = None) -> Result:
 
 def test_dockers_flags_make_the_spec(control: Control) -> None:
     flags = "--subnet 10.1.0.0/16 --subnet fd00::/64 --ipv6 --ip-range 10.1.4.0/24 --gateway 10.1.0.9"
-    more = "--gateway fd00::9 --aux-address nas=10.1.4.7 --label a=b -o x=y --attachable --internal=true"
+    more = "--gateway fd00::9 --aux-address nas=10.1.4.7 --label a=b -o a.b=y --attachable --internal=true"
     made = run("create", *flags.split(), *more.split(), "-d", "overlay", "shop")
     assert (made.exit_code, made.output) == (0, "id-shop\n")
     spec = control.networks["id-shop"].spec
@@ -103,7 +103,7 @@ def test_dockers_flags_make_the_spec(control: Control) -> None:
     assert (four.subnet, four.range, four.gateway) == ("10.1.0.0/16", "10.1.4.0/24", "10.1.0.9")
     assert (dict(four.reserved), six.gateway) == ({"nas": "10.1.4.7"}, "fd00::9")
     assert (spec.driver, spec.attachable, spec.internal, spec.ipv6) == ("overlay", True, True, True)
-    assert (dict(spec.driver_options), dict(spec.annotations.labels)) == ({"x": "y"}, {"a": "b"})
+    assert (dict(spec.driver_options), dict(spec.annotations.labels)) == ({"a.b": "y"}, {"a": "b"})
     assert run("create", "--ipv4=false", "--ipv6", "six").exit_code == 0
     assert control.networks["id-six"].spec.no_ipv4
 
@@ -113,7 +113,19 @@ def test_dockers_flags_make_the_spec(control: Control) -> None:
     [
         ("--ip-range 10.1.4.0/24", "--ip-range 10.1.4.0/24 is in none of the subnets"),
         ("--subnet 10.1.0.0/16 --gateway 10.2.0.1", "--gateway 10.2.0.1 is in none"),
-        ("--subnet 10.1.0.0/16 --aux-address x=y", '"y" is not an IP address'),
+        ("--subnet 10.1.0.0/16 --aux-address x=y", '--aux-address x=y: "y" is not an IP address'),
+        ("--subnet 10.1.0.0/16 --aux-address 10.1.0.9", '--aux-address "10.1.0.9": write NAME=ADDRESS'),
+        (
+            "--subnet 10.1.0.0/16 --aux-address a=10.1.0.8 --aux-address a=10.1.0.9",
+            "--aux-address a 10.1.0.8 and 10.1.0.9: give one of them",
+        ),
+        (
+            "--subnet 10.1.0.0/16 --ip-range 10.1.2.0/24 --ip-range 10.1.3.0/24",
+            "--ip-range 10.1.2.0/24 and 10.1.3.0/24: give one of them",
+        ),
+        ("--subnet 10.1.0.0/16 --gateway 10.1.0.7 --gateway 10.1.0.8", "--gateway 10.1.0.7 and 10.1.0.8"),
+        ("--subnet 10.1.0.0/16 --gateway abc", '--gateway abc: "abc" is not an IP address'),
+        ("-o encrypt", "a network of driver overlay has no option encrypt"),
         ("-d weave", "no network driver"),
         ("--subnet 10.1.0.5/16", "inside 10.1.0.0/16"),
     ],

@@ -306,6 +306,20 @@ def test_a_subnet_from_the_pools_hides_no_node(addr: str) -> None:
     assert subnet.subnet == ("10.0.1.0/24" if addr.startswith("10.") else "10.0.0.0/24")
 
 
+def test_a_subnet_in_which_tasks_could_not_answer_their_node_is_refused_and_none_chosen() -> None:
+    node = able("overlay")
+    node.description.runtime_info["node_subnet"] = "10.0.0.0/16"
+    tx = a_transaction(node)
+    with pytest.raises(
+        FailedPrecondition, match=r"10\.0\.3\.0/24 overlaps 10\.0\.0\.0/16, of which node node-1"
+    ):
+        create_network(tx, a_network("asked", "10.0.3.0/24"), "a")
+    assert create_network(tx, a_network("chosen"), "b").subnets[0].subnet == "10.1.0.0/24"
+    assert create_network(tx, a_network("beside", "10.2.0.0/24"), "c").subnets[0].subnet == "10.2.0.0/24"
+    node.description.runtime_info["node_subnet"] = "nonsense"
+    assert create_network(a_transaction(node), a_network("any", "10.0.3.0/24"), "d").subnets
+
+
 def test_tasks_bring_along_what_their_node_has_to_know_of_a_network_of_its_own() -> None:
     tx = a_transaction(able("bridge"))
     create_network(tx, a_network("own", "10.9.0.0/24", driver="bridge", internal=True), "own-id")

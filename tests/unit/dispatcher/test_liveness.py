@@ -43,8 +43,8 @@ class World:
             node.status.state = state  # type: ignore[assignment]
             node.status.addr = "10.0.0.9"
 
-    def look(self) -> tuple[NodeChange, ...]:
-        changes = self.table.plan(self.nodes.values(), P, self.now_s)
+    def look(self, period_s: float = P) -> tuple[NodeChange, ...]:
+        changes = self.table.plan(self.nodes.values(), period_s, self.now_s)
         for change in changes:
             self.nodes[change.node_id] = changed_node(self.nodes[change.node_id], change)
         return changes
@@ -63,6 +63,21 @@ class World:
 
     def state(self, node_id: str = "n1") -> int:
         return self.nodes[node_id].status.state
+
+
+def test_a_shorter_period_gives_agents_the_time_to_hear_of_it() -> None:
+    world = World("n1", "n2")
+    for silent_s in (0.0, 20.0):
+        world.now_s += silent_s
+        world.report("m1", [a_session("n1", silent_s)])
+        world.look(8 * P)
+    world.look()
+    lost = [world.state(one) for one in ("n1", "n2")]
+    assert NODE_STATE_DOWN not in lost, "one was heard 20 s ago, the other never, and both are in time"
+    world.pass_time(2 * P, ("m1", [a_session("n1", 20.0)]))
+    assert world.state() == NODE_STATE_READY
+    world.pass_time(2 * P, ("m1", [a_session("n1", 20.0)]))
+    assert [world.state(one) for one in ("n1", "n2")] == [NODE_STATE_DOWN] * 2
 
 
 def test_a_node_with_a_session_becomes_ready_and_stays_so() -> None:

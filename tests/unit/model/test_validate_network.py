@@ -40,6 +40,10 @@ def a_service() -> ServiceSpec:
         a_network(SubnetSpec(subnet="10.1.0.0/16", range="10.1.4.0/24", gateway="10.1.0.254")),
         a_network(SubnetSpec(subnet="10.1.0.0/29"), SubnetSpec(subnet="fd00::/64"), ipv6=True),
         a_network(SubnetSpec(subnet="10.1.0.0/16", reserved={"nas": "10.1.9.9"})),
+        a_network(driver_options={"encrypted": "true", "com.docker.network.driver.mtu": "1400"}),
+        a_network(driver_options={"encrypted": "", "mtu": "0"}, ipv6=True),
+        a_network(driver="bridge", driver_options={"com.docker.network.bridge.name": "br7"}),
+        a_network(SubnetSpec(subnet="240.0.0.0/8")),
     ],
 )
 def test_what_docker_users_write_is_accepted(spec: NetworkSpec) -> None:
@@ -85,6 +89,25 @@ def test_what_docker_users_write_is_accepted(spec: NetworkSpec) -> None:
             "(RESERVED_ADDRESSES)",
         ),
         (a_network(driver_options={f"o{n}": "" for n in range(65)}), "(NETWORK_OPTIONS)"),
+        (a_network(driver_options={"encrypt": ""}), "no option encrypt: it has encrypted, mtu"),
+        (a_network(driver_options={"encrypted": "false"}), 'option encrypted is "false": it needs no value'),
+        (a_network(driver="bridge", driver_options={"encrypted": ""}), "no option encrypted: it has none"),
+        (
+            a_network(driver="macvlan", driver_options={"parent": "eth0", "encrypted": ""}),
+            "no option encrypted: it has parent, macvlan_mode",
+        ),
+        *(
+            (a_network(driver_options={"com.docker.network.driver.mtu": text}), "576 to 65535 bytes")
+            for text in ("abc", "-5", "575", "65536", "9" * 9999, "", "٩٠٠")
+        ),
+        (a_network(driver_options={"mtu": "1279"}, ipv6=True), "1280 to 65535 bytes"),
+        *(
+            (a_network(SubnetSpec(subnet=text), ipv6=":" in text), "is set apart for other uses")
+            for text in (
+                *("0.0.0.0/0", "126.0.0.0/7", "168.0.0.0/6", "239.1.0.0/16", "255.255.255.0/24"),
+                *("::/64", "::ffff:10.0.0.0/120", "fe80::/64", "ff05::/64", "::/0"),
+            )
+        ),
     ],
 )
 def test_every_problem_is_said(spec: NetworkSpec, problem: str) -> None:
