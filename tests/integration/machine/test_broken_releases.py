@@ -64,8 +64,8 @@ class Node:
         self.machine("sh", "-c", f'printf %s "$1" >{folder}/{file}', "sh", text)
         return name
 
-    def refuses(self, code: int, *words: str, upgrade: tuple[str, ...]) -> None:
-        """An upgrade must fail with these words; the machine and what runs there are as before."""
+    def refuses(self, code: int, *words: str, upgrade: tuple[str, ...]) -> str:
+        """Return what an upgrade says that must fail, with these words; all is as before."""
         failed = self.laptop.try_("machine", "upgrade", *upgrade, "m1")
         assert failed.returncode == code, failed.stdout + failed.stderr
         for word in words:
@@ -75,6 +75,7 @@ class Node:
         assert self.machine(*show) == "loaded"
         wait_until(lambda: self.laptop.node_states("m1") == {"m1": "Ready/Leader"}, 60, "the node")
         wait_until(lambda: processes(self.laptop, 1) == self.processes, 60, "the same container")
+        return failed.stderr
 
 
 @pytest.mark.timeout(1500)
@@ -96,7 +97,8 @@ def test_a_machine_goes_back_from_whatever_does_not_work(
 
     silent = node.copy("9.9.9-silent", "bin/swarmd", f"#!/usr/bin/python3\n{_SAYS_NOTHING}")
     upgrade = ("--to", silent, "--health-timeout", "20")
-    node.refuses(8, "is not healthy after 20 s", back, upgrade=upgrade)
+    told = node.refuses(8, "is not healthy after 20 s", back, upgrade=upgrade)
+    assert "daemon.stopped" not in told, told  # that was said by the one before
 
     dies = node.copy("9.9.9-dies", "bin/swarmd", _DIES_LATER.format(good=f"{RELEASES}/{node.good}"))
     upgrade = ("--to", dies, "--health-timeout", "120", "--watch", "60")
