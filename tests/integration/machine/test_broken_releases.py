@@ -17,7 +17,8 @@ RELEASES = "/opt/swarm/releases"
 NEVER = ("--health-timeout", "3600")  # whoever waits for all of it, waits longer than the test
 _NO_UNIT = "[Unit]\nDescription=swarm node\n\n[Service]\nType=notify\nRestart=always\n"
 _MISSING_UNIT = "[Unit]\nRequires=nowhere.service\n\n[Service]\nExecStart=/usr/local/bin/swarmd\n"
-_ENDS_FOR_GOOD = "[Service]\nType=notify\nExecStart=/bin/false\n"
+# The daemon of before is stopped by the rules of the new unit: without this KillMode containers would go.
+_ENDS_FOR_GOOD = "[Service]\nType=notify\nKillMode=process\nExecStart=/bin/false\n"
 _SAYS_NOTHING = """\
 import os, signal, socket
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -74,7 +75,7 @@ class Node:
         show = ("systemctl", "show", "-p", "LoadState", "--value", "swarmd")
         assert self.machine(*show) == "loaded"
         wait_until(lambda: self.laptop.node_states("m1") == {"m1": "Ready/Leader"}, 60, "the node")
-        wait_until(lambda: processes(self.laptop, 1) == self.processes, 60, "the same container")
+        assert wait_until(lambda: processes(self.laptop, 1), 60, "the container") == self.processes
         return failed.stderr
 
 
