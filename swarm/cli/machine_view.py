@@ -98,7 +98,7 @@ def row(found: Condition, layout: str = "json") -> dict[str, str]:
 @click.command(epilog="\b\nExample:\n  swarmctl machine inspect --format '{{.node_id}}' m1")
 @click.argument("names", nargs=-1, required=True)
 @click.option(
-    "-f", "--format", "layout", default="", help="json, or a template such as '{{.endpoint.hop.host}}'."
+    "-f", "--format", "layout", default="", help="json, yaml or a template such as '{{.endpoint.hop.host}}'."
 )
 def inspect(names: tuple[str, ...], layout: str) -> int:
     """Show what is on record of machines, and what was done with them last."""

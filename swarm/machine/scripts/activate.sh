@@ -77,6 +77,7 @@ lasts() { # $1 seconds: the run that was healthy goes on
 
 began=$(date +%s)
 before=$(basename "$(readlink /opt/swarm/current 2>/dev/null || :)")
+daemon=$(shown MainPID || :)
 was_active=$(systemctl is-active swarmd 2>/dev/null || :)
 [ -d /var/lib/swarm ] && had_state=yes || had_state=no
 [ -e "$releases/$before/swarmd.service" ] || [ -z "$before" ] || cp $unit "$releases/$before/swarmd.service"
@@ -87,7 +88,10 @@ if started "$1" "$2" && lasts "$watched"; then
   exit 0
 fi
 # What swarmd itself said, not how often systemd tried; that only when swarmd could not say a word.
-last_lines() { journalctl -u swarmd "$@" -n 8 -o cat --no-pager --since "@$began" 2>/dev/null || :; }
+last_lines() { # nor what the daemon of before says when it stops
+  journalctl -u swarmd "$@" -n 16 -q -o short --no-pager --since "@$began" 2>/dev/null |
+    grep -v "\[$daemon\]: " | tail -n 8 | sed 's/^[^]]*\]: //'
+}
 case $why in *' by systemd: '*) lines=$(last_lines -t systemd);; *) lines=$(last_lines -t swarmd);; esac
 [ -n "$lines" ] || lines=$(last_lines)
 say "release $1 $why; its last lines:"

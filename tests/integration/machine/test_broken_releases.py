@@ -17,7 +17,8 @@ RELEASES = "/opt/swarm/releases"
 NEVER = ("--health-timeout", "3600")  # whoever waits for all of it, waits longer than the test
 _NO_UNIT = "[Unit]\nDescription=swarm node\n\n[Service]\nType=notify\nRestart=always\n"
 _MISSING_UNIT = "[Unit]\nRequires=nowhere.service\n\n[Service]\nExecStart=/usr/local/bin/swarmd\n"
-_ENDS_FOR_GOOD = "[Service]\nType=notify\nExecStart=/bin/false\n"
+# The daemon of before is stopped by the rules of the new unit: without this KillMode containers would go.
+_ENDS_FOR_GOOD = "[Service]\nType=notify\nKillMode=process\nExecStart=/bin/false\n"
 _SAYS_NOTHING = """\
 import os, signal, socket
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -64,8 +65,8 @@ class Node:
         self.machine("sh", "-c", f'printf %s "$1" >{folder}/{file}', "sh", text)
         return name
 
-    def refuses(self, code: int, *words: str, upgrade: tuple[str, ...]) -> None:
-        """An upgrade must fail with these words; the machine and what runs there are as before."""
+    def refuses(self, code: int, *words: str, upgrade: tuple[str, ...]) -> str:
+        """Return what an upgrade says that must fail, with these words; all is as before."""
         failed = self.laptop.try_("machine", "upgrade", *upgrade, "m1")
         assert failed.returncode == code, failed.stdout + failed.stderr
         for word in words:
@@ -74,7 +75,8 @@ class Node:
         show = ("systemctl", "show", "-p", "LoadState", "--value", "swarmd")
         assert self.machine(*show) == "loaded"
         wait_until(lambda: self.laptop.node_states("m1") == {"m1": "Ready/Leader"}, 60, "the node")
-        wait_until(lambda: processes(self.laptop, 1) == self.processes, 60, "the same container")
+        assert wait_until(lambda: processes(self.laptop, 1), 60, "the container") == self.processes
+        return failed.stderr
 
 
 @pytest.mark.timeout(1500)
@@ -96,7 +98,8 @@ def test_a_machine_goes_back_from_whatever_does_not_work(
 
     silent = node.copy("9.9.9-silent", "bin/swarmd", f"#!/usr/bin/python3\n{_SAYS_NOTHING}")
     upgrade = ("--to", silent, "--health-timeout", "20")
-    node.refuses(8, "is not healthy after 20 s", back, upgrade=upgrade)
+    told = node.refuses(8, "is not healthy after 20 s", back, upgrade=upgrade)
+    assert "daemon.stopped" not in told, told  # that was said by the one before
 
     dies = node.copy("9.9.9-dies", "bin/swarmd", _DIES_LATER.format(good=f"{RELEASES}/{node.good}"))
     upgrade = ("--to", dies, "--health-timeout", "120", "--watch", "60")
