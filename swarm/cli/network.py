@@ -185,7 +185,7 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, verbose: 
 
         def get(ref: str) -> dict[str, Any]:
             answer = conn.control.GetNetwork(c.GetNetworkRequest(ref=ref, verbose=True))
-            for line in unheard(answer.network, answer.endpoints):
+            for line in unheard(answer.network, answer.endpoints) if verbose else ():
                 click.echo(f"Warning: {line}", err=True)
             return shown(answer.network, answer.endpoints, verbose=verbose)
 

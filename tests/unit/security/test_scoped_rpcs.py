@@ -17,6 +17,7 @@ SCOPED = [
     "Control/GetImageHistory",
     "Control/GetNetwork",
     "Control/GetNode",
+    "Control/GetMoment",
     "Control/GetSecret",
     "Control/GetService",
     "Control/GetTask",
