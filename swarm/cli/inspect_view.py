@@ -318,6 +318,8 @@ def endpoint(spec: t.EndpointSpec) -> View:
         mode["Affinity"] = names.word(names.ENDPOINT_AFFINITY, spec.affinity)
     if spec.HasField("drain_ns"):
         mode["Drain"] = spec.drain_ns
+    if spec.snat:
+        mode["SNAT"] = True
     if spec.routes:
         mode["Routes"] = [route(item) for item in spec.routes]
     return mode | {"Ports": [port(item) for item in spec.ports]}

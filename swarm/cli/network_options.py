@@ -35,6 +35,11 @@ ENDPOINT_DRAIN = click.option(
     metavar="DURATION",
     help="How long a task that is to stop still serves while others stop asking it (default 1s).",
 )
+ENDPOINT_SNAT = click.option(
+    "--endpoint-snat/--no-endpoint-snat",
+    default=None,
+    help="Tasks see the node that a client of a port of all nodes came to, not the client.",
+)
 FIELDS = ("name", "alias", "ip", "ip6", "driver-opt")
 
 
@@ -62,6 +67,8 @@ def apply_endpoint_mode(spec: ServiceSpec, given: Given) -> None:
         spec.endpoint.drain_ns = parse_duration(given["endpoint_drain"])
     if given.get("endpoint_affinity") is not None:
         spec.endpoint.affinity = names.ENDPOINT_AFFINITY[given["endpoint_affinity"]]
+    if given.get("endpoint_snat") is not None:
+        spec.endpoint.snat = given["endpoint_snat"]
     if given.get("endpoint_mode") is not None:
         spec.endpoint.mode = names.ENDPOINT_MODE[given["endpoint_mode"]]
 

@@ -54,6 +54,7 @@ SINGLE: tuple[Callable[[Any], Any], ...] = (
     network_options.ENDPOINT_MODE,
     network_options.ENDPOINT_AFFINITY,
     network_options.ENDPOINT_DRAIN,
+    network_options.ENDPOINT_SNAT,
     click.option("--replicas-max-per-node", type=click.IntRange(min=0), help="0: no limit."),
     click.option("--with-registry-auth", is_flag=True, help="Send your registry credentials to the nodes."),
     click.option("--no-resolve-image", is_flag=True, help="Do not check now that the image exists."),

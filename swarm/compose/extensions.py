@@ -82,11 +82,13 @@ def _cron(spec: ServiceSpec, entry: Tree) -> None:
 
 
 def _endpoint(spec: ServiceSpec, entry: Tree) -> None:
-    _check_keys(entry, "x-endpoint", {"affinity": None, "drain": None})
+    _check_keys(entry, "x-endpoint", {"affinity": None, "drain": None, "snat": None})
     if (one := entry.get("affinity")) is not None:
         spec.endpoint.affinity = values.word(one, EndpointSpec.Affinity, "AFFINITY_")
     if (one := entry.get("drain")) is not None:
         spec.endpoint.drain_ns = values.duration_ns(one)
+    if (one := entry.get("snat")) is not None:
+        spec.endpoint.snat = values.truth(one)
 
 
 def _canary(spec: ServiceSpec, entry: Tree) -> None:

@@ -6,6 +6,8 @@
 Nothing rewrites the client's address, so the task sees it. Its answer has to come back through the router
 that chose the task: the router of the task's node marks each connection that comes from another router by
 that router's hardware address, and sends answers of marked connections there.
+
+Where a service wants it (`snat`), the task sees the address of the ingress router that chose it instead.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +28,7 @@ from swarm.model.ingress_ports import protocol_name
 NAME = "swarm_ingress"  # of the table of each family
 UPLINK = "eth0"  # of the ingress router, towards the node
 FIRST_ROUTING_TABLE = 1000  # behind those that people use by hand
+HIDDEN = 1 << 31  # mark of a connection whose client is hidden; the place of no router
 
 Published: TypeAlias = tuple[str, int]  # protocol and port of every node
 Target: TypeAlias = tuple[Address, int]  # address and port of a task
@@ -42,6 +45,8 @@ class Ingress:
     host_ips: Mapping[Published, str] = field(default_factory=dict)  # of those at some addresses only
     ipv6: bool = False  # its tasks have addresses of that family
     first: int = 0  # whose turn it is first at this node, see `_in_turn`
+    hidden: frozenset[Published] = frozenset()  # where tasks see this router in place of the client
+    own: tuple[Address, ...] = ()  # addresses of this router
 
     @property
     def open(self) -> frozenset[EveryNodePort]:
@@ -76,13 +81,16 @@ def ingress_of(state: NetworkState) -> Ingress:
         for key, (service, port) in every.items()
     }
     client_ip = EndpointSpec.AFFINITY_CLIENT_IP
+    own = _parsed(state.network.router_addresses)
     return Ingress(
         ports,
         _routers(state),
         frozenset(key for key, (service, _) in every.items() if service.affinity == client_ip),
         {key: spelled(port.host_ip) for key, (_, port) in every.items() if port.host_ip},
         any(subnet.version == 6 for subnet in overlay_of(state).subnets),
-        _place(state, _parsed(state.network.router_addresses)) or 0,
+        _place(state, own) or 0,
+        frozenset(key for key, (service, _) in every.items() if service.snat),
+        own,
     )
 
 
@@ -114,7 +122,7 @@ def script(before: Ingress | None, after: Ingress) -> str:
 
     Without `before` everything is made anew. Connections that are under way stay where they are.
     """
-    if before is not None and (before.ipv6, before.first) != (after.ipv6, after.first):
+    if before is not None and (before.ipv6, before.own) != (after.ipv6, after.own):
         before = None
     lines = [line for family in after.families for line in _script(before, after, family)]
     return "\n".join(lines) + "\n" if lines else ""
@@ -122,9 +130,13 @@ def script(before: Ingress | None, after: Ingress) -> str:
 
 def _script(before: Ingress | None, after: Ingress, family: Family) -> Iterator[str]:
     if before is None:
-        yield from (*_frame(family), *_chains(after, after.ports, family), *_elements("add", after, family))
+        yield from (
+            *_frame(family, after.own),
+            *_chains(after, after.ports, family),
+            *_elements("add", after, family),
+        )
         return
-    other_way = before.by_client ^ after.by_client
+    other_way = (before.by_client ^ after.by_client) | (before.hidden ^ after.hidden)
     changed = {
         key: value
         for key, value in after.ports.items()
@@ -150,8 +162,9 @@ def _table(family: Family) -> str:
     return f"{family.ip} {NAME}"
 
 
-def _frame(family: Family) -> list[str]:
+def _frame(family: Family, own: Iterable[Address]) -> list[str]:
     table = _table(family)
+    of_family = (one for one in own if one.version == family.version)
     return [
         f"add table {table}",
         f"delete table {table}",
@@ -167,6 +180,8 @@ def _frame(family: Family) -> list[str]:
         f"add chain {table} forward {{ type filter hook forward priority 0; }}",
         # Clients know nothing of the tunnel: their packets have to fit into it.
         f'add rule {table} forward oifname "{VXLAN_LINK}" tcp flags syn tcp option maxseg size set rt mtu',
+        f"add chain {table} sources {{ type nat hook postrouting priority 100; }}",
+        *(f"add rule {table} sources ct mark {HIDDEN} snat {family.ip} to {one}" for one in of_family),
     ]
 
 
@@ -188,6 +203,8 @@ def _chains(all_of: Ingress, keys: Iterable[Published], family: Family) -> list[
         targets = [one for one in all_of.ports[key] if one[0].version == family.version]
         lines += [f"add chain {chain}", f"flush chain {chain}"]
         if targets:
+            if key in all_of.hidden:
+                lines.append(f"add rule {chain} ct mark set {HIDDEN}")
             if key in all_of.by_client:
                 way = f"jhash {ip} saddr mod {len(targets)} seed {SEED}"
             else:

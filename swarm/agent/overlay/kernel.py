@@ -166,7 +166,7 @@ def connect(
                 _answer_there(inside, index, address)
         if datagrams:
             table = FIRST_TASK_TABLE + index
-            answer_datagrams(task, inside, nic_name(nic.position), table, nic.addresses)
+            answer_datagrams(task, inside, nic_name(nic.position), table, nic.addresses, subnets)
         # The routes come last: where they are, everything before them is.
         router.run(
             *(links.neighbour(cable, address, mac) for address in nic.addresses),

@@ -101,7 +101,7 @@ class OverlayEndpoint(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., node_id: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., service_id: _Optional[str] = ..., name: _Optional[str] = ..., hostname: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., serving: _Optional[bool] = ..., draining_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., slot: _Optional[int] = ...) -> None: ...
 
 class OverlayService(_message.Message):
-    __slots__ = ("service_id", "name", "aliases", "virtual_addresses", "affinity", "ports", "routes")
+    __slots__ = ("service_id", "name", "aliases", "virtual_addresses", "affinity", "ports", "routes", "snat")
     SERVICE_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
@@ -109,6 +109,7 @@ class OverlayService(_message.Message):
     AFFINITY_FIELD_NUMBER: _ClassVar[int]
     PORTS_FIELD_NUMBER: _ClassVar[int]
     ROUTES_FIELD_NUMBER: _ClassVar[int]
+    SNAT_FIELD_NUMBER: _ClassVar[int]
     service_id: str
     name: str
     aliases: _containers.RepeatedScalarFieldContainer[str]
@@ -116,7 +117,8 @@ class OverlayService(_message.Message):
     affinity: _types_pb2.EndpointSpec.Affinity
     ports: _containers.RepeatedCompositeFieldContainer[_types_pb2.PortConfig]
     routes: _containers.RepeatedCompositeFieldContainer[_types_pb2.HttpRoute]
-    def __init__(self, service_id: _Optional[str] = ..., name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., virtual_addresses: _Optional[_Iterable[str]] = ..., affinity: _Optional[_Union[_types_pb2.EndpointSpec.Affinity, str]] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., routes: _Optional[_Iterable[_Union[_types_pb2.HttpRoute, _Mapping]]] = ...) -> None: ...
+    snat: bool
+    def __init__(self, service_id: _Optional[str] = ..., name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., virtual_addresses: _Optional[_Iterable[str]] = ..., affinity: _Optional[_Union[_types_pb2.EndpointSpec.Affinity, str]] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., routes: _Optional[_Iterable[_Union[_types_pb2.HttpRoute, _Mapping]]] = ..., snat: _Optional[bool] = ...) -> None: ...
 
 class OverlayChanges(_message.Message):
     __slots__ = ("network_id", "network", "removed", "peers", "removed_node_ids", "endpoints", "removed_task_ids", "services", "removed_service_ids")

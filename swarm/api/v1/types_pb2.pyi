@@ -516,7 +516,7 @@ class PortConfig(_message.Message):
     def __init__(self, name: _Optional[str] = ..., protocol: _Optional[_Union[PortConfig.Protocol, str]] = ..., target_port: _Optional[int] = ..., published_port: _Optional[int] = ..., publish_mode: _Optional[_Union[PortConfig.PublishMode, str]] = ..., host_ip: _Optional[str] = ...) -> None: ...
 
 class EndpointSpec(_message.Message):
-    __slots__ = ("ports", "mode", "affinity", "drain_ns", "routes")
+    __slots__ = ("ports", "mode", "affinity", "drain_ns", "routes", "snat")
     class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         MODE_VIP: _ClassVar[EndpointSpec.Mode]
@@ -534,12 +534,14 @@ class EndpointSpec(_message.Message):
     AFFINITY_FIELD_NUMBER: _ClassVar[int]
     DRAIN_NS_FIELD_NUMBER: _ClassVar[int]
     ROUTES_FIELD_NUMBER: _ClassVar[int]
+    SNAT_FIELD_NUMBER: _ClassVar[int]
     ports: _containers.RepeatedCompositeFieldContainer[PortConfig]
     mode: EndpointSpec.Mode
     affinity: EndpointSpec.Affinity
     drain_ns: int
     routes: _containers.RepeatedCompositeFieldContainer[HttpRoute]
-    def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., mode: _Optional[_Union[EndpointSpec.Mode, str]] = ..., affinity: _Optional[_Union[EndpointSpec.Affinity, str]] = ..., drain_ns: _Optional[int] = ..., routes: _Optional[_Iterable[_Union[HttpRoute, _Mapping]]] = ...) -> None: ...
+    snat: bool
+    def __init__(self, ports: _Optional[_Iterable[_Union[PortConfig, _Mapping]]] = ..., mode: _Optional[_Union[EndpointSpec.Mode, str]] = ..., affinity: _Optional[_Union[EndpointSpec.Affinity, str]] = ..., drain_ns: _Optional[int] = ..., routes: _Optional[_Iterable[_Union[HttpRoute, _Mapping]]] = ..., snat: _Optional[bool] = ...) -> None: ...
 
 class HttpRoute(_message.Message):
     __slots__ = ("host", "path", "port", "protocol", "https_only", "strip_prefix", "sticky", "timeout_ns", "max_body_bytes", "tls_secret_name", "tls_secret_id", "acme")

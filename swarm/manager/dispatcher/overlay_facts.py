@@ -172,6 +172,7 @@ def service_of(view: ReadView, network_id: str, service_id: str) -> OverlayServi
         aliases=_aliases(service, network_id),
         virtual_addresses=addresses_in(service, network_id),
         affinity=service.spec.endpoint.affinity,
+        snat=network.spec.ingress and service.spec.endpoint.snat,
         routes=routes,
         ports=service.ingress_ports if network.spec.ingress else service.spec.endpoint.ports,
     )

@@ -178,6 +178,7 @@ def _announcement(service: Service | None) -> object:
         list(service.spec.endpoint.ports),
         list(service.spec.endpoint.routes),
         service.spec.endpoint.affinity,
+        service.spec.endpoint.snat,
         list(service.ingress_ports),
     )
 

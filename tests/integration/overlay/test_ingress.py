@@ -28,6 +28,7 @@ class IngressLab(OverlayLab):
         super().__init__(count)
         self.serving: set[str] = set()
         self.published: list[PortConfig] = []
+        self.snat = False
         self.publish((WEB, PortConfig.PROTOCOL_TCP), (DNS, PortConfig.PROTOCOL_UDP))
         self.net = self.add(Net("ingress", 4096, ["10.0.0.0/16"]))
         self.net.nodes = set(range(len(self.nodes)))
@@ -64,7 +65,9 @@ class IngressLab(OverlayLab):
         for endpoint in said.endpoints:
             endpoint.service_id = "web"
             endpoint.serving = endpoint.task_id in self.serving
-        said.services.append(OverlayService(service_id="web", name="web", ports=self.published))
+        said.services.append(
+            OverlayService(service_id="web", name="web", ports=self.published, snat=self.snat)
+        )
         return said
 
 
@@ -82,6 +85,7 @@ def shared() -> Iterator[IngressLab]:
 def lab(shared: IngressLab) -> Iterator[IngressLab]:
     """The nodes, without tasks afterwards."""
     yield shared
+    shared.snat = False
     shared.publish((WEB, PortConfig.PROTOCOL_TCP), (DNS, PortConfig.PROTOCOL_UDP))
     for task_id in list(shared.net.tasks):
         shared.serving.discard(task_id)
@@ -95,7 +99,23 @@ def test_every_node_answers_and_the_task_sees_the_client(lab: IngressLab, kind: 
     lab.run("one", 1, "10.0.0.20")
     port = WEB if kind == "tcp" else DNS
     for node in lab.nodes:
-        assert lab.ask(lab.client, node.address, port, kind) == CLIENT, f"by node {node.number}"
+        assert lab.ask(lab.client, node.address, port, kind) == CLIENT, f"by node {node.number}, {lab.snat}"
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+def test_the_task_sees_the_node_in_place_of_the_client_where_that_is_wanted(
+    lab: IngressLab, kind: str
+) -> None:
+    lab.run("one", 1, "10.0.0.20")
+    port = WEB if kind == "tcp" else DNS
+    for lab.snat in (True, False, True):
+        lab.tell()
+        for node in lab.nodes:
+            (router,) = lab._said(lab.net, node.number).network.router_addresses
+            seen = router if lab.snat else CLIENT
+            assert lab.ask(lab.client, node.address, port, kind) == seen, (
+                f"by node {node.number}, {lab.snat}"
+            )
 
 
 def test_all_tasks_get_their_share_wherever_they_are(lab: IngressLab) -> None:

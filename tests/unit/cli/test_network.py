@@ -260,6 +260,13 @@ def test_an_affinity_is_asked_for_and_shown_and_taken_back() -> None:
     assert "Affinity" not in inspect_view.service_spec(after)["EndpointSpec"]
 
 
+def test_clients_are_hidden_from_tasks_until_that_is_taken_back() -> None:
+    spec = created("--publish", "80", "--endpoint-snat", "web:1")
+    assert inspect_view.service_spec(spec)["EndpointSpec"]["SNAT"] is True
+    assert updated(spec, "--env-add", "A=1").endpoint.snat
+    assert "SNAT" not in inspect_view.service_spec(updated(spec, "--no-endpoint-snat"))["EndpointSpec"]
+
+
 def test_addresses_are_shown_with_services_and_tasks() -> None:
     service = Service(id="s1", virtual_addresses=[NetworkAddresses(network_id="n", addresses=["10.0.0.2"])])
     view = inspect_view.service(service)

@@ -280,7 +280,7 @@ DEPLOY: Mapping[str, tuple[Any, ...]] = {
     ),
     "rollback_config": (_UPDATE,),
     "update_config": (_UPDATE, {**_UPDATE, "failure_action": "rollback", "x-canary": 1}),
-    "x-endpoint": ({"affinity": "client-ip", "drain": "5s"},),
+    "x-endpoint": ({"affinity": "client-ip", "drain": "5s", "snat": True},),
     "x-preempt": (True,),
     "x-priority": (-3, 3),
     "x-rebalance": ("auto", "off"),

@@ -270,6 +270,25 @@ def test_a_service_without_virtual_addresses_has_none() -> None:
     assert not world.known["n1"].networks["shop"].services["web"].virtual_addresses
 
 
+def test_a_service_that_hides_its_clients_from_its_tasks_does_so_at_ports_of_all_nodes_alone() -> None:
+    ingress, shop = a_network("i"), a_network()
+    ingress.spec.ingress = True
+    node = a_node("n1", "10.0.0.2")
+    node.networks.add(network_id="i", addresses=["10.0.9.2"])
+    task = a_task("t1", "n1", RUNNING)
+    task.networks.add(network_id="i", addresses=["10.0.9.5"])
+    service = a_service("web", "shop")
+    world = World(ingress, shop, node, task, service, nodes=["n1"])
+    hidden = a_service("web", "shop")
+    hidden.spec.endpoint.snat = True
+    world.commit(hidden)
+    assert not world.known["n1"].networks["i"].services["web"].snat
+    world.hear()
+    assert world.known["n1"].networks["i"].services["web"].snat
+    assert not world.known["n1"].networks["shop"].services["web"].snat
+    assert world.problems() == []
+
+
 def test_tasks_of_a_removed_network_keep_what_their_agent_knows_until_the_node_leaves() -> None:
     world = a_world()
     world.remove(Service, "web")
@@ -450,6 +469,7 @@ def _anything(rng: random.Random) -> Object | tuple[type, str]:
         if rng.random() < 0.2:
             return Service, one
         service = a_service(one, *rng.sample(NETWORKS, rng.randrange(1, 3)))
+        service.spec.endpoint.affinity = rng.choice(EndpointSpec.Affinity.values())
         if rng.random() < 0.5:
             service.previous_spec.CopyFrom(a_service(one, rng.choice(NETWORKS)).spec)
         return service

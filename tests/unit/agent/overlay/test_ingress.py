@@ -77,6 +77,26 @@ def test_a_client_may_be_led_to_the_same_task_always() -> None:
     assert "numgen" not in text
 
 
+def test_tasks_see_the_router_in_place_of_the_client_where_that_is_wanted_only() -> None:
+    state = _state(_task("a", "10.0.1.1"))
+    state.services["dns"] = OverlayService(
+        service_id="dns", ports=[PortConfig(published_port=9, target_port=9)]
+    )
+    before = ingress_of(state)
+    assert "ct mark 2147483648 snat ip to 10.0.0.2" in script(None, before)
+    assert "mark set 2147483648" not in script(None, before)
+    state.services["web"].snat = True
+    text = script(before, ingress_of(state))
+    assert re.findall(r"add rule ip swarm_ingress (\S+) ct mark set 2147483648", text) == [
+        "tcp_8080",
+        "udp_53",
+    ]
+    assert "tcp_9" not in text
+    back = script(replace(before, hidden=frozenset(before.ports)), before)
+    assert "mark" not in back
+    assert "flush chain ip swarm_ingress tcp_8080" in back
+
+
 def test_every_node_begins_with_another_task_but_a_client_of_its_own_task_meets_that_everywhere() -> None:
     state = _state(*(_task(f"t{n}", f"10.0.1.{n}") for n in (1, 2, 3)))
     orders = []
@@ -113,7 +133,7 @@ def test_a_port_without_a_task_leads_nowhere_but_stays_known() -> None:
 
 def test_a_port_that_is_published_no_more_leaves_nothing() -> None:
     before = ingress_of(_state(_task("a", "10.0.1.1"), peers=1))
-    lines = script(before, Ingress(first=before.first)).splitlines()
+    lines = script(before, Ingress(first=before.first, own=before.own)).splitlines()
     assert [re.sub("ip swarm_ingress ", "", line) for line in lines] == [
         "delete element ports { tcp . 8080 : goto tcp_8080, udp . 53 : goto udp_53 }",
         "delete element routers { 02:42:0a:00:00:03 : 3 }",
