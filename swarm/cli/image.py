@@ -93,11 +93,10 @@ def load(host: str, source: str | None, tag: str, *, quiet: bool) -> None:
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
     """Show everything known of images of the cluster."""
-    from swarm.cli.image_view import named, page
+    from swarm.cli.image_view import described
 
     with connect(ctx.obj) as conn:
-        images = conn.control.ListImages(c.ListImagesRequest()).images
-    ctx.exit(objects.inspect(refs, lambda ref: page(named(images, ref)[0], images), layout))
+        ctx.exit(objects.inspect(refs, lambda ref: described(conn, ref), layout))
 
 
 @image.command("rm", epilog="\b\nExamples:\n  swarmctl image rm web:1\n  swarmctl image rm --force web:1")

@@ -1,15 +1,20 @@
-"""What people see of the images of the cluster. Pure."""
+"""What people see of the images of the cluster."""
 
 import fnmatch
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import click
+
+from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.objects_pb2 import Image
+from swarm.cli.connect import Connection
 from swarm.cli.inspect_view import table_time
 from swarm.cli.render import Row
 from swarm.clock import nanoseconds
-from swarm.errors import Ambiguous, InvalidArgument, NotFound
+from swarm.errors import Ambiguous, InvalidArgument, NotFound, SwarmError
 from swarm.model.reference import begins_digest, parse_reference
 from swarm.model.units import format_age, format_size
 
@@ -22,6 +27,16 @@ COLUMNS = (
 )
 DIGEST_COLUMNS = (*COLUMNS[:2], ("DIGEST", "Digest"), *COLUMNS[2:])
 SHORT_DIGEST = 12
+# What templates may ask for, whether an image says it or not.
+_CONFIG: dict[str, Any] = {
+    "User": "",
+    "Env": [],
+    "Cmd": None,
+    "Entrypoint": None,
+    "WorkingDir": "",
+    "Labels": {},
+}
+_TOLD = ("author", "architecture", "variant", "os")  # of a configuration, as Docker shows them
 NAMELESS = "<none>"
 
 
@@ -99,19 +114,54 @@ def named(known: Iterable[Image], ref: str) -> list[Image]:
     return found
 
 
-def page(item: Image, known: Iterable[Image]) -> dict[str, Any]:
-    """Return an image as `image inspect` prints it: in Docker's words, then in ours."""
+def described(conn: Connection, ref: str) -> dict[str, Any]:
+    """Ask for an image and what it says of itself, and return it as `image inspect` prints it.
+
+    Where no manager that holds it can be reached, that is told, and the rest is left out. Raises NotFound,
+    Ambiguous, Unavailable.
+    """
+    images = conn.control.ListImages(control.ListImagesRequest()).images
+    item, told = named(images, ref)[0], b""
+    try:
+        told = conn.control.GetImageHistory(control.GetImageHistoryRequest(ref=item.id)).configuration
+    except SwarmError as problem:
+        click.echo(f"Warning: image {ref}: its configuration is not shown: {problem}", err=True)
+    return page(item, images, told)
+
+
+def page(item: Image, known: Iterable[Image], told: bytes = b"") -> dict[str, Any]:
+    """Return an image as `image inspect` prints it: in Docker's words, then in ours.
+
+    `told` is the image's configuration, JSON of a stranger: what is not of the kind expected is left out.
+    """
     from swarm.cli.inspect_view import image
 
+    says = _object(told)
+    rootfs = _dict(says.get("rootfs"))
     same = [parse_reference(one.annotations.name) for one in known if one.digest == item.digest]
     ours = image(item)
     return {
         "Id": item.digest,
         "RepoTags": sorted(one.familiar for one in same if one.tag),
         "RepoDigests": sorted({f"{replace(one, tag='', digest='').familiar}@{item.digest}" for one in same}),
-        "Created": ours["CreatedAt"],
+        "Created": says.get("created") or ours["CreatedAt"],
+        **{word.capitalize(): says.get(word) or "" for word in _TOLD if says},
+        **({"Config": _CONFIG | _dict(says.get("config"))} if says else {}),
+        **({"RootFS": {"Type": rootfs.get("type"), "Layers": rootfs.get("diff_ids")}} if rootfs else {}),
         **ours,
     }
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text or b"{}")
+    except ValueError:
+        return {}
+    return _dict(found)
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _created_ns(known: Sequence[Image], ref: str) -> int:

@@ -45,10 +45,9 @@ def _container(conn: Connection, ref: str) -> Any:
 
 
 def _image(conn: Connection, ref: str) -> Any:
-    from swarm.cli.image_view import named, page
+    from swarm.cli.image_view import described
 
-    images = conn.control.ListImages(c.ListImagesRequest()).images
-    return page(named(images, ref)[0], images)
+    return described(conn, ref)
 
 
 def _volume(conn: Connection, ref: str) -> Any:

@@ -949,10 +949,12 @@ class GetImageHistoryRequest(_message.Message):
     def __init__(self, ref: _Optional[str] = ...) -> None: ...
 
 class GetImageHistoryResponse(_message.Message):
-    __slots__ = ("entries",)
+    __slots__ = ("entries", "configuration")
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
     entries: _containers.RepeatedCompositeFieldContainer[ImageHistoryEntry]
-    def __init__(self, entries: _Optional[_Iterable[_Union[ImageHistoryEntry, _Mapping]]] = ...) -> None: ...
+    configuration: bytes
+    def __init__(self, entries: _Optional[_Iterable[_Union[ImageHistoryEntry, _Mapping]]] = ..., configuration: _Optional[bytes] = ...) -> None: ...
 
 class ImageHistoryEntry(_message.Message):
     __slots__ = ("created_at", "created_by", "comment", "layer", "size_bytes")

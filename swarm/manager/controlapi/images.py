@@ -52,9 +52,11 @@ class ImagesServicer(ControlBase):
     async def GetImageHistory(
         self, request: control.GetImageHistoryRequest, context: Context
     ) -> control.GetImageHistoryResponse:
-        """Return the steps by which an image was made."""
-        steps = await self._images.history(request.ref)
-        return control.GetImageHistoryResponse(entries=[_entry(step) for step in steps])
+        """Return the steps by which an image was made, and what it says of itself."""
+        steps, configuration = await self._images.history(request.ref)
+        return control.GetImageHistoryResponse(
+            entries=[_entry(step) for step in steps], configuration=configuration
+        )
 
     async def ListImages(
         self, request: control.ListImagesRequest, context: Context

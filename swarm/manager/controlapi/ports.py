@@ -139,8 +139,8 @@ class ImageControl(Protocol):
     def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
         """Return an archive with images as a tar stream; called on any manager."""
 
-    async def history(self, ref: str) -> Sequence[ImageStep]:
-        """Return the steps by which an image was made, oldest first; called on any manager."""
+    async def history(self, ref: str) -> tuple[Sequence[ImageStep], bytes]:
+        """Return the steps by which an image was made, and its configuration; called on any manager."""
 
     async def tag(self, source: str, target: str) -> Image:
         """Give an image another name; called on the leader."""

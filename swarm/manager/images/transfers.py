@@ -103,8 +103,11 @@ class ImageTransfers:
                 else:
                     yield PushImageResponse(pushed=event)
 
-    async def history(self, ref: str) -> Sequence[Step]:
-        """Return the steps by which an image was made, oldest first; raises NotFound, Ambiguous."""
+    async def history(self, ref: str) -> tuple[Sequence[Step], bytes]:
+        """Return the steps by which an image was made, oldest first, and its configuration, JSON.
+
+        Raises NotFound, Ambiguous.
+        """
         image = find_image(self._store.view, ref)
         await self._copier.bring(image)
         return self._images.history(image.digest)

@@ -279,10 +279,14 @@ class LocalImageStore:
             saved.append(SavedImage(names, parts, shown_manifest(parts, self._runs_here)))
         return self._held(archive(saved, self._blobs.read), list(images))
 
-    def history(self, digest: str) -> Sequence[Step]:
-        """Return the steps by which an image was made, oldest first; raises InvalidArgument, NotFound."""
+    def history(self, digest: str) -> tuple[Sequence[Step], bytes]:
+        """Return the steps by which an image was made, oldest first, and its configuration, JSON.
+
+        Raises InvalidArgument, NotFound.
+        """
         manifest = shown_manifest(self.parts(digest), self._runs_here)
-        return history(manifest, self._blobs.document(manifest.config.digest))
+        configuration = self._blobs.document(manifest.config.digest)
+        return history(manifest, configuration), configuration
 
     def parts(self, digest: str) -> Parts:
         """Return what an image consists of; raises InvalidArgument when it is not whole here."""

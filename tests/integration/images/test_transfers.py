@@ -255,7 +255,8 @@ async def test_a_saved_image_is_loaded_again_as_a_layout_and_as_docker_reads_it(
 async def test_history_is_told_by_a_manager_without_the_content(cluster: Cluster) -> None:
     m1, m2 = cluster.managers.values()
     await load(m1, MINE)
-    steps = await m2.parts.control.history("web:1")
+    steps, configuration = await m2.parts.control.history("web:1")
+    assert json.loads(configuration)["rootfs"]["type"] == "layers"
     assert [step.size_bytes for step in steps] == [len(blob) for blob in _layers(MINE)]
 
 

@@ -26,6 +26,7 @@ class Control:
         self.chunks: list[bytes | Exception] = [b"abc", b"de"]
         self.left_out: list[str] = []
         self.images: list[str] = []
+        self.configuration: bytes | Exception = b""
 
     def PullImage(self, request: c.PullImageRequest, timeout: object) -> Iterator[c.PullImageResponse]:
         self.asked.append(request)
@@ -48,11 +49,13 @@ class Control:
             yield c.SaveImagesResponse(chunk=chunk)
 
     def GetImageHistory(self, request: c.GetImageHistoryRequest) -> c.GetImageHistoryResponse:
+        if isinstance(self.configuration, Exception):
+            raise self.configuration
         steps = [
             c.ImageHistoryEntry(created_by="ADD  a\n /", layer="sha256:" + "a" * 64, size_bytes=2000),
             c.ImageHistoryEntry(created_by="CMD " + "x" * 100),
         ]
-        return c.GetImageHistoryResponse(entries=steps)
+        return c.GetImageHistoryResponse(entries=steps, configuration=self.configuration)
 
     def ListImages(self, request: c.ListImagesRequest) -> c.ListImagesResponse:
         found = [Image(annotations=Annotations(name=name)) for name in self.images]
@@ -152,3 +155,13 @@ def test_sizes_of_an_image_are_for_people_or_for_scripts(control: Control) -> No
     assert run(*wanted).stdout.splitlines()[-1] == "2kB"
     for flag in ("--no-human", "--human=false"):
         assert run(*wanted, flag).stdout.splitlines()[-1] == "2000"
+
+
+def test_inspect_tells_what_an_image_says_of_itself_or_why_not(control: Control) -> None:
+    control.images, control.configuration = [NAME], b'{"os": "linux", "config": {"User": "app"}}'
+    told = run("inspect", "-f", "{{.Os}} {{.Config.User}}", NAME)
+    assert (told.exit_code, told.stdout) == (0, "linux app\n")
+    control.configuration = Unavailable("no manager that is there holds it")
+    told = run("inspect", "-f", "{{.Reference}}", NAME)
+    assert (told.exit_code, told.stdout) == (0, f"{NAME}\n")
+    assert "configuration is not shown: no manager that is there holds it" in told.stderr

@@ -1,5 +1,7 @@
 """The rows of `image ls`."""
 
+import json
+
 import pytest
 
 from swarm.api.v1.objects_pb2 import Image
@@ -91,3 +93,23 @@ def test_inspect_of_an_image_has_the_words_of_docker():
     assert page["RepoTags"] == ["shop/web:1", "shop/web:stable"]
     assert fill("{{index .RepoDigests 0}}", page) == f"shop/web@{TWICE[0].digest}"
     assert page["Created"] == "1970-01-01T00:00:05.000000000Z"
+
+
+def test_inspect_shows_what_an_image_says_of_itself():
+    told = {
+        "created": "2026-01-02T03:04:05Z",
+        "architecture": "arm64",
+        "os": "linux",
+        "config": {"Cmd": ["serve"], "ExposedPorts": {"80/tcp": {}}},
+        "rootfs": {"type": "layers", "diff_ids": ["sha256:1"]},
+    }
+    page = view.page(TWICE[0], TWICE, json.dumps(told).encode())
+    said = fill("{{.Os}}/{{.Architecture}} {{.Config.Cmd}} {{.Config.User}}{{len .RootFS.Layers}}", page)
+    assert said == "linux/arm64 [serve] 1"
+    assert page["Created"] == "2026-01-02T03:04:05Z"
+    assert page["Config"]["ExposedPorts"] == {"80/tcp": {}}
+
+
+@pytest.mark.parametrize("told", [b"", b"no json", b"[1]", b'{"config": 3, "rootfs": [], "os": null}'])
+def test_an_image_that_says_nonsense_of_itself_is_shown_all_the_same(told):
+    assert view.page(TWICE[0], TWICE, told)["Id"] == TWICE[0].digest

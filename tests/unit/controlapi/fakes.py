@@ -96,11 +96,12 @@ class FakeImages:
         for ref in refs:
             yield ref.encode()
 
-    async def history(self, ref: str) -> Sequence[Step]:
-        return [
+    async def history(self, ref: str) -> tuple[Sequence[Step], bytes]:
+        steps = [
             Step("2026-01-02T03:04:05Z", "ADD x", "", f"sha256:{ref}", 7),
             Step("yesterday", "CMD x", "no file"),
         ]
+        return steps, b'{"os": "linux"}'
 
     async def tag(self, source: str, target: str) -> Image:
         return Image(id=source, digest=target)

@@ -245,7 +245,9 @@ async def test_images_and_logs_are_passed_on():
     assert (tagged.image.id, tagged.image.digest) == ("a", "b")
     pruned = await servicer.PruneImages(c.PruneImagesRequest(all=True), FakeContext())
     assert pruned.freed_bytes == 7
-    made = (await servicer.GetImageHistory(c.GetImageHistoryRequest(ref="x"), FakeContext())).entries
+    answer = await servicer.GetImageHistory(c.GetImageHistoryRequest(ref="x"), FakeContext())
+    assert answer.configuration == b'{"os": "linux"}'
+    made = answer.entries
     assert [step.layer for step in made] == ["sha256:x", ""]
     assert made[0].created_at.ToJsonString() == "2026-01-02T03:04:05Z"
     assert not made[1].HasField("created_at")
