@@ -192,7 +192,7 @@ def plan_and_look_at_images(team: Team) -> None:
         (team if name == "mine" else team.refused)("red", *changed)
         assert name in (team if name == "mine" else team.refused)("red", "service", "plan", name)
     team("red", "image", "ls")
-    assert "no image web:9" in team.refused("red", "image", "rm", "web:9")
+    assert "image web:9 is not loaded" in team.refused("red", "image", "rm", "web:9")
     version = team("red", "service", "inspect", "--format", "{{.Version.Index}}", "mine")
     told = team.try_("red", "events", "--since-version", "1", "--until-version", version)
     assert "(name=mine)" in told.stdout

@@ -87,7 +87,7 @@ def test_a_cluster_that_slept_longer_than_its_certificates_live_comes_back(
         "the worker to say what is wrong",
     )
     assert "swarmctl join-token worker" in told
-    assert "State: error" in told
+    assert "Swarm: error" in told
     assert "swarmctl join-token worker" in worker.try_("service", "ls").stderr
     token = operator("join-token", "-q", "worker")
     answer = worker("join", "--token", token, cluster.node("manager-2").peer_addr, timeout_s=90)

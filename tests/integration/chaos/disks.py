@@ -10,7 +10,6 @@ them; copies of the images made then are what a cut at that moment leaves.
 import contextlib
 import fcntl
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -42,6 +41,7 @@ class Disks:
         self._shelf = folder / "shelf"  # where the images are
         self._copies = folder / "copies"
         self._all = folder / "shelf.img"
+        self._restored = 0
 
     def attach(self) -> None:
         """Make the disks and mount them; before the cluster is started."""
@@ -68,20 +68,29 @@ class Disks:
             os.close(descriptor)
 
     def restore(self) -> None:
-        """Put in the copies of the last cut; nobody may be using the disks."""
+        """Put in the copies of the last cut; nobody may be using the disks.
+
+        Each in a file of its own: a file system that was mounted from a file goes on as long as any mount
+        namespace of the machine has it, and whoever mounts that file again gets it as it was before the cut.
+        """
+        before = {node.name: self._image(node) for node in self._plan.nodes}
+        self._restored += 1
         for node in self._plan.nodes:
             _run("umount", node.state_dir)
-            shutil.move(self._copies / self._image(node).name, self._image(node))
+            before[node.name].unlink()
+            copy = self._copies / before[node.name].name
+            _run("cp", "--sparse=always", copy, self._image(node))
+            copy.unlink()
             self._mount(node)
 
     def detach(self) -> None:
-        """Unmount whatever is mounted."""
+        """Unmount whatever is mounted; what another mount namespace still has goes with that."""
         for path in (*(node.state_dir for node in self._plan.nodes), self._shelf):
             while path.is_mount():
-                _run("umount", path)
+                _run("umount", "--lazy", path)
 
     def _image(self, node: Node) -> Path:
-        return self._shelf / f"{node.name}.img"
+        return self._shelf / f"{node.name}-{self._restored}.img"
 
     def _mount(self, node: Node) -> None:
         _run("mount", "-o", "loop", self._image(node), node.state_dir)

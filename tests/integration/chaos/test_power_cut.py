@@ -1,6 +1,8 @@
 """All managers lose their power at one moment: what was acknowledged is there afterwards."""
 
+import os
 import random
+import subprocess
 
 import pytest
 
@@ -23,6 +25,29 @@ async def test_no_acknowledged_write_is_lost_when_all_managers_lose_their_power(
     assert sum(cut.acknowledged for cut in cuts) >= 3000
     assert [cut.lost for cut in cuts] == [0, 0]
     assert [cut.invented for cut in cuts] == [0, 0]
+
+
+def test_a_cut_takes_back_what_came_after_it_whoever_else_still_has_the_disk(clusters: Clusters) -> None:
+    plan = clusters.plan(1, 0).plan
+    (node,) = plan.nodes
+    with disks(plan) as made:
+        said = node.state_dir / "said"
+        for words in ("before", "between"):
+            said.write_text(words)
+            os.sync()
+            made.cut()
+            said.write_text("after")
+            os.sync()
+            with subprocess.Popen(
+                ["unshare", "--mount", "sh", "-c", "echo; exec sleep 100"], stdout=-1
+            ) as holder:
+                assert holder.stdout is not None
+                holder.stdout.readline()  # it has a mount namespace now
+                try:
+                    made.restore()
+                    assert said.read_text() == words
+                finally:
+                    holder.kill()
 
 
 @pytest.mark.alone  # where others write much, the kernel writes back at once what nobody synced
