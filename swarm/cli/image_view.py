@@ -137,7 +137,8 @@ def page(item: Image, known: Iterable[Image], told: bytes = b"") -> dict[str, An
     from swarm.cli.inspect_view import image
 
     says = _object(told)
-    rootfs = _dict(says.get("rootfs"))
+    layers = _dict(says.get("rootfs"))
+    rootfs = {"Type": layers.get("type") or "layers", "Layers": layers.get("diff_ids") or []}
     same = [parse_reference(one.annotations.name) for one in known if one.digest == item.digest]
     ours = image(item)
     return {
@@ -146,8 +147,7 @@ def page(item: Image, known: Iterable[Image], told: bytes = b"") -> dict[str, An
         "RepoDigests": sorted({f"{replace(one, tag='', digest='').familiar}@{item.digest}" for one in same}),
         "Created": says.get("created") or ours["CreatedAt"],
         **{word.capitalize(): says.get(word) or "" for word in _TOLD if says},
-        **({"Config": _CONFIG | _dict(says.get("config"))} if says else {}),
-        **({"RootFS": {"Type": rootfs.get("type"), "Layers": rootfs.get("diff_ids")}} if rootfs else {}),
+        **({"Config": _CONFIG | _dict(says.get("config")), "RootFS": rootfs} if says else {}),
         **ours,
     }
 
