@@ -203,9 +203,9 @@ async def reach(personal: Personal, stop: Stop, answers: Answers, stack: AsyncEx
 async def _connected(stop: Stop, through: Any, options: dict[str, Any]) -> Any:
     try:
         return await asyncssh.connect(stop.host, tunnel=through, **options)
-    except asyncssh.KeyExchangeFailed:
+    except (asyncssh.KeyExchangeFailed, asyncssh.ConnectionLost):
         # The library wants only kinds of keys that are on record. A host that has none of them is asked for
-        # any, to see what it has now.
+        # any, to see what it has now. It may hang up before we have found that out ourselves.
         options = {**options, "server_host_key_algs": "default"}
         return await asyncssh.connect(stop.host, tunnel=through, **options)
 
