@@ -93,7 +93,7 @@ def load(host: str, source: str | None, tag: str, *, quiet: bool) -> None:
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
     """Show everything known of images of the cluster."""
-    from swarm.cli.image_view import described
+    from swarm.cli.image_inspect import described
 
     with connect(ctx.obj) as conn:
         ctx.exit(objects.inspect(refs, lambda ref: described(conn, ref), layout))

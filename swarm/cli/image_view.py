@@ -1,4 +1,4 @@
-"""What people see of the images of the cluster."""
+"""What people see of the images of the cluster. Pure."""
 
 import fnmatch
 import json
@@ -6,15 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import click
-
-from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.objects_pb2 import Image
-from swarm.cli.connect import Connection
 from swarm.cli.inspect_view import table_time
 from swarm.cli.render import Row
 from swarm.clock import nanoseconds
-from swarm.errors import Ambiguous, InvalidArgument, NotFound, SwarmError
+from swarm.errors import Ambiguous, InvalidArgument, NotFound
 from swarm.model.reference import begins_digest, parse_reference
 from swarm.model.units import format_age, format_size
 
@@ -112,21 +108,6 @@ def named(known: Iterable[Image], ref: str) -> list[Image]:
     if len({item.digest for item in found}) > 1:
         raise Ambiguous(f"{ref} may be any of {len(found)} images: write more of the id")
     return found
-
-
-def described(conn: Connection, ref: str) -> dict[str, Any]:
-    """Ask for an image and what it says of itself, and return it as `image inspect` prints it.
-
-    Where no manager that holds it can be reached, that is told, and the rest is left out. Raises NotFound,
-    Ambiguous, Unavailable.
-    """
-    images = conn.control.ListImages(control.ListImagesRequest()).images
-    item, told = named(images, ref)[0], b""
-    try:
-        told = conn.control.GetImageHistory(control.GetImageHistoryRequest(ref=item.id)).configuration
-    except SwarmError as problem:
-        click.echo(f"Warning: image {ref}: its configuration is not shown: {problem}", err=True)
-    return page(item, images, told)
 
 
 def page(item: Image, known: Iterable[Image], told: bytes = b"") -> dict[str, Any]:

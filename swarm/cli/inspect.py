@@ -45,7 +45,7 @@ def _container(conn: Connection, ref: str) -> Any:
 
 
 def _image(conn: Connection, ref: str) -> Any:
-    from swarm.cli.image_view import described
+    from swarm.cli.image_inspect import described
 
     return described(conn, ref)
 
