@@ -2,19 +2,20 @@
 
 from collections.abc import AsyncIterator, Callable
 
-from swarm.runtime.base import LogLine, LogQuery
+from swarm.runtime.base import LogLine
 
 
 class LogAttachment:
-    """An Attachment without standard input: it follows the log from now on."""
+    """An Attachment without standard input: it follows the log."""
 
-    def __init__(self, logs: Callable[[LogQuery], AsyncIterator[LogLine]]) -> None:
-        """`logs` reads the container's log."""
-        self._logs = logs
+    def __init__(self, lines: AsyncIterator[LogLine], close: Callable[[], None]) -> None:
+        """`lines` are those written since the attachment was asked for; `close` lets go of them."""
+        self._lines = lines
+        self._close = close
 
     async def output(self) -> AsyncIterator[tuple[str, bytes]]:
         """Yield what is written from now on."""
-        async for line in self._logs(LogQuery(follow=True, tail=0)):
+        async for line in self._lines:
             yield line.stream, line.data if line.partial else line.data + b"\n"
 
     async def write(self, data: bytes) -> None:
@@ -27,4 +28,5 @@ class LogAttachment:
         """Do nothing: there is no terminal."""
 
     async def close(self) -> None:
-        """Do nothing: whoever stops reading has left."""
+        """Read no more."""
+        self._close()

@@ -243,9 +243,10 @@ class FakeDriver:
     async def attach(self, container_id: str) -> Attachment:
         """Look on at a container's output."""
         self._called("attach")
-        if self._get(container_id).info.state is ContainerState.EXITED:
+        container = self._get(container_id)
+        if container.info.state is ContainerState.EXITED:
             raise FailedPrecondition(f"container {container_id} does not run")
-        return LogAttachment(lambda query: self.logs(container_id, query))
+        return LogAttachment(_go_on(container, len(container.lines)), lambda: None)
 
     async def wait(self, container_id: str) -> ContainerInfo:
         """Wait until a container has ended."""
@@ -295,16 +296,10 @@ class FakeDriver:
         position = len(container.lines)
         for line in selected[-query.tail :] if query.tail else selected if query.tail is None else []:
             yield line
-        while query.follow:
-            grew = container.grew
-            while position < len(container.lines):
-                line = container.lines[position]
-                position += 1
+        if query.follow:
+            async for line in _go_on(container, position):
                 if _selected(line, query):
                     yield line
-            if container.ended.is_set() and position == len(container.lines):
-                return
-            await _first(grew, container.ended)
 
     async def exec(self, container_id: str, config: ExecConfig) -> FakeExec:
         """Pretend to run a command: `scripts` say how it behaves, looked up anew each time."""
@@ -398,6 +393,17 @@ class FakeDriver:
             finished_at_ns=self._clock.now_ns(),
         )
         container.ended.set()
+
+
+async def _go_on(container: _Container, position: int) -> AsyncIterator[LogLine]:
+    while True:
+        grew = container.grew
+        while position < len(container.lines):
+            yield container.lines[position]
+            position += 1
+        if container.ended.is_set() and position == len(container.lines):
+            return
+        await _first(grew, container.ended)
 
 
 def _selected(line: LogLine, query: LogQuery) -> bool:

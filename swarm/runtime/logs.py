@@ -205,22 +205,61 @@ async def read_log(path: Path, query: LogQuery, ended: Callable[[], bool]) -> As
             for cursor in cursors[:-1]:
                 cursor.file.close()
             cursors = cursors[-1:]
-        while True:
-            done = ended()
-            for record in await asyncio.to_thread(_read_on, cursors, path, last_ns):
-                if query.until_ns and record.timestamp_ns > query.until_ns:
-                    return
-                last_ns = record.timestamp_ns
-                if wanted(record, query):
-                    yield record
-            if cursors and not (len(cursors) == 1 and cursors[0].at_end):
-                continue
-            if done or not query.follow:
-                return
-            await asyncio.sleep(FOLLOW_INTERVAL_S)
+        async for record in _go_on(cursors, path, last_ns, query, ended):
+            yield record
     finally:
         for cursor in cursors:
             cursor.file.close()
+
+
+class LogFollower:
+    """A reader of what is written from the moment on at which it was opened."""
+
+    def __init__(self, path: Path) -> None:
+        """Find the end of the log; blocks."""
+        self._path = path
+        files = _open_files(path)
+        _tail(files[-1:], LogQuery(tail=0))
+        for older in files[:-1]:
+            older.file.close()
+        self._cursors = files[-1:]
+        self._reading = False
+
+    async def lines(self, ended: Callable[[], bool]) -> AsyncIterator[LogLine]:
+        """Yield the lines as `read_log` does; to be read once."""
+        self._reading = True
+        try:
+            async for record in _go_on(self._cursors, self._path, 0, LogQuery(follow=True), ended):
+                yield record
+        finally:
+            self._close()
+
+    def close(self) -> None:
+        """Let go of the files if nobody has begun to read."""
+        if not self._reading:
+            self._close()
+
+    def _close(self) -> None:
+        for cursor in self._cursors:
+            cursor.file.close()
+
+
+async def _go_on(
+    cursors: list[_Cursor], path: Path, last_ns: int, query: LogQuery, ended: Callable[[], bool]
+) -> AsyncIterator[LogLine]:
+    while True:
+        done = ended()
+        for record in await asyncio.to_thread(_read_on, cursors, path, last_ns):
+            if query.until_ns and record.timestamp_ns > query.until_ns:
+                return
+            last_ns = record.timestamp_ns
+            if wanted(record, query):
+                yield record
+        if cursors and not (len(cursors) == 1 and cursors[0].at_end):
+            continue
+        if done or not query.follow:
+            return
+        await asyncio.sleep(FOLLOW_INTERVAL_S)
 
 
 def _read_on(cursors: list[_Cursor], path: Path, last_ns: int) -> list[LogLine]:

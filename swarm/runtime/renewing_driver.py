@@ -13,6 +13,7 @@ from swarm.errors import FailedPrecondition, SwarmError, TaskRejected
 from swarm.runtime.attachment import LogAttachment
 from swarm.runtime.base import Attachment, ContainerConfig
 from swarm.runtime.disk import tree_bytes
+from swarm.runtime.logs import LogFollower
 from swarm.runtime.processes import boot_id
 from swarm.runtime.shim_driver import ShimDriver
 from swarm.runtime.state import Phase, Record
@@ -74,7 +75,10 @@ class RenewingDriver(ShimDriver):
     async def attach(self, container_id: str) -> Attachment:
         """Look on at a container through its log; it has no standard input."""
         self._attachable(container_id)
-        return LogAttachment(lambda query: self.logs(container_id, query))
+        container = self._get(container_id)
+        # Here and not by who reads first: the container may be started, and have ended, before that.
+        follower = await asyncio.to_thread(LogFollower, self._log_path(container_id))
+        return LogAttachment(follower.lines(container.ended.is_set), follower.close)
 
     def _attachable(self, container_id: str) -> Record:
         record = self._get(container_id).record

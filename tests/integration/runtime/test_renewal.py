@@ -98,6 +98,18 @@ async def test_who_attaches_before_the_start_misses_nothing(lab: Lab) -> None:
     await attachment.close()
 
 
+async def test_who_reads_only_after_the_end_misses_nothing_either(lab: Lab) -> None:
+    driver = lab.driver()
+    config = lab.config("echo out; echo err >&2; exit 5")
+    await driver.create(config)
+    attachment = await driver.attach(config.id)
+    await driver.start(config.id)
+    async with asyncio.timeout(60):
+        assert (await driver.wait(config.id)).exit_code == 5
+        assert await _streams(attachment) == {"stdout": b"out\n", "stderr": b"err\n"}
+    await attachment.close()
+
+
 async def _streams(attachment: Attachment) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     async for stream, data in attachment.output():
