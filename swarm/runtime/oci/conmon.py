@@ -203,9 +203,9 @@ def _about_command(text: str, name: str) -> bool:
     return f'exec: "{name}"' in text or f"executable file `{name}`" in text or "open executable" in text
 
 
-def reopen_log(files: ShimFiles) -> None:
-    """Tell conmon to go on in a new log file; no error when it is gone."""
-    _order(files, _REOPEN_LOG)
+def reopen_log(files: ShimFiles) -> bool:
+    """Tell conmon to go on in a new log file; False when it is gone."""
+    return _order(files, _REOPEN_LOG)
 
 
 def resize_terminal(files: ShimFiles, rows: int, columns: int) -> None:
@@ -213,13 +213,15 @@ def resize_terminal(files: ShimFiles, rows: int, columns: int) -> None:
     _order(files, f"1 {rows} {columns}\n".encode())
 
 
-def _order(files: ShimFiles, order: bytes) -> None:
+def _order(files: ShimFiles, order: bytes) -> bool:
     with suppress(OSError):
         fd = os.open(files.control, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             os.write(fd, order)
         finally:
             os.close(fd)
+        return True
+    return False
 
 
 def read_exit_code(files: ShimFiles, container_id: str) -> tuple[int, int] | None:

@@ -25,6 +25,7 @@ class LogRotation:
         self._living = living
         self._in_thread = in_thread
         self._task: asyncio.Task[None] | None = None
+        self._asked: set[str] = set()  # containers whose shim has not opened its new file yet
 
     def begin(self) -> None:
         """Go on until no container lives any more."""
@@ -33,7 +34,7 @@ class LogRotation:
 
     async def _go_on(self) -> None:
         while living := self._living():
-            await self._in_thread(rotate_all, living)
+            await self._in_thread(self.rotate, living)
             await asyncio.sleep(INTERVAL_S)
 
     async def close(self) -> None:
@@ -42,21 +43,27 @@ class LogRotation:
             self._task.cancel()
             await asyncio.wait([self._task])
 
+    def rotate(self, containers: Sequence[tuple[Record, conmon.ShimFiles]]) -> None:
+        """Rotate each log that is long enough; blocks."""
+        self._asked &= {record.id for record, _ in containers}
+        for record, files in containers:
+            try:
+                self._rotate(record, files)
+            except OSError as error:
+                log.warning("runtime.log_not_rotated", task_id=record.id, reason=str(error))
 
-def rotate_all(containers: Sequence[tuple[Record, conmon.ShimFiles]]) -> None:
-    """Rotate each log that is long enough; blocks."""
-    for record, files in containers:
+    def _rotate(self, record: Record, files: conmon.ShimFiles) -> None:
         try:
-            _rotate(record, files)
-        except OSError as error:
-            log.warning("runtime.log_not_rotated", task_id=record.id, reason=str(error))
-
-
-def _rotate(record: Record, files: conmon.ShimFiles) -> None:
-    try:
-        if files.log.stat().st_size < (record.log_max_bytes or MAX_FILE_BYTES):
-            return
-        rotate_files(files.log, record.log_files)
-    except FileNotFoundError:
-        pass  # an agent was killed between the renaming and this order
-    conmon.reopen_log(files)
+            size = files.log.stat().st_size
+        except FileNotFoundError:
+            # Asked twice, conmon makes a new file twice: what it wrote in between would be gone.
+            if record.id in self._asked:
+                return
+            # Else an agent was killed between the renaming and this order.
+        else:
+            self._asked.discard(record.id)
+            if size < (record.log_max_bytes or MAX_FILE_BYTES):
+                return
+            rotate_files(files.log, record.log_files)
+        if conmon.reopen_log(files):
+            self._asked.add(record.id)
