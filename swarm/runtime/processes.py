@@ -196,6 +196,28 @@ def carriers(entry: str, pids: Iterable[int] | None = None) -> list[Process]:
     return [process for process in found if process is not None]
 
 
+def running_with(word: bytes) -> list[Process]:
+    """Return the living processes that have a word in their command line; walks through all processes."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or not _has_word(entry, word):
+            continue
+        process = Process.open(int(entry.name))
+        # Asked again now that the pidfd is open: the id may have changed hands in between.
+        if process is not None and _has_word(entry, word):
+            found.append(process)
+        elif process is not None:
+            process.close()
+    return living(found)
+
+
+def _has_word(entry: Path, word: bytes) -> bool:
+    try:
+        return word in (entry / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
 def living(processes: Iterable[Process]) -> list[Process]:
     """Return those that live, and let go of the others."""
     kept = []

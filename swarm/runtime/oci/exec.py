@@ -11,7 +11,7 @@ from swarm.runtime.exec_process import NOT_FOUND, NOT_RUNNABLE, ExecFiles, Piped
 from swarm.runtime.oci.cgroups import Cgroup
 from swarm.runtime.oci.conmon import readable_error
 from swarm.runtime.oci.users import User
-from swarm.runtime.processes import Process, carriers, descendants, kill_all, living
+from swarm.runtime.processes import Process, carriers, descendants, kill_all, living, running_with
 from swarm.runtime.terminal import Terminal
 
 _STATUS = Path("/proc/self/status")
@@ -130,7 +130,7 @@ def kill_left_exec(files: ExecFiles, cgroup: Cgroup) -> None:
     request = f"--process={files.request}".encode()
 
     def find() -> list[Process]:
-        runtimes = _running_with(request)
+        runtimes = running_with(request)
         return [*_members([one.pid for one in runtimes], cgroup, files.exec_id), *runtimes]
 
     kill_all(find)
@@ -141,27 +141,6 @@ def _members(runtimes: Sequence[int], cgroup: Cgroup, exec_id: str) -> list[Proc
     started = living(descendants(runtimes))
     seen = {process.pid for process in started}
     return [*started, *carriers(exec_mark(exec_id), [pid for pid in cgroup.processes() if pid not in seen])]
-
-
-def _running_with(word: bytes) -> list[Process]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal() or not _has_word(entry, word):
-            continue
-        process = Process.open(int(entry.name))
-        # Asked again now that the pidfd is open: the id may have changed hands in between.
-        if process is not None and _has_word(entry, word):
-            found.append(process)
-        elif process is not None:
-            process.close()
-    return living(found)
-
-
-def _has_word(entry: Path, word: bytes) -> bool:
-    try:
-        return word in (entry / "cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
 
 
 def _is_a_warning(said: str) -> bool:

@@ -36,7 +36,7 @@ from swarm.runtime.process.exec import kill_left_exec, start_exec
 from swarm.runtime.process.options import process_limits, refuse_options
 from swarm.runtime.process.usage import tree_pids, tree_sample
 from swarm.runtime.process.view import build_view, find_program, resolve_inside
-from swarm.runtime.processes import Process, boot_id, carriers, kill_all, kill_and_wait
+from swarm.runtime.processes import Process, boot_id, carriers, kill_all, kill_and_wait, running_with
 from swarm.runtime.renewing_driver import RenewingDriver
 from swarm.runtime.state import Phase, Record, remove_tree, write_atomically
 from swarm.runtime.supervision import Container
@@ -44,6 +44,7 @@ from swarm.runtime.top import read_processes
 from swarm.runtime.ulimits import clamp_warnings, may_raise_limits, read_hard_limits
 
 START_TIMEOUT_S = 30.0
+_AGAIN_S = 0.02  # to look for what a shim is about to write
 TASK_VARIABLE = "SWARM_TASK_ID"
 # Of memory a limit for each process is kept; the other limits hold for the shim's children as for any.
 ABILITIES = frozenset({Ability.MEMORY, Ability.ULIMITS})
@@ -184,15 +185,34 @@ class ProcessDriver(RenewingDriver):
         """Take the permit back from a shim that has not used it; else believe what the shim wrote down."""
         directory = self._container_dir(record.id)
         _withdraw_permits(directory)
-        if not any(directory.glob("permit-*.used")):
+        used = next(directory.glob("permit-*.used"), None)
+        if used is None:
             return replace(record, phase=Phase.CREATED, started_at_ns=0)
-        for _ in range(100):
-            try:
-                answer = (directory / "processes.json").read_bytes()
-                return replace(_with_processes(record, answer), phase=Phase.RUNNING)
-            except FileNotFoundError:
-                await asyncio.sleep(0.02)  # the shim has its permit and is about to start the process
-        return replace(record, phase=Phase.RUNNING)  # its supervisor will find neither process nor exit code
+        answer = await self._written_by_shim(directory, used.with_suffix(""))
+        if answer is not None:
+            record = _with_processes(record, answer)
+        # Without an answer its supervisor will find neither process nor exit code.
+        return replace(record, phase=Phase.RUNNING)
+
+    async def _written_by_shim(self, directory: Path, permit: Path) -> bytes | None:
+        """Return which processes the shim with a permit has started; None when it ended before it could
+        say."""
+        shims = await self._in_thread(running_with, str(permit).encode())
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while True:
+                    lives = any(shim.alive for shim in shims)
+                    try:
+                        return (directory / "processes.json").read_bytes()
+                    except FileNotFoundError:
+                        if not lives:
+                            return None
+                    await asyncio.sleep(_AGAIN_S)
+        except TimeoutError:
+            return None
+        finally:
+            for shim in shims:
+                shim.close()
 
     async def _exec(self, record: Record, files: ExecFiles, config: ExecConfig) -> ExecProcess:
         if config.user and config.user.partition(":")[0] not in _own_names():

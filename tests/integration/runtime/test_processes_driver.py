@@ -1,5 +1,6 @@
 """Plain processes: what they have in place of containers, and what they refuse."""
 
+import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from swarm.errors import TaskRejected
-from swarm.runtime.base import BindMount, ExecConfig, Limits, TmpfsMount
-from tests.integration.runtime.labs import LASTING, Lab, run, running
+from swarm.runtime.base import BindMount, ContainerState, ExecConfig, Limits, TmpfsMount
+from swarm.runtime.processes import Process, running_with
+from swarm.runtime.state import Phase, read_record, write_record
+from tests.integration.runtime.labs import LASTING, Lab, run, running, until
 
 pytestmark = pytest.mark.integration
 
@@ -74,6 +77,41 @@ async def test_it_says_what_is_reduced(process_lab: Lab) -> None:
     capabilities = await process_lab.driver().probe()
     assert not capabilities.isolated
     assert "network" in capabilities.info["not_isolated"]
+
+
+async def test_the_next_agent_waits_for_a_shim_that_is_about_to_start_its_process(
+    process_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shims: list[Process] = []
+
+    def find(word: bytes) -> list[Process]:
+        shims.extend(found := running_with(word))
+        return found
+
+    monkeypatch.setattr("swarm.runtime.process.driver._AGAIN_S", 0)
+    monkeypatch.setattr("swarm.runtime.process.driver.running_with", find)
+    driver = process_lab.driver()
+    config = process_lab.config(LASTING)
+    await driver.create(config)
+    began = await driver.start(config.id)
+    await driver.close()
+    # As if the agent had been killed during the start, and the shim had come no further than to its permit.
+    folder = process_lab.base / "state/containers" / config.id
+    (used,) = folder.glob("permit-*.used")
+    record = read_record(folder / "state.json")
+    assert record is not None
+    write_record(folder / "state.json", replace(record, phase=Phase.STARTING, pid=0, shim_pid=0))
+    written = folder / "processes.json"
+    written.rename(folder / "later.json")
+    driver = process_lab.driver()
+    adopting = asyncio.create_task(driver.adopt())
+    await until(lambda: bool(shims))
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    (folder / "later.json").rename(written)
+    (found,) = await adopting
+    assert used.exists()
+    assert (found.id, found.state, found.pid) == (config.id, ContainerState.RUNNING, began.pid)
 
 
 async def test_a_command_beside_a_plain_process_has_its_limits(process_lab: Lab) -> None:
