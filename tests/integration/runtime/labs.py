@@ -170,6 +170,10 @@ class Lab:
         """Tell whether who the driver asks knows that the container lost a process to its limit."""
         return True
 
+    async def knows_of_oom(self, container_id: str) -> bool:
+        """Tell whether who the driver asks knows that a container ended for want of memory."""
+        return True
+
     async def can(self, ability: Ability, config: ContainerConfig | None = None) -> bool:
         """Tell whether the driver can do something, and see that it says no if it cannot.
 
@@ -281,6 +285,11 @@ class DockerLab(Lab):
         chosen = quote(json.dumps({"event": ["oom"], "label": [f"{TASK_LABEL}={container_id}"]}))
         return bool(self.engine.read(f"/events?since=1&until={time.time():.9f}&filters={chosen}"))
 
+    async def knows_of_oom(self, container_id: str) -> bool:
+        chosen = quote(json.dumps({"label": [f"{TASK_LABEL}={container_id}"]}))
+        (container,) = self.engine.get(f"/containers/json?all=1&filters={chosen}")
+        return bool(self.engine.get(f"/containers/{container['Id']}/json")["State"]["OOMKilled"])
+
     async def open(self) -> None:
         self.engine.start()
         await super().open()
@@ -358,6 +367,11 @@ async def said(driver: Driver, container_id: str, query: LogQuery = STDOUT) -> l
 async def has_said(driver: Driver, container_id: str, line: str) -> bool:
     """Tell whether a container said a line."""
     return line in await said(driver, container_id)
+
+
+def runs_program(pid: int, name: str) -> bool:
+    """Tell whether a process has become the program: a runtime may say `started` a moment before."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(name.encode() + b"\0")
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = 60.0) -> None:
