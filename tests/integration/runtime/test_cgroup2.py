@@ -39,7 +39,7 @@ def test_containers_run_with_nothing_but_cgroup_version_2(tmp_path: Path) -> Non
         capture_output=True,
         text=True,
         check=False,
-        timeout=400,
+        timeout=1200,
     )
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-1000:]
     assert " passed" in result.stdout

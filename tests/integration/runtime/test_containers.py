@@ -9,7 +9,7 @@ from secrets import token_hex
 import pytest
 
 from swarm.errors import TaskRejected
-from swarm.runtime.base import BindMount, ImageMount, Limits
+from swarm.runtime.base import BindMount, ImageMount, Limits, LogQuery
 from swarm.runtime.oci.cgroups import read_layout
 from swarm.runtime.oci.probe import controllers
 from tests.integration.runtime.labs import Lab, run, said, until
@@ -173,20 +173,18 @@ async def test_a_long_log_is_rotated_and_read_as_one(oci_lab: Lab, monkeypatch: 
     monkeypatch.setattr("swarm.runtime.oci.log_rotation.INTERVAL_S", 0.02)
     driver = oci_lab.driver()
     config = oci_lab.config(
-        "i=0; while [ $i -lt 6000 ]; do echo line $i; i=$((i+1)); done; sleep 0.3; echo end"
+        "trap told=1 USR1; i=0; while [ $i -lt 6000 ]; do echo line $i; i=$((i+1)); done; "
+        "until [ $told ]; do sleep 0.05; done; echo end"
     )
     await driver.create(config)
     await driver.start(config.id)
-    lines = await asyncio.wait_for(_follow(driver, config.id), 60)
+    following = asyncio.create_task(said(driver, config.id, LogQuery(follow=True)))
+    await until((oci_lab.base / "state/containers" / config.id / "log.1").exists)
+    await driver.kill(config.id, "USR1")
+    lines = await asyncio.wait_for(following, 60)
     assert lines == [*(f"line {number}" for number in range(6000)), "end"]
     files = sorted(path.name for path in (oci_lab.base / "state/containers" / config.id).glob("log*"))
     assert files in (["log", "log.1"], ["log", "log.1", "log.2"])
-
-
-async def _follow(driver, container_id: str) -> list[str]:  # type: ignore[no-untyped-def]
-    from swarm.runtime.base import LogQuery
-
-    return await said(driver, container_id, LogQuery(follow=True))
 
 
 def _needs(controller: str) -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import tarfile
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
@@ -13,7 +14,7 @@ from swarm.errors import TaskRejected
 from swarm.runtime.base import Ability, BindMount, ExecConfig
 from swarm.runtime.oci.user_namespaces import stage_of
 from swarm.runtime.oci.user_ranges import SUBORDINATE_IDS
-from tests.integration.runtime.labs import Lab, run, said
+from tests.integration.runtime.labs import Lab, has_said, run, runs_program, said, until
 
 pytestmark = pytest.mark.integration
 USERS = 65_536
@@ -48,6 +49,7 @@ async def test_root_inside_is_nobody_on_the_node_and_owns_what_it_sees(
     )
     await driver.create(config)
     info = await driver.start(config.id)
+    await until(partial(has_said, driver, config.id, "resolves"))
     first = int(Path(f"/proc/{info.pid}/uid_map").read_text().split()[1])
     assert SUBORDINATE_IDS.first <= first < SUBORDINATE_IDS.first + SUBORDINATE_IDS.size
     assert Path(f"/proc/{info.pid}/uid_map").read_text().split() == ["0", str(first), str(USERS)]
@@ -87,6 +89,9 @@ async def test_containers_do_not_share_users_and_the_next_agent_knows_whose_are_
     await driver.create(configs[2])
     await driver.start(configs[2].id)
     infos = [await driver.inspect(config.id) for config in configs]
+    for info in infos:
+        assert info is not None
+        await until(partial(runs_program, info.pid, "sleep"))  # before, a process may still be root's
     owners = {owner(info.pid) for info in infos if info}
     assert len(owners) == 3
     assert min(abs(a - b) for a in owners for b in owners if a != b) >= USERS

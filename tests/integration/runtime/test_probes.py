@@ -2,7 +2,6 @@
 
 import asyncio
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,17 +98,18 @@ async def test_a_command_says_how_a_container_is_and_leaves_nothing_behind(lab: 
     driver = lab.driver()
     container = await _start(lab, driver, "while :; do sleep 1; done", env=["WANT=7"])
     shell = ("/bin/sh", "-c")
-    began = time.monotonic()
     answer = await _ask(driver, container, Command((*shell, "echo out; echo err >&2; exit $WANT")))
-    enough_s = 1 + 3 * (time.monotonic() - began)  # on an emulated machine a command starts slowly
     assert (answer.exit_code, sorted(answer.output.split())) == (7, ["err", "out"])
     mark = marker()
     slow = Command((*shell, f"echo thinking; sleep {mark} & sleep {mark}"))
-    answer = await _ask(driver, container, slow, timeout_s=enough_s)
-    assert answer.exit_code == -1
-    assert answer.output.startswith("no answer within ")
+    for timeout_s in (1, 4, 16, 64):  # the machine may be too busy for it to have said anything so soon
+        answer = await _ask(driver, container, slow, timeout_s=timeout_s)
+        assert answer.exit_code == -1
+        assert answer.output.startswith("no answer within ")
+        assert not sleepers(mark)
+        if "thinking" in answer.output:
+            break
     assert answer.output.strip().endswith("it said: thinking")
-    assert not sleepers(mark)
     behind = Command((*shell, f"sleep {mark} >/dev/null 2>&1 & exit 0"))
     assert await _ask(driver, container, behind) == Answer(0, "")
     assert not sleepers(mark)

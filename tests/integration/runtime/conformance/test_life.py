@@ -297,7 +297,11 @@ async def test_use_is_measured_while_it_runs(lab: Lab) -> None:
             not counted or (sample.pids >= 1 and sample.memory_bytes > 0)
         )
 
+    async def is_shell() -> bool:
+        return ["sh" in one.command for one in await driver.processes(config.id)] == [True]
+
     await until(used_more)
+    await until(is_shell)
     (one,) = await driver.processes(config.id)
     assert one.pid == (await driver.start(config.id)).pid
     assert "sh" in one.command

@@ -12,8 +12,13 @@ pytestmark = pytest.mark.integration
 
 async def test_lines_are_chosen_by_stream_number_and_time(lab: Lab) -> None:
     driver = lab.driver()
-    config = lab.config("echo a; echo b >&2; echo; echo c; sleep 0.1; echo d; printf 'no end'")
-    assert await run(driver, config) == (0, ["a", "", "c", "d", "no end"])
+    told = "trap told=1 USR1; echo c; until [ $told ]; do sleep 0.05; done"
+    config = lab.config(f"echo a; echo b >&2; echo; {told}; echo d; printf 'no end'")
+    await running(driver, config)
+    await until(lambda: has_said(driver, config.id, "c"))  # what is written at once may have one time
+    await driver.kill(config.id, "USR1")
+    assert (await asyncio.wait_for(driver.wait(config.id), 60)).exit_code == 0
+    assert await said(driver, config.id) == ["a", "", "c", "d", "no end"]
     lines = [line async for line in driver.logs(config.id, LogQuery())]
     assert {line.data for line in lines} == {b"", b"a", b"b", b"c", b"d", b"no end"}
     assert {line.stream for line in lines if line.data == b"b"} == {"stderr"}
@@ -82,9 +87,17 @@ async def test_a_container_has_a_terminal_when_asked_for(lab: Lab) -> None:
 
 async def test_a_log_does_not_outgrow_its_limit(lab: Lab) -> None:
     driver = lab.driver()
-    script = "i=0; while [ $i -lt 20000 ]; do echo line $i of many; i=$((i+1)); done; sleep 1; echo end"
-    config = lab.config(script, log_max_bytes=100_000, log_files=1)
-    code, lines = await run(driver, config)
-    assert code == 0
+    script = "trap told=1 USR1; i=0; while [ $i -lt 20000 ]; do echo line $i of many; i=$((i+1)); done; "
+    script += "until [ $told ]; do echo waits; sleep 0.05; done; echo end"
+    container = await running(driver, lab.config(script, log_max_bytes=100_000, log_files=1))
+
+    async def is_shorter() -> bool:
+        lines = await said(driver, container)
+        return "waits" in lines and "line 0 of many" not in lines
+
+    await until(is_shorter)
+    await driver.kill(container, "USR1")
+    assert (await asyncio.wait_for(driver.wait(container), 60)).exit_code == 0
+    lines = await said(driver, container)
     assert lines[-1] == "end"
     assert len(lines) < 20_000
