@@ -20,7 +20,7 @@ _CONFIG = """\
 version: 0.1
 log: {{level: error}}
 storage: {{filesystem: {{rootdirectory: {root}}}}}
-http: {{addr: "{host}:{port}"}}
+http: {{addr: "{addr}"}}
 {auth}
 """
 
@@ -37,23 +37,26 @@ async def docker_registry(
         (folder / "htpasswd").write_text(_HTPASSWD)
         auth = f"htpasswd: {{realm: test, path: {folder / 'htpasswd'}}}"
     auth = f"auth: {{{auth}}}" if auth else ""
-    port = port or free_port(host)
-    config = folder / "config.yml"
-    config.write_text(_CONFIG.format(root=folder / "data", host=host, port=port, auth=auth))
-    process = await asyncio.create_subprocess_exec(
-        "docker-registry",
-        "serve",
-        str(config),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        await _answers(f"http://{host}:{port}/v2/", process)
-        yield f"{host}:{port}"
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    wanted = [port] if port else [free_port(host) for _ in range(5)]  # somebody may take one before we do
+    for addr in [f"{host}:{one}" for one in wanted]:
+        config = folder / "config.yml"
+        config.write_text(_CONFIG.format(root=folder / "data", addr=addr, auth=auth))
+        process = await asyncio.create_subprocess_exec(
+            "docker-registry",
+            "serve",
+            str(config),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            if await _answers(f"http://{addr}/v2/", process):
+                yield addr
+                return
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    raise AssertionError(f"docker-registry ended, asked to listen on {wanted}")
 
 
 def free_port(host: str = "") -> int:
@@ -64,14 +67,16 @@ def free_port(host: str = "") -> int:
         return port
 
 
-async def _answers(url: str, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False) as client:
-        while True:
-            assert process.returncode is None, "docker-registry ended"
+async def _answers(url: str, process: asyncio.subprocess.Process) -> bool:
+    """Wait until docker-registry answers; False when it ends, for it cannot listen there."""
+    async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        while process.returncode is None:
             with contextlib.suppress(httpx.TransportError):
-                await client.get(url)
-                return
+                answer = await client.get(url)
+                if "docker-distribution-api-version" in answer.headers:
+                    return True
             await asyncio.sleep(0.02)
+    return False
 
 
 @dataclass

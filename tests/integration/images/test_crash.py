@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -95,41 +96,53 @@ async def test_a_killed_node_shows_whole_images_or_none(tmp_path: Path, seed: in
     await store.close()
 
 
-def _confined_below(folder: Path) -> list[Path]:
-    """Return the roots of the processes that see nothing but something below a folder."""
-    roots = []
+def _confined_below(folder: Path) -> list[int]:
+    """Return the processes that see nothing but something below a folder."""
+    found = []
     for link in Path("/proc").glob("[0-9]*/root"):
         with contextlib.suppress(OSError):  # it has ended
-            roots.append(link.readlink())
-    return [root for root in roots if root.is_relative_to(folder)]
+            if link.readlink().is_relative_to(folder):
+                found.append(int(link.parent.name))
+    return found
 
 
-async def test_the_unpacker_dies_with_its_node(tmp_path: Path) -> None:
-    big = image(tar({"zeros": bytes(200_000_000)}))
-    (tmp_path / "blobs" / "sha256").mkdir(parents=True)
-    for name, blob in big.blobs.items():
-        (tmp_path / "blobs" / "sha256" / name[7:]).write_bytes(blob)
+def _caught_unpacking(folder: Path, content: Content) -> subprocess.Popen[bytes] | None:
+    """Return a node whose unpacker was stopped in the middle of its work; None when it was done before."""
+    (folder / "blobs" / "sha256").mkdir(parents=True)
+    for name, blob in content.blobs.items():
+        (folder / "blobs" / "sha256" / name[7:]).write_bytes(blob)
     script = f"""
 import asyncio
 from pathlib import Path
 from swarm.runtime.images.store import LocalImageStore
 async def main():
-    await LocalImageStore(Path({str(tmp_path)!r})).ensure({f"{REFERENCE}@{big.top}"!r}, "", None, None)
+    await LocalImageStore(Path({str(folder)!r})).ensure({f"{REFERENCE}@{content.top}"!r}, "", None, None)
 asyncio.run(main())
 """
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
-    unpacking = tmp_path / "unpacking"
+    node = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
+    while node.poll() is None:
+        for pid in _confined_below(folder / "unpacking"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        if _confined_below(folder / "unpacking"):
+            return node
+        time.sleep(0.005)
+    assert node.returncode == 0
+    return None
+
+
+async def test_the_unpacker_dies_with_its_node(tmp_path: Path) -> None:
+    content = image(tar({"zeros": bytes(200_000_000)}))
+    folders = (tmp_path / str(number) for number in itertools.count())
+    while (node := _caught_unpacking(folder := next(folders), content)) is None:
+        pass
+    node.kill()
+    node.wait()
     deadline = time.monotonic() + 60
-    while not list(unpacking.glob("*/zeros")):
+    while _confined_below(folder / "unpacking"):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)
-    assert _confined_below(unpacking)
-    process.kill()
-    process.wait()
-    while _confined_below(unpacking):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.005)
-    assert list((tmp_path / "layers").iterdir()) == [tmp_path / "layers" / "0"]
+    assert list((folder / "layers").iterdir()) == [folder / "layers" / "0"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")

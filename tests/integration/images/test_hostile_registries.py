@@ -160,13 +160,16 @@ CASES: dict[str, tuple[Handler, str]] = {
         "registry 127.0.0.1",
     ),
 }
+NEVER_ANSWERED = {"headers in drops", "hints without end"}
 
 
-@pytest.mark.parametrize(("handler", "said"), CASES.values(), ids=CASES)
+@pytest.mark.parametrize("case", CASES)
 async def test_a_hostile_registry_gives_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Handler, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    monkeypatch.setattr(registry_module, "_ANSWER_S", 1.0)
+    handler, said = CASES[case]
+    if case in NEVER_ANSWERED:
+        monkeypatch.setattr(registry_module, "_ANSWER_S", 1.0)
     async with raw_server(handler) as addr:
         with neighbourhood(tmp_path) as folder:
             store = LocalImageStore(folder)
@@ -207,7 +210,7 @@ async def test_a_token_server_may_say_what_it_likes(raw: bytes, said: str) -> No
     async with raw_server(saying(raw)) as tokens:
         challenge = answer("401 X", WWW_Authenticate=f'Bearer realm="http://{tokens}/token"')
         async with raw_server(saying(challenge)) as addr:
-            client = RegistryClient(timeout_s=5)
+            client = RegistryClient(timeout_s=60)
             with pytest.raises(Unavailable) as refused:
                 await client.manifest(Repository(addr, "a"), "1")
             assert said in str(refused.value)

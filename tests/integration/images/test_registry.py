@@ -25,7 +25,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 @pytest.fixture
 async def client() -> AsyncIterator[RegistryClient]:
-    opened = RegistryClient(timeout_s=10)
+    opened = RegistryClient(timeout_s=60)
     yield opened
     await opened.close()
 

@@ -31,7 +31,7 @@ BLOB = b"content" * 1000
 
 @pytest.fixture
 async def client() -> AsyncIterator[RegistryClient]:
-    opened = RegistryClient(timeout_s=5)
+    opened = RegistryClient(timeout_s=60)
     yield opened
     await opened.close()
 
