@@ -1,5 +1,6 @@
 """A cluster with two services on its workers, and somebody who types at a terminal."""
 
+import contextlib
 import os
 import pty
 import select
@@ -56,19 +57,26 @@ class Keyboard:
         """Press keys."""
         os.write(self.master, keys)
 
-    def sees(self, text: bytes, timeout_s: float = 60.0) -> None:
-        """Wait until `text` was shown."""
+    def sees(self, text: bytes, timeout_s: float = 60.0, keys: bytes = b"") -> None:
+        """Wait until `text` was shown, and press `keys` again and again if any are given."""
         deadline = time.monotonic() + timeout_s
         while text not in self.screen:
             assert time.monotonic() < deadline, f"{text!r} is not in {self.screen!r}"
-            if select.select([self.master], [], [], 0.1)[0]:
+            if keys:
+                self.types(keys)
+            if select.select([self.master], [], [], 0.5 if keys else 0.1)[0]:
                 try:
                     self.screen += os.read(self.master, 65536)
                 except OSError:
                     assert text in self.screen, f"{text!r} is not in {self.screen!r}"
 
-    def ends(self) -> int:
-        """Wait for the end of swarmctl."""
+    def ends(self, keys: bytes = b"") -> int:
+        """Wait for the end of swarmctl, and press `keys` again and again if any are given."""
+        deadline = time.monotonic() + 60
+        while keys and self.process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):  # it has hung up
+                self.types(keys)
+            time.sleep(0.2)
         return self.process.wait(timeout=60)
 
 
@@ -88,6 +96,15 @@ def keyboard(arguments: list[str]) -> Iterator[Keyboard]:
 def processes(operator: Operator, ref: str) -> list[str]:
     """What runs in a container."""
     return [row["Command"] for row in operator.rows("container", "top", ref)]
+
+
+def wait_whole(operator: Operator, nodes: int) -> None:
+    """Wait until all nodes tell of their containers again, and the service runs on each."""
+    wait_until(
+        lambda: operator.try_("container", "ls").returncode == 0,
+        what="all nodes to tell of their containers",
+    )
+    operator.wait_running("web", nodes)
 
 
 def wait_gone(operator: Operator, ref: str, text: str) -> None:
