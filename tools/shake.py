@@ -62,8 +62,8 @@ class Shaker:
         for pidfd, until in list(self._stopped.items()):
             if until <= now:
                 self._wake(pidfd)
-        # Where there are few, most of them go on: a busy machine is slow, it does not stand still.
-        while self._all and len(self._stopped) < min(self._at_once, 1 + len(self._all) // 4):
+        # Where there are few, half of them go on: a busy machine is slow, it does not stand still.
+        while self._all and len(self._stopped) < min(self._at_once, len(self._all) // 2):
             self._stop(self._chance.choice(self._all), now + self._longest_s * self._chance.random() ** 2)
 
     def wake_all(self) -> None:
