@@ -61,7 +61,8 @@ class Shaker:
         for pidfd, until in list(self._stopped.items()):
             if until <= now:
                 self._wake(pidfd)
-        while self._all and len(self._stopped) < self._at_once:
+        # Some always go on: who is woken to be stopped at once again gets nowhere.
+        while len(self._stopped) < min(self._at_once, len(self._all) // 2):
             self._stop(self._chance.choice(self._all), now + self._longest_s * self._chance.random() ** 2)
 
     def wake_all(self) -> None:
