@@ -38,6 +38,7 @@ def main() -> int:
     try:
         while child.poll() is None:
             shaker.step(time.monotonic())
+            reap(child.pid)
             time.sleep(NAP_S)
     finally:
         shaker.wake_all()
@@ -90,6 +91,14 @@ class Shaker:
             signal.pidfd_send_signal(pidfd, signal.SIGCONT)
         os.close(pidfd)
         del self._stopped[pidfd]
+
+
+def reap(child: int) -> None:
+    """Let go of those who have outlived their parents, and ended; but for the child that is waited for."""
+    while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+        if ended.si_pid == child:
+            return
+        os.waitpid(ended.si_pid, 0)
 
 
 def state_and_parent(pid: int) -> tuple[str, int]:
