@@ -14,6 +14,7 @@ from swarm.api.v1.logs_pb2 import LogMessage, LogSubscription, PublishLogsReques
 from swarm.api.v1.objects_pb2 import Task
 from swarm.errors import NotFound
 from swarm.manager.logs.concerned import concerned, concerned_tasks
+from swarm.manager.logs.replay import Replay
 from swarm.manager.store.store import Store
 from swarm.manager.store.watch import WatchOverflow
 from swarm.model.log_selectors import selected
@@ -42,6 +43,8 @@ class _Relay:
         self.told: set[str] = set()  # nodes that have the subscription, in their present session
         self.done: set[str] = set()  # nodes that sent everything
         self.publishers: set[asyncio.Task[None]] = set()
+        self.replay = Replay()
+        self.turn = asyncio.Lock()  # a node that begins anew may still be heard over its former session
 
 
 class LogBroker:
@@ -97,13 +100,16 @@ class LogBroker:
         requests: AsyncIterator[PublishLogsRequest],
     ) -> None:
         await relay.queue.put(RelayLogsResponse(node_started=node_id))
-        await self._pass_on(relay, node_id, first)
+        stream = object()
+        await self._pass_on(relay, stream, node_id, first)
         async for request in requests:
-            await self._pass_on(relay, node_id, request)
+            await self._pass_on(relay, stream, node_id, request)
         relay.done.add(node_id)
         await relay.queue.put(RelayLogsResponse(node_done=node_id))
 
-    async def _pass_on(self, relay: _Relay, node_id: str, request: PublishLogsRequest) -> None:
+    async def _pass_on(
+        self, relay: _Relay, stream: object, node_id: str, request: PublishLogsRequest
+    ) -> None:
         for message in request.messages:
             task = self._store.view.tasks.get(message.task_id)
             # A node speaks for its own tasks only, and only about what was asked.
@@ -112,7 +118,10 @@ class LogBroker:
             passed = LogMessage()
             passed.CopyFrom(message)
             passed.node_id, passed.service_id = node_id, task.service_id
-            await relay.queue.put(RelayLogsResponse(message=passed))
+            async with relay.turn:
+                if relay.replay.is_news(stream, passed):
+                    await relay.queue.put(RelayLogsResponse(message=passed))
+                    relay.replay.sent(stream, passed)
 
     async def _follow(self, relay: _Relay) -> None:
         """Tell every node that comes to be concerned."""

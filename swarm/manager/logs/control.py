@@ -2,20 +2,22 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import grpc
 import structlog
 
 from swarm.api.v1.control_pb2 import ServiceLogsResponse
-from swarm.api.v1.logs_pb2 import LogMessage, LogOptions, LogSelector, LogSubscription, RelayLogsResponse
+from swarm.api.v1.logs_pb2 import LogOptions, LogSelector, LogSubscription, RelayLogsResponse
 from swarm.api.v1.logs_pb2_grpc import LogsStub
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.raft_pb2 import RaftMember
-from swarm.clock import Clock, nanoseconds
+from swarm.clock import Clock
 from swarm.ids import new_id
 from swarm.manager.logs.broker import LogBroker, relaying
 from swarm.manager.logs.concerned import concerned_tasks, is_down, missing_notice
+from swarm.manager.logs.replay import Replay
 from swarm.manager.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -25,32 +27,7 @@ LOOK_S = 0.25
 LOSSES_S = 1.0  # between two looks for nodes that went down while they were followed
 QUEUE_EVENTS = 1024
 
-
-class Replay:
-    """Drops lines that were sent before, when a node begins anew because its session moved."""
-
-    def __init__(self) -> None:
-        self._started: set[str] = set()
-        self._last_ns: dict[str, int] = {}  # by task id
-        self._node_of: dict[str, str] = {}
-        self._replaying: set[str] = set()  # task ids
-
-    def node_started(self, node_id: str) -> None:
-        """Note that a node begins to send; the second time it repeats itself."""
-        if node_id in self._started:
-            self._replaying |= {task_id for task_id, node in self._node_of.items() if node == node_id}
-        self._started.add(node_id)
-
-    def is_news(self, message: LogMessage) -> bool:
-        """Whether this line was not sent before."""
-        at_ns = nanoseconds(message.timestamp)
-        if message.task_id in self._replaying:
-            if at_ns <= self._last_ns[message.task_id]:
-                return False
-            self._replaying.discard(message.task_id)
-        self._last_ns[message.task_id] = at_ns
-        self._node_of[message.task_id] = message.node_id
-        return True
+Events = asyncio.Queue[tuple[str, RelayLogsResponse]]  # each with the manager that it came from
 
 
 class LogControl:
@@ -88,7 +65,7 @@ class LogControl:
             yield self._notice(node_id, waiting.pop(node_id), "is down")
         if not waiting and not options.follow:
             return
-        events: asyncio.Queue[RelayLogsResponse] = asyncio.Queue(QUEUE_EVENTS)
+        events: Events = asyncio.Queue(QUEUE_EVENTS)
         relays = [
             asyncio.create_task(self._relay(member, subscription, events), name="log-relay")
             for member in self._managers()
@@ -104,30 +81,34 @@ class LogControl:
 
     async def _answers(
         self,
-        events: "asyncio.Queue[RelayLogsResponse]",
+        events: Events,
         waiting: dict[str, tuple[Task, ...]],
         losses: "_Losses | None",
     ) -> AsyncIterator[ServiceLogsResponse]:
-        replay, follow = Replay(), losses is not None
+        replay, begun, follow = Replay(), Counter[tuple[str, str]](), losses is not None
         heard_s = dict.fromkeys(waiting, self._clock.monotonic_s())
         while follow or waiting:
-            event = await _next(events)
+            heard = await _next(events)
             now_s = self._clock.monotonic_s()
             for node_id, tasks in losses.news(now_s) if losses is not None else ():
                 yield self._notice(node_id, tasks, "is down")
-            if event is None:
+            if heard is None:
                 for node_id in [one for one in waiting if now_s - heard_s[one] >= ANSWER_TIMEOUT_S]:
                     yield self._notice(node_id, waiting.pop(node_id), "does not answer")
                 continue
-            heard_s[_node_of(event)] = now_s
+            manager_id, event = heard
+            node_id = _node_of(event)
+            heard_s[node_id] = now_s
+            stream = manager_id, node_id, begun[manager_id, node_id]
             match event.WhichOneof("event"):
                 case "node_started":
-                    replay.node_started(event.node_started)
+                    begun[manager_id, node_id] += 1
                     if follow:  # it answers, and says nothing more by itself
                         waiting.pop(event.node_started, None)
                 case "node_done":
                     waiting.pop(event.node_done, None)
-                case "message" if replay.is_news(event.message):
+                case "message" if replay.is_news(stream, event.message):
+                    replay.sent(stream, event.message)
                     yield ServiceLogsResponse(message=event.message)
                     paused_s = self._clock.monotonic_s() - now_s
                     if paused_s > LOOK_S:  # the reader was slow, not the nodes
@@ -144,18 +125,18 @@ class LogControl:
         self,
         member: RaftMember,
         subscription: LogSubscription,
-        events: "asyncio.Queue[RelayLogsResponse]",
+        events: Events,
     ) -> None:
         """Bring the events of one manager into `events`."""
         if member.node_id == self._node_id:
             async with relaying(self._broker, subscription) as own:
                 async for event in own:
-                    await events.put(event)
+                    await events.put((member.node_id, event))
             return
         channel = self._dial(member.addr)
         try:
             async for event in LogsStub(channel).Relay(subscription):
-                await events.put(event)
+                await events.put((member.node_id, event))
         except grpc.RpcError as error:
             log.warning("logs.manager_not_reached", node_id=member.node_id, reason=str(error))
         finally:
@@ -185,7 +166,7 @@ class _Losses:
         return [(node_id, tasks[node_id]) for node_id in new]
 
 
-async def _next(events: "asyncio.Queue[RelayLogsResponse]") -> RelayLogsResponse | None:
+async def _next(events: Events) -> tuple[str, RelayLogsResponse] | None:
     """Return the next event, None when there is none for a moment."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LOOK_S):

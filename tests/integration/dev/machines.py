@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,19 @@ class Machine:
             if any(part in name for part in _NOT_COMPARED):
                 del seen["sysctls"][name]
         return seen
+
+    def settles(self, wrong: Callable[[Mapping[str, Any]], list[str]]) -> None:
+        """Wait until a look at it finds nothing wrong."""
+        found: list[str] = []
+
+        def well() -> bool:
+            found[:] = wrong(self.look())
+            return not found
+
+        try:
+            wait_until(well, what="the machine to settle")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {found}") from None
 
     def close(self) -> None:
         """End every process in it; the rest goes with the last."""

@@ -23,7 +23,7 @@ PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "python3", "procps"),
     *("crun", "conmon", "nftables", "busybox-static", "tini"),
 )
-START_TIMEOUT_S = 90
+START_TIMEOUT_S = 240
 STOP_TIMEOUT_S = 60
 EXIT_REBOOT = 133
 
@@ -215,7 +215,7 @@ class Farm:
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             done = self.run(
-                *("ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "ConnectTimeout=2"),
+                *("ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "ConnectTimeout=20"),
                 *("-o", "UserKnownHostsFile=/dev/null", "-i", str(self.key), f"root@{machine.address}"),
                 *("systemctl", "is-system-running", "--wait"),
             )

@@ -52,7 +52,10 @@ def test_bare_machines_become_a_cluster_and_stop_being_one(laptop: Laptop, farm:
     cut_while_uploading(laptop, one)
     made = up(laptop)
     assert made.returncode == 0, made.stdout + made.stderr
-    assert laptop.node_states("m1") == {"m1": "Ready/Leader", "m2": "Ready/Reachable", "m3": "Ready/"}
+    # Which of the two leads is theirs to decide, and on a busy machine they do so anew now and then.
+    managers = [("Ready/Leader", "Ready/Reachable"), ("Ready/Reachable", "Ready/Leader")]
+    wanted = [{"m1": one, "m2": other, "m3": "Ready/"} for one, other in managers]
+    wait_until(lambda: laptop.node_states("m1") in wanted, what="one leader and all nodes")
     assert "SWMTKN" not in made.stdout + made.stderr
     assert "SWMTKN" not in "".join(path.read_text() for path in laptop.folder.rglob("*.json*"))
     three("sh", "-c", "! journalctl -u swarmd | grep -q SWMTKN")

@@ -1,7 +1,6 @@
 """An agent and real dispatchers on loopback."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -87,9 +86,7 @@ async def test_a_silent_node_is_first_disconnected_then_down_and_ready_again_whe
             seen.add(lab.node("n1").status.state)
             return lab.node("n1").status.state == NODE_STATE_DOWN
 
-        began = time.monotonic()
         await until(down)
-        assert time.monotonic() - began < 3 * 0.4 + 3
         assert NODE_STATE_DISCONNECTED in seen
         await node.start()
         await until(lambda: lab.node("n1").status.state == NODE_STATE_READY)
@@ -264,9 +261,7 @@ async def test_with_a_damaged_database_wanted_containers_are_kept_and_others_rem
         assert len(list((tmp_path / "n1").glob("tasks.db.damaged-*"))) == 1
 
 
-async def test_when_its_manager_dies_an_agent_is_with_another_within_about_a_second(
-    tmp_path: Path,
-) -> None:
+async def test_when_its_manager_dies_an_agent_goes_to_another(tmp_path: Path) -> None:
     async with a_lab(tmp_path, managers=3) as lab:
         node = await lab.agent("n1")
         await until(lambda: node.agent.connected)
@@ -276,10 +271,8 @@ async def test_when_its_manager_dies_an_agent_is_with_another_within_about_a_sec
         first = next(one for one in lab.managers if one.node_id == node.agent.manager.node_id)
         if lab.leader is first:
             await lab.elect(lab.managers[1])
-        began = time.monotonic()
         await first.stop()
         await until(lambda: node.agent.connected and node.agent.manager.node_id != first.node_id)
-        assert time.monotonic() - began < 1.2 + 3
         await asyncio.sleep(3 * 0.4)
         assert lab.node("n1").status.state == NODE_STATE_READY
         assert node.driver.calls["start"] == 1

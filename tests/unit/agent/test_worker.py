@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,18 +140,28 @@ async def test_progress_of_a_pull_is_shown(bench: Bench) -> None:
         await until(lambda: worker.held[task.id].status.message == "pulling web:1")
 
 
-async def test_no_more_containers_are_started_at_once_than_allowed(bench: Bench) -> None:
-    bench.driver.default = Script(create_s=0.05)
+async def test_no_more_containers_are_started_at_once_than_allowed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way, most, two = 0, 0, asyncio.Event()
+    create = bench.driver.create
+
+    async def counted(*what: Any) -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        if under_way == 2:
+            two.set()
+        await two.wait()
+        await create(*what)
+        under_way -= 1
+
+    monkeypatch.setattr(bench.driver, "create", counted)
+    bench.driver.default = Script(create_s=0.01)
     async with bench.life() as worker:
         tasks = [a_task("n1") for _ in range(6)]
         worker.apply(Changes(start=tuple(tasks)), 1)
-        most = 0
-        for _ in range(100):
-            most = max(most, bench.driver.calls["create"] - len(bench.driver.ids()))
-            if len(bench.driver.ids(ContainerState.RUNNING)) == 6:
-                break
-            await asyncio.sleep(0.01)
-        assert len(bench.driver.ids(ContainerState.RUNNING)) == 6
+        await until(lambda: len(bench.driver.ids(ContainerState.RUNNING)) == 6)
         assert most == 2
 
 
@@ -181,8 +192,11 @@ async def test_a_task_that_needs_a_password_waits_for_a_manager_after_a_restart(
 async def test_a_task_wanted_again_while_it_goes_says_that_it_ended_and_is_not_run_twice(
     bench: Bench, slow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
     async def slowly(container_id: str, *rest: float) -> None:
-        await asyncio.sleep(0.1)
+        begun.set()
+        await goes_on.wait()
         await original(container_id, *rest)
 
     async with bench.life() as worker:
@@ -192,8 +206,9 @@ async def test_a_task_wanted_again_while_it_goes_says_that_it_ended_and_is_not_r
         original = getattr(bench.driver, slow)
         monkeypatch.setattr(bench.driver, slow, slowly)
         worker.apply(Changes(remove=(task.id,)), 2)
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(begun.wait(), 60)
         worker.apply(Changes(update=(task,)), 3)
+        goes_on.set()
         await until(lambda: bench.reported[-1] == (task.id, SHUTDOWN))
         assert bench.driver.calls["start"] == 1
 

@@ -89,7 +89,7 @@ def serving(door: Door) -> Iterator[Door]:
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
-    assert ready.wait(30)
+    assert ready.wait(60)
     try:
         yield door
     finally:

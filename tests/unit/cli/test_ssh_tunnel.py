@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import subprocess
-import time
 from base64 import b64encode
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +23,7 @@ from swarm.machine.host_keys import parse_known_hosts
 from swarm.machine.store import MachineStore, Record
 from tests.unit.cli.ssh_lab import Door, Home, serving
 from tests.unit.cli.stage import served
+from tests.unit.ssh_agent import ssh_agent
 
 
 @pytest.fixture
@@ -126,12 +126,7 @@ def test_who_is_not_let_in_hears_of_the_agent(home, lab):
 def test_keys_come_from_the_agent(home, lab, node, tmp_path, monkeypatch):
     key = home.folder / "id_ed25519"
     path = str(tmp_path / "agent")
-    agent = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 60
-        while not Path(path).exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+    with ssh_agent(Path(path)):
         monkeypatch.setenv("SSH_AUTH_SOCK", path)
         subprocess.run(["ssh-add", "-q", str(key)], check=True, timeout=60)
         key.unlink()
@@ -139,9 +134,6 @@ def test_keys_come_from_the_agent(home, lab, node, tmp_path, monkeypatch):
         subprocess.run(["ssh-add", "-q", "-D"], check=True, timeout=60, stderr=subprocess.DEVNULL)
         with pytest.raises(Unauthenticated, match="those of your agent"):
             opened("lab", path=node)
-    finally:
-        agent.terminate()
-        agent.wait(60)
 
 
 def test_a_password_is_asked_for_at_a_terminal_only(home, lab, node, monkeypatch):

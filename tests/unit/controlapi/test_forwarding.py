@@ -169,7 +169,9 @@ async def test_a_write_cut_off_while_the_leader_works_on_it_is_of_unknown_outcom
         proposer.pause()
         call = create(follower, "web")
         waiting = asyncio.create_task(error_of(call))
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(60):
+            while leader.store._in_flight_ns is None:
+                await asyncio.sleep(0.01)
         await leader.server.stop(None)
         assert type(await waiting) is OutcomeUnknown
         assert proposer.entries == []
@@ -186,7 +188,7 @@ async def test_a_read_cut_off_is_repeated_and_in_the_end_answered_stale():
             return await asyncio.Event().wait()
 
         leader.raft.barrier = hang
-        call = follower.stub.ListServices(c.ListServicesRequest(), timeout=1)
+        call = follower.stub.ListServices(c.ListServicesRequest())
         listed = await call
         assert len(listed.services) == 1
         assert dict(await call.trailing_metadata())[STALE_KEY] == "1"
@@ -202,7 +204,7 @@ async def test_without_a_leader_a_write_fails_within_five_seconds_and_succeeds_w
         assert time.monotonic() - started < 5 + 5  # a busy machine
         assert type(error) is NoQuorum
         assert "1 of 3 managers reachable" in str(error)
-        call = follower.stub.ListNodes(c.ListNodesRequest(), timeout=1)
+        call = follower.stub.ListNodes(c.ListNodesRequest())
         assert len((await call).nodes) == 3
         assert dict(await call.trailing_metadata())[STALE_KEY] == "1"
         elect(everybody, "r1")
@@ -213,7 +215,7 @@ async def test_an_isolated_leader_tells_a_follower_why_it_cannot_write():
     async with managers() as everybody:
         leader, follower, _ = everybody
         leader.raft.lost = {"r2", "r3"}
-        error = await error_of(create(follower, "web", timeout=1.5))
+        error = await error_of(create(follower, "web"))
         assert type(error) is NoQuorum
         assert "writes need 2" in str(error)
         call = follower.stub.ListNodes(c.ListNodesRequest())

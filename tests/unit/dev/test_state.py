@@ -47,7 +47,7 @@ def test_a_lock_file_removed_by_its_holder_does_not_let_two_in(folders: Folders)
         waiter = threading.Thread(target=lambda: enter(folders, entered))
         waiter.start()
         (folders.run / state.LOCK).unlink()
-    waiter.join(5)
+    waiter.join(60)
     assert entered.is_set()
     assert (folders.run / state.LOCK).exists()
 

@@ -9,10 +9,21 @@ from typing import Any
 
 import pytest
 
-from swarm.api.v1.logs_pb2 import LOG_STREAM_STDERR, LogMessage, LogOptions, LogSelector
-from swarm.api.v1.objects_pb2 import Service, Task
-from swarm.clock import SECOND, timestamp
-from swarm.manager.logs.control import Replay
+from swarm.api.v1.logs_pb2 import (
+    LOG_STREAM_STDERR,
+    LogMessage,
+    LogOptions,
+    LogSelector,
+    LogSubscription,
+    PublishLogsRequest,
+)
+from swarm.api.v1.objects_pb2 import Node, Service, Task
+from swarm.api.v1.raft_pb2 import RaftMember
+from swarm.clock import SECOND, SystemClock, timestamp
+from swarm.manager.logs.broker import LogBroker, relaying
+from swarm.manager.logs.control import LogControl
+from swarm.manager.logs.replay import Replay
+from swarm.manager.store.testing import store_with
 from swarm.model.stacks import NAMESPACE_LABEL
 from swarm.model.task_state import FAILED, READY, REJECTED, RUNNING
 from swarm.runtime.fake import Script
@@ -147,7 +158,6 @@ async def test_output_of_a_finished_task_can_still_be_read(tmp_path: Path) -> No
 async def test_a_node_that_is_down_or_does_not_answer_is_named_with_its_tasks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("swarm.manager.logs.control.ANSWER_TIMEOUT_S", 0.3)
     async with two_nodes(tmp_path) as (lab, first, second):
         one, two = a_task("n1"), a_task("n2")
         await running(lab, one, two)
@@ -288,25 +298,109 @@ def a_line(at: int, task_id: str = "t", node_id: str = "n") -> LogMessage:
     return LogMessage(task_id=task_id, node_id=node_id, timestamp=timestamp(at))
 
 
+def news(replay: Replay, stream: str, *times: int, node: str = "n") -> list[int]:
+    """The times of those lines that are told on."""
+    told = []
+    for at in times:
+        line = a_line(at, node, node)
+        if replay.is_news(stream, line):
+            replay.sent(stream, line)
+            told.append(at)
+    return told
+
+
 def test_a_node_that_begins_again_is_quiet_until_it_says_something_new() -> None:
     replay = Replay()
-    replay.node_started("n")
-    assert [replay.is_news(a_line(at)) for at in (1, 2, 3)] == [True] * 3
-    replay.node_started("n")
-    assert [replay.is_news(a_line(at)) for at in (1, 2, 3, 4, 5)] == [False, False, False, True, True]
+    assert news(replay, "first", 1, 2, 3) == [1, 2, 3]
+    assert news(replay, "second", 1, 2, 3, 4, 5) == [4, 5]
+
+
+def test_what_comes_late_of_the_stream_before_is_told_once_and_in_order() -> None:
+    replay = Replay()
+    assert news(replay, "first", 1, 2) == [1, 2]
+    assert news(replay, "second", 1) == []
+    assert news(replay, "first", 3, 4) == [3, 4]
+    assert news(replay, "second", 2, 3, 4, 5) == [5]
+    assert news(replay, "first", 5, 6) == [6]
+    assert news(replay, "second", 6, 7) == [7]
 
 
 def test_a_clock_that_goes_back_loses_no_line_in_a_stream_that_goes_on() -> None:
-    replay = Replay()
-    replay.node_started("n")
-    assert all(replay.is_news(a_line(at)) for at in (5, 6, 2, 3))
+    assert news(Replay(), "first", 5, 6, 2, 3) == [5, 6, 2, 3]
 
 
 def test_only_the_node_that_began_again_repeats_itself() -> None:
     replay = Replay()
     for node in ("n", "m"):
-        replay.node_started(node)
-        replay.is_news(a_line(5, node, node))
-    replay.node_started("m")
-    assert replay.is_news(a_line(4, "n", "n"))
-    assert not replay.is_news(a_line(5, "m", "m"))
+        news(replay, node, 5, node=node)
+    assert news(replay, "m again", 5, node="m") == []
+    assert news(replay, "n", 4) == [4]
+
+
+class Silent:
+    """No node is connected: what agents send comes from the test."""
+
+    def send_log_subscription(self, node_id: str, subscription: LogSubscription) -> bool:
+        return False
+
+    def on_open(self, callback: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("managers", [1, 2])
+async def test_what_is_late_over_the_former_session_is_told_once_and_in_order(
+    managers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarm.manager.logs.control.ANSWER_TIMEOUT_S", 60.0)
+    task = a_task("n1")
+    task.status.state = RUNNING
+    store = store_with(task, Node(id="n1"))
+    brokers = [LogBroker(store, Silent()) for _ in range(managers)]
+    own, elsewhere = brokers[0], brokers[-1]
+    control = LogControl("m1", store, own, list, lambda addr: pytest.fail("asked"), SystemClock())
+    control._managers = lambda: [RaftMember(node_id=f"m{n}") for n in range(managers)]  # type: ignore[method-assign]
+
+    async def relay(member: RaftMember, subscription: LogSubscription, events: Any) -> None:
+        async with relaying(brokers[int(member.node_id[1:])], subscription) as heard:
+            async for event in heard:
+                await events.put((member.node_id, event))
+
+    control._relay = relay  # type: ignore[method-assign]
+    lines: list[bytes] = []
+
+    async def read() -> None:
+        async for answer in control.stream(WEB, LogOptions(**BOTH)):
+            assert not answer.notice
+            lines.append(answer.message.data)
+
+    reading = asyncio.create_task(read())
+    await until(lambda: all(broker._relays for broker in brokers))
+    (subscription_id,) = own._relays
+    before, after = asyncio.Queue[int | None](), asyncio.Queue[int | None]()
+
+    async def publication(numbers: "asyncio.Queue[int | None]") -> AsyncIterator[PublishLogsRequest]:
+        while (number := await numbers.get()) is not None:
+            line = LogMessage(task_id=task.id, timestamp=timestamp(number), data=b"%d" % number)
+            yield PublishLogsRequest(subscription_id=subscription_id, messages=[line])
+
+    publishing = [
+        asyncio.create_task(own.publish("n1", publication(before))),
+        asyncio.create_task(elsewhere.publish("n1", publication(after))),
+    ]
+
+    async def say(numbers: "asyncio.Queue[int | None]", *said: int, until_last: int) -> None:
+        for number in said:
+            numbers.put_nowait(number)
+        await until(lambda: lines[-1:] == [b"%d" % until_last] and numbers.empty())
+
+    await say(before, 1, 2, until_last=2)
+    await say(after, 1, until_last=2)
+    await say(before, 3, until_last=3)
+    await say(after, 2, 3, 4, until_last=4)
+    await say(before, 4, 5, until_last=5)
+    after.put_nowait(None)
+    async with asyncio.timeout(60):
+        await reading
+    assert lines == [b"1", b"2", b"3", b"4", b"5"]
+    before.put_nowait(None)
+    await asyncio.gather(*publishing, return_exceptions=True)

@@ -1,5 +1,4 @@
-import asyncio
-import subprocess
+import socket
 from pathlib import Path
 
 import asyncssh
@@ -17,6 +16,7 @@ from swarm.machine.errors import (
 from swarm.machine.host_keys import HostKeyPolicy, Trust
 from swarm.machine.ssh import KeyRing, Output, linked
 from tests.unit.machine.server import Process, fake_machine
+from tests.unit.ssh_agent import ssh_agent
 
 PASSWORD = Secrets(password="open")
 
@@ -136,10 +136,7 @@ async def test_an_encrypted_key_comes_from_the_agent_and_is_the_only_one_that_is
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = asyncssh.generate_private_key("ssh-ed25519")
-    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(tmp_path / "agent")], stdout=subprocess.DEVNULL)
-    try:
-        while not (tmp_path / "agent").exists():
-            await asyncio.sleep(0.01)
+    with ssh_agent(tmp_path / "agent"):
         monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
         async with asyncssh.connect_agent(str(tmp_path / "agent")) as talk:
             others = [asyncssh.generate_private_key("ssh-ed25519") for _ in range(8)]
@@ -153,17 +150,15 @@ async def test_an_encrypted_key_comes_from_the_agent_and_is_the_only_one_that_is
             linked(there.endpoint(key=tmp_path / "key"), Secrets(), ring()) as link,
         ):
             assert (await link.run("true")).code == 0
-    finally:
-        agent.terminate()
-        agent.wait()
 
 
 async def test_nobody_there_is_tried_again_until_the_time_is_over() -> None:
-    async with fake_machine(password="open") as there:
-        pass
-    with pytest.raises(Unreachable, match="cannot connect"):
-        async with linked(there.endpoint(), PASSWORD, ring(), timeout_s=1.2):
-            pass
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # does not listen, and keeps all others from it
+        there = Endpoint(Hop("127.0.0.1", nobody.getsockname()[1]))
+        with pytest.raises(Unreachable, match="cannot connect"):
+            async with linked(there, PASSWORD, ring(), timeout_s=1.2):
+                pass
 
 
 async def test_hops_are_passed_and_their_keys_are_pinned_too() -> None:

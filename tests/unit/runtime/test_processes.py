@@ -106,7 +106,7 @@ def test_children_are_found(sleeper: subprocess.Popen[bytes]) -> None:
 def test_kill_and_wait(sleeper: subprocess.Popen[bytes]) -> None:
     process = Process.open(sleeper.pid)
     assert process is not None
-    assert kill_and_wait(process, 5)
+    assert kill_and_wait(process, 60)
     process.close()
 
 

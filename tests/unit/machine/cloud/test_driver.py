@@ -97,7 +97,7 @@ class Client:
 
     @property
     def making(self) -> Making:
-        return Making(self.record, self.folder, self._note, self.told.append, timeout_s=5)
+        return Making(self.record, self.folder, self._note, self.told.append, timeout_s=60)
 
     def _note(self, made: Mapping[str, str]) -> None:
         self.record = dataclasses.replace(self.record, made=dict(made))
