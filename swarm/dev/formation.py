@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from swarm.api.v1.control_pb2 import InfoResponse
@@ -25,7 +26,7 @@ def wait_for_sockets(plan: Plan, check_alive: CheckAlive, deadline: float) -> No
 
 def form(plan: Plan, report: Report, deadline: float) -> None:
     """Let every node that belongs to no cluster join this one, which the first manager begins if need be."""
-    infos = {node.name: client.info(node) for node in plan.nodes}
+    infos = {node.name: _retried(partial(client.info, node), deadline) for node in plan.nodes}
     outside = [node for node in plan.nodes if infos[node.name].state == InfoResponse.STATE_INACTIVE]
     if not outside:
         return

@@ -19,6 +19,8 @@ from swarm.errors import Unavailable
 from swarm.runtime.processes import Process
 
 _DAEMON_NAMES = ("swarmd", "swarm.daemon")
+# The shell goes at once and leaves the daemon to init: nobody here has to wait for its end.
+_IN_BACKGROUND = ["sh", "-c", '"$@" &', "sh"]
 
 
 def daemon_command(plan: Plan, node: Node) -> list[str]:
@@ -54,6 +56,8 @@ def find(plan: Plan) -> Mapping[str, int]:
     places = {f"--run-dir={node.run}": node.name for node in plan.nodes}
     found: dict[str, int] = {}
     for pid, arguments in command_lines():
+        if arguments[: len(_IN_BACKGROUND)] == _IN_BACKGROUND:
+            arguments = arguments[len(_IN_BACKGROUND) :]  # noqa: PLW2901 -- a daemon in a moment
         if "cleanup" in arguments or not any(Path(part).name in _DAEMON_NAMES for part in arguments[:4]):
             continue
         for argument in arguments:
@@ -67,8 +71,7 @@ def start(plan: Plan, node: Node) -> None:
     for folder in (node.data, node.run):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
-    # The shell goes at once and leaves the daemon to init: nobody here has to wait for its end.
-    command = ["sh", "-c", '"$@" &', "sh", *daemon_command(plan, node)]
+    command = [*_IN_BACKGROUND, *daemon_command(plan, node)]
     with ExitStack() as stack:
         log = stack.enter_context(node.log.open("ab"))
         if plan.isolated:
