@@ -36,20 +36,23 @@ class NowhereFound(NotFound):
     """There is no such container: every node was asked."""
 
 
-def find_container(conn: Connection, ref: str) -> Target:
+def find_container(conn: Connection, ref: str, *, noun: str = "container") -> Target:
     """Return the container that `ref` names: a task's id, its beginning, `web.1`, or a service.
 
     Of a service it is the one that runs in the lowest slot. A container without a task has a name or id;
-    `NAME@NODE` where several nodes have one of that name. Raises NotFound, Ambiguous, FailedPrecondition.
+    `NAME@NODE` where several nodes have one of that name. A service that was made later has not taken that
+    name away, except where the `noun` is service. Raises NotFound, Ambiguous, FailedPrecondition.
     """
     ref = ref.removeprefix("/")  # as Docker's `inspect` writes names
     try:
         task = conn.control.GetTask(c.GetTaskRequest(ref=ref)).task
     except (NotFound, InvalidArgument):
-        found = _of_service(conn, ref)
-        if found is None:
+        service = _service_id(conn, ref)
+        if not service:
             return find_plain(conn, ref)
-        task = found
+        if noun == "container" and (plain := find_named(conn, ref)):
+            return plain
+        task = _running_task(conn, service, ref)
     if not task.node_id:
         raise FailedPrecondition(f"task {ref} is on no node yet; `swarmctl task why {ref}` says why")
     return Target(task.id, task.node_id)
@@ -58,22 +61,37 @@ def find_container(conn: Connection, ref: str) -> Target:
 def find_plain(conn: Connection, ref: str) -> Target:
     """Return the container without a task that `ref` names; raises NotFound, Ambiguous, Unavailable."""
     ref = ref.removeprefix("/")
-    name, at, node = ref.rpartition("@")
-    name, nodes = (name, node_ids(conn, [node])) if at else (ref, [])
-    request = ContainerRequest(list=ListContainers(all=True, refs=[name]))
-    answers = list(ask(conn, request, nodes))
+    name, answers = _asked_for(conn, ref)
     found = [one for one in answers if one.HasField("container")]
     exact = [one for one in found if name in (one.container.name, one.container.id)] or found
-    if len(exact) == 1:
-        return Target(exact[0].container.id, exact[0].node_id, plain=True)
     if exact:
-        places = ", ".join(sorted(f"{one.container.id[:12]} on node {one.node_id}" for one in exact))
-        raise Ambiguous(f'"{ref}" may be any of {len(exact)} containers ({places}): write NAME@NODE')
+        return _one_of(exact, ref)
     notices = [one.notice for one in answers if one.HasField("notice")]
     silent = f" Not every node could be asked: {'; '.join(notices)}" if notices else ""
     raise (NotFound if silent else NowhereFound)(
         f'no container, task or service "{ref}"; `swarmctl container ls --all` lists the containers.{silent}'
     )
+
+
+def find_named(conn: Connection, name: str) -> Target | None:
+    """Return the container without a task that has this name, if there is one; raises Ambiguous."""
+    _, answers = _asked_for(conn, name)
+    named = [one for one in answers if one.HasField("container") and one.container.name == name]
+    return _one_of(named, name) if named else None
+
+
+def _asked_for(conn: Connection, ref: str) -> tuple[str, list[ContainerOutput]]:
+    """Return the name in NAME[@NODE], and what the nodes say of containers without a task called so."""
+    name, at, node = ref.rpartition("@")
+    name, nodes = (name, node_ids(conn, [node])) if at else (ref, [])
+    return name, list(ask(conn, ContainerRequest(list=ListContainers(all=True, refs=[name])), nodes))
+
+
+def _one_of(found: Sequence[ContainerOutput], ref: str) -> Target:
+    if len(found) == 1:
+        return Target(found[0].container.id, found[0].node_id, plain=True)
+    places = ", ".join(sorted(f"{one.container.id[:12]} on node {one.node_id}" for one in found))
+    raise Ambiguous(f'"{ref}" may be any of {len(found)} containers ({places}): write NAME@NODE')
 
 
 def check_new_name(conn: Connection, name: str) -> None:
@@ -87,12 +105,15 @@ def check_new_name(conn: Connection, name: str) -> None:
             raise NameConflict(f'"{name}" means the task {task.id} of a service: choose another name')
 
 
-def _of_service(conn: Connection, ref: str) -> Task | None:
+def _service_id(conn: Connection, ref: str) -> str:
     try:
-        service = conn.control.GetService(c.GetServiceRequest(ref=ref)).service
+        return str(conn.control.GetService(c.GetServiceRequest(ref=ref)).service.id)
     except (NotFound, InvalidArgument):
-        return None
-    filters = c.Filters(service_ids=[service.id], desired_states=[RUNNING])
+        return ""
+
+
+def _running_task(conn: Connection, service_id: str, ref: str) -> Task:
+    filters = c.Filters(service_ids=[service_id], desired_states=[RUNNING])
     tasks = conn.control.ListTasks(c.ListTasksRequest(filters=filters)).tasks
     running = [task for task in tasks if task.status.state == RUNNING]
     if not running:

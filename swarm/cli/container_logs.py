@@ -6,7 +6,7 @@ from swarm.api.v1.containers_pb2 import ContainerRequest
 from swarm.api.v1.logs_pb2 import LOG_STREAM_STDERR
 from swarm.api.v1.plain_pb2 import ReadLogs
 from swarm.cli.connect import Connection
-from swarm.cli.container_calls import ask, find_plain
+from swarm.cli.container_calls import ask, find_named, find_plain
 from swarm.cli.inspect_view import when
 from swarm.cli.service_logs import options, select, show_logs
 from swarm.clock import SystemClock
@@ -17,9 +17,9 @@ def show_container_logs(
     conn: Connection, ref: str, given: dict[str, Any], out: BinaryIO, err: BinaryIO
 ) -> int:
     """Print the lines as they come; return 1 when a node could not answer."""
-    if _is_of_service(conn, ref):
+    target = find_named(conn, ref) if _is_of_service(conn, ref) else find_plain(conn, ref)
+    if target is None:
         return show_logs(conn, ref, given, out, err)
-    target = find_plain(conn, ref)
     request = ContainerRequest(
         container_id=target.container_id, logs=ReadLogs(options=options(given, SystemClock().now_ns()))
     )

@@ -46,7 +46,7 @@ def exec_command(noun: str, metavar: str, example: str) -> click.Command:
 
     def run_it(ctx: click.Context, /, ref: str, command: tuple[str, ...], **given: Any) -> None:
         """Run a command in a container, wherever that is."""
-        ctx.exit(_run(ctx.obj, ref, command, given))
+        ctx.exit(_run(ctx.obj, noun, ref, command, given))
 
     run: Any = click.pass_context(run_it)
     for option in reversed(_OPTIONS):
@@ -81,7 +81,7 @@ def request_of(command: tuple[str, ...], given: dict[str, Any], rows: int, colum
     return ContainerRequest(exec=options)
 
 
-def _run(host: str, ref: str, command: tuple[str, ...], given: dict[str, Any]) -> int:
+def _run(host: str, noun: str, ref: str, command: tuple[str, ...], given: dict[str, Any]) -> int:
     from swarm.cli import terminal
     from swarm.cli.container_calls import find_container
     from swarm.cli.exec_session import run
@@ -91,5 +91,5 @@ def _run(host: str, ref: str, command: tuple[str, ...], given: dict[str, Any]) -
     terminal.parse_keys(given["detach_keys"])
     request = request_of(command, given, *terminal.size())
     with connect(host) as conn:
-        target = find_container(conn, ref)
+        target = find_container(conn, ref, noun=noun)
         return run(conn, target, request, given["detach_keys"], sys.stdout.buffer, sys.stderr.buffer)

@@ -177,7 +177,17 @@ def _with_buildah(wanted: Build, quiet: bool) -> Iterator[BinaryIO]:
         iid, archive = Path(folder, "iid"), Path(folder, "image.tar")
         names = [part for name in wanted.names for part in ("-t", name)]
         _run(
-            ["buildah", "bud", "--layers", "--iidfile", str(iid), *names, *wanted.options, wanted.context],
+            [
+                "buildah",
+                "bud",
+                "--layers",
+                "--force-rm",
+                "--iidfile",
+                str(iid),
+                *names,
+                *wanted.options,
+                wanted.context,
+            ],
             quiet,
             environment,
         )

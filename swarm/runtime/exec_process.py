@@ -121,6 +121,10 @@ class PipedExec(ABC):
         """Return the command's exit code for that of the process which holds it, and why it never ran."""
         return code, ""
 
+    async def _is_under_way(self) -> bool:
+        """Return whether the command was started, once that is known: till then its holder may speak."""
+        return True
+
     # The contract.
 
     async def launch(
@@ -189,9 +193,13 @@ class PipedExec(ABC):
 
     async def output(self) -> AsyncIterator[tuple[str, bytes]]:
         """Yield (stream, chunk) until both streams are closed, at last why the command did not start."""
+        heard = False
         try:
             while self._terminal is not None and (data := await self._terminal.read()):
-                yield "stdout", data
+                if not heard:
+                    heard = await self._is_under_way()
+                if heard:
+                    yield "stdout", data
         finally:
             self._hang_up()
         streams = {"stdout": self._process.stdout, "stderr": self._process.stderr}
@@ -209,7 +217,10 @@ class PipedExec(ABC):
                     data = read.result()
                     if data and stream is not None:
                         reads[asyncio.ensure_future(stream.read(CHUNK_BYTES))] = name
-                        yield name, data
+                        if not heard:
+                            heard = name == "stdout" or await self._is_under_way()
+                        if heard:
+                            yield name, data
         finally:
             for read in reads:
                 read.cancel()

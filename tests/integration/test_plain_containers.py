@@ -144,6 +144,27 @@ def test_a_container_belongs_to_its_node_whatever_becomes_of_the_daemons(
     assert container in operator("container", "prune", "-f")
 
 
+def test_a_service_that_is_made_later_does_not_take_a_containers_name_away(operator: Operator) -> None:
+    operator(*RUN, "-d", "--name", "both", "hello:1", "-c", "echo of-none; exec sleep 1000")
+    operator(
+        "service", "create", "-d", "--name", "both", "--entrypoint", "sh", "hello:1", "-c", "exec sleep 1000"
+    )
+    (task,) = operator.wait_running("both", 1)
+    ids = ("-f", "{{.Id}}")
+    assert not operator("container", "inspect", "both", *ids).startswith(task["ID"])
+    assert operator("container", "inspect", "both.1", *ids).startswith(task["ID"])
+    wait_until(lambda: operator("container", "logs", "both") == "of-none")
+    assert operator("container", "exec", "both", "hostname") != operator(
+        "service", "exec", "both", "hostname"
+    )
+    operator("container", "stop", "-t", "0", "both")
+    assert operator("container", "inspect", "both", "-f", "{{.State.Status}}") == "exited"
+    operator("container", "rm", "both")
+    assert operator("container", "inspect", "both", *ids).startswith(task["ID"])
+    operator("service", "rm", "both")
+    wait_until(lambda: not operator.rows("container", "ls", "-a"), 60, "its container to go")
+
+
 def test_a_full_disk_keeps_tasks_away_until_there_is_room(operator: Operator, small_disk: Path) -> None:
     place = ("--constraint", "node.hostname==worker-1")
     filler = small_disk / "filler"

@@ -113,6 +113,7 @@ async def _run(
         if copier.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 copier.kill()
+            await copier.stdout.read()  # asyncio knows of no end before all that was said is read
             await copier.wait()
         await asyncio.gather(feeding, complaining, return_exceptions=True)
 

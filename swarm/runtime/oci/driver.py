@@ -296,20 +296,22 @@ class OciDriver(RenewingDriver):
         return replace(record, phase=Phase.RUNNING, started_at_ns=opened_ns)  # or ended: that will be seen
 
     async def _exec(self, record: Record, files: ExecFiles, config: ExecConfig) -> ExecProcess:
-        await self._in_thread(self._write_exec_request, record, files, config)
+        score = await self._in_thread(self._write_exec_request, record, files, config)
         terminal = wanted_terminal(config, record.runtime, files.console)
         process = OciExec(files, self._cgroup(record.id), config.command[0], terminal)
-        command = exec_command(record.runtime, self._runtime_root, files, record.id)
+        command = exec_command(record.runtime, self._runtime_root, files, record.id, score)
         await process.launch(command, env={"PATH": SEARCH_PATH}, cwd="/", stdin=config.stdin)
         return process
 
-    def _write_exec_request(self, record: Record, files: ExecFiles, config: ExecConfig) -> None:
+    def _write_exec_request(self, record: Record, files: ExecFiles, config: ExecConfig) -> int:
+        """Write what is to be run; return the container's OOM score adjustment."""
         try:
             spec = json.loads(self._shim_files(record.id).config.read_bytes())
             user = self._user_inside(record.id, config.user) if config.user else None
             mark = exec_mark(files.exec_id)
             process = exec_process(spec["process"], config, mark, user, grantable_capabilities())
             write_request(files, process)
+            return int(process["oomScoreAdj"])
         except TaskRejected as error:
             raise FailedPrecondition(str(error)) from None
         except OSError as error:

@@ -1,5 +1,6 @@
 """A command in a container by the OCI runtime: what it is asked to run, and which processes are its own."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from swarm.runtime.processes import Process, carriers, descendants, kill_all, li
 from swarm.runtime.terminal import Terminal
 
 _STATUS = Path("/proc/self/status")
+_LOOK_AGAIN_S = 0.01
+_SCORED = 'echo "$0" >/proc/self/oom_score_adj; exec "$@"'
 # In the order of their numbers.
 _ALL_CAPABILITIES = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE "
@@ -67,9 +70,14 @@ def grantable_capabilities() -> int:
     return int(text.partition("CapBnd:")[2].split()[0], 16)
 
 
-def exec_command(runtime: str, root: Path, files: ExecFiles, container_id: str) -> list[str]:
+def exec_command(
+    runtime: str, root: Path, files: ExecFiles, container_id: str, oom_score_adj: int
+) -> list[str]:
     """Return the command line that runs what `files` ask for, and ends with it."""
+    # With crun a command has the score of crun, which is that of the agent, until somebody sets it.
+    scored = Path(runtime).name.startswith("crun")
     return [
+        *(("/bin/sh", "-c", _SCORED, str(oom_score_adj)) if scored else ()),
         runtime,
         f"--root={root}",
         f"--log={files.complaint}",
@@ -114,15 +122,36 @@ class OciExec(PipedExec):
     def _outcome(self, code: int) -> tuple[int, str]:
         if not code:
             return code, ""
-        try:
-            said = self._files.complaint.read_text("utf-8", "replace")
-        except FileNotFoundError:
-            return code, ""
-        if not said.strip() or _is_a_warning(said):
+        said = self._complaint()
+        if not said or _is_a_warning(said):
             return code, ""
         complaint = readable_error(said[-2000:], self._name)
         missing = "not found" in complaint or "no such file" in complaint.lower()
         return NOT_FOUND if missing else NOT_RUNNABLE, complaint
+
+    async def _is_under_way(self) -> bool:
+        # crun and runc write why they cannot run it into its output too, where it would be said twice.
+        while not self._reaper.done():
+            if await asyncio.to_thread(self._has_begun):
+                return True
+            await asyncio.wait({self._reaper}, timeout=_LOOK_AGAIN_S)
+        _, complaint = self._reaper.result()
+        return not complaint
+
+    def _has_begun(self) -> bool:
+        pid = self._command_pid()
+        try:
+            # Until the program takes its place, it is a child of the runtime with the runtime's program.
+            begun = not Path(f"/proc/{pid}/exe").samefile(f"/proc/{self._process.pid}/exe")
+        except OSError:  # there is none yet, or one of them has ended
+            begun = bool(pid) and not self._complaint()
+        return begun and self._files.request.exists()  # which is removed before what was just read
+
+    def _complaint(self) -> str:
+        try:
+            return self._files.complaint.read_text("utf-8", "replace").strip()
+        except FileNotFoundError:
+            return ""
 
 
 def kill_left_exec(files: ExecFiles, cgroup: Cgroup) -> None:

@@ -1,5 +1,6 @@
 """Which file systems does a container see? Pure: the mounts section of its config.json."""
 
+import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -9,6 +10,17 @@ from swarm.runtime.base import BindMount, ContainerConfig, ImageMount, TmpfsMoun
 SHM_BYTES = 64 * 1024 * 1024
 INIT_PATH = "/sbin/docker-init"  # inside, where Docker has it
 PROPAGATIONS = frozenset({"private", "rprivate", "slave", "rslave", "shared", "rshared"})
+
+# What programs read there to learn how large their machine is may be another's words. All else is the
+# kernel's: who put files over it could have the confinement of his container written into them.
+_PROC = PurePosixPath("/proc")
+_PROC_FILES = frozenset(
+    f"/proc/{name}"
+    for name in (
+        *("cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "uptime", "net/dev"),
+        *("sys/kernel/ns_last_pid", "sys/crypto/fips_enabled"),
+    )
+)
 
 _RESTRICTED = ["nosuid", "noexec", "nodev"]
 
@@ -28,6 +40,8 @@ def mount_entries(
     targets = {_target(mount.target) for mount in config.mounts}
     if len(targets) != len(config.mounts):
         raise TaskRejected("two mounts have the same target")
+    for mount in config.mounts:
+        _check_proc(mount)
     ours = [
         *_kernel_mounts(config),
         *(
@@ -95,10 +109,19 @@ def _entry(mount: BindMount | TmpfsMount | ImageMount) -> dict[str, Any]:
 
 
 def _target(target: str) -> str:
-    path = PurePosixPath(target)
+    path = PurePosixPath(re.sub("^//+", "/", target))  # two slashes would be kept
     if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/"):
         raise TaskRejected(f"mount target {target!r} must be an absolute path below / without ..")
     return str(path)
+
+
+def _check_proc(mount: BindMount | TmpfsMount | ImageMount) -> None:
+    target = PurePosixPath(_target(mount.target))
+    if _PROC not in (target, *target.parents) or str(target) in _PROC_FILES:
+        return
+    if target == _PROC and isinstance(mount, BindMount) and PurePosixPath(mount.source) == _PROC:
+        return  # the node's
+    raise TaskRejected(f"nothing can be mounted at {target}: what is in /proc comes from the kernel")
 
 
 def _bind(source: str, target: str, options: list[str]) -> dict[str, Any]:

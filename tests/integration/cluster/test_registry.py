@@ -187,8 +187,10 @@ def test_an_image_is_built_here_and_runs_there(
     told = operator.try_("image", "build", "-t", "made:1", "--build-arg", "WHO=us", str(context))
     for step in ("FROM scratch AS tools", "ARG WHO", "COPY --from=tools", "ENTRYPOINT"):  # as it comes
         assert step in told.stdout + told.stderr
-    (context / "Dockerfile").write_text("FROM scratch\nCOPY nothing /\n")
+    (context / "Dockerfile").write_text('FROM scratch\nCOPY busybox /sh\nRUN ["/sh", "false"]\n')
     failed = operator.try_("image", "build", "-t", "broken", str(context))
     assert failed.returncode == 1
     assert "Error: image build: buildah bud ended with exit code" in failed.stderr
     assert "broken" not in operator("image", "ls")
+    kept = subprocess.run(["buildah", "containers", "-q"], check=True, capture_output=True)
+    assert kept.stdout == b""

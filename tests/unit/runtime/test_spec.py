@@ -207,3 +207,17 @@ def test_a_tmpfs_without_size_has_the_kernels() -> None:
 def test_targets_that_make_no_sense_are_refused(mounts: list[BindMount | TmpfsMount]) -> None:
     with pytest.raises(TaskRejected):
         _spec(mounts=mounts)
+
+
+@pytest.mark.parametrize("target", ["/proc", "/proc/", "//proc", "/proc/sys/kernel", "/proc/self/attr/exec"])
+def test_nothing_is_mounted_over_what_the_kernel_says_in_proc(target: str) -> None:
+    for mount in (BindMount("/x", target), TmpfsMount(target)):
+        with pytest.raises(TaskRejected, match="nothing can be mounted at /proc"):
+            _spec(mounts=[mount])
+
+
+def test_what_programs_read_of_their_machine_and_the_nodes_proc_may_be_mounted_there() -> None:
+    for source, target in (("/x", "/proc/meminfo"), ("/x", "/proc/net/dev"), ("/proc", "/proc")):
+        assert _mount(_spec(mounts=[BindMount(source, target)]), target)["source"] == source
+    with pytest.raises(TaskRejected, match="below /"):
+        _spec(mounts=[TmpfsMount("//")])

@@ -78,6 +78,9 @@ async def test_what_cannot_be_run_says_why(lab: Lab) -> None:
     code, said, complaint = await _result(await driver.exec(container, ExecConfig(("nosuch",))))
     assert (code, said) == (127, "")
     assert 'exec: "nosuch": not found in $PATH' in complaint
+    assert complaint.count("\n") == complaint.count("nosuch") == 1
+    code, *said = await _result(await driver.exec(container, ExecConfig(("nosuch",), tty=True)))
+    assert (code, "".join(said).count("nosuch")) == (127, 1)
     code, _, complaint = await _result(await driver.exec(container, ExecConfig(("/srv/layer",))))
     assert code in {126, 127}  # a view of plain files calls it missing
     assert complaint
@@ -113,6 +116,14 @@ async def test_a_command_has_its_own_user_and_no_more_rights_than_the_container(
             await driver.exec(container, _shell("true", privileged=True))
     with pytest.raises(FailedPrecondition, match="nobody-here"):
         await driver.exec(container, _shell("true", user="nobody-here"))
+
+
+async def test_a_command_is_no_better_protected_from_lack_of_memory_than_its_container(lab: Lab) -> None:
+    if not await lab.can(Ability.OOM_SCORE):
+        return
+    driver = lab.driver()
+    container = await _running(lab, driver, oom_score_adj=900)
+    assert await _exec(driver, container, "cat /proc/self/oom_score_adj") == (0, "900\n", "")
 
 
 async def test_a_signal_reaches_the_command_alone(lab: Lab) -> None:
