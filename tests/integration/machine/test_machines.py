@@ -70,6 +70,7 @@ def test_bare_machines_become_a_cluster_and_stop_being_one(laptop: Laptop, farm:
     label = laptop("machine", "exec", "m1", "swarmctl", "node", "inspect", "m3")
     assert '"disk": "ssd"' in label
     reached_over_ssh(laptop, one, farm.machines[3])
+    what_is_interrupted_ends_there(laptop, two)
 
     a_broken_release_is_rolled_back(laptop, three)
     reboot(laptop, three)
@@ -92,6 +93,17 @@ def cut_while_uploading(laptop: Laptop, machine: Machine) -> None:
     # Nobody has started a cluster there, and the record says that it is not done.
     assert machine("systemctl", "is-active", "swarmd", check=False) != "active"
     assert laptop("machine", "inspect", "--format", "{{.state}}", "m1") == "creating"
+
+
+def what_is_interrupted_ends_there(laptop: Laptop, machine: Machine) -> None:
+    """Also below sudo, which asks for a password."""
+    nap = ("pgrep", "-fx", "sleep 4712")
+    started = laptop.start("machine", "exec", "m2", "sleep", "4712", SWARMCTL_SUDO_PASSWORD="secret")
+    wait_until(lambda: started.poll() is not None or machine(*nap, check=False), 90, "the command")
+    assert machine(*nap, check=False)
+    started.terminate()
+    started.wait()
+    wait_until(lambda: not machine(*nap, check=False), 60, "its end")
 
 
 def a_broken_release_is_rolled_back(laptop: Laptop, machine: Machine) -> None:
