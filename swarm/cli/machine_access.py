@@ -77,7 +77,11 @@ def _openssh(names: Sequence[str], command: Any) -> int:
 @click.argument("names", metavar="NAME[,NAME…]")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(names: str, command: tuple[str, ...], **given: Any) -> int:
-    """Run a command as root on machines, at the same time; several machines' lines bear their names."""
+    """Run a command as root on machines, at the same time; several machines' lines bear their names.
+
+    It has no terminal and no input. Interrupted (Ctrl-C), or when the connection is lost, it is ended there,
+    too, as with `ssh -t`: by SIGHUP. What is to go on begins with `nohup` or `systemd-run`.
+    """
     reach = ways(given)
     several = names.split(",")
     records = [reach.store.load(name) for name in several]
@@ -86,7 +90,7 @@ def exec_(names: str, command: tuple[str, ...], **given: Any) -> int:
 
     async def one(at: int) -> Output:
         async with reach.connect(records[at]) as link:
-            return await link.run(script, timeout_s=max(reach.timeout_s, 600.0))
+            return await link.run(script, timeout_s=max(reach.timeout_s, 600.0), held=True)
 
     async def everywhere() -> list[Output | BaseException]:
         return await asyncio.gather(*(one(at) for at in range(len(records))), return_exceptions=True)

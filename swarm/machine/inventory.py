@@ -28,10 +28,26 @@ ROLES = ("manager", "worker")
 MACHINES_MAX = 1000
 
 
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
+    """Refuses a key that stands twice: the machine that was written first would be left out silently."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value} is there twice", problem_mark=key.start_mark
+                )
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return node
+
+
 def parse_inventory(text: str, config: Path | None = None) -> list[Record]:
     """Return the machines of a file, managers first; raises InvalidArgument that names the place."""
     try:
-        data = yaml.safe_load(text)
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506 a safe one
     except yaml.YAMLError as error:
         raise InvalidArgument(f"this is not YAML: {' '.join(str(error).split())}") from error
     top = _mapping(data, "the file")
@@ -124,9 +140,11 @@ def _check_keys(found: Mapping[str, Any], known: tuple[str, ...], where: str) ->
 
 
 def _check_places(records: list[Record]) -> None:
-    seen: dict[tuple[str, int], str] = {}
+    seen: dict[tuple[tuple[str, int], ...], str] = {}
     for record in records:
-        place = (record.endpoint.hop.host, record.endpoint.hop.port)
-        if place[0] and not record.endpoint.jumps and place in seen:
-            raise InvalidArgument(f"machines.{record.name}: {place[0]} is {seen[place]} already")
-        seen[place] = record.name
+        # The same address behind another gate is another machine.
+        way = tuple((hop.host, hop.port) for hop in (*record.endpoint.jumps, record.endpoint.hop))
+        host = record.endpoint.hop.host
+        if host and way in seen:
+            raise InvalidArgument(f"machines.{record.name}: {host} is {seen[way]} already")
+        seen[way] = record.name

@@ -56,6 +56,11 @@ class Membership:
         found = self._store.load_all(self._cluster)
         return [record for record in found if record.role == "manager" and record.node_id]
 
+    def whose(self, node_id: str, but: str) -> str:
+        """Return which machine is on record as a node, other than `but`; "" when none is."""
+        found = self._store.load_all(self._cluster) if node_id else []
+        return next((one.name for one in found if one.node_id == node_id and one.name != but), "")
+
     def may_found(self, name: str) -> bool:
         """Return whether this machine starts the cluster: nobody has, and nobody else is about to."""
         if self.managers():

@@ -52,7 +52,7 @@ class Wish:
 
     `unit` is the digest of the service, "" for any. `cluster_id` and `node_id` are "" while they are not
     known; `begun`: we have tried to make it a member;
-    `labels` (KEY=VALUE) are those that its node lacks.
+    `labels` (KEY=VALUE) are those that its node lacks; `taken_by`: another machine is its node on record.
     """
 
     release: str
@@ -64,6 +64,7 @@ class Wish:
     begun: bool = False
     labels: tuple[str, ...] = ()
     packages: bool = True
+    taken_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,15 @@ def refusals(facts: Facts, wish: Wish, now_s: int) -> list[str]:
             "--keep-remote NAME, "
             "then create it again"
         )
-    if facts.node_id and wish.founds and not (wish.begun or wish.node_id):
+    if facts.node_id and wish.role and not (wish.cluster_id or wish.begun or wish.node_id):
         found.append(
             f"it is node {facts.node_id} of a cluster already: add --adopt if it is to stay "
             "there, or run `swarmctl leave --force` on it"
+        )
+    if facts.node_id and wish.taken_by:
+        found.append(
+            f"it is node {facts.node_id}, as machine {wish.taken_by} is: they are the same machine, or one "
+            "has a copy of the other's disk; leave one out, or run `swarmctl leave --force` on the copy"
         )
     if facts.node_id and wish.cluster_id and facts.cluster_id not in ("", wish.cluster_id):
         found.append(

@@ -124,7 +124,7 @@ class _Work:
         facts = await probe(link)
         with _about(self.record):
             target = bundle.target_of(facts)
-            wish = self._wish(self._release(facts, target))
+            wish = self._wish(facts, self._release(facts, target))
             reasons = refusals(facts, wish, self._ways.clock.now_ns() // SECOND)
             if reasons:
                 raise PreCheckFailed("; ".join(reasons))
@@ -156,7 +156,7 @@ class _Work:
         self._seen(facts)
         return Outcome(self.record, tuple(self._done), tuple(notes(facts, wish)))
 
-    def _wish(self, release: str) -> Wish:
+    def _wish(self, facts: Facts, release: str) -> Wish:
         record = self.record
         return Wish(
             release=release,
@@ -168,6 +168,7 @@ class _Work:
             begun=record.begun or self._order.adopt,
             labels=_lacking(record),
             packages=self._order.packages,
+            taken_by=self._membership.whose(facts.node_id, but=record.name),
         )
 
     def _release(self, facts: Facts, target: bundle.Target) -> str:
@@ -259,6 +260,13 @@ class _Work:
             raise MachineError(f"{link.endpoint.hop}: {done.last_words or f'exit code {done.code}'}")
 
     def _seen(self, facts: Facts) -> None:
+        """Keep what it is; nobody comes in between, so of two who are the same machine one is told."""
+        if other := self._membership.whose(facts.node_id, but=self.record.name):
+            raise MachineError(
+                f"{self.record.endpoint.hop}: it has become node {facts.node_id} as machine {other}: they "
+                "are the same machine; leave one out, and forget it: swarmctl machine rm --keep-remote "
+                f"{self.record.name}"
+            )
         seen = replace(
             self.record,
             state="ready",

@@ -2,9 +2,9 @@
 
 from swarm.errors import SwarmError
 from swarm.machine.drivers.base import driver
-from swarm.machine.errors import MachineError, Unreachable
+from swarm.machine.errors import MachineError, PreCheckFailed, Unreachable
 from swarm.machine.making import Maker
-from swarm.machine.membership import SWARMCTL, Membership, forget_node
+from swarm.machine.membership import SWARMCTL, Membership, forget_node, info_of
 from swarm.machine.probe import script
 from swarm.machine.provision import Tell, Ways
 from swarm.machine.ssh import Link
@@ -28,6 +28,7 @@ async def remove(
     if (record.is_somebody or not destroyed) and await _answers(ways, record, tell, force=force):
         try:
             async with ways.connect(record) as link:
+                await _check_ours(link, record, membership)
                 if membership is not None:
                     await _leave(link, record, membership, tell)
                 if not destroyed:
@@ -62,6 +63,20 @@ async def _answers(ways: Ways, record: Record, tell: Tell, *, force: bool) -> bo
         tell(record.name, f"its machine is {state}")
         return False
     return bool(record.endpoint.hop.host)
+
+
+async def _check_ours(link: Link, record: Record, membership: Membership | None) -> None:
+    """Raise PreCheckFailed when the machine is a node that it did not become as this machine."""
+    info = await info_of(link)
+    node_id = str(info.get("NodeID", ""))
+    other = membership.whose(node_id, but=record.name) if membership is not None else ""
+    if node_id in ("", record.node_id) or (record.begun and not record.node_id and not other):
+        return
+    known = f"as machine {other}" if other else f"of cluster {info.get('ClusterID', '')}"
+    raise PreCheckFailed(
+        f"{link.endpoint.hop}: it is node {node_id} {known}, which {record.name} never was: nothing is "
+        f"removed there; swarmctl machine rm --keep-remote {record.name} forgets what is on record"
+    )
 
 
 async def _clean(link: Link, record: Record, tell: Tell) -> None:

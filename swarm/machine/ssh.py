@@ -48,6 +48,12 @@ ALGORITHMS = (
     "ecdsa-sha2-nistp521",
 )  # what people compare first
 OUR_SCRIPT = "swarm: here begins the answer"  # printed by every script before anything else
+# What reads stdin hears when we are gone, and ends all below `timeout`, which kills who stays after that.
+_HELD = """exec 3<&0 </dev/null
+{ while read -r _; do :; done; kill -HUP 0; } <&3 3<&- >/dev/null 2>&1 &
+exec 3<&-
+trap "kill $! 2>/dev/null" EXIT
+"""
 # Each block at its place: what a lost connection's server writes late is the same bytes at the same place.
 _IN_PLACE = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT
 _NO_SUDO = (
@@ -133,13 +139,20 @@ class Link:
         self.endpoint = endpoint
 
     async def run(
-        self, script: str, *words: str, stdin: bytes = b"", root: bool = True, timeout_s: float = 60.0
+        self,
+        script: str,
+        *words: str,
+        stdin: bytes = b"",
+        root: bool = True,
+        timeout_s: float = 60.0,
+        held: bool = False,
     ) -> Output:
         """Run a script with arguments; raises Unreachable when nobody knows how it ended, SudoRefused.
 
-        After `timeout_s` it is ended on the machine, too.
+        After `timeout_s` it is ended on the machine, too; `held`: also when we are gone before it has ended.
+        Then it has no stdin.
         """
-        begins = f"echo '{OUR_SCRIPT}'\n{script}"
+        begins = f"echo '{OUR_SCRIPT}'\n{_HELD if held else ''}{script}"
         command = shlex.join(
             ["timeout", "-k", "5", str(int(timeout_s) or 1), "sh", "-c", begins, "sh", *words]
         )
@@ -149,7 +162,7 @@ class Link:
             stdin = self._secrets.sudo_password.encode() + b"\n" + stdin
         elif sudo:
             command = f"LC_ALL=C sudo -n -- {command}"
-        output = await self._run(command, stdin, timeout_s + GRACE_S)
+        output = await self._run(command, stdin, timeout_s + GRACE_S, held=held)
         if sudo and output.code in (1, 127):
             self._check_sudo(output)
         return self._answer(output)
@@ -172,13 +185,16 @@ class Link:
             self._sudo_asks = free.code != 0
         return self._sudo_asks
 
-    async def _run(self, command: str, stdin: bytes, timeout_s: float) -> Output:
+    async def _run(self, command: str, stdin: bytes, timeout_s: float, *, held: bool = False) -> Output:
         where = self.endpoint.hop
         # Without input the library would leave stdin open, and whoever reads it there waiting.
         given: dict[str, Any] = {"input": stdin} if stdin else {"stdin": asyncssh.DEVNULL}
         try:
             async with self._channels, asyncio.timeout(timeout_s):
-                done = await self._connection.run(command, encoding=None, check=False, **given)
+                if held:
+                    done = await self._hold(command, stdin)
+                else:
+                    done = await self._connection.run(command, encoding=None, check=False, **given)
         except TimeoutError:
             raise Unreachable(f"{where}: no answer for {timeout_s:.0f} s") from None
         except (asyncssh.Error, OSError) as error:
@@ -188,6 +204,12 @@ class Link:
                 raise Unreachable(f"{where}: the connection was lost while a command ran")
             return Output(128 + 9, _text(done.stdout), f"ended by signal {done.exit_signal[0]}")
         return Output(done.exit_status, _text(done.stdout), _text(done.stderr))
+
+    async def _hold(self, command: str, stdin: bytes) -> Any:
+        """Run a command and keep its stdin open until it has ended."""
+        async with self._connection.create_process(command, encoding=None) as process:
+            process.stdin.write(stdin)
+            return await process.wait()
 
     def _check_sudo(self, output: Output) -> None:
         for words, reason in _NO_SUDO:

@@ -12,8 +12,9 @@ from swarm.api.v1.backup_pb2 import BackupPart, RestoreOptions, RestoreRequest
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.api.v1.types_pb2 import Peer
 from swarm.clock import Clock
-from swarm.config import Settings
+from swarm.config import DEFAULT_PORT, Settings, split_address
 from swarm.errors import FailedPrecondition, InvalidArgument
+from swarm.model.constraint import address_of
 from swarm.node.addresses import choose_advertise, choose_listen, interface_addresses
 from swarm.node.moving import settings_noted
 from swarm.node.state import NodeState
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # a worker must not pay for what only managers need
 log = structlog.get_logger(__name__)
 
 ANSWER_S = 3.0  # for a manager that is said to be lost
+ASKED_AT_ONCE = 256  # so a thousand silent machines cost a quarter of a minute
 BACKUP_BYTES_MAX = 2 << 30  # a whole state is held in memory, here as on every manager
 
 
@@ -89,7 +91,7 @@ async def restore_files(
     backup = await asyncio.to_thread(read_backup, parts, clock)
     bundle, node_id = _identity(backup, options.ca_key_pem, clock)
     if not options.force:
-        await _check_lost(NodeCredentials(settings.certificate_file, bundle), backup.managers)
+        await _check_lost(NodeCredentials(settings.certificate_file, bundle), _places(backup))
     credentials = NodeCredentials.create(settings.certificate_file, bundle)
     keyring = await asyncio.to_thread(create_keyring, settings.key_file)
     member = RaftMember(node_id=node_id, addr=addr)
@@ -135,10 +137,23 @@ def _identity(backup: "Backup", ca_key_pem: bytes, clock: Clock) -> tuple[NodeBu
     return NodeBundle(cert_pem + issuer.intermediates_pem, trusted_roots(root), key_pem), node_id
 
 
-async def _check_lost(credentials: NodeCredentials, managers: Sequence[RaftMember]) -> None:
-    """Raise FailedPrecondition when a manager of the backup still answers."""
-    found = await asyncio.gather(*(_answers(credentials, one.addr) for one in managers))
-    alive = [one.addr for one, answers in zip(managers, found, strict=True) if answers]
+def _places(backup: "Backup") -> list[str]:
+    """Return where managers of the cluster may be: where they were, and at its other nodes.
+
+    A worker may have become a manager since, and the cluster may have been restored on its machine already.
+    """
+    managers = [one.addr for one in backup.managers]
+    ports = sorted({split_address(addr)[1] for addr in managers} | {DEFAULT_PORT})
+    found = (address_of(node.status.addr) for node in backup.store.view.nodes)
+    hosts = [f"[{host}]" if host.version == 6 else str(host) for host in found if host is not None]
+    return list(dict.fromkeys((*managers, *(f"{host}:{port}" for host in hosts for port in ports))))
+
+
+async def _check_lost(credentials: NodeCredentials, places: Sequence[str]) -> None:
+    """Raise FailedPrecondition when a manager of the cluster still answers."""
+    at_once = asyncio.Semaphore(ASKED_AT_ONCE)
+    found = await asyncio.gather(*(_answers(credentials, addr, at_once) for addr in places))
+    alive = [addr for addr, answers in zip(places, found, strict=True) if answers]
     if alive:
         raise FailedPrecondition(
             f"managers of this cluster still answer: {', '.join(alive)}. Two clusters with the same nodes"
@@ -147,11 +162,15 @@ async def _check_lost(credentials: NodeCredentials, managers: Sequence[RaftMembe
         )
 
 
-async def _answers(credentials: NodeCredentials, addr: str) -> bool:
+async def _answers(credentials: NodeCredentials, addr: str, at_once: asyncio.Semaphore) -> bool:
+    """Return whether a manager of the cluster is there; most that are asked have nobody who listens."""
     try:
-        async with asyncio.timeout(ANSWER_S), credentials.channel(addr) as channel:
-            await channel.channel_ready()
-    except TimeoutError:
+        async with at_once, asyncio.timeout(ANSWER_S):
+            _, writer = await asyncio.open_connection(*split_address(addr))
+            writer.close()
+            async with credentials.channel(addr) as channel:
+                await channel.channel_ready()
+    except OSError:  # also that the time is over
         return False
     return True
 

@@ -52,8 +52,14 @@ healthy() { # runs, answers, and is connected if it is a member
     sleep 0.3
   done
 }
+spares() { # a restart now ends the daemon alone: systemd stops what runs by the unit that it has just read, drop-ins too
+  [ "$(shown LoadState)" = loaded ] || return 0 # and nothing by one that it cannot read
+  kills=$(shown KillMode)
+  case $kills in process|none) ;; *) why="would end all containers: its service has KillMode=$kills, not process"; return 1;; esac
+}
 started() { # $1 a release, $2 seconds; `why` says why not
   use "$1" || { why='cannot be used'; return 1; }
+  spares || return
   ran=$(shown InvocationID)
   said=$(timeout "$2" systemctl restart swarmd 2>&1) && code=0 || code=$?
   case $code in
@@ -94,10 +100,10 @@ last_lines() { # nor what the daemon of before says when it stops
 }
 case $why in *' by systemd: '*) lines=$(last_lines -t systemd);; *) lines=$(last_lines -t swarmd);; esac
 [ -n "$lines" ] || lines=$(last_lines)
-say "release $1 $why; its last lines:"
 # As much as is told besides what comes before and after.
 [ ${#lines} -le 360 ] || lines="… $(printf %s "$lines" | tail -c 360)"
-say "$lines"
+say "release $1 $why${lines:+; its last lines:
+$lines}"
 if [ -n "$before" ] && [ "$before" != "$1" ]; then
   if started "$before" "$2"; then say "went back to $before"; else say "went back to $before, which $why, too"; fi
   exit 8

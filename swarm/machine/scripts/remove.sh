@@ -2,6 +2,10 @@
 set -eu
 trap '' HUP PIPE
 PATH=$PATH:/usr/local/bin:/usr/sbin:/sbin
+if [ -e /usr/share/swarmd/release ]; then
+  echo 'the Debian package swarmd looks after this machine: apt purge swarmd there, or add --keep-remote' >&2
+  exit 1
+fi
 if [ -d /opt/swarm ]; then
   exec 9>>/opt/swarm/.lock
   flock -w 600 9 || { echo 'an installation is under way on this machine' >&2; exit 75; }

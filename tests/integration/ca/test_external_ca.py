@@ -1,5 +1,6 @@
 """A cluster whose nodes get their certificates from an external CA, with real TLS and real signatures."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,6 +84,8 @@ def test_nodes_join_renew_and_begin_anew_through_an_external_ca(clusters: Cluste
         operator("ca", "--rotate", "-q")  # nobody needs the external CA any more
         worker("leave", "--force", timeout_s=120)
         _begun_anew(cluster, worker, sealed, corp, tmp_path)
+        _once_is_enough(cluster, worker, sealed, tmp_path)
+        _others_join(cluster, worker, corp)
 
 
 def _begun_anew(
@@ -103,6 +106,36 @@ def _begun_anew(
     wait_until(lambda: certificate(cluster.node("worker-1")) != before, 60, "its certificate")
     for path in cluster.node("worker-1").state_dir.rglob("*"):
         assert not path.is_file() or corp.key_pem.splitlines()[1] not in path.read_bytes(), path
+
+
+def _once_is_enough(cluster: DevCluster, restored: Operator, sealed: Sequence[str], folder: Path) -> None:
+    """Who restores the same backup elsewhere is told of the manager that has done so, where a worker was."""
+    shutil.rmtree(cluster.node("manager-2").state_dir)
+    cluster.start("manager-2")
+    twice = restored.on("manager-2").try_("restore", "--ca-key", str(folder / "corp.key"), *sealed)
+    assert twice.returncode == 1
+    assert f"still answer: {cluster.node('worker-1').peer_addr}." in twice.stderr, twice.stderr
+    assert restored.on("manager-2")("info", "--format", "{{.ClusterID}}") == ""
+
+
+def _others_join(cluster: DevCluster, restored: Operator, corp: KeyedCertificate) -> None:
+    """New nodes of both roles get their certificates from the CA, through the manager that was restored."""
+    shutil.rmtree(cluster.node("manager-1").state_dir)
+    cluster.start("manager-1")
+    addr = cluster.node("worker-1").peer_addr
+    for name, role in (("manager-2", "manager"), ("manager-1", "worker")):
+        token = restored("join-token", "-q", role)
+        restored.on(name)("join", "--token", token, addr, timeout_s=90)
+        shown = certificate(cluster.node(name))
+        assert is_issued_by(shown, x509.load_pem_x509_certificate(corp.cert_pem))
+    listed = ("node", "ls", "--format", "{{.Hostname}} {{.Status}} {{.ManagerStatus}}")
+    wanted = {"manager-1 Ready", "manager-2 Ready Reachable", "worker-1 Ready Leader"}
+    wait_until(lambda: wanted <= {line.strip() for line in restored(*listed).splitlines()}, 60, "the nodes")
+    # Either of the managers has the CA sign.
+    before = certificate(cluster.node("manager-1"))
+    for name in ("manager-2", "manager-1"):
+        wait_until(lambda at=name: "new key" in restored.on(at).try_("ca", "--renew-node").stdout, 60, name)
+    wait_until(lambda: certificate(cluster.node("manager-1")) != before, 60, "its certificate")
 
 
 def _gone(operator: Operator, name: str) -> bool:

@@ -9,6 +9,7 @@ import tarfile
 import venv
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,26 @@ from tests.integration.operator import ROOT, wait_until
 
 NEXT = "9.8.7"
 BROKEN_WITHIN_S = "2"
+RUN = "systemctl show -p InvocationID -p ActiveState swarmd"
 RELEASES = "/opt/swarm/releases"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What an upgrade finds: lines of the service, what is said of the release, and of the way back."""
+
+    lines: tuple[str, ...]
+    why: str
+    back: str = ""
+    untouched: bool = False  # the daemon that ran runs on
+
+
+# The last ones hold for the release of before too: whoever asks that daemon is answered all the time.
+FAULTS = (
+    Fault((f'ExecStartPre=/bin/sh -c "! readlink /opt/swarm/current | grep -q {NEXT}"',), "does not answer"),
+    Fault(("ExecStart=",), "is not run by systemd", ", which is not run by systemd, too", untouched=True),
+    Fault(("KillMode=control-group",), "would end all containers", ", which would end", untouched=True),
+)
 
 
 def test_the_wheel_has_every_file_and_runs_in_an_environment_of_its_own(tmp_path: Path) -> None:
@@ -94,6 +114,8 @@ def later(package: Path, folder: Path) -> Path:
     subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True)
     control, share = tree / "DEBIAN/control", tree / "usr/share/swarmd"
     control.write_text(re.sub(r"(?m)^Version: [^+]*", f"Version: {NEXT}", control.read_text()))
+    unit = tree / "lib/systemd/system/swarmd.service"
+    unit.write_text(f"{unit.read_text()}# {NEXT}\n")
     old, archive = share / "release.tar.gz", share / "release.tar.gz.new"
     with (
         tarfile.open(old) as source,
@@ -105,7 +127,9 @@ def later(package: Path, folder: Path) -> Path:
             if re.search(r"/swarm-[^/]*\.dist-info/METADATA$", item.name):
                 content = re.sub(rb"(?m)^Version: .*$", f"Version: {NEXT}".encode(), content)
                 item.name = re.sub(r"/swarm-[^/]*\.dist-info", f"/swarm-{NEXT}.dist-info", item.name)
-                item.size = len(content)
+            if item.name.endswith("/swarm/machine/swarmd.service"):
+                content += f"# {NEXT}\n".encode()
+            item.size = len(content)
             target.addfile(item, io.BytesIO(content))
     archive.replace(old)
     (share / "release").write_text(f"{NEXT}-01234567\n")
@@ -181,8 +205,9 @@ def test_the_debian_package_comes_is_upgraded_and_goes(
 
     comes(root, first)
     node_id, sleeper = a_cluster_runs_a_task(root, root.copy(image))
-    a_release_that_does_not_start_is_gone_back_from(root, second)
-    assert (root.node_id(), root.sleeper()) == (node_id, sleeper)
+    for fault in FAULTS:
+        a_release_that_does_not_run_is_gone_back_from(root, second, fault)
+        assert (root.node_id(), root.sleeper()) == (node_id, sleeper)
 
     root("dpkg --configure swarmd")
     assert root("swarmctl --version").endswith(NEXT)
@@ -231,12 +256,18 @@ def a_cluster_runs_a_task(root: Administrator, image: str) -> tuple[str, str]:
     return root.node_id(), wait_until(root.sleeper, 90, "the task")
 
 
-def a_release_that_does_not_start_is_gone_back_from(root: Administrator, second: str) -> None:
+def a_release_that_does_not_run_is_gone_back_from(root: Administrator, second: str, fault: Fault) -> None:
     good = root("basename $(readlink /opt/swarm/current)")
-    folder = "/etc/systemd/system/swarmd.service.d"
-    check = f"ExecStartPre=/bin/sh -c '! readlink /opt/swarm/current | grep -q {NEXT}'"
-    root(f"mkdir {folder}; printf '%s\\n' '[Service]' \"{check}\" > {folder}/broken.conf")
-    told = root.fails(f"SWARMD_HEALTHY_WITHIN_S={BROKEN_WITHIN_S} dpkg -i {second}")
-    assert f"went back to {good}" in told
+    lines = " ".join(f"'{line}'" for line in ("[Service]", *fault.lines))
+    folder = "/run/systemd/system/swarmd.service.d"
+    root(f"mkdir -p {folder}; printf '%s\\n' {lines} > {folder}/broken.conf")
+    ran = root(RUN)
+    upgrade = f"dpkg -i {second}" if fault is FAULTS[0] else "dpkg --configure swarmd"
+    told = root.fails(f"SWARMD_HEALTHY_WITHIN_S={BROKEN_WITHIN_S} {upgrade}")
+    for words in (f"release {NEXT}-01234567 {fault.why}", f"went back to {good}{fault.back}"):
+        assert words in told, told
     assert root("basename $(readlink /opt/swarm/current)") == good
+    assert NEXT not in root("cat /lib/systemd/system/swarmd.service")
+    assert (root(RUN) == ran) == fault.untouched
     root(f"rm -r {folder}; systemctl daemon-reload")
+    wait_until(lambda: "NodeID" in root("swarmctl info --format json || :"), 60, "the daemon")

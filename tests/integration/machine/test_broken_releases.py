@@ -16,9 +16,12 @@ from tests.integration.operator import ROOT, wait_until
 RELEASES = "/opt/swarm/releases"
 NEVER = ("--health-timeout", "3600")  # whoever waits for all of it, waits longer than the test
 _NO_UNIT = "[Unit]\nDescription=swarm node\n\n[Service]\nType=notify\nRestart=always\n"
-_MISSING_UNIT = "[Unit]\nRequires=nowhere.service\n\n[Service]\nExecStart=/usr/local/bin/swarmd\n"
-# The daemon of before is stopped by the rules of the new unit: without this KillMode containers would go.
+_MISSING_UNIT = (
+    "[Unit]\nRequires=nowhere.service\n\n[Service]\nKillMode=process\nExecStart=/usr/local/bin/swarmd\n"
+)
 _ENDS_FOR_GOOD = "[Service]\nType=notify\nKillMode=process\nExecStart=/bin/false\n"
+# The daemon of before is stopped by the rules of the new unit.
+_ENDS_CONTAINERS = "[Service]\nType=notify\nRestart=always\nExecStart=/usr/local/bin/swarmd\n"
 _SAYS_NOTHING = """\
 import os, signal, socket
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -90,6 +93,7 @@ def test_a_machine_goes_back_from_whatever_does_not_work(
         "no-unit": (_NO_UNIT, "bad unit file setting", "Service has no ExecStart="),
         "unreadable-unit": ("[Unit\n", "cannot be used", "Bad message"),
         "missing-unit": (_MISSING_UNIT, "is not run by systemd", "nowhere.service not found"),
+        "ends-containers": (_ENDS_CONTAINERS, "would end all containers", "KillMode=control-group"),
         "ends-for-good": (_ENDS_FOR_GOOD, "is not run by systemd", "exited with error code"),
     }
     for name, (text, *words) in units.items():

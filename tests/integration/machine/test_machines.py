@@ -73,6 +73,8 @@ def test_bare_machines_become_a_cluster_and_stop_being_one(laptop: Laptop, farm:
     label = laptop("machine", "exec", "m1", "swarmctl", "node", "inspect", "m3")
     assert '"disk": "ssd"' in label
     reached_over_ssh(laptop, one, farm.machines[3])
+    what_is_interrupted_ends_there(laptop, two)
+    a_node_of_another_cluster_stays(laptop, three)
 
     a_broken_release_is_rolled_back(laptop, three)
     reboot(laptop, three)
@@ -95,6 +97,29 @@ def cut_while_uploading(laptop: Laptop, machine: Machine) -> None:
     # Nobody has started a cluster there, and the record says that it is not done.
     assert machine("systemctl", "is-active", "swarmd", check=False) != "active"
     assert laptop("machine", "inspect", "--format", "{{.state}}", "m1") == "creating"
+
+
+def what_is_interrupted_ends_there(laptop: Laptop, machine: Machine) -> None:
+    """Also below sudo, which asks for a password."""
+    nap = ("pgrep", "-fx", "sleep 4712")
+    started = laptop.start("machine", "exec", "m2", "sleep", "4712", SWARMCTL_SUDO_PASSWORD="secret")
+    wait_until(lambda: started.poll() is not None or machine(*nap, check=False), 90, "the command")
+    assert machine(*nap, check=False)
+    started.terminate()
+    started.wait()
+    wait_until(lambda: not machine(*nap, check=False), 60, "its end")
+
+
+def a_node_of_another_cluster_stays(laptop: Laptop, machine: Machine) -> None:
+    """It is not taken for one of ours, nor removed with the record of that."""
+    other = laptop.create("x", machine, "--role", "worker", "--cluster", "other", user="ada")
+    assert other.returncode == 3, other.stdout + other.stderr
+    assert "of a cluster already" in other.stderr
+    removed = laptop.try_("machine", "rm", "--yes", "x")
+    assert removed.returncode == 3, removed.stdout + removed.stderr
+    assert "which x never was: nothing is removed there" in removed.stderr
+    assert laptop.node_states("m1")["m3"].startswith("Ready")
+    laptop("machine", "rm", "--yes", "--keep-remote", "x")
 
 
 def a_broken_release_is_rolled_back(laptop: Laptop, machine: Machine) -> None:

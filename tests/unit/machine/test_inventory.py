@@ -36,6 +36,12 @@ def test_machines_are_read_managers_first() -> None:
         ("machines: {a b: {host: h, role: manager}}", "cannot be a name"),
         ("machines: {m1: {host: h, role: manager, port: x}}", "machines.m1.port"),
         ("machines: {m1: {host: h, role: manager}, m2: {host: h}}", "machines.m2: h is m1 already"),
+        (
+            "defaults: {jump: g}\nmachines: {m1: {host: h, role: manager}, m2: {host: h}}",
+            "machines.m2: h is m1 already",
+        ),
+        ("machines:\n  m1: {host: h, role: manager}\n  m1: {host: i}\n", "m1 is there twice"),
+        ("machines: {m1: {host: h, role: manager, host: i}}", "host is there twice"),
         ("machines: {m1: {host: 'h;x', role: manager}}", 'machines.m1: "h;x" is not'),
         ("machines: {m1: {host: h, role: manager, labels: [a]}}", "machines.m1.labels"),
         ("cluster: ../x\nmachines: {m1: {host: h, role: manager}}", "cluster: "),
@@ -46,6 +52,19 @@ def test_a_wrong_word_is_told_with_its_place(text: str, words: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
         parse_inventory(text)
     assert words in str(refused.value)
+
+
+def test_an_address_may_be_there_behind_each_gate() -> None:
+    text = "machines: {m1: {host: h, jump: a, role: manager}, m2: {host: h, jump: b}, m3: {host: h}}"
+    assert len(parse_inventory(text)) == 3
+
+
+def test_lines_may_be_taken_over_and_said_otherwise() -> None:
+    text = (
+        "machines: {m1: &one {host: h, role: manager, user: ada}, m2: &two {<<: *one, host: i},"
+        " m3: {<<: *two, host: j}}"
+    )
+    assert [record.endpoint.hop.user for record in parse_inventory(text)] == ["ada"] * 3
 
 
 def test_machines_that_their_driver_makes_have_no_address_yet() -> None:

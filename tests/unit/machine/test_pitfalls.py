@@ -173,6 +173,59 @@ async def test_a_command_whose_time_is_over_is_ended_on_the_machine_too(tmp_path
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
 
 
+async def like_sshd(process: Process) -> None:
+    """Run the command here, whose input ends with the channel; nobody ends it."""
+    shell = await asyncio.create_subprocess_exec(
+        *("sh", "-c", process.command or ""),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert shell.stdin is not None
+    assert shell.stdout is not None
+    reading = asyncio.create_task(process.stdin.read())
+    ending = asyncio.create_task(shell.stdout.read())
+    await asyncio.wait((reading, ending), return_when=asyncio.FIRST_COMPLETED)
+    shell.stdin.close()
+    process.stdout.write(await ending)
+    process.exit(await shell.wait())
+    reading.cancel()
+
+
+async def gone(pid: str) -> None:
+    async with asyncio.timeout(60):
+        while Path(f"/proc/{pid}").exists():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_command_that_is_held_ends_when_we_are_gone(tmp_path: Path) -> None:
+    """Also what it has started."""
+    script = 'sleep 600 & echo $! >"$1"; echo $$ >"$2"; wait'
+    names = [tmp_path / "child", tmp_path / "pid"]
+    async with (
+        fake_machine(like_sshd, password="open", forced=True) as there,
+        linked(there.endpoint(), PASSWORD, ring()) as link,
+    ):
+        command = asyncio.create_task(link.run(script, *map(str, names), timeout_s=600, held=True))
+        async with asyncio.timeout(60):
+            while not (names[1].exists() and names[1].read_text()):
+                await asyncio.sleep(0.02)
+        command.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await command
+        for name in names:
+            await gone(name.read_text().strip())
+
+
+async def test_a_command_that_is_held_says_how_it_ended_and_has_no_input() -> None:
+    async with (
+        fake_machine(like_sshd, password="open", forced=True) as there,
+        linked(there.endpoint(), PASSWORD, ring()) as link,
+    ):
+        done = await link.run("cat; echo $#; exit 7", "a", "b", held=True)
+    assert (done.code, done.out) == (7, "2\n")
+
+
 async def test_text_before_a_file_transfer_is_named_as_what_hinders_it(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     async with (

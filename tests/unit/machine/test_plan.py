@@ -141,8 +141,18 @@ def test_a_node_of_another_cluster_stays_there() -> None:
     assert "another cluster (c1, not c2)" in reason
     (reason,) = refusals(READY, FOUND, NOW_S)
     assert "--adopt" in reason
+    (reason,) = refusals(READY, dataclasses.replace(JOIN, cluster_id=""), NOW_S)  # ours is being started
+    assert "it is node n1 of a cluster already" in reason
+    assert refusals(READY, dataclasses.replace(JOIN, cluster_id="", begun=True), NOW_S) == []
+    assert refusals(READY, dataclasses.replace(JOIN, cluster_id="", role=""), NOW_S) == []
     (reason,) = refusals(READY, dataclasses.replace(JOIN, node_id="n9"), NOW_S)
     assert "node n1 now, on record is n9" in reason
+
+
+def test_two_names_are_two_machines() -> None:
+    (reason,) = refusals(READY, dataclasses.replace(JOIN, taken_by="m7"), NOW_S)
+    assert "it is node n1, as machine m7 is" in reason
+    assert refusals(BARE, dataclasses.replace(JOIN, taken_by="m7"), NOW_S) == []
 
 
 def test_a_cluster_that_was_started_before_the_cut_is_ours() -> None:

@@ -187,6 +187,17 @@ async def test_a_client_killed_at_any_step_goes_on_when_it_comes_again(
     assert ways.machine.done.count(Kind.INIT) == 1
 
 
+async def test_a_machine_of_two_names_is_one_of_them(ways: FakeWays) -> None:
+    """Another one brought it up at the same time, under its other address."""
+    twin = dataclasses.replace(RECORD, name="m7", role="worker", node_id="n1", labels={})
+    ways.store.add(twin)
+    with pytest.raises(MachineError, match="it has become node n1 as machine m7: they are the same"):
+        await bring(ways)
+    assert (ways.store.load("m1").state, ways.store.load("m1").node_id) == ("failed", "")
+    with pytest.raises(PreCheckFailed, match="it is node n1, as machine m7 is"):
+        await bring(ways)
+
+
 async def test_a_start_of_the_cluster_that_goes_on_after_a_cut_is_no_error(ways: FakeWays) -> None:
     lose, machine = ways.machine._lose, ways.machine
 
