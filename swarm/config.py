@@ -59,6 +59,13 @@ class Settings:
     advertise_addr: str = field(
         default="", metadata=_about("HOST, HOST:PORT or interface at which others reach this node")
     )
+    data_path_addr: str = field(
+        default="",
+        metadata=_about(
+            "address or interface of this node for what containers of different nodes say to each other;"
+            " default: the address that managers see it at"
+        ),
+    )
     metrics_addr: str = field(
         default="0.0.0.0:9323", metadata=_about("where to serve /metrics and /healthz; empty: nowhere")
     )

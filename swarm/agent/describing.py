@@ -78,6 +78,7 @@ class Describer:
         if encryption.way:
             fresh.runtime_info[ENCRYPTION] = encryption.way
         fresh.tunnel_key = encryption.key
+        fresh.data_path_addr = self._settings.data_path_addr
         fresh.conditions.extend(self._disks.pressure.conditions())
         fresh.warnings.extend(self.warnings())
         if (proxy := self._http_proxy.status()) is not None:

@@ -15,6 +15,12 @@ from swarm.errors import SwarmError
 AVAILABILITIES = click.Choice(list(names.AVAILABILITY))
 JOIN_TIMEOUT_S = 300.0  # reaching the manager, the certificate, and for managers the first log entries
 LEAVE_TIMEOUT_S = 120.0  # every task is stopped first, with its grace period
+DATA_PATH_ADDR = click.option(
+    "--data-path-addr",
+    default="",
+    help="Address or interface of this node for what containers of different nodes say to each other"
+    " (default: as other nodes see this one).",
+)
 
 
 def _tell_join(addr: str, token: str) -> None:
@@ -23,11 +29,13 @@ def _tell_join(addr: str, token: str) -> None:
 
 @click.command(
     epilog="\b\nExamples:\n  swarmctl init\n  swarmctl init --advertise-addr 10.0.0.1\n"
+    "  swarmctl init --advertise-addr eth0 --data-path-addr eth1\n"
     "  swarmctl init --force-new-cluster   (the other managers are lost for good)"
 )
 @click.option(
     "--advertise-addr", default="", help="Address (HOST[:PORT] or interface) that other nodes use."
 )
+@DATA_PATH_ADDR
 @click.option("--listen-addr", default="", help="Address to listen on (default 0.0.0.0:2377).")
 @click.option("--availability", type=AVAILABILITIES, default="active", show_default=True)
 @click.option(
@@ -55,6 +63,7 @@ def init(
     host: str,
     /,
     advertise_addr: str,
+    data_path_addr: str,
     listen_addr: str,
     availability: str,
     ca_cert: Path | None,
@@ -67,7 +76,9 @@ def init(
     from swarm.cli.ca import read_pem
     from swarm.cli.lock import tell_key
 
-    request = c.InitRequest(advertise_addr=advertise_addr, listen_addr=listen_addr)
+    request = c.InitRequest(
+        advertise_addr=advertise_addr, data_path_addr=data_path_addr, listen_addr=listen_addr
+    )
     request.force_new_cluster = force_new_cluster
     request.availability = names.AVAILABILITY[availability]
     apply_options(request.spec, given)
@@ -117,6 +128,7 @@ def _tell_recovery(answer: c.InitResponse) -> None:
 @click.option(
     "--advertise-addr", default="", help="Address (HOST[:PORT] or interface) that other nodes use."
 )
+@DATA_PATH_ADDR
 @click.option("--listen-addr", default="", help="Address to listen on (managers; default 0.0.0.0:2377).")
 @click.option("--availability", type=AVAILABILITIES, default="active", show_default=True)
 @click.pass_obj
@@ -126,6 +138,7 @@ def join(
     token: str,
     token_file: TextIO | None,
     advertise_addr: str,
+    data_path_addr: str,
     listen_addr: str,
     availability: str,
 ) -> None:
@@ -134,7 +147,11 @@ def join(
         raise click.UsageError("give the join token, with --token or with --token-file")
     token = token or (token_file.readline().strip() if token_file else "")
     request = c.JoinRequest(
-        remote_addrs=addresses, token=token, advertise_addr=advertise_addr, listen_addr=listen_addr
+        remote_addrs=addresses,
+        token=token,
+        advertise_addr=advertise_addr,
+        data_path_addr=data_path_addr,
+        listen_addr=listen_addr,
     )
     request.availability = names.AVAILABILITY[availability]
     with connect(host) as node:

@@ -29,6 +29,7 @@ def info(answer: InfoResponse, cluster: Cluster | None, known: ListNodesResponse
         "IsManager": answer.is_manager,
         "Connected": answer.connected,
         "Address": answer.addr,
+        "DataPathAddress": answer.data_path_addr,
         "Leader": answer.leader_addr,
         "Managers": [peer.addr for peer in answer.managers],
         "Runtime": answer.runtime,

@@ -82,6 +82,7 @@ def _description(item: t.NodeDescription) -> View:
         **_csi_plugins(item),
         "Engine": {"EngineVersion": item.engine_version, "Labels": dict(item.engine_labels)},
         "Runtime": {"Name": item.runtime, **dict(item.runtime_info)},
+        **({"DataPathAddr": item.data_path_addr} if item.data_path_addr else {}),
         **({"TunnelKey": b64encode(item.tunnel_key).decode()} if item.tunnel_key else {}),
     }
 

@@ -89,6 +89,9 @@ def machine() -> None:
 )
 @click.option("--ssh-config", type=click.Path(path_type=Path, exists=True), help="Instead of ~/.ssh/config.")
 @click.option("--advertise-addr", default="", help="Address at which other nodes reach it.")
+@click.option(
+    "--data-path-addr", default="", help="Its address or interface for what containers say to each other."
+)
 @click.option("--label", "labels", multiple=True, help="KEY=VALUE, label of the node; repeatable.")
 @click.option(
     "--no-packages", is_flag=True, help="Install no packages of the distribution (crun, nftables, …)."
@@ -146,6 +149,7 @@ def _record(reach: Ways, name: str, given: dict[str, Any]) -> Record:
         cluster=given["cluster"],
         role=given["role"] or "",
         advertise_addr=given["advertise_addr"],
+        data_path_addr=given["data_path_addr"],
         labels=options_of(given["labels"], "--label"),
         options=options,
         created_ns=reach.clock.now_ns(),

@@ -22,7 +22,10 @@ from swarm.machine.endpoint import SSH_PORT, Endpoint, Hop, parse_jumps
 from swarm.machine.store import NAME, Record
 
 REACHING_KEYS = ("user", "port", "key", "jump")
-MACHINE_KEYS = (*REACHING_KEYS, "host", "role", "advertise_addr", "labels", "driver", "options")
+MACHINE_KEYS = (
+    *REACHING_KEYS,
+    *("host", "role", "advertise_addr", "data_path_addr", "labels", "driver", "options"),
+)
 TOP_KEYS = ("cluster", "defaults", "machines")
 ROLES = ("manager", "worker")
 MACHINES_MAX = 1000
@@ -97,6 +100,7 @@ def _record(name: str, item: Any, defaults: Mapping[str, Any], cluster: str, con
         cluster=cluster,
         role=str(role),
         advertise_addr=str(given.get("advertise_addr") or ""),
+        data_path_addr=str(given.get("data_path_addr") or ""),
         labels=_texts(given.get("labels") or {}, f"{where}.labels"),
         options=options,
     )

@@ -191,6 +191,7 @@ def resumed(before: Record, wanted: Record) -> Record:
         driver=wanted.driver,
         endpoint=_reached_now(before.endpoint, wanted.endpoint),
         advertise_addr=wanted.advertise_addr,
+        data_path_addr=wanted.data_path_addr,
         labels=wanted.labels,
         options=wanted.options,
     )

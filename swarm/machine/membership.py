@@ -21,6 +21,10 @@ TRIES = 5  # while the managers choose a leader
 PAUSE_S = 2.0
 ASKING_S = 30.0
 SWARMCTL = "PATH=$PATH:/usr/local/bin; "
+# Runs a command with the addresses that a machine is to have, those that are given, and the other words.
+_PLACES = (
+    'at=$1; data=$2; shift 2; exec %s ${at:+--advertise-addr "$at"} ${data:+--data-path-addr "$data"} "$@"'
+)
 Connecting = Callable[[Record], AbstractAsyncContextManager[Link]]
 
 
@@ -92,9 +96,10 @@ class Membership:
         with self._store.cluster_lock(self._cluster):
             if self.managers():
                 raise MachineError("another machine has started the cluster meanwhile: run the same again")
-            script = SWARMCTL + 'swarmctl init ${1:+--advertise-addr "$1"}'
+            script = SWARMCTL + _PLACES % "swarmctl init"
             try:
-                await _must(link, script, record.advertise_addr, timeout_s=JOIN_TIMEOUT_S)
+                places = record.advertise_addr, record.data_path_addr
+                await _must(link, script, *places, timeout_s=JOIN_TIMEOUT_S)
             except Unreachable:
                 raise
             except MachineError:
@@ -112,14 +117,13 @@ class Membership:
             await self._join(link, record)
 
     async def _join(self, link: Link, record: Record) -> None:
-        script = (
-            SWARMCTL + 'at=$1; shift; exec swarmctl join --token-file - ${at:+--advertise-addr "$at"} "$@"'
-        )
+        script = SWARMCTL + _PLACES % "swarmctl join --token-file -"
         for attempt in range(TRIES):
             invitation = await self._invited(record.role)
             done = await link.run(
                 script,
                 record.advertise_addr,
+                record.data_path_addr,
                 *invitation.addresses,
                 stdin=invitation.token.encode() + b"\n",
                 timeout_s=JOIN_TIMEOUT_S,

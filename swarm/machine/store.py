@@ -43,6 +43,7 @@ class Record:
     role: str = ""
     state: str = "creating"
     advertise_addr: str = ""
+    data_path_addr: str = ""
     node_id: str = ""
     cluster_id: str = ""
     release: str = ""

@@ -5,7 +5,7 @@ that one that just became free is the last to be given out again: whoever still 
 reaches nobody, not a stranger.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import (
@@ -26,6 +26,7 @@ Block: TypeAlias = IPv4Network | IPv6Network
 SUBNET_LENGTH = 24
 IPV6_SUBNET_LENGTH = 64
 FEWEST_ADDRESSES = 8  # of a subnet: below it little is left beside gateway and routers
+FEWEST_IN_RANGE = 2  # of a range in it: a task, and the node that runs it
 DEFAULT_POOL = ip_network("10.0.0.0/8")
 
 
@@ -148,6 +149,14 @@ def usable(subnet: Block, within: Block | None, reserved: Iterable[Address]) -> 
     if subnet.version == 4:
         kept.add(subnet[-1])
     return Range(first, last, frozenset(kept))
+
+
+def addresses_of(among: Range) -> Iterator[Address]:
+    """Yield what can be given out, in order."""
+    make = type(among.first)
+    for number in range(int(among.first), int(among.last) + 1):
+        if (address := make(number)) not in among.reserved:
+            yield address
 
 
 def next_address(

@@ -1,7 +1,9 @@
 """What is a network, who gives its addresses, and what does a cluster give it?"""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from hashlib import sha256
+from ipaddress import ip_address
 
 from swarm.api.v1.objects_pb2 import Cluster, Network, Subnet
 from swarm.api.v1.specs_pb2 import ClusterSpec, NetworkSpec, ServiceSpec, SubnetSpec
@@ -51,6 +53,17 @@ def driver_of(spec: NetworkSpec) -> str:
 def is_encrypted(spec: NetworkSpec) -> bool:
     """Whether what goes from node to node in such a network is encrypted: the option needs no value."""
     return driver_of(spec) == OVERLAY and ENCRYPTED in spec.driver_options
+
+
+@lru_cache(maxsize=1 << 12)
+def is_reachable_address(text: str) -> bool:
+    """Whether this is an address at which one node may reach another, written as all of us write it."""
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return False
+    special = found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
+    return str(found) == text and not special and not found.is_reserved
 
 
 def carrier_port(spec: NetworkSpec, cluster: ClusterSpec) -> int:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from swarm.api.v1.specs_pb2 import ClusterSpec, NetworkSpec, ServiceSpec, SubnetSpec
 from swarm.api.v1.types_pb2 import EndpointSpec, NetworkAttachment, PortConfig, UpdateConfig
@@ -9,13 +10,16 @@ from swarm.errors import InvalidArgument
 from swarm.model import defaults, limits
 from swarm.model.ipam import (
     FEWEST_ADDRESSES,
+    FEWEST_IN_RANGE,
     IPV6_SUBNET_LENGTH,
     SUBNET_LENGTH,
     Address,
     Block,
+    addresses_of,
     overlap,
     parse_address,
     parse_block,
+    usable,
 )
 from swarm.model.job import job_of, runs_everywhere
 from swarm.model.network_support import ENCRYPTED
@@ -169,7 +173,8 @@ def _family_problems(spec: NetworkSpec) -> Iterator[str]:
             yield "it has a subnet of IPv4, and no IPv4"
         if version != 4 and not spec.ipv6:
             yield f"subnet {one.subnet}: a network with IPv6 has to say so (--ipv6)"
-        yield from _subnet_problems(one, block)
+        found = list(_subnet_problems(one, block))
+        yield from found or (_narrow_range(one, block) if driver_of(spec) == OVERLAY else ())
 
 
 def _subnet_problems(spec: SubnetSpec, block: Block | None) -> Iterator[str]:
@@ -210,6 +215,20 @@ def _range_problems(text: str, block: Block) -> Iterator[str]:
         return
     if not (overlap(part, block) and part.prefixlen >= block.prefixlen):
         yield f"the range {part} is not in subnet {block}"
+
+
+def _narrow_range(spec: SubnetSpec, block: Block | None) -> Iterator[str]:
+    """Of an overlay each node that runs a task has an address, too; both come out of the range."""
+    if block is None or not spec.range:
+        return
+    part, gateway = parse_block(spec.range), parse_address(spec.gateway) if spec.gateway else block[1]
+    free = addresses_of(usable(block, part, (gateway, *map(parse_address, spec.reserved.values()))))
+    left = len(list(islice(free, FEWEST_IN_RANGE)))
+    if left < FEWEST_IN_RANGE:
+        yield (
+            f"the range {part} leaves {left} addresses to give out; at least {FEWEST_IN_RANGE} are needed: "
+            "for a task, and for the node that runs it"
+        )
 
 
 def pool_problems(spec: ClusterSpec) -> Iterator[str]:

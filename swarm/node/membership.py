@@ -63,7 +63,12 @@ class Membership:
         `images` are closed when `run` ends. `keyring` is given when it was open already, `foundation` on the
         node that starts a cluster.
         """
-        self.settings = replace(settings, advertise_addr=state.addr, listen_addr=state.listen_addr)
+        self.settings = replace(
+            settings,
+            advertise_addr=state.addr,
+            listen_addr=state.listen_addr,
+            data_path_addr=state.data_path_addr,
+        )
         self.state = state
         self.credentials = credentials
         self.images = images

@@ -16,9 +16,15 @@ import structlog
 from swarm.api.status import from_rpc_error
 from swarm.api.v1.raft_pb2 import JoinRaftRequest, RaftMember
 from swarm.config import Settings
-from swarm.errors import Unavailable
-from swarm.node.addresses import InterfaceAddress, choose_advertise
-from swarm.node.state import NodeState
+from swarm.errors import InvalidArgument, Unavailable
+from swarm.node.addresses import (
+    InterfaceAddress,
+    choose_advertise,
+    interface_addresses,
+    interface_names,
+)
+from swarm.node.data_path import data_path_after_restart, own_addresses
+from swarm.node.state import NodeState, save_state
 
 if TYPE_CHECKING:
     from swarm.security.tls import NodeCredentials
@@ -64,6 +70,31 @@ def after_restart(
     return replace(
         state, listen_addr=listen, advertise_setting=resolved, listen_setting=settings.listen_addr
     )
+
+
+def at_present(state: NodeState, settings: Settings) -> NodeState:
+    """Return the state with the addresses that this start asks for, kept; raises OSError (disk full).
+
+    What cannot be had now stays as it was, e.g. that of an interface that is not up yet.
+    """
+    now, names = state, interface_names()
+    try:
+        now = after_restart(now, settings, interface_addresses(), names)
+    except InvalidArgument as error:
+        log.warning("node.address_kept", addr=state.addr, reason=str(error))
+    try:
+        now = data_path_after_restart(now, settings, own_addresses(), names)
+    except InvalidArgument as error:
+        log.warning("node.data_path_kept", addr=state.data_path_addr or state.addr, reason=str(error))
+    if now != state:
+        log.info(
+            "node.address_chosen",
+            addr=now.addr,
+            listen_addr=now.listen_addr,
+            data_path_addr=now.data_path_addr,
+        )
+        save_state(settings.node_file, now)
+    return now
 
 
 class Act(Enum):

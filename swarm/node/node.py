@@ -16,21 +16,21 @@ from swarm.api.v1.types_pb2 import Peer
 from swarm.api.v1.users_pb2 import AuditRecord
 from swarm.clock import Clock, timestamp
 from swarm.config import Settings
-from swarm.errors import FailedPrecondition, InvalidArgument, SwarmError, Unavailable
+from swarm.errors import FailedPrecondition, SwarmError, Unavailable
 from swarm.model.compatibility import our_versions, swarm_version
 from swarm.node.addresses import (
     choose_advertise,
     choose_listen,
     interface_addresses,
-    interface_names,
     local_address_towards,
 )
+from swarm.node.data_path import choose_data_path, data_path_chosen, own_addresses
 from swarm.node.joining import forget_pending_key, obtain_certificate, pending_key_file
 from swarm.node.leaving import check_leave, leave_raft
 from swarm.node.locked import LockedNode, Opened, open_node, unlocked
 from swarm.node.machine import has_leftovers, remove_everything, wipe_membership
 from swarm.node.membership import Membership
-from swarm.node.moving import after_restart, settings_noted
+from swarm.node.moving import at_present, settings_noted
 from swarm.node.ready import wait_machine, wait_manager, wait_ready
 from swarm.node.report import health_of, info_of
 from swarm.node.sample import agent_sample
@@ -94,22 +94,10 @@ class Node:
                 f"{self._settings.certificate_file} is missing or of another node than"
                 f" {self._settings.node_file} says: restore it, or remove both and join again"
             )
-        state = self._at_present_address(state)
+        state = at_present(state, self._settings)
         self._start(state, credentials, keyring=opened.keyring)
         self._kept = True
         log.info("node.resumed", node_id=state.node_id, cluster_id=state.cluster_id)
-
-    def _at_present_address(self, state: NodeState) -> NodeState:
-        """Return the state with the addresses that this start asks for; raises OSError (disk full)."""
-        try:
-            now = after_restart(state, self._settings, interface_addresses(), interface_names())
-        except InvalidArgument as error:  # e.g. an interface that is not up yet
-            log.warning("node.address_kept", addr=state.addr, reason=str(error))
-            return state
-        if now != state:
-            log.info("node.address_chosen", addr=now.addr, listen_addr=now.listen_addr)
-            save_state(self._settings.node_file, now)
-        return now
 
     async def wait_broken(self) -> None:
         """Raise when a part of the node ended by a bug; returns never."""
@@ -254,12 +242,14 @@ class Node:
         listen = choose_listen(request.listen_addr, self._settings.listen_addr)
         given = request.advertise_addr or self._settings.advertise_addr
         addr = choose_advertise(given, listen, interface_addresses())
+        choose_data_path(request.data_path_addr or self._settings.data_path_addr, own_addresses())
         await self._clear_leftovers()
         foundation, bundle = found(request, self._clock)
         state = NodeState(foundation.node_id, foundation.cluster_id, addr, listen)
         state = settings_noted(
             replace(state, managers=((foundation.node_id, addr),)), self._settings, interface_addresses()
         )
+        state = data_path_chosen(state, request.data_path_addr, self._settings, own_addresses())
         async with self._beginning():
             credentials = NodeCredentials.create(self._settings.certificate_file, bundle)
             member = self._start(state, credentials, foundation=foundation)
@@ -312,12 +302,14 @@ class Node:
         if not given and request.remote_addrs:
             given = await local_address_towards(request.remote_addrs[0], listen)
         addr = choose_advertise(given, listen, interface_addresses())
+        choose_data_path(request.data_path_addr or self._settings.data_path_addr, own_addresses())
         await self._clear_leftovers()
         bundle, answer = await obtain_certificate(
             request.remote_addrs, token, request.availability, pending_key_file(self._settings), self._clock
         )
         state = NodeState(answer.node_id, answer.cluster_id, addr, listen, managers_of(answer.managers))
         state = settings_noted(state, self._settings, interface_addresses())
+        state = data_path_chosen(state, request.data_path_addr, self._settings, own_addresses())
         credentials = NodeCredentials.create(self._settings.certificate_file, bundle)
         member = self._start(state, credentials)
         self._keep()

@@ -9,7 +9,7 @@ from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.types_pb2 import Peer
 from swarm.clock import Clock
 from swarm.config import Settings
-from swarm.errors import FailedPrecondition, Unavailable
+from swarm.errors import FailedPrecondition, InvalidArgument, Unavailable
 from swarm.node.addresses import choose_advertise, choose_listen, interface_addresses
 from swarm.node.membership import Membership
 from swarm.node.state import NodeState
@@ -84,6 +84,10 @@ def is_alone(member: Membership) -> bool:
 
 def chosen_place(request: control.InitRequest, state: NodeState) -> Place:
     """Return the addresses of the recovered manager: those it had, unless others are asked for."""
+    if request.data_path_addr:
+        raise InvalidArgument(
+            "the data path is no part of a recovery: start swarmd with another data_path_addr afterwards"
+        )
     listen = choose_listen(request.listen_addr, state.listen_addr)
     if not request.advertise_addr:
         return Place(state.addr, listen)

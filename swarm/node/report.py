@@ -22,6 +22,7 @@ def info_of(member: Membership, engine: str) -> InfoResponse:
     answer.cluster_id = member.state.cluster_id
     answer.error = "; ".join(problems)
     answer.addr = member.state.addr
+    answer.data_path_addr = member.state.data_path_addr
     answer.managers.extend(member.state.peers)
     answer.connected = connected
     answer.runtime = member.machine.capabilities.driver if member.machine else ""

@@ -16,6 +16,7 @@ from swarm.config import DEFAULT_PORT, Settings, split_address
 from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.model.constraint import address_of
 from swarm.node.addresses import choose_advertise, choose_listen, interface_addresses
+from swarm.node.data_path import data_path_chosen, own_addresses
 from swarm.node.moving import settings_noted
 from swarm.node.state import NodeState
 from swarm.security.certificates import (
@@ -99,6 +100,7 @@ async def restore_files(
     await asyncio.to_thread(write_files, settings.raft_dir, keyring, backup, member, expires_at_ns)
     state = NodeState(node_id, backup.header.cluster_id, addr, listen, ((node_id, addr),))
     state = settings_noted(state, settings, interface_addresses())
+    state = data_path_chosen(state, "", settings, own_addresses())
     log.warning("node.cluster_restored", node_id=node_id, cluster_id=state.cluster_id, addr=addr)
     return Restored(state, credentials, keyring, _answer(backup, state))
 

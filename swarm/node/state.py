@@ -22,7 +22,9 @@ class NodeState:
     """A node's place in its cluster; addresses are HOST:PORT, `managers` are (node id, address).
 
     `advertise_setting` and `listen_setting` are what the settings came to at the last start: a setting that
-    differs from it was changed since, and counts more than what was chosen when joining.
+    differs from it was changed since, and counts more than what was chosen when joining. `data_path` is the
+    address or interface that was chosen for the data of containers, `data_path_setting` what the settings
+    said of it.
     """
 
     node_id: str
@@ -33,6 +35,9 @@ class NodeState:
     advertise_setting: str = ""
     listen_setting: str = ""
     moved: bool = False  # `addr` was changed here, and the other managers have not confirmed it yet
+    data_path: str = ""
+    data_path_addr: str = ""  # what `data_path` came to, without a port; empty: none of its own
+    data_path_setting: str = ""
 
     @property
     def peers(self) -> list[Peer]:
@@ -56,6 +61,9 @@ def save_state(path: Path, state: NodeState) -> None:
         "advertise_setting": state.advertise_setting,
         "listen_setting": state.listen_setting,
         "moved": state.moved,
+        "data_path": state.data_path,
+        "data_path_addr": state.data_path_addr,
+        "data_path_setting": state.data_path_setting,
         "managers": [{"node_id": node_id, "addr": addr} for node_id, addr in state.managers],
     }
     write_private(path, json.dumps(record, indent=1).encode() + b"\n")
@@ -86,6 +94,9 @@ def _parse(record: Mapping[str, Any]) -> NodeState:
         advertise_setting=str(record.get("advertise_setting", "")),
         listen_setting=str(record.get("listen_setting", "")),
         moved=bool(record.get("moved", False)),
+        data_path=str(record.get("data_path", "")),
+        data_path_addr=str(record.get("data_path_addr", "")),
+        data_path_setting=str(record.get("data_path_setting", "")),
     )
 
 

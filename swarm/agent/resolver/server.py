@@ -29,6 +29,7 @@ Address: TypeAlias = tuple[str, int]
 AT_ONCE = 64  # datagrams that are dealt with before anything else gets its turn
 DATAGRAM_MAX = 4096  # no question is longer; what is, is cut off and so malformed
 CONNECTIONS_MAX = 256
+CONNECTIONS_MAX_OF_ONE = 32  # a client that opens more, and says nothing, takes them from nobody else
 CONNECTION_IDLE_S = 10.0
 
 
@@ -49,8 +50,13 @@ class Server:
         self._forwarder = forwarder
         self._counters = counters
         self._asking: dict[tuple[Address, bytes], asyncio.Task[None]] = {}
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], str] = {}  # with who asks
         self._listening = False
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
 
     def start(self) -> None:
         """Begin to answer; what was asked before is answered first."""
@@ -140,12 +146,14 @@ class Server:
         except OSError:
             return
         connection.setblocking(False)
-        if len(self._connections) >= CONNECTIONS_MAX:
+        client = address[0]
+        of_one = sum(one == client for one in self._connections.values())
+        if len(self._connections) >= CONNECTIONS_MAX or of_one >= CONNECTIONS_MAX_OF_ONE:
             connection.close()
             return
-        task = asyncio.create_task(self._serve(connection, address[0]))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        task = asyncio.create_task(self._serve(connection, client))
+        self._connections[task] = client
+        task.add_done_callback(lambda done: self._connections.pop(done, None))
 
     async def _serve(self, connection: socket.socket, client: str) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):

@@ -1141,7 +1141,7 @@ class RemoveVolumeResponse(_message.Message):
     def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class InitRequest(_message.Message):
-    __slots__ = ("advertise_addr", "listen_addr", "availability", "spec", "force_new_cluster", "ca_cert_pem", "ca_key_pem")
+    __slots__ = ("advertise_addr", "listen_addr", "availability", "spec", "force_new_cluster", "ca_cert_pem", "ca_key_pem", "data_path_addr")
     ADVERTISE_ADDR_FIELD_NUMBER: _ClassVar[int]
     LISTEN_ADDR_FIELD_NUMBER: _ClassVar[int]
     AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
@@ -1149,6 +1149,7 @@ class InitRequest(_message.Message):
     FORCE_NEW_CLUSTER_FIELD_NUMBER: _ClassVar[int]
     CA_CERT_PEM_FIELD_NUMBER: _ClassVar[int]
     CA_KEY_PEM_FIELD_NUMBER: _ClassVar[int]
+    DATA_PATH_ADDR_FIELD_NUMBER: _ClassVar[int]
     advertise_addr: str
     listen_addr: str
     availability: _types_pb2.NodeAvailability
@@ -1156,7 +1157,8 @@ class InitRequest(_message.Message):
     force_new_cluster: bool
     ca_cert_pem: bytes
     ca_key_pem: bytes
-    def __init__(self, advertise_addr: _Optional[str] = ..., listen_addr: _Optional[str] = ..., availability: _Optional[_Union[_types_pb2.NodeAvailability, str]] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ..., force_new_cluster: _Optional[bool] = ..., ca_cert_pem: _Optional[bytes] = ..., ca_key_pem: _Optional[bytes] = ...) -> None: ...
+    data_path_addr: str
+    def __init__(self, advertise_addr: _Optional[str] = ..., listen_addr: _Optional[str] = ..., availability: _Optional[_Union[_types_pb2.NodeAvailability, str]] = ..., spec: _Optional[_Union[_specs_pb2.ClusterSpec, _Mapping]] = ..., force_new_cluster: _Optional[bool] = ..., ca_cert_pem: _Optional[bytes] = ..., ca_key_pem: _Optional[bytes] = ..., data_path_addr: _Optional[str] = ...) -> None: ...
 
 class InitResponse(_message.Message):
     __slots__ = ("node_id", "cluster_id", "worker_token", "manager_token", "addr", "unlock_key", "former_managers")
@@ -1177,18 +1179,20 @@ class InitResponse(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., worker_token: _Optional[str] = ..., manager_token: _Optional[str] = ..., addr: _Optional[str] = ..., unlock_key: _Optional[str] = ..., former_managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ...) -> None: ...
 
 class JoinRequest(_message.Message):
-    __slots__ = ("remote_addrs", "token", "advertise_addr", "listen_addr", "availability")
+    __slots__ = ("remote_addrs", "token", "advertise_addr", "listen_addr", "availability", "data_path_addr")
     REMOTE_ADDRS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     ADVERTISE_ADDR_FIELD_NUMBER: _ClassVar[int]
     LISTEN_ADDR_FIELD_NUMBER: _ClassVar[int]
     AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    DATA_PATH_ADDR_FIELD_NUMBER: _ClassVar[int]
     remote_addrs: _containers.RepeatedScalarFieldContainer[str]
     token: str
     advertise_addr: str
     listen_addr: str
     availability: _types_pb2.NodeAvailability
-    def __init__(self, remote_addrs: _Optional[_Iterable[str]] = ..., token: _Optional[str] = ..., advertise_addr: _Optional[str] = ..., listen_addr: _Optional[str] = ..., availability: _Optional[_Union[_types_pb2.NodeAvailability, str]] = ...) -> None: ...
+    data_path_addr: str
+    def __init__(self, remote_addrs: _Optional[_Iterable[str]] = ..., token: _Optional[str] = ..., advertise_addr: _Optional[str] = ..., listen_addr: _Optional[str] = ..., availability: _Optional[_Union[_types_pb2.NodeAvailability, str]] = ..., data_path_addr: _Optional[str] = ...) -> None: ...
 
 class JoinResponse(_message.Message):
     __slots__ = ("node_id", "role")
@@ -1223,7 +1227,7 @@ class InfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class InfoResponse(_message.Message):
-    __slots__ = ("state", "node_id", "cluster_id", "is_manager", "error", "version", "addr", "managers", "connected", "leader_addr", "runtime", "compatibility", "level", "hostname")
+    __slots__ = ("state", "node_id", "cluster_id", "is_manager", "error", "version", "addr", "managers", "connected", "leader_addr", "runtime", "compatibility", "level", "hostname", "data_path_addr")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_INACTIVE: _ClassVar[InfoResponse.State]
@@ -1250,6 +1254,7 @@ class InfoResponse(_message.Message):
     COMPATIBILITY_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    DATA_PATH_ADDR_FIELD_NUMBER: _ClassVar[int]
     state: InfoResponse.State
     node_id: str
     cluster_id: str
@@ -1264,7 +1269,8 @@ class InfoResponse(_message.Message):
     compatibility: _types_pb2.Compatibility
     level: int
     hostname: str
-    def __init__(self, state: _Optional[_Union[InfoResponse.State, str]] = ..., node_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., is_manager: _Optional[bool] = ..., error: _Optional[str] = ..., version: _Optional[str] = ..., addr: _Optional[str] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., connected: _Optional[bool] = ..., leader_addr: _Optional[str] = ..., runtime: _Optional[str] = ..., compatibility: _Optional[_Union[_types_pb2.Compatibility, _Mapping]] = ..., level: _Optional[int] = ..., hostname: _Optional[str] = ...) -> None: ...
+    data_path_addr: str
+    def __init__(self, state: _Optional[_Union[InfoResponse.State, str]] = ..., node_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., is_manager: _Optional[bool] = ..., error: _Optional[str] = ..., version: _Optional[str] = ..., addr: _Optional[str] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., connected: _Optional[bool] = ..., leader_addr: _Optional[str] = ..., runtime: _Optional[str] = ..., compatibility: _Optional[_Union[_types_pb2.Compatibility, _Mapping]] = ..., level: _Optional[int] = ..., hostname: _Optional[str] = ..., data_path_addr: _Optional[str] = ...) -> None: ...
 
 class RenewCertificateRequest(_message.Message):
     __slots__ = ()

@@ -726,7 +726,7 @@ class UpdateStatus(_message.Message):
     def __init__(self, state: _Optional[_Union[UpdateStatus.State, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ..., promoted: _Optional[bool] = ..., resumed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeDescription(_message.Message):
-    __slots__ = ("hostname", "platform", "resources", "engine_version", "engine_labels", "runtime", "runtime_info", "tls_info", "devices", "conditions", "csi_plugins", "tunnel_key", "http_proxy", "compatibility", "warnings")
+    __slots__ = ("hostname", "platform", "resources", "engine_version", "engine_labels", "runtime", "runtime_info", "tls_info", "devices", "conditions", "csi_plugins", "tunnel_key", "http_proxy", "compatibility", "warnings", "data_path_addr")
     class EngineLabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -756,6 +756,7 @@ class NodeDescription(_message.Message):
     HTTP_PROXY_FIELD_NUMBER: _ClassVar[int]
     COMPATIBILITY_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    DATA_PATH_ADDR_FIELD_NUMBER: _ClassVar[int]
     hostname: str
     platform: Platform
     resources: Resources
@@ -771,7 +772,8 @@ class NodeDescription(_message.Message):
     http_proxy: HttpProxyStatus
     compatibility: Compatibility
     warnings: _containers.RepeatedCompositeFieldContainer[NodeCondition]
-    def __init__(self, hostname: _Optional[str] = ..., platform: _Optional[_Union[Platform, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., engine_version: _Optional[str] = ..., engine_labels: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ..., runtime_info: _Optional[_Mapping[str, str]] = ..., tls_info: _Optional[_Union[TlsInfo, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[NodeDevice, _Mapping]]] = ..., conditions: _Optional[_Iterable[_Union[NodeCondition, _Mapping]]] = ..., csi_plugins: _Optional[_Iterable[_Union[CsiPlugin, _Mapping]]] = ..., tunnel_key: _Optional[bytes] = ..., http_proxy: _Optional[_Union[HttpProxyStatus, _Mapping]] = ..., compatibility: _Optional[_Union[Compatibility, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[NodeCondition, _Mapping]]] = ...) -> None: ...
+    data_path_addr: str
+    def __init__(self, hostname: _Optional[str] = ..., platform: _Optional[_Union[Platform, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., engine_version: _Optional[str] = ..., engine_labels: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ..., runtime_info: _Optional[_Mapping[str, str]] = ..., tls_info: _Optional[_Union[TlsInfo, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[NodeDevice, _Mapping]]] = ..., conditions: _Optional[_Iterable[_Union[NodeCondition, _Mapping]]] = ..., csi_plugins: _Optional[_Iterable[_Union[CsiPlugin, _Mapping]]] = ..., tunnel_key: _Optional[bytes] = ..., http_proxy: _Optional[_Union[HttpProxyStatus, _Mapping]] = ..., compatibility: _Optional[_Union[Compatibility, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[NodeCondition, _Mapping]]] = ..., data_path_addr: _Optional[str] = ...) -> None: ...
 
 class Compatibility(_message.Message):
     __slots__ = ("version", "protocol_min", "protocol_max", "level_min", "level_max")

@@ -220,9 +220,9 @@ def _node_addresses(view: ReadView) -> Iterator[Block]:
     for node in view.nodes:
         if (own := node_subnet(node)) is not None:
             yield own
-        address = address_of(node.status.addr)
-        if address is not None:
-            yield ip_network(address)
+        for place in (node.status.addr, node.description.data_path_addr):
+            if (address := address_of(place)) is not None:
+                yield ip_network(address)
 
 
 def _check_node_subnets(spec: NetworkSpec, view: ReadView) -> None:

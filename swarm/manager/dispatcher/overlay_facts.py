@@ -20,7 +20,14 @@ from swarm.manager.dispatcher.http_facts import proxy_of, routes_of
 from swarm.manager.store.tables import ReadView
 from swarm.model import defaults
 from swarm.model.health import is_sound
-from swarm.model.networks import BRIDGE, MTU_OPTIONS, driver_of, is_encrypted, is_overlay
+from swarm.model.networks import (
+    BRIDGE,
+    MTU_OPTIONS,
+    driver_of,
+    is_encrypted,
+    is_overlay,
+    is_reachable_address,
+)
 from swarm.model.overlay_keys import shared_key
 from swarm.model.task import task_name
 from swarm.model.task_state import ASSIGNED, RUNNING, is_done, is_running
@@ -32,6 +39,26 @@ _IN_THE_MESH = (NodeState.NODE_STATE_READY, NodeState.NODE_STATE_DISCONNECTED)
 def in_the_mesh(node: Node | None) -> bool:
     """Whether other nodes talk to the containers of a node."""
     return node is not None and node.status.state in _IN_THE_MESH
+
+
+def data_path_of(view: ReadView, node: Node) -> str:
+    """Return where other nodes send what is for the containers of a node.
+
+    A node's word counts unless another one of the mesh is at that address, or says so: nobody gets what is
+    for others.
+    """
+    claimed = node.description.data_path_addr
+    if not is_reachable_address(claimed):
+        return node.status.addr
+    others = (one for one in view.nodes.indexed("place", claimed) if one.id != node.id)
+    return node.status.addr if any(map(in_the_mesh, others)) else claimed
+
+
+def addresses_of(node: Node | None) -> frozenset[str]:
+    """Return all addresses that a node of the mesh has, or says that it has."""
+    if node is None or not in_the_mesh(node):
+        return frozenset()
+    return frozenset((node.status.addr, node.description.data_path_addr))
 
 
 def joined(view: ReadView, node_id: str) -> tuple[str, ...]:
@@ -56,7 +83,7 @@ def network_of(view: ReadView, network_id: str, node_id: str) -> OverlayNetwork 
     spec = view.cluster.spec if view.cluster is not None else ClusterSpec()
     found.data_path_port = spec.data_path_port or defaults.DATA_PATH_PORT
     if found.encrypted:
-        found.node_address = node.status.addr
+        found.node_address = data_path_of(view, node)
         found.tunnel_port = spec.tunnel_port or defaults.TUNNEL_PORT
     if network.spec.ingress and (proxy := proxy_of(view, node)) is not None:
         found.http_proxy.CopyFrom(proxy)
@@ -88,7 +115,7 @@ def peer_of(view: ReadView, network_id: str, node_id: str, listener_id: str) -> 
     addresses = addresses_in(node, network_id)
     if not addresses:
         return None
-    found = OverlayPeer(node_id=node_id, address=node.status.addr, router_addresses=addresses)
+    found = OverlayPeer(node_id=node_id, address=data_path_of(view, node), router_addresses=addresses)
     network = view.networks.get(network_id)
     if network is not None and is_encrypted(network.spec):
         found.tunnel_key = node.description.tunnel_key

@@ -104,6 +104,11 @@ def _of_node(view: ReadView, paper: Newspaper, before: Node | None, after: Node 
     seen, sees = _appearance(before), _appearance(after)
     if node is None or seen == sees:
         return
+    # What a node says of its data path counts only while no other node has that address.
+    for address in facts.addresses_of(before) ^ facts.addresses_of(after):
+        for other in view.nodes.indexed("place", address):
+            for one in other.networks:
+                paper[one.network_id].node_ids.add(other.id)
     for one in (*(before.networks if before else ()), *(after.networks if after else ())):
         paper[one.network_id].node_ids.add(node.id)
     if facts.in_the_mesh(before) != facts.in_the_mesh(after):
@@ -148,7 +153,8 @@ def _appearance(node: Node | None) -> object:
     if node is None:
         return None
     addresses = [(one.network_id, *one.addresses) for one in node.networks]
-    return facts.in_the_mesh(node), node.status.addr, node.description.tunnel_key, addresses
+    where = node.status.addr, node.description.data_path_addr
+    return facts.in_the_mesh(node), where, node.description.tunnel_key, addresses
 
 
 def _of_service(view: ReadView, paper: Newspaper, before: Service | None, after: Service | None) -> None:

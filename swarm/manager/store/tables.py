@@ -284,6 +284,7 @@ _NODE_INDEXES: Mapping[str, KeyOf[Node]] = {
     "name": _named,
     "address": lambda node: _addresses(node.networks) or None,
     "network": lambda node: Keys(one.network_id for one in node.networks) or None,
+    "place": lambda node: Keys({*filter(None, (node.status.addr, node.description.data_path_addr))}) or None,
 }
 _SERVICE_INDEXES: Mapping[str, KeyOf[Service]] = {
     "name": _named,

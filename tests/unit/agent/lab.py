@@ -284,6 +284,7 @@ class AgentHandle:
             images_dir=lab.folder / node_id,
             containers_dir=lab.folder / node_id,
             node_subnet="172.30.0.0/16",
+            data_path_addr="",
             disk_soft_percent=85,
             disk_hard_percent=95,
             csi_dir=lab.folder / node_id / "csi",

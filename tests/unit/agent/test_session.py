@@ -114,6 +114,7 @@ class Node:
             images_dir=folder,
             containers_dir=folder,
             node_subnet="172.30.0.0/16",
+            data_path_addr="",
             disk_soft_percent=85,
             disk_hard_percent=95,
             csi_dir=folder / "csi",

@@ -461,6 +461,7 @@ def _anything(rng: random.Random) -> Object | tuple[type, str]:
     if kind is Node:
         node = a_node(rng.choice(NODES), state=rng.choice(NodeState.values()))
         node.description.tunnel_key = rng.choice((b"", b"one", b"two"))
+        node.description.data_path_addr = rng.choice(("", "192.0.2.1", "192.0.2.2", "198.51.100.7"))
         for network_id in rng.sample(NETWORKS, rng.randrange(3)):
             node.networks.add(network_id=network_id, addresses=[f"10.0.0.{rng.randrange(2, 5)}"])
         return node

@@ -9,7 +9,7 @@ cluster: prod
 defaults: {user: ada, key: /k, jump: gate}
 machines:
   w1: {host: 10.0.0.4, labels: {disk: ssd, rack: 7}}
-  m1: {host: 10.0.0.1:2222, role: manager, user: bob, jump: ""}
+  m1: {host: 10.0.0.1:2222, role: manager, user: bob, jump: "", advertise_addr: eth0, data_path_addr: eth1}
 """
 
 
@@ -18,6 +18,8 @@ def test_machines_are_read_managers_first() -> None:
     assert (first.name, first.role, first.cluster) == ("m1", "manager", "prod")
     assert first.endpoint.hop == Hop("10.0.0.1", 2222, "bob")
     assert first.endpoint.jumps == ()
+    assert (first.advertise_addr, first.data_path_addr) == ("eth0", "eth1")
+    assert second.data_path_addr == ""
     assert (second.name, second.role, second.labels) == ("w1", "worker", {"disk": "ssd", "rack": "7"})
     assert second.endpoint.jumps == (Hop("gate", 22, "ada"),)
 

@@ -38,6 +38,8 @@ def a_service() -> ServiceSpec:
         a_network(driver="bridge", internal=True),
         a_network(attachable=True, internal=True, ipv6=True),
         a_network(SubnetSpec(subnet="10.1.0.0/16", range="10.1.4.0/24", gateway="10.1.0.254")),
+        a_network(SubnetSpec(subnet="10.1.0.0/24", range="10.1.0.8/31")),
+        a_network(SubnetSpec(subnet="10.1.0.0/24", range="10.1.0.9/32"), driver="bridge"),
         a_network(SubnetSpec(subnet="10.1.0.0/29"), SubnetSpec(subnet="fd00::/64"), ipv6=True),
         a_network(SubnetSpec(subnet="10.1.0.0/16", reserved={"nas": "10.1.9.9"})),
         a_network(driver_options={"encrypted": "true", "com.docker.network.driver.mtu": "1400"}),
@@ -72,6 +74,19 @@ def test_what_docker_users_write_is_accepted(spec: NetworkSpec) -> None:
         (a_network(SubnetSpec(range="10.1.0.0/24")), "need a subnet"),
         (a_network(SubnetSpec(subnet="10.1.0.0/24", range="10.1.0.0/23")), "range 10.1.0.0/23 is not in"),
         (a_network(SubnetSpec(subnet="10.1.0.0/24", range="10.2.0.0/25")), "is not in subnet 10.1.0.0/24"),
+        (a_network(SubnetSpec(subnet="10.1.0.0/24", range="10.1.0.9/32")), "leaves 1 addresses"),
+        (a_network(SubnetSpec(subnet="10.1.0.0/24", range="10.1.0.0/31")), "leaves 0 addresses"),
+        (
+            a_network(
+                SubnetSpec(
+                    subnet="10.1.0.0/24",
+                    range="10.1.0.8/30",
+                    gateway="10.1.0.9",
+                    reserved={"nas": "10.1.0.8", "tape": "10.1.0.11"},
+                )
+            ),
+            "for a task, and for the node that runs it",
+        ),
         (a_network(SubnetSpec(subnet="10.1.0.0/24", gateway="10.2.0.1")), "gateway 10.2.0.1 is not in"),
         (a_network(SubnetSpec(subnet="10.1.0.0/24", gateway="x")), 'gateway: "x" is not an IP address'),
         (a_network(SubnetSpec(subnet="10.1.0.0/24", gateway="10.1.0.255")), "stands for all"),

@@ -16,7 +16,7 @@ from swarm.agent.resolver import forward
 from swarm.agent.resolver.counters import Counters
 from swarm.agent.resolver.forward import Forwarder, Upstreams, name_servers
 from swarm.agent.resolver.listening import close_sockets
-from swarm.agent.resolver.server import Server
+from swarm.agent.resolver.server import CONNECTIONS_MAX_OF_ONE, Server
 from swarm.agent.resolver.tables import Tables
 
 HERE = Path("/proc/self/ns/net")
@@ -226,6 +226,28 @@ async def test_without_anybody_to_ask_it_fails_at_once(lab: Lab) -> None:
     assert (await lab.ask("example.org")).rcode() == dns.rcode.SERVFAIL
     lab.servers.append("nonsense")
     assert (await lab.ask("example.org", tcp=True)).rcode() == dns.rcode.SERVFAIL
+
+
+async def test_who_holds_many_connections_takes_none_from_others(lab: Lab) -> None:
+    async with contextlib.AsyncExitStack() as held:
+        for _ in range(CONNECTIONS_MAX_OF_ONE):
+            _, silent = await asyncio.open_connection("127.0.0.1", lab.port)
+            held.callback(silent.close)
+        await until(lambda: lab.server.connections == CONNECTIONS_MAX_OF_ONE)
+        reader, writer = await asyncio.open_connection("127.0.0.1", lab.port)
+        held.callback(writer.close)
+        async with asyncio.timeout(60):
+            assert await reader.read() == b""  # hung up at once
+        query = dns.message.make_query("example.org", "A")
+        other = await dns.asyncquery.tcp(query, "127.0.0.1", port=lab.port, timeout=60, source="127.0.0.2")
+        assert other.rcode() == dns.rcode.SERVFAIL  # nobody to ask; but it was heard
+    await until(lambda: lab.server.connections == 0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 async def test_who_asks_too_much_at_once_is_refused_while_own_names_still_answer(lab: Lab) -> None:
