@@ -46,7 +46,6 @@ REASONS: Mapping[str, str] = {
     "container run --pull": "the node pulls what it does not have; `image pull` brings the newest",
     "container create --pull": "the node pulls what it does not have; `image pull` brings the newest",
     "platform": "a node takes what fits it",
-    "image prune --filter": "`-a` or nothing",
     "data-path-addr": "data between nodes goes by the address that others reach a node at: "
     "`--advertise-addr`, `node update --addr`",
     "container stop --signal": "`--stop-signal` of the container",
