@@ -11,10 +11,11 @@ from swarm.api.v1.containers_pb2 import (
     ImageDefaults,
     PruneContainers,
 )
+from swarm.api.v1.containers_pb2 import Transferred as TransferredMessage
 from swarm.clock import timestamp
 from swarm.model.labels import has_label
 from swarm.model.task import task_name
-from swarm.runtime.base import ContainerInfo, ContainerState, ProcessInfo, Sample
+from swarm.runtime.base import ContainerInfo, ContainerState, ProcessInfo, Sample, Transferred
 from swarm.runtime.command import words
 from swarm.runtime.images.base import ImageConfig
 
@@ -96,7 +97,15 @@ def sample(record: TaskRecord, measured: Sample, now_ns: int) -> ContainerSample
         memory_bytes=measured.memory_bytes,
         memory_limit_bytes=record.task.spec.resources.limits.memory_bytes,
         pids=measured.pids,
+        network=_transferred(measured.network),
+        disks=_transferred(measured.disks),
     )
+
+
+def _transferred(measured: Transferred | None) -> TransferredMessage | None:
+    if measured is None:
+        return None
+    return TransferredMessage(in_bytes=measured.in_bytes, out_bytes=measured.out_bytes)
 
 
 def shown_process(process: ProcessInfo) -> ContainerProcess:

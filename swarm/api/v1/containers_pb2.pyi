@@ -355,7 +355,7 @@ class ProcessList(_message.Message):
     def __init__(self, processes: _Optional[_Iterable[_Union[ContainerProcess, _Mapping]]] = ...) -> None: ...
 
 class ContainerSample(_message.Message):
-    __slots__ = ("container_id", "name", "at_ns", "cpu_usage_ns", "memory_bytes", "memory_limit_bytes", "pids")
+    __slots__ = ("container_id", "name", "at_ns", "cpu_usage_ns", "memory_bytes", "memory_limit_bytes", "pids", "network", "disks")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AT_NS_FIELD_NUMBER: _ClassVar[int]
@@ -363,6 +363,8 @@ class ContainerSample(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     PIDS_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    DISKS_FIELD_NUMBER: _ClassVar[int]
     container_id: str
     name: str
     at_ns: int
@@ -370,7 +372,17 @@ class ContainerSample(_message.Message):
     memory_bytes: int
     memory_limit_bytes: int
     pids: int
-    def __init__(self, container_id: _Optional[str] = ..., name: _Optional[str] = ..., at_ns: _Optional[int] = ..., cpu_usage_ns: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., pids: _Optional[int] = ...) -> None: ...
+    network: Transferred
+    disks: Transferred
+    def __init__(self, container_id: _Optional[str] = ..., name: _Optional[str] = ..., at_ns: _Optional[int] = ..., cpu_usage_ns: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., pids: _Optional[int] = ..., network: _Optional[_Union[Transferred, _Mapping]] = ..., disks: _Optional[_Union[Transferred, _Mapping]] = ...) -> None: ...
+
+class Transferred(_message.Message):
+    __slots__ = ("in_bytes", "out_bytes")
+    IN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OUT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    in_bytes: int
+    out_bytes: int
+    def __init__(self, in_bytes: _Optional[int] = ..., out_bytes: _Optional[int] = ...) -> None: ...
 
 class SampleList(_message.Message):
     __slots__ = ("samples",)
