@@ -56,6 +56,8 @@ _CLASSES: dict[grpc.StatusCode, type[errors.SwarmError]] = {
     grpc.StatusCode.ABORTED: errors.StaleVersion,
 }
 
+_UNKNOWN_METHOD = "Method not found!"  # gRPC's own word
+
 _BY_NAME: dict[str, type[errors.SwarmError]] = {
     cls.__name__: cls
     for cls in vars(errors).values()
@@ -98,6 +100,8 @@ def from_rpc_error(error: grpc.RpcError) -> errors.SwarmError:
     metadata = _trailing_metadata(error)
     code, details = _code(error), _details(error)
     cls = _BY_NAME.get(metadata.get(ERROR_KEY, "")) or _CLASSES.get(code, errors.SwarmError)
+    if code is grpc.StatusCode.UNIMPLEMENTED and details == _UNKNOWN_METHOD:
+        details = "who was asked is of an older version, and does not know the request: upgrade it first"
     if cls is errors.NotLeader:
         return errors.NotLeader(metadata.get(LEADER_KEY, ""))
     return cls(details or f"the other side answered {code.name} without saying why")

@@ -13,7 +13,6 @@ from swarm.api.v1.containers_pb2 import (
     ListContainers,
     ListProcesses,
     PauseContainer,
-    PruneContainers,
     RemoveContainer,
     StopContainer,
     UnpauseContainer,
@@ -31,6 +30,7 @@ from swarm.cli.container_stats import stats
 from swarm.cli.exec import exec_command
 from swarm.cli.flags import FlagGroup
 from swarm.cli.logs import logs_command
+from swarm.cli.prune import HELP, Chosen, chosen, prune_containers
 from swarm.errors import NotFound
 
 REPLACED = (
@@ -259,15 +259,13 @@ def wait(ctx: click.Context, refs: tuple[str, ...]) -> None:
         "swarmctl container prune --node worker-1", "swarmctl container prune --force --filter until=24h"
     ),
 )
-@click.option("--filter", "filters", multiple=True, help="until=TIME|AGE, label=KEY[=VALUE].")
+@click.option("--filter", "filters", multiple=True, help=HELP)
 @click.option("--node", "nodes", multiple=True, help="Only of this node; repeatable. Default: all nodes.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.pass_context
 def prune(ctx: click.Context, nodes: tuple[str, ...], filters: tuple[str, ...], *, force: bool) -> None:
     """Remove all containers that have ended; their output is gone then."""
-    from swarm.cli.system import prune_filters
-
-    wanted = prune_filters(filters)
+    wanted = chosen(filters)
     if not force:
         confirm("This removes all containers that have ended, with their output.")
     notices = Notices()
@@ -277,9 +275,9 @@ def prune(ctx: click.Context, nodes: tuple[str, ...], filters: tuple[str, ...], 
     ctx.exit(notices.exit_code)
 
 
-def _pruned(conn: Connection, nodes: tuple[str, ...], wanted: PruneContainers, notices: Notices) -> int:
-    request, count = ContainerRequest(prune=wanted), 0
-    for answer in notices.filter(ask(conn, request, node_ids(conn, nodes))):
+def _pruned(conn: Connection, nodes: tuple[str, ...], wanted: Chosen, notices: Notices) -> int:
+    count = 0
+    for answer in prune_containers(conn, node_ids(conn, nodes), wanted, notices):
         if answer.HasField("removed"):
             click.echo(answer.removed)
             sys.stdout.flush()

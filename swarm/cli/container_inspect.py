@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from swarm.api.v1 import types_pb2 as t
-from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerOutput, ContainerSummary
+from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerOutput, ContainerSummary, ImageDefaults
 from swarm.api.v1.plain_pb2 import PlainContainer, PlainRestart
 from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.cli import names
@@ -37,7 +37,7 @@ def details_view(found: ContainerDetails, node_id: str, node_names: Mapping[str,
         "Platform": "linux",
         "HostConfig": _host_config(spec, found.resources, plain),
         "Mounts": [mount_view(mount) for mount in spec.mounts],
-        "Config": _config(spec, plain, one) | {"Labels": labels},
+        "Config": _config(spec, plain, one, found.image) | {"Labels": labels},
         "NetworkSettings": _network_settings(one, plain),
         "ID": one.id,
         "Node": {"ID": node_id, "Hostname": node_names.get(node_id, node_id)},
@@ -155,22 +155,23 @@ def _limits(spec: ContainerSpec, resources: t.ResourceRequirements) -> View:
     }
 
 
-def _config(spec: ContainerSpec, plain: PlainContainer, one: ContainerSummary) -> View:
+def _config(spec: ContainerSpec, plain: PlainContainer, one: ContainerSummary, image: ImageDefaults) -> View:
+    command = list(spec.args) or ([] if spec.command else list(image.command))
     view: View = {
         "Hostname": spec.hostname or one.id[:12],
-        "User": spec.user,
+        "User": spec.user or image.user,
         "Tty": spec.tty,
         "OpenStdin": plain.spec.open_stdin,
         "StdinOnce": plain.spec.stdin_once,
         "ExposedPorts": {_inside(port): {} for port in one.ports},
-        "Env": list(spec.env),
-        "Cmd": list(spec.args),
-        "Entrypoint": list(spec.command) or None,
+        "Env": _environment(spec.env, image.env),
+        "Cmd": command,
+        "Entrypoint": list(spec.command) or list(image.entrypoint) or None,
         "Image": one.image,
-        "WorkingDir": spec.dir,
+        "WorkingDir": spec.dir or image.dir,
     }
-    if spec.stop_signal:
-        view["StopSignal"] = spec.stop_signal
+    if signal := spec.stop_signal or image.stop_signal:
+        view["StopSignal"] = signal
     if spec.HasField("stop_grace_period_ns"):
         view["StopTimeout"] = spec.stop_grace_period_ns // 10**9
     check = plain.healthcheck if plain.HasField("healthcheck") else spec.healthcheck
@@ -183,6 +184,13 @@ def _config(spec: ContainerSpec, plain: PlainContainer, one: ContainerSummary) -
             "Retries": check.retries,
         }
     return view
+
+
+def _environment(own: Iterable[str], image: Iterable[str]) -> list[str]:
+    """Return what is set: its own first, then what the image says beside that, as Docker lists them."""
+    given = {one.partition("=")[0]: one for one in own}
+    rest = (one for one in image if one.partition("=")[0] not in given)
+    return [*(one for one in given.values() if "=" in one), *rest]  # a name alone takes it away
 
 
 def mount_view(mount: t.Mount) -> View:

@@ -12,6 +12,7 @@ from swarm.api.v1.containers_pb2 import (
     ContainerSample,
     ListContainers,
     SampleContainers,
+    Transferred,
 )
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, find_container, node_ids
@@ -27,6 +28,8 @@ COLUMNS = (
     ("CPU %", "CPUPerc"),
     ("MEM USAGE / LIMIT", "MemUsage"),
     ("MEM %", "MemPerc"),
+    ("NET I/O", "NetIO"),
+    ("BLOCK I/O", "BlockIO"),
     ("PIDS", "PIDs"),
 )
 CLEAR = "\x1b[H\x1b[2J"
@@ -75,7 +78,8 @@ class Usage:
         return found
 
     def _idle_row(self, container_id: str, name: str, node: str) -> Row:
-        known = {"ID": container_id[: self._id_length], "Name": name, "Node": node}
+        shown = container_id[: self._id_length]
+        known = {"ID": shown, "Container": shown, "Name": name, "Node": node}
         return {**dict.fromkeys((key for _, key in COLUMNS), "--"), **known}
 
     def _row(self, one: ContainerSample, node: str) -> Row:
@@ -84,13 +88,20 @@ class Usage:
         percent = self._percent.get(one.container_id)
         return {
             "ID": one.container_id[: self._id_length],
+            "Container": one.container_id[: self._id_length],
             "Name": one.name,
             "Node": node,
             "CPUPerc": "--" if percent is None else f"{percent:.2f}%",
             "MemUsage": f"{format_size(one.memory_bytes)} / {limit}",
             "MemPerc": f"{part:.2f}%" if one.memory_limit_bytes else "--",
+            "NetIO": _moved(one.network) if one.HasField("network") else "--",
+            "BlockIO": _moved(one.disks) if one.HasField("disks") else "--",
             "PIDs": str(one.pids),
         }
+
+
+def _moved(one: Transferred) -> str:
+    return f"{format_size(one.in_bytes)} / {format_size(one.out_bytes)}"
 
 
 @click.command(
@@ -107,7 +118,7 @@ class Usage:
 @click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.pass_context
 def stats(ctx: click.Context, /, refs: tuple[str, ...], nodes: tuple[str, ...], **given: Any) -> None:
-    """Show what running containers use: processor time, memory, processes."""
+    """Show what running containers use: processor time, memory, network, disks, processes."""
     notices = Notices()
     with connect(ctx.obj) as conn:
         targets = [find_container(conn, ref) for ref in refs]

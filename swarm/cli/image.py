@@ -15,6 +15,7 @@ from swarm.cli.flags import FlagGroup
 from swarm.cli.image_build import build
 from swarm.cli.image_transfers import history, pull, push, save
 from swarm.cli.live import can_draw
+from swarm.cli.prune import HELP, chosen, prune_images, tell_unread
 from swarm.errors import InvalidArgument
 
 CHUNK_BYTES = 1 << 20
@@ -137,24 +138,33 @@ def tag(host: str, source: str, target: str) -> None:
         conn.control.TagImage(c.TagImageRequest(source=source, target=target))
 
 
-@image.command("prune", epilog="\b\nExamples:\n  swarmctl image prune\n  swarmctl image prune -a --force")
+@image.command(
+    "prune",
+    epilog="\b\nExamples:\n  swarmctl image prune\n  swarmctl image prune -a --force\n"
+    "  swarmctl image prune -a --filter until=72h --filter 'label!=keep'\n\n"
+    "Labels are the image's own, of its build. With until= an image is as old as its build or as its name "
+    "in the cluster, whichever is younger.",
+)
 @click.option(
     "-a", "--all", "everything", is_flag=True, help="All that no service uses, not only nameless ones."
 )
+@click.option("--filter", "filters", multiple=True, help=HELP)
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
-@click.pass_obj
-def prune(host: str, *, everything: bool, force: bool) -> None:
+@click.pass_context
+def prune(ctx: click.Context, filters: tuple[str, ...], *, everything: bool, force: bool) -> None:
     """Take images out of the cluster that no service uses, now or in a revision it can go back to."""
+    wanted = chosen(filters)
     if not force:
         what = "every image that no service uses" if everything else "images without a name"
-        confirm(f"This removes {what} from the cluster.")
+        confirm(f"This removes {what}{', as far as the filters fit,' if filters else ''} from the cluster.")
     from swarm.model.units import format_size
 
-    with connect(host) as conn:
-        answer = conn.control.PruneImages(c.PruneImagesRequest(all=everything))
+    with connect(ctx.obj) as conn:
+        answer = prune_images(conn, wanted, everything=everything)
     for item in answer.images:
         click.echo(f"Removed: {item.annotations.name}")
     click.echo(f"Total reclaimed space on each manager: {format_size(answer.freed_bytes)}")
+    ctx.exit(1 if tell_unread(answer) else 0)
 
 
 for _command in (build, history, pull, push, save):

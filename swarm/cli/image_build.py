@@ -14,11 +14,19 @@ from typing import BinaryIO, cast
 import click
 
 from swarm.api.v1 import control_pb2 as c
+from swarm.api.v1.objects_pb2 import Image
 from swarm.cli.connect import Connection, connect
 from swarm.errors import FailedPrecondition, InvalidArgument
 
 _ASK_DOCKER_S = 20.0
 _UNIFIED = Path("/sys/fs/cgroup/cgroup.controllers")
+_REPEATED = {
+    "build-arg": "build_args",
+    "label": "labels",
+    "add-host": "hosts",
+    "secret": "secrets",
+    "ssh": "agents",
+}
 HOW_TO_INSTALL = (
     "install buildah (apt-get install buildah, dnf install buildah) or start Docker here; or build "
     "elsewhere and bring the archive with `swarmctl image load`"
@@ -40,7 +48,10 @@ def build_options(given: Mapping[str, object]) -> list[str]:
     for option in ("file", "target", "platform"):
         if value := given[option]:
             found += [f"--{option}", str(value)]
-    for option, values in (("build-arg", given["build_args"]), ("label", given["labels"])):
+    if (network := given.get("network")) and network != "default":
+        found += ["--network", str(network)]
+    for option, key in _REPEATED.items():
+        values = given.get(key)
         for value in values if isinstance(values, tuple) else ():
             found += [f"--{option}", str(value)]
     return [*found, *(["--no-cache"] if given["no_cache"] else []), *(["--pull"] if given["pull"] else [])]
@@ -86,6 +97,13 @@ def buildah_environment(environment: Mapping[str, str], *, unified: bool, has_ru
 @click.option(
     "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of the image; repeatable."
 )
+@click.option("--add-host", "hosts", multiple=True, metavar="NAME:ADDRESS", help="For RUN; repeatable.")
+@click.option("--network", default="", help="For RUN: default, none or host.")
+@click.option(
+    "--secret", "secrets", multiple=True, metavar="id=NAME,src=FILE", help="For RUN --mount; repeatable."
+)
+@click.option("--ssh", "agents", multiple=True, metavar="default|NAME[=SOCKET|KEY]", help="As --secret.")
+@click.option("--iidfile", type=click.Path(dir_okay=False, path_type=Path), help="File for the image's id.")
 @click.option("--target", default="", help="Stage to stop at.")
 @click.option("--platform", default="", help="linux/ARCHITECTURE to build for.")
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
@@ -100,7 +118,15 @@ def buildah_environment(environment: Mapping[str, str], *, unified: bool, has_ru
 @click.option("-q", "--quiet", is_flag=True, help="Print the reference only, and what went wrong.")
 @click.pass_obj
 def build(
-    host: str, /, context: str, tags: tuple[str, ...], builder: str, *, quiet: bool, **given: object
+    host: str,
+    /,
+    context: str,
+    tags: tuple[str, ...],
+    builder: str,
+    iidfile: Path | None,
+    *,
+    quiet: bool,
+    **given: object,
 ) -> None:
     """Build an image from a Dockerfile here, and give it to the cluster."""
     check_context(context)
@@ -109,19 +135,35 @@ def build(
     # Connected first: nobody wants to hear after ten minutes that there is no cluster.
     with connect(host) as conn:
         conn.control.ListImages(c.ListImagesRequest())
-        give(conn, wanted, builder, quiet=quiet)
+        made = give(conn, wanted, builder, quiet=quiet)
+    if iidfile is not None:
+        _write_id(iidfile, made.digest)
     for name in wanted.names:
         click.echo(name if quiet else f"Built image: {name}")
 
 
-def give(conn: Connection, wanted: Build, builder: str, *, quiet: bool) -> None:
-    """Build an image and give it to the cluster; raises FailedPrecondition when it cannot be built here."""
+def _write_id(path: Path, digest: str) -> None:
+    try:
+        path.write_text(digest)
+    except OSError as error:
+        raise FailedPrecondition(
+            f"the image is built, but --iidfile {path} cannot be written: {error.strerror}"
+        ) from None
+
+
+def give(conn: Connection, wanted: Build, builder: str, *, quiet: bool) -> Image:
+    """Build an image, give it to the cluster and return it.
+
+    Raises FailedPrecondition when it cannot be built here.
+    """
     chosen = choose_builder(builder, lambda name: shutil.which(name) is not None, _docker_runs)
     make = _with_buildah if chosen == "buildah" else _with_docker
     with make(wanted, quiet) as archive:
-        conn.control.LoadImage(_chunks(archive, wanted.names[0]), timeout=None)
+        loaded = conn.control.LoadImage(_chunks(archive, wanted.names[0]), timeout=None)
     for name in wanted.names[1:]:
         conn.control.TagImage(c.TagImageRequest(source=wanted.names[0], target=name))
+    made: Image = loaded.images[0]
+    return made
 
 
 def full_names(tags: Sequence[str]) -> list[str]:
@@ -180,7 +222,7 @@ def _with_buildah(wanted: Build, quiet: bool) -> Iterator[BinaryIO]:
             [
                 "buildah",
                 "bud",
-                "--layers",
+                *_caching(wanted),
                 "--force-rm",
                 "--iidfile",
                 str(iid),
@@ -195,6 +237,21 @@ def _with_buildah(wanted: Build, quiet: bool) -> Iterator[BinaryIO]:
         _run(["buildah", "push", "--quiet", iid.read_text().strip(), target], True, environment)
         with archive.open("rb") as file:
             yield file
+
+
+def _caching(wanted: Build) -> list[str]:
+    """Return whether steps of builds before may be taken; not where those are of other arguments."""
+    from swarm.cli.image_cache import is_believed_wrongly
+
+    options = list(wanted.options)
+    if "--build-arg" not in options:
+        return ["--layers"]
+    file = options[options.index("--file") + 1] if "--file" in options else ""
+    try:
+        text = Path(file or Path(wanted.context, "Dockerfile")).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):  # of a URL, or standard input
+        return ["--layers", "--no-cache"]
+    return ["--layers", *(["--no-cache"] if is_believed_wrongly(text) else [])]
 
 
 @contextmanager

@@ -6,12 +6,14 @@ from typing import Any
 import click
 
 from swarm.api.v1 import control_pb2 as c
+from swarm.api.v1.objects_pb2 import Network
 from swarm.api.v1.specs_pb2 import NetworkSpec, SubnetSpec
 from swarm.cli import objects, parse
 from swarm.cli.confirm import confirm
 from swarm.cli.connect import connect
 from swarm.cli.flags import FlagGroup
 from swarm.cli.plain_networks import connect_command, disconnect_command
+from swarm.cli.prune import HELP, Chosen, chosen
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, SwarmError
 
 COLUMNS = (("NETWORK ID", "ShortID"), ("NAME", "Name"), ("DRIVER", "Driver"), ("SCOPE", "Scope"))
@@ -214,19 +216,19 @@ def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
 @network.command(
     epilog="\b\nExamples:\n  swarmctl network prune\n  swarmctl network prune --force --filter until=24h"
 )
-@click.option("--filter", "filters", multiple=True, help="label=KEY, label=KEY=VALUE, or until=AGE.")
+@click.option("--filter", "filters", multiple=True, help=HELP)
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.pass_context
 def prune(ctx: click.Context, filters: tuple[str, ...], *, force: bool) -> None:
     """Remove all networks that no service and no container uses."""
-    found = parse.filters(filters, ("label", "until"))
+    wanted = chosen(filters)
     if not force:
         confirm("This removes all networks that no service and no container uses.")
     failed = False
     with connect(ctx.obj) as conn:
-        answer = conn.control.ListNetworks(c.ListNetworksRequest(filters=_asked(found)))
+        answer = conn.control.ListNetworks(c.ListNetworksRequest())
         click.echo("Deleted Networks:")
-        for item in _unused(answer, found.get("until", [])):
+        for item in _unused(answer, wanted):
             name = item.spec.annotations.name
             try:
                 conn.control.RemoveNetwork(c.RemoveNetworkRequest(ref=item.id))
@@ -240,15 +242,13 @@ def prune(ctx: click.Context, filters: tuple[str, ...], *, force: bool) -> None:
     ctx.exit(1 if failed else 0)
 
 
-def _unused(answer: c.ListNetworksResponse, until: list[str]) -> Iterator[Any]:
-    from swarm.clock import SystemClock, nanoseconds
-    from swarm.model.units import parse_duration
+def _unused(answer: c.ListNetworksResponse, wanted: Chosen) -> Iterator[Network]:
+    from swarm.clock import nanoseconds
 
-    now_ns = SystemClock().now_ns()
-    ages = [parse_duration(text) for text in until]
     for item, users in zip(answer.networks, users_of(answer), strict=True):
-        age_ns = now_ns - nanoseconds(item.meta.created_at)
-        if not users and not item.spec.ingress and all(age_ns >= least for least in ages):
+        old = not wanted.before_ns or nanoseconds(item.meta.created_at) < wanted.before_ns
+        fits = old and wanted.has_labels(item.spec.annotations.labels)
+        if fits and not users and not item.spec.ingress:
             yield item
 
 

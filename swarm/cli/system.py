@@ -5,11 +5,9 @@ from typing import Any
 
 import click
 
-from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest, PruneContainers
+from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest
 from swarm.api.v1.system_pb2 import CollectImages, MeasureDisk
-from swarm.api.v1.volumes_pb2 import PruneVolumes
-from swarm.cli import parse
+from swarm.cli import prune as prune_choice
 from swarm.cli.confirm import confirm
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, node_ids
@@ -84,28 +82,17 @@ def df(ctx: click.Context, nodes: tuple[str, ...], layout: str, *, verbose: bool
     "--filter",
     "filters",
     multiple=True,
-    help="until=TIME|AGE (containers), label=KEY[=VALUE]; images stay then.",
+    help=prune_choice.HELP,
 )
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.pass_context
 def prune(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], **given: Any) -> None:
     """Remove what nothing uses: containers that have ended, images, and volumes if asked for."""
-    wanted = prune_filters(filters)
+    wanted = prune_choice.chosen(filters)
     if not given["force"]:
         confirm(_warning(nodes, {**given, "filters": filters}) + "\n")
     with connect(ctx.obj) as conn:
         ctx.exit(_prune(conn, node_ids(conn, nodes), wanted, given))
-
-
-def prune_filters(filters: Sequence[str]) -> PruneContainers:
-    """Return which of the containers that have ended are meant; raises InvalidArgument."""
-    from swarm.clock import SystemClock
-
-    found = parse.filters(filters, ("until", "label"))
-    wanted = PruneContainers(labels=found.get("label", []))
-    for text in found.get("until", []):
-        wanted.ended_before_ns = parse.moment(text, SystemClock().now_ns())
-    return wanted
 
 
 def _warning(nodes: Sequence[str], given: dict[str, Any]) -> str:
@@ -114,41 +101,34 @@ def _warning(nodes: Sequence[str], given: dict[str, Any]) -> str:
     lines = ["all containers that have ended, with their files and output"]
     if given["volumes"]:
         lines.append("volumes without a name that no container has, with their data")
-    if given["filters"]:
-        return f"This removes, on {where}, as far as the filters fit:\n" + "\n".join(
-            f"  - {one}" for one in lines
-        )
-    lines.append("images that nodes pulled for containers that are gone")
+    if not given["filters"]:
+        lines.append("images that nodes pulled for containers that are gone")
     if not nodes:
         named = "" if given["everything"] else " without a name"
         lines.append(f"all images of the cluster{named} that no service uses")
-    return f"This removes, on {where}:\n" + "\n".join(f"  - {line}" for line in lines)
+    fitting = ", as far as the filters fit" if given["filters"] else ""
+    return f"This removes, on {where}{fitting}:\n" + "\n".join(f"  - {line}" for line in lines)
 
 
-def _prune(conn: Connection, nodes: list[str], wanted: PruneContainers, given: dict[str, Any]) -> int:
+def _prune(conn: Connection, nodes: list[str], wanted: prune_choice.Chosen, given: dict[str, Any]) -> int:
     from swarm.model.units import format_size
 
-    notices, freed, refused = Notices(), 0, False
-    requests = [ContainerRequest(prune=wanted)]
-    if given["volumes"]:
-        requests.append(ContainerRequest(prune_volumes=PruneVolumes(labels=wanted.labels)))
-    for request in requests:
-        for answer in notices.filter(ask(conn, request, nodes)):
-            refused = _said(answer) or refused
-    if wanted.labels or wanted.ended_before_ns:
-        # Neither age nor labels of images are asked for: what a filter should keep must not go.
-        click.echo(
-            "Images stay: --filter is about containers and volumes (`swarmctl image prune`)", err=True
-        )
-        return 1 if refused else notices.exit_code
+    notices, freed, failed = Notices(), 0, False
+    for answer in prune_choice.prune_containers(conn, nodes, wanted, notices):
+        failed = _said(answer) or failed
+    for answer in prune_choice.prune_volumes(conn, nodes, wanted, notices) if given["volumes"] else ():
+        failed = _said(answer) or failed
     if not nodes:
-        pruned = conn.control.PruneImages(c.PruneImagesRequest(all=given["everything"]))
+        pruned = prune_choice.prune_images(conn, wanted, everything=given["everything"])
         for item in pruned.images:
             click.echo(f"Removed image: {item.annotations.name}")
-    for answer in notices.filter(ask(conn, ContainerRequest(collect_images=CollectImages()), nodes)):
-        freed += answer.freed_bytes
-    click.echo(f"Images took {format_size(freed)} that are free now; what is in use or young stays")
-    return 1 if refused else notices.exit_code
+        failed = prune_choice.tell_unread(pruned) or failed
+    if not wanted.some:  # what nodes have beside that can be pulled again, and has no labels
+        collecting = ContainerRequest(collect_images=CollectImages())
+        for answer in notices.filter(ask(conn, collecting, nodes)):
+            freed += answer.freed_bytes
+        click.echo(f"Images took {format_size(freed)} that are free now; what is in use or young stays")
+    return 1 if failed else notices.exit_code
 
 
 def _said(answer: ContainerOutput) -> bool:

@@ -8,12 +8,13 @@ import click
 
 from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest
 from swarm.api.v1.specs_pb2 import VolumeSpec
-from swarm.api.v1.volumes_pb2 import CreateVolume, ListVolumes, PruneVolumes, RemoveVolume
+from swarm.api.v1.volumes_pb2 import CreateVolume, ListVolumes, RemoveVolume
 from swarm.cli import cluster_volume, objects, parse
 from swarm.cli.confirm import confirm, confirm_on_terminal
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, node_ids
 from swarm.cli.flags import FlagGroup
+from swarm.cli.prune import LABELS, chosen, prune_volumes
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
 
 NODES = click.option(
@@ -70,7 +71,7 @@ def create(ctx: click.Context, /, name: str | None, nodes: tuple[str, ...], **gi
     for problem in (*name_problems(wanted.name), *driver_problems(wanted.driver, wanted.options)):
         raise InvalidArgument(problem)
     with connect(ctx.obj) as conn:
-        asked = _Asked(conn, nodes, ContainerRequest(create_volume=wanted))
+        asked = _asked(conn, nodes, ContainerRequest(create_volume=wanted))
     if any(one.volume.HasField("volume") for one in asked.answers):
         click.echo(wanted.name)
     ctx.exit(asked.exit_code)
@@ -109,7 +110,7 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
         if value.lower() not in {"true", "false", "1", "0"}:
             raise InvalidArgument(f"--filter dangling={value}: write true or false")
     with connect(ctx.obj) as conn:
-        asked = _Asked(conn, nodes, ContainerRequest(list_volumes=ListVolumes()))
+        asked = _asked(conn, nodes, ContainerRequest(list_volumes=ListVolumes()))
         names = node_names(conn)
     found = rows(asked.answers, wanted, names)
     if given["quiet"]:  # for `volume rm`, which removes a volume of all nodes
@@ -141,7 +142,7 @@ def inspect(ctx: click.Context, names: tuple[str, ...], nodes: tuple[str, ...], 
         local = [name for name in names if found.get(name) is None]
         code, missing = 0, set(local)
         if local:
-            asked = _Asked(conn, nodes, ContainerRequest(list_volumes=ListVolumes(names=local)))
+            asked = _asked(conn, nodes, ContainerRequest(list_volumes=ListVolumes(names=local)))
             answers = volumes_of(asked.answers)
             answers.sort(key=lambda one: (local.index(one.volume.volume.name), one.node_id))
             pages += [page(one.volume.volume, one.node_id, node_names(conn)) for one in answers]
@@ -200,7 +201,7 @@ def rm(
             if not nodes and cluster_volume.find(conn, name) is not None:
                 cluster_volume.remove(conn, name, force=force)
                 return name
-            asked = _Asked(conn, nodes, ContainerRequest(remove_volume=RemoveVolume(name=name)))
+            asked = _asked(conn, nodes, ContainerRequest(remove_volume=RemoveVolume(name=name)))
             codes.append(asked.exit_code)
             if any(one.volume.removed for one in asked.answers) or (force and not asked.exit_code):
                 return name
@@ -216,19 +217,20 @@ def rm(
     "prune", epilog=_epilog("swarmctl volume prune --all --node worker-1 --filter label=tier=test")
 )
 @click.option("-a", "--all", "everything", is_flag=True, help="Also those that have a name.")
-@click.option("--filter", "filters", multiple=True, help="label=KEY or label=KEY=VALUE.")
+@click.option("--filter", "filters", multiple=True, help="label=KEY[=VALUE], label!=KEY[=VALUE].")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @NODES
 @click.pass_context
 def prune(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], **given: Any) -> None:
     """Remove volumes that no task has: those without a name, or all."""
-    labels = parse.filters(filters, ("label",)).get("label", [])
+    wanted, notices = chosen(filters, LABELS), Notices()
     if not given["force"]:
         what = "all volumes that no task has" if given["everything"] else "volumes without a name"
         confirm(f"This removes {what}, with their data.")
-    request = ContainerRequest(prune_volumes=PruneVolumes(all=given["everything"], labels=labels))
     with connect(ctx.obj) as conn:
-        asked = _Asked(conn, nodes, request)
+        places = node_ids(conn, nodes)
+        answers = prune_volumes(conn, places, wanted, notices, everything=given["everything"])
+        asked = _Answers(conn, answers, notices)
     removed = [one.volume.removed for one in asked.answers if one.volume.removed]
     for name in sorted(removed):
         click.echo(name)
@@ -236,22 +238,24 @@ def prune(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...
     ctx.exit(asked.exit_code)
 
 
-class _Asked:
+class _Answers:
     """What nodes answered; what they refused was said on stderr."""
 
-    def __init__(self, conn: Connection, nodes: Iterable[str], request: ContainerRequest) -> None:
+    def __init__(self, conn: Connection, answers: Iterable[ContainerOutput], notices: Notices) -> None:
         from swarm.cli.tasks import node_names
 
-        notices = Notices()
-        self.answers: list[ContainerOutput] = list(
-            notices.filter(ask(conn, request, node_ids(conn, tuple(nodes))))
-        )
+        self.answers = list(answers)
         refusals = [one for one in self.answers if one.volume.refusal]
         names = node_names(conn) if refusals else {}
         for one in refusals:
             click.echo(f"Error: node {names.get(one.node_id, one.node_id)}: {one.volume.refusal}", err=True)
         self.refused = bool(refusals)
         self.exit_code = 1 if refusals or notices.any else 0
+
+
+def _asked(conn: Connection, nodes: Iterable[str], request: ContainerRequest) -> _Answers:
+    notices = Notices()
+    return _Answers(conn, notices.filter(ask(conn, request, node_ids(conn, tuple(nodes)))), notices)
 
 
 def _unknown(name: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 
 from swarm.agent.main import Agent
 from swarm.api.v1.types_pb2 import TaskState
+from swarm.runtime.base import Sample
 from swarm.telemetry.samples import AgentSample, DiskUse, TaskUse, count_by
 
 # What a container can be in; tasks before and after have none.
@@ -21,6 +22,7 @@ async def agent_sample(agent: Agent) -> AgentSample:
             task=f"{item.service_name}.{item.slot}" if item.slot else item.service_name,
             cpu_seconds=samples[item.task_id].cpu_usage_ns / 1e9,
             memory_bytes=samples[item.task_id].memory_bytes,
+            moved_bytes=_moved(samples[item.task_id]),
         )
         for item in containers
         if item.task_id in samples
@@ -40,3 +42,12 @@ async def agent_sample(agent: Agent) -> AgentSample:
         ),
         disk_pressure=agent.disk_pressure,
     )
+
+
+def _moved(sample: Sample) -> dict[str, int]:
+    found: dict[str, int] = {}
+    if sample.network is not None:
+        found |= {"network_received": sample.network.in_bytes, "network_sent": sample.network.out_bytes}
+    if sample.disks is not None:
+        found |= {"disk_read": sample.disks.in_bytes, "disk_written": sample.disks.out_bytes}
+    return found

@@ -240,12 +240,22 @@ class LogQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Transferred:
+    """Bytes since a container started: received and sent, or read and written."""
+
+    in_bytes: int
+    out_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """Resource use of one container at one moment."""
 
     cpu_usage_ns: int
     memory_bytes: int
     pids: int
+    network: Transferred | None = None  # None: not known, or the node's own
+    disks: Transferred | None = None  # None: not known
 
 
 @dataclass(frozen=True, slots=True)

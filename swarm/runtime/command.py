@@ -15,10 +15,7 @@ def command_line(config: ContainerConfig, image: ImageConfig) -> list[str]:
 
     Raises TaskRejected when neither names anything to run.
     """
-    if config.command:
-        line = [*config.command, *config.args]
-    else:
-        line = [*image.entrypoint, *(config.args or image.command)]
+    line = words(config.command, config.args, image)
     if not line:
         raise TaskRejected(f"neither the service nor the image {config.image} says what to run")
     if not line[0]:
@@ -26,6 +23,13 @@ def command_line(config: ContainerConfig, image: ImageConfig) -> list[str]:
     if any("\0" in word for word in line):
         raise TaskRejected("the command holds a NUL character")
     return line
+
+
+def words(command: Sequence[str], args: Sequence[str], image: ImageConfig) -> list[str]:
+    """Return a command line, whether it can be run or not."""
+    if command:
+        return [*command, *args]
+    return [*image.entrypoint, *(args or image.command)]
 
 
 def environment(defaults: Mapping[str, str], *layers: Sequence[str]) -> dict[str, str]:

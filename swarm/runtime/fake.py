@@ -433,6 +433,7 @@ class FakeImages:
         self.healthchecks: dict[str, HealthConfig] = {}  # by reference: what the image says
         self.missing: dict[str, str] = {}  # by reference: the TaskRejected text of every pull
         self.pulls: Counter[str] = Counter()
+        self.says: dict[str, ImageConfig] = {}  # by container id: what its image says
         self.collections: list[bool] = []  # each with whether what is unused was to go at once
         self.credentials: dict[str, Credentials | None] = {}  # by reference: what the last pull brought
 
@@ -458,6 +459,10 @@ class FakeImages:
             digest=digest or f"sha256:{reference}",
             healthcheck=self.healthchecks.get(reference) or HealthConfig(),
         )
+
+    def image_of(self, container_id: str, manifest_digest: str = "") -> ImageConfig | None:
+        """Return what was put into `says`."""
+        return self.says.get(container_id)
 
     async def load(self, archive: AsyncIterator[bytes], reference: str = "") -> Sequence[LoadedImage]:
         """Refuse: there is nothing to unpack into."""

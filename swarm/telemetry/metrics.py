@@ -14,11 +14,18 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from swarm.telemetry.samples import AgentSample, DiskUse, ManagerSample, NodeSample
+from swarm.telemetry.samples import AgentSample, DiskUse, ManagerSample, NodeSample, TaskUse
 from swarm.telemetry.tunnel import tunnel_families
 
 # A commit is one fsync on a majority: around a millisecond on an SSD, seconds when something is wrong.
 COMMIT_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+_WAYS = {
+    "network_received": "received",
+    "network_sent": "sent",
+    "disk_read": "read from disks",
+    "disk_written": "written to disks",
+}
 
 
 class Metrics:
@@ -126,17 +133,7 @@ def _agent_families(sample: AgentSample) -> Iterator[Metric]:
         int(sample.disk_pressure),
     )
     yield from _disk_families(sample.disks)
-    labels = ("service", "task")
-    cpu = CounterMetricFamily(
-        "swarm_agent_task_cpu_seconds", "CPU time used by the container of a task.", labels=labels
-    )
-    memory = GaugeMetricFamily(
-        "swarm_agent_task_memory_bytes", "Memory used by the container of a task.", labels=labels
-    )
-    for use in sample.uses:
-        cpu.add_metric((use.service, use.task), use.cpu_seconds)
-        memory.add_metric((use.service, use.task), use.memory_bytes)
-    yield from (cpu, memory)
+    yield from _task_families(sample.uses)
     yield from _name_families(sample.names)
     yield from tunnel_families(sample.tunnel)
     requests = CounterMetricFamily(
@@ -211,3 +208,26 @@ def _by_state(name: str, text: str, counts: Mapping[str, int]) -> Metric:
     for state, count in sorted(counts.items()):
         family.add_metric((state,), count)
     return family
+
+
+def _task_families(uses: Sequence[TaskUse]) -> Iterator[Metric]:
+    """Yield what running tasks use; what is not known of one is absent."""
+    labels = ("service", "task")
+    memory = GaugeMetricFamily(
+        "swarm_agent_task_memory_bytes", "Memory used by the container of a task.", labels=labels
+    )
+    cpu = CounterMetricFamily(
+        "swarm_agent_task_cpu_seconds", "CPU time used by the container of a task.", labels=labels
+    )
+    moved = {
+        way: CounterMetricFamily(
+            f"swarm_agent_task_{way}_bytes", f"Bytes {what} by the container of a task.", labels=labels
+        )
+        for way, what in _WAYS.items()
+    }
+    for use in uses:
+        cpu.add_metric((use.service, use.task), use.cpu_seconds)
+        memory.add_metric((use.service, use.task), use.memory_bytes)
+        for way, count in use.moved_bytes.items():
+            moved[way].add_metric((use.service, use.task), count)
+    yield from (cpu, memory, *moved.values())

@@ -38,6 +38,7 @@ class TaskUse:
     task: str  # service.slot
     cpu_seconds: float
     memory_bytes: int
+    moved_bytes: Mapping[str, int] = field(default_factory=dict)  # by way; without those not known
 
 
 @dataclass(frozen=True, slots=True)

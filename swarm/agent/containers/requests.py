@@ -26,6 +26,7 @@ from swarm.clock import SECOND, Clock
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
 from swarm.model.task import task_name
 from swarm.runtime.base import ContainerInfo, ContainerState, RuntimeDriver
+from swarm.runtime.images.base import ImageConfig
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,9 @@ class PlainOnes(Protocol):
 
     async def summaries(self, *, everything: bool, refs: tuple[str, ...]) -> list[ContainerSummary]:
         """Return a line about each, or about those that `refs` name."""
+
+    def image_of(self, container_id: str) -> ImageConfig | None:
+        """Return what the image of a container says, plain or not; None when it is not known."""
 
     async def prune(self, wanted: PruneContainers) -> list[str]:
         """Remove those that do not run and are meant; return their ids."""
@@ -125,7 +129,8 @@ class ContainerRequests:
         match verb:
             case "inspect":
                 record = self._records().get(info.id)
-                await conversation.send(ContainerOutput(details=details(info, record)))
+                told = details(info, record, self._image_of(info.id))
+                await conversation.send(ContainerOutput(details=told))
             case "top":
                 found = await self._driver.processes(info.id)
                 shown = ProcessList(processes=[shown_process(one) for one in found])
@@ -162,6 +167,9 @@ class ContainerRequests:
                 archive = conversation.data()
                 await self._driver.copy_to(info.id, wanted.path, archive, keep_owner=wanted.keep_owner)
 
+    def _image_of(self, container_id: str) -> ImageConfig | None:
+        return self._plain.image_of(container_id) if self._plain is not None else None
+
     def _tell(self, container_id: str, event: str, attributes: Mapping[str, str] | None = None) -> None:
         if self._plain is not None:
             self._plain.tell(container_id, event, attributes)
@@ -170,7 +178,8 @@ class ContainerRequests:
         for task_id, record in () if wanted.refs or wanted.plain else self._tasks().items():
             info = await self._driver.inspect(task_id)
             if info is not None and (wanted.all or info.state in SHOWN):
-                await conversation.send(ContainerOutput(container=summary(info, record)))
+                line = summary(info, record, self._image_of(task_id))
+                await conversation.send(ContainerOutput(container=line))
         if self._plain is not None:
             for one in await self._plain.summaries(everything=wanted.all, refs=tuple(wanted.refs)):
                 await conversation.send(ContainerOutput(container=one))

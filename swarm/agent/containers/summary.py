@@ -8,16 +8,22 @@ from swarm.api.v1.containers_pb2 import (
     ContainerProcess,
     ContainerSample,
     ContainerSummary,
+    ImageDefaults,
     PruneContainers,
 )
+from swarm.api.v1.containers_pb2 import Transferred as TransferredMessage
 from swarm.clock import timestamp
 from swarm.model.labels import has_label
 from swarm.model.task import task_name
-from swarm.runtime.base import ContainerInfo, ContainerState, ProcessInfo, Sample
+from swarm.runtime.base import ContainerInfo, ContainerState, ProcessInfo, Sample, Transferred
+from swarm.runtime.command import words
+from swarm.runtime.images.base import ImageConfig
 
 
-def summary(info: ContainerInfo, record: TaskRecord | None) -> ContainerSummary:
-    """Return one line about a container; without its task little is known."""
+def summary(
+    info: ContainerInfo, record: TaskRecord | None, image: ImageConfig | None = None
+) -> ContainerSummary:
+    """Return one line about a container; without its task little is known, without its image no default."""
     found = ContainerSummary(
         id=info.id,
         name=info.id,
@@ -35,7 +41,8 @@ def summary(info: ContainerInfo, record: TaskRecord | None) -> ContainerSummary:
         task = record.task
         found.name = task_name(task)
         found.image = task.spec.container.image
-        found.command.extend([*task.spec.container.command, *task.spec.container.args])
+        spec = task.spec.container
+        found.command.extend(words(spec.command, spec.args, image or ImageConfig("")))
         found.created_at.CopyFrom(task.meta.created_at)
         found.task_id, found.service_id = task.id, task.service_id
         found.service_name = task.service_annotations.name
@@ -54,14 +61,30 @@ def is_to_go(info: ContainerInfo, labels: Mapping[str, str], wanted: PruneContai
     return ended and long_ago and all(has_label(labels, one) for one in wanted.labels)
 
 
-def details(info: ContainerInfo, record: TaskRecord | None) -> ContainerDetails:
+def details(
+    info: ContainerInfo, record: TaskRecord | None, image: ImageConfig | None = None
+) -> ContainerDetails:
     """Return everything known of a container, without the password for its registry."""
-    found = ContainerDetails(summary=summary(info, record))
+    found = ContainerDetails(summary=summary(info, record, image), image=defaults(image))
     if record is not None:
         found.spec.CopyFrom(record.task.spec.container)
         found.spec.ClearField("registry_auth")
         found.resources.CopyFrom(record.task.spec.resources)
     return found
+
+
+def defaults(image: ImageConfig | None) -> ImageDefaults | None:
+    """Return what an image says of its containers."""
+    if image is None:
+        return None
+    return ImageDefaults(
+        entrypoint=image.entrypoint,
+        command=image.command,
+        env=image.env,
+        dir=image.working_dir,
+        user=image.user,
+        stop_signal=image.stop_signal,
+    )
 
 
 def sample(record: TaskRecord, measured: Sample, now_ns: int) -> ContainerSample:
@@ -74,7 +97,15 @@ def sample(record: TaskRecord, measured: Sample, now_ns: int) -> ContainerSample
         memory_bytes=measured.memory_bytes,
         memory_limit_bytes=record.task.spec.resources.limits.memory_bytes,
         pids=measured.pids,
+        network=_transferred(measured.network),
+        disks=_transferred(measured.disks),
     )
+
+
+def _transferred(measured: Transferred | None) -> TransferredMessage | None:
+    if measured is None:
+        return None
+    return TransferredMessage(in_bytes=measured.in_bytes, out_bytes=measured.out_bytes)
 
 
 def shown_process(process: ProcessInfo) -> ContainerProcess:

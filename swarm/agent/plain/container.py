@@ -25,6 +25,7 @@ from swarm.errors import FailedPrecondition, NotFound, SwarmError
 from swarm.model.health import WORDS, HealthCheck, check_of
 from swarm.model.plain import validate_plain
 from swarm.runtime.base import ContainerInfo, ContainerState
+from swarm.runtime.images.base import ImageConfig
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +69,11 @@ class Plain:
     def task(self) -> Task:
         """Return it in the form of a task."""
         return as_task(self.record)
+
+    @property
+    def image(self) -> ImageConfig | None:
+        """What its image says; None when that is not here."""
+        return self._node.images.image_of(self.id, self.record.image_digest)
 
     @property
     def restarting(self) -> bool:

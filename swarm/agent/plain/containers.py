@@ -29,7 +29,7 @@ from swarm.ids import new_id
 from swarm.model.health import merged
 from swarm.model.limits import PLAIN_CONTAINERS
 from swarm.model.plain import name_problems
-from swarm.runtime.images.base import Credentials
+from swarm.runtime.images.base import Credentials, ImageConfig
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -130,6 +130,10 @@ class PlainContainers:
     def images(self) -> Mapping[str, tuple[str, str]]:
         """Return (name of the container, its image) of all, by id."""
         return {one.id: (one.name, one.record.spec.container.image) for one in self._held.values()}
+
+    def image_of(self, container_id: str) -> ImageConfig | None:
+        """Return what the image of a container says, plain or not; None when it is not here."""
+        return self._node.images.image_of(container_id)
 
     def image_digests(self) -> frozenset[str]:
         """Return the manifests that all were made with: people may start them at any time."""

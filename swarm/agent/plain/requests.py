@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import structlog
 
 from swarm.agent.containers.conversation import Conversation
-from swarm.agent.containers.summary import is_to_go, summary
+from swarm.agent.containers.summary import defaults, is_to_go, summary
 from swarm.agent.log_publisher import log_query
 from swarm.agent.plain.attach import attend
 from swarm.agent.plain.container import Plain
@@ -26,6 +26,7 @@ from swarm.clock import nanoseconds, timestamp
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskFailure
 from swarm.model.plain import restart_problems
 from swarm.runtime.base import ContainerInfo, ContainerState, LogQuery, RuntimeDriver
+from swarm.runtime.images.base import ImageConfig
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +107,10 @@ class PlainRequests:
     def records(self) -> Mapping[str, TaskRecord]:
         """Return all in the form of tasks."""
         return self._containers.records()
+
+    def image_of(self, container_id: str) -> ImageConfig | None:
+        """Return what the image of a container says, plain or not."""
+        return self._containers.image_of(container_id)
 
     def tell(self, container_id: str, event: str, attributes: Mapping[str, str] | None = None) -> None:
         """Hear what was done with a container, plain or not."""
@@ -247,7 +252,7 @@ async def plain_summary(plain: Plain) -> ContainerSummary:
     """Return one line about a plain container."""
     info = await plain.info() or ContainerInfo(plain.id, ContainerState.CREATED)
     record, task = plain.record, plain.task()
-    found = summary(info, TaskRecord(task, task.status))
+    found = summary(info, TaskRecord(task, task.status), plain.image)
     found.task_id = ""
     found.plain, found.restarts = True, record.restarts
     found.restart.CopyFrom(record.spec.restart)
@@ -264,7 +269,9 @@ async def plain_summary(plain: Plain) -> ContainerSummary:
 
 async def plain_details(plain: Plain) -> ContainerDetails:
     """Return everything known of a plain container."""
-    found = ContainerDetails(summary=await plain_summary(plain), plain=plain.record)
+    found = ContainerDetails(
+        summary=await plain_summary(plain), plain=plain.record, image=defaults(plain.image)
+    )
     found.spec.CopyFrom(plain.record.spec.container)
     found.resources.CopyFrom(plain.record.spec.resources)
     return found

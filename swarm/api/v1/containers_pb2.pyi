@@ -301,16 +301,34 @@ class ContainerSummary(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., image: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., exit_code: _Optional[int] = ..., error: _Optional[str] = ..., oom_killed: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pid: _Optional[int] = ..., task_id: _Optional[str] = ..., service_id: _Optional[str] = ..., service_name: _Optional[str] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., plain: _Optional[bool] = ..., health: _Optional[_Union[_types_pb2.HealthStatus, _Mapping]] = ..., restart: _Optional[_Union[_plain_pb2.PlainRestart, _Mapping]] = ..., restarts: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ContainerDetails(_message.Message):
-    __slots__ = ("summary", "spec", "resources", "plain")
+    __slots__ = ("summary", "spec", "resources", "plain", "image")
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     PLAIN_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
     summary: ContainerSummary
     spec: _specs_pb2.ContainerSpec
     resources: _types_pb2.ResourceRequirements
     plain: _plain_pb2.PlainContainer
-    def __init__(self, summary: _Optional[_Union[ContainerSummary, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., plain: _Optional[_Union[_plain_pb2.PlainContainer, _Mapping]] = ...) -> None: ...
+    image: ImageDefaults
+    def __init__(self, summary: _Optional[_Union[ContainerSummary, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., plain: _Optional[_Union[_plain_pb2.PlainContainer, _Mapping]] = ..., image: _Optional[_Union[ImageDefaults, _Mapping]] = ...) -> None: ...
+
+class ImageDefaults(_message.Message):
+    __slots__ = ("entrypoint", "command", "env", "dir", "user", "stop_signal")
+    ENTRYPOINT_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    ENV_FIELD_NUMBER: _ClassVar[int]
+    DIR_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    STOP_SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    entrypoint: _containers.RepeatedScalarFieldContainer[str]
+    command: _containers.RepeatedScalarFieldContainer[str]
+    env: _containers.RepeatedScalarFieldContainer[str]
+    dir: str
+    user: str
+    stop_signal: str
+    def __init__(self, entrypoint: _Optional[_Iterable[str]] = ..., command: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[str]] = ..., dir: _Optional[str] = ..., user: _Optional[str] = ..., stop_signal: _Optional[str] = ...) -> None: ...
 
 class ContainerProcess(_message.Message):
     __slots__ = ("pid", "parent_pid", "user", "cpu_ns", "started_at", "memory_bytes", "command")
@@ -337,7 +355,7 @@ class ProcessList(_message.Message):
     def __init__(self, processes: _Optional[_Iterable[_Union[ContainerProcess, _Mapping]]] = ...) -> None: ...
 
 class ContainerSample(_message.Message):
-    __slots__ = ("container_id", "name", "at_ns", "cpu_usage_ns", "memory_bytes", "memory_limit_bytes", "pids")
+    __slots__ = ("container_id", "name", "at_ns", "cpu_usage_ns", "memory_bytes", "memory_limit_bytes", "pids", "network", "disks")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AT_NS_FIELD_NUMBER: _ClassVar[int]
@@ -345,6 +363,8 @@ class ContainerSample(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     PIDS_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    DISKS_FIELD_NUMBER: _ClassVar[int]
     container_id: str
     name: str
     at_ns: int
@@ -352,7 +372,17 @@ class ContainerSample(_message.Message):
     memory_bytes: int
     memory_limit_bytes: int
     pids: int
-    def __init__(self, container_id: _Optional[str] = ..., name: _Optional[str] = ..., at_ns: _Optional[int] = ..., cpu_usage_ns: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., pids: _Optional[int] = ...) -> None: ...
+    network: Transferred
+    disks: Transferred
+    def __init__(self, container_id: _Optional[str] = ..., name: _Optional[str] = ..., at_ns: _Optional[int] = ..., cpu_usage_ns: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., pids: _Optional[int] = ..., network: _Optional[_Union[Transferred, _Mapping]] = ..., disks: _Optional[_Union[Transferred, _Mapping]] = ...) -> None: ...
+
+class Transferred(_message.Message):
+    __slots__ = ("in_bytes", "out_bytes")
+    IN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OUT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    in_bytes: int
+    out_bytes: int
+    def __init__(self, in_bytes: _Optional[int] = ..., out_bytes: _Optional[int] = ...) -> None: ...
 
 class SampleList(_message.Message):
     __slots__ = ("samples",)

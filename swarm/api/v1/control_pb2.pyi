@@ -988,13 +988,27 @@ class PruneImagesRequest(_message.Message):
     all: bool
     def __init__(self, all: _Optional[bool] = ...) -> None: ...
 
+class PruneChosenImagesRequest(_message.Message):
+    __slots__ = ("all", "labels", "without_labels", "before_ns")
+    ALL_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_LABELS_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_NS_FIELD_NUMBER: _ClassVar[int]
+    all: bool
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    without_labels: _containers.RepeatedScalarFieldContainer[str]
+    before_ns: int
+    def __init__(self, all: _Optional[bool] = ..., labels: _Optional[_Iterable[str]] = ..., without_labels: _Optional[_Iterable[str]] = ..., before_ns: _Optional[int] = ...) -> None: ...
+
 class PruneImagesResponse(_message.Message):
-    __slots__ = ("images", "freed_bytes")
+    __slots__ = ("images", "freed_bytes", "unread")
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     FREED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UNREAD_FIELD_NUMBER: _ClassVar[int]
     images: _containers.RepeatedCompositeFieldContainer[_objects_pb2.Image]
     freed_bytes: int
-    def __init__(self, images: _Optional[_Iterable[_Union[_objects_pb2.Image, _Mapping]]] = ..., freed_bytes: _Optional[int] = ...) -> None: ...
+    unread: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, images: _Optional[_Iterable[_Union[_objects_pb2.Image, _Mapping]]] = ..., freed_bytes: _Optional[int] = ..., unread: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ServiceLogsRequest(_message.Message):
     __slots__ = ("selector", "options")

@@ -276,6 +276,11 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesResponse.FromString,
                 _registered_method=True)
+        self.PruneChosenImages = channel.unary_unary(
+                '/swarm.api.v1.Control/PruneChosenImages',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneChosenImagesRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesResponse.FromString,
+                _registered_method=True)
         self.ServiceLogs = channel.unary_stream(
                 '/swarm.api.v1.Control/ServiceLogs',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ServiceLogsRequest.SerializeToString,
@@ -654,6 +659,12 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PruneChosenImages(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ServiceLogs(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1002,6 +1013,11 @@ def add_ControlServicer_to_server(servicer, server):
             'PruneImages': grpc.unary_unary_rpc_method_handler(
                     servicer.PruneImages,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesResponse.SerializeToString,
+            ),
+            'PruneChosenImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.PruneChosenImages,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneChosenImagesRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesResponse.SerializeToString,
             ),
             'ServiceLogs': grpc.unary_stream_rpc_method_handler(
@@ -2385,6 +2401,33 @@ class Control:
             target,
             '/swarm.api.v1.Control/PruneImages',
             swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PruneChosenImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/PruneChosenImages',
+            swarm_dot_api_dot_v1_dot_control__pb2.PruneChosenImagesRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.PruneImagesResponse.FromString,
             options,
             channel_credentials,

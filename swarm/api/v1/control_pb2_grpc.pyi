@@ -81,6 +81,7 @@ class ControlStub:
     GetImageHistory: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetImageHistoryRequest, _control_pb2.GetImageHistoryResponse]
     SaveImages: _grpc.UnaryStreamMultiCallable[_control_pb2.SaveImagesRequest, _control_pb2.SaveImagesResponse]
     PruneImages: _grpc.UnaryUnaryMultiCallable[_control_pb2.PruneImagesRequest, _control_pb2.PruneImagesResponse]
+    PruneChosenImages: _grpc.UnaryUnaryMultiCallable[_control_pb2.PruneChosenImagesRequest, _control_pb2.PruneImagesResponse]
     ServiceLogs: _grpc.UnaryStreamMultiCallable[_control_pb2.ServiceLogsRequest, _control_pb2.ServiceLogsResponse]
     Watch: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchRequest, _control_pb2.WatchResponse]
     GetMoment: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetMomentRequest, _control_pb2.GetMomentResponse]
@@ -155,6 +156,7 @@ class ControlAsyncStub(ControlStub):
     GetImageHistory: _aio.UnaryUnaryMultiCallable[_control_pb2.GetImageHistoryRequest, _control_pb2.GetImageHistoryResponse]  # type: ignore[assignment]
     SaveImages: _aio.UnaryStreamMultiCallable[_control_pb2.SaveImagesRequest, _control_pb2.SaveImagesResponse]  # type: ignore[assignment]
     PruneImages: _aio.UnaryUnaryMultiCallable[_control_pb2.PruneImagesRequest, _control_pb2.PruneImagesResponse]  # type: ignore[assignment]
+    PruneChosenImages: _aio.UnaryUnaryMultiCallable[_control_pb2.PruneChosenImagesRequest, _control_pb2.PruneImagesResponse]  # type: ignore[assignment]
     ServiceLogs: _aio.UnaryStreamMultiCallable[_control_pb2.ServiceLogsRequest, _control_pb2.ServiceLogsResponse]  # type: ignore[assignment]
     Watch: _aio.UnaryStreamMultiCallable[_control_pb2.WatchRequest, _control_pb2.WatchResponse]  # type: ignore[assignment]
     GetMoment: _aio.UnaryUnaryMultiCallable[_control_pb2.GetMomentRequest, _control_pb2.GetMomentResponse]  # type: ignore[assignment]
@@ -512,6 +514,13 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
     def PruneImages(
         self,
         request: _control_pb2.PruneImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.PruneImagesResponse, _abc.Awaitable[_control_pb2.PruneImagesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PruneChosenImages(
+        self,
+        request: _control_pb2.PruneChosenImagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.PruneImagesResponse, _abc.Awaitable[_control_pb2.PruneImagesResponse]]: ...
 

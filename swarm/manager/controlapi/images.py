@@ -99,6 +99,17 @@ class ImagesServicer(ControlBase):
 
         return await self._router.write("PruneImages", request, context, commit)
 
+    async def PruneChosenImages(
+        self, request: control.PruneChosenImagesRequest, context: Context
+    ) -> control.PruneImagesResponse:
+        """Forget those of the images that no service needs that are chosen."""
+
+        async def commit(timeout_s: float) -> control.PruneImagesResponse:
+            removed, freed_bytes, unread = await self._images.prune_chosen(request, everything=request.all)
+            return control.PruneImagesResponse(images=removed, freed_bytes=freed_bytes, unread=unread)
+
+        return await self._router.write("PruneChosenImages", request, context, commit)
+
 
 async def _closed(stream: AsyncIterator[T]) -> AsyncIterator[T]:
     """Yield what `stream` yields, and end it at once when the reader leaves."""

@@ -10,6 +10,7 @@ from swarm.api.v1.control_pb2 import (
     LoadImageRequest,
     NodeVerdict,
     PlanChangesResponse,
+    PruneChosenImagesRequest,
     PullImageRequest,
     PullImageResponse,
     PushImageRequest,
@@ -147,6 +148,11 @@ class ImageControl(Protocol):
 
     async def prune(self, *, everything: bool) -> tuple[Sequence[Image], int]:
         """Forget images that no service needs; return them and the bytes freed; called on the leader."""
+
+    async def prune_chosen(
+        self, choice: PruneChosenImagesRequest, *, everything: bool
+    ) -> tuple[Sequence[Image], int, Sequence[str]]:
+        """Forget some of them; return also the names of those that may or may not be meant, and stay."""
 
 
 class LogControl(Protocol):

@@ -1,17 +1,21 @@
 """What people do with the images of the cluster: load, list, tag, remove, prune."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import structlog
 
 from swarm.api.v1.control_pb2 import Filters, LoadImageRequest
+from swarm.api.v1.control_pb2 import PruneChosenImagesRequest as ImageChoice
 from swarm.api.v1.objects_pb2 import Image
-from swarm.errors import FailedPrecondition, InvalidArgument
+from swarm.errors import FailedPrecondition, InvalidArgument, SwarmError
 from swarm.ids import new_id
+from swarm.manager.images.choice import is_chosen
 from swarm.manager.images.find import find_image
 from swarm.manager.images.holders import check_unused, is_retained, tag_image, unused_images
 from swarm.manager.images.scoped import check_names, check_theirs, is_theirs
 from swarm.manager.images.transfers import ImageTransfers, held_image
+from swarm.manager.store.scope import Scope
+from swarm.manager.store.tables import ReadView
 from swarm.manager.store.transaction import Transaction
 from swarm.model.reference import parse_reference
 from swarm.model.selectors import image_selected
@@ -98,12 +102,36 @@ class ImageControl(ImageTransfers):
         Without `everything` only those that have no name any more; with a scope, only theirs. Raises as
         `Store.update`.
         """
+        return await self._prune(everything, lambda _: True)
 
+    async def prune_chosen(
+        self, choice: ImageChoice, *, everything: bool
+    ) -> tuple[Sequence[Image], int, Sequence[str]]:
+        """Forget those of the images that `prune` would that are chosen; on the leader.
+
+        Return also the names of images that stay because their configuration cannot be read.
+        """
+        unread, meant = [], set()
+        for image in _unused(self._store.view, everything, scope_now()):
+            try:
+                await self._copier.bring(image)
+                _, configuration = self._images.history(image.digest)
+                if is_chosen(choice, image, configuration):
+                    meant.add((image.id, image.digest))
+            except SwarmError as error:
+                unread.append(image.annotations.name)
+                log.warning("images.not_pruned", reference=image.annotations.name, reason=str(error))
+        # A name that got other content meanwhile is another image.
+        removed, freed = await self._prune(everything, lambda image: (image.id, image.digest) in meant)
+        return removed, freed, unread
+
+    async def _prune(
+        self, everything: bool, is_meant: Callable[[Image], bool]
+    ) -> tuple[Sequence[Image], int]:
         scope = scope_now()
 
         def forget(transaction: Transaction) -> list[Image]:
-            unused = [one for one in unused_images(transaction) if is_theirs(scope, one.annotations.labels)]
-            chosen = [image for image in unused if everything or is_retained(image)]
+            chosen = [image for image in _unused(transaction, everything, scope) if is_meant(image)]
             for image in chosen:
                 transaction.remove(image)
             return chosen
@@ -114,3 +142,8 @@ class ImageControl(ImageTransfers):
         for image in removed:
             log.info("images.image_pruned", reference=image.annotations.name, digest=image.digest)
         return removed, self._images.size(gone)
+
+
+def _unused(view: ReadView, everything: bool, scope: Scope) -> list[Image]:
+    unused = [one for one in unused_images(view) if is_theirs(scope, one.annotations.labels)]
+    return [image for image in unused if everything or is_retained(image)]

@@ -29,6 +29,7 @@ from swarm.runtime.oci import copying
 from swarm.runtime.oci.cgroups import CgroupLayout, read_layout
 from swarm.runtime.supervision import Turns
 from swarm.runtime.top import read_processes
+from swarm.runtime.traffic import with_network
 
 
 class Views:
@@ -105,7 +106,9 @@ class Views:
         """Return the container's resource use, None when it does not run."""
         container = self._containers.get(container_id)
         cgroup = container.cgroup(self._layout()) if container is not None else None
-        return cgroup.sample() if cgroup is not None else None
+        if container is None or cgroup is None:
+            return None
+        return with_network(cgroup.sample(), container.info.pid)
 
     async def pause(self, container_id: str) -> None:
         """Give a running container no more time."""

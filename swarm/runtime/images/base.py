@@ -70,6 +70,12 @@ class ImageStore(Protocol):
         Raises TaskRejected with the reason of each place that was tried.
         """
 
+    def image_of(self, container_id: str, manifest_digest: str = "") -> ImageConfig | None:
+        """Return what the image of a container says; of one that is not made yet that with the digest.
+
+        None when it is not here.
+        """
+
     async def load(self, archive: AsyncIterator[bytes], reference: str = "") -> Sequence[LoadedImage]:
         """Import an OCI layout or `docker save` archive; raises InvalidArgument for anything else."""
 

@@ -135,6 +135,15 @@ class LocalImageStore:
         image = await self._ensuring.run((str(parsed), wanted, credentials), work)
         return image.configuration.image
 
+    def image_of(self, container_id: str, manifest_digest: str = "") -> ImageConfig | None:
+        """Return what the image of a container says; of one that is not made yet that with the digest."""
+        lease = self._leases.all.get(container_id)
+        digest = lease.manifest_digest if lease is not None else manifest_digest
+        try:
+            return self._images.image(digest).configuration.image
+        except (NotFound, InvalidArgument):
+            return None
+
     # For the runtime.
 
     def image_config(self, manifest_digest: str) -> ImageConfig:

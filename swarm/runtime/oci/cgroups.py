@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from swarm.errors import InvalidArgument, TaskRejected
-from swarm.runtime.base import BlockLimit, Sample
+from swarm.runtime.base import BlockLimit, Sample, Transferred
 from swarm.runtime.oci.block_limits import device_number, weight_on_v2, writes
 from swarm.runtime.oci.overlay import unescape
 from swarm.runtime.processes import Process
+from swarm.runtime.traffic import read_io
 
+# What each disk was asked for, with the cgroups below; without them where the kernel is older.
+_BLKIO_FILES = ("blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes")
 _V2_CONTROLLERS = ("cpu", "memory", "pids", "io", "cpuset")
 
 
@@ -229,6 +232,7 @@ class Cgroup:
             cpu_usage_ns=_keyed(directory / "cpu.stat", "usage_usec") * 1000,
             memory_bytes=max(0, _number(directory / "memory.current") - cache),
             pids=_number(directory / "pids.current"),
+            disks=read_io(_text(directory / "io.stat")),
         )
 
     def _sample_v1(self) -> Sample | None:
@@ -241,7 +245,13 @@ class Cgroup:
             cpu_usage_ns=_number(cpu / "cpuacct.usage") if cpu else 0,
             memory_bytes=max(0, _number(memory / "memory.usage_in_bytes") - cache) if memory else 0,
             pids=_number(pids / "pids.current") if pids else 0,
+            disks=self._disks_v1(),
         )
+
+    def _disks_v1(self) -> Transferred | None:
+        directory = self._directory("blkio")
+        texts = (_text(directory / file) for file in _BLKIO_FILES) if directory else ()
+        return next((found for text in texts if (found := read_io(text)) is not None), None)
 
     def _directory(self, controller: str) -> Path | None:
         root = self._layout.unified if self._layout.version == 2 else self._layout.mounts.get(controller)
@@ -310,6 +320,13 @@ def _number(file: Path) -> int:
         return int(file.read_text("ascii"))
     except (OSError, ValueError):
         return 0
+
+
+def _text(file: Path) -> str | None:
+    try:
+        return file.read_text("ascii")
+    except (OSError, ValueError):
+        return None
 
 
 def _keyed(file: Path, key: str) -> int:

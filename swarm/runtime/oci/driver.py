@@ -71,6 +71,7 @@ from swarm.runtime.starter import cgroups as starter_cgroups
 from swarm.runtime.state import Phase, Record, mark_running, remove_tree
 from swarm.runtime.supervision import Container
 from swarm.runtime.top import read_processes
+from swarm.runtime.traffic import with_network
 
 log = structlog.get_logger(__name__)
 
@@ -332,7 +333,7 @@ class OciDriver(RenewingDriver):
         return self._cgroup(record.id).oom_kills() > 0
 
     def _sample(self, record: Record) -> Sample | None:
-        return self._cgroup(record.id).sample()
+        return with_network(self._cgroup(record.id).sample(), record.pid)
 
     # Looking into it
 

@@ -39,6 +39,7 @@ from swarm.manager.containers.control import ContainerControl
 from swarm.model.task_state import RUNNING
 from swarm.runtime.base import ExecConfig
 from swarm.runtime.fake import FakeDriver, Script
+from swarm.runtime.images.base import ImageConfig
 from swarm.security.identity import Identity, Role
 from tests.unit.agent.lab import Lab, Manager, a_lab, a_task, until
 
@@ -418,7 +419,10 @@ async def test_containers_of_all_nodes_are_listed_and_a_silent_node_is_named(
         await lab.write(*tasks)
         await until(lambda: all(lab.task(task.id).status.state == RUNNING for task in tasks))
         everything = ContainerQuestion(request=ContainerRequest(list=ListContainers()))
+        lab.agents["n1"].images.says[tasks[0].id] = ImageConfig("sha256:1", command=("serve",))
         heard = await Person(lab.managers[1], everything, viewing=True).end()
+        commands = {one.container.id: list(one.container.command) for one in heard if one.node_id == "n1"}
+        assert commands[tasks[0].id] == ["serve"]
         assert {(one.node_id, one.container.id) for one in heard if one.HasField("container")} == {
             (task.node_id, task.id) for task in tasks
         }

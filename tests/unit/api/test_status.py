@@ -204,3 +204,12 @@ async def test_nobody_there_is_unavailable_and_no_answer_is_unknown():
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary("/t/Unary")(b"", timeout=0.05, wait_for_ready=True)
         assert type(from_rpc_error(caught.value)) is errors.OutcomeUnknown
+
+
+async def test_who_does_not_know_a_request_is_of_an_older_version():
+    async def use(channel, port):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await channel.unary_unary("/t/ToCome")(b"")
+        assert "of an older version" in str(from_rpc_error(caught.value))
+
+    await with_server(use)

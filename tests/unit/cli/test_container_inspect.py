@@ -2,8 +2,9 @@
 
 import pytest
 
-from swarm.api.v1.containers_pb2 import ContainerDetails
+from swarm.api.v1.containers_pb2 import ContainerDetails, ImageDefaults
 from swarm.api.v1.plain_pb2 import PlainRestart
+from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.api.v1.types_pb2 import HEALTH_STATE_HEALTHY, Mount, PortConfig
 from swarm.cli.container_inspect import details_view
 from swarm.cli.render import fill
@@ -70,3 +71,22 @@ def test_a_container_of_a_task_says_of_which_service_and_never_ran_before_it_sta
     assert (view["State"]["Running"], view["State"]["StartedAt"]) == (False, "0001-01-01T00:00:00Z")
     assert "Health" not in view["State"]
     assert view["Config"]["Labels"]["com.docker.swarm.service.name"] == "web"
+
+
+IMAGE = ImageDefaults(
+    entrypoint=["/entry"], command=["serve"], env=["PATH=/bin", "A=0", "B=2"], dir="/srv", user="app"
+)
+_ASKED = "{{.Config.Entrypoint}} {{.Config.Cmd}} {{.Config.WorkingDir}} {{.Config.User}} {{.Config.Env}}"
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        (ContainerSpec(), "[/entry] [serve] /srv app [PATH=/bin A=0 B=2]"),
+        (ContainerSpec(args=["ls"], dir="/", user="0"), "[/entry] [ls] / 0 [PATH=/bin A=0 B=2]"),
+        (ContainerSpec(command=["sh"], env=["A=1", "B"]), "[sh] [] /srv app [A=1 PATH=/bin]"),
+    ],
+)
+def test_what_the_image_says_is_shown_where_nobody_said_otherwise(spec: ContainerSpec, text: str) -> None:
+    found = ContainerDetails(spec=spec, image=IMAGE)
+    assert fill(_ASKED, details_view(found, "n1", {})) == text

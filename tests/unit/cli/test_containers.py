@@ -119,7 +119,17 @@ def test_processor_time_is_what_was_used_between_two_samples() -> None:
     usage.take(samples(12, 4.0))
     row = usage.rows({"n": "one"})[0]
     assert (row["CPUPerc"], row["MemPerc"], row["PIDs"], row["Node"]) == ("150.00%", "25.00%", "2", "one")
+    assert (row["NetIO"], row["BlockIO"]) == ("--", "--")
     assert Usage(frozenset({"other"})).rows({}) == []
+
+
+def test_what_was_moved_is_shown_as_docker_does() -> None:
+    usage, answer = Usage(frozenset()), samples(10, 1.0)
+    answer.samples.samples[0].network.in_bytes = 1234
+    answer.samples.samples[0].disks.out_bytes = 4_500_000
+    usage.take(answer)
+    (row,) = usage.rows({})
+    assert (row["Container"], row["NetIO"], row["BlockIO"]) == ("c", "1.234kB / 0B", "0B / 4.5MB")
 
 
 def test_what_does_not_run_is_shown_when_it_was_asked_for() -> None:

@@ -61,6 +61,10 @@ class Control:
         found = [Image(annotations=Annotations(name=name)) for name in self.images]
         return c.ListImagesResponse(images=found)
 
+    def PruneChosenImages(self, request: c.PruneChosenImagesRequest) -> c.PruneImagesResponse:
+        self.asked.append(request)
+        return c.PruneImagesResponse(unread=[NAME])
+
     def PruneImages(self, request: c.PruneImagesRequest) -> c.PruneImagesResponse:
         self.asked.append(request)
         return c.PruneImagesResponse(freed_bytes=2000)
@@ -142,6 +146,16 @@ def test_pruning_asks_or_is_told_not_to(control: Control) -> None:
     assert control.asked == []
     assert run("prune", "-a", "-f").output == "Total reclaimed space on each manager: 2kB\n"
     assert control.asked == [c.PruneImagesRequest(all=True)]
+
+
+def test_pruning_by_filters_asks_for_no_more_than_they_choose(control: Control) -> None:
+    filters = ("--filter", "until=100", "--filter", "label=tier=test", "--filter", "label!=keep")
+    result = run("prune", "-af", *filters)
+    chosen = c.PruneChosenImagesRequest(all=True, labels=["tier=test"], without_labels=["keep"])
+    chosen.before_ns = 100 * 10**9
+    assert control.asked == [chosen]
+    assert (result.exit_code, f"image {NAME} stays" in result.stderr) == (1, True)
+    assert "label!" in str(run("prune", "-f", "--filter", "name=x").exception)
 
 
 def test_an_image_that_lost_its_name_is_listed_without_a_tag(control: Control) -> None:

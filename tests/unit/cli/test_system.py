@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from click.testing import CliRunner
 
 from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest, ContainerSummary
+from swarm.api.v1.control_pb2 import PruneChosenImagesRequest, PruneImagesResponse
 from swarm.api.v1.plain_pb2 import PlainRestart, PlainSpec
 from swarm.api.v1.system_pb2 import DiskItem, DiskKind, DiskUsage, FileSystem
 from swarm.api.v1.types_pb2 import Mount, PortConfig
+from swarm.api.v1.volumes_pb2 import NodeVolume, VolumeAnswer
 from swarm.cli import container_run
+from swarm.cli import prune as prune_choice
 from swarm.cli import system as system_commands
 from swarm.cli.container_run import exit_code, run
 from swarm.cli.container_table import rows as container_rows
@@ -146,34 +150,85 @@ def test_containers_are_told_apart_by_whether_they_have_a_task() -> None:
         names(is_task=["perhaps"])
 
 
-class _AManager(_nowhere):
-    """A manager whose images must stay."""
+class _Images(_nowhere):
+    """A manager that tells which images it was to remove."""
 
-    def __enter__(self) -> "_AManager":  # type: ignore[override]
+    asked: ClassVar[list[object]] = []
+
+    def __enter__(self) -> "_Images":  # type: ignore[override]
         return self
 
-    def __getattr__(self, name: str) -> object:
-        raise AssertionError(f"{name} was asked for: a filter chooses no images")
+    @property
+    def control(self) -> "_Images":
+        return self
+
+    def PruneChosenImages(self, request: PruneChosenImagesRequest) -> PruneImagesResponse:
+        self.asked.append(request)
+        return PruneImagesResponse()
 
 
-def test_a_prune_with_a_filter_takes_no_images_that_the_filter_was_to_keep(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked_for: list[str | None] = []
+def _container(name: str, **labels: str) -> ContainerOutput:
+    summary = ContainerSummary(id=name, name=name, state="exited", labels=labels)
+    summary.finished_at.FromSeconds(50)
+    return ContainerOutput(node_id="n1", container=summary)
 
-    def ask(_conn: object, request: ContainerRequest, _nodes: object) -> Iterator[ContainerOutput]:
-        asked_for.append(request.WhichOneof("verb"))
-        return iter([ContainerOutput(removed="c1")])
 
-    monkeypatch.setattr(system_commands, "ask", ask)
-    monkeypatch.setattr(system_commands, "connect", _AManager)
-    for text in ("label=tier=test", "until=24h"):
+def _volume(name: str, *users: str, **labels: str) -> ContainerOutput:
+    found = NodeVolume(name=name, anonymous=True, labels=labels, users=users)
+    return ContainerOutput(node_id="n1", volume=VolumeAnswer(volume=found))
+
+
+class _Nodes:
+    """Nodes with containers and volumes, and what they were asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str | None, str]] = []
+        runs = _container("runs")
+        runs.container.state = "running"
+        self.listed = {
+            "list": [_container("a"), _container("kept", keep="x"), runs],
+            "list_volumes": [_volume("v"), _volume("used", "web.1"), _volume("kept", keep="x")],
+        }
+
+    def ask(self, _conn: object, request: ContainerRequest, nodes: object) -> Iterator[ContainerOutput]:
+        verb = request.WhichOneof("verb") or ""
+        self.asked.append((verb, request.container_id or request.remove_volume.name))
+        return iter(self.listed.get(verb, [ContainerOutput(removed="c1")]))
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> _Nodes:
+    found = _Nodes()
+    for module in (system_commands, prune_choice):
+        monkeypatch.setattr(module, "ask", found.ask)
+    monkeypatch.setattr(system_commands, "connect", _Images)
+    monkeypatch.setattr(_Images, "asked", [])
+    return found
+
+
+def test_a_prune_with_a_filter_takes_no_images_that_the_filter_was_to_keep(nodes: _Nodes) -> None:
+    for text in ("label=tier=test", "until=100"):
         result = CliRunner().invoke(system, ["prune", "-af", "--volumes", "--filter", text], obj="")
         assert (result.exit_code, result.stdout) == (0, "Removed container: c1\n" * 2), result.output
-        assert "Images stay" in result.stderr
-    assert asked_for == ["prune", "prune_volumes"] * 2
+    assert [verb for verb, _ in nodes.asked] == ["prune", "prune_volumes"] * 2
+    assert _Images.asked == [
+        PruneChosenImagesRequest(all=True, labels=["tier=test"]),
+        PruneChosenImagesRequest(all=True, before_ns=100 * 10**9),
+    ]
     question = CliRunner().invoke(system, ["prune", "--filter", "until=24h"], input="n\n", obj="")
-    assert "images" not in question.output
+    assert "as far as the filters fit" in question.output
+    assert "images that nodes pulled" not in question.output
+
+
+def test_what_must_not_have_a_label_is_chosen_here_and_removed_one_by_one(nodes: _Nodes) -> None:
+    """Nodes of an older version would overlook it, and remove everything."""
+    result = CliRunner().invoke(system, ["prune", "-f", "--volumes", "--filter", "label!=keep"], obj="")
+    assert result.exit_code == 0, result.output
+    assert nodes.asked == [("list", ""), ("remove", "a"), ("list_volumes", ""), ("remove_volume", "v")]
+    nodes.asked.clear()
+    young = ["prune", "-f", "--filter", "label!=keep", "--filter", "until=50"]
+    assert CliRunner().invoke(system, young, obj="").exit_code == 0
+    assert nodes.asked == [("list", "")]
 
 
 def test_hands_of_docker_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

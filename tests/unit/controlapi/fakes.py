@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from swarm.api.v1.control_pb2 import (
     Filters,
     LoadImageRequest,
+    PruneChosenImagesRequest,
     PulledImage,
     PullImageRequest,
     PullImageResponse,
@@ -108,6 +109,11 @@ class FakeImages:
 
     async def prune(self, *, everything: bool) -> tuple[Sequence[Image], int]:
         return ([Image(id="i1")], 7) if everything else ([], 0)
+
+    async def prune_chosen(
+        self, choice: PruneChosenImagesRequest, *, everything: bool
+    ) -> tuple[Sequence[Image], int, Sequence[str]]:
+        return ([Image(id=one) for one in choice.labels] if everything else []), 7, ["i2"]
 
 
 class FakeLogs:

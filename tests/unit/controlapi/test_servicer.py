@@ -249,6 +249,9 @@ async def test_images_and_logs_are_passed_on():
     assert (tagged.image.id, tagged.image.digest) == ("a", "b")
     pruned = await servicer.PruneImages(c.PruneImagesRequest(all=True), FakeContext())
     assert pruned.freed_bytes == 7
+    choice = c.PruneChosenImagesRequest(all=True, labels=["i1"])
+    pruned = await servicer.PruneChosenImages(choice, FakeContext())
+    assert ([one.id for one in pruned.images], list(pruned.unread)) == (["i1"], ["i2"])
     answer = await servicer.GetImageHistory(c.GetImageHistoryRequest(ref="x"), FakeContext())
     assert answer.configuration == b'{"os": "linux"}'
     made = answer.entries

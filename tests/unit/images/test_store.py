@@ -58,6 +58,10 @@ async def test_an_image_of_the_cluster_is_fetched_unpacked_and_described(store: 
         os="linux",
     )
     assert store.image_config(content.top) == config
+    assert store.image_of("task1", content.top) == config
+    assert store.image_of("task1") is None
+    store.lease("task1", content.top)
+    assert store.image_of("task1") == config
     top, bottom = store.lower_dirs(content.top)
     assert (top / "b").read_bytes() == b"2"
     assert (bottom / "a").read_bytes() == b"1"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from swarm.errors import InvalidArgument, TaskRejected
-from swarm.runtime.base import Sample
+from swarm.runtime.base import Sample, Transferred
 from swarm.runtime.oci.cgroups import (
     Cgroup,
     CgroupLayout,
@@ -75,7 +75,7 @@ def v2(tmp_path: Path) -> CgroupLayout:
 
 @pytest.fixture
 def v1(tmp_path: Path) -> CgroupLayout:
-    mounts = {name: tmp_path / name for name in ("cpu", "cpuacct", "memory", "pids", "cpuset")}
+    mounts = {name: tmp_path / name for name in ("cpu", "cpuacct", "memory", "pids", "cpuset", "blkio")}
     for mount in mounts.values():
         mount.mkdir()
     (mounts["cpuset"] / "cpuset.cpus").write_text("0-3\n")
@@ -97,9 +97,11 @@ def test_use_in_version_2(v2: CgroupLayout, tmp_path: Path) -> None:
         memory__events="low 0\noom 2\noom_kill 1\noom_group_kill 0\n",
         cpu__stat="usage_usec 1234\nuser_usec 1000\n",
         pids__current="3\n",
+        io__stat="8:0 rbytes=5 wbytes=7 rios=1 wios=1 dbytes=9 dios=0\n8:16 rbytes=1 wbytes=2\n",
     )
     cgroup = Cgroup(v2, "/swarm/x/task")
-    assert cgroup.sample() == Sample(cpu_usage_ns=1_234_000, memory_bytes=700, pids=3)
+    moved = Transferred(6, 9)
+    assert cgroup.sample() == Sample(cpu_usage_ns=1_234_000, memory_bytes=700, pids=3, disks=moved)
     assert cgroup.oom_kills() == 1
     assert controllers(v2) == {"cpu", "memory", "pids"}
 
@@ -115,6 +117,15 @@ def test_use_in_version_1(v1: CgroupLayout) -> None:
     _write(v1.mounts["pids"] / "swarm/x/task", pids__current="4\n")
     cgroup = Cgroup(v1, "/swarm/x/task")
     assert cgroup.sample() == Sample(cpu_usage_ns=99, memory_bytes=600, pids=4)
+    lines = "8:0 Read 5\n8:0 Write 7\n8:0 Sync 9\n8:0 Total 12\n8:16 Read 1\nTotal 13\n"
+    _write(v1.mounts["blkio"] / "swarm/x/task", blkio__throttle__io_service_bytes="8:0 Read 1\n")
+    older = cgroup.sample()
+    assert older is not None
+    assert older.disks == Transferred(1, 0)
+    _write(v1.mounts["blkio"] / "swarm/x/task", blkio__throttle__io_service_bytes_recursive=lines)
+    sample = cgroup.sample()
+    assert sample is not None
+    assert sample.disks == Transferred(6, 7)
     assert cgroup.oom_kills() == 2
 
 

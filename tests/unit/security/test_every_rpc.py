@@ -77,6 +77,7 @@ EXPECTED: Mapping[str, str] = {
     "Control/PushImage": "LAO",
     "Control/TagImage": "LAO",
     "Control/PruneImages": "LAO",
+    "Control/PruneChosenImages": "LAO",
     "Control/SaveImages": "LAO",
     "Control/GetImageHistory": "LAOV",
     "Control/CreateSecret": "LAO",

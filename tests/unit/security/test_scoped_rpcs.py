@@ -35,6 +35,7 @@ SCOPED = [
     "Control/ListVolumes",
     "Control/LoadImage",
     "Control/PlanChanges",
+    "Control/PruneChosenImages",
     "Control/PruneImages",
     "Control/PullImage",
     "Control/PushImage",

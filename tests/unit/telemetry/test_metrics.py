@@ -30,7 +30,10 @@ SAMPLE = NodeSample(
     agent=AgentSample(
         connected=True,
         containers={"running": 2},
-        uses=(TaskUse("web", "web.1", 1.5, 4096),),
+        uses=(
+            TaskUse("web", "web.1", 1.5, 4096, {"network_sent": 12, "disk_read": 13}),
+            TaskUse("web", "web.2", 1.5, 4096),
+        ),
         names={
             "questions.a": 3,
             "no_such_name": 1,
@@ -70,6 +73,9 @@ def test_a_scrape_shows_what_the_node_knows() -> None:
     assert found["swarm_agent_containers", "running"] == 2
     assert found["swarm_agent_task_cpu_seconds_total", "web", "web.1"] == 1.5
     assert found["swarm_agent_task_memory_bytes", "web", "web.1"] == 4096
+    assert found["swarm_agent_task_network_sent_bytes_total", "web", "web.1"] == 12
+    assert found["swarm_agent_task_disk_read_bytes_total", "web", "web.1"] == 13
+    assert ("swarm_agent_task_disk_read_bytes_total", "web", "web.2") not in found
     assert found["swarm_names_questions_total", "a"] == 3
     assert found["swarm_names_no_such_name_total",] == 1
     assert (found["swarm_tunnel_peers",], found["swarm_tunnel_stale_peers",]) == (4, 1)
