@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 START_S = 60.0
-STOP_S = 30.0
+STOP_S = 60.0
 
 
 @dataclass(frozen=True)

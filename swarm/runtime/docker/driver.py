@@ -200,13 +200,23 @@ class DockerDriver(Views):
         files = await asyncio.to_thread(place.make, config, layers, hostname)
         around = replace(around, image=await self._images.ensure(config.image_digest), files=files)
         body = create_request(config, image, around)
-        answer = await self._engine.request(
-            "POST", "/containers/create", {"name": self._name(config.id)}, body
-        )
+        answer = await self._made(config.id, body)
         labels = label_warnings(config.security.selinux, selinux=around.selinux)
         place.note([*clamp_warnings(config.ulimits, limits), *labels, *warnings_of(answer)])
         about = await self._about(config.id)
         self._containers[config.id] = EngineContainer(self._info(about), about)
+
+    async def _made(self, container_id: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Have the engine make the container; what it made too late for an agent that was killed gives
+        way."""
+        order = ("POST", "/containers/create", {"name": self._name(container_id)}, body)
+        try:
+            return dict(await self._engine.request(*order))
+        except EngineError as error:
+            if error.status != _CONFLICT:
+                raise
+        await self._delete(self._path(container_id))
+        return dict(await self._engine.request(*order))
 
     async def _abandon(self, container_id: str) -> None:
         try:

@@ -18,7 +18,7 @@ from swarm.runtime.terminal import END_OF_INPUT
 
 _MARK = exec_mark("").encode()
 _COMPLAINT = b"OCI runtime exec failed"
-_END_TIMEOUT_S = 5.0
+_END_TIMEOUT_S = 20.0  # an engine on a busy machine takes its time to say which process it has started
 _AGAIN_S = 0.02
 
 

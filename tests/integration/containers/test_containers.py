@@ -42,7 +42,7 @@ def test_ten_megabytes_go_through_standard_input_and_come_back(cluster: DevClust
         ),
         input=data,
         capture_output=True,
-        timeout=60,
+        timeout=200,
         check=True,
         cwd=ROOT,
     )
@@ -50,7 +50,7 @@ def test_ten_megabytes_go_through_standard_input_and_come_back(cluster: DevClust
     back = subprocess.run(
         command(cluster, "service", "exec", "web.worker-1", "cat", "/tmp/big"),
         capture_output=True,
-        timeout=60,
+        timeout=200,
         check=True,
         cwd=ROOT,
     )

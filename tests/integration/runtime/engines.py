@@ -84,7 +84,7 @@ class Dockerd:
         if self._daemon is not None:
             self._daemon.terminate()
             try:
-                self._daemon.wait(30)
+                self._daemon.wait(READY_S)
             except subprocess.TimeoutExpired:
                 self._daemon.kill()
                 self._daemon.wait()

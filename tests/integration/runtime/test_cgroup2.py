@@ -23,6 +23,7 @@ FILES = (
 WHICH = "oci-runc or (oci-starter and (own_users or confined or privileged or shim))"
 
 
+@pytest.mark.timeout(1500)  # some forty tests in one
 def test_containers_run_with_nothing_but_cgroup_version_2(tmp_path: Path) -> None:
     if read_layout().version == 2:
         pytest.skip("this machine has nothing else anyway")

@@ -12,7 +12,7 @@ from swarm.errors import FailedPrecondition, NotFound, TaskRejected, Unavailable
 from swarm.runtime.base import Attachment, ContainerState, Limits
 from swarm.runtime.docker.client import EngineClient
 from swarm.runtime.oci.overlay import unmount
-from tests.integration.runtime.labs import DockerLab, Driver, running, said, until
+from tests.integration.runtime.labs import DockerLab, Driver, run, running, said, until
 
 pytestmark = pytest.mark.integration
 
@@ -42,6 +42,15 @@ async def test_a_container_that_somebody_else_removes_has_failed(docker_lab: Doc
     # Killed, if the engine could still be asked how it ended.
     assert (info.exit_code, info.error) in {(137, ""), (255, "the container was removed by somebody else")}
     await driver.remove(container)
+
+
+async def test_what_the_engine_made_too_late_for_a_killed_agent_gives_way(docker_lab: DockerLab) -> None:
+    driver, killed = docker_lab.driver(), docker_lab.driver()
+    config = docker_lab.config("exit 4")
+    assert list(await driver.adopt()) == []
+    await killed.create(config)
+    assert (await run(driver, config))[0] == 4
+    assert len(docker_lab.engine.containers()) == 1
 
 
 async def test_images_of_the_store_leave_the_engine_when_the_store_has_them_no_more(
