@@ -38,7 +38,9 @@ class IngressRouter:
 
         Raises Unavailable with what could not be brought about.
         """
-        if self._network_id in gone or (check and self._network_id not in states):
+        # An agent that has just started does not know which network it was: what holds is not taken away.
+        is_there = any(state.network.ingress for state in states.values())
+        if self._network_id in gone or (check and not is_there):
             self._close()
         for network_id, state in states.items():
             if not state.network.ingress:

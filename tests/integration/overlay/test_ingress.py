@@ -3,7 +3,9 @@
 import contextlib
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 
 import pytest
@@ -13,6 +15,7 @@ from swarm.agent.network.plumbing import netlink_in
 from swarm.api.v1.overlay_pb2 import OverlayChanges, OverlayService
 from swarm.api.v1.types_pb2 import PortConfig
 from tests.integration.network.lab import Attached
+from tests.integration.operator import wait_until
 from tests.integration.overlay.lab import Net, OverlayLab, stream
 
 pytestmark = pytest.mark.integration
@@ -266,6 +269,39 @@ def test_nothing_is_lost_while_an_agent_is_killed_and_starts_again(lab: IngressL
 
         assert stream(lab.client, entry, DNS, restart) == (120, 120)
     assert before == []
+
+
+@pytest.mark.parametrize("killed", [3, 1], ids=["of-the-client", "of-the-task"])
+def test_nobody_who_comes_anew_is_refused_while_an_agent_is_killed_and_starts_again(
+    lab: IngressLab, killed: int
+) -> None:
+    lab.run("one", 1, "10.0.0.20")
+    entry, node = lab.nodes[3].address, lab.nodes[killed]
+    lost: list[str] = []
+    met = 0
+    over = threading.Event()
+
+    def come() -> None:
+        nonlocal met
+        while not over.is_set():
+            try:
+                with _connected(lab, entry) as client:
+                    client.sendall(b"anew\n")
+                    met += client.recv(100).decode() == CLIENT
+            except OSError as error:
+                lost.append(str(error))
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(come)
+        try:
+            for step in (node.kill, node.start, lambda: lab.tell(killed), lambda: node.call("check")):
+                before = met
+                step()
+                wait_until(lambda before=before: met > before + 5 or lost, what="more clients")
+        finally:
+            over.set()
+        coming.result()
+    assert lost == []
 
 
 def _connected(lab: IngressLab, host: str) -> socket.socket:
