@@ -6,21 +6,25 @@ from pathlib import Path
 import pytest
 
 from swarm.api.v1.backup_pb2 import BackupHeader, BackupPart, RestoreOptions
-from swarm.api.v1.objects_pb2 import Cluster
-from swarm.api.v1.raft_pb2 import RaftMembership
+from swarm.api.v1.objects_pb2 import Cluster, Node
+from swarm.api.v1.raft_pb2 import RaftMember, RaftMembership
+from swarm.api.v1.types_pb2 import NodeStatus
 from swarm.clock import SystemClock
 from swarm.config import Settings
 from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.manager.controlapi.backup import parts_of
 from swarm.manager.store.store import Store
 from swarm.manager.store.testing import LocalProposer
+from swarm.manager.store.transaction import Transaction
 from swarm.manager.store.version import STORE_VERSION
+from swarm.node import restoring
 from swarm.node.restoring import Restored, restore_files
 from swarm.security.certificates import KeyedCertificate, create_root_ca
 
 CLOCK = SystemClock()
 ROOT = create_root_ca("c1", CLOCK.now_ns())
 OTHER = create_root_ca("c1", CLOCK.now_ns())
+MANAGER, WORKERS = "10.0.0.1:2399", ("10.0.0.7", "fd00::7")
 
 
 def backed_up(root: KeyedCertificate, *, key: bool) -> list[BackupPart]:
@@ -31,17 +35,48 @@ def backed_up(root: KeyedCertificate, *, key: bool) -> list[BackupPart]:
     cluster.root_ca.worker_secret = cluster.root_ca.manager_secret = "0" * 25
     if key:
         cluster.root_ca.key_pem = root.key_pem
-    asyncio.run(store.update(lambda tx: tx.create(cluster)))
+    nodes = [Node(id="m"), *(Node(id=addr, status=NodeStatus(addr=addr)) for addr in WORKERS)]
+
+    def fill(transaction: Transaction) -> None:
+        for one in (cluster, *nodes):
+            transaction.create(one)
+
+    asyncio.run(store.update(fill))
     state = store.freeze()
     header = BackupHeader(cluster_id="c1", index=state.applied_index, store_version=STORE_VERSION)
-    return list(parts_of(header, RaftMembership(), state))
+    members = RaftMembership(members=[RaftMember(node_id="m", addr=MANAGER)])
+    return list(parts_of(header, members, state))
 
 
-def restored(folder: Path, parts: list[BackupPart], ca_key_pem: bytes = b"") -> Restored:
-    options = RestoreOptions(advertise_addr="127.0.0.1:2377", ca_key_pem=ca_key_pem)
-    folder.joinpath("state").mkdir()
+def restored(
+    folder: Path, parts: list[BackupPart], ca_key_pem: bytes = b"", *, force: bool = True
+) -> Restored:
+    options = RestoreOptions(advertise_addr="127.0.0.1:2377", ca_key_pem=ca_key_pem, force=force)
+    folder.joinpath("state").mkdir(parents=True)
     settings = Settings(state_dir=folder / "state")
     return asyncio.run(restore_files(settings, options, parts, CLOCK))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Who was asked whether it is a manager; the last one is."""
+    found: list[str] = []
+
+    async def answers(_credentials: object, addr: str, _at_once: object) -> bool:
+        found.append(addr)
+        return addr == "[fd00::7]:2377"
+
+    monkeypatch.setattr(restoring, "_answers", answers)
+    return found
+
+
+def test_a_worker_of_the_backup_may_be_a_manager_by_now(tmp_path: Path, asked: list[str]) -> None:
+    parts = backed_up(ROOT, key=True)
+    with pytest.raises(FailedPrecondition, match=r"still answer: \[fd00::7\]:2377\. "):
+        restored(tmp_path / "first", parts, force=False)
+    at_both_ports = [f"{host}:{port}" for host in ("10.0.0.7", "[fd00::7]") for port in (2377, 2399)]
+    assert asked == [MANAGER, *at_both_ports]
+    assert restored(tmp_path / "second", parts).state.cluster_id == "c1"
 
 
 def files(folder: Path) -> list[Path]:
