@@ -181,12 +181,15 @@ def _make(conn: Connection, spec: PlainSpec, given: dict[str, Any]) -> Target:
     spec.container.image = _by_name(conn, spec.container.image)
     nodes = node_ids(conn, [given["node"]]) if given["node"] else []
     request = ContainerRequest(create=CreateContainer(spec=with_credentials(spec)))
-    for answer in ask(conn, request, nodes):
+    made = None
+    for answer in ask(conn, request, nodes):  # to its end: who leaves before has given up, for the manager
         if answer.HasField("chunk") and not given["quiet"] and not _is_no_news(answer.chunk.data):
             sys.stderr.buffer.write(answer.chunk.data)
             sys.stderr.flush()
         if answer.HasField("created"):
-            return Target(answer.created, answer.node_id, plain=True)
+            made = Target(answer.created, answer.node_id, plain=True)
+    if made is not None:
+        return made
     raise Unavailable("the node did not say whether it made the container: see `swarmctl container ls -a`")
 
 

@@ -192,7 +192,7 @@ async def read_log(path: Path, query: LogQuery, ended: Callable[[], bool]) -> As
     """Yield the lines of a container's log that a query asks for, oldest first.
 
     A following reader goes on through rotations until `ended()` (asked before each read) is true and all is
-    read.
+    read; another one has enough when it has what was written as it came, however fast more is written.
     """
     cursors = await asyncio.to_thread(_open_files, path)
     last_ns = 0
@@ -205,11 +205,26 @@ async def read_log(path: Path, query: LogQuery, ended: Callable[[], bool]) -> As
             for cursor in cursors[:-1]:
                 cursor.file.close()
             cursors = cursors[-1:]
-        async for record in _go_on(cursors, path, last_ns, query, ended):
+        if query.follow:
+            reading = _go_on(cursors, path, last_ns, query, ended)
+        else:
+            reading = _written_so_far(cursors if query.tail is None else [], query)
+        async for record in reading:
             yield record
     finally:
         for cursor in cursors:
             cursor.file.close()
+
+
+async def _written_so_far(cursors: list[_Cursor], query: LogQuery) -> AsyncIterator[LogLine]:
+    ends = [os.fstat(cursor.file.fileno()).st_size for cursor in cursors]
+    for cursor, end in zip(cursors, ends, strict=True):
+        while cursor.position < end and not cursor.at_end:  # the shim may have begun the file anew
+            for record in await asyncio.to_thread(cursor.read):
+                if query.until_ns and record.timestamp_ns > query.until_ns:
+                    return
+                if wanted(record, query):
+                    yield record
 
 
 class LogFollower:
@@ -257,7 +272,7 @@ async def _go_on(
                 yield record
         if cursors and not (len(cursors) == 1 and cursors[0].at_end):
             continue
-        if done or not query.follow:
+        if done:
             return
         await asyncio.sleep(FOLLOW_INTERVAL_S)
 

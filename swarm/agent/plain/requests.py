@@ -117,12 +117,16 @@ class PlainRequests:
         self._containers.tell(container_id, event, attributes)
 
     async def _create(self, request: ContainerRequest, conversation: Conversation) -> None:
-        lines: asyncio.Queue[str] = asyncio.Queue()
+        lines: asyncio.Queue[str | None] = asyncio.Queue()
         telling = asyncio.create_task(_tell(lines, conversation))
         try:
             plain = await self._containers.create(request.create.spec, lines.put_nowait)
-        finally:
+        except asyncio.CancelledError:
             telling.cancel()
+            raise
+        finally:
+            # Not cancelled else: gRPC would give up the whole conversation with a line on its way.
+            lines.put_nowait(None)
             await asyncio.gather(telling, return_exceptions=True)
         await conversation.send(ContainerOutput(created=plain.id))
 
@@ -290,6 +294,6 @@ def _grace_s(plain: Plain, wanted_ns: int | None) -> float:
     return (own if wanted_ns is None else wanted_ns) / 1e9
 
 
-async def _tell(lines: "asyncio.Queue[str]", conversation: Conversation) -> None:
-    while True:
-        await conversation.send_chunks(f"{await lines.get()}\n".encode(), "stderr")
+async def _tell(lines: "asyncio.Queue[str | None]", conversation: Conversation) -> None:
+    while (line := await lines.get()) is not None:
+        await conversation.send_chunks(f"{line}\n".encode(), "stderr")

@@ -30,7 +30,10 @@ def reason_of(error: Exception) -> str:
     """Return why a request failed, and what to do where we know."""
     text = str(error) or type(error).__name__
     if any(sign in text.lower() for sign in _NO_TLS):
-        return "it speaks no TLS; name it with --insecure-registry where that is as it should be"
+        return (
+            "it speaks no TLS; name it with --insecure-registry (for login: in SWARM_INSECURE_REGISTRIES) "
+            "where that is as it should be"
+        )
     return plain(text)
 
 

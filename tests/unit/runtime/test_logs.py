@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,21 @@ async def test_following_goes_on_where_reading_stopped(log: Path, tail: int | No
     _append(log, _record(3)[10:], _record(4))
     await follower.has_read("line 4")
     assert await follower.end() == [f"line {number}" for number in range(first, 5)]
+
+
+@pytest.mark.parametrize(("tail", "first"), [(None, 1), (1, 3), (0, 4)])
+async def test_who_does_not_follow_gets_what_was_written_by_then(
+    log: Path, tail: int | None, first: int
+) -> None:
+    _append(log, *map(_record, range(1, 4)))
+    seen, numbers = [], itertools.count(4)
+    async for line in read_log(log, LogQuery(tail=tail), lambda: False):
+        seen.append(line.data.decode())
+        _append(log, _record(next(numbers)), _record(next(numbers)))
+        rotate_files(log)
+        _append(log, _record(next(numbers)))
+        assert next(numbers) < 100, "it reads as long as there is something written"
+    assert seen == [f"line {n}" for n in range(first, 4)]
 
 
 async def test_following_a_log_that_does_not_exist_yet(log: Path) -> None:
