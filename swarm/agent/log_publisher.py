@@ -141,9 +141,12 @@ class _Publication:
         """Publish until everything is sent; with follow, until cancelled."""
         call: Any = LogsStub(self._channel).Publish()
         try:
-            # Empty: it says that this node is at work.
-            await call.write(PublishLogsRequest(subscription_id=self._subscription.id))
+            # A mark says that this node is at work, and another one that this was all: to the manager a
+            # stream that breaks looks as one that ends.
+            mark = PublishLogsRequest(subscription_id=self._subscription.id, messages=[LogMessage()])
+            await call.write(mark)
             await _until_error(self._read_all(), self._send(call))
+            await call.write(mark)
             await call.done_writing()
             await call
         except asyncio.InvalidStateError:  # the manager ended the stream: nobody reads any more

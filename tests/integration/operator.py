@@ -13,6 +13,7 @@ from tests.integration.typist import typist
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
+ELECTING = "the cluster has no leader yet"
 SWARMCTL = [sys.executable, "-m", "swarm.cli.main"]
 
 
@@ -51,10 +52,18 @@ class Operator:
         return typist().type(self.cluster, node, arguments, timeout_s)
 
     def __call__(self, *arguments: str, timeout_s: float = 60.0) -> str:
-        """Run a swarmctl command that must succeed and return its output."""
-        done = self.try_(*arguments, timeout_s=timeout_s)
+        """Run a swarmctl command that must succeed and return its output.
+
+        Managers of a busy machine elect another leader now and then: what they refused till then is typed
+        again, as they say.
+        """
+        done = wait_until(lambda: self._unless_electing(*arguments, timeout_s=timeout_s), what="a leader")
         assert done.returncode == 0, f"swarmctl {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
+
+    def _unless_electing(self, *arguments: str, timeout_s: float) -> subprocess.CompletedProcess[str] | None:
+        done = self.try_(*arguments, timeout_s=timeout_s)
+        return None if done.returncode == 1 and ELECTING in done.stderr else done
 
     def rows(self, *arguments: str) -> list[dict[str, Any]]:
         """Run a listing command and return its rows."""

@@ -123,7 +123,7 @@ class Daemon:
                 raise from_rpc_error(error) from None
 
     def info(self) -> control.InfoResponse:
-        return self.local("Info", control.InfoRequest(), 5.0)
+        return self.local("Info", control.InfoRequest())
 
     def init(self) -> control.InitResponse:
         return self.local("Init", control.InitRequest())

@@ -100,10 +100,13 @@ class LogBroker:
         requests: AsyncIterator[PublishLogsRequest],
     ) -> None:
         await relay.queue.put(RelayLogsResponse(node_started=node_id))
-        stream = object()
+        stream, whole = object(), not _is_mark(first)  # earlier versions do not mark the end
         await self._pass_on(relay, stream, node_id, first)
         async for request in requests:
             await self._pass_on(relay, stream, node_id, request)
+            whole = whole or _is_mark(request)
+        if not whole:  # its session is gone; with the next one it begins anew
+            return
         relay.done.add(node_id)
         await relay.queue.put(RelayLogsResponse(node_done=node_id))
 
@@ -161,6 +164,11 @@ class LogBroker:
             self._sessions.send_log_subscription(node_id, closing)
         for publisher in tuple(relay.publishers):
             publisher.cancel()
+
+
+def _is_mark(request: PublishLogsRequest) -> bool:
+    """Whether it says that a node begins, or that this was all."""
+    return any(not message.task_id for message in request.messages)
 
 
 @contextlib.asynccontextmanager

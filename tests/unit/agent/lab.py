@@ -214,7 +214,7 @@ class Lab:
                     copy.meta.CopyFrom(current.meta)
                     transaction.update(copy)
 
-        await self.leader.store.update(put)
+        await self.leader.store.update(put, timeout_s=60.0)
 
     async def remove(self, kind: Any, object_id: str) -> None:
         assert self.leader is not None

@@ -13,6 +13,8 @@ from tests.unit.cli.pseudo_terminal import PseudoTerminal
 from tests.unit.cli.stage import served
 
 SWARMCTL = [sys.executable, "-m", "swarm.cli.main"]
+# People wait a second with a finger on the Tab key; on a busy machine names may take longer.
+PATIENT = "from swarm.cli import completion, main; completion.PATIENCE_S = 60.0; main.main()"
 COLOUR = re.compile(r"\x1b\[[0-9;]*[34][0-9][0-9;]*m")
 # Both replicas of the new number run already: it has converged at the first look.
 CONVERGES = ["service", "update", "--replicas", "2", "--update-monitor", "1ms", "web"]
@@ -174,7 +176,7 @@ def shell_env(env: dict[str, str], tmp_path: Path) -> dict[str, str]:
     """The environment of a shell that finds `swarmctl`, and none of this user's files."""
     program = tmp_path / "bin" / "swarmctl"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {shlex.join(SWARMCTL)} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-c", PATIENT])} "$@"\n')
     program.chmod(0o755)
     path = f"{program.parent}:/usr/bin:/bin"
     return {**env, "PATH": path, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "PS1": "> "}

@@ -135,7 +135,7 @@ async def test_a_copied_machine_yields_to_the_one_started_later_and_disturbs_it_
 ) -> None:
     monkeypatch.setattr("swarm.agent.connection.IDENTITY_PAUSE_S", 0.2)
     # On a slow machine shorter periods end by themselves.
-    monkeypatch.setattr("tests.unit.agent.lab.PERIOD_NS", 1_000_000_000)
+    monkeypatch.setattr("tests.unit.agent.lab.PERIOD_NS", 3_000_000_000)
     async with a_lab(tmp_path, managers=4, nodes=["n1"]) as lab:
         (first,) = await agents(lab, "n1")
         async with a_copy_of(first) as copy:

@@ -404,3 +404,41 @@ async def test_what_is_late_over_the_former_session_is_told_once_and_in_order(
     assert lines == [b"1", b"2", b"3", b"4", b"5"]
     before.put_nowait(None)
     await asyncio.gather(*publishing, return_exceptions=True)
+
+
+async def relayed(*publications: list[LogMessage]) -> list[str]:
+    """What a manager tells of publications of one node, which come one after the other, up to the last."""
+    task = a_task("n1")
+    task.id = "t"
+    broker = LogBroker(store_with(task), Silent())
+    heard: list[str] = []
+
+    async def listen() -> None:
+        async with relaying(broker, LogSubscription(id="s", selector=WEB)) as events:
+            async for event in events:
+                heard.append(event.message.data.decode() or str(event.WhichOneof("event")))  # noqa: PERF401 -- as they come
+
+    listening = asyncio.create_task(listen())
+    await until(lambda: broker._relays)
+    for messages in publications:
+
+        async def requests(messages: list[LogMessage] = messages) -> AsyncIterator[PublishLogsRequest]:
+            for message in messages:
+                yield PublishLogsRequest(subscription_id="s", messages=[message])
+
+        await broker.publish("n1", requests())
+    relay = broker._relays["s"]
+    await until(lambda: relay.queue.empty() and heard)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    return heard
+
+
+async def test_a_stream_that_breaks_off_is_not_taken_for_all_that_there_is() -> None:
+    mark = LogMessage()
+    one, two = (LogMessage(task_id="t", timestamp=timestamp(at), data=b"%d" % at) for at in (1, 2))
+    begun = ["node_started", "1", "node_started"]
+    assert await relayed([mark, one], [mark]) == begun
+    assert await relayed([mark, one], [mark, one, two, mark]) == [*begun, "2", "node_done"]
+    # Agents of earlier versions end without a mark.
+    assert await relayed([one, two]) == ["node_started", "1", "2", "node_done"]

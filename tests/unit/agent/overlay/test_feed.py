@@ -28,6 +28,13 @@ def _news(*changes: OverlayChanges, complete: bool = False) -> NetworkChanges:
     return NetworkChanges(changes, complete)
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody goes on without the others because the machine is busy."""
+    for name in ("PATIENCE_S", "FIRST_S", "WITHDRAW_S"):
+        monkeypatch.setattr(feed_module, name, 60.0)
+
+
 def _a_task() -> Task:
     task = Task(id="t1")
     task.networks.add(network_id="shop", addresses=["10.0.0.9"])
@@ -115,7 +122,7 @@ async def test_a_task_waits_until_its_node_has_joined_and_says_for_what(
         feed.take(_news(_shop(network=SHOP), complete=True))
         with pytest.raises(TransientError, match="network shop is not there on this node yet: it is being"):
             await feed.join(_a_task())
-        monkeypatch.setattr(feed_module, "PATIENCE_S", 30.0)
+        monkeypatch.setattr(feed_module, "PATIENCE_S", 60.0)
         joining = asyncio.create_task(feed.join(_a_task()))
         await asyncio.sleep(0.01)
         assert not joining.done()
