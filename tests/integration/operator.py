@@ -14,6 +14,8 @@ from tests.integration.typist import typist
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 SWARMCTL = [sys.executable, "-m", "swarm.cli.main"]
+NO_LEADER = "the cluster has no leader yet"
+LEADERLESS_S = 60.0
 
 
 def wait_until(condition: Callable[[], T], timeout_s: float = 60.0, what: str = "it") -> T:
@@ -45,14 +47,20 @@ class Operator:
         """The same person in front of another node."""
         return Operator(self.cluster, node)
 
-    def try_(self, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def try_(self, *arguments: str, timeout_s: float = 180.0) -> subprocess.CompletedProcess[str]:
         """Run a swarmctl command and return what came of it."""
         node = self._at or self.cluster.entry().name
         return typist().type(self.cluster, node, arguments, timeout_s)
 
-    def __call__(self, *arguments: str, timeout_s: float = 60.0) -> str:
-        """Run a swarmctl command that must succeed and return its output."""
+    def __call__(self, *arguments: str, timeout_s: float = 180.0) -> str:
+        """Run a swarmctl command that must succeed and return its output.
+
+        While managers elect a leader they refuse it, and nothing of it is done: then it is typed again.
+        """
+        refused_until = time.monotonic() + LEADERLESS_S
         done = self.try_(*arguments, timeout_s=timeout_s)
+        while done.returncode != 0 and NO_LEADER in done.stderr and time.monotonic() < refused_until:
+            done = self.try_(*arguments, timeout_s=timeout_s)
         assert done.returncode == 0, f"swarmctl {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
 
