@@ -14,6 +14,7 @@ from tests.integration import cgroups
 from tests.integration.operator import Operator
 
 _LOG_TAIL = 60
+UP_TIMEOUT_S = 180.0  # several clusters may be starting at once
 # These begin first: otherwise one process is left alone with one of them at the end.
 _LONG = frozenset(
     (
@@ -42,7 +43,7 @@ class Clusters:
     def up(self, managers: int, workers: int) -> DevCluster:
         """A running cluster."""
         cluster = self.plan(managers, workers)
-        cluster.up()
+        cluster.up(timeout_s=UP_TIMEOUT_S)
         return cluster
 
     def down(self) -> list[str]:

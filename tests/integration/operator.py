@@ -46,12 +46,12 @@ class Operator:
         """The same person in front of another node."""
         return Operator(self.cluster, node)
 
-    def try_(self, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def try_(self, *arguments: str, timeout_s: float = 180.0) -> subprocess.CompletedProcess[str]:
         """Run a swarmctl command and return what came of it."""
         node = self._at or self.cluster.entry().name
         return typist().type(self.cluster, node, arguments, timeout_s)
 
-    def __call__(self, *arguments: str, timeout_s: float = 60.0) -> str:
+    def __call__(self, *arguments: str, timeout_s: float = 180.0) -> str:
         """Run a swarmctl command that must succeed and return its output.
 
         Managers of a busy machine elect another leader now and then: what they refused till then is typed

@@ -19,9 +19,9 @@ from swarm.api.v1.control_pb2_grpc import ControlStub, LocalStub
 from swarm.errors import SwarmError
 
 ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 R = TypeVar("R")
-_hosts = itertools.cycle(range(1, 255))
+_hosts = itertools.cycle(range(1, 200))  # those above are the tests' own
 
 
 def wait_for(question: Callable[[], R], timeout_s: float = 60.0) -> R:
@@ -101,10 +101,10 @@ class Daemon:
         if self._process is not None:
             self.stop(signal.SIGKILL)
         command = [sys.executable, "-m", "swarm.daemon", "cleanup", *self.arguments]
-        subprocess.run(command, cwd=self.root, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, cwd=self.root, check=True, capture_output=True, timeout=120)
 
     def log(self) -> str:
-        return self.log_file.read_text(errors="replace")
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
     # What people ask.
 

@@ -25,13 +25,14 @@ from swarm.api.v1.control_pb2_grpc import ControlStub
 from swarm.api.v1.objects_pb2 import Service
 from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.dev.plan import Node
-from swarm.errors import NotFound, NotLeader, StaleVersion, SwarmError, TransientError
+from swarm.errors import NameConflict, NotFound, NotLeader, StaleVersion, SwarmError, TransientError
 from swarm.manager.controlapi.forward import STALE_KEY
 from tests.linearizability.history import Operation, Outcome, unknown_end
 
 LABEL = "value"
 INITIAL = "0"
 TIMEOUT_S = 5.0
+CREATION_S = 60.0
 # Whoever gives up soon asks a suspended manager again, and is answered when that wakes and leads no more.
 TIMEOUTS_S = (0.7, 1.5, TIMEOUT_S)
 PAUSE_S = 0.05  # after an error: whoever is dead or cut off is not asked in a tight loop
@@ -62,13 +63,28 @@ def channel(node: Node) -> grpc.aio.Channel:
 
 async def create(node: Node, names: Sequence[str]) -> dict[str, str]:
     """Make registers; return the ids of their services by name."""
-    async with channel(node) as opened:
-        stub: Any = ControlStub(opened)
-        ids = {}
-        for name in names:
-            request = CreateServiceRequest(spec=spec(name, INITIAL), skip_image_resolution=True)
-            ids[name] = (await stub.CreateService(request, timeout=TIMEOUT_S)).service.id
-        return ids
+    async with channel(node) as opened, asyncio.timeout(CREATION_S):
+        return {name: await _create(ControlStub(opened), name) for name in names}
+
+
+async def _create(stub: Any, name: str) -> str:
+    """Make a register, if need be again and again: on a busy machine managers may be without a leader."""
+    request = CreateServiceRequest(spec=spec(name, INITIAL), skip_image_resolution=True)
+    while True:
+        try:
+            answer = await stub.CreateService(request, timeout=TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            failure = from_rpc_error(error)
+            if isinstance(
+                failure, NameConflict
+            ):  # an earlier try was committed, although its answer was lost
+                answer = await stub.GetService(GetServiceRequest(ref=name), timeout=TIMEOUT_S)
+            elif _is_explained(failure):
+                await asyncio.sleep(PAUSE_S)
+                continue
+            else:
+                raise
+        return str(answer.service.id)
 
 
 async def remove(node: Node, names: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from tests.linearizability.history import Outcome
 CLIENTS_PER_MANAGER = 3
 REGISTERS = 6
 PACE_S = 0.005  # leaves the processors to the managers
+LEAST_FAULTS = 3  # also where healing takes most of the time
 PEACE_S = 60.0  # within which everybody must answer again
 _PAUSES_S = (0.3, 1.0)
 _FAULTS_S = (1.5, 4.0)
@@ -88,7 +89,7 @@ async def _hurt(
     end = time.monotonic() + seconds
     # Every fault once, in any order, before one comes again: a short run has as many kinds as fit in.
     left: list[str] = []
-    while time.monotonic() < end:
+    while time.monotonic() < end or len(done) < LEAST_FAULTS:
         left = left or world.choice.sample(names, len(names))
         done.append(left.pop())
         await FAULTS[done[-1]](

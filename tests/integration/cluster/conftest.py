@@ -2,12 +2,14 @@
 
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from swarm.dev.cluster import DevCluster
+from swarm.dev import formation
+from swarm.dev.cluster import READY_TIMEOUT_S, DevCluster
 from swarm.dev.plan import Node
 from tests.integration.operator import Operator, wait_until
 
@@ -15,6 +17,12 @@ from tests.integration.operator import Operator, wait_until
 @pytest.fixture(scope="module", autouse=True)
 def _image(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> None:
     operator.load_image(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(autouse=True)
+def _all_ready(cluster: DevCluster) -> None:
+    """What a test starts is to find all nodes, also those whose daemons the test before has killed."""
+    formation.wait_until_ready(cluster.plan, time.monotonic() + READY_TIMEOUT_S)
 
 
 class Sight:

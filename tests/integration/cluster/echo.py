@@ -19,7 +19,7 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 _SCTP = 132
 _INIT, _INIT_ACK, _COOKIE = 1, 2, 7
 _HEAD = struct.Struct("!HHII")
-_PATIENCE_S = 5.0
+_PATIENCE_S = 60.0
 _AGAIN_S = 0.5
 
 

@@ -67,7 +67,7 @@ def test_a_ten_megabyte_label_is_refused_with_the_limit(operator: Operator) -> N
         grpc.insecure_channel(f"unix:{socket}", options=options) as channel,
         pytest.raises(grpc.RpcError) as refused,
     ):
-        control_pb2_grpc.ControlStub(channel).CreateService(request, timeout=30)
+        control_pb2_grpc.ControlStub(channel).CreateService(request, timeout=60)
     assert refused.value.code() in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED}
     assert "limit" in refused.value.details() or "larger than max" in refused.value.details()
     assert operator.rows("service", "ls") == []
@@ -93,13 +93,13 @@ def test_an_update_from_a_stale_version_is_refused(operator: Operator) -> None:
         f"unix:{socket}", options=[("grpc.default_authority", "localhost")]
     ) as channel:
         stub = control_pb2_grpc.ControlStub(channel)
-        service = stub.GetService(control_pb2.GetServiceRequest(ref="stale"), timeout=30).service
+        service = stub.GetService(control_pb2.GetServiceRequest(ref="stale"), timeout=60).service
         request = control_pb2.UpdateServiceRequest(id=service.id, version=service.meta.version.index)
         request.spec.CopyFrom(service.spec)
         request.spec.annotations.labels["a"] = "1"
-        stub.UpdateService(request, timeout=30)
+        stub.UpdateService(request, timeout=60)
         with pytest.raises(grpc.RpcError, match="out of sequence"):
-            stub.UpdateService(request, timeout=30)
+            stub.UpdateService(request, timeout=60)
     operator("service", "rm", "stale")
 
 

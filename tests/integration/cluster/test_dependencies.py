@@ -17,7 +17,9 @@ def test_services_start_one_after_the_other_and_say_what_they_wait_for(operator:
     db = ("--name", "dep-db", "--depends-on", "dep-setup:completed", "hello:1")
     operator(*create, *db)
     wait_until(lambda: "0 of 1 tasks run" in operator("task", "why", "dep-web.1"), what="the reason")
-    assert "--depends-on-rm" in operator("task", "why", "dep-db.1")
+    wait_until(
+        lambda: "--depends-on-rm" in operator.try_("task", "why", "dep-db.1").stdout, what="its reason"
+    )
     cycle = operator.try_(*create, "--name", "dep-setup", "--depends-on", "dep-web", "hello:1")
     assert cycle.returncode == 1
     assert "dep-setup → dep-web → dep-db → dep-setup is a cycle" in cycle.stderr

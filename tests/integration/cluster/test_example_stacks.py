@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from types import ModuleType
 
@@ -72,9 +73,9 @@ def page_of(cluster: DevCluster, port: int) -> str:
     """What the page at a port of a node, the last one, says; empty when it does not answer."""
     address = cluster.plan.nodes[-1].address
     try:
-        with urllib.request.urlopen(f"http://{address}:{port}/cgi-bin/page", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{address}:{port}/cgi-bin/page", timeout=60) as answer:
             return str(answer.read().decode())
-    except OSError:
+    except (OSError, HTTPException):  # it begins, or was replaced in the middle of its answer
         return ""
 
 

@@ -78,7 +78,7 @@ def test_a_drained_node_is_empty_when_the_command_returns_and_nothing_is_missing
     done = operator.try_("node", "drain", "--wait", "--timeout", "2s", "worker-2")
     assert done.returncode == 1
     assert "stuck.1" in done.stderr
-    assert operator.running("stuck") == []
+    wait_until(lambda: operator.running("stuck") == [], what="its end, for which the command had no time")
     operator("node", "update", "--availability", "active", "worker-2")
     operator.wait_running("stuck", 1)
     operator("service", "rm", "move", "stuck")

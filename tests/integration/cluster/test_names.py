@@ -1,7 +1,7 @@
 """Names of services, asked inside of containers on every node of a cluster, against what its store says."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,12 @@ Answers = Mapping[str, frozenset[str]]
 
 
 def ask(pid: int, name: str, kind: str = "A") -> frozenset[str] | None:
-    """Return what the container of this process is answered; None when it should ask again."""
-    with namespaces.entered(Path(f"/proc/{pid}/ns/net")):
-        answer = dns.query.udp(dns.message.make_query(name, kind), SERVER, timeout=10)
+    """Return what the container of this process is answered; None when it should ask again, or is gone."""
+    try:
+        with namespaces.entered(Path(f"/proc/{pid}/ns/net")):
+            answer = dns.query.udp(dns.message.make_query(name, kind), SERVER, timeout=10)
+    except FileNotFoundError:
+        return None
     if answer.rcode() not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
         return None
     return frozenset(str(item) for records in answer.answer for item in records)
@@ -72,12 +75,12 @@ def differences(operator: Operator, pids: Mapping[str, int]) -> list[str]:
     ]
 
 
-def agree(operator: Operator, pids: Mapping[str, int]) -> None:
+def agree(operator: Operator, containers: Callable[[], Mapping[str, int]]) -> None:
     """Wait until every name at the nodes of these containers is what the store says."""
     found: list[str] = ["nobody looked"]
 
     def look() -> bool:
-        found[:] = differences(operator, pids)
+        found[:] = differences(operator, containers())
         return not found
 
     try:
@@ -107,7 +110,7 @@ def test_names_on_every_node_are_those_of_the_store_through_all_that_happens(
     operator.wait_running("web", 5)
     operator.wait_running("rr", 1)
     asking = sight.pids("web")
-    agree(operator, asking)
+    agree(operator, lambda: asking)
     first, *_ = asking
     said = operator("container", "exec", first, "busybox", "nslookup", "store")
     assert f"Server:\t\t{SERVER}" in said
@@ -120,24 +123,24 @@ def test_names_on_every_node_are_those_of_the_store_through_all_that_happens(
     assert ask(db, "rr") == frozenset()  # of a network that it is not in: somebody else's name, if at all
 
     operator("service", "scale", "-d", "db=4", "rr=3")
-    agree(operator, asking)
+    agree(operator, lambda: asking)
     (victim, pid), *_ = sight.pids("rr").items()
     Path(f"/proc/{pid}/root/sick").touch()
     wait_until(lambda: victim not in sight.pids("rr"), what="the end of the sick task")
-    agree(operator, asking)
+    agree(operator, lambda: asking)
 
     node = cluster.node("worker-1")
     inside = {task: pid for task, pid in asking.items() if _node_of(operator, task) == "worker-1"}
     cuts.make(cluster.plan, cuts.apart([node], [one for one in cluster.plan.nodes if one != node]))
     try:
         operator("service", "scale", "-d", "db=1", "rr=2")
-        agree(operator, {task: pid for task, pid in asking.items() if task not in inside})
+        agree(operator, lambda: {task: pid for task, pid in asking.items() if task not in inside})
         assert all(ask(pid, "db") for pid in inside.values())  # cut off, it still answers what it knew
     finally:
         cuts.make(cluster.plan, ())
     # Its task may have been replaced, when it took long: whoever is there then asks.
     wait_until(lambda: len(sight.pids("web")) == 5, 60, "all containers that ask")
-    agree(operator, sight.pids("web"))
+    agree(operator, lambda: sight.pids("web"))
 
 
 def _node_of(operator: Operator, task: str) -> str:

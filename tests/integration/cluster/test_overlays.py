@@ -13,7 +13,7 @@ from swarm.dev.cluster import DevCluster
 from tests.integration.cluster.conftest import Sight
 from tests.integration.cluster.test_virtual_addresses import Customer, answers
 from tests.integration.operator import SWARMCTL, Operator, wait_until
-from tests.integration.overlay.lab import flood, link_names
+from tests.integration.overlay.lab import flood, link_names, ping
 from tests.integration.overlay.wire import device, kill_tunnel, wire
 
 Places = Mapping[str, tuple[Path, Mapping[str, str]]]  # task -> its namespace, its address by network
@@ -34,7 +34,7 @@ def places(operator: Operator, sight: Sight, service: str) -> Places:
 def reach_each_other(there: Places, network: str) -> bool:
     """Whether every task reaches all others there, some on other nodes."""
     return all(
-        flood(netns, addresses[network], lambda sent: sent == 2)[1] > 0
+        ping(netns, addresses[network])
         for task_id, (netns, _) in there.items()
         for other, (_, addresses) in there.items()
         if other != task_id
@@ -71,9 +71,9 @@ def test_a_node_that_dies_is_forgotten_and_joins_in_again_when_it_returns(
         ),
         what="the worker to be back",
     )
-    operator("service", "update", "-d", "--force", "db")
-    wait_until(lambda: "worker-2" in {row["Node"] for row in operator.running("db")}, 60, "it to be used")
-    operator.wait_running("db", 5, 60)
+    at_once = ("--update-parallelism", "0", "--update-monitor", "1s")
+    operator("service", "update", "--force", *at_once, "db", timeout_s=120)
+    assert "worker-2" in {row["Node"] for row in operator.running("db")}
     wait_until(lambda: reach_each_other(places(operator, sight, "db"), "lasting"), what="all of them")
 
 
@@ -139,7 +139,7 @@ def test_networks_are_joined_and_left_by_an_update_and_nothing_stays_of_them(
         for _, addresses in there.values():
             assert addresses.keys() == networks
         for name in networks:
-            assert reach_each_other(there, name)
+            wait_until(lambda name=name, there=there: reach_each_other(there, name), what=f"pings in {name}")
     operator("service", "rm", "api")
     front, back = (one["Id"] for one in json.loads(operator("network", "inspect", "front", "back")))
 
@@ -163,7 +163,8 @@ def test_an_encrypted_network_is_not_read_on_the_wire_and_loses_nothing_while_ke
     (address, plain) = (virtual_address(operator, "safe", name) for name in ("vault", "open"))
     netns = [Path(f"/proc/{pid}/ns/net") for pid in sight.pids("safe").values()]
     assert len(netns) == 5
-    wait_until(lambda: all(answers(place, address, 5) for place in netns), 60, "all to answer")
+    for asked in (plain, address):
+        wait_until(lambda asked=asked: all(answers(one, asked, 5) for one in netns), 60, f"all at {asked}")
     for asked, seen in ((plain, True), (address, False)):
         with wire(cluster.plan.switch) as frames:
             assert answers(netns[0], asked, 5)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from swarm.dev.cluster import DevCluster
+from swarm.dev.plan import Node
+from tests.integration.cluster import truth
 from tests.integration.operator import Operator, wait_until
 
 PORT = 8080
@@ -96,18 +98,29 @@ def test_no_request_is_lost_but_those_to_a_node_that_dies(cluster: DevCluster, o
     operator(
         "service", "update", "--force", "-q", "--constraint-add", "node.role==worker", "shop", timeout_s=120
     )
-    others = [str(node.address) for node in cluster.plan.nodes if node.name != "worker-2"]
-    with Crowd(others) as crowd:
+    others = [node for node in cluster.plan.nodes if node.name != "worker-2"]
+    ingress = truth.told_by(operator, "ingress")
+    gone = {address for address, node in ingress.places.items() if node == "worker-2"}
+    assert gone
+    with Crowd([str(node.address) for node in others]) as crowd:
         cluster.partition(["worker-2"])  # its containers go with it
         wait_until(lambda: states(operator)["worker-2"] == "Down", 60, "the node to be down")
+        wait_until(lambda: not leading_to(gone, ingress, others), 60, "nobody to be led to it")
         # Whoever was led to the node until then may still wait for an answer.
-        asked_before = time.monotonic() + 1
+        nobody_since = time.monotonic()
         crowd.wait(500)
-    late = [one for one in crowd.failures if one[0] > asked_before]
+    late = [one for one in crowd.failures if one[0] > nobody_since]
     assert late == []
     cluster.heal()
     wait_until(lambda: states(operator)["worker-2"] == "Ready", 60, "the node to be back")
     operator("service", "rm", "shop")
+
+
+def leading_to(addresses: set[str], network: truth.Truth, nodes: Sequence[Node]) -> set[str]:
+    """Return the nodes whose rules lead somebody to one of these addresses."""
+    return {
+        node.name for node in nodes if addresses & truth.named_at(node.run / "overlays" / network.network_id)
+    }
 
 
 def nodes_of(operator: Operator) -> set[str]:

@@ -75,9 +75,16 @@ def test_a_published_port_answers_at_the_node_of_the_task(operator: Operator, cl
     operator("service", "create", "--name", "web", "--replicas", "2", "--publish", publish, "hello:1")
     for row in operator.wait_running("web", 2):
         address = cluster.node(row["Node"]).address
-        with urllib.request.urlopen(f"http://{address}:8080/", timeout=5) as answer:
-            assert b"Hello" in answer.read()
+        wait_until(lambda address=address: b"Hello" in page_of(str(address)), what=f"the page at {address}")
     operator("service", "rm", "web")
+
+
+def page_of(address: str) -> bytes:
+    try:
+        with urllib.request.urlopen(f"http://{address}:8080/", timeout=60) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return b""  # the process runs, and does not listen yet
 
 
 def test_canaries_wait_and_exit_codes_tell_pause_and_rollback_apart(operator: Operator) -> None:

@@ -102,6 +102,12 @@ def balanced_at(router: Path) -> Answers:
     return {virtual: led for virtual, chain in _VIRTUAL.findall(text) if (led := chains.get(chain))}
 
 
+def named_at(router: Path) -> set[str]:
+    """Return every address that the rules of this router name."""
+    with namespaces.entered(router):
+        return set(re.findall(r"\d+(?:\.\d+){3}", nft.run("list ruleset")))
+
+
 def one_of(node: Node) -> Path | None:
     """Return the namespace of some task of a node."""
     folder = node.run / "netns"

@@ -19,8 +19,8 @@ def ready(manager: Daemon, count: int) -> bool:
 @contextlib.contextmanager
 def a_machine(directory: Path, beside: Daemon) -> Iterator[Daemon]:
     """A machine on which nothing runs yet."""
-    host, _, last = beside.addr.partition(":")[0].rpartition(".")
-    made = Daemon(directory, f"{host}.{255 - int(last)}:2377")
+    net = beside.addr.rpartition(".")[0]
+    made = Daemon(directory, f"{net}.210:2377")
     try:
         yield made
     finally:
@@ -55,7 +55,7 @@ def test_the_copy_of_a_machine_is_told_so_and_how_to_become_a_node_of_its_own(tm
 
         wait_for(tried_again, PATIENCE_S)
         assert twin.log().count("agent.session_opened") == sessions
-        assert ready(manager, 2)
+        wait_for(lambda: ready(manager, 2), PATIENCE_S)
         worker.leave(force=True)
         worker.join(tokens.worker_token, manager.addr)
         wait_for(lambda: ready(manager, 3), PATIENCE_S)

@@ -1,4 +1,7 @@
-"""Lost nodes are replaced in time and lost packets move nothing, at default settings."""
+"""Lost nodes are replaced in time and lost packets move nothing, at default settings.
+
+How soon that is in seconds, without those that a busy machine adds: tests/unit/dispatcher/test_liveness.py.
+"""
 
 import contextlib
 import json
@@ -61,14 +64,19 @@ def wait_ready(operator: Operator) -> None:
     wait_until(lambda: set(statuses(operator).values()) == {"Ready"}, what="all nodes to be ready")
 
 
-def replaced_after_s(operator: Operator, lost: set[str]) -> float:
-    """Return how long it takes until five tasks run on nodes that are not lost."""
-    began = time.monotonic()
+def wait_replaced(operator: Operator, lost: set[str]) -> None:
+    """Wait until five tasks run on nodes that are not lost."""
     wait_until(
         lambda: len(rows := operator.running("web")) == 5 and not {row["Node"] for row in rows} & lost,
         what="replacements",
     )
-    return time.monotonic() - began
+
+
+def reason(operator: Operator, node: str) -> str:
+    """Why a node is down."""
+    (view,) = json.loads(operator("node", "inspect", node))
+    assert view["Status"]["State"] == "down"
+    return str(view["Status"]["Message"])
 
 
 def task_ids(operator: Operator) -> set[str]:
@@ -91,12 +99,13 @@ def test_no_task_is_moved_while_a_third_of_all_packets_of_the_workers_is_lost(
 
 
 @pytest.mark.alone
-def test_the_tasks_of_a_worker_that_vanished_run_elsewhere_within_ten_seconds(
+def test_the_tasks_of_a_worker_that_vanished_run_elsewhere_after_three_heartbeats(
     operator: Operator, cluster: DevCluster, service: str
 ) -> None:
     cluster.partition(["worker-1"])
     try:
-        assert replaced_after_s(operator, {"worker-1"}) <= 10
+        wait_replaced(operator, {"worker-1"})
+        assert reason(operator, "worker-1") == "no heartbeat for 7.5 s"
     finally:
         cluster.heal()
     wait_ready(operator)
@@ -111,7 +120,8 @@ def test_so_do_those_of_a_worker_that_vanished_together_with_the_leader(
     other = next(row["Hostname"] for row in rows if row["ManagerStatus"] == "Reachable")
     cluster.partition([leader, "worker-2"])
     try:
-        assert replaced_after_s(operator.on(other), {leader, "worker-2"}) <= 10
+        wait_replaced(operator.on(other), {leader, "worker-2"})
+        assert "no heartbeat since this leader was elected " in reason(operator.on(other), "worker-2")
         assert statuses(operator.on(other))["worker-1"] == "Ready"
     finally:
         cluster.heal()

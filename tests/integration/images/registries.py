@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 import socket
 import ssl
@@ -60,11 +61,12 @@ async def docker_registry(
 
 
 def free_port(host: str = "") -> int:
-    """A port on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port on which nobody listens now, and which the kernel gives to nobody who asks for any."""
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)  # `random` says the same in every process
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
 
 
 async def _answers(url: str, process: asyncio.subprocess.Process) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.types_pb2 import ManagerStatus
 from swarm.errors import NameConflict, SwarmError
+from tests.integration.operator import NO_LEADER
 from tests.integration.swarmd import ROOT, Daemon, wait_for
 
 PATIENCE_S = 60.0  # these tests share few cores with others
@@ -26,10 +27,28 @@ def swarmctl(daemon: Daemon, *arguments: str, timeout_s: float = 120.0) -> subpr
 
 
 def typed(daemon: Daemon, *arguments: str) -> str:
-    """Type a command that must succeed."""
+    """Type a command that must succeed; again, while managers elect a leader and do nothing of it."""
+    refused_until = time.monotonic() + PATIENCE_S
     done = swarmctl(daemon, *arguments)
+    while done.returncode != 0 and NO_LEADER in done.stderr and time.monotonic() < refused_until:
+        done = swarmctl(daemon, *arguments)
     assert done.returncode == 0, f"swarmctl {' '.join(arguments)}: {done.stdout}{done.stderr}"
     return done.stdout.strip()
+
+
+def get_done(daemon: Daemon, *arguments: str) -> None:
+    """Type a command again until it succeeds: managers may elect another leader, or miss one, meanwhile."""
+
+    def attempt() -> bool:
+        done = swarmctl(daemon, *arguments)
+        said.append(done.stderr)
+        return done.returncode == 0
+
+    said: list[str] = []
+    try:
+        wait_for(attempt, PATIENCE_S)
+    except AssertionError:
+        raise AssertionError(f"swarmctl {' '.join(arguments)}: {said[-1]}") from None
 
 
 def voters(asked: Daemon) -> set[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from swarm.api.v1 import control_pb2 as control
 from tests.integration.membership.people import (
     PATIENCE_S,
+    get_done,
     managers,
     replace_address,
     swarmctl,
@@ -42,7 +43,7 @@ def test_a_manager_that_starts_elsewhere_tells_the_others(tmp_path: Path) -> Non
             assert before not in known_to(daemon)
         # It is a full member there: with it, and without another one, the managers decide.
         made["m2"].stop()
-        wait_for(lambda: typed(made["m1"], "node", "update", "--label-add", "a=b", "m1"), PATIENCE_S)
+        get_done(made["m1"], "node", "update", "--label-add", "a=b", "m1")
 
 
 def test_the_only_manager_moves(tmp_path: Path) -> None:

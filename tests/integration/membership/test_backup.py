@@ -33,7 +33,7 @@ def _busy(operator: Operator) -> Iterator[None]:
         number = 0
         while not done.is_set():
             number += 1
-            operator("service", "update", "-d", "--label-add", f"n={number}", "keep")
+            operator.try_("service", "update", "-d", "--label-add", f"n={number}", "keep")
 
     worker = threading.Thread(target=work)
     worker.start()

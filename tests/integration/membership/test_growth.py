@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.integration.membership.people import PATIENCE_S, Writers, leader, typed, voters
+from tests.integration.membership.people import PATIENCE_S, Writers, get_done, leader, voters
 from tests.integration.swarmd import daemons, wait_for
 
 NAMES = ("a1", "a2", "a3", "a4", "a5", "a6", "a7")
@@ -21,10 +21,10 @@ def test_no_acknowledged_write_is_lost_while_managers_come_and_go(tmp_path: Path
             wait_for(lambda: writers.acknowledged > before + 10, PATIENCE_S)
             first = leader(made)
             staying = [name for name in NAMES if name != first]
-            typed(made[staying[0]], "node", "demote", first, *staying[3:])
+            get_done(made[staying[0]], "node", "demote", first, *staying[3:])
             wait_for(lambda: voters(made[staying[0]]) == set(staying[:3]), PATIENCE_S)
             last = next(name for name in staying[:3] if name != leader(made))
-            typed(made[last], "node", "demote", *[name for name in staying[:3] if name != last])
+            get_done(made[last], "node", "demote", *[name for name in staying[:3] if name != last])
             wait_for(lambda: voters(made[last]) == {last}, PATIENCE_S)
             before = writers.acknowledged
             wait_for(lambda: writers.acknowledged > before + 10, PATIENCE_S)
@@ -37,5 +37,5 @@ def test_no_acknowledged_write_is_lost_while_managers_come_and_go(tmp_path: Path
 
 
 def _promote(made, *names: str) -> None:
-    typed(made["a1"], "node", "promote", *names)
-    assert set(names) <= wait_for(lambda: voters(made["a1"]), PATIENCE_S)
+    get_done(made["a1"], "node", "promote", *names)
+    wait_for(lambda: set(names) <= voters(made["a1"]), PATIENCE_S)

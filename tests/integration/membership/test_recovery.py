@@ -103,9 +103,9 @@ def _take_the_lost_managers_back_and_promote_them(cluster: DevCluster, operator:
         wait_until(lambda raft=raft: not raft.exists(), PATIENCE_S, "the old log to be forgotten")
     assert managers(alone) == {"manager-1"}
     alone("node", "promote", *LOST, timeout_s=PATIENCE_S)
-    assert managers(operator.on("manager-2")) == {"manager-1", *LOST}
-    cluster.kill("manager-1")
     other = operator.on("manager-2")
+    wait_until(lambda: managers(other) == {"manager-1", *LOST}, PATIENCE_S, "three managers")
+    cluster.kill("manager-1")
     wait_until(
         lambda: other.try_("service", "create", "-d", "--name", "last", "hello:1").returncode == 0,
         PATIENCE_S,

@@ -195,4 +195,4 @@ def strangers_are_refused(made: dict[str, Daemon], far: Path, manager_token: str
     restart(out, ROOT)
     with pytest.raises(SwarmError, match="the cluster is at level 2"):
         out.join(manager_token, made["m1"].addr)
-    assert voters(made["m1"]) == set(NAMES)
+    wait_for(lambda: voters(made["m1"]) == set(NAMES), PATIENCE_S)

@@ -76,7 +76,7 @@ class Lab:
 
         def stop() -> None:
             stopping.set()
-            thread.join(5)
+            thread.join()
             listener.close()
 
         self._cleanups.append(stop)
@@ -94,7 +94,7 @@ class Lab:
             client = socket.socket(
                 socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM
             )
-        client.settimeout(10)
+        client.settimeout(60)
         try:
             client.connect((host, port))
         except OSError:
@@ -111,7 +111,7 @@ def talk(client: socket.socket) -> str:
             client.send(b"hello")
             with contextlib.suppress(TimeoutError):
                 return client.recv(100).decode()
-        client.settimeout(3)
+        client.settimeout(60)
     client.send(b"hello")
     return client.recv(100).decode()
 
@@ -201,7 +201,7 @@ def _serve_tcp(listener: socket.socket, stopping: threading.Event) -> None:
 
 def _answer(client: socket.socket, peer: str) -> None:
     with client:
-        client.settimeout(20)
+        client.settimeout(600)
         try:
             while client.recv(100):
                 client.sendall(peer.encode())

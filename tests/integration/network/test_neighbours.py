@@ -124,13 +124,19 @@ def test_docker_and_its_containers_live_on_beside_ours(lab: Lab, tmp_path: Path)
         serve = ("/bin/busybox", "httpd", "-f", "-p", "80", "-h", "/bin")
         docker("run", "-d", "--name", "one", "-p", "8081:80", "busybox:1", *serve)
 
+        def page() -> bytes:
+            with contextlib.suppress(OSError), lab.connect(lab.outside, NODE, 8081) as client:
+                client.sendall(b"GET /none HTTP/1.0\r\n\r\n")
+                return client.recv(100)
+            return b""
+
+        wait_until(page, what="the server in the container")
+
         def theirs() -> None:
-            fetch = ("/bin/busybox", "nc", "-w", "3", OUTSIDE, "7000")
+            fetch = ("/bin/busybox", "nc", "-w", "60", OUTSIDE, "7000")
             said = docker("exec", "-i", "one", *fetch, stdin="hello")
             assert said == NODE
-            with lab.connect(lab.outside, NODE, 8081) as client:
-                client.sendall(b"GET /none HTTP/1.0\r\n\r\n")
-                assert b" 404 " in client.recv(100)
+            assert b" 404 " in page()
 
         def drop() -> None:
             at(lab, "iptables", "-P", "FORWARD", "DROP")  # as Docker does where it switches forwarding on

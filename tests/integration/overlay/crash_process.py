@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -188,10 +189,8 @@ def die_through(step: Step, begin: Step, again: Step, wanted: dict[str, str]) ->
 
 def wait_for(wanted: dict[str, str]) -> dict[str, str]:
     """The kernel removes namespaces, and cables with them, in its own time."""
-    for _ in range(200):
-        there = machine()
-        if there == wanted:
-            break
+    end = time.monotonic() + 60
+    while (there := machine()) != wanted and time.monotonic() < end:
         signal.sigtimedwait([], 0.02)
     return there
 

@@ -247,7 +247,7 @@ class OverlayLab:
     def ask(self, where: Path, host: str, port: int, kind: Kind = "tcp", size: int = 5) -> str:
         """Send `size` bytes; return the address that the server saw, or the name of the error."""
         with _socket(where, host, kind) as client:
-            client.settimeout(5)
+            client.settimeout(60)
             _never_in_pieces(client)
             try:
                 client.connect((host, port))
@@ -257,7 +257,7 @@ class OverlayLab:
                 return os.strerror(error.errno) if error.errno else type(error).__name__
 
     def ping(self, where: Path, host: str) -> bool:
-        return flood(where, host, until=lambda sent: sent == 3)[1] > 0
+        return ping(where, host)
 
 
 def serve_both(lab: OverlayLab, where: Path, host: str) -> None:
@@ -270,10 +270,15 @@ def link_names(path: Path) -> set[str]:
         return {link.name for link in links.list_links(inside)}
 
 
-def flood(where: Path, host: str, until: Callable[[int], bool]) -> tuple[int, int]:
+def ping(where: Path, host: str) -> bool:
+    """Whether any of three packets is answered soon."""
+    return flood(where, host, lambda sent: sent == 3, patience_s=3)[1] > 0
+
+
+def flood(where: Path, host: str, until: Callable[[int], bool], patience_s: float = 60) -> tuple[int, int]:
     """Ping, a packet every 2 ms, `until` says of the number sent that it is enough.
 
-    Return how many were sent, and how many were answered.
+    Return how many were sent, and how many were answered, the last of them `patience_s` later.
     """
     ipv6 = ":" in host
     family, protocol = (socket.AF_INET6, 58) if ipv6 else (socket.AF_INET, 1)
@@ -289,7 +294,7 @@ def flood(where: Path, host: str, until: Callable[[int], bool]) -> tuple[int, in
                 pinger.send(_echo(sent, ipv6))
             sent += 1
             _collect(pinger, ipv6, answered, 0.002)
-        end = time.monotonic() + 3
+        end = time.monotonic() + patience_s
         while len(answered) < sent and time.monotonic() < end:
             _collect(pinger, ipv6, answered, 0.05)
     return sent, len(answered)
@@ -305,7 +310,7 @@ def stream(where: Path, host: str, port: int, until: Callable[[int], bool]) -> t
             client.send(b"%d\n" % sent)
             sent += 1
             answered += _received(client)
-        client.settimeout(3)
+        client.settimeout(60)
         while answered < sent and _received(client):
             answered += 1
     return sent, answered
@@ -366,7 +371,7 @@ def _answer_all(listener: socket.socket, stopping: threading.Event, says: str) -
 
 def _answer(client: socket.socket, answer: bytes) -> None:
     with client, contextlib.suppress(OSError):
-        client.settimeout(60)
+        client.settimeout(600)
         while not (said := client.recv(1 << 16)).endswith(_END):
             if not said:
                 return

@@ -12,6 +12,7 @@ from tests.integration.overlay.lab import OverlayLab
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.timeout(1200)  # hundreds of lives, one after the other
 def test_after_a_death_at_any_step_the_next_life_puts_everything_right() -> None:
     lab = OverlayLab(1)
     try:
@@ -22,7 +23,7 @@ def test_after_a_death_at_any_step_the_next_life_puts_everything_right() -> None
         command += [str(node.run_dir), str(lab.resolv_conf)]
         with namespaces.entered(node.node):
             done = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=300, cwd=Path.cwd()
+                command, capture_output=True, text=True, check=False, timeout=1100, cwd=Path.cwd()
             )
         print(done.stderr[-4000:])
         assert [line for line in done.stdout.splitlines() if line.startswith("FAULT")] == []

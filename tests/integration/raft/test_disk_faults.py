@@ -73,11 +73,13 @@ def test_a_full_or_broken_disk_ends_the_manager_but_not_its_containers(
 
     made["manager-2"].make_room()
     wait_until(lambda: not error_of(operator, "manager-2"), PATIENCE_S, "manager-2 to manage again")
-    operator.on("manager-2")("service", "update", "-d", "--label-add", "again=1", "calm")
+    again = ("service", "update", "-d", "--label-add", "again=1", "calm")
+    wait_until(lambda: operator.on("manager-2").try_(*again).returncode == 0, PATIENCE_S, "it to be of use")
 
     made["manager-3"].break_for_good()
     write_until_it_says(operator, "manager-3", "[Errno 5] Input/output error")
-    operator("service", "scale", "-d", f"calm={2 * MANAGERS + 1}")
+    more = ("service", "scale", "-d", f"calm={2 * MANAGERS + 1}")
+    wait_until(lambda: operator.try_(*more).returncode == 0, PATIENCE_S, "the other two to have a leader")
     operator.wait_running("calm", 2 * MANAGERS + 1, PATIENCE_S)
     for name, pids in running.items():
         assert pids.items() <= containers_on(operator, name).items()
