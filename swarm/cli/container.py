@@ -129,19 +129,28 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
         ctx.exit(objects.inspect(refs, get, layout))
 
 
-@container.command("top", epilog=_examples("swarmctl container top web.1"))
+@container.command(
+    "top",
+    epilog=_examples("swarmctl container top web.1", "swarmctl container top web.1 -o pid,user,cmd"),
+    context_settings={"ignore_unknown_options": True},
+)
 @click.argument("ref", metavar="CONTAINER")
+@click.argument("args", metavar="[OPTION OF PS]...", nargs=-1, type=click.UNPROCESSED)
 @click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.pass_obj
-def top(host: str, ref: str, layout: str) -> None:
-    """Show the processes of a container, as its node numbers them."""
+def top(host: str, ref: str, args: tuple[str, ...], layout: str) -> None:
+    """Show the processes of a container, as its node numbers them; aux, -ef and -o of ps choose columns."""
     from swarm.cli.container_table import PROCESS_COLUMNS, process_rows
+    from swarm.cli.ps_options import columns_of
     from swarm.cli.render import show
     from swarm.clock import SystemClock
 
+    if ref.startswith("-"):  # those of ps stand behind the container
+        raise click.NoSuchOption(ref)
+    columns = columns_of(args, PROCESS_COLUMNS)
     with connect(host) as conn:
         answers = ask_one(conn, find_container(conn, ref), ContainerRequest(top=ListProcesses()))
-    show(process_rows(only(answers, "processes"), SystemClock().now_ns()), PROCESS_COLUMNS, layout)
+    show(process_rows(only(answers, "processes"), SystemClock().now_ns()), columns, layout)
 
 
 def _each(ctx: click.Context, refs: tuple[str, ...], request: Callable[[], ContainerRequest]) -> None:

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 
 from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerSummary, ProcessList
 from swarm.api.v1.types_pb2 import Mount, PortConfig
@@ -154,6 +155,7 @@ def process_rows(found: ProcessList, now_ns: int) -> list[Row]:
             "Time": _clock(one.cpu_ns),
             "Memory": format_size(one.memory_bytes),
             "Command": one.command,
+            "Name": PurePosixPath(one.command.partition(" ")[0]).name,
         }
         for one in found.processes
     ]

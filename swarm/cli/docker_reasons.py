@@ -9,7 +9,6 @@ ABSENT: Mapping[str, str] = {
     "container diff": "write images with `image build`; a container's files are read with `container cp`",
     "container export": "`container cp CONTAINER:/ -` writes the same archive",
     "container commit": "images come from files that can be built again: `image build`",
-    "image import": "an archive without a configuration is no image; `image build` with `ADD`, `image load`",
 }
 
 # "flag", or "command --flag" where the reason is another one there -> reason
@@ -34,13 +33,12 @@ REASONS: Mapping[str, str] = {
     "checkpoint-dir": "containers are not frozen to disk",
     "size": "`system df --verbose` tells sizes: counting every file of every container is slow",
     "tree": "an image is listed once, whatever platforms it has",
-    "no-prune": "layers that nothing uses are collected by the nodes",
     "config-only": _RANGES,
     "config-from": _RANGES,
     "ipam-opt": "the cluster gives addresses, and has no such options",
     "gw-priority": "the default route is always that of the node's own network",
     "cache-from": "the builder keeps its own cache",
-    "all-tags": "name what you want: registries list their tags slowly, and some have thousands",
+    "image pull --all-tags": "name what you want: a registry may have thousands of tags",
     "container run --pull": "the node pulls what it does not have; `image pull` brings the newest",
     "container create --pull": "the node pulls what it does not have; `image pull` brings the newest",
     "platform": "a node takes what fits it",

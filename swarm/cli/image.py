@@ -13,6 +13,7 @@ from swarm.cli.confirm import confirm
 from swarm.cli.connect import connect
 from swarm.cli.flags import FlagGroup
 from swarm.cli.image_build import build
+from swarm.cli.image_import import import_command
 from swarm.cli.image_transfers import history, pull, push, save
 from swarm.cli.live import can_draw
 from swarm.cli.prune import HELP, chosen, prune_images, tell_unread
@@ -103,6 +104,12 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
 @image.command("rm", epilog="\b\nExamples:\n  swarmctl image rm web:1\n  swarmctl image rm --force web:1")
 @click.argument("refs", metavar="IMAGE...", nargs=-1, required=True)
 @click.option("-f", "--force", is_flag=True, help="Also if services or ended containers use it.")
+@click.option(
+    "--no-prune",
+    is_flag=True,
+    expose_value=False,
+    help="As always: nodes collect what goes unused.",
+)
 @click.pass_context
 def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
     """Take images out of the cluster that nothing uses; nothing forces one from what runs."""
@@ -167,5 +174,5 @@ def prune(ctx: click.Context, filters: tuple[str, ...], *, everything: bool, for
     ctx.exit(1 if tell_unread(answer) else 0)
 
 
-for _command in (build, history, pull, push, save):
+for _command in (build, history, import_command, pull, push, save):
     image.add_command(_command)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 import click
 
@@ -159,7 +159,7 @@ def give(conn: Connection, wanted: Build, builder: str, *, quiet: bool) -> Image
     chosen = choose_builder(builder, lambda name: shutil.which(name) is not None, _docker_runs)
     make = _with_buildah if chosen == "buildah" else _with_docker
     with make(wanted, quiet) as archive:
-        loaded = conn.control.LoadImage(_chunks(archive, wanted.names[0]), timeout=None)
+        loaded = conn.control.LoadImage(chunks_of(archive, wanted.names[0]), timeout=None)
     for name in wanted.names[1:]:
         conn.control.TagImage(c.TagImageRequest(source=wanted.names[0], target=name))
     made: Image = loaded.images[0]
@@ -290,6 +290,7 @@ def _run(command: Sequence[str], quiet: bool, environment: Mapping[str, str]) ->
     )
 
 
-def _chunks(archive: BinaryIO, name: str) -> Iterator[c.LoadImageRequest]:
+def chunks_of(archive: IO[bytes], name: str) -> Iterator[c.LoadImageRequest]:
+    """Yield an archive in the pieces that a manager takes."""
     while chunk := archive.read(1 << 20):
         yield c.LoadImageRequest(chunk=chunk, reference=name)

@@ -16,7 +16,7 @@ from swarm.api.v1.types_pb2 import RegistryAuth
 from swarm.cli.connect import connect
 from swarm.cli.flags import FlagCommand
 from swarm.cli.live import can_draw
-from swarm.errors import FailedPrecondition, InvalidArgument
+from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
 
 _COUNTER = re.compile(r"(Pulling from|Pushing to) \S+: ")
 _COUNTER_EVERY_S = 5.0  # where lines cannot be overwritten
@@ -62,13 +62,42 @@ def pull(host: str, reference: str, platforms: tuple[str, ...], *, quiet: bool) 
     "What the registry has is not sent again. Credentials are those of `swarmctl login`."
 )
 @click.argument("reference", metavar="NAME[:TAG]")
+@click.option("-a", "--all-tags", "everything", is_flag=True, help="Each image of the cluster of that NAME.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the digest only.")
-@click.pass_obj
-def push(host: str, reference: str, *, quiet: bool) -> None:
+@click.pass_context
+def push(ctx: click.Context, reference: str, *, everything: bool, quiet: bool) -> None:
     """Give an image of the cluster to the registry that its name says."""
-    request = c.PushImageRequest(ref=reference, registry_auth=_credentials(reference))
-    with connect(host) as conn:
-        pushed = _follow(conn.control.PushImage(request, timeout=None), "pushed", quiet=quiet)
+    from swarm.cli import objects
+
+    credentials = _credentials(reference)
+    with connect(ctx.obj) as conn:
+
+        def act(ref: str) -> None:
+            request = c.PushImageRequest(ref=ref, registry_auth=credentials)
+            pushed = _follow(conn.control.PushImage(request, timeout=None), "pushed", quiet=quiet)
+            _tell_pushed(pushed, quiet=quiet)
+
+        if not everything:
+            act(reference)
+            return
+        images = conn.control.ListImages(c.ListImagesRequest()).images
+        ctx.exit(objects.each(tagged((one.annotations.name for one in images), reference), act))
+
+
+def tagged(names: Iterable[str], repository: str) -> list[str]:
+    """Return those of the names that are of a repository; raises InvalidArgument, NotFound."""
+    from swarm.model.reference import parse_reference
+
+    wanted = parse_reference(repository)
+    if wanted.digest or repository.endswith(f":{wanted.tag}"):
+        raise InvalidArgument(f"--all-tags is for all tags of a name: leave the tag of {repository} out")
+    found = [name for name in names if (one := parse_reference(name)).tag and one.name == wanted.name]
+    if not found:
+        raise NotFound(f"the cluster has no image of the name {repository}; `swarmctl image ls` lists them")
+    return sorted(found)
+
+
+def _tell_pushed(pushed: c.PushedImage, *, quiet: bool) -> None:
     if pushed.left_out:
         click.echo(
             f"Warning: the cluster does not hold this image for {', '.join(pushed.left_out)}, and the "

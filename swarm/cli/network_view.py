@@ -104,7 +104,8 @@ def _endpoints(endpoints: tuple[c.NetworkEndpoint, ...]) -> View:
 
 
 def _containers(endpoints: tuple[c.NetworkEndpoint, ...]) -> View:
-    """Return the containers of no service; those of tasks stand with their services."""
+    """Return the containers of all nodes by id."""
+    kinds = (c.NetworkEndpoint.KIND_TASK, c.NetworkEndpoint.KIND_CONTAINER)
     return {
         one.id: {
             "Name": one.name,
@@ -114,7 +115,7 @@ def _containers(endpoints: tuple[c.NetworkEndpoint, ...]) -> View:
             "IPv6Address": next((text for text in one.addresses if ":" in text), ""),
         }
         for one in endpoints
-        if one.kind == c.NetworkEndpoint.KIND_CONTAINER
+        if one.kind in kinds
     }
 
 

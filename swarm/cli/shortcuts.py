@@ -13,6 +13,7 @@ SHORTCUTS = {
     "exec": "container exec",
     "history": "image history",
     "images": "image ls",
+    "import": "image import",
     "kill": "container kill",
     "load": "image load",
     "logs": "container logs",

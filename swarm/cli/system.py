@@ -11,7 +11,7 @@ from swarm.cli import prune as prune_choice
 from swarm.cli.confirm import confirm
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, node_ids
-from swarm.cli.flags import FlagGroup
+from swarm.cli.late import late_group
 
 NODES = click.option(
     "--node", "nodes", multiple=True, help="Only of this node; repeatable. Default: of all nodes."
@@ -22,7 +22,7 @@ def _examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines) + "\n\n"
 
 
-@click.group(cls=FlagGroup)
+@click.group(cls=late_group({"events": "swarm.cli.events:events"}))
 def system() -> None:
     """The nodes as a whole: their disks, and what they are."""
 

@@ -27,9 +27,11 @@ RETRY_S = 2.0
 @click.command(
     epilog="\b\nExamples:\n  swarmctl top\n  swarmctl top --sort memory\n"
     "  swarmctl top --once --format json\n  swarmctl top web.1     (as `container top`)\n\n"
-    "Ctrl-C ends it. Where the output is no terminal, it is shown once."
+    "Ctrl-C ends it. Where the output is no terminal, it is shown once.",
+    context_settings={"ignore_unknown_options": True},
 )
 @click.argument("container", metavar="[CONTAINER]", default="")
+@click.argument("args", metavar="[OPTION OF PS]...", nargs=-1, type=click.UNPROCESSED)
 @click.option("--sort", type=click.Choice(SORTS), default="cpu", show_default=True, help="What comes first.")
 @click.option(
     "--interval",
@@ -42,12 +44,14 @@ RETRY_S = 2.0
 @click.option("--once", is_flag=True, help="Show it once.")
 @click.option("--format", "layout", default="", help="json, yaml or TEMPLATE; shows it once.")
 @click.pass_context
-def top(ctx: click.Context, /, container: str, sort: str, layout: str, **given: Any) -> None:
+def top(
+    ctx: click.Context, /, container: str, args: tuple[str, ...], sort: str, layout: str, **given: Any
+) -> None:
     """Watch nodes, services and tasks: what they do and what they use; of a CONTAINER list the processes."""
     if container:
         from swarm.cli.container import top as processes
 
-        ctx.invoke(processes, ref=container, layout=layout)
+        ctx.invoke(processes, ref=container, args=args, layout=layout)
         return
     _watch(ctx.obj, sort, layout, **given)
 

@@ -21,6 +21,7 @@ NAMELESS = {
     *("network create name", "volume create name", "user create name", "machine create name"),
     *("container rename name", "container port port", "backup inspect file", "restore file"),
     *("context export file", "context import file", "machine import file", "image build context"),
+    "image import name",
     *("join addresses", "swarm join addresses", "node rejoin addresses"),
 }
 

@@ -129,7 +129,7 @@ def test_what_was_moved_is_shown_as_docker_does() -> None:
     answer.samples.samples[0].disks.out_bytes = 4_500_000
     usage.take(answer)
     (row,) = usage.rows({})
-    assert (row["Container"], row["NetIO"], row["BlockIO"]) == ("c", "1.234kB / 0B", "0B / 4.5MB")
+    assert (row["Container"], row["NetIO"], row["BlockIO"]) == ("c", "1.23kB / 0B", "0B / 4.5MB")
 
 
 def test_what_does_not_run_is_shown_when_it_was_asked_for() -> None:

@@ -108,6 +108,17 @@ def test_the_credentials_of_the_registry_travel_with_the_request(control: Contro
     assert not control.asked[1].HasField("registry_auth")
 
 
+def test_all_tags_of_a_name_are_pushed_and_no_others(control: Control) -> None:
+    other, digest = "registry:5000/web2:1", "@sha256:" + "a" * 64
+    repository = NAME.rpartition(":")[0]
+    control.images = [f"{repository}:2", NAME, other, repository + digest]
+    assert run("push", "-q", "--all-tags", repository).output == "sha256:1\n" * 2
+    pushed = [one.ref for one in control.asked if isinstance(one, c.PushImageRequest)]
+    assert pushed == [NAME, f"{repository}:2"]
+    assert "leave the tag" in str(run("push", "-a", NAME).exception)
+    assert "no image of the name" in str(run("push", "-a", "else").exception)
+
+
 def test_a_push_says_what_the_registry_did_not_get(control: Control) -> None:
     assert run("push", NAME).output == "1: digest: sha256:1 size: 0 sent: 0\n"
     control.left_out = ["linux/arm64"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -229,6 +230,12 @@ def test_what_must_not_have_a_label_is_chosen_here_and_removed_one_by_one(nodes:
     young = ["prune", "-f", "--filter", "label!=keep", "--filter", "until=50"]
     assert CliRunner().invoke(system, young, obj="").exit_code == 0
     assert nodes.asked == [("list", "")]
+
+
+def test_events_are_those_of_the_cluster() -> None:
+    found = system.get_command(click.Context(system), "events")
+    assert found is not None
+    assert "Follow what happens" in (found.help or "")
 
 
 def test_hands_of_docker_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
