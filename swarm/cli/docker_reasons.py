@@ -6,9 +6,6 @@ _RANGES = "addresses of a network are given by the cluster, so that no node need
 
 # command -> reason
 ABSENT: Mapping[str, str] = {
-    "container diff": "write images with `image build`; a container's files are read with `container cp`",
-    "container export": "`container cp CONTAINER:/ -` writes the same archive",
-    "container commit": "images come from files that can be built again: `image build`",
     "image import": "an archive without a configuration is no image; `image build` with `ADD`, `image load`",
 }
 
@@ -19,20 +16,14 @@ REASONS: Mapping[str, str] = {
     "details": "output has no attributes here: its nodes keep it themselves",
     "external-ca": "signing by another authority is for the `ca` command alone: `ca --rotate --external-ca`",
     "device-cgroup-rule": "name the devices with `--device`",
-    "domainname": "`--hostname` takes a whole name",
-    "expose": "all ports are reachable in a network; `--publish` opens one to the outside",
-    "publish-all": "name the ports: `--publish 8080`",
     "link": "links are Docker's network before there were names; give `--network` and an alias",
     "link-local-ip": "addresses are the cluster's to give",
     "mac-address": "addresses are the cluster's to give",
-    "gpus": "`--device vendor.com/gpu=0` (CDI); services have `--gpus`",
     "oom-kill-disable": "not with cgroup version 2",
     "runtime": "a node has one runtime: `swarmd --runtime`",
     "storage-opt": "containers write to the node's file system; quotas are not per container",
-    "volumes-from": "name the volumes",
     "checkpoint": "containers are not frozen to disk",
     "checkpoint-dir": "containers are not frozen to disk",
-    "size": "`system df --verbose` tells sizes: counting every file of every container is slow",
     "tree": "an image is listed once, whatever platforms it has",
     "no-prune": "layers that nothing uses are collected by the nodes",
     "config-only": _RANGES,
@@ -43,19 +34,13 @@ REASONS: Mapping[str, str] = {
     "iidfile": "`-q` prints the id",
     "ssh": "secrets of a build are the builder's",
     "all-tags": "name what you want: registries list their tags slowly, and some have thousands",
-    "container run --pull": "the node pulls what it does not have; `image pull` brings the newest",
-    "container create --pull": "the node pulls what it does not have; `image pull` brings the newest",
     "platform": "a node takes what fits it",
     "image prune --filter": "`-a` or nothing",
     "data-path-addr": "data between nodes goes by the address that others reach a node at: "
     "`--advertise-addr`, `node update --addr`",
-    "container stop --signal": "`--stop-signal` of the container",
-    "container restart --signal": "`--stop-signal` of the container",
-    "container rm --volumes": "`volume prune` removes what has no name and no user",
     "image build --add-host": "builds see the network of the node",
     "image build --network": "builds see the network of the node",
     "image build --secret": "secrets of a build are the builder's",
-    "inspect --size": "`system df --verbose`",
     "network create --ipam-driver": "addresses are the cluster's to give",
     "network create --scope": "networks are the cluster's",
 }
