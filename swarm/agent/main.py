@@ -14,6 +14,7 @@ from swarm.agent.connection import Connection
 from swarm.agent.container import NodeFacts
 from swarm.agent.containers.calls import CallAnswerer
 from swarm.agent.containers.conversation import Conversation
+from swarm.agent.containers.files import FileRequests
 from swarm.agent.containers.requests import ContainerRequests
 from swarm.agent.containers.volumes import VolumeRequests, is_about_volumes
 from swarm.agent.csi.plugins import CsiPlugins
@@ -38,7 +39,7 @@ from swarm.agent.reporter import Reporter
 from swarm.agent.resolver.base import NoResolver, Resolver
 from swarm.agent.sampler import Sampler
 from swarm.agent.session import Session
-from swarm.agent.system.disk_watch import DiskWatch
+from swarm.agent.system.disk_watch import DiskWatch, remove_ended
 from swarm.agent.system.pressure import Limits
 from swarm.agent.system.requests import VERBS, SystemRequests
 from swarm.agent.task_files import TaskFiles
@@ -55,7 +56,7 @@ from swarm.config import Settings
 from swarm.errors import NodeRemoved
 from swarm.model.health import UNHEALTHY
 from swarm.model.task_state import is_terminal
-from swarm.runtime.base import Capabilities, ContainerState, RuntimeDriver, Sample
+from swarm.runtime.base import Capabilities, RuntimeDriver, Sample
 from swarm.runtime.disk import DiskSpace
 from swarm.runtime.images.base import ImageStore
 from swarm.runtime.images.collected import Collected
@@ -158,12 +159,17 @@ class Agent:
         self._worker.neighbours = self._plain.ids
         self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
-        self._requests = ContainerRequests(driver, lambda: self._worker.held, clock, self._plain_requests)
+        self._requests = self._new_requests()
         self._volume_requests = VolumeRequests(volumes, self._records)
         self._csi_requests = CsiRequests(self._csi, self._cluster_volumes)
         self._worker.explain = self._plain.explain = self._disks.explain
         self._calls = CallAnswerer(channel, managers, self._answer)
         self._leaving, self._empty = asyncio.Event(), asyncio.Event()
+
+    def _new_requests(self) -> ContainerRequests:
+        driver, clock, plain = self._driver, self._clock, self._plain_requests
+        files = FileRequests(driver, self._images, self._records, clock, self._facts, plain)
+        return ContainerRequests(driver, lambda: self._worker.held, clock, plain, files)
 
     def _new_describer(
         self, capabilities: Capabilities | None, tls_info: Callable[[], TlsInfo] | None
@@ -451,13 +457,7 @@ class Agent:
 
     async def _remove_ended(self) -> int:
         """Remove the containers of tasks that have ended, with their output; return how many."""
-        count = 0
-        for task_id in list(self._worker.held):
-            info = await self._driver.inspect(task_id)
-            if info is not None and info.state is ContainerState.EXITED:
-                await self._driver.remove(task_id)
-                count += 1
-        return count
+        return await remove_ended(self._driver, self._worker.held)
 
     def next_report(self) -> StatusReport | None:
         """Return a report to send now."""

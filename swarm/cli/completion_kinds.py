@@ -18,6 +18,7 @@ _OF_GROUP: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 _NAMING = frozenset({"name", "names", "node"})
 _ARGUMENTS: Mapping[tuple[str, str], Sequence[str]] = {
+    ("container commit", "reference"): ["IMAGE"],
     ("container cp", "source"): ["CONTAINER:"],
     ("container cp", "target"): ["CONTAINER:"],
     ("doctor", "machine"): ["MACHINE"],

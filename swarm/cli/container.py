@@ -23,6 +23,7 @@ from swarm.cli.confirm import confirm
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, NowhereFound, ask, ask_one, find_container, node_ids, only
 from swarm.cli.container_cp import cp
+from swarm.cli.container_files import commit, diff, export
 from swarm.cli.container_filters import FILTERS
 from swarm.cli.container_plain import attach, rename, restart, start, update
 from swarm.cli.container_run import create, run
@@ -50,7 +51,7 @@ def container() -> None:
 
 container.add_command(exec_command("container", "CONTAINER", "web.1"))
 container.add_command(logs_command("container", "CONTAINER", "web.1"))
-for _command in (create, run, start, attach, restart, rename, update):
+for _command in (create, run, start, attach, restart, rename, update, diff, export, commit):
     container.add_command(_command)
 container.add_command(stats)
 container.add_command(cp)
@@ -72,13 +73,14 @@ container.add_command(cp)
 @click.option("-n", "--last", type=click.IntRange(0), help="The N created last, in any state.")
 @click.option("-l", "--latest", is_flag=True, help="The one that was created last, in any state.")
 @click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
+@click.option("-s", "--size", is_flag=True, help="Also what they take on the disk: looks at every file.")
 @click.pass_context
 def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], **given: Any) -> None:
     """List containers: those that run, or all."""
     from swarm.cli import parse
     from swarm.cli.container_described import described
     from swarm.cli.container_filters import every_state
-    from swarm.cli.container_table import COLUMNS, rows
+    from swarm.cli.container_table import COLUMNS, SIZE_COLUMN, rows
     from swarm.cli.render import show
     from swarm.cli.tasks import node_names
     from swarm.clock import SystemClock
@@ -89,6 +91,7 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
     with connect(ctx.obj) as conn:
         # What before= and since= name may have ended.
         asked = ListContainers(all=everything or not wanted.keys().isdisjoint({"before", "since"}))
+        asked.size = given["size"] or ".Size" in given["layout"]
         request = ContainerRequest(list=asked)
         answers = list(notices.filter(ask(conn, request, node_ids(conn, nodes))))
         found = rows(
@@ -100,7 +103,8 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
             everything=everything,
             described=described(conn, answers, wanted, given["layout"]),
         )
-    show(found[:last], COLUMNS, given["layout"], "ID" if given["quiet"] else "")
+    columns = (*COLUMNS, SIZE_COLUMN) if given["size"] else COLUMNS
+    show(found[:last], columns, given["layout"], "ID" if given["quiet"] else "")
     ctx.exit(notices.exit_code)
 
 
@@ -112,8 +116,9 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
 )
 @click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
 @click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
+@click.option("-s", "--size", is_flag=True, help="Also what they take on the disk: looks at every file.")
 @click.pass_context
-def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
+def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, size: bool) -> None:
     """Show everything that its node knows of containers."""
     from swarm.cli.container_inspect import details_view
     from swarm.cli.tasks import node_names
@@ -123,7 +128,7 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str) -> None:
 
         def get(ref: str) -> Any:
             target = find_container(conn, ref)
-            answers = ask_one(conn, target, ContainerRequest(inspect=InspectContainer()))
+            answers = ask_one(conn, target, ContainerRequest(inspect=InspectContainer(size=size)))
             return details_view(only(answers, "details"), target.node_id, names)
 
         ctx.exit(objects.inspect(refs, get, layout))
@@ -192,11 +197,12 @@ def port(host: str, ref: str, port: str) -> None:
     type=click.FloatRange(min=0),
     help="Seconds until it is killed (default: its service's).",
 )
+@click.option("-s", "--signal", default="", help="Signal that asks it to end (default: its own).")
 @click.pass_context
-def stop(ctx: click.Context, refs: tuple[str, ...], seconds: float | None) -> None:
+def stop(ctx: click.Context, refs: tuple[str, ...], seconds: float | None, signal: str) -> None:
     """Ask containers to end, and kill those that do not."""
     grace_ns = None if seconds is None else round(seconds * 1e9)
-    _each(ctx, refs, lambda: ContainerRequest(stop=StopContainer(grace_ns=grace_ns)))
+    _each(ctx, refs, lambda: ContainerRequest(stop=StopContainer(grace_ns=grace_ns, signal=signal)))
 
 
 @container.command("kill", epilog=_examples("swarmctl container kill --signal HUP web.1") + REPLACED)
@@ -229,6 +235,9 @@ def unpause(ctx: click.Context, refs: tuple[str, ...]) -> None:
 )
 @click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
 @click.option("-f", "--force", is_flag=True, help="Kill those that run.")
+@click.option(
+    "-v", "--volumes", is_flag=True, expose_value=False, help="Also volumes without a name: they go anyway."
+)
 @click.pass_context
 def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
     """Remove containers that have ended, with files and output; with --force they may be gone already."""

@@ -42,6 +42,8 @@ def details_view(found: ContainerDetails, node_id: str, node_names: Mapping[str,
         "ID": one.id,
         "Node": {"ID": node_id, "Hostname": node_names.get(node_id, node_id)},
     }
+    if one.HasField("written_bytes"):
+        view |= {"SizeRw": one.written_bytes, "SizeRootFs": one.total_bytes}
     if not one.plain:
         view["Task"] = {"ID": one.task_id, "Service": {"ID": one.service_id, "Name": one.service_name}}
     if found.HasField("spec"):

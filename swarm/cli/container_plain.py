@@ -118,11 +118,12 @@ def _attach(conn: Connection, target: Target, given: dict[str, Any]) -> int:
 @click.command("restart", epilog=_examples("swarmctl container restart --time 30 db"))
 @click.argument("refs", metavar="CONTAINER...", nargs=-1, required=True)
 @click.option("-t", "--time", "seconds", type=click.FloatRange(min=0), help="Seconds until it is killed.")
+@click.option("-s", "--signal", default="", help="Signal that asks it to end (default: its own).")
 @click.pass_context
-def restart(ctx: click.Context, refs: tuple[str, ...], seconds: float | None) -> None:
+def restart(ctx: click.Context, refs: tuple[str, ...], seconds: float | None, signal: str) -> None:
     """Stop containers and start them again, with their files."""
     grace_ns = None if seconds is None else round(seconds * 1e9)
-    _each(ctx, refs, lambda: ContainerRequest(restart=RestartContainer(grace_ns=grace_ns)))
+    _each(ctx, refs, lambda: ContainerRequest(restart=RestartContainer(grace_ns=grace_ns, signal=signal)))
 
 
 @click.command("rename", epilog=_examples("swarmctl container rename db old-db"))

@@ -14,8 +14,9 @@ from swarm.api.v1.containers_pb2 import ContainerRequest, ListContainers, Remove
 from swarm.api.v1.plain_pb2 import AttachContainer, CreateContainer, PlainSpec, StartContainer
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Target, ask, ask_one, node_ids
+from swarm.cli.container_volumes import add_volumes_from
 from swarm.cli.flags import FlagCommand
-from swarm.cli.plain_options import plain_options, plain_spec
+from swarm.cli.plain_options import PULLS, plain_options, plain_spec
 from swarm.errors import Ambiguous, InvalidArgument, NameConflict, NotFound, SwarmError, Unavailable
 
 REMOVAL_TIMEOUT_S, REMOVAL_PAUSE_S = 10.0, 0.05
@@ -180,7 +181,10 @@ def _make(conn: Connection, spec: PlainSpec, given: dict[str, Any]) -> Target:
     _check_name(conn, spec.name, chosen=bool(given["name"]))
     spec.container.image = _by_name(conn, spec.container.image)
     nodes = node_ids(conn, [given["node"]]) if given["node"] else []
-    request = ContainerRequest(create=CreateContainer(spec=with_credentials(spec)))
+    if given["volumes_from"]:
+        nodes = add_volumes_from(conn, spec, given["volumes_from"], nodes)
+    create = CreateContainer(spec=with_credentials(spec), pull=PULLS[given["pull"]])
+    request = ContainerRequest(create=create)
     made = None
     for answer in ask(conn, request, nodes):  # to its end: who leaves before has given up, for the manager
         if answer.HasField("chunk") and not given["quiet"] and not _is_no_news(answer.chunk.data):

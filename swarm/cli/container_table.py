@@ -27,6 +27,7 @@ COLUMNS = (
     ("NAMES", "Names"),
     ("NODE", "Node"),
 )
+SIZE_COLUMN = ("SIZE", "Size")
 PROCESS_COLUMNS = (
     ("UID", "User"),
     ("PID", "PID"),
@@ -95,8 +96,16 @@ def _row(answer: ContainerOutput, node: str, now_ns: int, *, truncate: bool) -> 
         "Node": node,
         "Service": "" if one.plain else one.service_name,
         "Labels": LabelText(labels_of(answer)),
+        "Size": sizes(one),
         "IsTask": str(not one.plain).lower(),
     }
+
+
+def sizes(one: ContainerSummary) -> str:
+    """Return what it wrote, and takes with its image; empty where that was not asked, or is not known."""
+    if not one.HasField("written_bytes"):
+        return ""
+    return f"{format_size(one.written_bytes)} (virtual {format_size(one.total_bytes)})"
 
 
 def _port(port: PortConfig) -> str:

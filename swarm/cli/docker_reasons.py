@@ -5,11 +5,7 @@ from collections.abc import Mapping
 _RANGES = "addresses of a network are given by the cluster, so that no node needs a range of its own"
 
 # command -> reason
-ABSENT: Mapping[str, str] = {
-    "container diff": "write images with `image build`; a container's files are read with `container cp`",
-    "container export": "`container cp CONTAINER:/ -` writes the same archive",
-    "container commit": "images come from files that can be built again: `image build`",
-}
+ABSENT: Mapping[str, str] = {}
 
 # "flag", or "command --flag" where the reason is another one there -> reason
 REASONS: Mapping[str, str] = {
@@ -18,20 +14,14 @@ REASONS: Mapping[str, str] = {
     "details": "output has no attributes here: its nodes keep it themselves",
     "external-ca": "signing by another authority is for the `ca` command alone: `ca --rotate --external-ca`",
     "device-cgroup-rule": "name the devices with `--device`",
-    "domainname": "`--hostname` takes a whole name",
-    "expose": "all ports are reachable in a network; `--publish` opens one to the outside",
-    "publish-all": "name the ports: `--publish 8080`",
     "link": "links are Docker's network before there were names; give `--network` and an alias",
     "link-local-ip": "addresses are the cluster's to give",
     "mac-address": "addresses are the cluster's to give",
-    "gpus": "`--device vendor.com/gpu=0` (CDI); services have `--gpus`",
     "oom-kill-disable": "not with cgroup version 2",
     "runtime": "a node has one runtime: `swarmd --runtime`",
     "storage-opt": "containers write to the node's file system; quotas are not per container",
-    "volumes-from": "name the volumes",
     "checkpoint": "containers are not frozen to disk",
     "checkpoint-dir": "containers are not frozen to disk",
-    "size": "`system df --verbose` tells sizes: counting every file of every container is slow",
     "tree": "an image is listed once, whatever platforms it has",
     "config-only": _RANGES,
     "config-from": _RANGES,
@@ -39,13 +29,7 @@ REASONS: Mapping[str, str] = {
     "gw-priority": "the default route is always that of the node's own network",
     "cache-from": "the builder keeps its own cache",
     "image pull --all-tags": "name what you want: a registry may have thousands of tags",
-    "container run --pull": "the node pulls what it does not have; `image pull` brings the newest",
-    "container create --pull": "the node pulls what it does not have; `image pull` brings the newest",
     "platform": "a node takes what fits it",
-    "container stop --signal": "`--stop-signal` of the container",
-    "container restart --signal": "`--stop-signal` of the container",
-    "container rm --volumes": "`volume prune` removes what has no name and no user",
-    "inspect --size": "`system df --verbose`",
     "network create --ipam-driver": "addresses are the cluster's to give",
     "network create --scope": "networks are the cluster's",
 }

@@ -132,7 +132,7 @@ def save(host: str, refs: tuple[str, ...], output: Path | None) -> None:
         if output is None:
             _write(chunks, sys.stdout.buffer)
             return
-        with _whole_file(output) as file:
+        with whole_file(output) as file:
             _write(chunks, file)
 
 
@@ -235,7 +235,7 @@ def _write(chunks: Iterable[c.SaveImagesResponse], file: BinaryIO) -> None:
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file that appears under its name only when everything is written."""
     try:
         if path.exists() and not path.is_file():  # a pipe or a device

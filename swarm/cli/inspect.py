@@ -10,7 +10,7 @@ from swarm.cli import objects
 from swarm.cli.connect import Connection, connect
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
 
-Find = Callable[[Connection, str], Any]
+Find = Callable[..., Any]
 
 
 def _stored(kind: str) -> Find:
@@ -33,14 +33,14 @@ def _view(kind: str, answer: Any) -> Any:
     return show(getattr(answer, kind))
 
 
-def _container(conn: Connection, ref: str) -> Any:
+def _container(conn: Connection, ref: str, *, size: bool = False) -> Any:
     from swarm.api.v1.containers_pb2 import ContainerRequest, InspectContainer
     from swarm.cli.container_calls import ask_one, find_container, only
     from swarm.cli.container_inspect import details_view
     from swarm.cli.tasks import node_names
 
     target = find_container(conn, ref)
-    answers = ask_one(conn, target, ContainerRequest(inspect=InspectContainer()))
+    answers = ask_one(conn, target, ContainerRequest(inspect=InspectContainer(size=size)))
     return details_view(only(answers, "details"), target.node_id, node_names(conn))
 
 
@@ -93,8 +93,9 @@ def answers(view: Any, layout: str) -> bool:
 @click.argument("refs", metavar="NAME|ID...", nargs=-1, required=True)
 @click.option("--type", "kind", type=click.Choice(list(KINDS)), help="Only objects of this kind.")
 @click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
+@click.option("-s", "--size", is_flag=True, help="Also what containers take on the disk.")
 @click.pass_context
-def inspect(ctx: click.Context, refs: tuple[str, ...], kind: str | None, layout: str) -> None:
+def inspect(ctx: click.Context, refs: tuple[str, ...], kind: str | None, layout: str, *, size: bool) -> None:
     """Show everything known of services, tasks, nodes, networks, secrets, configs, containers, images and
     volumes.
 
@@ -107,7 +108,7 @@ def inspect(ctx: click.Context, refs: tuple[str, ...], kind: str | None, layout:
             lacking: list[Any] = []
             for find in (KINDS[kind],) if kind else KINDS.values():
                 try:
-                    view = find(conn, ref)
+                    view = find(conn, ref, size=True) if size and find is _container else find(conn, ref)
                 except (NotFound, InvalidArgument, FailedPrecondition):
                     continue
                 if answers(view, layout):

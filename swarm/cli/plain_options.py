@@ -3,21 +3,23 @@ the names that `docker run` gives them, and what only a container of its own has
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from swarm.api.v1.plain_pb2 import PlainRestart, PlainSpec
+from swarm.api.v1.plain_pb2 import CreateContainer, PlainRestart, PlainSpec
 from swarm.api.v1.specs_pb2 import ServiceSpec
-from swarm.api.v1.types_pb2 import BlockLimit, Mount, PortConfig, ResourceRequirements
+from swarm.api.v1.types_pb2 import BlockLimit, Device, Mount, PortConfig, ResourceRequirements
 from swarm.cli import container_options, health_options, parse
 from swarm.cli.log_options import log_options
 from swarm.cli.plain_networks import put_networks
 from swarm.cli.service_lists import LISTS, add_lists, many
 from swarm.cli.service_options import apply_single
 from swarm.errors import InvalidArgument
+from swarm.model.devices import parse_gpus
+from swarm.model.image_changes import ports_of
 from swarm.model.units import parse_bytes
 
 Given = dict[str, Any]
@@ -27,6 +29,15 @@ RESTART = {
     "on-failure": PlainRestart.CONDITION_ON_FAILURE,
     "always": PlainRestart.CONDITION_ALWAYS,
     "unless-stopped": PlainRestart.CONDITION_UNLESS_STOPPED,
+}
+
+PROTOCOLS = {"tcp": PortConfig.PROTOCOL_TCP, "udp": PortConfig.PROTOCOL_UDP} | {
+    "sctp": PortConfig.PROTOCOL_SCTP
+}
+PULLS = {
+    "always": CreateContainer.PULL_ALWAYS,
+    "missing": CreateContainer.PULL_MISSING,
+    "never": CreateContainer.PULL_NEVER,
 }
 
 _RESOURCES = (
@@ -60,6 +71,18 @@ _SINGLE = (
     click.option("--cidfile", default="", metavar="FILE", help="File to write its id to; not there yet."),
     click.option("--volume-driver", default="", help="Driver of the volumes of -v that have a name."),
     click.option("--stop-signal", help="Signal that asks it to stop."),
+    click.option("--domainname", default="", help="Domain that its host name is in."),
+    click.option(
+        "--gpus", default="", help="GPUs to use, with others: all, or device=ID,ID; ,kind=VENDOR/CLASS."
+    ),
+    click.option(
+        "--pull",
+        type=click.Choice([*PULLS]),
+        default="missing",
+        show_default=True,
+        help="Ask the image's registry always, or never; what was loaded into the cluster wins.",
+    ),
+    click.option("-P", "--publish-all", is_flag=True, help="Publish all exposed ports, on any of the node."),
     click.option("--stop-timeout", type=click.FloatRange(min=0), help="Seconds from that to the kill."),
     click.option("-q", "--quiet", is_flag=True, help="Show no progress, and not which node it is on."),
     *health_options.OPTIONS,
@@ -84,6 +107,8 @@ _LISTS = (
     ("-a|--attach", "stdin, stdout or stderr: be attached to these only (default: all)."),
     ("--mount", "type=volume|bind|tmpfs,src=NAME|PATH,dst=PATH[,readonly]."),
     ("--tmpfs", "/TARGET[:size=64m,mode=1777]: memory as a file system."),
+    ("--expose", "Port to be published by -P beside those of the image: PORT[-PORT][/udp]."),
+    ("--volumes-from", "CONTAINER[:ro]: mount the volumes and paths that another one on its node has."),
     ("-p|--publish", "Publish a port on the node: [HOST:]CONTAINER[/udp]."),
     ("--constraint", "Which nodes it may be made on, e.g. node.labels.zone==a."),
     ("--device", "Device of the node: HOST[:CONTAINER[:rwm]] or VENDOR/CLASS=NAME (CDI)."),
@@ -147,7 +172,9 @@ def plain_spec(image: str, args: tuple[str, ...], given: Given) -> PlainSpec:
         name=given["name"] or made_up_name(),
         auto_remove=given["auto_remove"],
         open_stdin=given["interactive"],
+        publish_all=given["publish_all"],
     )
+    spec.exposed.extend(_exposed(given["expose"]))
     put_networks(spec, given)
     spec.container.CopyFrom(service.task.container)
     if service.task.HasField("resources"):
@@ -160,6 +187,28 @@ def plain_spec(image: str, args: tuple[str, ...], given: Given) -> PlainSpec:
     if given["restart"] != "no":
         spec.restart.CopyFrom(restart_policy(given["restart"]))
     return spec
+
+
+def _exposed(texts: tuple[str, ...]) -> Iterator[PortConfig]:
+    for text in texts:
+        try:
+            ports = ports_of(text)
+        except ValueError as error:
+            raise InvalidArgument(f"--expose: {error}") from None
+        for port, _, protocol in (one.partition("/") for one in ports):
+            yield PortConfig(target_port=int(port), protocol=PROTOCOLS[protocol])
+
+
+def _gpus(text: str) -> Iterator[Device]:
+    """Return the devices that `--gpus` names: nobody counts them for a container of no service."""
+    wanted = parse_gpus(text)
+    if wanted.count:
+        raise InvalidArgument(
+            f"--gpus {text}: a container of no service shares its GPUs: say all or device=ID, or create a "
+            "service to have some alone"
+        )
+    for one in ["all"] if wanted.all else wanted.names:
+        yield Device(cdi_name=f"{wanted.kind}={one}")
 
 
 def restart_policy(text: str) -> PlainRestart:
@@ -185,7 +234,11 @@ def _as_service(image: str, args: tuple[str, ...], given: Given) -> ServiceSpec:
         spec.task.container.tty = True
     if given["stop_timeout"] is not None:
         spec.task.container.stop_grace_period_ns = round(given["stop_timeout"] * 1e9)
-    apply_single(spec, {**given, "tty": None})
+    apply_single(spec, {**given, "tty": None, "gpus": None})
+    if given["domainname"]:
+        spec.task.container.sysctls["kernel.domainname"] = given["domainname"]
+    if given["gpus"]:
+        spec.task.container.devices.extend(_gpus(given["gpus"]))
     own = {
         "label": (),
         "container_label": (*parse.file_lines(given["label_file"], "--label-file"), *given["label"]),

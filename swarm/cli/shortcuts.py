@@ -8,9 +8,12 @@ from swarm.cli.flags import FlagGroup
 SHORTCUTS = {
     "attach": "container attach",
     "build": "image build",
+    "commit": "container commit",
     "cp": "container cp",
     "create": "container create",
+    "diff": "container diff",
     "exec": "container exec",
+    "export": "container export",
     "history": "image history",
     "images": "image ls",
     "import": "image import",

@@ -151,7 +151,7 @@ class Manager:
         )
         self.audit = AuditTrail(AuditFiles(settings.audit_dir), self._node_id, clock)
         self._volume_worker = Worker(self.store, PluginCalls(self.store, calls.converse))
-        self.containers = ContainersServicer(ContainerControl(self.store, calls, clock, judge_nodes), calls)
+        self.containers = self._make_containers(calls)
         self.control = ControlServicer(
             self.store,
             clock,
@@ -172,6 +172,11 @@ class Manager:
         self._server = self._make_server()
         self._running: asyncio.Task[None] | None = None
         self.knows_cluster = asyncio.Event()  # the store has the cluster object
+
+    def _make_containers(self, calls: ContainerCalls) -> ContainersServicer:
+        load = self._images.control.load
+        control = ContainerControl(self.store, calls, self._clock, judge_nodes, load)
+        return ContainersServicer(control, calls)
 
     def _make_dispatcher(self, clock: Clock) -> Dispatcher:
         return Dispatcher(

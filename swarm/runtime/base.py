@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Protocol
 
+from swarm.runtime.changes import Change
+
 
 class ContainerState(Enum):
     """Where a container stands."""
@@ -421,8 +423,11 @@ class RuntimeDriver(Protocol):
     async def wait(self, container_id: str) -> ContainerInfo:
         """Return when the container has ended."""
 
-    async def stop(self, container_id: str, grace_s: float) -> None:
-        """Send the stop signal, wait up to `grace_s`, then kill; returns when the container has ended."""
+    async def stop(self, container_id: str, grace_s: float, signal_name: str = "") -> None:
+        """Send the stop signal (or another), wait up to `grace_s`, then kill; returns when it has ended.
+
+        Raises InvalidArgument for an unknown signal.
+        """
 
     async def kill(self, container_id: str, signal_name: str) -> None:
         """Send a signal to the container's first process."""
@@ -442,8 +447,8 @@ class RuntimeDriver(Protocol):
     async def sample(self, container_id: str) -> Sample | None:
         """Return the container's resource use, None when it does not run."""
 
-    async def disk_bytes(self, container_id: str) -> int:
-        """Return what a container takes on the disk beside its image: what it wrote, and its output."""
+    async def disk_bytes(self, container_id: str, *, output: bool = True) -> int:
+        """Return what a container takes on the disk beside its image: what it wrote, and its `output`."""
 
     async def update(self, container_id: str, limits: Limits, before: Limits) -> None:
         """Give a running container other bounds and shares than `before`, at once.
@@ -480,6 +485,17 @@ class RuntimeDriver(Protocol):
 
         Raises NotFound without that directory, InvalidArgument for what is no archive.
         """
+
+    # What it did to the files of its image; raises FailedPrecondition as `path_kind`.
+
+    def changes(self, container_id: str) -> AsyncIterator[Change]:
+        """Yield the paths that are not as in the image."""
+
+    def export(self, container_id: str) -> AsyncIterator[bytes]:
+        """Yield a tar archive of all files, without what is mounted among them."""
+
+    def layer(self, container_id: str) -> AsyncIterator[bytes]:
+        """Yield what it changed as a layer of an image, uncompressed."""
 
     async def close(self) -> None:
         """Let go of the containers without touching them."""

@@ -5,12 +5,11 @@ Containers live in the object, so an agent that is "restarted" on the same drive
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from swarm.api.v1.types_pb2 import HealthConfig
 from swarm.clock import Clock, SystemClock
-from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskFailed, TaskRejected
+from swarm.errors import FailedPrecondition, NotFound, TaskFailed, TaskRejected
 from swarm.runtime.attachment import LogAttachment
 from swarm.runtime.base import (
     Ability,
@@ -26,8 +25,7 @@ from swarm.runtime.base import (
     ProcessInfo,
     Sample,
 )
-from swarm.runtime.images.base import BlobSource, Credentials, ImageConfig, LoadedImage
-from swarm.runtime.images.collected import Collected, ImageUsage
+from swarm.runtime.changes import Change
 
 SIGKILL_EXIT = 137
 SIGTERM_EXIT = 143
@@ -132,6 +130,9 @@ class FakeDriver:
     def __init__(self, default: Script | None = None, clock: Clock | None = None) -> None:
         self.default = default or Script()
         self.scripts: dict[str, Script] = {}
+        self.changed: dict[str, Sequence[Change]] = {}
+        self.layers_of_paused: list[bool] = []  # of each layer that was read
+        self.stop_signals: dict[str, str] = {}  # by container: what the last stop named
         self.calls: Counter[str] = Counter()
         self.execs: list[tuple[str, FakeExec]] = []  # every command that was started
         self.broken: dict[str, Exception] = {}  # method name -> what every call of it raises
@@ -255,12 +256,13 @@ class FakeDriver:
         await container.ended.wait()
         return container.info
 
-    async def stop(self, container_id: str, grace_s: float) -> None:
+    async def stop(self, container_id: str, grace_s: float, signal_name: str = "") -> None:
         """End a container, at once or as its script says."""
         self._called("stop")
         container = self._containers.get(container_id)
         if container is None or container.info.state is ContainerState.EXITED:
             return
+        self.stop_signals[container_id] = signal_name
         if container.script.ignores_stop or container.script.stop_s > grace_s:
             await asyncio.sleep(grace_s)
             self.exit(container_id, SIGKILL_EXIT)
@@ -320,9 +322,23 @@ class FakeDriver:
         age_ns = self._clock.now_ns() - container.info.started_at_ns
         return Sample(cpu_usage_ns=age_ns // 100, memory_bytes=1 << 20, pids=1)
 
-    async def disk_bytes(self, container_id: str) -> int:
+    async def disk_bytes(self, container_id: str, *, output: bool = True) -> int:
         """Return nothing: there are no files."""
         return 0
+
+    async def changes(self, container_id: str) -> AsyncIterator[Change]:
+        """Yield what a test said."""
+        for one in self.changed.get(container_id, ()):
+            yield one
+
+    async def export(self, container_id: str) -> AsyncIterator[bytes]:
+        """Yield the id as if it were an archive."""
+        yield container_id.encode()
+
+    async def layer(self, container_id: str) -> AsyncIterator[bytes]:
+        """Yield the id as if it were a layer; like all of a paused container, it stands still."""
+        self.layers_of_paused.append(self._get(container_id).info.paused)
+        yield container_id.encode()
 
     async def update(self, container_id: str, limits: Limits, before: Limits) -> None:
         """Remember other limits."""
@@ -422,71 +438,3 @@ async def _first(*events: asyncio.Event) -> None:
     finally:
         for one in waiting:
             one.cancel()
-
-
-class FakeImages:
-    """An ImageStore that has every image, unless told otherwise. Its content is the reference itself."""
-
-    def __init__(self) -> None:
-        self.pull_s = 0.0
-        self.errors: dict[str, list[Exception]] = {}  # by reference: what the next pulls raise
-        self.healthchecks: dict[str, HealthConfig] = {}  # by reference: what the image says
-        self.missing: dict[str, str] = {}  # by reference: the TaskRejected text of every pull
-        self.pulls: Counter[str] = Counter()
-        self.says: dict[str, ImageConfig] = {}  # by container id: what its image says
-        self.collections: list[bool] = []  # each with whether what is unused was to go at once
-        self.credentials: dict[str, Credentials | None] = {}  # by reference: what the last pull brought
-
-    async def ensure(
-        self,
-        reference: str,
-        digest: str,
-        credentials: Credentials | None,
-        source: BlobSource | None,
-        progress: Callable[[str], None] | None = None,
-    ) -> ImageConfig:
-        """Pretend to pull."""
-        self.pulls[reference] += 1
-        self.credentials[reference] = credentials
-        if progress is not None:
-            progress(f"pulling {reference}")
-        await asyncio.sleep(self.pull_s)
-        if reference in self.missing:
-            raise TaskRejected(self.missing[reference])
-        if self.errors.get(reference):
-            raise self.errors[reference].pop(0)
-        return ImageConfig(
-            digest=digest or f"sha256:{reference}",
-            healthcheck=self.healthchecks.get(reference) or HealthConfig(),
-        )
-
-    def image_of(self, container_id: str, manifest_digest: str = "") -> ImageConfig | None:
-        """Return what was put into `says`."""
-        return self.says.get(container_id)
-
-    async def load(self, archive: AsyncIterator[bytes], reference: str = "") -> Sequence[LoadedImage]:
-        """Refuse: there is nothing to unpack into."""
-        raise InvalidArgument("the fake image store cannot load archives")
-
-    async def ingest(self, reference: str, digest: str, blobs: Sequence[str], source: BlobSource) -> None:
-        """Pretend to copy."""
-
-    def has(self, blobs: Sequence[str]) -> bool:
-        """Have everything."""
-        return True
-
-    async def read_blob(self, digest: str, offset: int) -> AsyncIterator[bytes]:
-        """Yield the digest as content."""
-        yield digest.encode()[offset:]
-
-    def usage(self) -> ImageUsage:
-        """Take no room."""
-        return ImageUsage()
-
-    async def gc(self, now_ns: int, needed: Iterable[str] = (), *, unused: bool = False) -> Collected:
-        """Remember that garbage was collected."""
-        self.collections.append(unused)
-        return Collected()
-
-    async def remove(self, reference: str) -> None:
-        """Pretend to forget."""

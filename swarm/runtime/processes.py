@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
+from swarm.errors import InvalidArgument
+
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # What pidfd_open says of a process that is not there; the second while it is being taken down (kernel 6.1).
 GONE = (errno.ESRCH, errno.EINVAL)
@@ -50,6 +52,14 @@ def children(pid: int) -> Iterator[int]:
             yield from map(int, (task / "children").read_text(encoding="ascii").split())
         except (FileNotFoundError, ProcessLookupError):
             continue
+
+
+def signal_to_stop(name: str, usual: int) -> int:
+    """Return the signal that is to ask a container to end; raises InvalidArgument for an unknown one."""
+    try:
+        return signal_number(name) if name else usual
+    except ValueError as error:
+        raise InvalidArgument(str(error)) from None
 
 
 def signal_number(name: str) -> int:

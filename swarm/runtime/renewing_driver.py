@@ -68,7 +68,7 @@ class RenewingDriver(ShimDriver):
         except (SwarmError, OSError) as error:
             log.warning("runtime.cleanup_failed", task_id=container_id, reason=str(error))
 
-    async def disk_bytes(self, container_id: str) -> int:
+    async def disk_bytes(self, container_id: str, *, output: bool = True) -> int:
         """Return what a container has written, and its log, on the disk."""
         return await asyncio.to_thread(tree_bytes, self._container_dir(container_id), ("rootfs", "work"))
 

@@ -31,7 +31,7 @@ from swarm.runtime.base import (
 from swarm.runtime.exec_process import ExecFiles, Execs
 from swarm.runtime.logs import read_log
 from swarm.runtime.oci.layers import LayerSource
-from swarm.runtime.processes import boot_id, signal_number
+from swarm.runtime.processes import boot_id, signal_number, signal_to_stop
 from swarm.runtime.state import Phase, Record, read_record, write_record
 from swarm.runtime.supervision import Container, Turns, first_to_end
 from swarm.runtime.unfinished import Unfinished
@@ -269,14 +269,15 @@ class ShimDriver(ABC):
         await container.ended.wait()
         return container.record.info()
 
-    async def stop(self, container_id: str, grace_s: float) -> None:
-        """Send the stop signal, wait up to `grace_s`, then kill; returns when the container has ended."""
+    async def stop(self, container_id: str, grace_s: float, signal_name: str = "") -> None:
+        """Ask a container to end, wait up to `grace_s`, then kill it; returns when it has ended."""
         container = self._containers.get(container_id)
         if container is None or container.ended.is_set():
             return
+        number = signal_to_stop(signal_name, container.record.stop_signal)
         if container.record.phase is not Phase.CREATED and container.main is not None:
             await self._in_thread(self._thaw, container.record)
-            container.main.send(container.record.stop_signal)
+            container.main.send(number)
             try:
                 async with asyncio.timeout(max(0.0, grace_s)):
                     await container.ended.wait()

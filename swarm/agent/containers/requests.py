@@ -8,6 +8,7 @@ import structlog
 
 from swarm.agent.containers.conversation import Conversation
 from swarm.agent.containers.execs import Execs
+from swarm.agent.containers.files import FileRequests
 from swarm.agent.containers.summary import details, is_to_go, sample, shown_process, summary
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.containers_pb2 import (
@@ -63,13 +64,18 @@ class ContainerRequests:
         records: Callable[[], Mapping[str, TaskRecord]],
         clock: Clock,
         plain: PlainOnes | None = None,
+        files: FileRequests | None = None,
     ) -> None:
-        """`records` returns the tasks of this node, `plain` knows the containers without one."""
+        """`records` returns the tasks of this node, `plain` knows the containers without one.
+
+        `files` answers what is about the files of both.
+        """
         self._driver = driver
         self._tasks = records
         self._plain = plain
         self._clock = clock
         self._execs = Execs(driver)
+        self._files = files
 
     def _records(self) -> Mapping[str, TaskRecord]:
         plain = self._plain.records() if self._plain is not None else {}
@@ -82,6 +88,9 @@ class ContainerRequests:
     async def answer(self, request: ContainerRequest, conversation: Conversation) -> None:
         """Do what is asked and say the last word."""
         verb = request.WhichOneof("verb")
+        if self._files is not None and self._files.takes(request):
+            await self._files.answer(request, conversation)
+            return
         match verb:
             case "list":
                 await self._list(conversation, request.list)
@@ -129,12 +138,14 @@ class ContainerRequests:
         match verb:
             case "inspect":
                 record = self._records().get(info.id)
-                told = details(info, record, self._image_of(info.id))
-                await conversation.send(ContainerOutput(details=told))
+                shown = details(info, record, self._image_of(info.id))
+                if request.inspect.size and self._files is not None:
+                    await self._files.measure(shown.summary)
+                await conversation.send(ContainerOutput(details=shown))
             case "top":
                 found = await self._driver.processes(info.id)
-                shown = ProcessList(processes=[shown_process(one) for one in found])
-                await conversation.send(ContainerOutput(processes=shown))
+                processes = ProcessList(processes=[shown_process(one) for one in found])
+                await conversation.send(ContainerOutput(processes=processes))
             case "stat":
                 kind = await self._driver.path_kind(info.id, request.stat.path)
                 path = PathInfo(exists=bool(kind), directory=kind == "directory")
@@ -151,7 +162,7 @@ class ContainerRequests:
         log.info("agent.container_changed_by_hand", task_id=info.id, verb=verb)
         match verb:
             case "stop":
-                await self._driver.stop(info.id, self._grace_s(info.id, request.stop))
+                await self._driver.stop(info.id, self._grace_s(info.id, request.stop), request.stop.signal)
             case "kill":
                 await self._kill(info, request.kill.signal)
             case "pause":
@@ -179,10 +190,17 @@ class ContainerRequests:
             info = await self._driver.inspect(task_id)
             if info is not None and (wanted.all or info.state in SHOWN):
                 line = summary(info, record, self._image_of(task_id))
-                await conversation.send(ContainerOutput(container=line))
+                await self._send_line(conversation, line, wanted)
         if self._plain is not None:
             for one in await self._plain.summaries(everything=wanted.all, refs=tuple(wanted.refs)):
-                await conversation.send(ContainerOutput(container=one))
+                await self._send_line(conversation, one, wanted)
+
+    async def _send_line(
+        self, conversation: Conversation, one: ContainerSummary, wanted: ListContainers
+    ) -> None:
+        if wanted.size and self._files is not None:
+            await self._files.measure(one)
+        await conversation.send(ContainerOutput(container=one))
 
     async def _stats(self, conversation: Conversation, *, follow: bool) -> None:
         while True:

@@ -1,13 +1,17 @@
 """What does the runtime driver have to make for a plain container? Pure."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from swarm.agent.container import NodeFacts, container_config, template_context
 from swarm.agent.network.base import PublishedPort, Sandbox
 from swarm.agent.task_status import PROTOCOLS
 from swarm.api.v1.objects_pb2 import Task
-from swarm.api.v1.plain_pb2 import PlainContainer
+from swarm.api.v1.plain_pb2 import PlainContainer, PlainSpec
 from swarm.api.v1.types_pb2 import PortConfig
+from swarm.errors import InvalidArgument
+from swarm.model.image_changes import ports_of
+from swarm.model.limits import PORTS
 from swarm.model.templates import TemplateContext
 from swarm.runtime.base import ContainerConfig
 
@@ -44,6 +48,33 @@ def plain_config(
         stdin_once=record.spec.stdin_once,
     )
     return config, template_context(task, facts)
+
+
+def publish_exposed(spec: PlainSpec, of_image: Sequence[str]) -> None:
+    """Add the ports that it and its image expose to those of the spec, if all are to be published.
+
+    Raises InvalidArgument for more than a container may publish.
+    """
+    if not spec.publish_all or spec.network in {HOST_NETWORK, NONE_NETWORK}:
+        return
+    known = {(one.protocol, one.target_port) for one in spec.ports}
+    for protocol, port in _exposed(spec, of_image):
+        if (protocol, port) in known:
+            continue
+        known.add((protocol, port))
+        mode = PortConfig.PUBLISH_MODE_HOST
+        spec.ports.add(protocol=protocol, target_port=port, publish_mode=mode)
+        for problem in PORTS.exceeded("--publish-all: the image exposes", len(spec.ports)):
+            raise InvalidArgument(problem)  # before a stranger's image has named them all
+
+
+def _exposed(spec: PlainSpec, of_image: Sequence[str]) -> Iterator[tuple["PortConfig.Protocol", int]]:
+    for one in spec.exposed:
+        yield one.protocol, one.target_port
+    for text in of_image:
+        for named in ports_of(text):
+            port, _, protocol = named.partition("/")
+            yield PROTOCOLS[protocol], int(port)
 
 
 def wanted_ports(record: PlainContainer) -> tuple[PublishedPort, ...]:

@@ -26,6 +26,7 @@ from swarm.model.health import WORDS, HealthCheck, check_of
 from swarm.model.plain import validate_plain
 from swarm.runtime.base import ContainerInfo, ContainerState
 from swarm.runtime.images.base import ImageConfig
+from swarm.runtime.processes import signal_to_stop
 
 log = structlog.get_logger(__name__)
 
@@ -134,13 +135,17 @@ class Plain:
                 raise
             self._attend()
 
-    async def stop(self, grace_s: float) -> None:
-        """Stop it for good: no policy starts it again until somebody, or the next agent, does."""
+    async def stop(self, grace_s: float, signal_name: str = "") -> None:
+        """Stop it for good: no policy starts it again until somebody, or the next agent, does.
+
+        Raises InvalidArgument for an unknown signal.
+        """
+        signal_to_stop(signal_name, 0)  # before anything is noted
         await self.note_stopped()
         async with self._turn:
             info = await self.info()
             if info is not None and info.state is ContainerState.RUNNING:
-                await self._node.driver.stop(self.id, grace_s)
+                await self._node.driver.stop(self.id, grace_s, signal_name)
             attendant = self._attendant
         if attendant is not None:
             await asyncio.wait((attendant,))
@@ -151,11 +156,11 @@ class Plain:
         await self.change(lambda record: setattr(record, "stopped", True))
         self._awake.set()
 
-    async def restart(self, grace_s: float) -> None:
+    async def restart(self, grace_s: float, signal_name: str = "") -> None:
         """Stop it and start it again."""
         if self.record.spec.auto_remove and self._attendant is not None:
             raise FailedPrecondition(f"container {self.name} is removed when it ends (--rm): run it anew")
-        await self.stop(grace_s)
+        await self.stop(grace_s, signal_name)
         await self.start()
 
     async def remove(self, *, force: bool) -> None:

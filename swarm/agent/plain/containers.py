@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from swarm.agent.plain.config import as_task
+from swarm.agent.plain.config import as_task, publish_exposed
 from swarm.agent.plain.container import OnEvent, Plain
 from swarm.agent.plain.events import EventBook
 from swarm.agent.plain.joining import check_can_connect, network_to_leave, without
@@ -29,7 +29,7 @@ from swarm.ids import new_id
 from swarm.model.health import merged
 from swarm.model.limits import PLAIN_CONTAINERS
 from swarm.model.plain import name_problems
-from swarm.runtime.images.base import Credentials, ImageConfig
+from swarm.runtime.images.base import Credentials, ImageConfig, Pull
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -143,7 +143,12 @@ class PlainContainers:
 
     # What is done with them.
 
-    async def create(self, spec: PlainSpec, progress: Callable[[str], None] | None = None) -> Plain:
+    async def create(
+        self,
+        spec: PlainSpec,
+        progress: Callable[[str], None] | None = None,
+        pull: Pull = Pull.MISSING,
+    ) -> Plain:
         """Make one, not started: its image is here then. Raises SwarmError, OSError, and nothing is made."""
         for problem in name_problems(spec.name):
             raise InvalidArgument(problem)
@@ -152,17 +157,18 @@ class PlainContainers:
         self._check_name(spec.name)
         self._names.add(spec.name)
         try:
-            return await self.finished(self._create(spec, progress))
+            return await self.finished(self._create(spec, progress, pull))
         finally:
             self._names.discard(spec.name)
 
-    async def _create(self, spec: PlainSpec, progress: Callable[[str], None] | None) -> Plain:
+    async def _create(self, spec: PlainSpec, progress: Callable[[str], None] | None, pull: Pull) -> Plain:
         container = spec.container
         image = await self._node.images.ensure(
-            container.image, container.image_digest, _credentials(spec), self._node.source, progress
+            container.image, container.image_digest, _credentials(spec), self._node.source, progress, pull
         )
         record = PlainContainer(id=new_id(), image_digest=image.digest)
         record.spec.CopyFrom(spec)
+        publish_exposed(record.spec, image.exposed)
         await self._node.mounted_images.pin(as_task(record), record.spec.container.mounts, progress)
         record.spec.container.ClearField("registry_auth")
         record.created_at.CopyFrom(timestamp(self._node.clock.now_ns()))

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -22,16 +22,19 @@ from swarm.api.v1.containers_pb2 import (
     PruneContainers,
 )
 from swarm.api.v1.logs_pb2 import LOG_STREAM_STDERR, LOG_STREAM_STDOUT
+from swarm.api.v1.plain_pb2 import CreateContainer
 from swarm.clock import nanoseconds, timestamp
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskFailure
 from swarm.model.plain import restart_problems
 from swarm.runtime.base import ContainerInfo, ContainerState, LogQuery, RuntimeDriver
-from swarm.runtime.images.base import ImageConfig
+from swarm.runtime.images.base import ImageConfig, Pull
 
 log = structlog.get_logger(__name__)
 
 DEFAULT_GRACE_NS = 10_000_000_000
 FINAL_SIGNALS = frozenset({"", "KILL", "TERM", "9", "15"})
+
+_PULLS = {CreateContainer.PULL_ALWAYS: Pull.ALWAYS, CreateContainer.PULL_NEVER: Pull.NEVER}
 
 # What only plain containers know, and what is done otherwise with them than with those of tasks.
 ABOUT_PLAIN = frozenset(
@@ -47,6 +50,7 @@ class PlainRequests:
         """Serve `containers`, which `driver` runs."""
         self._containers = containers
         self._driver = driver
+        self.measure: Callable[[ContainerSummary], Awaitable[None]] = _not_measured
 
     def takes(self, request: ContainerRequest) -> bool:
         """Whether a request is to be answered here."""
@@ -82,6 +86,8 @@ class PlainRequests:
         elif verb == "inspect":
             plain = self._containers.must_get(request.container_id)
             details = await plain_details(plain)
+            if request.inspect.size:
+                await self.measure(details.summary)
             await conversation.send(ContainerOutput(details=details))
         else:
             await self._change(verb, request)
@@ -120,7 +126,8 @@ class PlainRequests:
         lines: asyncio.Queue[str | None] = asyncio.Queue()
         telling = asyncio.create_task(_tell(lines, conversation))
         try:
-            plain = await self._containers.create(request.create.spec, lines.put_nowait)
+            pull = _PULLS.get(request.create.pull, Pull.MISSING)
+            plain = await self._containers.create(request.create.spec, lines.put_nowait, pull)
         except asyncio.CancelledError:
             telling.cancel()
             raise
@@ -139,10 +146,10 @@ class PlainRequests:
                 await finished(plain.start())
             case "stop":
                 grace = request.stop.grace_ns if request.stop.HasField("grace_ns") else None
-                await finished(plain.stop(_grace_s(plain, grace)))
+                await finished(plain.stop(_grace_s(plain, grace), request.stop.signal))
             case "restart":
                 grace = request.restart.grace_ns if request.restart.HasField("grace_ns") else None
-                await finished(plain.restart(_grace_s(plain, grace)))
+                await finished(plain.restart(_grace_s(plain, grace), request.restart.signal))
             case "kill":
                 await self._kill(plain, request.kill.signal)
             case "remove":
@@ -279,6 +286,10 @@ async def plain_details(plain: Plain) -> ContainerDetails:
     found.spec.CopyFrom(plain.record.spec.container)
     found.resources.CopyFrom(plain.record.spec.resources)
     return found
+
+
+async def _not_measured(found: ContainerSummary) -> None:
+    """Leave out what a container takes on the disk."""
 
 
 def _never_ran(plain: Plain) -> ContainerInfo:

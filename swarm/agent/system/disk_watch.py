@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
 import structlog
@@ -10,6 +10,7 @@ import structlog
 from swarm.agent.system.pressure import Level, Limits, Pressure, describe, next_pressure
 from swarm.clock import Clock
 from swarm.errors import SwarmError
+from swarm.runtime.base import ContainerState, RuntimeDriver
 from swarm.runtime.disk import DiskSpace, read_space
 from swarm.runtime.images.collected import Collected
 
@@ -92,6 +93,17 @@ class DiskWatch:
             await self._collect_unused()  # says what it deletes
         except (SwarmError, OSError) as error:
             log.warning("agent.room_not_made", reason=str(error))
+
+
+async def remove_ended(driver: RuntimeDriver, container_ids: Iterable[str]) -> int:
+    """Remove those containers that have ended, with their output; return how many."""
+    count = 0
+    for container_id in tuple(container_ids):
+        info = await driver.inspect(container_id)
+        if info is not None and info.state is ContainerState.EXITED:
+            await driver.remove(container_id)
+            count += 1
+    return count
 
 
 def is_about_space(error: BaseException | None) -> bool:

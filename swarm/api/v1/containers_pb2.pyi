@@ -8,6 +8,7 @@ from swarm.api.v1 import system_pb2 as _system_pb2
 from swarm.api.v1 import types_pb2 as _types_pb2
 from swarm.api.v1 import volumes_pb2 as _volumes_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -48,18 +49,22 @@ class ExecOptions(_message.Message):
     def __init__(self, command: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[str]] = ..., working_dir: _Optional[str] = ..., user: _Optional[str] = ..., tty: _Optional[bool] = ..., stdin: _Optional[bool] = ..., privileged: _Optional[bool] = ..., detach: _Optional[bool] = ..., rows: _Optional[int] = ..., columns: _Optional[int] = ...) -> None: ...
 
 class ListContainers(_message.Message):
-    __slots__ = ("all", "refs", "plain")
+    __slots__ = ("all", "refs", "plain", "size")
     ALL_FIELD_NUMBER: _ClassVar[int]
     REFS_FIELD_NUMBER: _ClassVar[int]
     PLAIN_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
     all: bool
     refs: _containers.RepeatedScalarFieldContainer[str]
     plain: bool
-    def __init__(self, all: _Optional[bool] = ..., refs: _Optional[_Iterable[str]] = ..., plain: _Optional[bool] = ...) -> None: ...
+    size: bool
+    def __init__(self, all: _Optional[bool] = ..., refs: _Optional[_Iterable[str]] = ..., plain: _Optional[bool] = ..., size: _Optional[bool] = ...) -> None: ...
 
 class InspectContainer(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("size",)
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    size: bool
+    def __init__(self, size: _Optional[bool] = ...) -> None: ...
 
 class ListProcesses(_message.Message):
     __slots__ = ()
@@ -72,10 +77,12 @@ class SampleContainers(_message.Message):
     def __init__(self, follow: _Optional[bool] = ...) -> None: ...
 
 class StopContainer(_message.Message):
-    __slots__ = ("grace_ns",)
+    __slots__ = ("grace_ns", "signal")
     GRACE_NS_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
     grace_ns: int
-    def __init__(self, grace_ns: _Optional[int] = ...) -> None: ...
+    signal: str
+    def __init__(self, grace_ns: _Optional[int] = ..., signal: _Optional[str] = ...) -> None: ...
 
 class KillContainer(_message.Message):
     __slots__ = ("signal",)
@@ -131,8 +138,30 @@ class StatPath(_message.Message):
     path: str
     def __init__(self, path: _Optional[str] = ...) -> None: ...
 
+class ListChanges(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ExportContainer(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CommitContainer(_message.Message):
+    __slots__ = ("reference", "author", "message", "instructions", "pause")
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_FIELD_NUMBER: _ClassVar[int]
+    reference: str
+    author: str
+    message: str
+    instructions: _containers.RepeatedScalarFieldContainer[str]
+    pause: bool
+    def __init__(self, reference: _Optional[str] = ..., author: _Optional[str] = ..., message: _Optional[str] = ..., instructions: _Optional[_Iterable[str]] = ..., pause: _Optional[bool] = ...) -> None: ...
+
 class ContainerRequest(_message.Message):
-    __slots__ = ("container_id", "exec", "list", "inspect", "top", "stats", "stop", "kill", "pause", "unpause", "remove", "prune", "wait", "copy_from", "copy_to", "stat", "list_volumes", "create_volume", "remove_volume", "prune_volumes", "create", "start", "attach", "restart", "rename", "update", "logs", "disk", "collect_images", "connect", "disconnect", "events", "controller_call", "attach_volume", "detach_volume")
+    __slots__ = ("container_id", "exec", "list", "inspect", "top", "stats", "stop", "kill", "pause", "unpause", "remove", "prune", "wait", "copy_from", "copy_to", "stat", "list_volumes", "create_volume", "remove_volume", "prune_volumes", "create", "start", "attach", "restart", "rename", "update", "logs", "disk", "collect_images", "connect", "disconnect", "events", "diff", "export", "commit", "controller_call", "attach_volume", "detach_volume")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     EXEC_FIELD_NUMBER: _ClassVar[int]
     LIST_FIELD_NUMBER: _ClassVar[int]
@@ -165,6 +194,9 @@ class ContainerRequest(_message.Message):
     CONNECT_FIELD_NUMBER: _ClassVar[int]
     DISCONNECT_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    DIFF_FIELD_NUMBER: _ClassVar[int]
+    EXPORT_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
     CONTROLLER_CALL_FIELD_NUMBER: _ClassVar[int]
     ATTACH_VOLUME_FIELD_NUMBER: _ClassVar[int]
     DETACH_VOLUME_FIELD_NUMBER: _ClassVar[int]
@@ -200,10 +232,13 @@ class ContainerRequest(_message.Message):
     connect: _plain_pb2.ConnectNetwork
     disconnect: _plain_pb2.DisconnectNetwork
     events: _plain_pb2.FollowEvents
+    diff: ListChanges
+    export: ExportContainer
+    commit: CommitContainer
     controller_call: _volumes_pb2.ControllerCall
     attach_volume: _volumes_pb2.AttachVolume
     detach_volume: _volumes_pb2.DetachVolume
-    def __init__(self, container_id: _Optional[str] = ..., exec: _Optional[_Union[ExecOptions, _Mapping]] = ..., list: _Optional[_Union[ListContainers, _Mapping]] = ..., inspect: _Optional[_Union[InspectContainer, _Mapping]] = ..., top: _Optional[_Union[ListProcesses, _Mapping]] = ..., stats: _Optional[_Union[SampleContainers, _Mapping]] = ..., stop: _Optional[_Union[StopContainer, _Mapping]] = ..., kill: _Optional[_Union[KillContainer, _Mapping]] = ..., pause: _Optional[_Union[PauseContainer, _Mapping]] = ..., unpause: _Optional[_Union[UnpauseContainer, _Mapping]] = ..., remove: _Optional[_Union[RemoveContainer, _Mapping]] = ..., prune: _Optional[_Union[PruneContainers, _Mapping]] = ..., wait: _Optional[_Union[WaitContainer, _Mapping]] = ..., copy_from: _Optional[_Union[CopyFromContainer, _Mapping]] = ..., copy_to: _Optional[_Union[CopyToContainer, _Mapping]] = ..., stat: _Optional[_Union[StatPath, _Mapping]] = ..., list_volumes: _Optional[_Union[_volumes_pb2.ListVolumes, _Mapping]] = ..., create_volume: _Optional[_Union[_volumes_pb2.CreateVolume, _Mapping]] = ..., remove_volume: _Optional[_Union[_volumes_pb2.RemoveVolume, _Mapping]] = ..., prune_volumes: _Optional[_Union[_volumes_pb2.PruneVolumes, _Mapping]] = ..., create: _Optional[_Union[_plain_pb2.CreateContainer, _Mapping]] = ..., start: _Optional[_Union[_plain_pb2.StartContainer, _Mapping]] = ..., attach: _Optional[_Union[_plain_pb2.AttachContainer, _Mapping]] = ..., restart: _Optional[_Union[_plain_pb2.RestartContainer, _Mapping]] = ..., rename: _Optional[_Union[_plain_pb2.RenameContainer, _Mapping]] = ..., update: _Optional[_Union[_plain_pb2.UpdateContainer, _Mapping]] = ..., logs: _Optional[_Union[_plain_pb2.ReadLogs, _Mapping]] = ..., disk: _Optional[_Union[_system_pb2.MeasureDisk, _Mapping]] = ..., collect_images: _Optional[_Union[_system_pb2.CollectImages, _Mapping]] = ..., connect: _Optional[_Union[_plain_pb2.ConnectNetwork, _Mapping]] = ..., disconnect: _Optional[_Union[_plain_pb2.DisconnectNetwork, _Mapping]] = ..., events: _Optional[_Union[_plain_pb2.FollowEvents, _Mapping]] = ..., controller_call: _Optional[_Union[_volumes_pb2.ControllerCall, _Mapping]] = ..., attach_volume: _Optional[_Union[_volumes_pb2.AttachVolume, _Mapping]] = ..., detach_volume: _Optional[_Union[_volumes_pb2.DetachVolume, _Mapping]] = ...) -> None: ...
+    def __init__(self, container_id: _Optional[str] = ..., exec: _Optional[_Union[ExecOptions, _Mapping]] = ..., list: _Optional[_Union[ListContainers, _Mapping]] = ..., inspect: _Optional[_Union[InspectContainer, _Mapping]] = ..., top: _Optional[_Union[ListProcesses, _Mapping]] = ..., stats: _Optional[_Union[SampleContainers, _Mapping]] = ..., stop: _Optional[_Union[StopContainer, _Mapping]] = ..., kill: _Optional[_Union[KillContainer, _Mapping]] = ..., pause: _Optional[_Union[PauseContainer, _Mapping]] = ..., unpause: _Optional[_Union[UnpauseContainer, _Mapping]] = ..., remove: _Optional[_Union[RemoveContainer, _Mapping]] = ..., prune: _Optional[_Union[PruneContainers, _Mapping]] = ..., wait: _Optional[_Union[WaitContainer, _Mapping]] = ..., copy_from: _Optional[_Union[CopyFromContainer, _Mapping]] = ..., copy_to: _Optional[_Union[CopyToContainer, _Mapping]] = ..., stat: _Optional[_Union[StatPath, _Mapping]] = ..., list_volumes: _Optional[_Union[_volumes_pb2.ListVolumes, _Mapping]] = ..., create_volume: _Optional[_Union[_volumes_pb2.CreateVolume, _Mapping]] = ..., remove_volume: _Optional[_Union[_volumes_pb2.RemoveVolume, _Mapping]] = ..., prune_volumes: _Optional[_Union[_volumes_pb2.PruneVolumes, _Mapping]] = ..., create: _Optional[_Union[_plain_pb2.CreateContainer, _Mapping]] = ..., start: _Optional[_Union[_plain_pb2.StartContainer, _Mapping]] = ..., attach: _Optional[_Union[_plain_pb2.AttachContainer, _Mapping]] = ..., restart: _Optional[_Union[_plain_pb2.RestartContainer, _Mapping]] = ..., rename: _Optional[_Union[_plain_pb2.RenameContainer, _Mapping]] = ..., update: _Optional[_Union[_plain_pb2.UpdateContainer, _Mapping]] = ..., logs: _Optional[_Union[_plain_pb2.ReadLogs, _Mapping]] = ..., disk: _Optional[_Union[_system_pb2.MeasureDisk, _Mapping]] = ..., collect_images: _Optional[_Union[_system_pb2.CollectImages, _Mapping]] = ..., connect: _Optional[_Union[_plain_pb2.ConnectNetwork, _Mapping]] = ..., disconnect: _Optional[_Union[_plain_pb2.DisconnectNetwork, _Mapping]] = ..., events: _Optional[_Union[_plain_pb2.FollowEvents, _Mapping]] = ..., diff: _Optional[_Union[ListChanges, _Mapping]] = ..., export: _Optional[_Union[ExportContainer, _Mapping]] = ..., commit: _Optional[_Union[CommitContainer, _Mapping]] = ..., controller_call: _Optional[_Union[_volumes_pb2.ControllerCall, _Mapping]] = ..., attach_volume: _Optional[_Union[_volumes_pb2.AttachVolume, _Mapping]] = ..., detach_volume: _Optional[_Union[_volumes_pb2.DetachVolume, _Mapping]] = ...) -> None: ...
 
 class ContainerQuestion(_message.Message):
     __slots__ = ("node_ids", "request")
@@ -248,7 +283,7 @@ class OutputChunk(_message.Message):
     def __init__(self, stream: _Optional[_Union[_logs_pb2.LogStream, str]] = ..., data: _Optional[bytes] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ContainerSummary(_message.Message):
-    __slots__ = ("id", "name", "image", "command", "state", "exit_code", "error", "oom_killed", "created_at", "started_at", "finished_at", "pid", "task_id", "service_id", "service_name", "ports", "plain", "health", "restart", "restarts", "labels")
+    __slots__ = ("id", "name", "image", "command", "state", "exit_code", "error", "oom_killed", "created_at", "started_at", "finished_at", "pid", "task_id", "service_id", "service_name", "ports", "plain", "health", "restart", "restarts", "labels", "written_bytes", "total_bytes")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -277,6 +312,8 @@ class ContainerSummary(_message.Message):
     RESTART_FIELD_NUMBER: _ClassVar[int]
     RESTARTS_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    WRITTEN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     image: str
@@ -298,7 +335,9 @@ class ContainerSummary(_message.Message):
     restart: _plain_pb2.PlainRestart
     restarts: int
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., image: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., exit_code: _Optional[int] = ..., error: _Optional[str] = ..., oom_killed: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pid: _Optional[int] = ..., task_id: _Optional[str] = ..., service_id: _Optional[str] = ..., service_name: _Optional[str] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., plain: _Optional[bool] = ..., health: _Optional[_Union[_types_pb2.HealthStatus, _Mapping]] = ..., restart: _Optional[_Union[_plain_pb2.PlainRestart, _Mapping]] = ..., restarts: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    written_bytes: int
+    total_bytes: int
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., image: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., exit_code: _Optional[int] = ..., error: _Optional[str] = ..., oom_killed: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pid: _Optional[int] = ..., task_id: _Optional[str] = ..., service_id: _Optional[str] = ..., service_name: _Optional[str] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., plain: _Optional[bool] = ..., health: _Optional[_Union[_types_pb2.HealthStatus, _Mapping]] = ..., restart: _Optional[_Union[_plain_pb2.PlainRestart, _Mapping]] = ..., restarts: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., written_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ...) -> None: ...
 
 class ContainerDetails(_message.Message):
     __slots__ = ("summary", "spec", "resources", "plain", "image")
@@ -398,6 +437,38 @@ class PathInfo(_message.Message):
     directory: bool
     def __init__(self, exists: _Optional[bool] = ..., directory: _Optional[bool] = ...) -> None: ...
 
+class PathChange(_message.Message):
+    __slots__ = ("kind", "path")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_CHANGED: _ClassVar[PathChange.Kind]
+        KIND_ADDED: _ClassVar[PathChange.Kind]
+        KIND_DELETED: _ClassVar[PathChange.Kind]
+    KIND_CHANGED: PathChange.Kind
+    KIND_ADDED: PathChange.Kind
+    KIND_DELETED: PathChange.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    kind: PathChange.Kind
+    path: str
+    def __init__(self, kind: _Optional[_Union[PathChange.Kind, str]] = ..., path: _Optional[str] = ...) -> None: ...
+
+class PathChanges(_message.Message):
+    __slots__ = ("changes",)
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[PathChange]
+    def __init__(self, changes: _Optional[_Iterable[_Union[PathChange, _Mapping]]] = ...) -> None: ...
+
+class CommittedImage(_message.Message):
+    __slots__ = ("digest", "base", "reference")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    base: str
+    reference: str
+    def __init__(self, digest: _Optional[str] = ..., base: _Optional[str] = ..., reference: _Optional[str] = ...) -> None: ...
+
 class ContainerError(_message.Message):
     __slots__ = ("kind", "message")
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -407,7 +478,7 @@ class ContainerError(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ContainerOutput(_message.Message):
-    __slots__ = ("node_id", "call_id", "chunk", "exit_code", "started", "container", "details", "processes", "samples", "path", "removed", "notice", "error", "done", "taken", "volume", "created", "disk", "freed_bytes", "controller_answer", "event")
+    __slots__ = ("node_id", "call_id", "chunk", "exit_code", "started", "container", "details", "processes", "samples", "path", "removed", "notice", "error", "done", "taken", "volume", "created", "disk", "freed_bytes", "controller_answer", "event", "changed", "committed")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
@@ -429,6 +500,8 @@ class ContainerOutput(_message.Message):
     FREED_BYTES_FIELD_NUMBER: _ClassVar[int]
     CONTROLLER_ANSWER_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     call_id: str
     chunk: OutputChunk
@@ -450,7 +523,9 @@ class ContainerOutput(_message.Message):
     freed_bytes: int
     controller_answer: bytes
     event: _plain_pb2.PlainEvent
-    def __init__(self, node_id: _Optional[str] = ..., call_id: _Optional[str] = ..., chunk: _Optional[_Union[OutputChunk, _Mapping]] = ..., exit_code: _Optional[int] = ..., started: _Optional[bool] = ..., container: _Optional[_Union[ContainerSummary, _Mapping]] = ..., details: _Optional[_Union[ContainerDetails, _Mapping]] = ..., processes: _Optional[_Union[ProcessList, _Mapping]] = ..., samples: _Optional[_Union[SampleList, _Mapping]] = ..., path: _Optional[_Union[PathInfo, _Mapping]] = ..., removed: _Optional[str] = ..., notice: _Optional[str] = ..., error: _Optional[_Union[ContainerError, _Mapping]] = ..., done: _Optional[bool] = ..., taken: _Optional[int] = ..., volume: _Optional[_Union[_volumes_pb2.VolumeAnswer, _Mapping]] = ..., created: _Optional[str] = ..., disk: _Optional[_Union[_system_pb2.DiskUsage, _Mapping]] = ..., freed_bytes: _Optional[int] = ..., controller_answer: _Optional[bytes] = ..., event: _Optional[_Union[_plain_pb2.PlainEvent, _Mapping]] = ...) -> None: ...
+    changed: PathChanges
+    committed: CommittedImage
+    def __init__(self, node_id: _Optional[str] = ..., call_id: _Optional[str] = ..., chunk: _Optional[_Union[OutputChunk, _Mapping]] = ..., exit_code: _Optional[int] = ..., started: _Optional[bool] = ..., container: _Optional[_Union[ContainerSummary, _Mapping]] = ..., details: _Optional[_Union[ContainerDetails, _Mapping]] = ..., processes: _Optional[_Union[ProcessList, _Mapping]] = ..., samples: _Optional[_Union[SampleList, _Mapping]] = ..., path: _Optional[_Union[PathInfo, _Mapping]] = ..., removed: _Optional[str] = ..., notice: _Optional[str] = ..., error: _Optional[_Union[ContainerError, _Mapping]] = ..., done: _Optional[bool] = ..., taken: _Optional[int] = ..., volume: _Optional[_Union[_volumes_pb2.VolumeAnswer, _Mapping]] = ..., created: _Optional[str] = ..., disk: _Optional[_Union[_system_pb2.DiskUsage, _Mapping]] = ..., freed_bytes: _Optional[int] = ..., controller_answer: _Optional[bytes] = ..., event: _Optional[_Union[_plain_pb2.PlainEvent, _Mapping]] = ..., changed: _Optional[_Union[PathChanges, _Mapping]] = ..., committed: _Optional[_Union[CommittedImage, _Mapping]] = ...) -> None: ...
 
 class DeliverRequest(_message.Message):
     __slots__ = ("call", "node_id")

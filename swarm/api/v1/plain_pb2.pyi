@@ -32,7 +32,7 @@ class PlainRestart(_message.Message):
     def __init__(self, condition: _Optional[_Union[PlainRestart.Condition, str]] = ..., max_retries: _Optional[int] = ...) -> None: ...
 
 class PlainSpec(_message.Message):
-    __slots__ = ("name", "container", "resources", "placement", "ports", "restart", "auto_remove", "open_stdin", "stdin_once", "network", "networks")
+    __slots__ = ("name", "container", "resources", "placement", "ports", "restart", "auto_remove", "open_stdin", "stdin_once", "network", "networks", "publish_all", "exposed")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONTAINER_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,8 @@ class PlainSpec(_message.Message):
     STDIN_ONCE_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     NETWORKS_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_ALL_FIELD_NUMBER: _ClassVar[int]
+    EXPOSED_FIELD_NUMBER: _ClassVar[int]
     name: str
     container: _specs_pb2.ContainerSpec
     resources: _types_pb2.ResourceRequirements
@@ -55,7 +57,9 @@ class PlainSpec(_message.Message):
     stdin_once: bool
     network: str
     networks: _containers.RepeatedCompositeFieldContainer[_types_pb2.NetworkAttachment]
-    def __init__(self, name: _Optional[str] = ..., container: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., placement: _Optional[_Union[_types_pb2.Placement, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., restart: _Optional[_Union[PlainRestart, _Mapping]] = ..., auto_remove: _Optional[bool] = ..., open_stdin: _Optional[bool] = ..., stdin_once: _Optional[bool] = ..., network: _Optional[str] = ..., networks: _Optional[_Iterable[_Union[_types_pb2.NetworkAttachment, _Mapping]]] = ...) -> None: ...
+    publish_all: bool
+    exposed: _containers.RepeatedCompositeFieldContainer[_types_pb2.PortConfig]
+    def __init__(self, name: _Optional[str] = ..., container: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., placement: _Optional[_Union[_types_pb2.Placement, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., restart: _Optional[_Union[PlainRestart, _Mapping]] = ..., auto_remove: _Optional[bool] = ..., open_stdin: _Optional[bool] = ..., stdin_once: _Optional[bool] = ..., network: _Optional[str] = ..., networks: _Optional[_Iterable[_Union[_types_pb2.NetworkAttachment, _Mapping]]] = ..., publish_all: _Optional[bool] = ..., exposed: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ...) -> None: ...
 
 class PlainContainer(_message.Message):
     __slots__ = ("id", "spec", "created_at", "image_digest", "healthcheck", "running", "stopped", "removing", "restarts", "error", "published", "address", "addresses")
@@ -88,20 +92,32 @@ class PlainContainer(_message.Message):
     def __init__(self, id: _Optional[str] = ..., spec: _Optional[_Union[PlainSpec, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., image_digest: _Optional[str] = ..., healthcheck: _Optional[_Union[_types_pb2.HealthConfig, _Mapping]] = ..., running: _Optional[bool] = ..., stopped: _Optional[bool] = ..., removing: _Optional[bool] = ..., restarts: _Optional[int] = ..., error: _Optional[str] = ..., published: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., address: _Optional[str] = ..., addresses: _Optional[_Iterable[_Union[_types_pb2.NetworkAddresses, _Mapping]]] = ...) -> None: ...
 
 class CreateContainer(_message.Message):
-    __slots__ = ("spec",)
+    __slots__ = ("spec", "pull")
+    class Pull(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        PULL_MISSING: _ClassVar[CreateContainer.Pull]
+        PULL_ALWAYS: _ClassVar[CreateContainer.Pull]
+        PULL_NEVER: _ClassVar[CreateContainer.Pull]
+    PULL_MISSING: CreateContainer.Pull
+    PULL_ALWAYS: CreateContainer.Pull
+    PULL_NEVER: CreateContainer.Pull
     SPEC_FIELD_NUMBER: _ClassVar[int]
+    PULL_FIELD_NUMBER: _ClassVar[int]
     spec: PlainSpec
-    def __init__(self, spec: _Optional[_Union[PlainSpec, _Mapping]] = ...) -> None: ...
+    pull: CreateContainer.Pull
+    def __init__(self, spec: _Optional[_Union[PlainSpec, _Mapping]] = ..., pull: _Optional[_Union[CreateContainer.Pull, str]] = ...) -> None: ...
 
 class StartContainer(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class RestartContainer(_message.Message):
-    __slots__ = ("grace_ns",)
+    __slots__ = ("grace_ns", "signal")
     GRACE_NS_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
     grace_ns: int
-    def __init__(self, grace_ns: _Optional[int] = ...) -> None: ...
+    signal: str
+    def __init__(self, grace_ns: _Optional[int] = ..., signal: _Optional[str] = ...) -> None: ...
 
 class AttachContainer(_message.Message):
     __slots__ = ("start", "stdin", "rows", "columns")

@@ -13,7 +13,7 @@ from swarm.manager.store.store import Store
 
 _OF_ONE = frozenset(
     ("exec", "inspect", "top", "stop", "kill", "pause", "unpause", "wait", "copy_from", "copy_to", "stat")
-) | {"attach", "restart", "logs", "remove"}
+) | {"attach", "restart", "logs", "remove", "diff", "export"}
 _OF_NODES = frozenset({"list", "stats", "events"})
 
 

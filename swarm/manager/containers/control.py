@@ -10,6 +10,7 @@ from swarm.api.v1.containers_pb2 import ContainerInput, ContainerOutput, Contain
 from swarm.clock import Clock, SystemClock
 from swarm.errors import FailedPrecondition, InvalidArgument, NotPermitted, SwarmError
 from swarm.manager.containers.calls import ContainerCalls
+from swarm.manager.containers.committing import LoadImages, check_commit, take_in
 from swarm.manager.containers.confining import Confined
 from swarm.manager.containers.following import EventFollower, of_node
 from swarm.manager.containers.place import JudgeNodes, as_if_task, check_plain, choose
@@ -37,12 +38,17 @@ class ContainerControl:
         calls: ContainerCalls,
         clock: Clock | None = None,
         judge_nodes: JudgeNodes | None = None,
+        load: LoadImages | None = None,
     ) -> None:
-        """`calls` reaches the nodes; `judge_nodes` says which would take a container that has none yet."""
+        """`calls` reaches the nodes; `judge_nodes` says which would take a container that has none yet.
+
+        `load` takes in images that are made of containers.
+        """
         self._store = store
         self._calls = calls
         self._clock = clock or SystemClock()
         self._judge_nodes = judge_nodes
+        self._load = load
 
     async def converse(
         self, inputs: AsyncIterator[ContainerInput], who: Identity, *, viewing: bool
@@ -63,12 +69,16 @@ class ContainerControl:
         confined.check(question, verb)
         if verb == "create":
             question = await self._placed(question)
+        if verb == "commit":
+            check_commit(question.request.commit)
         _note(question, verb, who)
         outputs = (
             self._follow(question, hears=confined.hears_nodes(verb))
             if question.request.events.follow
             else self._ask_all(self._nodes(question) if confined.hears_nodes(verb) else [], question.request)
             if verb in NODE_WIDE
+            else take_in(question.request.commit, self._ask_one(question, inputs), self._load)
+            if verb == "commit"
             else self._ask_one(question, inputs)
         )
         async with contextlib.aclosing(outputs):  # type: ignore[type-var]

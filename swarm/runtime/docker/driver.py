@@ -51,7 +51,7 @@ from swarm.runtime.oci.conmon import readable_error
 from swarm.runtime.oci.devices import CdiSettings, edits_for
 from swarm.runtime.oci.layers import LayerSource
 from swarm.runtime.oci.overlay import mounts_below, unmount
-from swarm.runtime.processes import signal_number
+from swarm.runtime.processes import signal_number, signal_to_stop
 from swarm.runtime.shim_driver import is_container_id
 from swarm.runtime.state import remove_tree
 from swarm.runtime.ulimits import clamp_warnings, may_raise_limits, read_hard_limits
@@ -331,15 +331,16 @@ class DockerDriver(Views):
         await container.ended.wait()
         return container.info
 
-    async def stop(self, container_id: str, grace_s: float) -> None:
-        """Send the stop signal, wait up to `grace_s`, then kill; returns when the container has ended."""
+    async def stop(self, container_id: str, grace_s: float, signal_name: str = "") -> None:
+        """Ask a container to end, wait up to `grace_s`, then kill it; returns when it has ended."""
         container = self._containers.get(container_id)
         if container is None or container.ended.is_set():
             return
+        number = signal_to_stop(signal_name, container.stop_signal)
         if not container.begun.is_set():
             self._fail(container, "stopped before it was started")
             return
-        await self._signal(container_id, container.stop_signal)
+        await self._signal(container_id, number)
         await self._thaw(container_id)
         try:
             async with asyncio.timeout(max(0.0, grace_s)):

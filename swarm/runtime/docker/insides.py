@@ -1,9 +1,12 @@
 """Looking into containers of an engine: output, commands, files, use."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from swarm.errors import FailedPrecondition, NotFound, SwarmError, TaskRejected
 from swarm.ids import new_id
@@ -139,6 +142,40 @@ def _find_user(pid: int, name: str) -> None:
 async def _end_unwanted(starting: asyncio.Task[DockerExec]) -> None:
     with suppress(SwarmError, OSError):
         await (await starting).let_go()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFiles:
+    """The files of a container, and the layers that they are on."""
+
+    root: int
+    upper: int
+    lowers: Sequence[Path]
+
+
+@asynccontextmanager
+async def opened_layers(engine: EngineClient, name: str, place: Place) -> AsyncIterator[EngineFiles]:
+    """Open the files of a container, without what is mounted there; raises NotFound, FailedPrecondition."""
+    try:
+        about = await engine.request("GET", f"/containers/{name}/json")
+    except EngineError as error:
+        raise NotFound(str(error)) from error
+    with ExitStack() as stack:
+        yield _open_layers(stack, about, place)
+
+
+def _open_layers(stack: ExitStack, about: dict[str, Any], place: Place) -> EngineFiles:
+    data = (about.get("GraphDriver") or {}).get("Data") or {}
+    merged = data.get("MergedDir") or ""
+    root = Path(merged) if os.path.ismount(merged) else stack.enter_context(place.opened(about))
+    fds = []
+    try:
+        for path in (root, Path(data["UpperDir"])):
+            fds.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            stack.callback(os.close, fds[-1])
+    except (KeyError, OSError) as error:
+        raise FailedPrecondition(f"the layers of the container cannot be read here: {error}") from error
+    return EngineFiles(fds[0], fds[1], [Path(path) for path in data["LowerDir"].split(":")])
 
 
 @asynccontextmanager

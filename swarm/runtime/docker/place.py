@@ -9,7 +9,7 @@ from typing import Any
 from swarm.errors import FailedPrecondition
 from swarm.runtime.base import BindMount, ContainerConfig, Dns
 from swarm.runtime.oci.bundle import check_sources, resolv_conf_without_wishes, write_public
-from swarm.runtime.oci.etc_files import hosts_file, resolv_conf
+from swarm.runtime.oci.etc_files import domain_of, hosts_file, resolv_conf
 from swarm.runtime.oci.overlay import mount_overlay, mounts_below, unmount
 from swarm.runtime.state import remove_tree, write_atomically
 from swarm.runtime.volumes.copy_up import copy_up
@@ -51,7 +51,7 @@ class Place:
 
     def _write_files(self, config: ContainerConfig, hostname: str) -> dict[str, str]:
         hosts, name, resolver = (self.directory / file for file in ("hosts", "hostname", "resolv.conf"))
-        write_public(hosts, hosts_file(hostname, config.address, config.hosts))
+        write_public(hosts, hosts_file(hostname, config.address, config.hosts, domain_of(config.sysctls)))
         write_public(name, f"{hostname}\n")
         if config.resolv_conf and config.dns == Dns():
             resolver = Path(config.resolv_conf)

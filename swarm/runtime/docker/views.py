@@ -19,11 +19,12 @@ from swarm.runtime.base import (
     ProcessInfo,
     Sample,
 )
+from swarm.runtime.changes import Change
 from swarm.runtime.docker.attach import attach
 from swarm.runtime.docker.client import EngineClient, EngineError
 from swarm.runtime.docker.container import EngineContainer
 from swarm.runtime.docker.flavor import Flavor
-from swarm.runtime.docker.insides import EngineExecs, opened_root, read_logs
+from swarm.runtime.docker.insides import EngineExecs, EngineFiles, opened_layers, opened_root, read_logs
 from swarm.runtime.docker.place import Place
 from swarm.runtime.oci import copying
 from swarm.runtime.oci.cgroups import CgroupLayout, read_layout
@@ -85,7 +86,7 @@ class Views:
             raise FailedPrecondition(f"container {container_id} does not run")
         return await attach(self._engine, self._path(container_id), container)
 
-    async def disk_bytes(self, container_id: str) -> int:
+    async def disk_bytes(self, container_id: str, *, output: bool = True) -> int:
         """Return what a container wrote into its file system, as the engine counts it."""
         self._get(container_id)
         path = f"/containers/{self._name(container_id)}/json"
@@ -153,6 +154,34 @@ class Views:
         """Unpack a tar archive into a directory."""
         async with self._turns.of(container_id), self._root(container_id) as root:
             await copying.copy_to(root, path, archive, keep_owner=keep_owner)
+
+    async def changes(self, container_id: str) -> AsyncIterator[Change]:
+        """Yield the paths that are not as in the image."""
+        async with (
+            self._layers_of(container_id) as files,
+            aclosing(copying.changes(files.root, files.upper, files.lowers)) as found,
+        ):
+            async for one in found:
+                yield one
+
+    async def export(self, container_id: str) -> AsyncIterator[bytes]:
+        """Yield a tar archive of all files, without what is mounted among them."""
+        async with self._layers_of(container_id) as files, aclosing(copying.export(files.root)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def layer(self, container_id: str) -> AsyncIterator[bytes]:
+        """Yield what a container changed as a layer of an image."""
+        async with (
+            self._layers_of(container_id) as files,
+            aclosing(copying.layer(files.root, files.upper)) as chunks,
+        ):
+            async for chunk in chunks:
+                yield chunk
+
+    def _layers_of(self, container_id: str) -> AbstractAsyncContextManager[EngineFiles]:
+        self._get(container_id)
+        return opened_layers(self._engine, self._name(container_id), self._place(container_id))
 
     def _root(self, container_id: str) -> AbstractAsyncContextManager[int]:
         info = self._get(container_id).info

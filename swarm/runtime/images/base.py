@@ -1,7 +1,9 @@
 """The contract of a node's image store: content by digest, unpacked layers, references."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
 from swarm.api.v1.types_pb2 import HealthConfig
@@ -18,6 +20,14 @@ class Credentials:
     identity_token: str = field(default="", repr=False)
 
 
+class Pull(Enum):
+    """When is a registry asked for an image?"""
+
+    MISSING = "missing"  # it is nowhere else
+    ALWAYS = "always"  # also when this node has one of that name; what the cluster was given wins
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
     """What an image says about the containers made of it."""
@@ -32,6 +42,7 @@ class ImageConfig:
     healthcheck: HealthConfig = field(default_factory=HealthConfig, hash=False)
     architecture: str = ""
     os: str = ""
+    exposed: Sequence[str] = ()  # PORT[-PORT][/PROTOCOL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,7 @@ class ImageStore(Protocol):
         credentials: Credentials | None,
         source: BlobSource | None,
         progress: Callable[[str], None] | None = None,
+        pull: Pull = Pull.MISSING,
     ) -> ImageConfig:
         """Make the image usable here: local, else the cluster's own (`source`), else its registry.
 
@@ -74,6 +86,18 @@ class ImageStore(Protocol):
         """Return what the image of a container says; of one that is not made yet that with the digest.
 
         None when it is not here.
+        """
+
+    def image_bytes(self, container_id: str) -> int:
+        """Return what the image of a container takes unpacked; 0 for one that has none here."""
+
+    def commit(
+        self, container_id: str, layer: AsyncIterator[bytes], configure: Callable[[bytes, str], bytes]
+    ) -> AbstractAsyncContextManager[tuple[str, AsyncIterator[bytes]]]:
+        """Make an image of a container's image and a layer; give its digest and an archive of it.
+
+        `configure` makes its configuration of that of the image and the digest of the layer. Raises
+        NotFound, InvalidArgument, FailedPrecondition, OSError.
         """
 
     async def load(self, archive: AsyncIterator[bytes], reference: str = "") -> Sequence[LoadedImage]:

@@ -7,7 +7,7 @@ import structlog
 
 from swarm.errors import SwarmError, TaskRejected
 from swarm.model.reference import Reference
-from swarm.runtime.images.base import BlobSource, Credentials
+from swarm.runtime.images.base import BlobSource, Credentials, Pull
 from swarm.runtime.images.digests import short
 from swarm.runtime.images.holds import Hold
 from swarm.runtime.images.local import LocalImage
@@ -26,6 +26,7 @@ class Search:
     wanted: str  # digest, empty while any will do
     hold: Hold
     progress: Progress
+    pull: Pull = Pull.MISSING
     reasons: list[str] = field(default_factory=list)
 
     def failed(self, place: str, error: Exception | str) -> None:
@@ -79,7 +80,7 @@ class Ensurer:
         return await self._local(search, search.wanted)
 
     async def _by_name(self, search: Search) -> LocalImage | None:
-        if search.wanted:
+        if search.wanted or search.pull is Pull.ALWAYS:
             return None
         known = self._records.references.get(str(search.reference))
         if known is None:
@@ -121,6 +122,9 @@ class Ensurer:
 
     async def _from_registry(self, search: Search, credentials: Credentials | None) -> LocalImage | None:
         place = f"registry {search.reference.registry}"
+        if search.pull is Pull.NEVER:
+            search.failed(place, "not asked (--pull never)")
+            return None
         repository = Repository(search.reference.registry, search.reference.repository)
         try:
             fetched = await self._registry.manifest(

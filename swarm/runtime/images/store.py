@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskReje
 from swarm.model.reference import parse_reference
 from swarm.model.registries import RegistryRules
 from swarm.runtime.images.archive_images import complete_blobs
-from swarm.runtime.images.base import BlobSource, Credentials, ImageConfig, LoadedImage
+from swarm.runtime.images.base import BlobSource, Credentials, ImageConfig, LoadedImage, Pull
 from swarm.runtime.images.blobs import closing
 from swarm.runtime.images.collect import Collector
 from swarm.runtime.images.collected import Collected, ImageUsage
+from swarm.runtime.images.commit import Configure, commit
 from swarm.runtime.images.digests import check_digest
 from swarm.runtime.images.ensure import Ensurer, Search
 from swarm.runtime.images.fetch import Fetcher, Wanted
@@ -87,11 +89,12 @@ class LocalImageStore:
         self._holds = storage.holds
         self._loads = asyncio.Semaphore(_LOADS_MAX)
         self._copies = asyncio.Semaphore(_COPIES_MAX)
+        self._commits = asyncio.Semaphore(_LOADS_MAX)  # apart: on a manager each waits for a load
         self._used_at_ns: dict[str, int] = {}
         self._registry = RegistryClient(insecure_registries, self._limits, rules=registry_rules)
         self._fetcher = Fetcher(storage, self._registry)
         self._ensurer = Ensurer(storage, self._registry)
-        self._ensuring: SingleFlight[tuple[str, str, Credentials | None], LocalImage] = SingleFlight()
+        self._ensuring: SingleFlight[tuple[str, str, Credentials | None, Pull], LocalImage] = SingleFlight()
         self._collector = Collector(
             storage,
             keep_unused_ns=int(keep_unused_s * SECOND),
@@ -112,6 +115,7 @@ class LocalImageStore:
         credentials: Credentials | None,
         source: BlobSource | None,
         progress: Callable[[str], None] | None = None,
+        pull: Pull = Pull.MISSING,
     ) -> ImageConfig:
         """Make the image usable here: local, else the cluster's own (`source`), else its registry.
 
@@ -127,12 +131,12 @@ class LocalImageStore:
 
         async def work() -> LocalImage:
             with self._holds.new() as hold:
-                search = Search(parsed, wanted, hold, progress or _silent)
+                search = Search(parsed, wanted, hold, progress or _silent, pull)
                 found = await self._ensurer.ensure(search, credentials, source, self._clock.now_ns())
                 self._used_at_ns[found.manifest_digest] = self._clock.now_ns()
                 return found
 
-        image = await self._ensuring.run((str(parsed), wanted, credentials), work)
+        image = await self._ensuring.run((str(parsed), wanted, credentials, pull), work)
         return image.configuration.image
 
     def image_of(self, container_id: str, manifest_digest: str = "") -> ImageConfig | None:
@@ -178,6 +182,34 @@ class LocalImageStore:
     def leases(self) -> dict[str, str]:
         """Return the manifest digest of every lease by container id."""
         return {container_id: lease.manifest_digest for container_id, lease in self._leases.all.items()}
+
+    def image_bytes(self, container_id: str) -> int:
+        """Return what the image of a container takes unpacked; 0 for one that has none here."""
+        lease = self._leases.all.get(container_id)
+        if lease is None:
+            return 0
+        diff_ids = set(self._images.image(lease.manifest_digest).configuration.diff_ids)
+        layers = self._records.layers
+        return sum(layers[one].size_bytes for one in diff_ids if one in layers)
+
+    @asynccontextmanager
+    async def commit(
+        self, container_id: str, layer: AsyncIterator[bytes], configure: Configure
+    ) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
+        """Make an image of a container's image and a layer; yield its digest and an archive of it.
+
+        It has no name here, and is kept for as long as the block lasts. Raises NotFound without the
+        container, and as `commit.commit` and `save`.
+        """
+        lease = self._leases.all.get(container_id)
+        if lease is None:
+            raise NotFound(f"container {container_id} has no image on this node")
+        async with self._commits:
+            with self._holds.new() as hold:
+                base = self._whole(lease.manifest_digest)
+                digest = await commit(self._storage, base, layer, configure, hold)
+                log.info("images.container_committed", container=container_id, digest=digest)
+                yield digest, self.save({digest: ()})
 
     # For managers.
 

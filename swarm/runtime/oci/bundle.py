@@ -15,7 +15,7 @@ from swarm.runtime.base import BindMount, ContainerConfig, Dns
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.oci.abilities import Abilities
 from swarm.runtime.oci.devices import CdiSettings, apply_edits, edits_for
-from swarm.runtime.oci.etc_files import hosts_file, only_local_servers, resolv_conf
+from swarm.runtime.oci.etc_files import domain_of, hosts_file, only_local_servers, resolv_conf
 from swarm.runtime.oci.overlay import mount_overlay, unmount
 from swarm.runtime.oci.own_users import USERS_FILE, mount_root, move_in
 from swarm.runtime.oci.parts import with_parts
@@ -106,7 +106,7 @@ def _surroundings(
 ) -> Surroundings:
     hosts, name, resolver = (place.directory / file for file in ("hosts", "hostname", "resolv.conf"))
     own_name = hostname(config, place.node)
-    write_public(hosts, hosts_file(own_name, config.address, config.hosts))
+    write_public(hosts, hosts_file(own_name, config.address, config.hosts, domain_of(config.sysctls)))
     write_public(name, f"{own_name}\n")
     if config.resolv_conf and config.dns == Dns():
         resolver = Path(config.resolv_conf)  # the file itself: it follows the node's

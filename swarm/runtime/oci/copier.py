@@ -26,6 +26,8 @@ from typing import IO, Any, cast
 from swarm.runtime.images.shown import shown
 from swarm.runtime.images.tarheaders import BadArchive
 from swarm.runtime.images.tarreader import Readable, TarReader
+from swarm.runtime.oci.changes import NoImage, changes, write_layer
+from swarm.runtime.oci.tree_archive import TreeArchive
 
 PR_SET_PDEATHSIG = 1
 MEMORY_MAX = 1 << 30
@@ -268,13 +270,22 @@ def restrict() -> None:
     """Die with the parent, and hold little memory: headers are the only thing that can grow."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two for each directory on the way down
     os.umask(0o022)
 
 
 def carry_out(order: dict[str, Any]) -> None:
     """Do what is ordered."""
     _users[:] = order.get("users") or _users
-    if order["verb"] == "kind":
+    if order["verb"] in AS_IT_LIES:
+        tell_changes(order)
+    elif order["verb"] == "export":
+        root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        archive = TreeArchive(sys.stdout.buffer, plain_entry)
+        archive.tree(root, "")
+        archive.close()
+    elif order["verb"] == "kind":
         sys.stdout.buffer.write(kind_of("/" + order["path"]).encode())
     elif order["verb"] == "from":
         copy_from(order["path"], follow=order["follow"], sink=sys.stdout.buffer)
@@ -283,15 +294,33 @@ def carry_out(order: dict[str, Any]) -> None:
     sys.stdout.buffer.flush()
 
 
+# Orders about the layers of a container, which are not in it.
+AS_IT_LIES = frozenset({"changes", "layer"})
+
+
+def tell_changes(order: dict[str, Any]) -> None:
+    """Write what the container changed: a line of JSON for each path, or the layer of an image."""
+    if order["verb"] == "changes":
+        for one in changes(order["upper_fd"], order["root_fd"], order["lowers"]):
+            sys.stdout.buffer.write(json.dumps([one.kind.value, one.path]).encode() + b"\n")
+        return
+    archive = TreeArchive(sys.stdout.buffer, plain_entry)
+    write_layer(order["upper_fd"], order["root_fd"], archive)
+    archive.close()
+
+
 def main() -> None:
     """Carry out the order in the last argument; the error, if any, is one line of JSON on stderr."""
     restrict()
     order = json.loads(sys.argv[-1])
     try:
-        confine(order["root_fd"])
+        if order["verb"] not in AS_IT_LIES:
+            confine(order["root_fd"])
         carry_out(order)
     except Refused as error:
         kind, reason = error.kind, str(error)
+    except NoImage as error:
+        kind, reason = "FailedPrecondition", str(error)
     except OSError as error:
         name = f": {shown(error.filename)}" if error.filename else ""
         kind, reason = "FailedPrecondition", f"{error.strerror or error}{name}"

@@ -5,11 +5,12 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, SwarmError
+from swarm.runtime.changes import Change, ChangeKind
 from swarm.runtime.oci.binaries import SEARCH_PATH
 from swarm.runtime.oci.user_namespaces import IdRange
 from swarm.runtime.processes import Process
@@ -79,12 +80,38 @@ async def copy_to(
         pass
 
 
+async def changes(root_fd: int, upper_fd: int, lowers: Sequence[Path]) -> AsyncGenerator[Change, None]:
+    """Yield what is not as in the image, whose layers are `lowers`."""
+    order = {"verb": "changes", "upper_fd": upper_fd, "lowers": [str(path) for path in lowers]}
+    rest = b""
+    async with contextlib.aclosing(_run(root_fd, order, more_fds=(upper_fd,))) as chunks:
+        async for chunk in chunks:
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                kind, path = json.loads(line)
+                yield Change(ChangeKind(kind), os.fsencode(path).decode("utf-8", "replace"))
+
+
+def layer(root_fd: int, upper_fd: int, users: IdRange | None = None) -> AsyncGenerator[bytes, None]:
+    """Yield what a container changed as the layer of an image; `users` are those of the container's own."""
+    order = {"verb": "layer", "upper_fd": upper_fd, **_owners(users)}
+    return _run(root_fd, order, more_fds=(upper_fd,))
+
+
+def export(root_fd: int, users: IdRange | None = None) -> AsyncGenerator[bytes, None]:
+    """Yield an archive of all files; `users` are those of the container's own."""
+    return _run(root_fd, {"verb": "export", **_owners(users)})
+
+
 def _owners(users: IdRange | None) -> dict[str, list[int]]:
     return {"users": [users.first, users.size]} if users else {}
 
 
 async def _run(
-    root_fd: int, order: dict[str, Any], archive: AsyncIterator[bytes] | None = None
+    root_fd: int,
+    order: dict[str, Any],
+    archive: AsyncIterator[bytes] | None = None,
+    more_fds: Sequence[int] = (),
 ) -> AsyncGenerator[bytes, None]:
     """Yield what the copier writes; raises what it complains about."""
     pipe = asyncio.subprocess.PIPE
@@ -93,7 +120,7 @@ async def _run(
         stdin=pipe if archive is not None else asyncio.subprocess.DEVNULL,
         stdout=pipe,
         stderr=pipe,
-        pass_fds=(root_fd,),
+        pass_fds=(root_fd, *more_fds),
         env={"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8"},
         cwd="/",
     )
@@ -113,7 +140,8 @@ async def _run(
         if copier.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 copier.kill()
-            await copier.stdout.read()  # asyncio knows of no end before all that was said is read
+            while await copier.stdout.read(CHUNK_BYTES):  # asyncio knows no end before that
+                pass
             await copier.wait()
         await asyncio.gather(feeding, complaining, return_exceptions=True)
 

@@ -4,8 +4,8 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -26,7 +26,7 @@ from swarm.runtime.base import (
 )
 from swarm.runtime.exec_process import ExecFiles, exec_mark
 from swarm.runtime.images.base import ImageConfig
-from swarm.runtime.oci import conmon, copying, freezer, verbs
+from swarm.runtime.oci import conmon, freezer, verbs
 from swarm.runtime.oci.abilities import Abilities, abilities, described, read_abilities
 from swarm.runtime.oci.apparmor import load_default
 from swarm.runtime.oci.attach import ConmonAttachment
@@ -51,6 +51,7 @@ from swarm.runtime.oci.exec import (
     kill_left_exec,
     write_request,
 )
+from swarm.runtime.oci.files import FilesDriver
 from swarm.runtime.oci.gate import let_go, opened_at_ns
 from swarm.runtime.oci.invocation import Invocation
 from swarm.runtime.oci.layers import LayerSource
@@ -66,7 +67,6 @@ from swarm.runtime.oci.user_namespaces import IdRange, clear
 from swarm.runtime.oci.user_ranges import SUBORDINATE_IDS, UserRanges
 from swarm.runtime.oci.users import User, resolve_user
 from swarm.runtime.processes import Process, kill_and_wait
-from swarm.runtime.renewing_driver import RenewingDriver
 from swarm.runtime.starter import cgroups as starter_cgroups
 from swarm.runtime.state import Phase, Record, mark_running, remove_tree
 from swarm.runtime.supervision import Container
@@ -79,7 +79,7 @@ SHIM_GRACE_S = 2.0
 ABILITIES_S = 1.0  # how old may be what we know of the node
 
 
-class OciDriver(RenewingDriver):
+class OciDriver(FilesDriver):
     """Real containers. Several drivers may work side by side, each with directories of its own."""
 
     _doubtful = Phase.CREATED  # the gate of each container says whether it was started
@@ -378,30 +378,6 @@ class OciDriver(RenewingDriver):
         """Return what runs in a container."""
         record = self._running(container_id)
         return await self._in_thread(lambda: read_processes(self._cgroup(record.id).processes()))
-
-    async def path_kind(self, container_id: str, path: str) -> str:
-        """Return what a path inside a container leads to."""
-        with self._root(container_id) as root:
-            return await copying.path_kind(root, path)
-
-    async def copy_from(self, container_id: str, path: str, *, follow: bool = False) -> AsyncIterator[bytes]:
-        """Yield a tar archive of what is at a path."""
-        with self._root(container_id) as root:
-            users = self._users.of(container_id)
-            async with aclosing(copying.copy_from(root, path, follow=follow, users=users)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-
-    async def copy_to(
-        self, container_id: str, path: str, archive: AsyncIterator[bytes], *, keep_owner: bool = False
-    ) -> None:
-        """Unpack a tar archive into a directory."""
-        with self._root(container_id) as root:
-            users = self._users.of(container_id)
-            await copying.copy_to(root, path, archive, keep_owner=keep_owner, users=users)
-
-    def _root(self, container_id: str) -> AbstractContextManager[int]:
-        return copying.root_of(self._get(container_id).record, self._container_dir(container_id) / "rootfs")
 
     def _supervise(self, container: Container) -> None:
         super()._supervise(container)

@@ -1,7 +1,7 @@
 """What do /etc/hosts, /etc/hostname and /etc/resolv.conf of a container say? Pure texts."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from swarm.runtime.base import Dns
 
@@ -14,10 +14,19 @@ ff02::2\tip6-allrouters
 """
 
 
-def hosts_file(hostname: str, address: str, more: Sequence[tuple[str, str]] = ()) -> str:
-    """Return /etc/hosts: localhost, when the container has an address its own name, and `more` names."""
-    own = f"{address}\t{hostname}\n" if address else ""
+def hosts_file(hostname: str, address: str, more: Sequence[tuple[str, str]] = (), domain: str = "") -> str:
+    """Return /etc/hosts: localhost, when the container has an address its own name, and `more` names.
+
+    In a `domain` the whole name stands first: that is how a program learns it.
+    """
+    names = f"{hostname}.{domain} {hostname}" if domain else hostname
+    own = f"{address}\t{names}\n" if address else ""
     return _LOCAL + own + "".join(f"{where}\t{name}\n" for name, where in more)
+
+
+def domain_of(sysctls: Mapping[str, str]) -> str:
+    """Return the domain of a container that was given one."""
+    return sysctls.get("kernel.domainname", "")
 
 
 def resolv_conf(text: str, dns: Dns) -> str:

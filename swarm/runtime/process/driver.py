@@ -28,6 +28,7 @@ from swarm.runtime.base import (
     Sample,
     TmpfsMount,
 )
+from swarm.runtime.changes import Change
 from swarm.runtime.command import DEFAULT_PATH, command_line, environment, stop_signal
 from swarm.runtime.exec_process import ExecFiles
 from swarm.runtime.images.base import ImageConfig
@@ -279,6 +280,21 @@ class ProcessDriver(RenewingDriver):
     ) -> None:
         """Refuse: the files of a process are those of the node."""
         raise _needs_containers("copying")
+
+    async def changes(self, container_id: str) -> AsyncIterator[Change]:
+        """Refuse: the files of a process are those of the node."""
+        raise _needs_containers("looking for changed files")
+        yield  # makes this an iterator
+
+    async def export(self, container_id: str) -> AsyncIterator[bytes]:
+        """Refuse: the files of a process are those of the node."""
+        raise _needs_containers("exporting")
+        yield b""  # makes this an iterator
+
+    async def layer(self, container_id: str) -> AsyncIterator[bytes]:
+        """Refuse: the files of a process are those of the node."""
+        raise _needs_containers("making an image of it")
+        yield b""  # makes this an iterator
 
     def _kill_everything(self, record: Record) -> None:
         _kill_by_environment(record.id)

@@ -12,7 +12,7 @@ from pathlib import Path
 from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.types_pb2 import ManagerStatus
 from swarm.errors import NameConflict, SwarmError
-from tests.integration.operator import NO_LEADER
+from tests.integration.operator import ELECTING
 from tests.integration.swarmd import ROOT, Daemon, wait_for
 
 PATIENCE_S = 60.0  # these tests share few cores with others
@@ -30,7 +30,7 @@ def typed(daemon: Daemon, *arguments: str) -> str:
     """Type a command that must succeed; again, while managers elect a leader and do nothing of it."""
     refused_until = time.monotonic() + PATIENCE_S
     done = swarmctl(daemon, *arguments)
-    while done.returncode != 0 and NO_LEADER in done.stderr and time.monotonic() < refused_until:
+    while done.returncode != 0 and ELECTING in done.stderr and time.monotonic() < refused_until:
         done = swarmctl(daemon, *arguments)
     assert done.returncode == 0, f"swarmctl {' '.join(arguments)}: {done.stdout}{done.stderr}"
     return done.stdout.strip()

@@ -33,7 +33,8 @@ from swarm.manager.store.store import Store
 from swarm.manager.store.testing import LocalProposer
 from swarm.model.task_state import ASSIGNED, RUNNING
 from swarm.runtime.base import Capabilities
-from swarm.runtime.fake import FakeDriver, FakeImages
+from swarm.runtime.fake import FakeDriver
+from swarm.runtime.fake_images import FakeImages
 from swarm.security.identity import Identity, Role
 
 PERIOD_NS = 400_000_000

@@ -23,7 +23,8 @@ from swarm.agent.task_volumes import TaskVolumes
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.plain_pb2 import PlainRestart, PlainSpec
 from swarm.clock import SystemClock
-from swarm.runtime.fake import FakeDriver, FakeImages
+from swarm.runtime.fake import FakeDriver
+from swarm.runtime.fake_images import FakeImages
 from swarm.runtime.volumes.store import VolumeStore
 from tests.unit.agent.fake_managers import FakeManagers
 

@@ -27,7 +27,8 @@ from swarm.model.task_state import (
     SHUTDOWN,
 )
 from swarm.runtime.base import ContainerState
-from swarm.runtime.fake import FakeDriver, FakeImages, Script
+from swarm.runtime.fake import FakeDriver, Script
+from swarm.runtime.fake_images import FakeImages
 from tests.unit.agent.lab import AgentHandle, a_lab, a_task, until
 
 

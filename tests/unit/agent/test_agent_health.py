@@ -13,7 +13,8 @@ from swarm.model.health import HEALTHY, UNHEALTHY, Command, HealthCheck
 from swarm.model.health import STARTING as HEALTH_STARTING
 from swarm.model.task_state import FAILED, RUNNING, SHUTDOWN, STARTING
 from swarm.runtime.base import ContainerConfig, ContainerInfo, ContainerState
-from swarm.runtime.fake import ExecScript, FakeDriver, FakeImages, Script
+from swarm.runtime.fake import ExecScript, FakeDriver, Script
+from swarm.runtime.fake_images import FakeImages
 from tests.unit.agent.lab import Lab, a_lab, a_task, until
 
 MS = 1_000_000

@@ -451,7 +451,8 @@ async def test_a_container_stopped_by_hand_ends_its_task_and_can_be_removed(tmp_
         with pytest.raises(FailedPrecondition, match="stop it, or"):
             await Person(manager, about(task, remove=RemoveContainer())).end()
         waiting = Person(manager, about(task, wait=WaitContainer()), viewing=True)
-        await Person(manager, about(task, stop=StopContainer())).end()
+        await Person(manager, about(task, stop=StopContainer(signal="INT"))).end()
+        assert driver.stop_signals[task.id] == "INT"
         assert (await waiting.end())[-1].exit_code == 143
         await until(lambda: lab.task(task.id).status.state > RUNNING)
         pruned = await Person(

@@ -14,6 +14,7 @@ from swarm.errors import FailedPrecondition, InvalidArgument, NameConflict, Task
 from swarm.model import limits
 from swarm.runtime.base import ContainerState, ImageMount
 from swarm.runtime.fake import Script
+from swarm.runtime.images.base import Pull
 from tests.unit.agent.lab import until
 from tests.unit.agent.plain_bench import Bench, spec
 
@@ -74,6 +75,47 @@ async def test_a_container_is_made_started_stopped_started_again_and_removed(ben
     assert [event for _, event in bench.events] == [
         *("create", "start", "die", "stop", "start", "kill", "die", "destroy"),
     ]
+
+
+async def test_another_signal_may_ask_it_to_end_and_an_unknown_one_changes_nothing(bench: Bench) -> None:
+    async with bench.life() as containers:
+        plain = await containers.create(spec(condition=R.CONDITION_ALWAYS))
+        await plain.start()
+        with pytest.raises(InvalidArgument, match="SIGNOT"):
+            await plain.stop(1.0, "SIGNOT")
+        assert not plain.record.stopped
+        await plain.restart(1.0, "SIGINT")
+        assert bench.driver.stop_signals[plain.id] == "SIGINT"
+        await plain.stop(1.0, "QUIT")
+        assert bench.driver.stop_signals[plain.id] == "QUIT"
+        await plain.remove(force=True)
+
+
+async def test_a_registry_is_asked_as_whoever_makes_it_wants(bench: Bench) -> None:
+    async with bench.life() as containers:
+        for name, pull in (("one", Pull.MISSING), ("two", Pull.ALWAYS), ("three", Pull.NEVER)):
+            plain = await containers.create(spec(name), pull=pull)
+            assert bench.images.wanted["web:1"] is pull
+            await plain.start()  # with what it was made of
+            assert bench.images.wanted["web:1"] is Pull.MISSING
+
+
+async def test_what_it_and_its_image_expose_is_published_with_the_rest(bench: Bench) -> None:
+    bench.images.exposed = ("80", "53/udp", "8000-8001/tcp")
+    udp = PortConfig.PROTOCOL_UDP
+    async with bench.life() as containers:
+        own = [PortConfig(target_port=80, published_port=8080)]
+        exposed = [PortConfig(target_port=7000, protocol=udp)]
+        plain = await containers.create(spec(publish_all=True, ports=own, exposed=exposed))
+        ports = {(one.protocol, one.target_port): one.published_port for one in plain.record.spec.ports}
+        assert ports == {(0, 80): 8080, (udp, 7000): 0, (udp, 53): 0, (0, 8000): 0, (0, 8001): 0}
+        unpublished = await containers.create(spec("two", exposed=exposed))
+        hosts = await containers.create(spec("three", publish_all=True, network="host"))
+        assert not unpublished.record.spec.ports
+        assert not hosts.record.spec.ports
+        bench.images.exposed = ("1-65535",) * 1000  # of a stranger
+        with pytest.raises(InvalidArgument, match="PORTS"):
+            await containers.create(spec("four", publish_all=True))
 
 
 async def test_no_password_reaches_the_disk(bench: Bench) -> None:

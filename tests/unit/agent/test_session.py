@@ -30,7 +30,8 @@ from swarm.api.v1.types_pb2 import Peer
 from swarm.clock import SystemClock
 from swarm.errors import NodeRemoved, NotPermitted, SwarmError, Unavailable
 from swarm.runtime.base import Capabilities, ContainerState
-from swarm.runtime.fake import FakeDriver, FakeImages
+from swarm.runtime.fake import FakeDriver
+from swarm.runtime.fake_images import FakeImages
 from tests.unit.agent.lab import a_task, until
 
 QUICK_NS = 300_000_000  # the period of heartbeats where their absence is to be noticed

@@ -8,7 +8,7 @@ from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import TaskRejected
 from swarm.model.templates import TemplateContext
 from swarm.runtime.base import ContainerConfig, ImageMount
-from swarm.runtime.fake import FakeImages
+from swarm.runtime.fake_images import FakeImages
 from tests.unit.agent.lab import a_task
 
 CONFIG = ContainerConfig(id="t1", image="web", image_digest="sha256:web")

@@ -22,7 +22,8 @@ from swarm.api.v1.objects_pb2 import Task
 from swarm.clock import SystemClock
 from swarm.model.task_state import ACCEPTED, PREPARING, RUNNING, SHUTDOWN
 from swarm.runtime.base import ContainerState
-from swarm.runtime.fake import FakeDriver, FakeImages, Script
+from swarm.runtime.fake import FakeDriver, Script
+from swarm.runtime.fake_images import FakeImages
 from swarm.runtime.memory_files import MemoryFiles
 from swarm.runtime.volumes.store import VolumeStore
 from tests.unit.agent.lab import a_task, until

@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest, OutputChunk
+from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerOutput, ContainerRequest, OutputChunk
 from swarm.api.v1.logs_pb2 import LOG_STREAM_STDERR, LOG_STREAM_STDOUT
-from swarm.api.v1.plain_pb2 import PlainSpec
-from swarm.api.v1.types_pb2 import BlockLimit
-from swarm.cli import container_run
+from swarm.api.v1.plain_pb2 import CreateContainer, PlainSpec
+from swarm.api.v1.types_pb2 import BlockLimit, Mount
+from swarm.cli import container_run, container_volumes
 from swarm.cli.connect import Connection
+from swarm.cli.container_calls import Target
 from swarm.cli.container_run import create, run
 from swarm.cli.container_view import container_options, resource_options
-from swarm.errors import InvalidArgument, Unavailable
+from swarm.cli.container_volumes import add_volumes_from, mounts_of
+from swarm.errors import FailedPrecondition, InvalidArgument, Unavailable
+from swarm.runtime.volumes.store import anonymous_name
 
 OUTPUT = (
     ContainerOutput(started=True),
@@ -173,3 +176,60 @@ def test_what_is_no_limit_of_a_disk_is_refused(node: Node, text: str) -> None:
     for flag in ("--device-read-bps", "--device-write-iops"):
         assert isinstance(type_(create, flag, text).exception, InvalidArgument)
     assert not node.asked
+
+
+def test_ports_devices_and_domain_are_as_docker_reads_them(node: Node) -> None:
+    options = ("-P", "--expose", "7000-7001/udp", "--domainname", "shop.test", "--pull", "never")
+    type_(create, *options, "--gpus", "device=0,1")
+    exposed = [(one.target_port, one.protocol) for one in node.spec.exposed]
+    assert (node.spec.publish_all, exposed) == (True, [(7000, 1), (7001, 1)])
+    assert node.spec.container.sysctls["kernel.domainname"] == "shop.test"
+    assert [one.cdi_name for one in node.spec.container.devices] == ["nvidia.com/gpu=0", "nvidia.com/gpu=1"]
+    assert node.asked[0].create.pull == CreateContainer.PULL_NEVER
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--gpus", "2"), "shares its GPUs"),
+        (("--expose", "http"), "--expose"),
+        (("--pull", "often"), "often"),
+    ],
+)
+def test_what_a_container_of_no_service_cannot_have_is_refused(
+    node: Node, options: tuple[str, ...], sentence: str
+) -> None:
+    done = type_(create, *options)
+    assert sentence in f"{done.stderr} {done.exception}"
+    assert node.asked == []
+
+
+def test_what_another_container_mounts_is_had_too_at_most_to_read() -> None:
+    found = ContainerDetails()
+    found.summary.id, found.summary.name = "c1", "db"
+    found.spec.mounts.add(type=Mount.TYPE_VOLUME, target="/data/")
+    found.spec.mounts.add(type=Mount.TYPE_VOLUME, source="logs", target="/logs", read_only=True)
+    found.spec.mounts.add(type=Mount.TYPE_TMPFS, target="/tmp")
+    own, logs = mounts_of(found, read_only=False)
+    assert own.source == anonymous_name("c1", "/data")
+    assert (own.read_only, logs.source, logs.read_only) == (False, "logs", True)
+    assert [one.read_only for one in mounts_of(found, read_only=True)] == [True, True]
+    found.spec.mounts.add(type=Mount.TYPE_VOLUME, source="{{.Task.Slot}}", target="/x")
+    with pytest.raises(FailedPrecondition, match=r"Task\.Slot"):
+        list(mounts_of(found, read_only=False))
+
+
+def test_volumes_are_had_on_the_node_that_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = ContainerDetails()
+    found.spec.mounts.add(type=Mount.TYPE_BIND, source="/srv", target="/srv")
+    found.spec.mounts.add(type=Mount.TYPE_VOLUME, source="logs", target="/logs")
+    monkeypatch.setattr(container_volumes, "find_container", lambda conn, ref: Target(ref, "n1"))
+    monkeypatch.setattr(container_volumes, "ask_one", lambda *_: [ContainerOutput(details=found)])
+    spec, conn = PlainSpec(), Connection(control=None, local=None, containers=None)
+    spec.container.mounts.add(type=Mount.TYPE_VOLUME, source="mine", target="/logs/")
+    assert add_volumes_from(conn, spec, ["db:ro"], []) == ["n1"]
+    assert [one.source for one in spec.container.mounts] == ["mine", "/srv"]
+    with pytest.raises(FailedPrecondition, match="not n2"):
+        add_volumes_from(conn, spec, ["db"], ["n2"])
+    with pytest.raises(InvalidArgument, match="rx"):
+        add_volumes_from(conn, spec, ["db:rx"], [])

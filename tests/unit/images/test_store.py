@@ -15,7 +15,7 @@ from swarm.errors import (
     TaskRejected,
     Unavailable,
 )
-from swarm.runtime.images.base import ImageConfig
+from swarm.runtime.images.base import ImageConfig, Pull
 from swarm.runtime.images.limits import Limits
 from swarm.runtime.images.platforms import host_platform
 from swarm.runtime.images.store import LocalImageStore
@@ -568,3 +568,14 @@ async def test_limits_hold_for_archives_and_blobs(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="more than 30000 bytes"):
         await store.load(pieces(tar(image(tar({"a": bytes(50_000)})).layout())), WEB)
     await store.close()
+
+
+async def test_a_registry_is_asked_always_or_never(store: LocalImageStore) -> None:
+    await use(store, image())  # it is here under this name now
+    nothing = FakeSource()
+    assert await store.ensure(NO_REGISTRY, "", None, nothing)
+    with pytest.raises(TaskRejected, match="registry"):
+        await store.ensure(NO_REGISTRY, "", None, nothing, pull=Pull.ALWAYS)
+    assert await store.ensure(NO_REGISTRY, "", None, nothing, pull=Pull.NEVER)
+    with pytest.raises(TaskRejected, match="not asked"):
+        await store.ensure("127.0.0.1:1/other:1", "", None, nothing, pull=Pull.NEVER)

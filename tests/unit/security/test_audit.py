@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from swarm.api.v1 import control_pb2 as c
-from swarm.api.v1.containers_pb2 import ContainerInput
+from swarm.api.v1.containers_pb2 import ContainerInput, ContainerOutput, ContainerRequest
 from swarm.api.v1.users_pb2 import AuditRecord
 from swarm.errors import FailedPrecondition, NotPermitted
 from swarm.model.limits import AUDIT_TEXT_CHARACTERS
@@ -136,3 +136,15 @@ async def test_a_stream_is_written_down_when_it_begins():
 
     assert len([one async for one in call.begin_with_first(messages())]) == 2
     assert [(one.outcome, one.object) for one in notes] == [("begun", "t1")]
+
+
+def test_whatever_is_asked_of_a_container_and_answered_can_be_written_down():
+    for verb in ContainerRequest.DESCRIPTOR.oneofs_by_name["verb"].fields:
+        message = ContainerInput()
+        wanted = getattr(message.question.request, verb.name)
+        wanted.SetInParent()
+        for field in wanted.DESCRIPTOR.fields:
+            if field.is_repeated and field.cpp_type == field.CPPTYPE_STRING:
+                getattr(wanted, field.name).append("x")
+        assert object_of(message).startswith(verb.name)
+    assert object_of(ContainerOutput(call_id="c1")) == ""

@@ -139,16 +139,20 @@ async def test_stop_sends_the_stop_signal_and_kills_after_the_grace(lab: Lab) ->
     polite = lab.config(f"trap 'echo bye; exit 9' TERM; {wait}")
     other = lab.config(f"trap 'exit 11' USR1; {wait}", stop_signal="SIGUSR1")
     deaf = lab.config(f"trap '' TERM; {wait}")
-    for config in (polite, other, deaf):
+    asked = lab.config(f"trap 'exit 12' USR2; trap '' TERM; {wait}")
+    for config in (polite, other, deaf, asked):
         await running(driver, config)
         await until(lambda config=config: has_said(driver, config.id, "up"))  # type: ignore[misc]
     before = time.monotonic()
     await asyncio.gather(
-        driver.stop(polite.id, 20), driver.stop(other.id, 20), driver.stop(deaf.id, grace_s=0.5)
+        driver.stop(polite.id, 20),
+        driver.stop(other.id, 20),
+        driver.stop(deaf.id, grace_s=0.5),
+        driver.stop(asked.id, 20, "USR2"),
     )
     assert time.monotonic() - before >= 0.5
-    codes = [(await driver.wait(config.id)).exit_code for config in (polite, other, deaf)]
-    assert codes == [9, 11, 137]
+    codes = [(await driver.wait(config.id)).exit_code for config in (polite, other, deaf, asked)]
+    assert codes == [9, 11, 137, 12]
     assert await said(driver, polite.id) == ["up", "bye"]
 
 
