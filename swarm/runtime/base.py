@@ -486,16 +486,14 @@ class RuntimeDriver(Protocol):
         Raises NotFound without that directory, InvalidArgument for what is no archive.
         """
 
-    # What it did to the files of its image; raises FailedPrecondition as `path_kind`.
-
     def changes(self, container_id: str) -> AsyncIterator[Change]:
-        """Yield the paths that are not as in the image."""
+        """Yield the paths that are not as in the image; raises FailedPrecondition as `path_kind`."""
 
     def export(self, container_id: str) -> AsyncIterator[bytes]:
-        """Yield a tar archive of all files, without what is mounted among them."""
+        """Yield a tar archive of all files, without what is mounted among them; raises so, too."""
 
     def layer(self, container_id: str) -> AsyncIterator[bytes]:
-        """Yield what it changed as a layer of an image, uncompressed."""
+        """Yield what it changed as a layer of an image, uncompressed; raises so, too."""
 
     async def close(self) -> None:
         """Let go of the containers without touching them."""
