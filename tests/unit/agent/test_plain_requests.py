@@ -10,6 +10,7 @@ from swarm.agent.plain.requests import PlainRequests
 from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest
 from swarm.api.v1.plain_pb2 import CreateContainer
 from swarm.errors import NotFound
+from swarm.runtime.images.base import Pull
 
 
 class Stream:
@@ -39,7 +40,8 @@ class Containers:
     def get(self, _: str) -> None:
         return None
 
-    async def create(self, _: object, progress: Any) -> object:
+    async def create(self, _: object, progress: Any, pull: Pull) -> object:
+        assert pull is Pull.MISSING
         progress("pulling")
         await asyncio.sleep(0)
         progress("pulled")

@@ -23,7 +23,7 @@ OF_ONE = {
     "copy_to",
     "stat",
 }
-OF_ONE |= {"attach", "restart", "logs", "remove"}
+OF_ONE |= {"attach", "restart", "logs", "remove", "diff", "export"}
 
 
 @pytest.fixture
