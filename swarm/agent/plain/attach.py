@@ -39,7 +39,8 @@ async def _converse(
     conversation: Conversation,
 ) -> None:
     ended = asyncio.create_task(driver.wait(container_id))
-    passing = asyncio.create_task(_pass_on(attachment, conversation))
+    sending = asyncio.Lock()
+    passing = asyncio.create_task(_pass_on(attachment, conversation, sending))
     obeying = asyncio.create_task(_obey(driver, container_id, attachment, conversation))
     feeding = asyncio.create_task(_feed(attachment, conversation)) if wanted.stdin else None
     tasks = [ended, passing, obeying, *([feeding] if feeding else [])]
@@ -47,6 +48,8 @@ async def _converse(
         await asyncio.wait((ended, obeying), return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
             obeying.result()
+            async with sending:  # cancelled in the middle, a message would take the conversation with it
+                passing.cancel()
             await conversation.send(ContainerOutput(done=True))  # they detached
             return
         await passing  # its last output
@@ -64,9 +67,10 @@ def _code(ended: "asyncio.Task[object]") -> int:
         raise FailedPrecondition("the container was removed") from None
 
 
-async def _pass_on(attachment: Attachment, conversation: Conversation) -> None:
+async def _pass_on(attachment: Attachment, conversation: Conversation, sending: asyncio.Lock) -> None:
     async for stream, data in attachment.output():
-        await conversation.send_chunks(data, stream)
+        async with sending:
+            await conversation.send_chunks(data, stream)
 
 
 async def _feed(attachment: Attachment, conversation: Conversation) -> None:
