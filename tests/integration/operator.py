@@ -18,12 +18,20 @@ SWARMCTL = [sys.executable, "-m", "swarm.cli.main"]
 
 
 def wait_until(condition: Callable[[], T], timeout_s: float = 60.0, what: str = "it") -> T:
-    """Return the first true answer of `condition`; fails the test with the last one after `timeout_s`."""
+    """Return the first true answer of `condition`; fails the test with the last one after `timeout_s`.
+
+    What is not in a list yet is no answer yet.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
-        answer = condition()
-        if answer:
-            return answer
+        answer: T | LookupError
+        try:
+            answer = condition()
+        except LookupError as error:
+            answer = error
+        else:
+            if answer:
+                return answer
         assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}; last: {answer!r}"
         time.sleep(0.05)
 

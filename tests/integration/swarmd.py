@@ -25,13 +25,13 @@ _hosts = itertools.cycle(range(1, 200))  # those above are the tests' own
 
 
 def wait_for(question: Callable[[], R], timeout_s: float = 60.0) -> R:
-    """Return the first answer that is true; errors of swarm count as "not yet"."""
+    """Return the first answer that is true; errors of swarm, and what is in no list, are "not yet"."""
     deadline = time.monotonic() + timeout_s
     problem: object = None
     while time.monotonic() < deadline:
         try:
             answer = question()
-        except SwarmError as error:
+        except (SwarmError, LookupError) as error:
             problem = error
         else:
             if answer:
