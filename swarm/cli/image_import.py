@@ -22,7 +22,6 @@ from swarm.cli.flags import FlagCommand
 from swarm.errors import InvalidArgument
 
 _CHUNK_BYTES = 1 << 20
-_OCI = "application/vnd.oci.image"
 _OPENERS: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -167,27 +166,21 @@ def _check_begin(chunk: bytes, source: str) -> None:
 
 def write_image(archive: IO[bytes], layer: _Layer, about: dict[str, Any]) -> None:
     """Write an OCI layout with an image of one layer."""
+    from swarm.runtime.images import manifest as oci
+    from swarm.runtime.images.digests import digest_of
+
+    def described(media_type: str, content: bytes) -> oci.Descriptor:
+        return oci.Descriptor(media_type, digest_of(content), len(content))
+
     configuration = _json(about | {"rootfs": {"type": "layers", "diff_ids": [layer.diff_id]}})
-    described = {
-        "mediaType": f"{_OCI}.layer.v1.tar+gzip",
-        "digest": f"sha256:{layer.digest}",
-        "size": layer.size_bytes,
-    }
-    manifest = _json(
-        {
-            "schemaVersion": 2,
-            "mediaType": f"{_OCI}.manifest.v1+json",
-            "config": _descriptor(f"{_OCI}.config.v1+json", configuration),
-            "layers": [described],
-        }
-    )
-    index = {"schemaVersion": 2, "manifests": [_descriptor(f"{_OCI}.manifest.v1+json", manifest)]}
+    packed = oci.Descriptor(f"{oci.OCI_LAYER}+gzip", f"sha256:{layer.digest}", layer.size_bytes)
+    manifest = oci.render_manifest(described(oci.OCI_CONFIG, configuration), [packed])
+    index = oci.render_index([described(oci.OCI_MANIFEST, manifest)])
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for blob in (configuration, manifest):
             _add(tar, f"blobs/sha256/{hashlib.sha256(blob).hexdigest()}", io.BytesIO(blob), len(blob))
         _add(tar, f"blobs/sha256/{layer.digest}", layer.file, layer.size_bytes)
-        for name, content in (("oci-layout", {"imageLayoutVersion": "1.0.0"}), ("index.json", index)):
-            text = _json(content)
+        for name, text in (("oci-layout", _json({"imageLayoutVersion": "1.0.0"})), ("index.json", index)):
             _add(tar, name, io.BytesIO(text), len(text))
 
 
@@ -195,11 +188,6 @@ def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], size_bytes: int) -
     entry = tarfile.TarInfo(name)
     entry.size = size_bytes
     tar.addfile(entry, content)
-
-
-def _descriptor(media_type: str, content: bytes) -> dict[str, Any]:
-    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    return {"mediaType": media_type, "digest": digest, "size": len(content)}
 
 
 def _json(content: object) -> bytes:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from swarm.errors import InvalidArgument
+from swarm.model.units import parse_duration
 
 Settings = dict[str, Any]
 
 _SHELL = ("/bin/sh", "-c")
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
-_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _HEALTH = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod"} | {
     "start-interval": "StartInterval"
 }
@@ -31,7 +31,7 @@ def with_changes(settings: Mapping[str, Any], changes: Iterable[str]) -> Setting
             raise InvalidArgument(f'--change "{line}": nothing follows {word}')
         try:
             apply(found, rest.strip())
-        except ValueError as error:
+        except (ValueError, InvalidArgument) as error:
             raise InvalidArgument(f'--change "{line}": {error}') from None
     return found
 
@@ -128,7 +128,7 @@ def _health(settings: Settings, text: str) -> None:
         if name == "retries" and value.isdecimal():
             check["Retries"] = int(value)
         elif name in _HEALTH:
-            check[_HEALTH[name]] = _nanoseconds(value)
+            check[_HEALTH[name]] = parse_duration(value)
         else:
             raise ValueError(f"--{name}={value} is no option of HEALTHCHECK")
         text = text[option.end() :]
@@ -141,13 +141,6 @@ def _health(settings: Settings, text: str) -> None:
     words = _listed(rest.strip())
     test = ["CMD", *words] if words else ["CMD-SHELL", rest.strip()]
     settings["Healthcheck"] = {"Test": test, **check}
-
-
-def _nanoseconds(text: str) -> int:
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f'"{text}" is no duration such as 30s')
-    return round(sum(float(number) * _UNITS[unit] for number, unit in parts))
 
 
 _INSTRUCTIONS: Mapping[str, Callable[[Settings, str], None]] = {
