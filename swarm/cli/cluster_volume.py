@@ -207,7 +207,7 @@ def _status(volume: Volume) -> str:
         return "being removed"
     if not volume.plugin_volume_id:
         return "pending creation"
-    nodes = sum(one.state == Volume.PUBLISH_STATE_PUBLISHED for one in volume.publish)
+    nodes = len(volume.publish)  # also one that has yet to let go of it
     return f"in use ({nodes} node{'s' if nodes > 1 else ''})" if nodes else "created"
 
 

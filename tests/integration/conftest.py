@@ -1,6 +1,7 @@
 """What integration tests stand on: dev clusters that are gone afterwards, and their logs on failure."""
 
 import os
+import re
 import secrets
 import signal
 from collections.abc import Generator, Iterator
@@ -13,7 +14,8 @@ from swarm.dev.cluster import DevCluster
 from tests.integration import cgroups
 from tests.integration.operator import Operator
 
-_LOG_TAIL = 60
+_LOG_TAIL = 2000
+_LOGS = Path(__file__).resolve().parents[2] / "test-logs"
 UP_TIMEOUT_S = 180.0  # several clusters may be starting at once
 # These begin first: otherwise one process is left alone with one of them at the end.
 _LONG = frozenset(
@@ -111,13 +113,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the nodes of every running cluster have logged when a test fails."""
+    """Keep what the nodes of every running cluster have logged when a test fails, and say where.
+
+    Not in the report: what failed would drown in it.
+    """
     report = yield
-    if report.failed:
+    if report.failed and _running:
+        folder = _LOGS / re.sub(r"[^\w.-]+", "_", f"{item.nodeid.removeprefix('tests/integration/')}-{call.when}")
+        folder.mkdir(parents=True, exist_ok=True)
         for cluster in _running:
             for node in cluster.plan.nodes:
                 lines = node.log.read_text(errors="replace").splitlines() if node.log.exists() else []
-                report.sections.append(
-                    (f"{cluster.plan.name} {node.name}", "\n".join(lines[-_LOG_TAIL:]) or "(nothing)")
-                )
+                (folder / f"{cluster.plan.name}-{node.name}.log").write_text("\n".join(lines[-_LOG_TAIL:]))
+        report.sections.append(("logs of the nodes", str(folder.relative_to(_LOGS.parent))))
     return report
