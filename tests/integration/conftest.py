@@ -119,7 +119,8 @@ def pytest_runtest_makereport(
     """
     report = yield
     if report.failed and _running:
-        folder = _LOGS / re.sub(r"[^\w.-]+", "_", f"{item.nodeid.removeprefix('tests/integration/')}-{call.when}")
+        name = f"{item.nodeid.removeprefix('tests/integration/')}-{call.when}"
+        folder = _LOGS / re.sub(r"[^\w.-]+", "_", name)
         folder.mkdir(parents=True, exist_ok=True)
         for cluster in _running:
             for node in cluster.plan.nodes:

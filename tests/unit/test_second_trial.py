@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+Done = subprocess.CompletedProcess[str]
 ALL = Path(__file__).resolve().parents[1] / "all.sh"
 
 # Stands in for pytest: fails the files that a list names, while others run beside them or always.
@@ -20,7 +21,7 @@ exit ${CODE:-1}
 """
 
 
-def run(folder: Path, beside: list[str], alone: list[str], code: int = 1) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, beside: list[str], alone: list[str], code: int = 1) -> Done:
     (folder / "pytest").write_text(PYTEST)
     (folder / "beside").write_text(" ".join(beside))
     (folder / "alone").write_text(" ".join(alone))
@@ -48,7 +49,9 @@ def test_what_failed_beside_others_and_passes_alone_is_named_and_no_failure(tmp_
 
 
 @pytest.mark.parametrize(("beside", "alone"), [(files(3), files(1)), (files(4), [])])
-def test_who_fails_twice_or_with_many_others_fails(tmp_path: Path, beside: list[str], alone: list[str]) -> None:
+def test_who_fails_twice_or_with_many_others_fails(
+    tmp_path: Path, beside: list[str], alone: list[str]
+) -> None:
     done = run(tmp_path, beside, alone)
     assert done.returncode == 1
     assert "FLAKY" not in done.stdout
