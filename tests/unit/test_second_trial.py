@@ -48,7 +48,7 @@ def test_what_failed_beside_others_and_passes_alone_is_named_and_no_failure(tmp_
     assert "FLAKY" in done.stdout
 
 
-@pytest.mark.parametrize(("beside", "alone"), [(files(3), files(1)), (files(4), [])])
+@pytest.mark.parametrize(("beside", "alone"), [(files(5), files(1)), (files(6), [])])
 def test_who_fails_twice_or_with_many_others_fails(
     tmp_path: Path, beside: list[str], alone: list[str]
 ) -> None:
