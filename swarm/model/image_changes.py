@@ -20,7 +20,7 @@ _HEALTH = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartP
 
 def with_changes(settings: Mapping[str, Any], changes: Iterable[str]) -> Settings:
     """Return settings (the `config` of an image) changed as the instructions say; raises InvalidArgument."""
-    found = dict(settings)
+    found, given = dict(settings), set[str]()
     for line in changes:
         word, _, rest = line.strip().partition(" ")
         apply = _INSTRUCTIONS.get(word.upper())
@@ -33,27 +33,29 @@ def with_changes(settings: Mapping[str, Any], changes: Iterable[str]) -> Setting
             apply(found, rest.strip())
         except (ValueError, InvalidArgument) as error:
             raise InvalidArgument(f'--change "{line}": {error}') from None
+        given.add(word.upper())
+    if "ENTRYPOINT" in given and "CMD" not in given:
+        found.pop("Cmd", None)  # it was meant for the one before
     return found
 
 
 def _command(key: str) -> Callable[[Settings, str], None]:
     def apply(settings: Settings, text: str) -> None:
-        settings[key] = _listed(text) or [*_SHELL, text]
-        if key == "Entrypoint":
-            settings.pop("Cmd", None)  # it was meant for the other one
+        words = _listed(text)
+        settings[key] = [*_SHELL, text] if words is None else words
 
     return apply
 
 
-def _listed(text: str) -> list[str]:
-    """Return the words of a JSON list; none for what is no such list."""
+def _listed(text: str) -> list[str] | None:
+    """Return the words of a JSON list, which may be empty; None for what is no such list."""
     if not text.startswith("["):
-        return []
+        return None
     try:
         words = json.loads(text)
     except ValueError:
-        return []
-    return words if isinstance(words, list) and all(isinstance(one, str) for one in words) else []
+        return None
+    return words if isinstance(words, list) and all(isinstance(one, str) for one in words) else None
 
 
 def _environment(settings: Settings, text: str) -> None:

@@ -17,6 +17,8 @@ BEFORE: dict[str, Any] = {"Cmd": ["old"], "Env": ["A=1", "B=2"], "Labels": {"x":
         ("cmd serve --debug", "Cmd", ["/bin/sh", "-c", "serve --debug"]),
         ("CMD [ -f /x ]", "Cmd", ["/bin/sh", "-c", "[ -f /x ]"]),
         ('ENTRYPOINT ["/init"]', "Entrypoint", ["/init"]),
+        ("ENTRYPOINT []", "Entrypoint", []),
+        ("CMD []", "Cmd", []),
         ('ENV B=3 C="with space"', "Env", ["A=1", "B=3", "C=with space"]),
         ("ENV B all of this", "Env", ["A=1", "B=all of this"]),
         ("LABEL x=2 y=3", "Labels", {"x": "2", "y": "3"}),
@@ -48,6 +50,11 @@ def test_an_instruction_changes_what_it_is_about(line: str, key: str, value: obj
     assert {k: v for k, v in found.items() if k != key} == {
         k: v for k, v in BEFORE.items() if k not in {key, *gone}
     }
+
+
+def test_a_command_given_with_an_entry_point_stays_whatever_their_order() -> None:
+    found = with_changes(BEFORE, ['CMD ["serve"]', "ENTRYPOINT []"])
+    assert (found["Cmd"], found["Entrypoint"]) == (["serve"], [])
 
 
 def test_later_instructions_win() -> None:
