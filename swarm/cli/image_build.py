@@ -88,7 +88,8 @@ def buildah_environment(environment: Mapping[str, str], *, unified: bool, has_ru
     "  swarmctl image build -t registry.example.com/shop/web:2 -f deploy/Dockerfile "
     "--build-arg VERSION=2 --target prod .\n\n"
     "The builder runs on the machine where swarmctl runs, with the rights of whoever runs it, and keeps its "
-    "own cache. Registries of base images are asked with the credentials of `swarmctl login`."
+    "own cache. Base images come from the cluster when it has them, unless --pull or --platform is given; "
+    "else from registries, which are asked with the credentials of `swarmctl login`."
 )
 @click.argument("context", metavar="PATH|URL|-")
 @click.option("-t", "--tag", "tags", multiple=True, required=True, help="Name of the image; repeatable.")
@@ -157,6 +158,9 @@ def give(conn: Connection, wanted: Build, builder: str, *, quiet: bool) -> Image
     Raises FailedPrecondition when it cannot be built here.
     """
     chosen = choose_builder(builder, lambda name: shutil.which(name) is not None, _docker_runs)
+    from swarm.cli.image_bases import bring_bases, wanted_bases
+
+    bring_bases(conn, chosen, wanted_bases(_text_of(wanted) or "", wanted.options), quiet=quiet)
     make = _with_buildah if chosen == "buildah" else _with_docker
     with make(wanted, quiet) as archive:
         loaded = conn.control.LoadImage(chunks_of(archive, wanted.names[0]), timeout=None)
@@ -241,17 +245,22 @@ def _with_buildah(wanted: Build, quiet: bool) -> Iterator[BinaryIO]:
 
 def _caching(wanted: Build) -> list[str]:
     """Return whether steps of builds before may be taken; not where those are of other arguments."""
-    from swarm.cli.image_cache import is_believed_wrongly
+    from swarm.cli.dockerfile import is_believed_wrongly
 
-    options = list(wanted.options)
-    if "--build-arg" not in options:
+    if "--build-arg" not in wanted.options:
         return ["--layers"]
+    text = _text_of(wanted)
+    return ["--layers", *(["--no-cache"] if text is None or is_believed_wrongly(text) else [])]
+
+
+def _text_of(wanted: Build) -> str | None:
+    """Return the Dockerfile; None for that of a URL, or in standard input."""
+    options = list(wanted.options)
     file = options[options.index("--file") + 1] if "--file" in options else ""
     try:
-        text = Path(file or Path(wanted.context, "Dockerfile")).read_text("utf-8")
-    except (OSError, UnicodeDecodeError):  # of a URL, or standard input
-        return ["--layers", "--no-cache"]
-    return ["--layers", *(["--no-cache"] if is_believed_wrongly(text) else [])]
+        return Path(file or Path(wanted.context, "Dockerfile")).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 @contextmanager

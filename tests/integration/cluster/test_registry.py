@@ -194,3 +194,15 @@ def test_an_image_is_built_here_and_runs_there(
     assert "broken" not in operator("image", "ls")
     kept = subprocess.run(["buildah", "containers", "-q"], check=True, capture_output=True)
     assert kept.stdout == b""
+
+    # For a builder that has none of it, as on another machine.
+    (tmp_path / "storage.conf").write_text(STORAGE.format(folder=tmp_path / "other"))
+    (context / "Dockerfile").write_text("ARG OF=none\nFROM made:$OF\nLABEL more=1\n")
+    more = operator.try_("image", "build", "-t", "more:1", "--build-arg", "OF=1", str(context))
+    assert (more.returncode, more.stderr.splitlines()[0]) == (
+        0,
+        "Taking docker.io/library/made:1 from the cluster",
+    )
+    assert operator("image", "inspect", "more:1", "-f", "{{.Config.Labels.more}}") == "1"
+    again = operator.try_("image", "build", "-t", "more:1", "--build-arg", "OF=1", str(context))
+    assert (again.returncode, "Taking" in again.stderr) == (0, False)
