@@ -1,0 +1,100 @@
+"""Hosts whose second network, the one for containers, has IPv6 only."""
+
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from swarm.agent.network import links, namespaces
+from swarm.agent.network.netlink import Netlink
+from swarm.dev import fabric
+from swarm.dev.cluster import DevCluster
+from swarm.dev.plan import Node
+from tests.integration.cluster.conftest import Sight
+from tests.integration.cluster.test_overlays import reach_each_other
+from tests.integration.cluster.test_virtual_addresses import ask
+from tests.integration.conftest import Clusters
+from tests.integration.operator import Operator, wait_until
+from tests.integration.overlay.wire import wire
+from tests.integration.test_data_path import SETTING, data_paths, ready, running
+
+SECOND = IPv6Network("fd77::/64")
+_BRIDGE, _PORTS, _ETH1 = 500, 510, 600  # numbers of interfaces that nobody else has there
+_IPV6, _UDP = b"\x86\xdd", 17
+_CARRIERS = (4789, 4788)
+
+
+def second_address(node: Node) -> IPv6Address:
+    return SECOND.network_address + node.number
+
+
+def wire_second_network(cluster: DevCluster) -> None:
+    """Give every node an interface eth1 with an address of IPv6."""
+    plan = cluster.plan
+    fabric.ensure(plan)
+    with namespaces.entered(plan.switch):
+        switch = Netlink()
+    with switch:
+        switch.run(links.bridge("second", _BRIDGE))
+        for node in plan.nodes:
+            port = _PORTS + node.number
+            with plan.namespace(node).open("rb") as place, namespaces.entered(plan.namespace(node)):
+                inside = Netlink()
+                inner = links.End("eth1", _ETH1, namespace=place.fileno())
+                outer = links.End(f"second{node.number}", port, up=True, master=_BRIDGE)
+                switch.run(links.veth(outer, inner))
+            with inside:
+                inside.run(links.set_up(_ETH1), links.address(_ETH1, second_address(node), SECOND.prefixlen))
+
+
+def carried(frames: Sequence[bytes], port: int) -> int:
+    """How many packets of IPv6 to this port are between hosts of the second network."""
+    return sum(
+        frame[12:14] == _IPV6
+        and frame[20] == _UDP
+        and IPv6Address(frame[38:54]) in SECOND
+        and struct.unpack_from("!H", frame, 56) == (port,)
+        for frame in frames
+    )
+
+
+@pytest.fixture(scope="module")
+def cluster(clusters: Clusters) -> Iterator[DevCluster]:
+    """One manager and three workers, each in two networks."""
+    made = clusters.plan(1, 3)
+    wire_second_network(made)
+    os.environ[SETTING] = "eth1"
+    try:
+        made.up()
+        yield made
+    finally:
+        del os.environ[SETTING]
+
+
+@pytest.fixture(scope="module")
+def sight(cluster: DevCluster, operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> Sight:
+    operator.load_image(tmp_path_factory.mktemp("image"))
+    return Sight(cluster, operator)
+
+
+def test_containers_of_different_nodes_meet_in_a_second_network_of_ipv6(
+    operator: Operator, cluster: DevCluster, sight: Sight
+) -> None:
+    expected = {node.name: str(second_address(node)) for node in cluster.plan.nodes}
+    wait_until(lambda: data_paths(operator) == expected, what="the addresses to be told")
+    asking = cluster.plan.namespace(cluster.plan.nodes[0])
+    with running(operator, sight, "web", "open", "vault") as there:
+        with wire(cluster.plan.switch) as frames:
+            for name in ("open", "vault"):
+                assert reach_each_other(there, name)
+            for _ in range(20):  # through the ingress network, mostly to tasks of other nodes
+                assert ask(asking, str(cluster.plan.nodes[1].address))
+        cluster.kill("worker-1")
+        cluster.start("worker-1")
+        wait_until(lambda: ready(operator), what="the worker to be back")
+        for name in ("open", "vault"):
+            wait_until(lambda name=name: reach_each_other(there, name), what=f"all to meet in {name}")
+    for port in _CARRIERS:
+        assert carried(frames, port) > 20
