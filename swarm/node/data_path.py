@@ -5,31 +5,15 @@ None of its own as long as nobody chose one: then that at which managers see the
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from ipaddress import IPv6Address, ip_address
-from pathlib import Path
+from ipaddress import ip_address
 
 from swarm.config import Settings
 from swarm.errors import InvalidArgument
 from swarm.model.networks import is_reachable_address
-from swarm.node.addresses import InterfaceAddress, interface_addresses
+from swarm.node.addresses import InterfaceAddress, address_of_interface
 from swarm.node.state import NodeState
 
-_IPV6_FILE = Path("/proc/net/if_inet6")
-_GLOBAL_SCOPE = "00"
 _WHAT = "--data-path-addr"
-
-
-def own_addresses(ipv6_file: Path = _IPV6_FILE) -> list[InterfaceAddress]:
-    """Return the addresses of this machine, of IPv6 those that others could reach."""
-    try:
-        lines = [line.split() for line in ipv6_file.read_text().splitlines()]
-    except OSError:  # a kernel without IPv6
-        lines = []
-    found = interface_addresses()
-    for packed, _, _, scope, _, name in lines:
-        if scope == _GLOBAL_SCOPE:
-            found.append(InterfaceAddress(name, str(IPv6Address(bytes.fromhex(packed)))))
-    return found
 
 
 def choose_data_path(
@@ -42,9 +26,8 @@ def choose_data_path(
     """
     if not given:
         return ""
-    on_interface = sorted({one.address for one in addresses if one.interface == given})
-    if on_interface or given in interfaces:
-        return _only_one(given, on_interface)
+    if given in interfaces or given in {one.interface for one in addresses}:
+        return address_of_interface(given, addresses)
     try:
         wanted = ip_address(given)
     except ValueError:
@@ -96,19 +79,6 @@ def data_path_after_restart(
         data_path_addr=choose_data_path(chosen, addresses, interfaces),
         data_path_setting=settings.data_path_addr,
     )
-
-
-def _only_one(interface: str, found: Sequence[str]) -> str:
-    """Return the address of an interface."""
-    reachable = [one for one in found if is_reachable_address(one)]
-    first = [one for one in reachable if ip_address(one).version == 4] or reachable
-    if not first:
-        raise InvalidArgument(f"{_WHAT}: interface {interface} has no address now that others could reach")
-    if len(first) > 1:
-        raise InvalidArgument(
-            f"{_WHAT}: interface {interface} has several addresses ({', '.join(first)}): choose one of them"
-        )
-    return first[0]
 
 
 def _listed(addresses: Sequence[InterfaceAddress]) -> str:

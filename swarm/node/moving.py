@@ -23,7 +23,7 @@ from swarm.node.addresses import (
     interface_addresses,
     interface_names,
 )
-from swarm.node.data_path import data_path_after_restart, own_addresses
+from swarm.node.data_path import data_path_after_restart
 from swarm.node.state import NodeState, save_state
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def at_present(state: NodeState, settings: Settings) -> NodeState:
     except InvalidArgument as error:
         log.warning("node.address_kept", addr=state.addr, reason=str(error))
     try:
-        now = data_path_after_restart(now, settings, own_addresses(), names)
+        now = data_path_after_restart(now, settings, interface_addresses(), names)
     except InvalidArgument as error:
         log.warning("node.data_path_kept", addr=state.data_path_addr or state.addr, reason=str(error))
     if now != state:

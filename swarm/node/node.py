@@ -22,9 +22,10 @@ from swarm.node.addresses import (
     choose_advertise,
     choose_listen,
     interface_addresses,
+    interface_names,
     local_address_towards,
 )
-from swarm.node.data_path import choose_data_path, data_path_chosen, own_addresses
+from swarm.node.data_path import choose_data_path, data_path_chosen
 from swarm.node.joining import forget_pending_key, obtain_certificate, pending_key_file
 from swarm.node.leaving import check_leave, leave_raft
 from swarm.node.locked import LockedNode, Opened, open_node, unlocked
@@ -239,17 +240,18 @@ class Node:
         from swarm.node.founding import found
 
         self._require_outside()
-        listen = choose_listen(request.listen_addr, self._settings.listen_addr)
+        addresses = interface_addresses()
+        listen = choose_listen(request.listen_addr, self._settings.listen_addr, addresses)
         given = request.advertise_addr or self._settings.advertise_addr
-        addr = choose_advertise(given, listen, interface_addresses())
-        choose_data_path(request.data_path_addr or self._settings.data_path_addr, own_addresses())
+        addr = choose_advertise(given, listen, addresses, interface_names())
+        choose_data_path(request.data_path_addr or self._settings.data_path_addr, addresses)
         await self._clear_leftovers()
         foundation, bundle = found(request, self._clock)
         state = NodeState(foundation.node_id, foundation.cluster_id, addr, listen)
         state = settings_noted(
-            replace(state, managers=((foundation.node_id, addr),)), self._settings, interface_addresses()
+            replace(state, managers=((foundation.node_id, addr),)), self._settings, addresses
         )
-        state = data_path_chosen(state, request.data_path_addr, self._settings, own_addresses())
+        state = data_path_chosen(state, request.data_path_addr, self._settings, addresses)
         async with self._beginning():
             credentials = NodeCredentials.create(self._settings.certificate_file, bundle)
             member = self._start(state, credentials, foundation=foundation)
@@ -297,19 +299,20 @@ class Node:
             return await self._rejoin(self._membership, request)
         self._require_outside()
         token = parse_token(request.token)
-        listen = choose_listen(request.listen_addr, self._settings.listen_addr)
+        addresses = interface_addresses()
+        listen = choose_listen(request.listen_addr, self._settings.listen_addr, addresses)
         given = request.advertise_addr or self._settings.advertise_addr
         if not given and request.remote_addrs:
             given = await local_address_towards(request.remote_addrs[0], listen)
-        addr = choose_advertise(given, listen, interface_addresses())
-        choose_data_path(request.data_path_addr or self._settings.data_path_addr, own_addresses())
+        addr = choose_advertise(given, listen, addresses, interface_names())
+        choose_data_path(request.data_path_addr or self._settings.data_path_addr, addresses)
         await self._clear_leftovers()
         bundle, answer = await obtain_certificate(
             request.remote_addrs, token, request.availability, pending_key_file(self._settings), self._clock
         )
         state = NodeState(answer.node_id, answer.cluster_id, addr, listen, managers_of(answer.managers))
-        state = settings_noted(state, self._settings, interface_addresses())
-        state = data_path_chosen(state, request.data_path_addr, self._settings, own_addresses())
+        state = settings_noted(state, self._settings, addresses)
+        state = data_path_chosen(state, request.data_path_addr, self._settings, addresses)
         credentials = NodeCredentials.create(self._settings.certificate_file, bundle)
         member = self._start(state, credentials)
         self._keep()

@@ -10,7 +10,7 @@ from swarm.api.v1.types_pb2 import Peer
 from swarm.clock import Clock
 from swarm.config import Settings
 from swarm.errors import FailedPrecondition, InvalidArgument, Unavailable
-from swarm.node.addresses import choose_advertise, choose_listen, interface_addresses
+from swarm.node.addresses import choose_advertise, choose_listen, interface_addresses, interface_names
 from swarm.node.membership import Membership
 from swarm.node.state import NodeState
 from swarm.node.waiting import until
@@ -88,10 +88,10 @@ def chosen_place(request: control.InitRequest, state: NodeState) -> Place:
         raise InvalidArgument(
             "the data path is no part of a recovery: start swarmd with another data_path_addr afterwards"
         )
-    listen = choose_listen(request.listen_addr, state.listen_addr)
+    listen = choose_listen(request.listen_addr, state.listen_addr, interface_addresses())
     if not request.advertise_addr:
         return Place(state.addr, listen)
-    addr = choose_advertise(request.advertise_addr, listen, interface_addresses())
+    addr = choose_advertise(request.advertise_addr, listen, interface_addresses(), interface_names())
     if not request.listen_addr and listen == state.addr:  # it listened where it advertised
         listen = addr
     return Place(addr, listen)

@@ -15,8 +15,8 @@ from swarm.clock import Clock
 from swarm.config import DEFAULT_PORT, Settings, split_address
 from swarm.errors import FailedPrecondition, InvalidArgument
 from swarm.model.constraint import address_of
-from swarm.node.addresses import choose_advertise, choose_listen, interface_addresses
-from swarm.node.data_path import data_path_chosen, own_addresses
+from swarm.node.addresses import choose_advertise, choose_listen, interface_addresses, interface_names
+from swarm.node.data_path import data_path_chosen
 from swarm.node.moving import settings_noted
 from swarm.node.state import NodeState
 from swarm.security.certificates import (
@@ -86,9 +86,9 @@ async def restore_files(
     from swarm.manager.restoring import read_backup, write_files
     from swarm.security.keyring import create_keyring
 
-    listen = choose_listen(options.listen_addr, settings.listen_addr)
+    listen = choose_listen(options.listen_addr, settings.listen_addr, interface_addresses())
     given = options.advertise_addr or settings.advertise_addr
-    addr = choose_advertise(given, listen, interface_addresses())
+    addr = choose_advertise(given, listen, interface_addresses(), interface_names())
     backup = await asyncio.to_thread(read_backup, parts, clock)
     bundle, node_id = _identity(backup, options.ca_key_pem, clock)
     if not options.force:
@@ -100,7 +100,7 @@ async def restore_files(
     await asyncio.to_thread(write_files, settings.raft_dir, keyring, backup, member, expires_at_ns)
     state = NodeState(node_id, backup.header.cluster_id, addr, listen, ((node_id, addr),))
     state = settings_noted(state, settings, interface_addresses())
-    state = data_path_chosen(state, "", settings, own_addresses())
+    state = data_path_chosen(state, "", settings, interface_addresses())
     log.warning("node.cluster_restored", node_id=node_id, cluster_id=state.cluster_id, addr=addr)
     return Restored(state, credentials, keyring, _answer(backup, state))
 

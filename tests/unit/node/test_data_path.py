@@ -13,7 +13,6 @@ from swarm.node.data_path import (
     choose_data_path,
     data_path_after_restart,
     data_path_chosen,
-    own_addresses,
 )
 from swarm.node.state import NodeState, load_state, save_state
 
@@ -94,21 +93,7 @@ def test_the_choice_is_remembered(tmp_path: Path) -> None:
 def test_an_address_that_cannot_be_had_now_stays_and_the_other_one_changes_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moving, "own_addresses", list)
     monkeypatch.setattr(moving, "interface_addresses", list)
     state = replace(joined("eth1"), listen_setting="0.0.0.0:2377")
     now = moving.at_present(state, Settings(state_dir=tmp_path, advertise_addr="10.0.0.9"))
     assert (now.addr, now.data_path_addr) == ("10.0.0.9:2377", "10.1.0.5")
-
-
-def test_ipv6_addresses_that_others_could_reach_are_those_of_the_machine_too(tmp_path: Path) -> None:
-    file = tmp_path / "if_inet6"
-    file.write_text(
-        "fe80000000000000000000000000000a 02 40 20 80     eth1\n"
-        "fd000001000000000000000000000005 02 40 00 80     eth1\n"
-        "00000000000000000000000000000001 01 80 10 80       lo\n"
-    )
-    found = own_addresses(file)
-    assert InterfaceAddress("eth1", "fd00:1::5") in found
-    assert {one.address for one in found if ":" in one.address} == {"fd00:1::5"}
-    assert InterfaceAddress("lo", "127.0.0.1") in own_addresses(tmp_path / "none")

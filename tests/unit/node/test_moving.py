@@ -49,7 +49,7 @@ def test_an_interface_with_another_address_moves_the_node() -> None:
 
 
 def test_an_interface_that_is_not_up_yet_is_an_error_and_not_a_host_name() -> None:
-    with pytest.raises(InvalidArgument, match="eth0 has no IPv4 address"):
+    with pytest.raises(InvalidArgument, match="eth0 has no address"):
         after_restart(joined(settings("eth0")), settings("eth0"), [], {"eth0"})
 
 

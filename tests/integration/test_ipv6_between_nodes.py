@@ -1,9 +1,11 @@
-"""Hosts whose second network, the one for containers, has IPv6 only."""
+"""Hosts with a second network of IPv6 only, for containers or for all that nodes say to each other."""
 
+import json
 import os
 import struct
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,7 @@ from swarm.dev import fabric
 from swarm.dev.cluster import DevCluster
 from swarm.dev.plan import Node
 from tests.integration.cluster.conftest import Sight
-from tests.integration.cluster.test_overlays import reach_each_other
+from tests.integration.cluster.test_overlays import places, reach_each_other
 from tests.integration.cluster.test_virtual_addresses import ask
 from tests.integration.conftest import Clusters
 from tests.integration.operator import Operator, wait_until
@@ -98,3 +100,33 @@ def test_containers_of_different_nodes_meet_in_a_second_network_of_ipv6(
             wait_until(lambda name=name: reach_each_other(there, name), what=f"all to meet in {name}")
     for port in _CARRIERS:
         assert carried(frames, port) > 20
+
+
+def test_managers_meet_at_addresses_of_ipv6(clusters: Clusters, tmp_path: Path) -> None:
+    made = clusters.plan(3, 1)
+    wire_second_network(made)
+    first, *others = made.plan.nodes
+    for node in made.plan.nodes:
+        made.start(node.name)
+    operator = Operator(made, others[0].name)
+    operator.on(first.name)("init", "--advertise-addr", "eth1", "--listen-addr", "eth1")
+    for role, node in zip(("manager", "manager", "worker"), others, strict=True):
+        token = operator.on(first.name)("join-token", "-q", role)
+        chosen = ("--advertise-addr", "eth1", "--listen-addr", "::")
+        operator.on(node.name)("join", "--token", token, *chosen, f"[{second_address(first)}]:2377")
+    wait_until(lambda: len(operator.rows("node", "ls")) == 4 and ready(operator), what="all nodes")
+    nodes = json.loads(operator("node", "inspect", *(node.name for node in made.plan.nodes)))
+    assert [one["Status"]["Addr"] for one in nodes] == [
+        str(second_address(node)) for node in made.plan.nodes
+    ]
+
+    operator.load_image(tmp_path)
+    operator("network", "create", "open")
+    operator("service", "create", "-d", "--name", "web", "--mode", "global", "--network", "open", "hello:1")
+    operator.wait_running("web", 4)
+    sight = Sight(made, operator)
+    wait_until(lambda: reach_each_other(places(operator, sight, "web"), "open"), what="all to meet")
+    made.kill(first.name)
+    operator("service", "update", "-d", "--label-add", "a=b", "web")  # somebody else leads
+    made.start(first.name)
+    wait_until(lambda: ready(operator), what="the first manager to be back")
