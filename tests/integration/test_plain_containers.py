@@ -10,7 +10,7 @@ import pytest
 
 from swarm.dev.cluster import DevCluster
 from tests.integration.conftest import Clusters
-from tests.integration.containers.conftest import command, keyboard
+from tests.integration.containers.conftest import command, keyboard, wait_told
 from tests.integration.operator import ROOT, Operator, wait_until
 
 
@@ -26,7 +26,7 @@ def _image(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> None
 
 
 @pytest.fixture
-def small_disk(cluster: DevCluster) -> Iterator[Path]:
+def small_disk(cluster: DevCluster, operator: Operator) -> Iterator[Path]:
     """The worker's containers on a disk of 16 MB; nothing of it is left."""
     state = Path(f"/var/lib/swarm-dev/{cluster.plan.name}/worker-1/state/containers")
     assert state.is_dir()
@@ -39,6 +39,7 @@ def small_disk(cluster: DevCluster) -> Iterator[Path]:
         cluster.kill("worker-1")
         subprocess.run(["umount", "-l", str(state)], check=True)
         cluster.start("worker-1")
+        wait_told(operator)
 
 
 RUN = ("run", "-q", "--node", "worker-1", "--entrypoint", "sh")
@@ -62,12 +63,13 @@ def test_a_foreground_run_is_as_if_the_command_ran_here(operator: Operator, clus
         command(cluster, *arguments, at="manager-1"),
         input=data,
         capture_output=True,
-        timeout=60,
+        timeout=200,
         check=True,
         cwd=ROOT,
     )
     assert echo.stdout == data
-    assert not operator.rows("container", "ls", "-a", "--filter", "is-task=false")
+    left = ("container", "ls", "-a", "--filter", "is-task=false")
+    wait_until(lambda: not operator.rows(*left), 60, "the containers to go")
 
 
 def test_a_terminal_is_resized_left_and_taken_up_again(operator: Operator, cluster: DevCluster) -> None:
@@ -116,6 +118,17 @@ def test_a_container_belongs_to_its_node_whatever_becomes_of_the_daemons(
     operator: Operator, cluster: DevCluster
 ) -> None:
     """Files stay over restarts; the policy is kept by an agent that was away; a drain does nothing."""
+
+    def has_run(times: int) -> None:
+        # Until the managers hear of the node, nothing can be asked there.
+        wait_until(
+            lambda: (
+                operator.try_("container", "exec", "db", "cat", "/kept").stdout.split() == ["run"] * times
+            ),
+            60,
+            f"run {times}",
+        )
+
     script = "echo run >> /kept; cat /kept | wc -l; exec sleep 1000"
     container = operator(
         *RUN, "-d", "--name", "db", "--restart", "always", "-p", "8099:80", "hello:1", "-c", script
@@ -123,8 +136,9 @@ def test_a_container_belongs_to_its_node_whatever_becomes_of_the_daemons(
     taken = operator.try_("run", "-q", "-d", "--name", "db", "hello:1")
     assert taken.returncode == 125
     assert '"db" is taken' in taken.stderr
+    has_run(1)
     operator("container", "restart", "-t", "0", "db")
-    assert operator("container", "exec", "db", "cat", "/kept").split() == ["run", "run"]
+    has_run(2)
     operator("node", "update", "--availability", "drain", "worker-1")
     pid = int(operator("container", "inspect", "-f", "{{.State.Pid}}", "db"))
     cluster.kill("worker-1")
@@ -132,12 +146,7 @@ def test_a_container_belongs_to_its_node_whatever_becomes_of_the_daemons(
     assert container in Path(f"/proc/{pid}/cgroup").read_text()
     os.kill(pid, signal.SIGKILL)  # while no agent looks
     cluster.start("worker-1")
-    # Until the managers hear of the node, a list of its containers is an error.
-    wait_until(
-        lambda: operator.try_("container", "exec", "db", "cat", "/kept").stdout.split() == ["run"] * 3,
-        60,
-        "the third run",
-    )
+    has_run(3)
     operator("node", "update", "--availability", "active", "worker-1")
     operator("container", "stop", "-t", "0", "db")
     assert state(operator, "db").startswith("Exited")

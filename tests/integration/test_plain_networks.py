@@ -7,6 +7,7 @@ import pytest
 
 from swarm.dev.cluster import DevCluster
 from tests.integration.conftest import Clusters
+from tests.integration.containers.conftest import wait_told
 from tests.integration.operator import Operator, wait_until
 
 SLEEP = ("--entrypoint", "sleep", "hello:1", "1000")
@@ -31,6 +32,13 @@ def reaches(operator: Operator, name: str, target: str) -> bool:
     """Whether a container reaches a name or address from inside."""
     done = operator.try_("container", "exec", name, "busybox", "ping", "-c", "1", "-W", "1", target)
     return done.returncode == 0
+
+
+def remove_networks(operator: Operator, *networks: str) -> None:
+    """Remove networks as soon as the managers have heard that nobody is in them any more."""
+    for name in networks:
+        wait_until(lambda name=name: not inside(operator, name), what=f"{name} to be empty")  # type: ignore[misc]
+    operator("network", "rm", *networks)
 
 
 def inside(operator: Operator, network: str) -> dict[str, Any]:
@@ -78,11 +86,12 @@ def test_addresses_stay_over_restarts_of_everything_and_go_with_the_container(
     wait_until(lambda: operator.try_("node", "ls").returncode == 0, what="a leader")
     wait_until(lambda: reaches(operator.on("manager-1"), "looks", "stays"), 60, "the same address")
     assert address(operator, "lasting", "stays") == before
+    wait_told(operator)  # the way from one to the other was there without the daemons
     operator("container", "rm", "-f", "stays")
-    assert "stays" not in inside(operator, "lasting")
+    wait_until(lambda: "stays" not in inside(operator, "lasting"), what="its address to be free")
     run(operator, "next", "manager-1", "--network", f"lasting,ip={before}")
     operator("container", "rm", "-f", "next", "looks", timeout_s=120)
-    operator("network", "rm", "lasting")
+    remove_networks(operator, "lasting")
 
 
 def test_a_running_container_joins_and_leaves_networks(operator: Operator) -> None:
@@ -101,7 +110,7 @@ def test_a_running_container_joins_and_leaves_networks(operator: Operator) -> No
     operator("network", "disconnect", "left", "mover")
     links = operator("container", "exec", "mover", "busybox", "ip", "-o", "link")
     assert "eth1" not in links
-    assert reaches(operator, "mover", "there")  # what it did not leave goes on
+    wait_until(lambda: reaches(operator, "mover", "there"), what="it to be where it has not left")
     operator("network", "disconnect", "right", "mover")
     wait_until(lambda: not reaches(operator, "there", "wanderer"), what="the name to be gone")
     operator("container", "stop", "-t", "0", "mover")
@@ -113,4 +122,4 @@ def test_a_running_container_joins_and_leaves_networks(operator: Operator) -> No
     task = operator.try_("network", "connect", "right", "srv")
     assert "service update --network-add right" in task.stderr
     operator("container", "rm", "-f", "mover", "there")
-    operator("network", "rm", "left", "right")
+    remove_networks(operator, "left", "right")

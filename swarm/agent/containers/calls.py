@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import structlog
 
+from swarm.agent.connection import CHANNEL_OPTIONS
 from swarm.agent.containers.conversation import Conversation
 from swarm.api.status import name_of
 from swarm.api.v1.containers_pb2 import ContainerCall, ContainerError, ContainerOutput, ContainerRequest
@@ -48,7 +49,7 @@ class CallAnswerer:
         return len(self._tasks)
 
     def take(self, call: ContainerCall) -> None:
-        """Answer a call, unless that was begun before."""
+        """Answer a call, unless that was begun before and the manager was reached."""
         if call.id in self._known:
             return
         self._known[call.id] = None
@@ -74,13 +75,14 @@ class CallAnswerer:
         return next(known, manager.addr)
 
     async def _go(self, call: ContainerCall) -> None:
-        channel = self._channel(self._addr(call.manager), ())
+        channel = self._channel(self._addr(call.manager), CHANNEL_OPTIONS)
         stream: Any = ContainersStub(channel).Answer()
         try:
             conversation = Conversation(stream)
             await conversation.send(ContainerOutput(call_id=call.id))
             await self._converse(conversation)
         except Unavailable as error:
+            self._known.pop(call.id, None)  # nothing was asked yet: who still waits calls again
             log.info("agent.container_call_given_up", reason=str(error))
         finally:
             stream.cancel()

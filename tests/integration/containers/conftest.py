@@ -98,12 +98,17 @@ def processes(operator: Operator, ref: str) -> list[str]:
     return [row["Command"] for row in operator.rows("container", "top", ref)]
 
 
-def wait_whole(operator: Operator, nodes: int) -> None:
-    """Wait until all nodes tell of their containers again, and the service runs on each."""
+def wait_told(operator: Operator) -> None:
+    """Wait until all nodes tell of their containers again."""
     wait_until(
         lambda: operator.try_("container", "ls").returncode == 0,
         what="all nodes to tell of their containers",
     )
+
+
+def wait_whole(operator: Operator, nodes: int) -> None:
+    """Wait until all nodes tell of their containers again, and the service runs on each."""
+    wait_told(operator)
     operator.wait_running("web", nodes)
 
 

@@ -1,0 +1,47 @@
+"""A node goes to a manager that calls it, again and again until it is there."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swarm.agent.containers.calls import CallAnswerer
+from swarm.agent.containers.conversation import Conversation
+from swarm.api.v1.containers_pb2 import (
+    ContainerCall,
+    ContainerOutput,
+    ContainerRequest,
+    InspectContainer,
+)
+from tests.unit.agent.lab import a_lab
+
+
+async def test_a_call_whose_connection_failed_is_answered_when_it_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manager may have been too busy to shake hands in time."""
+    async with a_lab(tmp_path) as lab:
+        manager = lab.managers[0]
+        for task in manager.tasks:
+            task.cancel()  # they would find that the node has no agent, and so is down
+        addresses = [f"unix:{tmp_path}/nobody"]
+
+        def dial(addr: str, options: Any) -> Any:
+            return lab.dial_as("n1")(addresses.pop() if addresses else addr, options)
+
+        async def answer(_request: ContainerRequest, conversation: Conversation) -> None:
+            await conversation.send(ContainerOutput(done=True))
+
+        answerer = CallAnswerer(dial, list, answer)
+
+        def deliver(_node_id: str, call: ContainerCall) -> bool:
+            answerer.take(call)
+            return True
+
+        monkeypatch.setattr(manager.dispatcher.sessions, "send_container_call", deliver)
+        heard = [
+            one async for one in manager.calls.converse("n1", ContainerRequest(inspect=InspectContainer()))
+        ]
+        assert [one.done for one in heard] == [True]
+        assert not addresses
+        await answerer.close()
