@@ -1,13 +1,13 @@
 """One daemon per folder and per socket."""
 
 import contextlib
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 from swarm.errors import FailedPrecondition
+from swarm.file_lock import lock_alone
 
 
 @contextlib.contextmanager
@@ -22,7 +22,7 @@ def lock_folder(path: Path) -> Iterator[None]:
         raise FailedPrecondition(f"cannot open {path}: {error.strerror}") from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_alone(descriptor)
         except BlockingIOError:
             owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             raise FailedPrecondition(f"another swarmd (process {owner}) runs with {path.parent}") from None

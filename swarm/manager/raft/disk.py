@@ -3,11 +3,11 @@
 The simulator replaces both classes with ones that forget whatever was not synced.
 """
 
-import fcntl
 import os
 from pathlib import Path
 
 from swarm.errors import FailedPrecondition
+from swarm.file_lock import lock_alone
 
 
 class DiskFile:
@@ -74,7 +74,7 @@ class Disk:
         """Keep other processes out until `unlock`; raises FailedPrecondition if one is in."""
         descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_alone(descriptor)
         except OSError as error:
             os.close(descriptor)
             raise FailedPrecondition(f"another process uses {self.directory}") from error

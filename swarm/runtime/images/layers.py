@@ -121,6 +121,7 @@ class LayerDirectory:
     def _command(self, blob: Path, target: Path) -> list[str]:
         order = Order(
             target=str(target.absolute()),
+            parent=os.getpid(),
             confine=self._overlay,
             overlay=self._overlay,
             entries_max=self._limits.entries_max,

@@ -5,7 +5,6 @@ the event loop; what blocks runs in threads or in the unpacking process.
 """
 
 import asyncio
-import fcntl
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ import structlog
 
 from swarm.clock import SECOND, Clock, SystemClock
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskRejected
+from swarm.file_lock import lock_alone
 from swarm.model.reference import parse_reference
 from swarm.model.registries import RegistryRules
 from swarm.runtime.images.archive_images import complete_blobs
@@ -417,7 +417,7 @@ def _silent(line: str) -> None:
 def _lock(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_alone(descriptor)
     except BlockingIOError:
         os.close(descriptor)
         raise FailedPrecondition(f"the image store {path.parent} is used by another process") from None

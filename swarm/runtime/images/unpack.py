@@ -43,6 +43,7 @@ class Order:
     """What the parent asks for."""
 
     target: str
+    parent: int  # process id: without it nobody wants the layer
     confine: bool  # chroot; needs root
     overlay: bool  # whiteouts in the form of overlayfs; needs root
     entries_max: int
@@ -266,9 +267,11 @@ def _sentence(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _restrict_process() -> None:
+def _restrict_process(parent: int) -> None:
     """Die with the parent, and hold no more memory than a sane layer needs."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit("the node has ended")  # before it could take us along
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = _MEMORY_MAX if hard == resource.RLIM_INFINITY else min(hard, _MEMORY_MAX)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
@@ -277,10 +280,11 @@ def _restrict_process() -> None:
 
 def main() -> None:
     """Carry out the order in the last argument."""
-    _restrict_process()
+    order = Order(**json.loads(sys.argv[-1]))
+    _restrict_process(order.parent)
     # Everything that may be imported late must be here before the root changes.
     import encodings.idna  # noqa: F401
     import traceback  # noqa: F401
 
-    outcome = unpack(Order(**json.loads(sys.argv[-1])), sys.stdin.buffer)
+    outcome = unpack(order, sys.stdin.buffer)
     sys.stdout.write(json.dumps(asdict(outcome)))

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import stat
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -276,6 +277,19 @@ async def test_a_header_too_large_for_memory_is_refused(tmp_path: Path) -> None:
 async def test_a_whiteout_must_name_something(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidArgument, match="removes nothing"):
         await unpack(tmp_path, tar(folder("dir/"), entry(name)))
+
+
+def test_an_unpacker_that_begins_when_its_node_has_ended_leaves_no_trace(tmp_path: Path) -> None:
+    blob, target = tmp_path / "blob", tmp_path / "target"
+    blob.write_bytes(tar(entry("a")))
+    target.mkdir()
+    command = LayerDirectory(tmp_path / "store", Limits(), overlay=ROOT)._command(blob, target)
+    with blob.open("rb") as layer:
+        somebody_elses = subprocess.run(
+            ["sh", "-c", '"$@"; exit $?', "sh", *command], stdin=layer, capture_output=True, check=False
+        )
+    assert (somebody_elses.returncode, somebody_elses.stderr) == (1, b"the node has ended\n")
+    assert list(target.iterdir()) == []
 
 
 async def test_content_with_another_digest_is_refused(tmp_path: Path) -> None:
