@@ -18,7 +18,7 @@ from swarm.errors import FailedPrecondition, NotFound, Unavailable
 
 READY_TIMEOUT_S = 60.0
 _CLEANUP_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 20.0
+_STOP_TIMEOUT_S = 60.0  # a busy disk keeps also who is killed
 _LOG_TAIL = 5
 
 Report = Callable[[str], None]

@@ -38,7 +38,7 @@ def form(plan: Plan, report: Report, deadline: float) -> None:
         manager = _member(plan, outside)
         tokens = _retried(lambda: client.tokens(manager), deadline)
         report(f"Joining {len(outside)} nodes")
-        _join_all(outside, manager, tokens.manager, tokens.worker)
+        _join_all(outside, manager, tokens.manager, tokens.worker, deadline)
 
 
 def wait_until_ready(plan: Plan, deadline: float) -> None:
@@ -63,21 +63,35 @@ def _member(plan: Plan, outside: Sequence[Node]) -> Node:
     return next(node for node in plan.nodes if node.is_manager and node not in outside)
 
 
-def _join_all(outside: Sequence[Node], manager: Node, manager_token: str, worker_token: str) -> None:
+def _join_all(
+    outside: Sequence[Node], manager: Node, manager_token: str, worker_token: str, deadline: float
+) -> None:
     """Join workers side by side, and managers one after another beside them: each changes who has a vote."""
 
     def join_managers() -> None:
         for node in outside:
             if node.is_manager:
-                client.join(node, manager, manager_token)
+                _join(node, manager, manager_token, deadline)
 
     with ThreadPoolExecutor(len(outside) + 1) as pool:
         jobs = [pool.submit(join_managers)]
         jobs += [
-            pool.submit(client.join, node, manager, worker_token) for node in outside if not node.is_manager
+            pool.submit(_join, node, manager, worker_token, deadline)
+            for node in outside
+            if not node.is_manager
         ]
         for job in jobs:
             job.result()
+
+
+def _join(node: Node, manager: Node, token: str, deadline: float) -> None:
+    """Join a node; again, when the managers elected a leader meanwhile and it is no member yet."""
+
+    def attempt() -> None:
+        if client.info(node).state == InfoResponse.STATE_INACTIVE:
+            client.join(node, manager, token)
+
+    _retried(attempt, deadline)
 
 
 def _retried(ask: Callable[[], T], deadline: float) -> T:

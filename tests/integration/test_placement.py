@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.operator import is_refused_now
 from tests.integration.swarmd import ROOT, Daemon, daemons, wait_for
 
 pytestmark = pytest.mark.integration
@@ -24,7 +25,15 @@ class Person:
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
         command = [sys.executable, "-m", "swarm.cli.main", "--host", f"unix://{self._socket}", *arguments]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+        def typed() -> subprocess.CompletedProcess[str] | None:
+            done = subprocess.run(
+                command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+            )
+            return None if is_refused_now(done) else done
+
+        done = wait_for(typed)
+        assert done is not None
         assert done.returncode == code, f"swarmctl {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
         return done.stdout
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
-import dns.message
-import dns.query
 import pytest
 
 from swarm.agent.network import links, namespaces, vxlan
 from swarm.agent.network.plumbing import netlink_in
 from swarm.dev.cluster import DevCluster
 from swarm.dev.plan import Node
+from tests.integration.cluster import truth
 from tests.integration.cluster.conftest import Sight
 from tests.integration.cluster.echo import PROTOCOLS, Echo, ask
 from tests.integration.cluster.kinds import Kind, kinds
@@ -254,14 +253,9 @@ def test_names_lead_to_tasks_of_a_lan_anywhere_and_of_bridges_on_the_same_node(
         "store.own": {world.server.at("own", 4)} if node == HERE else set(),
     }
     for name, addresses in expected.items():
-        wait_until(lambda name=name, addresses=addresses: named(guest, name) == addresses, 60, name)
-
-
-def named(netns: Path, name: str) -> set[str]:
-    """Return what a container is answered for a name."""
-    with namespaces.entered(netns):
-        answer = dns.query.udp(dns.message.make_query(name, "A"), "169.254.1.1", timeout=10)
-    return {str(item) for records in answer.answer for item in records}
+        wait_until(
+            lambda name=name, addresses=addresses: truth.addresses_of(guest, name) == addresses, 60, name
+        )
 
 
 def test_a_task_of_a_bridge_may_have_an_address_of_its_own(world: World, sight: Sight) -> None:

@@ -5,18 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import dns.message
-import dns.query
-import dns.rcode
 import pytest
 
-from swarm.agent.network import namespaces
 from swarm.dev.cluster import DevCluster
 from tests.integration.chaos import cuts
+from tests.integration.cluster import truth
 from tests.integration.cluster.conftest import Sight
 from tests.integration.operator import Operator, wait_until
 
-SERVER = "169.254.1.1"
 SERVICES = ("web", "db", "rr")
 NETWORKS = ("shop", "back")  # in the order of those who ask
 OFTEN = ("--health-interval", "200ms", "--health-retries", "2", "--restart-delay", "100ms")
@@ -26,14 +22,7 @@ Answers = Mapping[str, frozenset[str]]
 
 def ask(pid: int, name: str, kind: str = "A") -> frozenset[str] | None:
     """Return what the container of this process is answered; None when it should ask again, or is gone."""
-    try:
-        with namespaces.entered(Path(f"/proc/{pid}/ns/net")):
-            answer = dns.query.udp(dns.message.make_query(name, kind), SERVER, timeout=10)
-    except FileNotFoundError:
-        return None
-    if answer.rcode() not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
-        return None
-    return frozenset(str(item) for records in answer.answer for item in records)
+    return truth.addresses_of(Path(f"/proc/{pid}/ns/net"), name, 10, kind)
 
 
 def names_in_store(operator: Operator) -> Answers:
@@ -113,7 +102,7 @@ def test_names_on_every_node_are_those_of_the_store_through_all_that_happens(
     agree(operator, lambda: asking)
     first, *_ = asking
     said = operator("container", "exec", first, "busybox", "nslookup", "store")
-    assert f"Server:\t\t{SERVER}" in said
+    assert f"Server:\t\t{truth.SERVER}" in said
     (address,) = names_in_store(operator)["db"]
     assert f"Address: {address}" in said
     assert ask(asking[first], f"{'.'.join(reversed(address.split('.')))}.in-addr.arpa", "PTR") == {
@@ -135,7 +124,8 @@ def test_names_on_every_node_are_those_of_the_store_through_all_that_happens(
     try:
         operator("service", "scale", "-d", "db=1", "rr=2")
         agree(operator, lambda: {task: pid for task, pid in asking.items() if task not in inside})
-        assert all(ask(pid, "db") for pid in inside.values())  # cut off, it still answers what it knew
+        # Cut off, it still answers what it knew.
+        wait_until(lambda: all(ask(pid, "db") for pid in inside.values()), what="answers of what it knew")
     finally:
         cuts.make(cluster.plan, ())
     # Its task may have been replaced, when it took long: whoever is there then asks.

@@ -19,6 +19,8 @@ def test_without_quorum_writes_fail_quickly_and_say_why(
     operator("service", "create", "-d", "--name", "calm", "--replicas", "4", "hello:1")
     operator.wait_running("calm", 4)
     pids = list(sight.pids("calm").values())
+    # However long a busy machine takes until they are started again: nobody is to replace their tasks.
+    operator("update", "--dispatcher-heartbeat", "60s")
     cluster.kill("manager-2")
     cluster.kill("manager-3")
     alone = operator.on("manager-1")
@@ -43,6 +45,7 @@ def test_without_quorum_writes_fail_quickly_and_say_why(
     cluster.start("manager-3")
     operator.wait_running("yes", 1)
     assert sight.alive(pids)
+    operator("update", "--dispatcher-heartbeat", "2.5s")
     operator("service", "rm", "calm", "yes")
 
 

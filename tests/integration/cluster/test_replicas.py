@@ -53,7 +53,7 @@ def test_a_killed_container_is_replaced_in_its_slot(operator: Operator, sight: S
 
 def test_fifty_replicas_converge_and_removal_leaves_nothing(operator: Operator, sight: Sight) -> None:
     operator("service", "create", "-d", "--name", "many", "--stop-grace-period", "1s", "hello:1")
-    operator("service", "scale", "many=50", "--timeout", "90s", timeout_s=120)
+    operator("service", "scale", "many=50", "--timeout", "5m", timeout_s=360)
     pids = sight.pids("many")
     assert len(pids) == 50
     assert sight.alive(list(pids.values()))

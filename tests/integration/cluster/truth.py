@@ -115,11 +115,11 @@ def one_of(node: Node) -> Path | None:
     return random.choice(found) if found else None
 
 
-def addresses_of(netns: Path, name: str, timeout_s: float = 2.0) -> frozenset[str] | None:
+def addresses_of(netns: Path, name: str, timeout_s: float = 2.0, kind: str = "A") -> frozenset[str] | None:
     """Return what a task is answered; None when it should ask again, or its namespace goes just now."""
     try:
         with namespaces.entered(netns):
-            answer = dns.query.udp(dns.message.make_query(name, "A"), SERVER, timeout=timeout_s)
+            answer = dns.query.udp(dns.message.make_query(name, kind), SERVER, timeout=timeout_s)
     except (OSError, dns.exception.DNSException):
         return None
     if answer.rcode() not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:

@@ -12,7 +12,7 @@ from pathlib import Path
 from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.types_pb2 import ManagerStatus
 from swarm.errors import NameConflict, SwarmError
-from tests.integration.operator import ELECTING
+from tests.integration.operator import is_refused_now
 from tests.integration.swarmd import ROOT, Daemon, wait_for
 
 PATIENCE_S = 60.0  # these tests share few cores with others
@@ -27,13 +27,26 @@ def swarmctl(daemon: Daemon, *arguments: str, timeout_s: float = 120.0) -> subpr
 
 
 def typed(daemon: Daemon, *arguments: str) -> str:
-    """Type a command that must succeed; again, while managers elect a leader and do nothing of it."""
-    refused_until = time.monotonic() + PATIENCE_S
-    done = swarmctl(daemon, *arguments)
-    while done.returncode != 0 and ELECTING in done.stderr and time.monotonic() < refused_until:
-        done = swarmctl(daemon, *arguments)
+    """Type a command that must succeed."""
+    done = _answered(daemon, *arguments)
     assert done.returncode == 0, f"swarmctl {' '.join(arguments)}: {done.stdout}{done.stderr}"
     return done.stdout.strip()
+
+
+def refused(daemon: Daemon, *arguments: str) -> str:
+    """Type a command that must fail; return why it did."""
+    done = _answered(daemon, *arguments)
+    assert done.returncode == 1, f"swarmctl {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    return done.stderr
+
+
+def _answered(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Type a command again while managers elect a leader, or start, and do nothing of it."""
+    refused_until = time.monotonic() + PATIENCE_S
+    done = swarmctl(daemon, *arguments)
+    while is_refused_now(done) and time.monotonic() < refused_until:
+        done = swarmctl(daemon, *arguments)
+    return done
 
 
 def get_done(daemon: Daemon, *arguments: str) -> None:

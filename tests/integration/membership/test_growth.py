@@ -28,8 +28,8 @@ def test_no_acknowledged_write_is_lost_while_managers_come_and_go(tmp_path: Path
             wait_for(lambda: voters(made[last]) == {last}, PATIENCE_S)
             before = writers.acknowledged
             wait_for(lambda: writers.acknowledged > before + 10, PATIENCE_S)
+            wait_for(lambda: len(writers.created) > 20, PATIENCE_S)  # a slow disk lets few of them through
         writers.check(made[last])
-        assert len(writers.created) > 20, writers.errors[-5:]
         for name in NAMES:
             if name != last:
                 wait_for(lambda name=name: not (made[name].directory / "s" / "raft").exists(), PATIENCE_S)
