@@ -3,7 +3,7 @@
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from swarm.agent.network.layout import ROUTER_LINK, Layout
 from swarm.agent.network.netlink import Netlink
 from swarm.errors import TaskRejected
 from tests.integration.network.lab import NODE, OUTSIDE, SUBNET, Lab, talk
+from tests.integration.operator import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -276,13 +277,6 @@ def test_a_machine_that_drops_what_it_forwards_makes_an_exception_for_tasks(lab:
 def iptables(*arguments: str) -> str:
     done = subprocess.run(["iptables", "-w", *arguments], check=True, capture_output=True, text=True)
     return done.stdout
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def sandboxes(lab: Lab) -> set[str]:
