@@ -23,7 +23,10 @@ def switch_on(memo: Path) -> None:
     """Have the machine pass packets on; keep in `memo` what was before, unless it did so already."""
     if _SWITCH.read_text().strip() == "1":
         return
-    before = {str(path.relative_to(_IPV4)): path.read_text().strip() for path in _settings()}
+    before = {}
+    for path in _settings():
+        with suppress(FileNotFoundError):  # of an interface that has gone meanwhile
+            before[str(path.relative_to(_IPV4))] = path.read_text().strip()
     memo.parent.mkdir(parents=True, exist_ok=True)
     memo.write_text(json.dumps(before))  # first: a crash in between must not lose it
     _SWITCH.write_text("1")

@@ -25,10 +25,12 @@ _ATTRIBUTE = struct.Struct("=HH")
 _ERROR, _DONE = 2, 3
 _ERROR_TEXT = 1  # NLMSGERR_ATTR_MSG
 _HAS_TEXT = 0x200  # NLM_F_ACK_TLVS
+_INTERRUPTED = 0x10  # NLM_F_DUMP_INTR
 _SOL_NETLINK = 270
 _CAP_ACK, _EXT_ACK, _STRICT_CHECK = 10, 11, 12
 _TYPE_MASK = 0x3FFF
 _TIMEOUT_S = 10
+_DUMPS_MAX = 10  # where changes never end, a list that is almost right is better than none
 
 
 class NetlinkError(OSError):
@@ -98,15 +100,28 @@ class Netlink:
             raise failure
 
     def dump(self, request: Request) -> Sequence[Reply]:
-        """Return every object of the kind asked for."""
+        """Return every object of the kind asked for.
+
+        The kernel lists them piece by piece: what changed in between may be missing, and is asked for again.
+        """
+        replies, whole = self._dump(request)
+        for _ in range(_DUMPS_MAX - 1):
+            if whole:
+                break
+            replies, whole = self._dump(request)
+        return replies
+
+    def _dump(self, request: Request) -> tuple[list[Reply], bool]:
         self._socket.send(self._encode(request, _REQUEST | _DUMP))
         replies: list[Reply] = []
+        whole = True
         while True:
             for sequence, kind, flags, payload in _messages(self._socket.recv(1 << 18)):
                 if sequence != self._sequence:
                     continue
+                whole = whole and not flags & _INTERRUPTED
                 if kind == _DONE:
-                    return replies
+                    return replies, whole
                 if kind == _ERROR:
                     raise _error(request, -struct.unpack_from("=i", payload)[0], flags, payload)
                 replies.append(Reply(kind, payload))

@@ -3,6 +3,7 @@
 For the one thread that works on the network: it enters other namespaces for a moment and comes back.
 """
 
+import contextlib
 import errno
 import time
 from collections.abc import Sequence
@@ -194,7 +195,8 @@ def underlay_mtu(node: Netlink) -> int:
 def _cable(layout: Layout, node: Netlink, router: Netlink) -> None:
     stale = links.find_link(node, layout.uplink)
     if stale is not None:
-        node.run(links.delete_link(stale.index))
+        # The kernel removes it as well, in its own time, where it belongs to a router that has gone.
+        node.run(links.delete_link(stale.index), ignore={errno.ENODEV})
     mtu = underlay_mtu(node)
     inner_mac, outer_mac = links.mac_of(layout.router_address), links.mac_of(layout.node_address)
     # Made from the router's side: only that side may choose its number and leave the other to the kernel.
@@ -269,8 +271,9 @@ def forward6() -> None:
         return
     for interface in (_SYSCTL6 / "conf").iterdir():
         # A kernel that forwards ignores what routers say, default routes with it, unless told otherwise.
-        if interface.name != "all" and (interface / "accept_ra").read_text().strip() == "1":
-            (interface / "accept_ra").write_text("2")
+        with contextlib.suppress(FileNotFoundError):  # an interface that has gone meanwhile
+            if interface.name != "all" and (interface / "accept_ra").read_text().strip() == "1":
+                (interface / "accept_ra").write_text("2")
     (_SYSCTL6 / "conf/all/forwarding").write_text("1")
 
 

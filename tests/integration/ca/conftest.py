@@ -1,7 +1,7 @@
 """A cluster with the hello image, and looks at its certificates."""
 
 import contextlib
-import time
+import subprocess
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -75,8 +75,8 @@ def wait_noticed(operator: Operator, name: str) -> None:
 
 def eventually(operator: Operator, *arguments: str) -> str:
     """Run a command again until it succeeds: there may be an election under way."""
-    deadline = time.monotonic() + 30
-    while (done := operator.try_(*arguments)).returncode != 0:
-        assert time.monotonic() < deadline, done.stderr
-        time.sleep(0.2)
-    return done.stdout.strip()
+
+    def succeeds() -> subprocess.CompletedProcess[str] | None:
+        return done if (done := operator.try_(*arguments)).returncode == 0 else None
+
+    return wait_until(succeeds, what=f"swarmctl {' '.join(arguments)}").stdout.strip()

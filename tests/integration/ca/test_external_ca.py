@@ -69,8 +69,8 @@ def test_nodes_join_renew_and_begin_anew_through_an_external_ca(clusters: Cluste
             assert why in refused.stderr
             assert names(operator) == {"manager-1", "manager-2"}
         authority.fault = ""
-        worker(*join, timeout_s=90)
-        assert names(operator) == {"manager-1", "manager-2", "worker-1"}
+        worker(*join)
+        wait_until(lambda: names(operator) == {"manager-1", "manager-2", "worker-1"}, what="its name")
 
         words = tmp_path / "words"
         words.write_text("correct horse battery\n")
@@ -99,7 +99,7 @@ def _begun_anew(
     assert "give it with --ca-key" in refused.stderr
     key = folder / "corp.key"
     key.write_bytes(corp.key_pem)
-    alone("restore", "--ca-key", str(key), *sealed, timeout_s=90)
+    alone("restore", "--ca-key", str(key), *sealed)
     before = certificate(cluster.node("worker-1"))
     assert is_issued_by(before, x509.load_pem_x509_certificate(corp.cert_pem))
     wait_until(lambda: "new key" in alone.try_("ca", "--renew-node").stdout, 60, "the external CA")
@@ -125,7 +125,7 @@ def _others_join(cluster: DevCluster, restored: Operator, corp: KeyedCertificate
     addr = cluster.node("worker-1").peer_addr
     for name, role in (("manager-2", "manager"), ("manager-1", "worker")):
         token = restored("join-token", "-q", role)
-        restored.on(name)("join", "--token", token, addr, timeout_s=90)
+        restored.on(name)("join", "--token", token, addr)
         shown = certificate(cluster.node(name))
         assert is_issued_by(shown, x509.load_pem_x509_certificate(corp.cert_pem))
     listed = ("node", "ls", "--format", "{{.Hostname}} {{.Status}} {{.ManagerStatus}}")

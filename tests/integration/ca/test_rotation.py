@@ -123,7 +123,7 @@ def test_removing_a_node_lets_the_rotation_finish_and_it_can_join_anew(
         wait_noticed(operator, "worker-1")
         operator("ca", "--rotate", "-d")
         token = operator("join-token", "-q", "worker")
-        there("join", "--token", token, cluster.node("manager-1").peer_addr, timeout_s=90)
+        there("join", "--token", token, cluster.node("manager-1").peer_addr)
         assert operator("join-token", "-q", "worker") == token
     wait_settled(operator)
     assert issuers(cluster, operator("ca")) == [True] * 5

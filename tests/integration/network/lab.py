@@ -194,7 +194,7 @@ class Attached:
 
 def _serve_tcp(listener: socket.socket, stopping: threading.Event) -> None:
     while not stopping.is_set():
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(OSError):  # its time is over; the client or the network has gone
             client, peer = listener.accept()
             threading.Thread(target=_answer, args=(client, peer[0]), daemon=True).start()
 
@@ -211,6 +211,6 @@ def _answer(client: socket.socket, peer: str) -> None:
 
 def _serve_udp(listener: socket.socket, stopping: threading.Event) -> None:
     while not stopping.is_set():
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(OSError):
             _, peer = listener.recvfrom(100)
             listener.sendto(peer[0].encode(), peer)

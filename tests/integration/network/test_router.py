@@ -3,15 +3,18 @@
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
-from swarm.agent.network import links, namespaces, nft
+from swarm.agent.network import links, namespaces, nft, plumbing
+from swarm.agent.network.layout import ROUTER_LINK, Layout
 from swarm.agent.network.netlink import Netlink
 from swarm.errors import TaskRejected
-from tests.integration.network.lab import NODE, OUTSIDE, Lab, talk
+from tests.integration.network.lab import NODE, OUTSIDE, SUBNET, Lab, talk
+from tests.integration.operator import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -184,6 +187,38 @@ def test_a_router_that_somebody_removed_is_made_again_around_the_running_tasks(l
     assert lab.ask(lab.outside, NODE, 8080) == OUTSIDE
 
 
+def test_the_cable_of_a_router_that_is_gone_may_go_at_any_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel removes it in its own time: here between our look and our word."""
+    layout = Layout(tmp_path, IPv4Network(SUBNET))
+    node = tmp_path / "node"
+    namespaces.create(node)
+    looked: list[str] = []
+    find_link = links.find_link
+
+    def found(netlink: Netlink, name: str) -> links.Link | None:
+        link = find_link(netlink, name)
+        if looked and link is not None and name == layout.uplink:
+            netlink.run(links.delete_link(link.index))
+            looked.clear()
+        elif name == ROUTER_LINK and link is None:
+            looked.append(name)
+        return link
+
+    try:
+        with namespaces.entered(node):
+            plumbing.ensure_router(layout)
+            with layout.router.open("rb"):  # till then it lives on, and its cable
+                namespaces.remove(layout.router)
+                monkeypatch.setattr(links, "find_link", found)
+                assert plumbing.ensure_router(layout)
+        assert not looked
+    finally:
+        for path in (layout.router, node):
+            namespaces.remove(path)
+
+
 def test_a_journal_that_cannot_be_read_costs_connections_but_leaves_nothing_behind(lab: Lab) -> None:
     lab.agent.attach("task1", ("tcp", 8080, 80))
     lab.agent.kill()
@@ -242,13 +277,6 @@ def test_a_machine_that_drops_what_it_forwards_makes_an_exception_for_tasks(lab:
 def iptables(*arguments: str) -> str:
     done = subprocess.run(["iptables", "-w", *arguments], check=True, capture_output=True, text=True)
     return done.stdout
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def sandboxes(lab: Lab) -> set[str]:

@@ -70,7 +70,7 @@ def asked(
 def connected(client: Attached, address: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
     with namespaces.entered(client.netns):
         opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
-    opened.settimeout(30)
+    opened.settimeout(60)
     opened.connect((address, 80))
     return opened
 

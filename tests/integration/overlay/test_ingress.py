@@ -152,7 +152,7 @@ def _who(lab: IngressLab, tasks: dict[str, Attached], node: int = 3) -> str:
             listeners[listener] = address
         with namespaces.entered(lab.client):
             client = stack.enter_context(socket.socket())
-        client.settimeout(30)
+        client.settimeout(60)
         client.connect((lab.nodes[node].address, WEB))
         (listener,), _, _ = select.select(listeners, (), (), 60)
         listener.accept()[0].close()
@@ -193,7 +193,7 @@ def test_a_connection_goes_on_while_its_task_drains_and_ends_with_it(lab: Ingres
     with namespaces.entered(lab.client):
         client = socket.socket()
     with listener, client:
-        client.settimeout(30)
+        client.settimeout(60)
         client.connect((lab.nodes[3].address, WEB))
         server, _ = listener.accept()
         with server:
@@ -227,7 +227,7 @@ def test_datagrams_of_a_client_go_on_to_a_task_that_drains_and_to_another_when_i
         return client.recv(100)
 
     with client:
-        client.settimeout(30)
+        client.settimeout(60)
         client.connect((lab.nodes[3].address, DNS))
         assert ask() == b"old"
         other = lab.task("new", 2, {"ingress": ["10.0.0.21"]})

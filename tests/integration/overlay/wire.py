@@ -14,6 +14,7 @@ from swarm.agent.tunnel.carrier import MARK, choose
 from swarm.agent.tunnel.plan import Device
 from swarm.runtime.processes import Process, carriers, kill_and_wait
 from tests.integration.network.lab import SUBNET
+from tests.integration.overlay.lab import SO_RCVBUFFORCE
 
 _EVERYTHING = 0x0003
 
@@ -55,7 +56,7 @@ def wire(where: Path) -> Iterator[list[bytes]]:
     frames: list[bytes] = []
     with namespaces.entered(where):
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_EVERYTHING))
-    tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    tap.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
     tap.settimeout(0.2)
     stopping = threading.Event()
 
