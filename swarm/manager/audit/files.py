@@ -40,14 +40,14 @@ class AuditFiles:
 
     def read(self, wanted: Callable[[AuditRecord], bool]) -> list[AuditRecord]:
         """Return the records that are `wanted`, oldest first; what cannot be read is left out."""
-        found: list[AuditRecord] = []
-        for number in reversed(range(self._files)):
+        found: list[list[AuditRecord]] = []
+        for number in range(self._files):  # one that gets its next number meanwhile is met twice
             try:
                 with self._path(number).open("rb") as file:
-                    found.extend(one for one in _records(file) if wanted(one))
+                    found.append([one for one in _records(file) if wanted(one)])
             except FileNotFoundError:
                 continue
-        return found
+        return [one for records in reversed(found) for one in records]
 
     def _begin_another(self) -> None:
         for number in reversed(range(self._files - 1)):

@@ -46,6 +46,7 @@ class AuditTrail:
         self._wake = asyncio.Event()
         self._followers: set[Queue] = set()
         self._is_failing = False
+        self._writing: asyncio.Task[bool] | None = None
 
     def note(self, record: AuditRecord) -> None:
         """Keep a record; never raises, never waits."""
@@ -81,12 +82,21 @@ class AuditTrail:
 
     async def stop(self) -> None:
         """Write what is left; `run` must have ended."""
+        if self._writing is not None:
+            await self._writing
         for record in self._folding.due(None):
             self._put(record)
         await self._write()
 
     async def _write(self) -> bool:
-        """Write all that waits; False when the disk does not take it."""
+        """Write all that waits; False when the disk does not take it.
+
+        Goes on when the caller is cancelled: the thread does, and what it writes must not be written again.
+        """
+        self._writing = asyncio.create_task(self._write_waiting())
+        return await asyncio.shield(self._writing)
+
+    async def _write_waiting(self) -> bool:
         batch = [*self._waiting, *([self._loss()] if self._lost else ())]
         if not batch:
             return True
@@ -119,9 +129,10 @@ class AuditTrail:
 
     async def read(self, selection: Selection) -> list[AuditRecord]:
         """Return what is asked for, oldest first; raises OSError when the disk cannot be read."""
+        # Taken first: what is written in the meantime stands in both, and counts once.
+        waiting = [*self._waiting, *self._folding.waiting(), *([self._loss()] if self._lost else ())]
         written = await asyncio.to_thread(self._files.read, selection.wants)
-        more = [*self._waiting, *self._folding.waiting(), *([self._loss()] if self._lost else ())]
-        return selection.last([*written, *filter(selection.wants, more)])
+        return selection.last([*written, *filter(selection.wants, waiting)])
 
     @contextlib.contextmanager
     def following(self) -> Iterator[Queue]:

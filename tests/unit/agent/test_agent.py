@@ -15,6 +15,7 @@ from swarm.api.v1.types_pb2 import (
     Mount,
     PortConfig,
 )
+from swarm.clock import SECOND
 from swarm.errors import Unavailable
 from swarm.model.task_state import (
     ASSIGNED,
@@ -29,7 +30,7 @@ from swarm.model.task_state import (
 from swarm.runtime.base import ContainerState
 from swarm.runtime.fake import FakeDriver, Script
 from swarm.runtime.fake_images import FakeImages
-from tests.unit.agent.lab import AgentHandle, a_lab, a_task, until
+from tests.unit.agent.lab import PERIOD_NS, AgentHandle, a_lab, a_task, until
 
 
 async def test_a_task_assigned_to_a_node_runs_and_its_states_are_recorded(tmp_path: Path) -> None:
@@ -274,7 +275,7 @@ async def test_when_its_manager_dies_an_agent_goes_to_another(tmp_path: Path) ->
             await lab.elect(lab.managers[1])
         await first.stop()
         await until(lambda: node.agent.connected and node.agent.manager.node_id != first.node_id)
-        await asyncio.sleep(3 * 0.4)
+        await asyncio.sleep(3 * PERIOD_NS / SECOND)
         assert lab.node("n1").status.state == NODE_STATE_READY
         assert node.driver.calls["start"] == 1
 
@@ -288,7 +289,7 @@ async def test_a_manager_that_reaches_no_leader_is_left_for_one_that_does(tmp_pa
         await until(lambda: lab.node(follower.node_id).status.state == NODE_STATE_READY)
         follower.leadership.cut_off = True
         await until(lambda: node.agent.connected and node.agent.manager.node_id == lab.leader.node_id)
-        await asyncio.sleep(3 * 0.4)
+        await asyncio.sleep(3 * PERIOD_NS / SECOND)
         assert lab.node(follower.node_id).status.state == NODE_STATE_READY
 
 

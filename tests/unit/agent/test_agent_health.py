@@ -107,7 +107,7 @@ async def test_a_probe_that_hangs_is_killed_before_the_next_one_and_counts_as_fa
 async def test_a_task_told_to_stop_is_asked_no_more(tmp_path: Path) -> None:
     async with a_lab(tmp_path) as lab:
         node = await lab.agent("n1")
-        task = _task()
+        task = _task(timeout_ns=60_000 * MS)
         node.driver.scripts[task.id] = HANGS
         await lab.write(task)
         await until(lambda: _probes(node.driver, task) == 1)
@@ -128,7 +128,7 @@ async def test_what_the_image_says_counts_unless_the_service_says_otherwise(tmp_
         faster.spec.container.healthcheck.retries = 2
         await lab.write(own, without, faster)
         await until(lambda: all(lab.task(one.id).status.state == FAILED for one in (own, faster)))
-        assert lab.task(without.id).status.state == RUNNING
+        await until(lambda: lab.task(without.id).status.state == RUNNING)
         assert (_probes(node.driver, own) >= 1, _probes(node.driver, without)) == (True, 0)
         assert lab.task(faster.id).status.container.health.failing_streak == 2
         assert node.driver.execs[0][1].config.command == ("from-image",)
@@ -193,7 +193,9 @@ async def test_a_driver_that_cannot_ask_says_nothing_about_the_container(tmp_pat
         node.driver.scripts[task.id] = GOOD
         node.driver.broken["exec"] = RuntimeError("broken")
         await lab.write(task)
-        await until(lambda: node.driver.calls["exec"] > 1)
+        await until(lambda: lab.task(task.id).status.state == STARTING)
+        asked = node.driver.calls["exec"]
+        await until(lambda: node.driver.calls["exec"] > asked + 1)
         assert lab.task(task.id).status.state == STARTING
         del node.driver.broken["exec"]
         await until(lambda: lab.task(task.id).status.state == RUNNING)

@@ -1,6 +1,7 @@
 """What a manager writes down survives restarts, stays bounded, and stops nobody when the disk is full."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -39,6 +40,31 @@ class FullDisk(AuditFiles):
         super().append(records)
 
 
+class SlowDisk(AuditFiles):
+    """Begins to write, or has read, and goes on when it is told to."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def _wait(self):
+        self.begun.set()
+        assert self.go_on.wait(60)
+
+    def append(self, records):
+        self._wait()
+        super().append(records)
+
+
+class SlowReader(SlowDisk):
+    append = AuditFiles.append
+
+    def read(self, wanted):
+        found = super().read(wanted)
+        self._wait()
+        return found
+
+
 async def test_records_survive_a_restart_and_are_only_for_root(tmp_path):
     clock = ManualClock()
     before = AuditTrail(AuditFiles(tmp_path / "audit"), "m1", clock)
@@ -61,6 +87,48 @@ async def test_what_comes_is_written_without_anybody_stopping(tmp_path):
     await asyncio.gather(running, return_exceptions=True)
     await trail.stop()
     assert await ids(AuditTrail(AuditFiles(tmp_path), "m1", ManualClock())) == ["c1"]
+
+
+async def test_what_is_being_written_when_the_manager_stops_is_written_once(tmp_path):
+    files = SlowDisk(tmp_path)
+    trail = AuditTrail(files, "m1", ManualClock())
+    running = asyncio.create_task(trail.run())
+    trail.note(record(1))
+    assert await asyncio.to_thread(files.begun.wait, 60)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    trail.note(record(2))
+    stopping = asyncio.create_task(trail.stop())
+    await asyncio.sleep(0)
+    files.go_on.set()
+    await stopping
+    assert [one.id for one in files.read(lambda _: True)] == ["c1", "c2"]
+
+
+async def test_what_is_written_while_somebody_reads_is_read(tmp_path):
+    files = SlowReader(tmp_path)
+    trail = AuditTrail(files, "m1", ManualClock())
+    trail.note(record(1))
+    reading = asyncio.create_task(ids(trail))
+    assert await asyncio.to_thread(files.begun.wait, 60)
+    await trail.stop()
+    files.go_on.set()
+    assert await reading == ["c1"]
+
+
+def test_a_file_that_gets_its_next_number_while_somebody_reads_is_read(tmp_path):
+    files = AuditFiles(tmp_path, file_bytes=1000, files=4)
+    files.append([record(1)])
+    turned = []
+
+    def wanted(_):
+        if not turned:
+            turned.append(True)
+            files.append(record(number) for number in range(2, 30))
+        return True
+
+    (tmp_path / "trail.1").write_bytes((tmp_path / "trail").read_bytes().replace(b"c1", b"c0"))
+    assert {"c0", "c1"} <= {one.id for one in files.read(wanted)}
 
 
 def test_files_are_bounded_and_the_oldest_goes(tmp_path):
@@ -111,6 +179,7 @@ async def test_a_disk_that_takes_records_again_gets_those_that_waited(tmp_path, 
             await asyncio.sleep(0.01)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+    await trail.stop()
     assert [one.id for one in files.read(lambda _: True)][:1] == ["c1"]
 
 

@@ -170,7 +170,7 @@ async def test_a_command_whose_time_is_over_is_ended_on_the_machine_too(tmp_path
             assert (done.code, done.last_words) == (124, "it took too long")
             if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
                 break
-    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+    await gone((tmp_path / "pid").read_text().strip())
 
 
 async def like_sshd(process: Process) -> None:

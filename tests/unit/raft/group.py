@@ -18,6 +18,7 @@ from swarm.api.status import ErrorInterceptor
 from swarm.api.v1.raft_pb2 import JoinRaftRequest, RaftMember
 from swarm.api.v1.raft_pb2_grpc import RaftStub
 from swarm.clock import SystemClock
+from swarm.errors import NoQuorum, NotLeader, OutcomeUnknown
 from swarm.ids import new_raft_id
 from swarm.manager.raft.config import RaftConfig
 from swarm.manager.raft.links import Dial
@@ -39,8 +40,11 @@ from tests.unit.raft.keys import KEYS
 
 CLUSTER = "cluster-1"
 
+# A machine that stands still for a second holds no election. Where one is held it takes as long, though.
+ELECTION_TIMEOUT_S = (2.0, 4.0)
 # For tests in which the leader stays: without these a busy machine elects another one now and then.
 STEADY = {"election_timeout_s": (5.0, 10.0)}
+PATIENCE_S = 60.0  # with what succeeds in the end
 
 Listening = tuple[grpc.aio.Server, RaftServicer, int, Dial]
 
@@ -136,7 +140,7 @@ class Manager:
             cluster_id=CLUSTER,
             self_member=RaftMember(raft_id=raft_id, node_id=self.node_id, addr=self.addr),
             members=tuple(members),
-            **{"election_timeout_s": (0.25, 0.5), "heartbeat_s": 0.05, **self.settings},
+            **{"election_timeout_s": ELECTION_TIMEOUT_S, "heartbeat_s": 0.05, **self.settings},
         )
 
         def gone() -> None:
@@ -235,6 +239,23 @@ class Group:
         await eventually(agreed)
         return self.leader()
 
+    async def propose(self, value: bytes) -> int:
+        """Propose as a client does: go where the leader is, again while it is not known, and look what
+        became of a change of which that was not known. No value may be proposed twice.
+        """
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                leader = await self.settled()
+                try:
+                    return await leader.node.propose(value, PATIENCE_S)
+                except OutcomeUnknown:  # whoever leads next has it, or nobody ever will
+                    entries = (await self.settled()).register.entries
+                    indices = [index for index, entry in entries if entry == value]
+                    if indices:
+                        return indices[0]
+                except (NotLeader, NoQuorum):
+                    await asyncio.sleep(0.05)
+
     async def close(self) -> None:
         try:
             for manager in self.managers:
@@ -248,7 +269,7 @@ def voters(manager: Manager) -> set[str]:
     return {member.node_id for member in manager.node.members if not member.learner}
 
 
-async def eventually(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+async def eventually(condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     """Wait until `condition` holds."""
     async with asyncio.timeout(timeout_s):
         while not condition():

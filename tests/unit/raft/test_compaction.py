@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from swarm.manager.raft.compaction import ENTRY_OVERHEAD_BYTES, Compactor, cut_behind
 from swarm.manager.raft.config import Timing
-from tests.unit.raft.group import Group, Manager, eventually, group
+from tests.unit.raft.group import PATIENCE_S, Group, Manager, eventually, group
 
 NEVER = 10**6
 
@@ -33,7 +33,7 @@ async def restart(manager: Manager) -> None:
 
 async def write(managers: Group, count: int, size: int) -> None:
     for number in range(count):
-        await managers.leader().node.propose(bytes([number % 256]) * size, 5.0)
+        await managers.leader().node.propose(bytes([number % 256]) * size, PATIENCE_S)
 
 
 async def test_many_small_entries_are_replaced_by_a_snapshot_but_for_the_last_few(tmp_path: Path) -> None:

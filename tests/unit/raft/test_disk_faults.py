@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from swarm.errors import FailedPrecondition, SwarmError
 from swarm.manager.raft import files
 from tests.unit.raft.failing_disk import FailingDisk, Trouble
-from tests.unit.raft.group import STEADY, Group, Manager, eventually, group
+from tests.unit.raft.group import PATIENCE_S, STEADY, Group, Manager, eventually, group
 
 SNAPSHOTS = {"snapshot_interval": 20, "trailing_entries": 5}
 
@@ -53,15 +54,16 @@ def begin(trouble: Trouble, prefix: str, error: int, *, at_sync: bool) -> None:
 async def write_until(managers: Group, done: Callable[[], bool]) -> list[bytes]:
     """Write until `done`, and return what was acknowledged."""
     acknowledged: list[bytes] = []
-    for number in range(2000):
-        if done():
-            return acknowledged
-        value = b"%d" % number
-        with contextlib.suppress(SwarmError, ValueError):  # no leader for a moment
-            await managers.leader().node.propose(value, 2.0)
-            acknowledged.append(value)
-        await asyncio.sleep(0.002)
-    raise AssertionError("nothing happened")
+    async with asyncio.timeout(PATIENCE_S):
+        for number in itertools.count():
+            if done():
+                break
+            value = b"%d" % number
+            with contextlib.suppress(SwarmError, ValueError):  # no leader for a moment
+                await managers.leader().node.propose(value, PATIENCE_S)
+                acknowledged.append(value)
+            await asyncio.sleep(0.002)
+    return acknowledged
 
 
 async def restarted(manager: Manager) -> None:
@@ -116,8 +118,8 @@ async def test_no_vote_is_given_that_the_disk_did_not_take(
     tmp_path: Path, troubles: Troubles, error: int, at_sync: bool, says: str
 ) -> None:
     async with group(tmp_path, 3) as managers:
+        await managers.propose(b"kept")
         leader = await managers.settled()
-        await leader.node.propose(b"kept", 5.0)
         one, other = (manager for manager in managers.managers if manager is not leader)
         begin(troubles.of(one.node_id), "log", error, at_sync=at_sync)
         await leader.stop()

@@ -19,7 +19,17 @@ from swarm.manager.raft.disk import DiskFile
 from swarm.manager.raft.frames import FRAME_BYTES_MAX, PARTS_MAX
 from swarm.manager.raft.links import ADDR_KEY, RAFT_ID_KEY, STREAM
 from swarm.manager.raft.node import RaftNode, stored_raft_id
-from tests.unit.raft.group import CLUSTER, STEADY, Group, Manager, Register, dial_as, eventually, group
+from tests.unit.raft.group import (
+    CLUSTER,
+    PATIENCE_S,
+    STEADY,
+    Group,
+    Manager,
+    Register,
+    dial_as,
+    eventually,
+    group,
+)
 from tests.unit.raft.keys import KEYS
 
 
@@ -28,14 +38,17 @@ async def test_a_full_disk_is_fatal_and_nothing_is_acknowledged(
 ) -> None:
     async with group(tmp_path, 1) as managers:
         manager = managers.managers[0]
-        await manager.node.propose(b"kept", 2.0)
+        await manager.node.propose(b"kept", PATIENCE_S)
+
+        # The commit index is written a moment later: that must not be what fails.
+        await eventually(lambda: not manager.node._parts.journal.is_commit_behind)  # type: ignore[union-attr]
 
         def full(_: DiskFile) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(DiskFile, "sync", full)
         with pytest.raises(OutcomeUnknown):
-            await manager.node.propose(b"lost", 2.0)
+            await manager.node.propose(b"lost", PATIENCE_S)
         assert len(manager.fatal) == 1
         assert "the disk with the Raft log failed" in manager.fatal[0]
         assert "No space left on device" in manager.fatal[0]
@@ -61,7 +74,8 @@ async def test_a_state_machine_that_fails_is_fatal_and_gets_nothing_more(tmp_pat
 
         manager.register.apply = failing  # type: ignore[method-assign]
         results = await asyncio.gather(
-            *(manager.node.propose(b"%d" % number, 2.0) for number in range(3)), return_exceptions=True
+            *(manager.node.propose(b"%d" % number, PATIENCE_S) for number in range(3)),
+            return_exceptions=True,
         )
         assert all(isinstance(result, SwarmError) for result in results)
         assert applied == [b"0"]
@@ -72,17 +86,16 @@ async def test_a_state_machine_that_fails_is_fatal_and_gets_nothing_more(tmp_pat
 async def test_an_entry_of_a_newer_version_stops_the_member_that_has_it(tmp_path: Path) -> None:
     """As after going back to an older version; to skip it would be to have another state than the others."""
     async with group(tmp_path, 3) as managers:
+        await managers.propose(b"known")
         leader = await managers.settled()
-        await leader.node.propose(b"known", 2.0)
         assert leader.node._parts is not None
         with pytest.raises(SwarmError):
-            await leader.node._parts.requests.propose(b"\x2anew", 5.0)
+            await leader.node._parts.requests.propose(b"\x2anew", PATIENCE_S)
         await eventually(lambda: bool(leader.fatal))
         assert "newer version" in leader.fatal[0]
         await leader.stop()
         others = [manager for manager in managers.managers if manager is not leader]
-        await eventually(lambda: any(manager.node.is_leader for manager in others))
-        await managers.leader().node.propose(b"later", 5.0)
+        await managers.propose(b"later")
         await eventually(lambda: all(m.register.values == [b"known", b"later"] for m in others))
         assert not any(manager.fatal for manager in others)
 
@@ -137,12 +150,12 @@ def test_another_pysyncobj_is_refused(tmp_path: Path) -> None:
 
 
 async def test_what_waits_is_told_when_the_manager_stops(tmp_path: Path) -> None:
-    async with group(tmp_path, 3) as managers:
+    async with group(tmp_path, 3, **STEADY) as managers:
         leader = await managers.settled()
         for other in managers.managers:
             if other is not leader:
                 await other.stop()
-        waiting = asyncio.create_task(leader.node.propose(b"x", 30.0))
+        waiting = asyncio.create_task(leader.node.propose(b"x", PATIENCE_S))
         await asyncio.sleep(0.05)
         await leader.stop()
         with pytest.raises(OutcomeUnknown):
@@ -150,9 +163,9 @@ async def test_what_waits_is_told_when_the_manager_stops(tmp_path: Path) -> None
 
 
 async def test_bytes_under_way_are_bounded_and_waiting_ends_in_time(tmp_path: Path) -> None:
-    async with group(tmp_path, 3, inflight_bytes_max=1000, election_timeout_s=(2.0, 4.0)) as managers:
+    async with group(tmp_path, 3, inflight_bytes_max=1000, **STEADY) as managers:
         leader = await managers.settled()
-        many = [leader.node.propose(b"x" * 400, 10.0) for _ in range(50)]
+        many = [leader.node.propose(b"x" * 400, PATIENCE_S) for _ in range(50)]
         assert len(await asyncio.gather(*many)) == 50
         for other in managers.managers:
             if other is not leader:
@@ -165,7 +178,7 @@ async def test_bytes_under_way_are_bounded_and_waiting_ends_in_time(tmp_path: Pa
 
 
 async def test_a_busy_thread_does_not_cost_leadership(tmp_path: Path) -> None:
-    async with group(tmp_path, 3, election_timeout_s=(1.0, 2.0)) as managers:
+    async with group(tmp_path, 3) as managers:
         leader = await managers.settled()
         term = leader.node.term
         done = threading.Event()
@@ -180,7 +193,7 @@ async def test_a_busy_thread_does_not_cost_leadership(tmp_path: Path) -> None:
         thread.start()
         try:
             for _ in range(10):
-                await leader.node.propose(b"x", 2.0)
+                await leader.node.propose(b"x", PATIENCE_S)
                 await asyncio.sleep(0.05)
         finally:
             done.set()
@@ -270,7 +283,7 @@ async def test_messages_that_lie_about_sender_recipient_or_cluster_end_the_strea
             (from_nowhere, "out of range"),
         ):
             assert reason in await refused(leader, RaftBatch(messages=[lie]).SerializeToString())
-        await leader.node.propose(b"x", 2.0)
+        await leader.node.propose(b"x", PATIENCE_S)
         assert leader.node.term == term
 
 
@@ -291,7 +304,7 @@ async def test_garbage_on_a_stream_ends_it_and_nothing_else(
     async with group(tmp_path, 1) as managers:
         manager = managers.managers[0]
         assert reason in await refused(manager, frame)
-        await manager.node.propose(b"x", 2.0)
+        await manager.node.propose(b"x", PATIENCE_S)
 
 
 async def test_a_node_has_one_stream_the_newest(tmp_path: Path) -> None:

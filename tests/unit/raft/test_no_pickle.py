@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pysyncobj import pickle as of_the_library
 
-from tests.unit.raft.group import eventually, group
+from tests.unit.raft.group import PATIENCE_S, STEADY, eventually, group
 
 SWARM = Path(__file__).resolve().parents[3] / "swarm"
 BANNED = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve"}
@@ -56,24 +56,24 @@ async def test_managers_elect_commit_install_snapshots_and_restart_without_pickl
     tmp_path: Path, forbidden: list[str]
 ) -> None:
     settings = {"snapshot_interval": 30, "trailing_entries": 5}
-    async with group(tmp_path, 3, secure=True, **settings) as managers:
+    async with group(tmp_path, 3, secure=True, **settings, **STEADY) as managers:
         leader = await managers.settled()
         behind = next(manager for manager in managers.managers if manager is not leader)
         await behind.stop()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while leader.node._parts.journal[0][1] < 40:  # until the log alone is not enough for a third one
-                await leader.node.propose(b"x", 5.0)
+                await leader.node.propose(b"x", PATIENCE_S)
         written = len(leader.register.values)
         await behind.start()
         await eventually(lambda: behind.register.entries == leader.register.entries)
         assert behind.register.restored > 0
-        await leader.node.transfer_leadership(5.0)
+        await leader.node.transfer_leadership(PATIENCE_S)
         for manager in managers.managers:
             await manager.stop()
         for manager in managers.managers:
             await manager.start()
+        await managers.propose(b"again")
         leader = await managers.settled()
-        await leader.node.propose(b"again", 5.0)
         assert len(leader.register.values) == written + 1
         assert not any(manager.fatal for manager in managers.managers)
     assert forbidden == []

@@ -9,7 +9,7 @@ import pytest
 
 from swarm.errors import NoQuorum, NotLeader, OutcomeUnknown
 from swarm.manager.store.proposer import FrozenState
-from tests.unit.raft.group import STEADY, Group, Manager, eventually, group
+from tests.unit.raft.group import PATIENCE_S, STEADY, Group, Manager, eventually, group
 
 SLOW = {"election_timeout_s": (30.0, 60.0)}  # a leader without a majority takes long to notice
 
@@ -17,9 +17,7 @@ SLOW = {"election_timeout_s": (30.0, 60.0)}  # a leader without a majority takes
 async def leave_alone(managers: Group) -> Manager:
     """Stop everybody but the leader, and return it."""
     leader = managers.leader()
-    for other in managers.managers:
-        if other is not leader:
-            await other.stop()
+    await asyncio.gather(*(other.stop() for other in managers.managers if other is not leader))
     return leader
 
 
@@ -28,13 +26,13 @@ async def test_a_leader_that_is_deposed_does_not_know_what_becomes_of_a_change(t
         await managers.settled()
         leader = await leave_alone(managers)
         with pytest.raises(OutcomeUnknown, match="leadership was lost before a majority confirmed"):
-            await leader.node.propose(b"who knows", 20.0)
+            await leader.node.propose(b"who knows", PATIENCE_S)
         with pytest.raises((NotLeader, NoQuorum)):  # nothing was appended
             await leader.node.propose(b"never", 1.0)
         for manager in managers.managers:
             if manager is not leader:
                 await manager.start()
-        await (await managers.settled()).node.propose(b"last", 5.0)
+        await managers.propose(b"last")
         await eventually(lambda: leader.register.values[-1:] == [b"last"])
         assert b"never" not in leader.register.values
 
@@ -71,7 +69,7 @@ async def test_a_change_whose_proposer_gave_up_before_it_was_appended_is_not_app
                 await manager.node.propose(b"given up", 0.05)
         finally:
             go_on.set()
-        await manager.node.propose(b"next", 5.0)
+        await manager.node.propose(b"next", PATIENCE_S)
         assert manager.register.values == [b"next"]
 
 
@@ -87,7 +85,7 @@ async def test_the_leader_commits_and_leads_while_a_snapshot_is_written(tmp_path
 
             def records() -> Iterator[bytes]:
                 reading.set()
-                assert go_on.wait(30.0)
+                assert go_on.wait(10 * PATIENCE_S)
                 yield from picture.records()
 
             return FrozenState(picture.applied_index, records)
@@ -95,7 +93,7 @@ async def test_the_leader_commits_and_leads_while_a_snapshot_is_written(tmp_path
         leader.register.freeze = slowly  # type: ignore[method-assign]
         try:
             for number in range(80):
-                await leader.node.propose(b"%d" % number, 10.0)
+                await leader.node.propose(b"%d" % number, PATIENCE_S)
             assert reading.is_set()
             assert leader.node._parts is not None
             assert leader.node._parts.core.snapshots.latest is None

@@ -20,7 +20,7 @@ from swarm.manager.raft.follower import Follower
 from swarm.manager.raft.leader import CHUNK_RETRY_S, Leader
 from swarm.manager.raft.membership import membership_of
 from swarm.manager.raft.snapshots import Snapshot, SnapshotStore
-from tests.unit.raft.group import STEADY, eventually, group
+from tests.unit.raft.group import PATIENCE_S, STEADY, eventually, group
 from tests.unit.raft.keys import KEYS
 
 TERM, INDEX = 7, 500
@@ -171,7 +171,7 @@ async def test_a_member_catches_up_over_a_slow_link_while_others_write_without_a
 
         async def write() -> None:
             while not done.is_set():
-                await leader.node.propose(b"x" * 50, 5.0)
+                await leader.node.propose(b"x" * 50, PATIENCE_S)
 
         writing = asyncio.create_task(write())
         await eventually(lambda: len(leader.register.entries) > 200)
@@ -182,7 +182,6 @@ async def test_a_member_catches_up_over_a_slow_link_while_others_write_without_a
                     behind.register.restored > 0
                     and len(behind.register.entries) > len(leader.register.entries) - 20
                 ),
-                timeout_s=60.0,
             )
         finally:
             done.set()
