@@ -15,6 +15,7 @@ from swarm.agent.container import NodeFacts
 from swarm.agent.containers.calls import CallAnswerer
 from swarm.agent.containers.conversation import Conversation
 from swarm.agent.containers.files import FileRequests
+from swarm.agent.containers.pausing import Pausing
 from swarm.agent.containers.requests import ContainerRequests
 from swarm.agent.containers.volumes import VolumeRequests, is_about_volumes
 from swarm.agent.csi.plugins import CsiPlugins
@@ -131,8 +132,7 @@ class Agent:
         self._clock = clock
         self._on_node_info = on_node_info
         self._on_removed = on_removed
-        self._applied_index = 0
-        self._strangers_allowed = False
+        self._applied_index, self._strangers_allowed = 0, False
         channel = dial or credentials.channel
         self._database = Database(settings.agent_dir / "tasks.db")
         self._overlays = OverlayFeed(self._database, (network, self._resolver, self._http_proxy))
@@ -168,7 +168,8 @@ class Agent:
 
     def _new_requests(self) -> ContainerRequests:
         driver, clock, plain = self._driver, self._clock, self._plain_requests
-        files = FileRequests(driver, self._images, self._records, clock, self._facts, plain)
+        self._pausing = Pausing(driver, self._database)
+        files = FileRequests(driver, self._images, self._records, clock, self._facts, plain, self._pausing)
         return ContainerRequests(driver, lambda: self._worker.held, clock, plain, files)
 
     def _new_describer(
@@ -335,6 +336,7 @@ class Agent:
                 group.create_task(self._worker.run())
                 await self._worker.started.wait()
                 await self._driver.adopt()
+                await self._pausing.resume(stored.pauses)
                 await self._network.setup()
                 self._overlays.resume(stored.overlays, complete=not stored.rebuilt)
                 group.create_task(self._overlays.run())
