@@ -25,6 +25,7 @@ from swarm.agent.database import Database
 from swarm.agent.describing import Describer
 from swarm.agent.description import this_platform
 from swarm.agent.http.base import Counters, HttpProxy, NoHttpProxy
+from swarm.agent.log_attributes import asking
 from swarm.agent.log_publisher import LogPublisher
 from swarm.agent.network.base import NodeNetwork
 from swarm.agent.overlay.feed import OverlayFeed
@@ -155,10 +156,10 @@ class Agent:
         self._worker = self._new_worker(parts)
         self._plain_networks = self._new_plain_networks(channel)
         self._plain = self._new_plain_containers(parts)
-        self._plain_requests = PlainRequests(self._plain, driver)
+        self._plain_requests = PlainRequests(self._plain, driver, asking(self._facts, images))
         self._worker.neighbours = self._plain.ids
         self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
-        self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
+        self._logs = LogPublisher(node_id, driver, lambda: self._worker.held, asking(self._facts, images))
         self._requests = self._new_requests()
         self._volume_requests = VolumeRequests(volumes, self._records)
         self._csi_requests = CsiRequests(self._csi, self._cluster_volumes)

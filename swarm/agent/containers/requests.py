@@ -221,7 +221,8 @@ class ContainerRequests:
     async def _prune(self, conversation: Conversation, wanted: PruneContainers) -> None:
         for task_id, record in list(self._tasks().items()):
             info = await self._driver.inspect(task_id)
-            if info is not None and is_to_go(info, record.task.spec.container.labels, wanted):
+            labels, image = record.task.spec.container.labels, self._image_of(task_id)
+            if info is not None and is_to_go(info, labels, image, wanted):
                 await self._driver.remove(task_id)
                 await conversation.send(ContainerOutput(removed=task_id))
         for container_id in await self._plain.prune(wanted) if self._plain is not None else ():
