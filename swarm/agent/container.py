@@ -61,7 +61,7 @@ def container_config(task: Task, image_digest: str, sandbox: Sandbox, node: Node
         command=tuple(spec.command),
         args=tuple(spec.args),
         env=(*(expand(one, context) for one in spec.env), *environment(task.assigned_generic)),
-        labels=_labels(task, context),
+        labels=container_labels(task, context),
         hostname=_hostname(task, context),
         working_dir=spec.dir,
         user=spec.user,
@@ -127,9 +127,11 @@ def _dns(task: Task, *, asks_the_node: bool) -> Dns:
     return Dns(tuple(given.nameservers), tuple(given.search), options)
 
 
-def _labels(task: Task, context: TemplateContext) -> dict[str, str]:
-    """The labels by which tools for Docker Swarm recognise a task; users cannot overwrite them."""
+def container_labels(task: Task, context: TemplateContext) -> dict[str, str]:
+    """Those by which tools for Docker Swarm recognise a task cannot be overwritten by users."""
     labels = {key: expand(value, context) for key, value in task.spec.container.labels.items()}
+    if not task.service_id:  # of a container that is no task
+        return labels
     return labels | {
         "com.docker.swarm.task": "",
         "com.docker.swarm.task.id": task.id,

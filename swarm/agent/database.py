@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS overlays (
     changes BLOB NOT NULL,
     PRIMARY KEY (network_id, kind, id)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pauses (container_id TEXT PRIMARY KEY) STRICT;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
 
@@ -79,6 +80,7 @@ class Stored:
     incarnation: int  # of this life of the agent: greater than that of every life before
     rebuilt: bool  # the file was damaged or missing: what the runtime has may well be wanted
     overlays: tuple[OverlayChanges, ...] = ()  # complete, in pieces that add up
+    pauses: tuple[str, ...] = ()  # containers that were paused while their files were read
 
 
 def next_incarnation(last: int, now_ns: int) -> int:
@@ -145,6 +147,14 @@ class Database:
         """Forget a task of which nothing is left."""
         self._submit("DELETE FROM health WHERE id = ?", (task_id,))
         return self._submit("DELETE FROM tasks WHERE id = ?", (task_id,))
+
+    def put_pause(self, container_id: str) -> asyncio.Future[None]:
+        """Keep that the agent itself paused a container, and for how long: until `delete_pause`."""
+        return self._submit("INSERT OR REPLACE INTO pauses VALUES (?)", (container_id,))
+
+    def delete_pause(self, container_id: str) -> asyncio.Future[None]:
+        """Forget it: the container goes on, or is somebody else's to let go on."""
+        return self._submit("DELETE FROM pauses WHERE container_id = ?", (container_id,))
 
     def put_overlay(
         self, network_id: str, kind: str, entry_id: str, changes: OverlayChanges | None
@@ -268,7 +278,8 @@ class Database:
                 "SELECT changes FROM overlays ORDER BY network_id, kind, id"
             )
         )
-        return Stored(tasks, int(facts.get("applied_index", 0)), incarnation, rebuilt, overlays)
+        pauses = tuple(one for (one,) in connection.execute("SELECT container_id FROM pauses"))
+        return Stored(tasks, int(facts.get("applied_index", 0)), incarnation, rebuilt, overlays, pauses)
 
     def _commit(self, statements: Sequence[Statement]) -> None:
         connection = self._connection

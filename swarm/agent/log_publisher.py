@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import structlog
 
+from swarm.agent.log_attributes import AttributesOf
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.logs_pb2 import (
     LOG_STREAM_STDERR,
@@ -47,7 +48,9 @@ def log_query(options: LogOptions) -> LogQuery:
     )
 
 
-def log_message(line: LogLine, task: Task, node_id: str) -> LogMessage:
+def log_message(
+    line: LogLine, task: Task, node_id: str, attributes: Mapping[str, str] | None = None
+) -> LogMessage:
     """Return one line as it travels."""
     return LogMessage(
         task_id=task.id,
@@ -57,6 +60,7 @@ def log_message(line: LogLine, task: Task, node_id: str) -> LogMessage:
         stream=LOG_STREAM_STDERR if line.stream == "stderr" else LOG_STREAM_STDOUT,
         data=line.data,
         partial=line.partial,
+        attributes=attributes,
     )
 
 
@@ -64,12 +68,17 @@ class LogPublisher:
     """All log subscriptions of this node; they belong to a session and end with it."""
 
     def __init__(
-        self, node_id: str, driver: RuntimeDriver, records: Callable[[], Mapping[str, TaskRecord]]
+        self,
+        node_id: str,
+        driver: RuntimeDriver,
+        records: Callable[[], Mapping[str, TaskRecord]],
+        attributes: AttributesOf,
     ) -> None:
-        """`records` returns the tasks of this node."""
+        """`records` returns the tasks of this node, `attributes` what is told of each with its lines."""
         self._node_id = node_id
         self._driver = driver
         self._records = records
+        self._attributes = attributes
         self._channel: grpc.aio.Channel | None = None
         self._publications: dict[str, _Publication] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -90,7 +99,9 @@ class LogPublisher:
         earlier = self._tasks.get(subscription.id)
         if self._channel is None or (earlier is not None and not earlier.cancelling()):
             return
-        publication = _Publication(subscription, self._channel, self._node_id, self._driver, self._records)
+        publication = _Publication(
+            subscription, self._channel, self._node_id, self._driver, self._records, self._attributes
+        )
         self._publications[subscription.id] = publication
         self._tasks[subscription.id] = task = asyncio.create_task(
             publication.run(), name="agent-log-publication"
@@ -127,6 +138,7 @@ class _Publication:
         node_id: str,
         driver: RuntimeDriver,
         records: Callable[[], Mapping[str, TaskRecord]],
+        attributes: AttributesOf,
     ) -> None:
         self.changed = asyncio.Event()
         self._subscription = subscription
@@ -134,6 +146,7 @@ class _Publication:
         self._node_id = node_id
         self._driver = driver
         self._records = records
+        self._attributes = attributes
         self._queue: asyncio.Queue[LogMessage | None] = asyncio.Queue(QUEUE_LINES)
         self._read: set[str] = set()  # tasks whose output is read, or was
 
@@ -182,8 +195,10 @@ class _Publication:
     async def _read_one(self, task: Task) -> None:
         if await self._driver.inspect(task.id) is None:  # rejected: there never was a container
             return
-        async for line in self._driver.logs(task.id, log_query(self._subscription.options)):
-            await self._queue.put(log_message(line, task, self._node_id))
+        options = self._subscription.options
+        attributes = self._attributes(task) if options.details else None
+        async for line in self._driver.logs(task.id, log_query(options)):
+            await self._queue.put(log_message(line, task, self._node_id, attributes))
 
     async def _send(self, call: Any) -> None:
         while (first := await self._queue.get()) is not None:

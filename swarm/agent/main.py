@@ -15,6 +15,7 @@ from swarm.agent.container import NodeFacts
 from swarm.agent.containers.calls import CallAnswerer
 from swarm.agent.containers.conversation import Conversation
 from swarm.agent.containers.files import FileRequests
+from swarm.agent.containers.pausing import Pausing
 from swarm.agent.containers.requests import ContainerRequests
 from swarm.agent.containers.volumes import VolumeRequests, is_about_volumes
 from swarm.agent.csi.plugins import CsiPlugins
@@ -24,6 +25,7 @@ from swarm.agent.database import Database
 from swarm.agent.describing import Describer
 from swarm.agent.description import this_platform
 from swarm.agent.http.base import Counters, HttpProxy, NoHttpProxy
+from swarm.agent.log_attributes import asking
 from swarm.agent.log_publisher import LogPublisher
 from swarm.agent.network.base import NodeNetwork
 from swarm.agent.overlay.feed import OverlayFeed
@@ -131,8 +133,7 @@ class Agent:
         self._clock = clock
         self._on_node_info = on_node_info
         self._on_removed = on_removed
-        self._applied_index = 0
-        self._strangers_allowed = False
+        self._applied_index, self._strangers_allowed = 0, False
         channel = dial or credentials.channel
         self._database = Database(settings.agent_dir / "tasks.db")
         self._overlays = OverlayFeed(self._database, (network, self._resolver, self._http_proxy))
@@ -155,10 +156,10 @@ class Agent:
         self._worker = self._new_worker(parts)
         self._plain_networks = self._new_plain_networks(channel)
         self._plain = self._new_plain_containers(parts)
-        self._plain_requests = PlainRequests(self._plain, driver)
+        self._plain_requests = PlainRequests(self._plain, driver, asking(self._facts, images))
         self._worker.neighbours = self._plain.ids
         self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
-        self._logs = LogPublisher(node_id, driver, lambda: self._worker.held)
+        self._logs = LogPublisher(node_id, driver, lambda: self._worker.held, asking(self._facts, images))
         self._requests = self._new_requests()
         self._volume_requests = VolumeRequests(volumes, self._records)
         self._csi_requests = CsiRequests(self._csi, self._cluster_volumes)
@@ -168,7 +169,8 @@ class Agent:
 
     def _new_requests(self) -> ContainerRequests:
         driver, clock, plain = self._driver, self._clock, self._plain_requests
-        files = FileRequests(driver, self._images, self._records, clock, self._facts, plain)
+        self._pausing = Pausing(driver, self._database)
+        files = FileRequests(driver, self._images, self._records, clock, self._facts, plain, self._pausing)
         return ContainerRequests(driver, lambda: self._worker.held, clock, plain, files)
 
     def _new_describer(
@@ -335,6 +337,7 @@ class Agent:
                 group.create_task(self._worker.run())
                 await self._worker.started.wait()
                 await self._driver.adopt()
+                await self._pausing.resume(stored.pauses)
                 await self._network.setup()
                 self._overlays.resume(stored.overlays, complete=not stored.rebuilt)
                 group.create_task(self._overlays.run())

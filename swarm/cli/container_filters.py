@@ -78,8 +78,9 @@ def _check(filters: Filters) -> None:
 def labels_of(answer: ContainerOutput) -> dict[str, str]:
     """Return the labels of a container; those of tasks say whose they are, as with Docker."""
     one = answer.container
+    labels = {**one.image_labels, **one.labels}
     if one.plain:
-        return dict(one.labels)
+        return labels
     whose = {
         "service.id": one.service_id,
         "service.name": one.service_name,
@@ -87,7 +88,7 @@ def labels_of(answer: ContainerOutput) -> dict[str, str]:
         "task.name": one.name,
         "node.id": answer.node_id,
     }
-    return dict(one.labels) | {f"com.docker.swarm.{key}": value for key, value in whose.items()}
+    return labels | {f"com.docker.swarm.{key}": value for key, value in whose.items()}
 
 
 def chosen(

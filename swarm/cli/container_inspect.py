@@ -102,8 +102,15 @@ def _host_config(spec: ContainerSpec, resources: t.ResourceRequirements, plain: 
 
 
 def _log_options(spec: ContainerSpec) -> View:
-    view: View = {"max-size": str(spec.log.max_size_bytes)} if spec.log.max_size_bytes else {}
-    return view | ({"max-file": str(spec.log.max_files)} if spec.log.max_files else {})
+    log = spec.log
+    view: View = {
+        "env": ",".join(log.env),
+        "labels": ",".join(log.labels),
+        "max-file": str(log.max_files or ""),
+        "max-size": str(log.max_size_bytes or ""),
+        "tag": log.tag,
+    }
+    return {key: value for key, value in view.items() if value}
 
 
 def _confinement(spec: ContainerSpec) -> View:

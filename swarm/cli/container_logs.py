@@ -8,7 +8,7 @@ from swarm.api.v1.plain_pb2 import ReadLogs
 from swarm.cli.connect import Connection
 from swarm.cli.container_calls import ask, find_named, find_plain
 from swarm.cli.inspect_view import when
-from swarm.cli.service_logs import options, select, show_logs
+from swarm.cli.service_logs import options, select, show_logs, told_safely
 from swarm.clock import SystemClock
 from swarm.errors import InvalidArgument, NotFound
 
@@ -31,6 +31,8 @@ def show_container_logs(
         stream = err if chunk.stream == LOG_STREAM_STDERR else out
         if given["timestamps"] and whole:
             stream.write(f"{when(chunk.timestamp)} ".encode())
+        if given["details"] and whole:
+            stream.write(f"{told_safely(chunk.attributes)} ".encode())
         stream.write(chunk.data)
         stream.flush()
         whole = chunk.data.endswith(b"\n")

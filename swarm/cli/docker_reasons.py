@@ -11,7 +11,6 @@ ABSENT: Mapping[str, str] = {}
 REASONS: Mapping[str, str] = {
     "isolation": "of Windows containers",
     "credential-spec": "of Windows containers",
-    "details": "output has no attributes here: its nodes keep it themselves",
     "external-ca": "signing by another authority is for the `ca` command alone: `ca --rotate --external-ca`",
     "device-cgroup-rule": "name the devices with `--device`",
     "link": "links are Docker's network before there were names; give `--network` and an alias",

@@ -229,6 +229,12 @@ def task_spec(spec: s.TaskSpec) -> View:
     return view
 
 
+def _log_options(log: s.LogConfig) -> View:
+    view = _present(log, MaxSizeBytes="max_size_bytes", MaxFiles="max_files")
+    told: View = {"Labels": list(log.labels), "Env": list(log.env), "Tag": log.tag}
+    return view | {key: value for key, value in told.items() if value}
+
+
 def _container(spec: s.ContainerSpec) -> View:
     view: View = {"Image": f"{spec.image}@{spec.image_digest}" if spec.image_digest else spec.image}
     plural: View = {"Labels": dict(spec.labels), "Command": list(spec.command), "Args": list(spec.args)}
@@ -237,7 +243,7 @@ def _container(spec: s.ContainerSpec) -> View:
     if spec.HasField("healthcheck"):
         view["Healthcheck"] = shown_config(spec.healthcheck)
     if spec.HasField("log"):
-        view["LogOptions"] = _present(spec.log, MaxSizeBytes="max_size_bytes", MaxFiles="max_files")
+        view["LogOptions"] = _log_options(spec.log)
     return (
         view
         | data_view.references(spec)

@@ -1,4 +1,4 @@
-"""`--log-opt`: how much of the output of a service's containers their nodes keep."""
+"""`--log-opt`: how much of containers' output their nodes keep, and what is told with its lines."""
 
 from typing import Any
 
@@ -31,19 +31,34 @@ def log_options(command: Any) -> Any:
         "--log-opt",
         multiple=True,
         metavar="KEY=VALUE",
-        help="max-size=10m: begin a new log file then; max-file=3: keep so many. Repeatable.",
+        help="max-size=10m: begin a new log file then; max-file=3: keep so many; "
+        "labels=KEY,…, env=NAME,…, tag=TEXT: what `logs --details` tells. Repeatable.",
     )(command)
+
+
+def _names(value: str) -> list[str]:
+    return [one for one in (part.strip() for part in value.split(",")) if one]
 
 
 def apply_log(spec: ServiceSpec, given: dict[str, Any]) -> None:
     """Write the options that were given into `spec`; raises InvalidArgument."""
+    log = spec.task.container.log
     for text in given.get("log_opt") or ():
         key, _, value = text.partition("=")
         if key == "max-size":
-            spec.task.container.log.max_size_bytes = parse_bytes(value)
+            log.max_size_bytes = parse_bytes(value)
         elif key == "max-file":
             if not (value.isascii() and value.isdecimal()) or int(value) >= 2**32:
                 raise InvalidArgument(f'--log-opt "{text}": write a number of files')
-            spec.task.container.log.max_files = int(value)
+            log.max_files = int(value)
+        elif key in {"labels", "env"}:
+            names = log.labels if key == "labels" else log.env
+            del names[:]
+            names.extend(_names(value))
+        elif key == "tag":
+            log.tag = value
         else:
-            raise InvalidArgument(f'--log-opt "{text}": write max-size=SIZE or max-file=NUMBER')
+            raise InvalidArgument(
+                f'--log-opt "{text}": write max-size=SIZE, max-file=NUMBER, '
+                "labels=KEY,…, env=NAME,… or tag=TEXT"
+            )

@@ -26,6 +26,9 @@ _OPTIONS = (
     click.option("--no-resolve", is_flag=True, help="Print ids instead of names."),
     click.option("--no-task-ids", is_flag=True, help="Do not print task ids."),
     click.option("--no-trunc", is_flag=True, help="Do not shorten ids."),
+    click.option(
+        "--details", is_flag=True, help="Before each line what --log-opt labels, env and tag name."
+    ),
     click.option("--raw", is_flag=True, help="Print the output only."),
 )
 
@@ -38,7 +41,8 @@ def logs_command(noun: str, metavar: str, example: str) -> click.Command:
         from swarm.cli.service_logs import show_logs
 
         # One container's output needs nobody's name before each line.
-        given["raw"] = given["raw"] or noun == "container"
+        given["of_container"] = noun == "container"
+        given["raw"] = given["raw"] or given["of_container"]
         with connect(ctx.obj) as conn:
             if noun == "container":
                 from swarm.cli.container_logs import show_container_logs

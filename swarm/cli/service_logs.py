@@ -1,5 +1,6 @@
 """`swarmctl service logs`: lines of all tasks, told apart and in order."""
 
+from collections.abc import Mapping
 from typing import Any, BinaryIO, Protocol
 
 import click
@@ -20,7 +21,7 @@ PREFIX_WIDTH = 30
 
 def options(given: dict[str, Any], now_ns: int) -> LogOptions:
     """Return what the command line asks for."""
-    result = LogOptions(follow=given["follow"], stdout=True, stderr=True)
+    result = LogOptions(follow=given["follow"], stdout=True, stderr=True, details=bool(given.get("details")))
     if given["tail"] != "all":
         if not given["tail"].isdigit():
             raise InvalidArgument(f"--tail {given['tail']}: write a number of lines or all")
@@ -43,6 +44,18 @@ def select(conn: Connection, ref: str) -> LogSelector:
     return LogSelector(service_ids=[found.id])
 
 
+def told_plainly(attributes: Mapping[str, str]) -> str:
+    """Return the attributes of a line as Docker prints those of services: KEY=VALUE,…"""
+    return ",".join(f"{key}={value}" for key, value in sorted(attributes.items()))
+
+
+def told_safely(attributes: Mapping[str, str]) -> str:
+    """Return them as Docker prints those of containers: no space or comma but those between them."""
+    from urllib.parse import quote_plus
+
+    return told_plainly({quote_plus(key): quote_plus(value) for key, value in attributes.items()})
+
+
 class Prefixing(Protocol):
     """Says what stands before each line."""
 
@@ -56,6 +69,7 @@ class Prefixes:
     def __init__(self, conn: Connection, given: dict[str, Any]) -> None:
         self._conn = conn
         self._given = given
+        self._tell = told_safely if given.get("of_container") else told_plainly
         self.with_times = bool(given["timestamps"])
         self._nodes = {} if given["no_resolve"] or given["raw"] else node_names(conn)
         self._tasks: dict[str, Task | None] = {}
@@ -63,7 +77,9 @@ class Prefixes:
     def of(self, message: LogMessage) -> str:
         """Return the prefix for one line."""
         stamp = f"{when(message.timestamp)} " if self.with_times else ""
-        return stamp if self._given["raw"] else f"{stamp}{self.source(message):<{PREFIX_WIDTH}} | "
+        source = "" if self._given["raw"] else f"{self.source(message):<{PREFIX_WIDTH}} | "
+        told = f"{self._tell(message.attributes)} " if self._given.get("details") else ""
+        return f"{stamp}{source}{told}"
 
     def source(self, message: LogMessage) -> str:
         """Return which task on which node wrote a line."""

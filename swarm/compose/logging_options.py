@@ -1,4 +1,4 @@
-"""`logging` of a Compose service: how much of the output its nodes keep."""
+"""`logging` of a Compose service: how much of the output its nodes keep, and what is told with it."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ _DRIVERS = {"", "json-file", "local"}  # those that mean what agents do anyhow
 
 
 def apply_logging(container: ContainerSpec, service: Tree) -> list[str]:
-    """Write how much is kept; return a warning for everything else that is said."""
+    """Write what is kept and told; return a warning for everything else that is said."""
     warnings: list[str] = []
     driver, options = service.get("logging", "driver"), service.get("logging", "options")
     if driver is not None and values.text(driver) not in _DRIVERS:
@@ -32,4 +32,26 @@ def _max_file(log: LogConfig, entry: Tree) -> None:
     log.max_files = values.number(entry)
 
 
-_OPTIONS: dict[str, Callable[[LogConfig, Tree], None]] = {"max-size": _max_size, "max-file": _max_file}
+def _labels(log: LogConfig, entry: Tree) -> None:
+    log.labels.extend(_names(entry))
+
+
+def _env(log: LogConfig, entry: Tree) -> None:
+    log.env.extend(_names(entry))
+
+
+def _tag(log: LogConfig, entry: Tree) -> None:
+    log.tag = values.text(entry)
+
+
+def _names(entry: Tree) -> list[str]:
+    return [one for one in (part.strip() for part in values.text(entry).split(",")) if one]
+
+
+_OPTIONS: dict[str, Callable[[LogConfig, Tree], None]] = {
+    "max-size": _max_size,
+    "max-file": _max_file,
+    "labels": _labels,
+    "env": _env,
+    "tag": _tag,
+}

@@ -24,6 +24,7 @@ from swarm.runtime.processes import Process, kill_and_wait
 
 _UNMOUNT_DETACH = 2
 _KILL_TIMEOUT_S = 10.0
+_THAW = {"freezer.state": "THAWED", "cgroup.freeze": "0"}
 _HELPERS = {"swarmd", "swarm.daemon", "conmon", "crun", "runc", "shim.py", "haproxy"}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -70,12 +71,22 @@ def _kill_all(plan: Plan) -> None:
     """Kill in rounds: what is killed may have begun another process meanwhile."""
     deadline = time.monotonic() + _KILL_TIMEOUT_S
     while time.monotonic() < deadline:
+        _thaw_all(plan)
         doomed = [process for pid, _ in _processes(plan) if (process := Process.open(pid)) is not None]
         if not doomed:
             return
         for process in doomed:
             kill_and_wait(process, timeout_s=1.0)
             process.close()
+
+
+def _thaw_all(plan: Plan) -> None:
+    """Let paused containers go on: where cgroups are of version 1, what stands still cannot be killed."""
+    for root in _cgroups(plan) if plan.isolated else ():
+        for name, text in _THAW.items():
+            for path in root.rglob(name):
+                with suppress(OSError):
+                    path.write_text(text, "ascii")
 
 
 def _processes(plan: Plan) -> Iterator[tuple[int, str]]:

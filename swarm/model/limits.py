@@ -40,6 +40,7 @@ LABELS_BYTES = Limit("LABELS_BYTES", 64 * 1024, "bytes", "every task carries the
 # Specs.
 LOG_FILE_BYTES = Limit("LOG_FILE_BYTES", 1024**3, "bytes", "a reader of the last lines goes through a file")
 LOG_FILES = Limit("LOG_FILES", 100, "files", "each is renamed whenever a new one is begun")
+LOG_ATTRIBUTES = Limit("LOG_ATTRIBUTES", 100, "names", "they are told with every line")
 SPEC_BYTES = Limit("SPEC_BYTES", 1024 * 1024, "bytes", "every task carries a copy of its spec")
 IMAGE_CHARACTERS = Limit("IMAGE_CHARACTERS", 255, "characters", "with its registry, as registries have it")
 HOSTNAME_CHARACTERS = Limit("HOSTNAME_CHARACTERS", 63, "characters", "the kernel takes 64 bytes, DNS 63")

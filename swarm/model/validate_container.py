@@ -11,7 +11,15 @@ from swarm.model.cluster_volumes import cluster_mount_problems
 from swarm.model.devices import device_problems
 from swarm.model.file_references import reference_problems
 from swarm.model.health import health_problems
-from swarm.model.limits import HOSTNAME_CHARACTERS, LOG_FILE_BYTES, LOG_FILES, shown
+from swarm.model.limits import (
+    HOSTNAME_CHARACTERS,
+    LOG_ATTRIBUTES,
+    LOG_FILE_BYTES,
+    LOG_FILES,
+    TEXT_BYTES,
+    shown,
+)
+from swarm.model.log_tags import tag_problems
 from swarm.model.reference import parse_reference
 from swarm.model.selinux import RELABELS
 from swarm.model.validate_options import option_problems
@@ -72,6 +80,10 @@ def _log_problems(log: LogConfig) -> Iterator[str]:
         yield "log max-file of 0: the least is 1"
     yield from LOG_FILE_BYTES.exceeded("log max-size", log.max_size_bytes)
     yield from LOG_FILES.exceeded("log max-file", log.max_files)
+    yield from LOG_ATTRIBUTES.exceeded("log labels", len(log.labels))
+    yield from LOG_ATTRIBUTES.exceeded("log env", len(log.env))
+    yield from TEXT_BYTES.exceeded("log tag", len(log.tag.encode()))
+    yield from tag_problems(log.tag)
 
 
 def negative(*named: tuple[str, int]) -> Iterator[str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from swarm.dev.cluster import DevCluster
+from swarm.runtime.oci.cgroups import read_layout
+from swarm.runtime.oci.freezer import is_frozen
 from tests.integration.conftest import Clusters
 from tests.integration.containers.conftest import command, keyboard, wait_told
 from tests.integration.operator import ROOT, Operator, wait_until
@@ -172,6 +174,42 @@ def test_a_service_that_is_made_later_does_not_take_a_containers_name_away(opera
     assert operator("container", "inspect", "both", *ids).startswith(task["ID"])
     operator("service", "rm", "both")
     wait_until(lambda: not operator.rows("container", "ls", "-a"), 60, "its container to go")
+
+
+def stands_still(pid: str) -> bool:
+    """Whether the freezer of a process is closed, by the kernel's account."""
+    layout = read_layout()
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == ("freezer" if layout.version == 1 else ""):
+            return is_frozen(layout, path)
+    raise AssertionError(f"process {pid} has no freezer")
+
+
+def test_an_agent_that_ends_in_a_commit_leaves_nothing_paused(
+    operator: Operator, cluster: DevCluster
+) -> None:
+    script = "busybox dd if=/dev/zero of=/large bs=1M count=400; exec sleep 1000"
+    operator(*RUN, "-d", "--name", "large", "hello:1", "-c", script)
+    operator(*RUN, "-d", "--name", "held", "hello:1", "-c", "exec sleep 1000")
+    operator("container", "pause", "held")
+    wait_until(lambda: operator("container", "top", "large", "--format", "{{.Command}}") == "sleep 1000")
+    pid = operator("container", "inspect", "large", "-f", "{{.State.Pid}}")
+    committing = subprocess.Popen(
+        command(cluster, "container", "commit", "large", "large:1", at="manager-1"), cwd=ROOT
+    )
+    try:
+        wait_until(lambda: stands_still(pid), 60, "a pause for the commit")
+        cluster.kill("worker-1")
+        assert stands_still(pid)
+        cluster.start("worker-1")
+        wait_until(lambda: operator.try_("container", "exec", "large", "true").returncode == 0)
+        assert not stands_still(pid)
+        assert "Paused" in state(operator, "held")  # by people
+    finally:
+        committing.kill()
+        committing.wait()
+    operator("container", "rm", "-f", "large", "held")
 
 
 def test_a_full_disk_keeps_tasks_away_until_there_is_room(operator: Operator, small_disk: Path) -> None:

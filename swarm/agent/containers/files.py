@@ -1,8 +1,7 @@
 """Doing what somebody asks of the files that a container changed: list them, export all, make an image."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Protocol
 
 import structlog
@@ -10,6 +9,7 @@ import structlog
 from swarm.agent.container import NodeFacts, template_context
 from swarm.agent.containers.commit import committed
 from swarm.agent.containers.conversation import Conversation
+from swarm.agent.containers.pausing import Pausing
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.containers_pb2 import (
     CommittedImage,
@@ -21,7 +21,7 @@ from swarm.api.v1.containers_pb2 import (
 )
 from swarm.clock import Clock, timestamp
 from swarm.errors import FailedPrecondition, NotFound, SwarmError
-from swarm.runtime.base import ContainerState, RuntimeDriver
+from swarm.runtime.base import RuntimeDriver
 from swarm.runtime.changes import Change, ChangeKind
 from swarm.runtime.images.base import ImageStore
 
@@ -56,6 +56,7 @@ class FileRequests:
         clock: Clock,
         facts: Callable[[], NodeFacts],
         plain: PlainOnes,
+        pausing: Pausing,
     ) -> None:
         """`records` has all containers, those without a task, which `plain` knows, in the form of tasks."""
         self._driver = driver
@@ -63,12 +64,17 @@ class FileRequests:
         self._records = records
         self._clock = clock
         self._facts = facts
+        self._pausing = pausing
         self._tell = plain.tell
         plain.measure = self.measure
 
     def takes(self, request: ContainerRequest) -> bool:
         """Whether a request is to be answered here."""
         return request.WhichOneof("verb") in VERBS
+
+    def leave_to_others(self, container_id: str) -> None:
+        """Hear that people paused a container, or let it go on."""
+        self._pausing.leave_to_others(container_id)
 
     async def answer(self, request: ContainerRequest, conversation: Conversation) -> None:
         """Do what is asked and say the last word."""
@@ -134,26 +140,16 @@ class FileRequests:
 
     async def _layer(self, container_id: str, *, pause: bool) -> AsyncIterator[bytes]:
         """Yield what a container changed; while it is read, the container gets no time."""
-        info = await self._driver.inspect(container_id)
-        pause = pause and info is not None and info.state is ContainerState.RUNNING and not info.paused
-        if pause:
-            try:
-                await self._driver.pause(container_id)
-            except FailedPrecondition as error:
-                raise FailedPrecondition(f"{error}; --pause=false reads its files while it runs") from error
-        try:
+        async with AsyncExitStack() as stack:
+            if pause:
+                try:
+                    await stack.enter_async_context(self._pausing.paused(container_id))
+                except FailedPrecondition as error:
+                    reason = f"{error}; --pause=false reads its files while it runs"
+                    raise FailedPrecondition(reason) from error
             async with aclosing(self._driver.layer(container_id)) as chunks:  # type: ignore[type-var]
                 async for chunk in chunks:
                     yield chunk
-        finally:
-            if pause:
-                await asyncio.shield(self._go_on(container_id))
-
-    async def _go_on(self, container_id: str) -> None:
-        try:
-            await self._driver.unpause(container_id)
-        except SwarmError as error:  # it ended, or somebody was quicker
-            log.info("agent.container_not_unpaused", task_id=container_id, reason=str(error))
 
 
 def _as_message(one: Change) -> PathChange:

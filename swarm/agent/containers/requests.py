@@ -165,18 +165,20 @@ class ContainerRequests:
                 await self._driver.stop(info.id, self._grace_s(info.id, request.stop), request.stop.signal)
             case "kill":
                 await self._kill(info, request.kill.signal)
-            case "pause":
-                await self._driver.pause(info.id)
-                self._tell(info.id, "pause")
-            case "unpause":
-                await self._driver.unpause(info.id)
-                self._tell(info.id, "unpause")
+            case "pause" | "unpause":
+                await self._pause(verb, info)
             case "remove":
                 await self._remove(info, force=request.remove.force)
             case "copy_to":
                 wanted = request.copy_to
                 archive = conversation.data()
                 await self._driver.copy_to(info.id, wanted.path, archive, keep_owner=wanted.keep_owner)
+
+    async def _pause(self, verb: str, info: ContainerInfo) -> None:
+        if self._files is not None:
+            self._files.leave_to_others(info.id)
+        await (self._driver.pause(info.id) if verb == "pause" else self._driver.unpause(info.id))
+        self._tell(info.id, verb)
 
     def _image_of(self, container_id: str) -> ImageConfig | None:
         return self._plain.image_of(container_id) if self._plain is not None else None
@@ -219,7 +221,8 @@ class ContainerRequests:
     async def _prune(self, conversation: Conversation, wanted: PruneContainers) -> None:
         for task_id, record in list(self._tasks().items()):
             info = await self._driver.inspect(task_id)
-            if info is not None and is_to_go(info, record.task.spec.container.labels, wanted):
+            labels, image = record.task.spec.container.labels, self._image_of(task_id)
+            if info is not None and is_to_go(info, labels, image, wanted):
                 await self._driver.remove(task_id)
                 await conversation.send(ContainerOutput(removed=task_id))
         for container_id in await self._plain.prune(wanted) if self._plain is not None else ():

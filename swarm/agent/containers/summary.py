@@ -14,6 +14,7 @@ from swarm.api.v1.containers_pb2 import (
 from swarm.api.v1.containers_pb2 import Transferred as TransferredMessage
 from swarm.clock import timestamp
 from swarm.model.labels import has_label
+from swarm.model.limits import LABELS_BYTES
 from swarm.model.task import task_name
 from swarm.runtime.base import ContainerInfo, ContainerState, ProcessInfo, Sample, Transferred
 from swarm.runtime.command import words
@@ -48,14 +49,23 @@ def summary(
         found.service_name = task.service_annotations.name
         found.ports.extend(task.endpoint.ports)
         found.labels.update(task.spec.container.labels)
+        if image is not None and _size(image.labels) <= LABELS_BYTES.value:
+            found.image_labels.update(image.labels)
         health = record.status.container.health
         if info.state is ContainerState.RUNNING and health.state:
             found.health.CopyFrom(health)
     return found
 
 
-def is_to_go(info: ContainerInfo, labels: Mapping[str, str], wanted: PruneContainers) -> bool:
-    """Whether a prune means a container: it has ended, long enough ago, and has the labels."""
+def _size(labels: Mapping[str, str]) -> int:
+    return sum(len(key.encode()) + len(value.encode()) for key, value in labels.items())
+
+
+def is_to_go(
+    info: ContainerInfo, own: Mapping[str, str], image: ImageConfig | None, wanted: PruneContainers
+) -> bool:
+    """Whether a prune means a container: it ended, long enough ago, and it or its image has the labels."""
+    labels = {**(image.labels if image is not None else {}), **own}
     ended = info.state is ContainerState.EXITED
     long_ago = not wanted.ended_before_ns or info.finished_at_ns < wanted.ended_before_ns
     return ended and long_ago and all(has_label(labels, one) for one in wanted.labels)

@@ -43,7 +43,6 @@ def plain_config(
     config = container_config(task, record.image_digest, sandbox, facts)
     config = replace(
         config,
-        labels=dict(record.spec.container.labels),
         stdin=record.spec.open_stdin,
         stdin_once=record.spec.stdin_once,
     )

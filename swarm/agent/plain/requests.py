@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import structlog
 
 from swarm.agent.containers.conversation import Conversation
 from swarm.agent.containers.summary import defaults, is_to_go, summary
+from swarm.agent.log_attributes import AttributesOf
 from swarm.agent.log_publisher import log_query
 from swarm.agent.plain.attach import attend
 from swarm.agent.plain.container import Plain
@@ -26,7 +27,7 @@ from swarm.api.v1.plain_pb2 import CreateContainer
 from swarm.clock import nanoseconds, timestamp
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskFailure
 from swarm.model.plain import restart_problems
-from swarm.runtime.base import ContainerInfo, ContainerState, LogQuery, RuntimeDriver
+from swarm.runtime.base import ContainerInfo, ContainerState, LogLine, RuntimeDriver
 from swarm.runtime.images.base import ImageConfig, Pull
 
 log = structlog.get_logger(__name__)
@@ -46,10 +47,11 @@ FOR_PLAIN = frozenset({"stop", "kill", "remove", "inspect", "wait", "attach", "l
 class PlainRequests:
     """Answers requests; raises SwarmErrors, which the caller gets."""
 
-    def __init__(self, containers: PlainContainers, driver: RuntimeDriver) -> None:
-        """Serve `containers`, which `driver` runs."""
+    def __init__(self, containers: PlainContainers, driver: RuntimeDriver, attributes: AttributesOf) -> None:
+        """Serve `containers`, which `driver` runs; `attributes` are what is told of each with its output."""
         self._containers = containers
         self._driver = driver
+        self._attributes = attributes
         self.measure: Callable[[ContainerSummary], Awaitable[None]] = _not_measured
 
     def takes(self, request: ContainerRequest) -> bool:
@@ -104,7 +106,9 @@ class PlainRequests:
         removed = []
         for plain in self._containers.all():
             info = await plain.info() or _never_ran(plain)
-            if plain.restarting or not is_to_go(info, plain.record.spec.container.labels, wanted):
+            if plain.restarting or not is_to_go(
+                info, plain.record.spec.container.labels, plain.image, wanted
+            ):
                 continue
             await self._containers.finished(plain.remove(force=False))
             removed.append(plain.id)
@@ -242,19 +246,22 @@ class PlainRequests:
         plain = self._containers.get(request.container_id)
         if plain is not None and await plain.info() is None:
             return  # it never ran
-        query = log_query(request.logs.options)
-        await send_logs(self._driver, request.container_id, query, conversation)
+        options = request.logs.options
+        attributes = self._attributes(plain.task()) if plain is not None and options.details else None
+        lines = self._driver.logs(request.container_id, log_query(options))
+        await send_logs(lines, conversation, attributes)
 
 
 async def send_logs(
-    driver: RuntimeDriver, container_id: str, query: LogQuery, conversation: Conversation
+    lines: AsyncIterator[LogLine], conversation: Conversation, attributes: Mapping[str, str] | None
 ) -> None:
-    """Send the lines of a container, each with its time."""
-    async for line in driver.logs(container_id, query):
+    """Send the lines of a container, each with its time and what else is told of it."""
+    async for line in lines:
         chunk = OutputChunk(
             stream=LOG_STREAM_STDERR if line.stream == "stderr" else LOG_STREAM_STDOUT,
             data=line.data if line.partial else line.data + b"\n",
             timestamp=timestamp(line.timestamp_ns),
+            attributes=attributes,
         )
         await conversation.send(ContainerOutput(chunk=chunk))
 

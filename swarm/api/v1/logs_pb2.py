@@ -25,29 +25,33 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17swarm/api/v1/logs.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x01\n\nLogOptions\x12\x0e\n\x06\x66ollow\x18\x01 \x01(\x08\x12\x11\n\x04tail\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12.\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x12.\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x02\x88\x01\x01\x12\x0e\n\x06stdout\x18\x05 \x01(\x08\x12\x0e\n\x06stderr\x18\x06 \x01(\x08\x42\x07\n\x05_tailB\x08\n\x06_sinceB\x08\n\x06_until\"D\n\x0bLogSelector\x12\x13\n\x0bservice_ids\x18\x01 \x03(\t\x12\x10\n\x08task_ids\x18\x02 \x03(\t\x12\x0e\n\x05stack\x18\xae\x03 \x01(\t\"\x84\x01\n\x0fLogSubscription\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\x08selector\x18\x02 \x01(\x0b\x32\x19.swarm.api.v1.LogSelector\x12)\n\x07options\x18\x03 \x01(\x0b\x32\x18.swarm.api.v1.LogOptions\x12\r\n\x05\x63lose\x18\x04 \x01(\x08\"\xb9\x01\n\nLogMessage\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x06stream\x18\x05 \x01(\x0e\x32\x17.swarm.api.v1.LogStream\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\x12\x0f\n\x07partial\x18\x07 \x01(\x08\"Y\n\x12PublishLogsRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12*\n\x08messages\x18\x02 \x03(\x0b\x32\x18.swarm.api.v1.LogMessage\"\x15\n\x13PublishLogsResponse\"v\n\x11RelayLogsResponse\x12+\n\x07message\x18\x01 \x01(\x0b\x32\x18.swarm.api.v1.LogMessageH\x00\x12\x13\n\tnode_done\x18\x02 \x01(\tH\x00\x12\x16\n\x0cnode_started\x18\x03 \x01(\tH\x00\x42\x07\n\x05\x65vent*Q\n\tLogStream\x12\x16\n\x12LOG_STREAM_UNKNOWN\x10\x00\x12\x15\n\x11LOG_STREAM_STDOUT\x10\x01\x12\x15\n\x11LOG_STREAM_STDERR\x10\x02\x32\xa3\x01\n\x04Logs\x12P\n\x07Publish\x12 .swarm.api.v1.PublishLogsRequest\x1a!.swarm.api.v1.PublishLogsResponse(\x01\x12I\n\x05Relay\x12\x1d.swarm.api.v1.LogSubscription\x1a\x1f.swarm.api.v1.RelayLogsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17swarm/api/v1/logs.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xde\x01\n\nLogOptions\x12\x0e\n\x06\x66ollow\x18\x01 \x01(\x08\x12\x11\n\x04tail\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12.\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x12.\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x02\x88\x01\x01\x12\x0e\n\x06stdout\x18\x05 \x01(\x08\x12\x0e\n\x06stderr\x18\x06 \x01(\x08\x12\x10\n\x07\x64\x65tails\x18\xbc\x05 \x01(\x08\x42\x07\n\x05_tailB\x08\n\x06_sinceB\x08\n\x06_until\"D\n\x0bLogSelector\x12\x13\n\x0bservice_ids\x18\x01 \x03(\t\x12\x10\n\x08task_ids\x18\x02 \x03(\t\x12\x0e\n\x05stack\x18\xae\x03 \x01(\t\"\x84\x01\n\x0fLogSubscription\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\x08selector\x18\x02 \x01(\x0b\x32\x19.swarm.api.v1.LogSelector\x12)\n\x07options\x18\x03 \x01(\x0b\x32\x18.swarm.api.v1.LogOptions\x12\r\n\x05\x63lose\x18\x04 \x01(\x08\"\xab\x02\n\nLogMessage\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x06stream\x18\x05 \x01(\x0e\x32\x17.swarm.api.v1.LogStream\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\x12\x0f\n\x07partial\x18\x07 \x01(\x08\x12=\n\nattributes\x18\xbc\x05 \x03(\x0b\x32(.swarm.api.v1.LogMessage.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Y\n\x12PublishLogsRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12*\n\x08messages\x18\x02 \x03(\x0b\x32\x18.swarm.api.v1.LogMessage\"\x15\n\x13PublishLogsResponse\"v\n\x11RelayLogsResponse\x12+\n\x07message\x18\x01 \x01(\x0b\x32\x18.swarm.api.v1.LogMessageH\x00\x12\x13\n\tnode_done\x18\x02 \x01(\tH\x00\x12\x16\n\x0cnode_started\x18\x03 \x01(\tH\x00\x42\x07\n\x05\x65vent*Q\n\tLogStream\x12\x16\n\x12LOG_STREAM_UNKNOWN\x10\x00\x12\x15\n\x11LOG_STREAM_STDOUT\x10\x01\x12\x15\n\x11LOG_STREAM_STDERR\x10\x02\x32\xa3\x01\n\x04Logs\x12P\n\x07Publish\x12 .swarm.api.v1.PublishLogsRequest\x1a!.swarm.api.v1.PublishLogsResponse(\x01\x12I\n\x05Relay\x12\x1d.swarm.api.v1.LogSubscription\x1a\x1f.swarm.api.v1.RelayLogsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'swarm.api.v1.logs_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LOGSTREAM']._serialized_start=908
-  _globals['_LOGSTREAM']._serialized_end=989
+  _globals['_LOGMESSAGE_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_LOGMESSAGE_ATTRIBUTESENTRY']._serialized_options = b'8\001'
+  _globals['_LOGSTREAM']._serialized_start=1040
+  _globals['_LOGSTREAM']._serialized_end=1121
   _globals['_LOGOPTIONS']._serialized_start=75
-  _globals['_LOGOPTIONS']._serialized_end=279
-  _globals['_LOGSELECTOR']._serialized_start=281
-  _globals['_LOGSELECTOR']._serialized_end=349
-  _globals['_LOGSUBSCRIPTION']._serialized_start=352
-  _globals['_LOGSUBSCRIPTION']._serialized_end=484
-  _globals['_LOGMESSAGE']._serialized_start=487
-  _globals['_LOGMESSAGE']._serialized_end=672
-  _globals['_PUBLISHLOGSREQUEST']._serialized_start=674
-  _globals['_PUBLISHLOGSREQUEST']._serialized_end=763
-  _globals['_PUBLISHLOGSRESPONSE']._serialized_start=765
-  _globals['_PUBLISHLOGSRESPONSE']._serialized_end=786
-  _globals['_RELAYLOGSRESPONSE']._serialized_start=788
-  _globals['_RELAYLOGSRESPONSE']._serialized_end=906
-  _globals['_LOGS']._serialized_start=992
-  _globals['_LOGS']._serialized_end=1155
+  _globals['_LOGOPTIONS']._serialized_end=297
+  _globals['_LOGSELECTOR']._serialized_start=299
+  _globals['_LOGSELECTOR']._serialized_end=367
+  _globals['_LOGSUBSCRIPTION']._serialized_start=370
+  _globals['_LOGSUBSCRIPTION']._serialized_end=502
+  _globals['_LOGMESSAGE']._serialized_start=505
+  _globals['_LOGMESSAGE']._serialized_end=804
+  _globals['_LOGMESSAGE_ATTRIBUTESENTRY']._serialized_start=755
+  _globals['_LOGMESSAGE_ATTRIBUTESENTRY']._serialized_end=804
+  _globals['_PUBLISHLOGSREQUEST']._serialized_start=806
+  _globals['_PUBLISHLOGSREQUEST']._serialized_end=895
+  _globals['_PUBLISHLOGSRESPONSE']._serialized_start=897
+  _globals['_PUBLISHLOGSRESPONSE']._serialized_end=918
+  _globals['_RELAYLOGSRESPONSE']._serialized_start=920
+  _globals['_RELAYLOGSRESPONSE']._serialized_end=1038
+  _globals['_LOGS']._serialized_start=1124
+  _globals['_LOGS']._serialized_end=1287
 # @@protoc_insertion_point(module_scope)

@@ -19,12 +19,18 @@ REBALANCE_MODE_OFF: RebalanceMode
 REBALANCE_MODE_AUTO: RebalanceMode
 
 class LogConfig(_message.Message):
-    __slots__ = ("max_size_bytes", "max_files")
+    __slots__ = ("max_size_bytes", "max_files", "labels", "env", "tag")
     MAX_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_FILES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    ENV_FIELD_NUMBER: _ClassVar[int]
+    TAG_FIELD_NUMBER: _ClassVar[int]
     max_size_bytes: int
     max_files: int
-    def __init__(self, max_size_bytes: _Optional[int] = ..., max_files: _Optional[int] = ...) -> None: ...
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    env: _containers.RepeatedScalarFieldContainer[str]
+    tag: str
+    def __init__(self, max_size_bytes: _Optional[int] = ..., max_files: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[str]] = ..., tag: _Optional[str] = ...) -> None: ...
 
 class ContainerSpec(_message.Message):
     __slots__ = ("image", "labels", "command", "args", "hostname", "env", "dir", "user", "mounts", "stop_signal", "stop_grace_period_ns", "read_only", "init", "tty", "registry_auth", "image_digest", "devices", "device_requests", "groups", "privileges", "capability_add", "capability_drop", "sysctls", "ulimits", "hosts", "dns", "shm_size_bytes", "oom_score_adj", "namespaces", "cgroup_parent", "annotations", "healthcheck", "secrets", "configs", "log", "sticky")

@@ -1,6 +1,6 @@
 """The contract of a node's image store: content by digest, unpacked layers, references."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -43,6 +43,7 @@ class ImageConfig:
     architecture: str = ""
     os: str = ""
     exposed: Sequence[str] = ()  # PORT[-PORT][/PROTOCOL]
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

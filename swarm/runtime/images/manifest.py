@@ -166,6 +166,7 @@ def parse_configuration(content: bytes, manifest_digest: str) -> Configuration:
         architecture=string_of(document, "architecture"),
         os=string_of(document, "os"),
         exposed=tuple(runs.get("ExposedPorts") or ()),
+        labels=dict(runs.get("Labels") or {}),
     )
     return Configuration(image, tuple(check_digest(diff_id) for diff_id in diff_ids))
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from swarm.agent.containers.summary import details, summary
+from swarm.agent.containers.summary import details, is_to_go, summary
 from swarm.agent.task_machine import TaskRecord
+from swarm.api.v1.containers_pb2 import PruneContainers
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.runtime.base import ContainerInfo, ContainerState
@@ -15,6 +16,22 @@ def test_a_line_about_a_container_has_the_labels_of_its_task() -> None:
     task.spec.container.labels["com.docker.stack.namespace"] = "shop"
     told = summary(ContainerInfo("t1", ContainerState.RUNNING), TaskRecord(task, task.status))
     assert dict(told.labels) == {"com.docker.stack.namespace": "shop"}
+
+
+def test_labels_of_an_image_are_told_apart_from_those_of_the_container() -> None:
+    task = Task(id="t1")
+    task.spec.container.labels["tier"] = "web"
+    record, info = TaskRecord(task, task.status), ContainerInfo("t1", ContainerState.EXITED)
+    labels = {"tier": "theirs", "vendor": "them"}
+    image = ImageConfig("sha256:1", labels=labels)
+    told = summary(info, record, image)
+    assert (dict(told.labels), dict(told.image_labels)) == ({"tier": "web"}, labels)
+    large = ImageConfig("sha256:1", labels={"a": "v" * (64 << 10)})
+    assert not summary(info, record, large).image_labels
+    own = task.spec.container.labels
+    for label, goes in (("vendor=them", True), ("tier=theirs", False), ("tier=web", True)):
+        assert is_to_go(info, own, image, PruneContainers(labels=[label])) is goes
+    assert not is_to_go(info, own, None, PruneContainers(labels=["vendor"]))
 
 
 IMAGE = ImageConfig("sha256:1", ("/entry",), ("serve", "-p"), ("PATH=/bin", "A=1"), "/srv", "app", "SIGINT")

@@ -174,9 +174,11 @@ def exec_of(task: Task, *command: str, **options: Any) -> ContainerQuestion:
 
 
 @contextlib.asynccontextmanager
-async def a_container(folder: Path, managers: int = 1) -> AsyncIterator[tuple[Lab, ShellDriver, Task]]:
+async def a_container(
+    folder: Path, managers: int = 1, driver: ShellDriver | None = None
+) -> AsyncIterator[tuple[Lab, ShellDriver, Task]]:
     async with a_lab(folder, managers=managers) as lab:
-        driver = ShellDriver()
+        driver = driver or ShellDriver()
         node = await lab.agent("n1", driver=driver)
         await until(lambda: node.agent.connected)
         task = a_task("n1")

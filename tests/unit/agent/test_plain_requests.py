@@ -57,7 +57,7 @@ class Containers:
 async def test_the_last_line_on_its_way_breaks_no_conversation(
     failure: Exception | None, last: list[str]
 ) -> None:
-    requests = PlainRequests(cast("Any", Containers(failure)), cast("Any", None))
+    requests = PlainRequests(cast("Any", Containers(failure)), cast("Any", None), lambda task: {})
     stream = Stream()
     try:
         await requests.answer(ContainerRequest(create=CreateContainer()), cast("Any", stream))

@@ -100,7 +100,8 @@ def samples(at_s: int, cpu_s: float) -> ContainerOutput:
 
 def test_containers_of_tasks_are_found_by_the_labels_that_docker_gives_them() -> None:
     answer = a_container("n1", name="web.1.t1", labels={"tier": "front"})
-    plain = a_container("n1", name="web", plain=True, labels={"tier": "front"})
+    of_image = {"tier": "theirs", "vendor": "them"}
+    plain = a_container("n1", name="web", plain=True, labels={"tier": "front"}, image_labels=of_image)
 
     def names(*labels: str) -> list[str]:
         return [row["Names"] for row in rows([answer, plain], {"label": labels}, {}, NOW, truncate=True)]
@@ -108,6 +109,7 @@ def test_containers_of_tasks_are_found_by_the_labels_that_docker_gives_them() ->
     assert names("com.docker.swarm.service.name=web", "com.docker.swarm.node.id=n1") == ["web.1.t1"]
     assert names("com.docker.swarm.task.name=web.1.t1", "tier=back") == []
     assert sorted(names("tier=front")) == ["web", "web.1.t1"]
+    assert (names("vendor=them"), names("tier=theirs")) == (["web"], [])
     (row,) = rows([answer], {}, {}, NOW, truncate=True)
     assert fill('{{.Label "com.docker.swarm.service.name"}} {{.Label "tier"}}', row) == "web front"
 
@@ -276,6 +278,9 @@ def test_log_options_are_written_into_the_spec() -> None:
     spec = ServiceSpec()
     apply_log(spec, {"log_opt": ("max-size=10m", "max-file=5")})
     assert (spec.task.container.log.max_size_bytes, spec.task.container.log.max_files) == (10 << 20, 5)
+    apply_log(spec, {"log_opt": ("labels=a, b", "labels=c,d", "env=E", "tag={{.Name}}")})
+    log = spec.task.container.log
+    assert (list(log.labels), list(log.env), log.tag) == (["c", "d"], ["E"], "{{.Name}}")
     for text in ("max-file=x", "max-size=", "compress=true"):
         with pytest.raises(InvalidArgument):
             apply_log(spec, {"log_opt": (text,)})

@@ -232,6 +232,10 @@ CASES: list[tuple[str, Any]] = [
         "logging: {driver: json-file, options: {max-size: 10m, max-file: '3'}}",
         lambda s: s.task.container.log.__init__(max_size_bytes=10 << 20, max_files=3),
     ),
+    (
+        "logging: {options: {labels: 'tier, vendor', env: LANG, tag: '{{.Name}}'}}",
+        lambda s: s.task.container.log.__init__(labels=["tier", "vendor"], env=["LANG"], tag="{{.Name}}"),
+    ),
     ("gpus: all", lambda s: s.task.container.device_requests.add(kind="nvidia.com/gpu", all=True)),
     ("gpus: [{count: 2}]", lambda s: s.task.container.device_requests.add(kind="nvidia.com/gpu", count=2)),
     (

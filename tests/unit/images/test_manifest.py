@@ -162,3 +162,9 @@ def test_only_unpinned_references_expire() -> None:
 def test_hostile_nesting_is_an_error_not_a_crash() -> None:
     with pytest.raises(SwarmError):
         parse_manifest(b'{"a":' * 100_000, 10)
+
+
+def test_labels_of_an_image_are_read() -> None:
+    content = b'{"rootfs":{"diff_ids":[]},"config":{"Labels":{"vendor":"them"}}}'
+    assert parse_configuration(content, "d").image.labels == {"vendor": "them"}
+    assert parse_configuration(content.replace(b'{"vendor":"them"}', b"null"), "d").image.labels == {}

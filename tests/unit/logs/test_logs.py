@@ -120,6 +120,17 @@ async def test_options_reach_the_runtime(tmp_path: Path) -> None:
         assert messages == []
 
 
+async def test_details_come_with_each_line_when_they_are_asked_for(tmp_path: Path) -> None:
+    async with two_nodes(tmp_path) as (lab, first, _):
+        task = a_task("n1")
+        task.spec.container.log.tag = "{{.ImageName}}"
+        await running(lab, task)
+        first.driver.write(task.id, b"one")
+        for details in (True, False):
+            (message,), _notices = await gather(lab.managers[0], details=details)
+            assert dict(message.attributes) == ({"tag": "web:1"} if details else {})
+
+
 async def test_one_task_can_be_asked_for(tmp_path: Path) -> None:
     async with two_nodes(tmp_path) as (lab, first, _):
         one, two = a_task("n1"), a_task("n1")
