@@ -3,9 +3,10 @@ millisecond."""
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from swarm.errors import InvalidArgument
 from swarm.model.capabilities import KNOWN
@@ -73,6 +74,7 @@ class Abilities:
 
     controls: frozenset[Control] = frozenset(Control)
     capabilities: frozenset[str] = frozenset(KNOWN)  # that the agent may pass on
+    may_raise_limits: bool = True  # of processes, beyond the agent's own
     hard_limits: Mapping[str, int] = field(default_factory=dict)  # of processes, by ulimit; absent: any
     oom_score_adj: int = -1000  # the least that the agent may give
     apparmor: frozenset[str] | None = None  # loaded profiles; None: the kernel knows none
@@ -88,20 +90,37 @@ class Abilities:
 def read_abilities(layout: CgroupLayout, cgroup: str, proc: Path = Path("/proc")) -> Abilities:
     """Return what containers below `cgroup`, which exists, can have here."""
     may_raise = may_raise_limits(proc)
+    kernel = (proc / "sys/kernel/osrelease").read_text("ascii").strip()
     return Abilities(
         controls=_controls(layout, cgroup.lstrip("/")),
         capabilities=bounding_set(proc),
-        hard_limits=read_hard_limits(may_raise=may_raise, proc=proc),
+        may_raise_limits=may_raise,
         oom_score_adj=-1000 if may_raise else int((proc / "self/oom_score_adj").read_text("ascii")),
-        apparmor=loaded_profiles(),
-        selinux=read_policy(),
-        no_users=_no_users(proc),
-        init=_init(),
-        cpus=_cpuset(layout, cgroup, "cpus"),
-        memory_nodes=_cpuset(layout, cgroup, "mems"),
-        kernel=(proc / "sys/kernel/osrelease").read_text("ascii").strip(),
-        node_name=(proc / "sys/kernel/hostname").read_text("utf-8").strip(),
+        kernel=kernel,
+        **_changing(layout, cgroup, proc, kernel, may_raise=may_raise),
     )
+
+
+def read_again(known: Abilities, layout: CgroupLayout, cgroup: str, proc: Path = Path("/proc")) -> Abilities:
+    """Return what `read_abilities` would; what stays while this process lives is taken from `known`."""
+    news = _changing(layout, cgroup, proc, known.kernel, may_raise=known.may_raise_limits)
+    return replace(known, **news)
+
+
+def _changing(
+    layout: CgroupLayout, cgroup: str, proc: Path, kernel: str, *, may_raise: bool
+) -> dict[str, Any]:
+    """Return what people change on a node: programs, profiles, settings of the kernel, processors."""
+    return {
+        "hard_limits": read_hard_limits(may_raise=may_raise, proc=proc),
+        "apparmor": loaded_profiles(),
+        "selinux": read_policy(),
+        "no_users": _no_users(proc, kernel),
+        "init": _init(),
+        "cpus": _cpuset(layout, cgroup, "cpus"),
+        "memory_nodes": _cpuset(layout, cgroup, "mems"),
+        "node_name": (proc / "sys/kernel/hostname").read_text("utf-8").strip(),
+    }
 
 
 _ABILITIES = {
@@ -156,12 +175,12 @@ def _controls(layout: CgroupLayout, cgroup: str) -> frozenset[Control]:
     )
 
 
-def _no_users(proc: Path) -> str:
+def _no_users(proc: Path, kernel: str) -> str:
     try:
         most = (proc / "sys/user/max_user_namespaces").read_text("ascii")
     except OSError:
         most = ""
-    return obstacle((proc / "sys/kernel/osrelease").read_text("ascii").strip(), most)
+    return obstacle(kernel, most)
 
 
 def _init() -> tuple[str, ...]:

@@ -172,5 +172,7 @@ def _nodes_resolv_conf(*, own_network: bool) -> str:
 
 def write_public(path: Path, text: str) -> None:
     """Write a file that any user of a container may read."""
-    path.write_text(text, "utf-8")
-    path.chmod(0o644)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    with open(fd, "wb") as file:  # noqa: PTH123 -- a descriptor, not a path
+        os.fchmod(fd, 0o644)  # whatever our umask is
+        file.write(text.encode())

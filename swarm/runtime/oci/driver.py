@@ -27,7 +27,7 @@ from swarm.runtime.base import (
 from swarm.runtime.exec_process import ExecFiles, exec_mark
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.oci import conmon, freezer, verbs
-from swarm.runtime.oci.abilities import Abilities, abilities, described, read_abilities
+from swarm.runtime.oci.abilities import Abilities, abilities, described, read_abilities, read_again
 from swarm.runtime.oci.apparmor import load_default
 from swarm.runtime.oci.attach import ConmonAttachment
 from swarm.runtime.oci.binaries import INSTALLED, SEARCH_PATH
@@ -198,6 +198,19 @@ class OciDriver(FilesDriver):
 
     async def _make(self, config: ContainerConfig) -> Container:
         invocation = await self._chosen()
+        self._making += 1
+        if self._making == 1:  # the moves of several hasten each other
+            self._threads.submit(hasten_moves, self._layout)  # first of all: it takes longer than the bundle
+        try:
+            image, layers, mounted = self._leased(config)
+            return await self._in_thread(self._build, invocation, config, image, layers, mounted)
+        finally:
+            self._making -= 1
+
+    def _leased(
+        self, config: ContainerConfig
+    ) -> tuple[ImageConfig, Sequence[Path], Mapping[str, Sequence[Path]]]:
+        """Return the images of a container, which nobody removes from now on; raises TaskRejected."""
         try:
             image = self._layers.image_config(config.image_digest)
             layers = self._layers.lower_dirs(config.image_digest)
@@ -209,13 +222,7 @@ class OciDriver(FilesDriver):
             self._layers.lease(config.id, config.image_digest, tuple(mounted))
         except UserError as error:
             raise TaskRejected(str(error)) from error
-        self._making += 1
-        if self._making == 1:  # the moves of several hasten each other
-            self._threads.submit(hasten_moves, self._layout)
-        try:
-            return await self._in_thread(self._build, invocation, config, image, layers, mounted)
-        finally:
-            self._making -= 1
+        return image, layers, mounted
 
     def _build(
         self,
@@ -233,7 +240,8 @@ class OciDriver(FilesDriver):
         try:
             if config.limits.blkio_weight:
                 self._cgroup(config.id).set_block_weight(config.limits.blkio_weight)
-            self._cgroup(config.id).set_block_limits(config.limits.block)
+            if config.limits.block:
+                self._cgroup(config.id).set_block_limits(config.limits.block)
             container.record = self._write_down(replace(container.record, warnings=warnings))
         except BaseException:
             container.let_go()
@@ -262,7 +270,8 @@ class OciDriver(FilesDriver):
         """Return what this node can do; many containers at once need not ask for each."""
         read, found = self._read_abilities
         if found is None or time.monotonic() - read > ABILITIES_S:
-            found = read_abilities(self._layout, self._instance)
+            place = (self._layout, self._instance)
+            found = read_again(found, *place) if found else read_abilities(*place)
             self._read_abilities = (time.monotonic(), found)
         return found
 

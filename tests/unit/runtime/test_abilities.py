@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from swarm.runtime.oci.abilities import Abilities, Control, described, read_abilities
+from swarm.runtime.oci.abilities import Abilities, Control, described, read_abilities, read_again
 from swarm.runtime.oci.cgroups import CgroupLayout
 
 
@@ -84,3 +84,23 @@ def test_controls_of_version_2_are_in_one(proc: Path, tmp_path: Path) -> None:
     assert told["apparmor"] == "no"
     assert "memory swappiness" in told["kernel_cannot"]
     assert described(Abilities())["kernel_cannot"] == "nothing is missing"
+
+
+def test_a_second_look_sees_what_people_change_and_no_more(proc: Path, tmp_path: Path) -> None:
+    place = (CgroupLayout(1, {"cpuset": tmp_path / "cpuset", "pids": tmp_path / "pids"}), "/swarm/x", proc)
+    make(tmp_path / "cpuset/swarm/x", cpuset__effective_cpus="0-1\n", cpuset__effective_mems="0\n")
+    make(proc / "sys/kernel", osrelease="6.12.1\n")
+    make(proc / "sys/user", max_user_namespaces="1000\n")
+    first = read_abilities(*place)
+    assert read_again(first, *place) == first
+    assert not first.no_users
+    make(tmp_path / "cpuset/swarm/x", cpuset__effective_cpus="0-3\n")
+    make(proc / "sys/kernel", hostname="worker-2\n")
+    make(proc / "sys/fs", nr_open="7\n")
+    make(proc / "sys/user", max_user_namespaces="0\n")
+    (proc / "self/status").unlink()  # whose process this is does not change
+    make(tmp_path / "pids/swarm/x", pids__max="max\n")  # nor what the kernel is
+    second = read_again(first, *place)
+    assert (second.cpus, second.node_name, second.hard_limits["nofile"]) == ({0, 1, 2, 3}, "worker-2", 7)
+    assert second.no_users
+    assert (second.capabilities, second.controls) == (first.capabilities, frozenset())
