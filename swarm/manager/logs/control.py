@@ -23,6 +23,7 @@ from swarm.manager.store.store import Store
 log = structlog.get_logger(__name__)
 
 ANSWER_TIMEOUT_S = 5.0  # a node that neither sends lines nor its end for this long is given up
+RELAY_AGAIN_S = 1.0
 LOOK_S = 0.25
 LOSSES_S = 1.0  # between two looks for nodes that went down while they were followed
 QUEUE_EVENTS = 1024
@@ -127,20 +128,32 @@ class LogControl:
         subscription: LogSubscription,
         events: Events,
     ) -> None:
-        """Bring the events of one manager into `events`."""
+        """Bring the events of one manager into `events`; one that cannot be reached is asked again."""
         if member.node_id == self._node_id:
             async with relaying(self._broker, subscription) as own:
                 async for event in own:
                     await events.put((member.node_id, event))
             return
-        channel = self._dial(member.addr)
-        try:
-            async for event in LogsStub(channel).Relay(subscription):
-                await events.put((member.node_id, event))
-        except grpc.RpcError as error:
-            log.warning("logs.manager_not_reached", node_id=member.node_id, reason=str(error))
-        finally:
-            await channel.close()
+        silent = False
+        while True:
+            channel = self._dial(member.addr)
+            try:
+                async for event in LogsStub(channel).Relay(subscription):
+                    silent = False
+                    await events.put((member.node_id, event))
+            except grpc.RpcError as error:
+                if not silent:
+                    log.warning("logs.manager_not_reached", node_id=member.node_id, reason=str(error))
+                silent = True
+            else:
+                return  # it stops
+            finally:
+                await channel.close()
+            await asyncio.sleep(RELAY_AGAIN_S)
+            # Under another id: the other may not have noticed yet that nobody hears the one before.
+            subscription = LogSubscription(
+                id=new_id(), selector=subscription.selector, options=subscription.options
+            )
 
 
 class _Losses:

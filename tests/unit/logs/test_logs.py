@@ -276,6 +276,24 @@ async def test_follow_goes_on_without_repeating_when_the_session_moves_to_anothe
             await until(lambda: follower.lines == [b"1", b"2", b"3"])
 
 
+async def test_a_manager_that_could_not_be_reached_at_once_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been too busy to shake hands in time."""
+    monkeypatch.setattr("swarm.manager.logs.control.ANSWER_TIMEOUT_S", 30.0)
+    async with a_lab(tmp_path, managers=2) as lab:
+        node = await lab.agent("n1")
+        await until(lambda: node.agent.connected)
+        task = a_task("n1")
+        await running(lab, task)
+        node.driver.write(task.id, b"1")
+        reader = next(one for one in lab.managers if one.node_id != node.agent.manager.node_id)
+        addresses, dial = [f"unix:{tmp_path}/nobody"], reader.dial
+        monkeypatch.setattr(reader.logs, "_dial", lambda addr: dial(addresses.pop() if addresses else addr))
+        messages, notices = await gather(reader)
+        assert ([message.data for message in messages], notices, addresses) == ([b"1"], [], [])
+
+
 async def test_a_reader_that_hangs_up_ends_the_work_on_the_nodes(tmp_path: Path) -> None:
     async with two_nodes(tmp_path) as (lab, first, _):
         task = a_task("n1")
