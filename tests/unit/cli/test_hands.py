@@ -79,3 +79,8 @@ def test_update_with_names_is_that_of_containers(words, of_containers):
     _, command, rest = cli.resolve_command(click.Context(cli), ["update", *words])
     assert command is (container_plain.update if of_containers else cluster_update)
     assert rest == words
+
+
+def test_the_architecture_is_called_as_images_call_it(run, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert run("version", "--format", "{{.Client.Os}}/{{.Client.Arch}}").stdout == "linux/amd64\n"
