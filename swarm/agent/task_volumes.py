@@ -11,10 +11,10 @@ from swarm.api.v1.objects_pb2 import Task, VolumeAttachment
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import SwarmError, TaskRejected
 from swarm.model.templates import TemplateContext, expand
-from swarm.model.volumes import driver_problems, name_problems, subpath_problems
+from swarm.model.volumes import anonymous_name, driver_problems, name_problems, subpath_problems
 from swarm.runtime.base import BindMount, ContainerConfig, HostDevice
 from swarm.runtime.volumes.record import VolumeRecord
-from swarm.runtime.volumes.store import VolumeStore, anonymous_name
+from swarm.runtime.volumes.store import VolumeStore
 
 log = structlog.get_logger(__name__)
 

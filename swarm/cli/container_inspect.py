@@ -14,9 +14,11 @@ from swarm.cli.container_filters import labels_of
 from swarm.cli.container_table import ALIVE
 from swarm.cli.inspect_view import when
 from swarm.model.health import WORDS
+from swarm.model.volumes import anonymous_name
 
 View = dict[str, Any]
 
+_BOUND = frozenset({t.Mount.TYPE_BIND, t.Mount.TYPE_VOLUME})
 NEVER = "0001-01-01T00:00:00Z"  # what Docker writes for a moment that did not come
 
 
@@ -36,7 +38,7 @@ def details_view(found: ContainerDetails, node_id: str, node_names: Mapping[str,
         "RestartCount": plain.restarts,
         "Platform": "linux",
         "HostConfig": _host_config(spec, found.resources, plain),
-        "Mounts": [mount_view(mount) for mount in spec.mounts],
+        "Mounts": [mount_view(mount, one.id) for mount in spec.mounts],
         "Config": _config(spec, plain, one, found.image) | {"Labels": labels},
         "NetworkSettings": _network_settings(one, plain),
         "ID": one.id,
@@ -87,7 +89,7 @@ def _probe(probe: t.HealthProbe) -> View:
 def _host_config(spec: ContainerSpec, resources: t.ResourceRequirements, plain: PlainContainer) -> View:
     condition = PlainRestart.Condition.Name(plain.spec.restart.condition).removeprefix("CONDITION_")
     view: View = {
-        "Binds": [_bind(one) for one in spec.mounts if one.type in {t.Mount.TYPE_BIND, t.Mount.TYPE_VOLUME}],
+        "Binds": [_bind(one) for one in spec.mounts if one.type in _BOUND and one.source],
         "LogConfig": {"Type": "json-file", "Config": _log_options(spec)},
         "NetworkMode": plain.spec.network
         or next((one.network_name for one in plain.spec.networks), "bridge"),
@@ -202,11 +204,14 @@ def _environment(own: Iterable[str], image: Iterable[str]) -> list[str]:
     return [*(one for one in given.values() if "=" in one), *rest]  # a name alone takes it away
 
 
-def mount_view(mount: t.Mount) -> View:
-    """Return a mount as a container has it."""
+def mount_view(mount: t.Mount, container_id: str) -> View:
+    """Return a mount as a container has it; a volume without a name has that which its node gave it."""
     view: View = {"Type": names.MOUNT_TYPE.get(mount.type, str(mount.type))}
     if mount.type == t.Mount.TYPE_VOLUME:
-        view |= {"Name": mount.source, "Driver": mount.volume.driver or "local"}
+        view |= {
+            "Name": mount.source or anonymous_name(container_id, mount.target),
+            "Driver": mount.volume.driver or "local",
+        }
     return view | {
         "Source": mount.source,
         "Destination": mount.target,

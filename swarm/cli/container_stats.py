@@ -1,11 +1,12 @@
 """`swarmctl container stats`: what containers use, now and again and again."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import click
 
+from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.containers_pb2 import (
     ContainerOutput,
     ContainerRequest,
@@ -19,7 +20,7 @@ from swarm.cli.container_calls import Notices, ask, find_container, node_ids
 from swarm.cli.live import can_draw
 from swarm.cli.render import Row, show, table
 from swarm.cli.task_table import SHORT_ID
-from swarm.model.units import format_size
+from swarm.model.units import format_binary, format_size
 
 COLUMNS = (
     ("CONTAINER ID", "ID"),
@@ -42,6 +43,7 @@ class Usage:
         """Look at these container ids only; empty: at all."""
         self._wanted = wanted
         self._id_length = id_length
+        self.node_memory: Mapping[str, int] = {}  # by node id: what a container without a limit may take
         self._idle: dict[str, dict[str, str]] = {}  # names by node id and container id, of what may not run
         self._now: dict[str, dict[str, ContainerSample]] = {}  # by node id, then container id
         self._percent: dict[str, float] = {}
@@ -72,7 +74,8 @@ class Usage:
         for node_id in dict.fromkeys((*self._now, *self._idle)):
             samples, idle = self._now.get(node_id, {}), self._idle.get(node_id, {})
             node = node_names.get(node_id, node_id)
-            rows = [self._row(one, node) for one in samples.values()]
+            memory = self.node_memory.get(node_id, 0)
+            rows = [self._row(one, node, memory) for one in samples.values()]
             rows += [self._idle_row(one, idle[one], node) for one in idle.keys() - samples.keys()]
             found += sorted(rows, key=lambda row: str(row["Name"]))
         return found
@@ -82,9 +85,10 @@ class Usage:
         known = {"ID": shown, "Container": shown, "Name": name, "Node": node}
         return {**dict.fromkeys((key for _, key in COLUMNS), "--"), **known}
 
-    def _row(self, one: ContainerSample, node: str) -> Row:
-        limit = format_size(one.memory_limit_bytes) if one.memory_limit_bytes else "none"
-        part = 100.0 * one.memory_bytes / one.memory_limit_bytes if one.memory_limit_bytes else 0.0
+    def _row(self, one: ContainerSample, node: str, node_memory: int) -> Row:
+        limit = one.memory_limit_bytes or node_memory
+        most = format_binary(limit) if limit else "none"
+        part = f"{100.0 * one.memory_bytes / limit:.2f}%" if limit else "--"
         percent = self._percent.get(one.container_id)
         return {
             "ID": one.container_id[: self._id_length],
@@ -92,8 +96,8 @@ class Usage:
             "Name": one.name,
             "Node": node,
             "CPUPerc": "--" if percent is None else f"{percent:.2f}%",
-            "MemUsage": f"{format_size(one.memory_bytes)} / {limit}",
-            "MemPerc": f"{part:.2f}%" if one.memory_limit_bytes else "--",
+            "MemUsage": f"{format_binary(one.memory_bytes)} / {most}",
+            "MemPerc": part,
             "NetIO": _moved(one.network) if one.HasField("network") else "--",
             "BlockIO": _moved(one.disks) if one.HasField("disks") else "--",
             "PIDs": str(one.pids),
@@ -125,16 +129,16 @@ def stats(ctx: click.Context, /, refs: tuple[str, ...], nodes: tuple[str, ...], 
         wanted = frozenset(target.container_id for target in targets)
         usage = Usage(wanted, None if given["no_trunc"] else SHORT_ID)
         places = node_ids(conn, nodes) or list(dict.fromkeys(target.node_id for target in targets))
-        if given["everything"]:
+        names = _know_nodes(conn, usage)
+        if given["everything"] or refs:  # who names some sees them also while they do not run
             listing = ContainerRequest(list=ListContainers(all=True))
             usage.know(ask(conn, listing, places))  # a silent node is named when it has no samples
         if given["no_stream"]:
             _once(conn, places, usage, notices)
-            from swarm.cli.tasks import node_names
-
-            show(usage.rows(node_names(conn)), COLUMNS, given["layout"])
+            show(usage.rows(names), COLUMNS, given["layout"])
         else:
-            _follow(conn, places, usage, notices, given["layout"])
+            for shown in _following(conn, places, usage, notices, names):
+                _draw(shown, given["layout"])
     ctx.exit(notices.exit_code)
 
 
@@ -152,16 +156,25 @@ def _once(conn: Connection, places: list[str], usage: Usage, notices: Notices) -
             usage.take(answer)
 
 
-def _follow(conn: Connection, places: list[str], usage: Usage, notices: Notices, layout: str) -> None:
-    from swarm.cli.tasks import node_names
+def _know_nodes(conn: Connection, usage: Usage) -> dict[str, str]:
+    """Tell how much memory nodes have; return their names by id."""
+    nodes = conn.control.ListNodes(c.ListNodesRequest()).nodes
+    usage.node_memory = {node.id: node.description.resources.memory_bytes for node in nodes}
+    return {node.id: node.description.hostname or node.id for node in nodes}
 
-    names = node_names(conn)
+
+def _following(
+    conn: Connection, places: list[str], usage: Usage, notices: Notices, names: Mapping[str, str]
+) -> Iterator[list[Row]]:
     request = ContainerRequest(stats=SampleContainers(follow=True))
     for answer in notices.filter(ask(conn, request, places)):
-        if not answer.HasField("samples"):
-            continue
-        usage.take(answer)
-        if layout:
-            show(usage.rows(names), COLUMNS, layout)
-        else:
-            click.echo((CLEAR if can_draw(sys.stdout) else "") + table(COLUMNS, usage.rows(names)))
+        if answer.HasField("samples"):
+            usage.take(answer)
+            yield usage.rows(names)
+
+
+def _draw(rows: list[Row], layout: str) -> None:
+    if layout:
+        show(rows, COLUMNS, layout)
+    else:
+        click.echo((CLEAR if can_draw(sys.stdout) else "") + table(COLUMNS, rows))

@@ -3,9 +3,15 @@
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import PurePosixPath
 
-from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerSummary, ProcessList
+from swarm.api.v1.containers_pb2 import (
+    ContainerOutput,
+    ContainerProcess,
+    ContainerSummary,
+    ProcessList,
+)
 from swarm.api.v1.types_pb2 import Mount, PortConfig
 from swarm.cli import names
 from swarm.cli.container_filters import Described, chosen, labels_of
@@ -32,12 +38,13 @@ PROCESS_COLUMNS = (
     ("UID", "User"),
     ("PID", "PID"),
     ("PPID", "ParentPID"),
-    ("STARTED", "Started"),
+    ("C", "CPU"),
+    ("STIME", "STime"),
+    ("TTY", "TTY"),
     ("TIME", "Time"),
-    ("MEM", "Memory"),
     ("CMD", "Command"),
 )
-COMMAND_WIDTH = 22
+COMMAND_WIDTH = 20
 ALIVE = frozenset({"running", "paused", "restarting"})
 
 
@@ -80,12 +87,13 @@ def _description(of: Described) -> dict[str, str]:
 
 def _row(answer: ContainerOutput, node: str, now_ns: int, *, truncate: bool) -> dict[str, str]:
     one = answer.container
-    command = json.dumps(shlex.join(one.command)) if one.command else ""
+    command = shlex.join(one.command)
+    command = shorten(command, COMMAND_WIDTH) if truncate else command
     age = f"{format_age(now_ns - nanoseconds(one.created_at))} ago"
     return {
         "ID": one.id[:SHORT_ID] if truncate else one.id,
         "Image": one.image,
-        "Command": shorten(command, COMMAND_WIDTH) if truncate else command,
+        "Command": json.dumps(command, ensure_ascii=False) if command else "",
         "CreatedSince": age,
         "RunningFor": age,
         "CreatedAt": table_time(one.created_at),
@@ -160,7 +168,10 @@ def process_rows(found: ProcessList, now_ns: int) -> list[Row]:
             "User": one.user,
             "PID": str(one.pid),
             "ParentPID": str(one.parent_pid),
+            "CPU": str(_percent(one, now_ns)),
             "Started": f"{format_age(now_ns - nanoseconds(one.started_at))} ago",
+            "STime": _start(nanoseconds(one.started_at), now_ns),
+            "TTY": "?",  # nodes do not tell
             "Time": _clock(one.cpu_ns),
             "Memory": format_size(one.memory_bytes),
             "Command": one.command,
@@ -168,6 +179,18 @@ def process_rows(found: ProcessList, now_ns: int) -> list[Row]:
         }
         for one in found.processes
     ]
+
+
+def _percent(one: ContainerProcess, now_ns: int) -> int:
+    """Return the processor time that it had of the time since its start, as ps does."""
+    lived_ns = now_ns - nanoseconds(one.started_at)
+    return min(99, 100 * one.cpu_ns // lived_ns) if lived_ns > 0 else 0
+
+
+def _start(at_ns: int, now_ns: int) -> str:
+    """Return when it started as one word: the time of today, else the day."""
+    at, now = (datetime.fromtimestamp(moment // SECOND).astimezone() for moment in (at_ns, now_ns))
+    return f"{at:%H:%M}" if at.date() == now.date() else f"{at:%b%d}"
 
 
 def _clock(duration_ns: int) -> str:

@@ -1,7 +1,6 @@
 """`--volumes-from`: a container has what another one on its node has mounted."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from hashlib import sha256
 
 from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerRequest, InspectContainer
 from swarm.api.v1.plain_pb2 import PlainSpec
@@ -9,6 +8,7 @@ from swarm.api.v1.types_pb2 import Mount
 from swarm.cli.connect import Connection
 from swarm.cli.container_calls import ask_one, find_container, only
 from swarm.errors import FailedPrecondition, InvalidArgument
+from swarm.model.volumes import anonymous_name
 
 SHARED = frozenset({Mount.TYPE_VOLUME, Mount.TYPE_BIND})
 
@@ -55,5 +55,5 @@ def mounts_of(details: ContainerDetails, *, read_only: bool) -> Iterator[Mount]:
         mount.read_only = one.read_only or read_only
         if mount.type == Mount.TYPE_VOLUME and not mount.source:
             # As its node calls it; it goes when the last of its containers does.
-            mount.source = sha256(f"{details.summary.id}:{one.target.rstrip('/')}".encode()).hexdigest()
+            mount.source = anonymous_name(details.summary.id, one.target)
         yield mount

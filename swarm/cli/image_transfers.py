@@ -174,7 +174,7 @@ def step_row(
     date = entry.created_at.ToJsonString() if created else ""
     age = f"{format_age(now_ns - nanoseconds(entry.created_at))} ago" if created else "N/A"
     return {
-        "ID": entry.layer.removeprefix("sha256:")[:12] or "<none>",
+        "ID": (entry.layer if in_full else entry.layer.removeprefix("sha256:")[:12]) or "<none>",
         "Layer": entry.layer,
         "CreatedAt": date,
         "CreatedSince": age if human else date,

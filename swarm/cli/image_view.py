@@ -60,6 +60,8 @@ def _row(item: Image, now_ns: int, *, truncate: bool) -> Row:
         "CreatedSince": age,
         "CreatedAt": table_time(item.meta.created_at),
         "Size": format_size(item.size_bytes),
+        "VirtualSize": format_size(item.size_bytes),
+        **dict.fromkeys(("Containers", "SharedSize", "UniqueSize"), "N/A"),  # as with Docker's without `-v`
     }
 
 
@@ -128,9 +130,20 @@ def page(item: Image, known: Iterable[Image], told: bytes = b"") -> dict[str, An
         "RepoDigests": sorted({f"{replace(one, tag='', digest='').familiar}@{item.digest}" for one in same}),
         "Created": says.get("created") or ours["CreatedAt"],
         **{word.capitalize(): says.get(word) or "" for word in _TOLD if says},
-        **({"Config": _CONFIG | _dict(says.get("config")), "RootFS": rootfs} if says else {}),
+        **(
+            {"Comment": _comment(says), "Config": _CONFIG | _dict(says.get("config")), "RootFS": rootfs}
+            if says
+            else {}
+        ),
         **ours,
     }
+
+
+def _comment(says: Mapping[str, Any]) -> str:
+    """Return what was said of the last step."""
+    steps = says.get("history")
+    last = _dict(steps[-1]) if isinstance(steps, list) and steps else {}
+    return str(last.get("comment") or says.get("comment") or "")
 
 
 def _object(text: bytes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ COMMANDS = {
     "volume": ("swarm.cli.volume:volume", "Volumes: data of containers that stays on a node"),
 }
 
+_UPDATE_CONTAINERS = "swarm.cli.container_plain:update"
+
 EPILOG = """\b
 Examples:
   swarmctl init
@@ -91,11 +94,14 @@ class LazyGroup(FlagGroup):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; name those that look like it where there is none."""
         try:
-            return super().resolve_command(ctx, args)
+            name, command, rest = super().resolve_command(ctx, args)
         except click.NoSuchCommand as problem:
             raise click.NoSuchCommand(
                 problem.command_name, possibilities=(*COMMANDS, *SHORTCUTS), ctx=ctx
             ) from None
+        if name == "update" and _names_containers(rest):
+            command = load(_UPDATE_CONTAINERS)
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; of what Docker has and we do not, say why and what to do instead."""
@@ -115,6 +121,22 @@ class LazyGroup(FlagGroup):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
         with formatter.section("Shortcuts"):
             formatter.write_dl(sorted(SHORTCUTS.items()))
+
+
+def _names_containers(rest: list[str]) -> bool:
+    """Whether `update` is meant as Docker's, of containers: that of the cluster takes no names."""
+    of_cluster, of_containers = load(COMMANDS["update"][0]), load(_UPDATE_CONTAINERS)
+    try:
+        _, extra, _ = of_cluster.make_parser(click.Context(of_cluster)).parse_args(list(rest))
+    except click.NoSuchOption:
+        with suppress(click.UsageError):
+            given, _, _ = of_containers.make_parser(click.Context(of_containers)).parse_args(list(rest))
+            return bool(given["refs"])
+    except click.UsageError:
+        pass
+    else:
+        return bool(extra)
+    return False
 
 
 def _explained(problem: click.NoSuchOption | click.NoSuchCommand) -> click.UsageError:

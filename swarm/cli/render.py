@@ -73,8 +73,11 @@ class _Titles(dict[str, str]):
 
 
 def _table_of(template: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> str:
-    titles = _Titles({key: title for title, key in columns})
-    return aligned([fill(template, row).split("\t") for row in (titles, *rows)])
+    from swarm.cli.templates.evaluate import evaluate
+    from swarm.cli.templates.functions import OF_TITLES
+
+    titles = evaluate(_read(template), _Titles({key: title for title, key in columns}), OF_TITLES)
+    return aligned([titles.split("\t"), *(fill(template, row).split("\t") for row in rows)])
 
 
 def show_objects(objects: Sequence[Any], layout: str) -> None:

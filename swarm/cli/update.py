@@ -22,6 +22,8 @@ Examples:
   swarmctl update --rotate-overlay-keys --overlay-key-period 6h
   swarmctl update --snapshot-interval 5000 --max-snapshots 2
   swarmctl update --raise-level   (after the upgrade of all managers)
+
+With names of containers it is `swarmctl container update`.
 """
 
 

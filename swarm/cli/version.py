@@ -18,13 +18,14 @@ def version(ctx: click.Context, layout: str) -> None:
     Exit code 1: the node could not be asked; what is known here is shown all the same.
     """
     from swarm.cli.render import show_object
+    from swarm.model.platform import normal_architecture
 
     view: dict[str, Any] = {
         "Client": {
             "Version": importlib.metadata.version("swarm"),
             "Python": platform.python_version(),
             "Os": platform.system().lower(),
-            "Arch": platform.machine(),
+            "Arch": normal_architecture(platform.machine()),
         }
     }
     problem = None

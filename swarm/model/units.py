@@ -67,6 +67,16 @@ def format_size(count: int) -> str:
     return f"{size:.3g}{unit}"
 
 
+def format_binary(count: int) -> str:
+    """Return an amount as Docker prints memory: powers of 1024 with four digits, e.g. `23.54GiB`."""
+    size, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):  # noqa: B007 -- the unit reached is the answer
+        if size < 1024:
+            break
+        size /= 1024
+    return f"{size:.4g}{unit}"
+
+
 def format_memory(count: int) -> str:
     """Return an amount of memory for people, in powers of 1024, e.g. `1.2 GiB`."""
     size, unit = float(count), "B"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 
 from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.api.v1.types_pb2 import Mount
@@ -22,6 +23,11 @@ LOCAL_OPTIONS = ("type", "device", "o")
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
+
+
+def anonymous_name(task_id: str, target: str) -> str:
+    """Return the name of the volume without a name that a task has at `target`: the same every time."""
+    return sha256(f"{task_id}:{target.rstrip('/')}".encode()).hexdigest()
 
 
 def name_problems(name: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from swarm.cli.templates.functions import FUNCTIONS, text_of
+from swarm.cli.templates.functions import FUNCTIONS, Functions, text_of
 from swarm.cli.templates.tree import (
     Block,
     Field,
@@ -29,18 +29,21 @@ class _Left(Exception):
         self.word = word
 
 
-def evaluate(nodes: Nodes, value: Any) -> str:
+def evaluate(nodes: Nodes, value: Any, functions: Functions = FUNCTIONS) -> str:
     """Return the text that `nodes` make of `value`; raise InvalidArgument for what cannot be evaluated."""
     printed: list[str] = []
-    _Scope(printed, value, [{"$": value}]).run(nodes)
+    _Scope(printed, value, [{"$": value}], functions).run(nodes)
     return "".join(printed)
 
 
 class _Scope:
     """Where a template is: the value of `.`, and the variables of all blocks around."""
 
-    def __init__(self, printed: list[str], dot: Any, variables: list[dict[str, Any]]) -> None:
+    def __init__(
+        self, printed: list[str], dot: Any, variables: list[dict[str, Any]], functions: Functions
+    ) -> None:
         self._printed = printed
+        self._functions = functions
         self._dot = dot
         self._variables = variables
 
@@ -67,7 +70,7 @@ class _Scope:
             self._assign(pipeline.variables[0], value, declares=pipeline.declares)
 
     def _branch(self, block: Block) -> None:
-        scope = _Scope(self._printed, self._dot, [*self._variables, {}])
+        scope = _Scope(self._printed, self._dot, [*self._variables, {}], self._functions)
         value = self._value(block.pipeline)
         for name in block.pipeline.variables:
             scope._assign(name, value, declares=block.pipeline.declares)
@@ -78,10 +81,10 @@ class _Scope:
     def _range(self, block: Block) -> None:
         entries = list(_entries(self._value(block.pipeline)))
         if not entries:
-            _Scope(self._printed, self._dot, [*self._variables, {}]).run(block.otherwise)
+            _Scope(self._printed, self._dot, [*self._variables, {}], self._functions).run(block.otherwise)
         names = block.pipeline.variables
         for key, value in entries:
-            scope = _Scope(self._printed, value, [*self._variables, {}])
+            scope = _Scope(self._printed, value, [*self._variables, {}], self._functions)
             taken = (key, value) if len(names) > 1 else (value,)
             for name, one in zip(names, taken, strict=False):
                 scope._assign(name, one, declares=block.pipeline.declares)
@@ -118,7 +121,7 @@ class _Scope:
             return self._first_that_decides(first.name, command[1:], last)
         arguments = [*(self._operand(one) for one in command[1:]), *last]
         try:
-            return FUNCTIONS[first.name](*arguments)
+            return self._functions[first.name](*arguments)
         except (TypeError, ValueError, AttributeError) as problem:
             shown = " ".join(text_of(one) for one in arguments)
             raise InvalidArgument(f'--format: {first.name} does not take "{shown}"') from problem

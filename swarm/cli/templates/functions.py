@@ -74,6 +74,15 @@ def _join(values: Sequence[Any], separator: str) -> str:
     return separator.join(text_of(one) for one in values)
 
 
+def _print(*values: Any) -> str:
+    """As Go does: a space stands between two neighbours of which neither is a text."""
+    printed = ""
+    for at, value in enumerate(values):
+        apart = at and not isinstance(value, str) and not isinstance(values[at - 1], str)
+        printed += (" " if apart else "") + text_of(value)
+    return printed
+
+
 def _printf(layout: str, *values: Any) -> str:
     left = list(values)
 
@@ -143,7 +152,9 @@ def _wrong(reason: str) -> InvalidArgument:
 
 
 # `and` and `or` are not here: they stop at the first argument that decides, so they are no functions.
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+Functions = Mapping[str, Callable[..., Any]]
+
+FUNCTIONS: Functions = {
     "json": _json,
     "index": _index,
     "slice": _slice,
@@ -155,7 +166,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "le": _ordered(lambda one, other: one <= other),
     "gt": _ordered(lambda one, other: one > other),
     "ge": _ordered(lambda one, other: one >= other),
-    "print": lambda *values: " ".join(text_of(one) for one in values),
+    "print": _print,
     "println": lambda *values: " ".join(text_of(one) for one in values) + "\n",
     "printf": _printf,
     "urlquery": lambda value: urllib.parse.quote_plus(text_of(value)),
@@ -166,4 +177,10 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "join": _join,
     "pad": _pad,
     "truncate": _truncate,
+}
+
+# In the line of titles of a table, what would change a value leaves its title alone.
+OF_TITLES: Functions = {
+    **FUNCTIONS,
+    **dict.fromkeys(("json", "lower", "title", "truncate", "upper"), lambda value, *_: value),
 }

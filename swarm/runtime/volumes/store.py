@@ -14,7 +14,6 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import structlog
@@ -51,11 +50,6 @@ class VolumeState:
     record: VolumeRecord
     data: Path
     users: tuple[str, ...]  # ids of tasks
-
-
-def anonymous_name(task_id: str, target: str) -> str:
-    """Return the name of the volume without a name that a task has at `target`: the same every time."""
-    return sha256(f"{task_id}:{target.rstrip('/')}".encode()).hexdigest()
 
 
 class VolumeStore:

@@ -8,6 +8,7 @@ from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.api.v1.types_pb2 import HEALTH_STATE_HEALTHY, Mount, PortConfig
 from swarm.cli.container_inspect import details_view
 from swarm.cli.render import fill
+from swarm.model.volumes import anonymous_name
 
 
 def details() -> ContainerDetails:
@@ -90,3 +91,11 @@ _ASKED = "{{.Config.Entrypoint}} {{.Config.Cmd}} {{.Config.WorkingDir}} {{.Confi
 def test_what_the_image_says_is_shown_where_nobody_said_otherwise(spec: ContainerSpec, text: str) -> None:
     found = ContainerDetails(spec=spec, image=IMAGE)
     assert fill(_ASKED, details_view(found, "n1", {})) == text
+
+
+def test_a_volume_without_a_name_has_the_name_of_its_node_and_is_no_bind() -> None:
+    found = details()
+    found.spec.mounts.add(type=Mount.TYPE_VOLUME, target="/own/")
+    view = details_view(found, "n1", {})
+    assert view["Mounts"][2]["Name"] == anonymous_name("c1id", "/own")
+    assert view["HostConfig"]["Binds"] == ["data:/d", "/srv:/s:ro"]

@@ -3,6 +3,7 @@
 import io
 import tarfile
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from swarm.api.v1.containers_pb2 import (
     ContainerSample,
     ContainerSummary,
     PathInfo,
+    ProcessList,
     SampleList,
 )
 from swarm.api.v1.specs_pb2 import ContainerSpec, ServiceSpec
@@ -25,7 +27,7 @@ from swarm.cli.container import container
 from swarm.cli.container_cp import place, split
 from swarm.cli.container_filters import FILTERS, Described
 from swarm.cli.container_stats import Usage
-from swarm.cli.container_table import published_lines, rows
+from swarm.cli.container_table import process_rows, published_lines, rows
 from swarm.cli.exec import request_of
 from swarm.cli.log_options import apply_log
 from swarm.cli.main import main
@@ -121,8 +123,40 @@ def test_processor_time_is_what_was_used_between_two_samples() -> None:
     usage.take(samples(12, 4.0))
     row = usage.rows({"n": "one"})[0]
     assert (row["CPUPerc"], row["MemPerc"], row["PIDs"], row["Node"]) == ("150.00%", "25.00%", "2", "one")
-    assert (row["NetIO"], row["BlockIO"]) == ("--", "--")
+    assert (row["NetIO"], row["BlockIO"], row["MemUsage"]) == ("--", "--", "50B / 200B")
     assert Usage(frozenset({"other"})).rows({}) == []
+
+
+def test_a_container_without_a_limit_may_take_the_memory_of_its_node() -> None:
+    usage, answer = Usage(frozenset()), samples(10, 1.0)
+    answer.samples.samples[0].memory_limit_bytes = 0
+    answer.samples.samples[0].memory_bytes = 352 << 10
+    usage.take(answer)
+    assert (usage.rows({})[0]["MemUsage"], usage.rows({})[0]["MemPerc"]) == ("352KiB / none", "--")
+    usage.node_memory = {"n": 24 << 30}
+    assert (usage.rows({})[0]["MemUsage"], usage.rows({})[0]["MemPerc"]) == ("352KiB / 24GiB", "0.00%")
+
+
+def test_processes_are_shown_as_ps_does_one_word_a_column() -> None:
+    now_ns = 1_000_000 * SECOND
+    found = ProcessList()
+    for age_s, cpu_s in ((10, 1), (100 * 86400, 0), (0, 0)):
+        one = found.processes.add(pid=7, parent_pid=1, user="0", command="sleep 1", cpu_ns=cpu_s * SECOND)
+        one.started_at.FromNanoseconds(max(1, now_ns - age_s * SECOND))
+    shown = process_rows(found, now_ns)
+    assert [(row["CPU"], row["TTY"], row["Time"]) for row in shown] == [
+        ("10", "?", "00:00:01"),
+        ("0", "?", "00:00:00"),
+        ("0", "?", "00:00:00"),
+    ]
+    today = datetime.fromtimestamp(now_ns // SECOND - 10).astimezone()
+    assert shown[0]["STime"] == f"{today:%H:%M}"
+    assert shown[1]["STime"] == f"{datetime.fromtimestamp(0).astimezone():%b%d}"
+
+
+def test_a_long_command_is_cut_within_its_quotes() -> None:
+    answer = a_container("n", command=["sh", "-c", "echo hello; sleep 1"])
+    assert rows([answer], {}, {}, NOW, truncate=True)[0]["Command"] == '"sh -c \'echo hello; …"'
 
 
 def test_what_was_moved_is_shown_as_docker_does() -> None:

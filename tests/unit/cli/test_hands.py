@@ -1,12 +1,14 @@
 """Lines that Docker's users type without thinking, and scripts have in them."""
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerSummary
 from swarm.cli import container as container_commands
-from swarm.cli import container_calls, volume
+from swarm.cli import container_calls, container_plain, volume
 from swarm.cli.main import cli
+from swarm.cli.update import update as cluster_update
 from swarm.errors import NotFound
 from tests.unit.cli.stage import served
 
@@ -59,3 +61,26 @@ def test_a_name_may_have_the_slash_that_inspect_shows(run, monkeypatch):
     monkeypatch.setattr(container_calls, "ask", ask)
     assert container_calls.find_plain(None, "/db").container_id == "c1"
     assert asked == ["db"]
+
+
+@pytest.mark.parametrize(
+    ("words", "of_containers"),
+    [
+        (["--restart", "always", "db"], True),
+        (["--memory=64m", "db", "web"], True),
+        (["db"], True),
+        (["--autolock"], False),
+        (["--task-history-limit", "10"], False),
+        (["--memori", "64m", "db"], False),
+        (["--help"], False),
+    ],
+)
+def test_update_with_names_is_that_of_containers(words, of_containers):
+    _, command, rest = cli.resolve_command(click.Context(cli), ["update", *words])
+    assert command is (container_plain.update if of_containers else cluster_update)
+    assert rest == words
+
+
+def test_the_architecture_is_called_as_images_call_it(run, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert run("version", "--format", "{{.Client.Os}}/{{.Client.Arch}}").stdout == "linux/amd64\n"

@@ -149,6 +149,9 @@ def test_a_history_shows_the_latest_step_first(control: Control) -> None:
     assert run("history", "--no-trunc", "--format", "{{.CreatedBy}}", NAME).output.startswith(
         "CMD " + "x" * 100
     )
+    assert run("history", "--format", "{{.ID}}", NAME).output == "<none>\n" + "a" * 12 + "\n"
+    in_full = run("history", "--no-trunc", "--format", "{{.ID}}", NAME).output
+    assert in_full == "<none>\nsha256:" + "a" * 64 + "\n"
     assert run("history", "-q", NAME).output == "sha256:" + "a" * 64 + "\n"
 
 

@@ -102,14 +102,18 @@ def test_inspect_shows_what_an_image_says_of_itself():
         "os": "linux",
         "config": {"Cmd": ["serve"], "ExposedPorts": {"80/tcp": {}}},
         "rootfs": {"type": "layers", "diff_ids": ["sha256:1"]},
+        "history": [{"comment": "older"}, {"comment": "mended"}],
     }
     page = view.page(TWICE[0], TWICE, json.dumps(told).encode())
     said = fill("{{.Os}}/{{.Architecture}} {{.Config.Cmd}} {{.Config.User}}{{len .RootFS.Layers}}", page)
     assert said == "linux/arm64 [serve] 1"
     assert page["Created"] == "2026-01-02T03:04:05Z"
     assert page["Config"]["ExposedPorts"] == {"80/tcp": {}}
+    assert page["Comment"] == "mended"
 
 
-@pytest.mark.parametrize("told", [b"", b"no json", b"[1]", b'{"config": 3, "rootfs": [], "os": null}'])
+@pytest.mark.parametrize(
+    "told", [b"", b"no json", b"[1]", b'{"config": 3, "rootfs": [], "os": null, "history": 1}']
+)
 def test_an_image_that_says_nonsense_of_itself_is_shown_all_the_same(told):
     assert view.page(TWICE[0], TWICE, told)["Id"] == TWICE[0].digest

@@ -12,8 +12,8 @@ from swarm.errors import InvalidArgument
 @pytest.mark.parametrize(
     ("options", "titles"),
     [
-        ("", "UID PID PPID STARTED TIME MEM CMD"),
-        ("-ef", "UID PID PPID STARTED TIME MEM CMD"),
+        ("", "UID PID PPID C STIME TTY TIME CMD"),
+        ("-ef", "UID PID PPID C STIME TTY TIME CMD"),
         ("aux", "USER PID RSS START TIME COMMAND"),
         ("-o pid,comm", "PID COMM"),
         ("-eo pid -ouser=WHO,rss", "PID WHO RSS"),

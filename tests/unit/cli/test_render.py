@@ -69,6 +69,8 @@ def test_a_label_of_a_row_is_reached_by_its_name_and_yaml_has_them_as_text(capsy
     template = '{{.Label "com.docker.stack.namespace"}}|{{.Label "note"}}|{{.Label "other"}}'
     assert fill(template, row) == "shop|a,b=c|"
     columns = (("NAME", "Name"),)
+    show([row], columns, "table {{lower .Name}}")
+    assert capsys.readouterr().out.splitlines()[0] == "NAME"
     show([row], columns, 'table {{.Name}}\t{{.Label "note"}}')
     show([row], columns, "yaml")
     assert capsys.readouterr().out == (

@@ -19,7 +19,7 @@ from swarm.cli.container_run import create, run
 from swarm.cli.container_view import container_options, resource_options
 from swarm.cli.container_volumes import add_volumes_from, mounts_of
 from swarm.errors import FailedPrecondition, InvalidArgument, Unavailable
-from swarm.runtime.volumes.store import anonymous_name
+from swarm.model.volumes import anonymous_name
 
 OUTPUT = (
     ContainerOutput(started=True),

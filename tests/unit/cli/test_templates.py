@@ -69,7 +69,7 @@ VALUE = {
         ),
         ("{{truncate .Spec.Task.Image 4}} [{{pad .Name 1 2}}]", "shop [ web  ]"),
         ('{{slice .Args 1}} {{slice "abcdef" 1 3}}', "[b c] bc"),
-        ('{{print .Name 1}} {{println "end"}}', "web 1 end\n"),
+        ('{{print .Name 1 2}} {{println "end"}}', "web1 2 end\n"),
         ('{{urlquery "a b&c"}}', "a+b%26c"),
         (r"{{.Name}}\t{{.Replicas}}\n", "web\t3\n"),
     ],

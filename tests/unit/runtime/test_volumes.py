@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from swarm.errors import FailedPrecondition, NameConflict, NotFound, TaskRejected
+from swarm.model.volumes import anonymous_name
 from swarm.runtime.oci.overlay import mounts_below, unmount
 from swarm.runtime.volumes import mounting, store
 from swarm.runtime.volumes.mounting import is_mounted, mount_command
 from swarm.runtime.volumes.record import VolumeRecord
-from swarm.runtime.volumes.store import VolumeStore, anonymous_name
+from swarm.runtime.volumes.store import VolumeStore
 
 MEMORY = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,nosuid"}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
