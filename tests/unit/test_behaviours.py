@@ -6,7 +6,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
 TABLE = TESTS.parent / "docs" / "behaviours.md"
-BEHAVIOURS = range(1, 59)
+BEHAVIOURS = range(1, 80)
 
 
 def rows() -> dict[int, str]:

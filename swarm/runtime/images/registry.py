@@ -24,7 +24,14 @@ from swarm.runtime.images.base import Credentials
 from swarm.runtime.images.digests import check_digest, digest_of
 from swarm.runtime.images.limits import Limits
 from swarm.runtime.images.manifest import MANIFEST_TYPES, check_served, parse_manifest
-from swarm.runtime.images.registry_answers import RETRIED, delay_s, error_of, read_document, reason_of
+from swarm.runtime.images.registry_answers import (
+    RETRIED,
+    delay_s,
+    error_of,
+    not_reachable,
+    read_document,
+    reason_of,
+)
 from swarm.runtime.images.registry_auth import (
     DOCKER_HUB,
     Challenge,
@@ -334,7 +341,7 @@ class RegistryClient:
                 async with asyncio.timeout(_ANSWER_S if content is None else None):
                     response = await client.send(request, stream=True)
             except (httpx.TransportError, httpx.InvalidURL, TimeoutError) as error:
-                raise Unavailable(f"registry not reachable: {_name(url)}: {reason_of(error)}") from error
+                raise not_reachable(_name(url), error) from error
             if response.status_code not in _REDIRECTED:
                 return response
             if method not in ("GET", "HEAD") and response.status_code not in _REDIRECTED_AS_IT_IS:

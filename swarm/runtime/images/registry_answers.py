@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from swarm.errors import InvalidArgument, NotFound, SwarmError, Unauthenticated, Unavailable
 from swarm.lazy import lazily
 from swarm.runtime.images.documents import parse_object
+from swarm.runtime.images.registry_trust import CERTIFICATES_DIR
 from swarm.runtime.images.shown import plain
 
 if TYPE_CHECKING:
@@ -24,17 +25,37 @@ _BACKOFF_S = 0.5
 _ERROR_BYTES_MAX = 64 * 1024
 # What OpenSSL says when the answer to a handshake is plain text.
 _NO_TLS = ("wrong version number", "record layer failure", "wrong_version_number")
+_NO_TRUST = "certificate verify failed"
+
+
+class WrongTls(Unavailable):
+    """No secure connection can be made, and the next attempt would end in the same way."""
 
 
 def reason_of(error: Exception) -> str:
     """Return why a request failed, and what to do where we know."""
     text = str(error) or type(error).__name__
-    if any(sign in text.lower() for sign in _NO_TLS):
+    if _speaks_no_tls(error):
         return (
             "it speaks no TLS; name it with --insecure-registry (for login: in SWARM_INSECURE_REGISTRIES) "
             "where that is as it should be"
         )
     return plain(text)
+
+
+def not_reachable(name: str, error: Exception) -> Unavailable:
+    """Return the error for a request to the registry `name` that got no answer."""
+    text = f"registry not reachable: {name}: {reason_of(error)}"
+    if _speaks_no_tls(error):
+        return WrongTls(text)
+    if _NO_TRUST in str(error).lower():
+        place = CERTIFICATES_DIR / name / "ca.crt"
+        return WrongTls(f"{text}; put the certificate of its authority into {place} on each node")
+    return Unavailable(text)
+
+
+def _speaks_no_tls(error: Exception) -> bool:
+    return any(sign in str(error).lower() for sign in _NO_TLS)
 
 
 def delay_s(response: httpx.Response, attempt: int) -> float:

@@ -14,6 +14,7 @@ from swarm.runtime.images.meter import Meter
 from swarm.runtime.images.parts import Parts
 from swarm.runtime.images.pull import Progress, together
 from swarm.runtime.images.registry import Access, RegistryClient, Repository
+from swarm.runtime.images.registry_answers import WrongTls
 from swarm.runtime.images.registry_auth import credentials_for
 
 log = structlog.get_logger(__name__)
@@ -178,6 +179,8 @@ async def _persistently(push: Callable[[], Awaitable[str]], progress: Progress) 
     while True:
         try:
             return await push()
+        except WrongTls:
+            raise  # until somebody does something about it
         except TransientError as error:
             attempt += 1
             if attempt >= _ATTEMPTS_MAX:

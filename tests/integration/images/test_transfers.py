@@ -17,6 +17,7 @@ from swarm.api.v1.control_pb2 import (
     PullImageRequest,
     PushedImage,
     PushImageRequest,
+    PushImageResponse,
 )
 from swarm.api.v1.objects_pb2 import Image, Service
 from swarm.api.v1.types_pb2 import RegistryAuth
@@ -67,6 +68,24 @@ async def push(manager: Manager, ref: str, auth: RegistryAuth | None = None) -> 
     *said, last = [event async for event in manager.parts.control.push(request)]
     assert all(event.progress for event in said)
     return last.pushed
+
+
+async def _listen(push: AsyncIterator[PushImageResponse], said: list[str]) -> None:
+    async for event in push:
+        said.append(event.progress)  # noqa: PERF401 -- what came before an error counts
+
+
+@needs_registry
+async def test_a_push_that_cannot_be_secure_says_so_at_once(cluster: Cluster, tmp_path: Path) -> None:
+    (m1, *_) = cluster.managers.values()
+    async with docker_registry(tmp_path / "registry") as addr:
+        stranger = addr.replace("127.0.0.1", "0.0.0.0")  # this machine, and nobody has to know
+        await load(m1, BOTH)
+        await m1.parts.control.tag("web:1", f"{stranger}/web:1")
+        said: list[str] = []
+        with pytest.raises(Unavailable, match="speaks no TLS; name it with --insecure-registry"):
+            await _listen(m1.parts.control.push(PushImageRequest(ref=f"{stranger}/web:1")), said)
+        assert not [line for line in said if "again" in line]
 
 
 @needs_registry
