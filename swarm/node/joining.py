@@ -1,6 +1,7 @@
 """How a machine with a join token becomes a node."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,14 @@ from swarm.api.v1.ca_pb2_grpc import NodeCAStub
 from swarm.api.v1.types_pb2 import NodeAvailability
 from swarm.clock import Clock
 from swarm.config import Settings
-from swarm.errors import FailedPrecondition, InvalidArgument, SwarmError, Unauthenticated, Unavailable
+from swarm.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    OutcomeUnknown,
+    SwarmError,
+    Unauthenticated,
+    Unavailable,
+)
 from swarm.node.addresses import choose_listen
 from swarm.security.bootstrap import TrustedManager, find_manager, token_refused
 from swarm.security.certificates import create_csr, new_key_pem, split_pem
@@ -24,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 ROTATION_PAUSE_S = 0.5  # more than a follower of a healthy cluster is behind
 ISSUE_TIMEOUT_S = 20.0  # the manager may have to wait for an election
+ISSUE_TRIES = 3  # an election may come between what is asked and its commit
 
 
 async def obtain_certificate(
@@ -84,6 +93,14 @@ async def _find_manager(addr: str, token: JoinToken, clock: Clock) -> TrustedMan
 
 
 async def _ask(manager: TrustedManager, request: IssueCertificateRequest) -> IssueCertificateResponse:
+    """Return the certificate; where nobody knows what came of it, the cluster recognises who asks again."""
+    for _ in range(ISSUE_TRIES - 1):
+        with contextlib.suppress(OutcomeUnknown):
+            return await _ask_once(manager, request)
+    return await _ask_once(manager, request)
+
+
+async def _ask_once(manager: TrustedManager, request: IssueCertificateRequest) -> IssueCertificateResponse:
     try:
         async with manager.channel() as channel:
             return await NodeCAStub(channel).IssueCertificate(request, timeout=ISSUE_TIMEOUT_S)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # a worker must not pay for what only managers need
 log = structlog.get_logger(__name__)
 
 ANSWER_S = 3.0  # for a manager that is said to be lost
+GREETING_S = 20.0  # who accepts is not lost, however long a busy machine takes to greet
 ASKED_AT_ONCE = 256  # so a thousand silent machines cost a quarter of a minute
 BACKUP_BYTES_MAX = 2 << 30  # a whole state is held in memory, here as on every manager
 
@@ -167,10 +168,11 @@ async def _check_lost(credentials: NodeCredentials, places: Sequence[str]) -> No
 async def _answers(credentials: NodeCredentials, addr: str, at_once: asyncio.Semaphore) -> bool:
     """Return whether a manager of the cluster is there; most that are asked have nobody who listens."""
     try:
-        async with at_once, asyncio.timeout(ANSWER_S):
-            _, writer = await asyncio.open_connection(*split_address(addr))
+        async with at_once:
+            async with asyncio.timeout(ANSWER_S):
+                _, writer = await asyncio.open_connection(*split_address(addr))
             writer.close()
-            async with credentials.channel(addr) as channel:
+            async with asyncio.timeout(GREETING_S), credentials.channel(addr) as channel:
                 await channel.channel_ready()
     except OSError:  # also that the time is over
         return False

@@ -19,7 +19,7 @@ from swarm.dev.plan import Node
 from tests.integration.cluster.conftest import Sight
 from tests.integration.cluster.test_overlays import Places, places, reach_each_other
 from tests.integration.cluster.test_virtual_addresses import answers, ask
-from tests.integration.conftest import Clusters
+from tests.integration.conftest import UP_TIMEOUT_S, Clusters
 from tests.integration.operator import Operator, wait_until
 from tests.integration.overlay.lab import flood
 from tests.integration.overlay.wire import wire
@@ -68,7 +68,7 @@ def cluster(clusters: Clusters) -> Iterator[DevCluster]:
     wire_second_network(made)
     os.environ[SETTING] = "eth1"
     try:
-        made.up()
+        made.up(timeout_s=UP_TIMEOUT_S)
         yield made
     finally:
         del os.environ[SETTING]

@@ -65,7 +65,7 @@ class Requests(threading.Thread):
         self.answers: Counter[str] = Counter()
         self._cluster = cluster
         trust = [] if "--cacert" in options else ["-k"]
-        self._command = ["curl", "-s", *trust, "-o", "/dev/null", "--max-time", "30", "--rate", "50/s"]
+        self._command = ["curl", "-s", *trust, "-o", "/dev/null", "--max-time", "60", "--rate", "50/s"]
         self._command += ["--resolve", "*:80:127.0.0.1", "--resolve", "*:443:127.0.0.1"]
         self._command += [
             "-w",
@@ -117,7 +117,7 @@ def enable(operator: Operator, *options: str) -> None:
 
 def answer(cluster: DevCluster, node: str, url: str, *options: str) -> str:
     """Return the status and body that a client on a node gets."""
-    done = cluster.run(node, "curl", "-sk", "--max-time", "10", "-w", " %{http_code}", *options, url)
+    done = cluster.run(node, "curl", "-sk", "--max-time", "60", "-w", " %{http_code}", *options, url)
     return done.stdout
 
 
@@ -134,9 +134,18 @@ def proxies(cluster: DevCluster, node: str) -> list[int]:
 
 def a_socket(cluster: DevCluster) -> subprocess.Popen[str]:
     """A client of the tunnels that sends and receives until its input is closed."""
-    with namespaces.entered(cluster.plan.namespace(cluster.node(ENTRY))):
-        command = [sys.executable, "-c", SOCKET_CLIENT]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def came_up() -> subprocess.Popen[str] | None:
+        with namespaces.entered(cluster.plan.namespace(cluster.node(ENTRY))):
+            command = [sys.executable, "-c", SOCKET_CLIENT]
+            client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert client.stdout is not None
+        if client.stdout.readline() == "up\n":
+            return client
+        client.communicate()
+        return None
+
+    return wait_until(came_up, what="a way to the tunnels")
 
 
 @pytest.mark.usefixtures("shop")
@@ -150,14 +159,13 @@ def test_no_request_is_lost_and_no_socket_closed_by_updates_scaling_routes_and_d
     with a_socket(cluster) as socket:
         assert socket.stdout is not None
         assert socket.stdin is not None
-        assert socket.stdout.readline() == "up\n"
         plain.start()
         secure.start()
         before = proxies(cluster, ENTRY)
         update = ("service", "update", "-q", "--update-order", "start-first", "--update-monitor", "0s")
-        operator(*update, "--env-add", "HELLO_MESSAGE=again", "web", timeout_s=120)
-        operator("service", "scale", "-q", "web=5", timeout_s=60)
-        operator("service", "scale", "-q", "web=2", timeout_s=60)
+        operator(*update, "--env-add", "HELLO_MESSAGE=again", "web")
+        operator("service", "scale", "-q", "web=5")
+        operator("service", "scale", "-q", "web=2")
         assert proxies(cluster, ENTRY) == before, "tasks come and go without another process"
         operator("service", "update", "-q", "--route-add", "host=other.example.org,port=8080", "web")
         wait_until(lambda: len(proxies(cluster, ENTRY)) == 2, 60, "a new proxy beside the old one")
@@ -175,7 +183,7 @@ def test_no_request_is_lost_and_no_socket_closed_by_updates_scaling_routes_and_d
 
 def served_name(cluster: DevCluster) -> str:
     """Return whose certificate a client gets for the host."""
-    done = cluster.run(ENTRY, "curl", "-svk", "--max-time", "10", "--resolve", f"{HOST}:443:127.0.0.1",
+    done = cluster.run(ENTRY, "curl", "-svk", "--max-time", "60", "--resolve", f"{HOST}:443:127.0.0.1",
                        f"https://{HOST}/")  # fmt: skip
     found = [line for line in done.stderr.splitlines() if "subject:" in line]
     return found[0].rpartition("CN=")[2] if found else ""
@@ -244,7 +252,7 @@ def test_a_certificate_comes_by_acme_and_is_renewed_while_requests_go_on(
             wait_until(lambda: trusted(cluster, roots), 60, "the certificate at the proxy")
             safe = Requests(cluster, "--http2", "--cacert", roots, url=f"https://{SAFE}/")
             safe.start()
-            wait_until(lambda: acme_state(operator)["Expires"] != first["Expires"], 120, "a renewal")
+            wait_until(lambda: acme_state(operator)["Expires"] != first["Expires"], 180, "a renewal")
             wait_until(lambda: served_until(cluster) not in ("", first["Expires"][:19]), 60, "it is served")
             answers = safe.finish()
         finally:

@@ -261,8 +261,8 @@ class ProcessResolver:
 
 async def _stop(link: Link) -> None:
     """Have a name server end, once everybody who asked it something has an answer."""
-    await link.ask({"do": "stop"})
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(OSError):  # it may have gone already: it looks whether it is replaced
+        await link.ask({"do": "stop"})
         async with asyncio.timeout(FAREWELL_S + KILL_WAIT_S):
             await link.ended()
 

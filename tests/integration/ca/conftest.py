@@ -47,9 +47,12 @@ def started_at(operator: Operator, service: str) -> Mapping[str, str]:
 
 
 def wait_settled(operator: Operator) -> None:
-    """Wait until no rotation runs and every node trusts only the root that is."""
+    """Wait until no rotation runs and every node trusts only the root that is.
+
+    A node that could not renew its certificate, in an election for example, rests for up to half a minute.
+    """
     wait_until(
-        lambda: "trust no other" in operator.try_("ca", "--status").stdout, 60, "the rotation to be over"
+        lambda: "trust no other" in operator.try_("ca", "--status").stdout, 120, "the rotation to be over"
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.chaos.disks import bad_disks, disks
 from tests.integration.chaos.power_cut import power_cuts
-from tests.integration.conftest import Clusters
+from tests.integration.conftest import UP_TIMEOUT_S, Clusters
 
 pytestmark = pytest.mark.integration
 
@@ -17,7 +17,7 @@ async def test_no_acknowledged_write_is_lost_when_all_managers_lose_their_power(
     cluster = clusters.plan(3, 0)
     with disks(cluster.plan) as made:
         try:
-            cluster.up()
+            cluster.up(timeout_s=UP_TIMEOUT_S)
             cuts = [cut async for cut in power_cuts(cluster, made, 3000, 2, random.Random(1))]
         finally:
             clusters.down()
@@ -56,7 +56,7 @@ async def test_a_cut_does_lose_what_was_not_synced(clusters: Clusters) -> None:
     cluster = clusters.plan(3, 0)
     with bad_disks() as bad, disks(cluster.plan) as made:
         try:
-            cluster.up()
+            cluster.up(timeout_s=UP_TIMEOUT_S)
             for node in cluster.plan.nodes:
                 bad.order(node, "skip")
             lost = 0

@@ -15,7 +15,7 @@ from swarm.dev.cluster import DevCluster
 from swarm.runtime.images.base import Credentials
 from swarm.runtime.images.registry import RegistryClient, Repository
 from swarm.runtime.images.registry_push import push_blob, push_manifest
-from tests.integration.conftest import Clusters
+from tests.integration.conftest import UP_TIMEOUT_S, Clusters
 from tests.integration.images.registries import PASSWORD, USER, docker_registry, free_port
 from tests.integration.operator import ROOT, SWARMCTL, Operator, wait_until
 
@@ -35,7 +35,7 @@ def cluster(clusters: Clusters, mirror_port: int) -> DevCluster:
         patch.setenv("SWARM_INSECURE_REGISTRIES", str(planned.plan.subnet))
         patch.setenv("SWARM_REGISTRY_MIRRORS", f"hub.invalid={planned.plan.host_address}:{mirror_port}")
         patch.setenv("SWARM_BLOCKED_REGISTRIES", "*.blocked.invalid")
-        planned.up()
+        planned.up(timeout_s=UP_TIMEOUT_S)
     return planned
 
 

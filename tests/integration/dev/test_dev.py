@@ -12,7 +12,7 @@ import pytest
 from swarm.dev import leftovers, processes
 from swarm.dev.cluster import DevCluster
 from swarm.errors import FailedPrecondition, NotFound
-from tests.integration.conftest import Clusters
+from tests.integration.conftest import UP_TIMEOUT_S, Clusters
 from tests.integration.operator import ROOT, SWARMCTL, Operator, swarmctl, wait_until
 
 
@@ -168,7 +168,7 @@ def test_a_cluster_comes_back_after_a_reboot_with_its_nodes(clusters: Clusters) 
     saved = cluster.plan.data.rename(cluster.plan.data.with_name(f"{cluster.plan.name}-saved"))
     leftovers.remove(cluster.plan)
     saved.rename(cluster.plan.data)
-    cluster.up()
+    cluster.up(timeout_s=UP_TIMEOUT_S)
     assert {row["ID"] for row in Operator(cluster).rows("node", "ls")} == ids
 
 

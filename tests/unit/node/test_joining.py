@@ -3,13 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
+import grpc.aio
 import pytest
 
+from swarm.api.status import abort
+from swarm.api.v1.ca_pb2 import IssueCertificateRequest, IssueCertificateResponse
+from swarm.api.v1.ca_pb2_grpc import NodeCAServicer, add_NodeCAServicer_to_server
 from swarm.api.v1.types_pb2 import NODE_AVAILABILITY_ACTIVE
 from swarm.clock import SystemClock
 from swarm.config import load_settings
-from swarm.errors import InvalidArgument, Unavailable
+from swarm.errors import InvalidArgument, OutcomeUnknown, Unavailable
 from swarm.manager.store.testing import ManualClock
+from swarm.node import joining
 from swarm.node.joining import (
     forget_pending_key,
     obtain_certificate,
@@ -49,6 +55,44 @@ async def test_every_address_is_tried_and_the_last_problem_told(tmp_path: Path) 
 async def test_an_address_is_needed(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="HOST:PORT"):
         await obtain_certificate([], TOKEN, NODE_AVAILABILITY_ACTIVE, tmp_path / "k", SystemClock())
+
+
+class Electing(NodeCAServicer):
+    """A manager that loses its leadership while it commits the first certificates, `elections` times."""
+
+    def __init__(self, elections: int) -> None:
+        self.elections, self.asked, self.addr = elections, 0, ""
+
+    async def IssueCertificate(
+        self, request: IssueCertificateRequest, context: "grpc.aio.ServicerContext[object, object]"
+    ) -> IssueCertificateResponse:
+        self.asked += 1
+        if self.asked <= self.elections:
+            await abort(context, OutcomeUnknown("leadership was lost before a majority confirmed it"))
+        return IssueCertificateResponse(node_id="n1")
+
+    def channel(self) -> grpc.aio.Channel:
+        return grpc.aio.insecure_channel(self.addr)
+
+
+@pytest.mark.parametrize(("elections", "asked"), [(0, 1), (2, 3), (3, 3)])
+async def test_an_election_while_a_certificate_is_committed_is_outlasted_but_not_for_ever(
+    elections: int, asked: int
+) -> None:
+    manager, server = Electing(elections), grpc.aio.server()
+    add_NodeCAServicer_to_server(manager, server)
+    manager.addr = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    try:
+        answering = joining._ask(manager, IssueCertificateRequest())  # type: ignore[arg-type]
+        if elections < asked:
+            assert (await answering).node_id == "n1"
+        else:
+            with pytest.raises(OutcomeUnknown):
+                await answering
+    finally:
+        await server.stop(None)
+    assert manager.asked == asked
 
 
 def test_patience_ends_only_when_trouble_lasts() -> None:

@@ -1,8 +1,11 @@
 """Who signs the certificate of the manager that a cluster begins anew with."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
+import grpc
+import grpc.aio
 import pytest
 
 from swarm.api.v1.backup_pb2 import BackupHeader, BackupPart, RestoreOptions
@@ -77,6 +80,39 @@ def test_a_worker_of_the_backup_may_be_a_manager_by_now(tmp_path: Path, asked: l
     at_both_ports = [f"{host}:{port}" for host in ("10.0.0.7", "[fd00::7]") for port in (2377, 2399)]
     assert asked == [MANAGER, *at_both_ports]
     assert restored(tmp_path / "second", parts).state.cluster_id == "c1"
+
+
+def test_a_manager_that_is_slow_to_greet_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = restored(tmp_path, backed_up(ROOT, key=True)).credentials
+    monkeypatch.setattr(restoring, "ANSWER_S", 0.1)
+
+    async def scenario() -> bool:
+        server = grpc.aio.server()
+        port = server.add_secure_port("127.0.0.1:0", credentials.server_credentials())
+        await server.start()
+
+        async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(0.5)  # the machine accepts, its manager stands still
+            there, back = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(passed_on(reader, back), passed_on(there, writer))
+
+        async with await asyncio.start_server(accepted, "127.0.0.1", 0) as slow:
+            host, slow_port = slow.sockets[0].getsockname()
+            try:
+                return await restoring._answers(credentials, f"{host}:{slow_port}", asyncio.Semaphore())
+            finally:
+                await server.stop(None)
+
+    assert asyncio.run(scenario())
+
+
+async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+    writer.close()
 
 
 def files(folder: Path) -> list[Path]:
