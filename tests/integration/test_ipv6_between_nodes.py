@@ -17,7 +17,7 @@ from swarm.dev.plan import Node
 from tests.integration.cluster.conftest import Sight
 from tests.integration.cluster.test_overlays import places, reach_each_other
 from tests.integration.cluster.test_virtual_addresses import ask
-from tests.integration.conftest import Clusters
+from tests.integration.conftest import UP_TIMEOUT_S, Clusters
 from tests.integration.operator import Operator, wait_until
 from tests.integration.overlay.wire import wire
 from tests.integration.test_data_path import SETTING, data_paths, ready, running
@@ -69,7 +69,7 @@ def cluster(clusters: Clusters) -> Iterator[DevCluster]:
     wire_second_network(made)
     os.environ[SETTING] = "eth1"
     try:
-        made.up()
+        made.up(timeout_s=UP_TIMEOUT_S)
         yield made
     finally:
         del os.environ[SETTING]
