@@ -112,7 +112,7 @@ class Reader:
 @pytest.fixture(scope="module", autouse=True)
 def services(cluster: Cluster) -> None:
     for name in SERVICES:
-        cluster.managers["m1"].ask("CreateService", create(name))
+        wait_for(lambda: cluster.managers["m1"].ask("CreateService", create(name)))  # noqa: B023
 
 
 def test_a_reader_misses_nothing_and_hears_nothing_twice_when_the_leader_is_killed(cluster: Cluster) -> None:

@@ -275,7 +275,8 @@ def test_no_secret_stands_in_clear_on_a_managers_disk(cluster: Cluster) -> None:
     auth = spec.task.container.registry_auth
     auth.server, auth.username = "registry.invalid", "me"
     auth.password, auth.identity_token = password, token
-    created = m1.ask("CreateService", control.CreateServiceRequest(spec=spec, skip_image_resolution=True))
+    request = control.CreateServiceRequest(spec=spec, skip_image_resolution=True)
+    created = wait_for(lambda: m1.ask("CreateService", request), PATIENCE_S)
     name = spec.annotations.name
     snapshot_everywhere(cluster)
     tokens = m1.ask("GetJoinTokens", control.GetJoinTokensRequest())
