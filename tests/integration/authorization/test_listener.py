@@ -4,6 +4,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
+from swarm.api.status import from_rpc_error
 from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1.control_pb2_grpc import ControlStub
 from swarm.clock import SystemClock
@@ -12,6 +13,7 @@ from swarm.security.identity import Role
 from swarm.security.keyfiles import NodeBundle
 from swarm.security.tokens import parse_token
 from tests.integration.authorization.conftest import Cluster
+from tests.integration.swarmd import wait_for
 from tests.unit.security.test_every_rpc import EXPECTED, PACKAGE
 
 LETTERS = {Role.MANAGER: "M", Role.WORKER: "W", Role.OPERATOR: "O", Role.VIEWER: "V"}
@@ -103,12 +105,24 @@ def ask(cluster: Cluster, at: str, role: Role, method: str, request: Message) ->
         return answer
 
 
+def answered(cluster: Cluster, at: str, role: Role, method: str, request: Message) -> Message:
+    """Ask until a leader answers; of what is new a follower that answers alone knows nothing yet."""
+
+    def attempt() -> Message:
+        try:
+            return ask(cluster, at, role, method, request)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+
+    return wait_for(attempt)
+
+
 def test_people_are_who_they_are_through_every_manager(cluster: Cluster) -> None:
     leader = cluster.leader()
     assert len(cluster.managers) == 3
     for name in cluster.managers:
-        created = ask(cluster, name, Role.OPERATOR, "CreateService", create(f"by-{name}"))
-        seen = ask(cluster, name, Role.VIEWER, "GetService", c.GetServiceRequest(ref=f"by-{name}"))
+        created = answered(cluster, name, Role.OPERATOR, "CreateService", create(f"by-{name}"))
+        seen = answered(cluster, name, Role.VIEWER, "GetService", c.GetServiceRequest(ref=f"by-{name}"))
         assert seen.service == created.service
         for role, method, request in (
             (Role.VIEWER, "CreateService", create("nope")),
@@ -134,5 +148,5 @@ def test_viewers_see_no_secret_anywhere(cluster: Cluster) -> None:
 
 def test_somebody_at_the_socket_of_a_follower_is_served_by_the_leader(cluster: Cluster) -> None:
     for name, daemon in cluster.managers.items():
-        made = daemon.ask("CreateService", create(f"at-{name}")).service
+        made = wait_for(lambda: daemon.ask("CreateService", create(f"at-{name}"))).service  # noqa: B023
         assert made.spec.annotations.name == f"at-{name}"

@@ -22,7 +22,7 @@ from swarm.errors import Compacted, SwarmError, TransientError, Unavailable, Use
 from swarm.security.identity import Role
 from tests.integration.authorization.conftest import Cluster
 from tests.integration.authorization.test_listener import create
-from tests.integration.swarmd import ROOT, wait_for
+from tests.integration.swarmd import ROOT, Daemon, wait_for
 
 DEADLINE_S = 120.0
 SERVICES = ("a", "b", "c")
@@ -55,6 +55,12 @@ class Writer:
             return False
         self.acknowledged.append(value)
         return True
+
+    def latest(self, daemon: Daemon) -> int:
+        """The version of what was acknowledged last; 0 while a manager does not have it."""
+        found = daemon.ask("GetService", c.GetServiceRequest(ref=self.service)).service
+        is_latest = found.spec.annotations.labels["value"] == self.acknowledged[-1]
+        return found.meta.version.index if is_latest else 0
 
 
 class Reader:
@@ -106,7 +112,7 @@ class Reader:
 @pytest.fixture(scope="module", autouse=True)
 def services(cluster: Cluster) -> None:
     for name in SERVICES:
-        cluster.managers["m1"].ask("CreateService", create(name))
+        wait_for(lambda: cluster.managers["m1"].ask("CreateService", create(name)))  # noqa: B023
 
 
 def test_a_reader_misses_nothing_and_hears_nothing_twice_when_the_leader_is_killed(cluster: Cluster) -> None:
@@ -240,13 +246,12 @@ def test_swarmctl_events_goes_on_after_a_restart_and_ends_on_ctrl_c(cluster: Clu
         wait_for(lambda: writer.write(f"away{len(writer.attempted)}"))
         daemon.start()
         wait_for(lambda: writer.write(f"back{len(writer.attempted)}"))
-        found = wait_for(lambda: daemon.ask("GetService", c.GetServiceRequest(ref="c")))
-        version = found.service.meta.version.index
-        wait_for(lambda: told[-1]["Version"] >= version, 60)
+        last = wait_for(lambda: writer.latest(daemon))
+        wait_for(lambda: told[-1]["Version"] >= last, 60)
     finally:
         events.send_signal(signal.SIGINT)
-        code, problems = events.wait(30), events.stderr.read() if events.stderr else ""
-        reading.join(30)
+        code, problems = events.wait(60), events.stderr.read() if events.stderr else ""
+        reading.join(60)
         events.stdout.close()
         assert events.stderr is not None
         events.stderr.close()

@@ -1,5 +1,6 @@
 """Managers that lock themselves, as real daemons: restarts, missed rotations, roles, secrets."""
 
+import contextlib
 import json
 import secrets
 import signal
@@ -11,7 +12,7 @@ import pytest
 from swarm.api.v1 import control_pb2 as control
 from swarm.api.v1.specs_pb2 import ReplicatedService, ServiceSpec
 from swarm.api.v1.types_pb2 import NODE_ROLE_MANAGER, NODE_ROLE_WORKER
-from swarm.errors import FailedPrecondition, InvalidArgument
+from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
 from swarm.security.unlock_key import format_unlock_key, new_unlock_key
 from tests.integration.swarmd import Daemon, daemons, wait_for
 
@@ -243,7 +244,7 @@ def test_a_locked_manager_can_leave_by_force_and_joins_again_with_fresh_keys(clu
     assert not (state_of(m3) / "raft.keys").exists()
     assert not (state_of(m3) / "raft").exists()
     wait_for(lambda: demoted(m1, node_id), PATIENCE_S)
-    m1.ask("RemoveNode", control.RemoveNodeRequest(ref=node_id, force=True))
+    wait_for(lambda: removed(m1, node_id), PATIENCE_S)
     tokens = m1.ask("GetJoinTokens", control.GetJoinTokensRequest())
     m3.join(tokens.manager, m1.addr)
     settled(cluster, *MANAGERS)
@@ -259,6 +260,12 @@ def demoted(manager: Daemon, node_id: str) -> bool:
     return bool(node.role == NODE_ROLE_WORKER)
 
 
+def removed(manager: Daemon, node_id: str) -> bool:
+    with contextlib.suppress(NotFound):  # an earlier try was committed, its answer lost
+        manager.ask("RemoveNode", control.RemoveNodeRequest(ref=node_id, force=True))
+    return True
+
+
 def test_no_secret_stands_in_clear_on_a_managers_disk(cluster: Cluster) -> None:
     m1 = cluster["m1"]
     password, token = secrets.token_hex(16), secrets.token_hex(16)
@@ -268,7 +275,8 @@ def test_no_secret_stands_in_clear_on_a_managers_disk(cluster: Cluster) -> None:
     auth = spec.task.container.registry_auth
     auth.server, auth.username = "registry.invalid", "me"
     auth.password, auth.identity_token = password, token
-    created = m1.ask("CreateService", control.CreateServiceRequest(spec=spec, skip_image_resolution=True))
+    request = control.CreateServiceRequest(spec=spec, skip_image_resolution=True)
+    created = wait_for(lambda: m1.ask("CreateService", request), PATIENCE_S)
     name = spec.annotations.name
     snapshot_everywhere(cluster)
     tokens = m1.ask("GetJoinTokens", control.GetJoinTokensRequest())

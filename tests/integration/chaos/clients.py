@@ -32,7 +32,7 @@ from tests.linearizability.history import Operation, Outcome, unknown_end
 LABEL = "value"
 INITIAL = "0"
 TIMEOUT_S = 5.0
-CREATION_S = 60.0
+CREATION_S = 180.0  # of all registers
 # Whoever gives up soon asks a suspended manager again, and is answered when that wakes and leads no more.
 TIMEOUTS_S = (0.7, 1.5, TIMEOUT_S)
 PAUSE_S = 0.05  # after an error: whoever is dead or cut off is not asked in a tight loop
@@ -47,6 +47,11 @@ class Log:
 
     def count(self, outcome: Outcome) -> int:
         return sum(operation.outcome is outcome for operation in self.history)
+
+    @property
+    def writes(self) -> int:
+        """How many writes were acknowledged."""
+        return sum(o.outcome is Outcome.OK and not o.is_read for o in self.history)
 
     def longest_gap_s(self) -> float:
         """How long nobody succeeded with a write."""
@@ -70,21 +75,22 @@ async def create(node: Node, names: Sequence[str]) -> dict[str, str]:
 async def _create(stub: Any, name: str) -> str:
     """Make a register, if need be again and again: on a busy machine managers may be without a leader."""
     request = CreateServiceRequest(spec=spec(name, INITIAL), skip_image_resolution=True)
+    made = False
     while True:
         try:
-            answer = await stub.CreateService(request, timeout=TIMEOUT_S)
+            if made:
+                answer = await stub.GetService(GetServiceRequest(ref=name), timeout=TIMEOUT_S)
+            else:
+                answer = await stub.CreateService(request, timeout=TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             failure = from_rpc_error(error)
-            if isinstance(
-                failure, NameConflict
-            ):  # an earlier try was committed, although its answer was lost
-                answer = await stub.GetService(GetServiceRequest(ref=name), timeout=TIMEOUT_S)
-            elif _is_explained(failure):
-                await asyncio.sleep(PAUSE_S)
-                continue
-            else:
+            if isinstance(failure, NameConflict):  # an earlier try was committed, its answer lost
+                made = True
+            elif not _is_explained(failure):
                 raise
-        return str(answer.service.id)
+            await asyncio.sleep(PAUSE_S)
+        else:
+            return str(answer.service.id)
 
 
 async def remove(node: Node, names: Sequence[str]) -> None:
@@ -95,7 +101,8 @@ async def remove(node: Node, names: Sequence[str]) -> None:
             try:
                 await stub.RemoveService(RemoveServiceRequest(ref=name), timeout=TIMEOUT_S)
             except grpc.aio.AioRpcError as error:
-                if not isinstance(from_rpc_error(error), NotFound | TransientError):
+                failure = from_rpc_error(error)
+                if not (isinstance(failure, NotFound) or _is_explained(failure)):
                     raise
 
 

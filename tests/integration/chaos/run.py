@@ -18,6 +18,7 @@ CLIENTS_PER_MANAGER = 3
 REGISTERS = 6
 PACE_S = 0.005  # leaves the processors to the managers
 LEAST_FAULTS = 3  # also where healing takes most of the time
+LEAST_WRITES = 100  # also where disks are slow
 PEACE_S = 60.0  # within which everybody must answer again
 _PAUSES_S = (0.3, 1.0)
 _FAULTS_S = (1.5, 4.0)
@@ -36,7 +37,7 @@ class Result:
     @property
     def writes(self) -> int:
         """Return how many writes were acknowledged."""
-        return sum(o.outcome is Outcome.OK and not o.is_read for o in self.log.history)
+        return self.log.writes
 
     def __str__(self) -> str:
         log = self.log
@@ -74,7 +75,7 @@ async def run(
                 for number in range(CLIENTS_PER_MANAGER):
                     client = Client(f"{node.name}/{number}", node, ids, log, random.Random(choice.random()))
                     group.create_task(client.run(over, PACE_S))
-            group.create_task(_hurt(world, seconds, only or list(FAULTS), faults, over))
+            group.create_task(_hurt(world, seconds, only or list(FAULTS), faults, log, over))
         peace_s = await _peace(world, ids, log)
     finally:
         await world.heal()
@@ -84,12 +85,12 @@ async def run(
 
 
 async def _hurt(
-    world: World, seconds: float, names: Sequence[str], done: list[str], over: asyncio.Event
+    world: World, seconds: float, names: Sequence[str], done: list[str], log: Log, over: asyncio.Event
 ) -> None:
     end = time.monotonic() + seconds
     # Every fault once, in any order, before one comes again: a short run has as many kinds as fit in.
     left: list[str] = []
-    while time.monotonic() < end or len(done) < LEAST_FAULTS:
+    while time.monotonic() < end or len(done) < LEAST_FAULTS or log.writes < LEAST_WRITES:
         left = left or world.choice.sample(names, len(names))
         done.append(left.pop())
         await FAULTS[done[-1]](

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.chaos.clients import Log
-from tests.integration.chaos.run import LEAST_FAULTS, run
+from tests.integration.chaos.run import LEAST_FAULTS, LEAST_WRITES, run
 from tests.integration.conftest import Clusters
 from tests.linearizability.history import save
 
@@ -27,5 +27,5 @@ async def test_clients_see_one_register_each_whatever_happens_to_the_managers(
         save(log.history, tmp_path / "history")
     print(result)
     assert not result.anomalies, result.details()
-    assert result.writes > 100
+    assert result.writes >= LEAST_WRITES
     assert len(result.faults) >= LEAST_FAULTS

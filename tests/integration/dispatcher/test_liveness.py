@@ -5,6 +5,7 @@ How soon that is in seconds, without those that a busy machine adds: tests/unit/
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterator
 
@@ -105,7 +106,10 @@ def test_the_tasks_of_a_worker_that_vanished_run_elsewhere_after_three_heartbeat
     cluster.partition(["worker-1"])
     try:
         wait_replaced(operator, {"worker-1"})
-        assert reason(operator, "worker-1") == "no heartbeat for 7.5 s"
+        # A busy machine elects another leader now and then, which hears nothing either.
+        assert re.fullmatch(
+            "no heartbeat (for 7.5 s|since this leader was elected .+)", reason(operator, "worker-1")
+        )
     finally:
         cluster.heal()
     wait_ready(operator)
@@ -122,7 +126,7 @@ def test_so_do_those_of_a_worker_that_vanished_together_with_the_leader(
     try:
         wait_replaced(operator.on(other), {leader, "worker-2"})
         assert "no heartbeat since this leader was elected " in reason(operator.on(other), "worker-2")
-        assert statuses(operator.on(other))["worker-1"] == "Ready"
+        wait_until(lambda: statuses(operator.on(other))["worker-1"] == "Ready", what="worker-1 to be ready")
     finally:
         cluster.heal()
     wait_ready(operator.on(other))

@@ -63,18 +63,15 @@ class Laptop:
         return self.try_("machine", "create", *where, *trust, *more, name, **environment)
 
     def node_states(self, at: str) -> dict[str, str]:
-        """What a manager says of the nodes: their manager status, or their state, by host name."""
-        lines = self(
-            "machine",
-            "exec",
-            at,
-            "swarmctl",
-            "node",
-            "ls",
-            "--format",
-            "{{.Hostname}} {{.Status}}/{{.ManagerStatus}}",
-        )
-        return dict(line.split(maxsplit=1) for line in lines.splitlines())
+        """What a manager says of the nodes: their manager status, or their state, by host name.
+
+        Raises LookupError when it does not answer, as one that has just started again.
+        """
+        columns = "{{.Hostname}} {{.Status}}/{{.ManagerStatus}}"
+        done = self.try_("machine", "exec", at, "swarmctl", "node", "ls", "--format", columns)
+        if done.returncode != 0:
+            raise LookupError(f"{at} tells nothing of nodes: {done.stderr}")
+        return dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
 
 
 @pytest.fixture(scope="package")

@@ -23,7 +23,7 @@ PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "python3", "procps"),
     *("crun", "conmon", "nftables", "busybox-static", "tini"),
 )
-START_TIMEOUT_S = 240
+START_TIMEOUT_S = 480
 STOP_TIMEOUT_S = 60
 EXIT_REBOOT = 133
 
@@ -218,6 +218,7 @@ class Farm:
                 *("ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "ConnectTimeout=20"),
                 *("-o", "UserKnownHostsFile=/dev/null", "-i", str(self.key), f"root@{machine.address}"),
                 *("systemctl", "is-system-running", "--wait"),
+                timeout_s=START_TIMEOUT_S,
             )
             if done.stdout.strip() in ("running", "degraded"):
                 return

@@ -52,7 +52,7 @@ def test_a_cloud_gives_one_machine_and_takes_it_back(cloud: Cloud, tmp_path: Pat
     made = try_(*CREATE)
     assert made.returncode == 0, made.stderr
     assert cloud.living() == [only]
-    assert laptop.node_states("c1") == {"c1": "Ready/Leader"}
+    wait_until(lambda: laptop.node_states("c1") == {"c1": "Ready/Leader"}, 120, "the node")
     kept = "".join(path.read_text() for path in laptop.folder.joinpath("data").rglob("*") if path.is_file())
     assert SECRET not in kept
     # What programs on the machine could read is not its host key any more.

@@ -118,7 +118,7 @@ def a_node_of_another_cluster_stays(laptop: Laptop, machine: Machine) -> None:
     removed = laptop.try_("machine", "rm", "--yes", "x")
     assert removed.returncode == 3, removed.stdout + removed.stderr
     assert "which x never was: nothing is removed there" in removed.stderr
-    assert laptop.node_states("m1")["m3"].startswith("Ready")
+    assert wait_until(lambda: laptop.node_states("m1")["m3"].startswith("Ready"), 60)
     laptop("machine", "rm", "--yes", "--keep-remote", "x")
 
 

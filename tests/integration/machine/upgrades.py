@@ -50,7 +50,7 @@ def bundle_of_next(folder: Path) -> Path:
     """The file with a release of a version that does not exist yet."""
     tree = make_version(folder / "next", NEW, LEVEL_MAX=2)
     command = [sys.executable, "-m", "swarm.cli.main", "machine", "bundle", str(folder / "bundles")]
-    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=250, check=False)
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     path = Path(done.stdout.strip())
     assert path.name.startswith(f"{NEW}-")
@@ -83,5 +83,6 @@ def processes(laptop: Laptop, machines: int = MEMBERS) -> dict[str, int]:
     ids = [row["ID"] for row in rows if row["CurrentState"].startswith("Running")]
     if len(ids) != machines:
         return {}
-    tasks = json.loads(at_m1(laptop, "task", "inspect", *ids))
+    done = laptop.try_("machine", "exec", "m1", "swarmctl", "task", "inspect", *ids)
+    tasks = json.loads(done.stdout) if done.returncode == 0 else []
     return {task["ID"]: task["Status"]["ContainerStatus"]["PID"] for task in tasks}

@@ -94,7 +94,7 @@ def serving(door: Door) -> Iterator[Door]:
         yield door
     finally:
         loop.call_soon_threadsafe(ends[0].set)
-        thread.join(30)
+        thread.join(60)
         loop.close()
 
 

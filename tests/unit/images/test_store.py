@@ -1,7 +1,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -467,18 +467,33 @@ async def test_loaded_images_stay_until_removed_and_pulled_ones_while_used(store
     assert not store.has([loaded.top])
 
 
+class HeldSource(FakeSource):
+    """Goes on with what broke off when it is told to."""
+
+    def __init__(self, images: Mapping[str, Content]) -> None:
+        super().__init__(images)
+        self.go_on = asyncio.Event()
+
+    async def fetch(self, blob: str, offset: int) -> AsyncIterator[bytes]:
+        if offset:
+            await self.go_on.wait()
+        async for piece in super().fetch(blob, offset):
+            yield piece
+
+
 async def test_a_pull_under_way_keeps_what_it_found_here(store: LocalImageStore) -> None:
     shared, fresh = tar({"shared": b"1"}), tar({"fresh": bytes(5000)})
     old, new = image(shared), image(shared, fresh)
     await use(store, old)
     await store.remove(NO_REGISTRY)
-    source = FakeSource({NO_REGISTRY: new})
-    source.break_after[digest(fresh)] = [(100, Unavailable("slow")), (100, Unavailable("slow"))]
+    source = HeldSource({NO_REGISTRY: new})
+    source.break_after[digest(fresh)] = [(100, Unavailable("slow"))]
     pull = asyncio.ensure_future(store.ensure(NO_REGISTRY, "", None, source))
     while (digest(fresh), 0) not in source.fetched:
         await asyncio.sleep(0.001)
     await collect_all(store)
     assert store.has([digest(shared)])
+    source.go_on.set()
     assert len(store.lower_dirs((await pull).digest)) == 2
 
 

@@ -181,11 +181,11 @@ async def test_a_node_that_is_down_or_does_not_answer_is_named_with_its_tasks(
         assert f"web.1.{two.id}" in notices[0]
         assert one.id not in notices[0]
         await until(lambda: lab.node("n2").status.state == 1)
-        monkeypatch.setattr("swarm.manager.logs.control.ANSWER_TIMEOUT_S", 30.0)
+        monkeypatch.setattr("swarm.manager.logs.control.ANSWER_TIMEOUT_S", 300.0)
         began = time.monotonic()
         _, notices = await gather(lab.managers[0])
         assert "is down" in notices[0]
-        assert time.monotonic() - began < 15, "who is down is not asked"
+        assert time.monotonic() - began < 60, "who is down is not asked"
 
 
 async def test_follow_shows_new_lines_and_tasks_created_later(tmp_path: Path) -> None:

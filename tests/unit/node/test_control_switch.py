@@ -48,9 +48,9 @@ async def test_the_servicer_of_the_moment_answers(tmp_path: Path) -> None:
 
         async def refused() -> None:
             for call in (
-                lambda: stub.ListNodes(ListNodesRequest(), timeout=30),
-                lambda: stub.LoadImage(chunks(), timeout=30),
-                lambda: anext(aiter(stub.ServiceLogs(ServiceLogsRequest(), timeout=30))),
+                lambda: stub.ListNodes(ListNodesRequest(), timeout=60),
+                lambda: stub.LoadImage(chunks(), timeout=60),
+                lambda: anext(aiter(stub.ServiceLogs(ServiceLogsRequest(), timeout=60))),
             ):
                 error = await _error(call)
                 assert isinstance(error, FailedPrecondition)
@@ -60,8 +60,8 @@ async def test_the_servicer_of_the_moment_answers(tmp_path: Path) -> None:
             await refused()
             for name in ("first", "second"):
                 current[0] = Answers(name)
-                assert (await stub.ListNodes(ListNodesRequest(), timeout=30)).self_id == name
-                logs = stub.ServiceLogs(ServiceLogsRequest(), timeout=30)
+                assert (await stub.ListNodes(ListNodesRequest(), timeout=60)).self_id == name
+                logs = stub.ServiceLogs(ServiceLogsRequest(), timeout=60)
                 assert [answer.notice async for answer in logs] == [name]
             current[0] = None
             await refused()

@@ -38,7 +38,7 @@ class ExternalAuthority:
     def answer(self, request: dict[str, Any]) -> tuple[int, bytes]:
         """Return status and body."""
         if self.fault == "slow":
-            self.released.wait(30)
+            self.released.wait(60)
         if self.fault == "html":
             return 502, b"<html>bad gateway</html>"
         if self.fault == "refused":
@@ -133,7 +133,7 @@ def external_ca(
     authority = ExternalAuthority(root)
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = 30
+        timeout = 60
 
         def do_POST(self) -> None:
             peer = self.connection.getpeercert() or {}  # type: ignore[attr-defined]

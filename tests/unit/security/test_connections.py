@@ -124,7 +124,7 @@ async def serving(
 
 async def who_am_i(channel: grpc.aio.Channel, **options: object) -> str:
     async with channel:
-        answer = await NodeCAStub(channel).IssueCertificate(IssueCertificateRequest(), timeout=30, **options)
+        answer = await NodeCAStub(channel).IssueCertificate(IssueCertificateRequest(), timeout=60, **options)
         return answer.node_id
 
 
@@ -144,20 +144,20 @@ async def test_nodes_are_known_by_their_certificates() -> None:
 async def test_the_caller_is_known_in_streams_as_well() -> None:
     async with serving(credentials()) as addr, credentials(Role.MANAGER, "m2").channel(addr) as channel:
         passed_on = ((FORWARDED_KEY, "1"),)
-        logs = ControlStub(channel).ServiceLogs(ServiceLogsRequest(), timeout=30, metadata=passed_on)
+        logs = ControlStub(channel).ServiceLogs(ServiceLogsRequest(), timeout=60, metadata=passed_on)
         assert [answer.notice async for answer in logs] == ["m2"]
 
         async def one() -> AsyncIterator[AgentMessage]:
             yield AgentMessage()
 
-        session = DispatcherStub(channel).Session(one(), timeout=30)
+        session = DispatcherStub(channel).Session(one(), timeout=60)
         assert [answer.welcome.session_id async for answer in session] == ["m2"]
 
 
 async def test_a_worker_is_refused_what_only_managers_may() -> None:
     async with serving(credentials()) as addr, credentials(Role.WORKER).channel(addr) as channel:
         with pytest.raises(grpc.aio.AioRpcError, match="Control/ListNodes is not for a worker") as caught:
-            await ControlStub(channel).ListNodes(ListNodesRequest(), timeout=30)
+            await ControlStub(channel).ListNodes(ListNodesRequest(), timeout=60)
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
@@ -170,7 +170,7 @@ async def test_a_removed_node_is_told_so_at_once() -> None:
         credentials(Role.WORKER, "w1").channel(addr) as channel,
     ):
         with pytest.raises(grpc.aio.AioRpcError, match="node w1 was removed from the cluster") as caught:
-            await NodeCAStub(channel).IssueCertificate(IssueCertificateRequest(), timeout=30)
+            await NodeCAStub(channel).IssueCertificate(IssueCertificateRequest(), timeout=60)
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
         assert dict(caught.value.trailing_metadata() or ())["swarm-error"] == "NodeRemoved"
 
@@ -191,7 +191,7 @@ async def test_a_joiner_may_not_call_anything_else() -> None:
         found = await find_manager(addr, parse_token(worker_token), NOW)
         async with found.channel() as channel:
             with pytest.raises(grpc.aio.AioRpcError, match="not for a node that is about to join"):
-                await ControlStub(channel).ListNodes(ListNodesRequest(), timeout=30)
+                await ControlStub(channel).ListNodes(ListNodesRequest(), timeout=60)
 
 
 async def test_a_rotated_token_is_refused_without_a_restart() -> None:
@@ -200,12 +200,12 @@ async def test_a_rotated_token_is_refused_without_a_restart() -> None:
     async with serving(manager) as addr:
         found = await find_manager(addr, token, NOW)
         async with found.channel() as channel:
-            await NodeCAStub(channel).IssueCertificate(IssueCertificateRequest(), timeout=30)
+            await NodeCAStub(channel).IssueCertificate(IssueCertificateRequest(), timeout=60)
             manager.trust_tokens(new_secret(), new_secret())
             with pytest.raises(
                 grpc.aio.AioRpcError, match="rotated"
             ):  # on a connection that is open already
-                await NodeCAStub(channel).IssueCertificate(IssueCertificateRequest(), timeout=30)
+                await NodeCAStub(channel).IssueCertificate(IssueCertificateRequest(), timeout=60)
         with pytest.raises(Unauthenticated, match=r"refuses the token.*swarmctl join-token"):
             await find_manager(addr, token, NOW)
 
@@ -373,11 +373,11 @@ async def test_a_kept_channel_presents_the_renewed_certificate_and_its_streams_g
 
     async with serving(credentials()) as addr, promoted.channel(addr) as channel:
         stub = NodeCAStub(channel)
-        assert (await stub.IssueCertificate(IssueCertificateRequest(), timeout=30)).node_id == "WORKER:n1"
+        assert (await stub.IssueCertificate(IssueCertificateRequest(), timeout=60)).node_id == "WORKER:n1"
         session = DispatcherStub(channel).Session(two(), timeout=60)
         await session.read()
         promoted.renew(bundle(Role.MANAGER, "n1"))
-        assert (await stub.IssueCertificate(IssueCertificateRequest(), timeout=30)).node_id == "MANAGER:n1"
+        assert (await stub.IssueCertificate(IssueCertificateRequest(), timeout=60)).node_id == "MANAGER:n1"
         more.set()
         assert (await session.read()).welcome.session_id == "n1"  # begun before the renewal
 

@@ -28,13 +28,13 @@ PEOPLE = [Role.OPERATOR, Role.VIEWER]
 
 async def list_as(addr: str, who: NodeBundle, metadata: tuple[tuple[str, str | bytes], ...] = ()) -> str:
     async with channel(addr, who) as open_channel:
-        call = ControlStub(open_channel).ListNodes(ListNodesRequest(), timeout=30, metadata=metadata)
+        call = ControlStub(open_channel).ListNodes(ListNodesRequest(), timeout=60, metadata=metadata)
         return (await call).self_id
 
 
 async def create_as(addr: str, who: NodeBundle, metadata: tuple[tuple[str, str | bytes], ...] = ()) -> str:
     async with channel(addr, who) as open_channel:
-        call = ControlStub(open_channel).CreateService(CreateServiceRequest(), timeout=30, metadata=metadata)
+        call = ControlStub(open_channel).CreateService(CreateServiceRequest(), timeout=60, metadata=metadata)
         return (await call).warnings[0]
 
 

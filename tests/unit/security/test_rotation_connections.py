@@ -93,7 +93,7 @@ async def serving(credentials: NodeCredentials) -> AsyncIterator[tuple[str, Live
 
 async def speak(addr: str, who: NodeCredentials) -> None:
     async with who.channel(addr) as channel:
-        session = DispatcherStub(channel).Session(timeout=30)
+        session = DispatcherStub(channel).Session(timeout=60)
         await session.write(AgentMessage())
         assert await session.read() == DispatcherMessage()
         session.cancel()
@@ -130,7 +130,7 @@ async def test_afterwards_certificates_of_the_old_root_are_refused(
     async with serving(served_by) as (addr, _):
         async with called_by.channel(addr) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await anext(aiter(ControlStub(channel).ServiceLogs(ServiceLogsRequest(), timeout=30)))
+                await anext(aiter(ControlStub(channel).ServiceLogs(ServiceLogsRequest(), timeout=60)))
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
@@ -161,7 +161,7 @@ async def test_a_token_works_until_the_rotation_is_over(served_by: NodeCredentia
         assert found.root_ca_pem == OLD.cert_pem
         async with found.channel() as channel:
             with pytest.raises(grpc.aio.AioRpcError, match="not for a node that is about to join"):
-                await anext(aiter(ControlStub(channel).ServiceLogs(ServiceLogsRequest(), timeout=30)))
+                await anext(aiter(ControlStub(channel).ServiceLogs(ServiceLogsRequest(), timeout=60)))
 
 
 async def test_a_token_from_before_the_rotation_is_told_so_and_the_new_one_works() -> None:
