@@ -84,6 +84,24 @@ class Operator:
         is_old = STALE in done.stderr and not _QUESTIONS.isdisjoint(arguments[:2])
         return None if is_refused_now(done) or is_old else done
 
+    def create_in_turmoil(self, name: str) -> None:
+        """Create a service while leaders go: whoever confirms it may go with the answer."""
+
+        def there() -> bool:
+            done = self.try_("service", "create", "-d", "--name", name, "hello:1")
+            return done.returncode == 0 or f"the name {name} is taken" in done.stderr
+
+        wait_until(there, 90, f"service {name} to be accepted")
+
+    def remove_in_turmoil(self, kind: str, *names: str) -> None:
+        """Remove objects while leaders go, each until there is none of that name."""
+        for name in names:
+            wait_until(lambda name=name: self._is_gone(kind, name), 90, f"{kind} {name} to go")
+
+    def _is_gone(self, kind: str, name: str) -> bool:
+        done = self.try_(kind, "rm", name)
+        return done.returncode == 0 or f"there is no {kind} {name}" in done.stderr
+
     def rows(self, *arguments: str) -> list[dict[str, Any]]:
         """Run a listing command and return its rows."""
         return [json.loads(line) for line in self(*arguments, "--format", "json").splitlines()]

@@ -100,7 +100,7 @@ def sight(operator: Operator, cluster: DevCluster, tmp_path: Path) -> Iterator[S
     yield Sight(
         cluster, operator, {row["ID"]: row["Hostname"] for row in rows if row["Hostname"] in WORKERS}
     )
-    wait_until(lambda: operator.try_("service", "rm", "web").returncode == 0, what="the service to go")
+    operator.remove_in_turmoil("service", "web")
 
 
 def test_a_manager_that_comes_back_gets_its_share_of_the_agents_and_nothing_else_changes(

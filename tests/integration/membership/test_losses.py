@@ -96,9 +96,7 @@ def test_a_dead_manager_is_replaced_and_told_so_when_it_comes_back(made: dict[st
     made[dead].start()
     wait_for(lambda: made[dead].info().state == control.InfoResponse.STATE_INACTIVE, PATIENCE_S)
     assert f"node {node_id} was removed from cluster" in made[dead].info().error
-    wait_for(
-        lambda: not raft_dir(made[dead]).exists(), PATIENCE_S
-    )  # it tidies up afterwards
+    wait_for(lambda: not raft_dir(made[dead]).exists(), PATIENCE_S)  # it tidies up afterwards
     assert "was removed from cluster" in refused(made[dead], "node", "ls")
 
     made[dead].join(token, made["new"].addr)
