@@ -69,13 +69,19 @@ class Operator:
         node = self._at or self.cluster.entry().name
         return typist().type(self.cluster, node, arguments, timeout_s)
 
-    def __call__(self, *arguments: str, timeout_s: float = 180.0) -> str:
-        """Run a swarmctl command that must succeed and return its output.
+    def typed(self, *arguments: str, timeout_s: float = 180.0) -> subprocess.CompletedProcess[str]:
+        """Run a swarmctl command and return what came of it by the word of a leader.
 
-        Managers of a busy machine elect another leader now and then: what they refused till then is typed
+        Managers of a busy machine elect another one now and then: what they refused till then is typed
         again, as they say, and so is what one of them answered from what it knew before.
         """
         done = wait_until(lambda: self._unless_electing(*arguments, timeout_s=timeout_s), what="a leader")
+        assert done is not None
+        return done
+
+    def __call__(self, *arguments: str, timeout_s: float = 180.0) -> str:
+        """Run a swarmctl command that must succeed and return its output."""
+        done = self.typed(*arguments, timeout_s=timeout_s)
         assert done.returncode == 0, f"swarmctl {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.raft.managers import elections_won
 from swarm.dev.cluster import DevCluster
 from tests.integration.operator import Operator, wait_until
 
@@ -102,10 +103,15 @@ def test_no_task_is_moved_while_a_third_of_all_packets_of_the_workers_is_lost(
 def test_the_tasks_of_a_worker_that_vanished_run_elsewhere_after_three_heartbeats(
     operator: Operator, cluster: DevCluster, service: str
 ) -> None:
+    elections = elections_won(cluster)
     cluster.partition(["worker-1"])
     try:
         wait_replaced(operator, {"worker-1"})
-        assert reason(operator, "worker-1") == "no heartbeat for 7.5 s"
+        told = reason(operator, "worker-1")
+        if elections_won(cluster) == elections:
+            assert told == "no heartbeat for 7.5 s"
+        else:  # a busy machine had another leader elected, who never heard it
+            assert "no heartbeat " in told
     finally:
         cluster.heal()
     wait_ready(operator)
