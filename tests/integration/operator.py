@@ -15,6 +15,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 # What is not done, and can be typed again: managers elect a leader, cannot hear the others, or start.
 NOT_NOW = ("the cluster has no leader", "the manager of this node is starting")
+LOST = "leadership was lost before"
 MAYBE = "it may still take effect"
 STALE = "this is what one manager last knew"
 _QUESTIONS = frozenset(("ls", "ps", "inspect", "history", "why"))
@@ -48,8 +49,10 @@ def swarmctl(*arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedPr
 
 
 def is_refused_now(done: subprocess.CompletedProcess[str]) -> bool:
-    """Whether a command did nothing, and is to be typed again."""
+    """Whether a command did nothing, or what is the same when done twice, and is to be typed again."""
     said = done.stderr
+    if LOST in said and list(done.args)[-3:-1] == ["update", "--dispatcher-heartbeat"]:
+        return True
     return done.returncode == 1 and MAYBE not in said and any(reason in said for reason in NOT_NOW)
 
 

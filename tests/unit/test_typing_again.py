@@ -9,6 +9,7 @@ from tests.integration.operator import Operator
 STARTING = "Error: the manager of this node is starting: try again in a moment"
 ALONE = "Error: the cluster has no leader: 1 of 3 managers reachable from here; writes need 2."
 PERHAPS = f"{ALONE}; no majority of managers confirmed the change within 4 s; it may still take effect"
+LOST = "Error: leadership was lost before a majority confirmed the change"
 OLD = "Warning: the cluster has no leader; this is what one manager last knew."
 
 
@@ -33,6 +34,12 @@ def test_what_no_manager_did_is_typed_again(complaint: str) -> None:
 @pytest.mark.parametrize("complaint", [PERHAPS, "Error: there is no service web"])
 def test_what_was_done_perhaps_or_is_wrong_is_typed_once(complaint: str) -> None:
     assert Scripted((1, complaint)).typed("service", "rm", "web").stderr == complaint
+
+
+def test_what_is_the_same_when_done_twice_is_typed_again() -> None:
+    operator = Scripted((1, LOST), (0, ""))
+    assert operator.typed("update", "--dispatcher-heartbeat", "60s").returncode == 0
+    assert Scripted((1, LOST)).typed("service", "rm", "web").stderr == LOST
 
 
 def test_a_question_is_asked_until_somebody_answers_who_knows_and_a_change_is_made_once() -> None:
