@@ -16,8 +16,9 @@ from swarm.dev import fabric, leftovers, loopback, processes, state
 from swarm.dev.plan import Folders, Node, Plan, check, check_name, choose_subnet
 from swarm.errors import FailedPrecondition, NotFound, Unavailable
 
-READY_TIMEOUT_S = 60.0
-_CLEANUP_TIMEOUT_S = 60.0
+# Many daemons start and tidy up at once, on a machine that may be busy with others.
+READY_TIMEOUT_S = 120.0
+_CLEANUP_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 60.0  # a busy disk keeps also who is killed
 _LOG_TAIL = 5
 

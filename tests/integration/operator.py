@@ -15,6 +15,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 # What is not done, and can be typed again: managers elect a leader, cannot hear the others, or start.
 NOT_NOW = ("the cluster has no leader", "the manager of this node is starting")
+LOST = "leadership was lost before"
 MAYBE = "it may still take effect"
 STALE = "this is what one manager last knew"
 _QUESTIONS = frozenset(("ls", "ps", "inspect", "history", "why"))
@@ -48,8 +49,10 @@ def swarmctl(*arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedPr
 
 
 def is_refused_now(done: subprocess.CompletedProcess[str]) -> bool:
-    """Whether a command did nothing, and is to be typed again."""
+    """Whether a command did nothing, or what is the same when done twice, and is to be typed again."""
     said = done.stderr
+    if LOST in said and list(done.args)[-3:-1] == ["update", "--dispatcher-heartbeat"]:
+        return True
     return done.returncode == 1 and MAYBE not in said and any(reason in said for reason in NOT_NOW)
 
 
@@ -69,13 +72,19 @@ class Operator:
         node = self._at or self.cluster.entry().name
         return typist().type(self.cluster, node, arguments, timeout_s)
 
-    def __call__(self, *arguments: str, timeout_s: float = 180.0) -> str:
-        """Run a swarmctl command that must succeed and return its output.
+    def typed(self, *arguments: str, timeout_s: float = 180.0) -> subprocess.CompletedProcess[str]:
+        """Run a swarmctl command and return what came of it by the word of a leader.
 
-        Managers of a busy machine elect another leader now and then: what they refused till then is typed
+        Managers of a busy machine elect another one now and then: what they refused till then is typed
         again, as they say, and so is what one of them answered from what it knew before.
         """
         done = wait_until(lambda: self._unless_electing(*arguments, timeout_s=timeout_s), what="a leader")
+        assert done is not None
+        return done
+
+    def __call__(self, *arguments: str, timeout_s: float = 180.0) -> str:
+        """Run a swarmctl command that must succeed and return its output."""
+        done = self.typed(*arguments, timeout_s=timeout_s)
         assert done.returncode == 0, f"swarmctl {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
 
@@ -83,6 +92,24 @@ class Operator:
         done = self.try_(*arguments, timeout_s=timeout_s)
         is_old = STALE in done.stderr and not _QUESTIONS.isdisjoint(arguments[:2])
         return None if is_refused_now(done) or is_old else done
+
+    def create_in_turmoil(self, name: str) -> None:
+        """Create a service while leaders go: whoever confirms it may go with the answer."""
+
+        def there() -> bool:
+            done = self.try_("service", "create", "-d", "--name", name, "hello:1")
+            return done.returncode == 0 or f"the name {name} is taken" in done.stderr
+
+        wait_until(there, 90, f"service {name} to be accepted")
+
+    def remove_in_turmoil(self, kind: str, *names: str) -> None:
+        """Remove objects while leaders go, each until there is none of that name."""
+        for name in names:
+            wait_until(lambda name=name: self._is_gone(kind, name), 90, f"{kind} {name} to go")
+
+    def _is_gone(self, kind: str, name: str) -> bool:
+        done = self.try_(kind, "rm", name)
+        return done.returncode == 0 or f"there is no {kind} {name}" in done.stderr
 
     def rows(self, *arguments: str) -> list[dict[str, Any]]:
         """Run a listing command and return its rows."""

@@ -93,7 +93,7 @@ def test_services_grow_and_shrink_with_their_load_and_say_why(
     operator.wait_running("queue", 3, WAIT_S)
     assert FakePrometheus.asked == "/api/v1/query?query=sum%28queue_length%7Bqueue%3D%22a%3Db%22%7D%29"
     FakePrometheus.value = None
-    refused = operator.try_("service", "scale", "queue=6")
+    refused = operator.typed("service", "scale", "queue=6")
     assert refused.returncode == 1
     assert "6 replicas are not between replicas-min 0 and replicas-max 5" in refused.stderr
 

@@ -179,7 +179,7 @@ def test_what_is_wrong_with_a_reference_is_said_before_and_on_the_node(
     pid = pid_of(person, "wrong")
     assert Path(f"/proc/{pid}/root/bad").read_text() == "good"
     person("service", "rm", "wrong")
-    wait_until(lambda: person.try_("config", "rm", "bad", "good").returncode == 0, PATIENCE_S, "removal")
+    person.remove_in_turmoil("config", "bad", "good")
 
 
 def test_a_rotation_reaches_the_containers_and_a_bad_one_takes_itself_back(

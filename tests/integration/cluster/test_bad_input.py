@@ -43,7 +43,7 @@ def test_one_clear_error_and_nothing_done(
     operator: Operator, arguments: tuple[str, ...], expected: str
 ) -> None:
     before = operator.rows("service", "ls")
-    done = operator.try_(*arguments)
+    done = operator.typed(*arguments)
     assert done.returncode != 0
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
@@ -75,7 +75,7 @@ def test_a_ten_megabyte_label_is_refused_with_the_limit(operator: Operator) -> N
 
 def test_a_name_that_is_taken_is_refused_and_the_first_one_stays(operator: Operator) -> None:
     first = operator("service", "create", "-d", "--name", "taken", "--replicas", "0", "hello:1")
-    again = operator.try_("service", "create", "-d", "--name", "taken", "hello:1")
+    again = operator.typed("service", "create", "-d", "--name", "taken", "hello:1")
     assert again.returncode != 0
     assert "taken" in again.stderr
     assert operator("service", "inspect", "-f", "{{.ID}}", "taken") == first
@@ -105,7 +105,7 @@ def test_an_update_from_a_stale_version_is_refused(operator: Operator) -> None:
 
 def test_several_objects_in_one_command_fail_apart(operator: Operator) -> None:
     operator("service", "create", "-d", "--name", "one", "--replicas", "0", "hello:1")
-    done = operator.try_("service", "rm", "nobody", "one")
+    done = operator.typed("service", "rm", "nobody", "one")
     assert done.returncode == 1
     assert done.stdout.split() == ["one"]
     assert "nobody" in done.stderr

@@ -9,7 +9,7 @@ SHELL = ("--entrypoint", "/bin/sh")
 
 def test_services_start_one_after_the_other_and_say_what_they_wait_for(operator: Operator) -> None:
     create = ("service", "create", "-d")
-    web = operator.try_(*create, "--name", "dep-web", "--depends-on", "dep-db:healthy", "hello:1")
+    web = operator.typed(*create, "--name", "dep-web", "--depends-on", "dep-db:healthy", "hello:1")
     assert web.returncode == 0
     assert "service dep-db does not exist yet" in web.stderr
     waits = "it waits for service dep-db to be healthy (there is no such service yet)"
@@ -18,9 +18,9 @@ def test_services_start_one_after_the_other_and_say_what_they_wait_for(operator:
     operator(*create, *db)
     wait_until(lambda: "0 of 1 tasks run" in operator("task", "why", "dep-web.1"), what="the reason")
     wait_until(
-        lambda: "--depends-on-rm" in operator.try_("task", "why", "dep-db.1").stdout, what="its reason"
+        lambda: "--depends-on-rm" in operator.typed("task", "why", "dep-db.1").stdout, what="its reason"
     )
-    cycle = operator.try_(*create, "--name", "dep-setup", "--depends-on", "dep-web", "hello:1")
+    cycle = operator.typed(*create, "--name", "dep-setup", "--depends-on", "dep-web", "hello:1")
     assert cycle.returncode == 1
     assert "dep-setup → dep-web → dep-db → dep-setup is a cycle" in cycle.stderr
     setup = ("--name", "dep-setup", "--mode", "replicated-job", *SHELL, "hello:1", "-c", "exit 0")

@@ -108,9 +108,9 @@ def test_a_proxy_leads_to_what_is_behind_it_and_a_stack_goes_back_as_a_whole(
     cluster: DevCluster, operator: Operator, tmp_path: Path
 ) -> None:
     files = ("-c", str(STACKS / "proxy/compose.yaml"))
-    assert operator.try_("stack", "diff", *files).returncode == 1
+    assert operator.typed("stack", "diff", *files).returncode == 1
     deploy(operator, "proxy")
-    assert operator.try_("stack", "diff", *files).returncode == 0
+    assert operator.typed("stack", "diff", *files).returncode == 0
     wait_for(cluster, 8088, "whoami hello")
 
     other = tmp_path / "other.yaml"
@@ -120,7 +120,7 @@ def test_a_proxy_leads_to_what_is_behind_it_and_a_stack_goes_back_as_a_whole(
         "  whoami: {environment: {GREETING: hi}, deploy: {update_config: *at_once}}\n"
         "configs: {routes: {content: '/x http://backend:8080'}}\n"
     )
-    told = operator.try_("stack", "diff", *files, "-c", str(other))
+    told = operator.typed("stack", "diff", *files, "-c", str(other))
     assert (told.returncode, "+GREETING=hi" in told.stdout) == (1, True)
     assert "+config proxy_routes version 2" in told.stdout
     deploy(operator, "proxy", "-c", str(other))
@@ -130,6 +130,6 @@ def test_a_proxy_leads_to_what_is_behind_it_and_a_stack_goes_back_as_a_whole(
     assert [row["Changed"] for row in rows] == ["~proxy ~whoami", "+proxy +whoami"]
     operator("stack", "rollback", "-d", "proxy")
     wait_for(cluster, 8088, "whoami hello")
-    assert operator.try_("stack", "diff", *files).returncode == 0
+    assert operator.typed("stack", "diff", *files).returncode == 0
     operator("stack", "rm", "proxy", timeout_s=120)
-    assert operator.try_("stack", "history", "proxy").returncode == 1
+    assert operator.typed("stack", "history", "proxy").returncode == 1

@@ -20,11 +20,7 @@ def test_a_killed_leader_is_followed_by_another_and_no_container_is_touched(
     # However long a busy machine takes until it is started again: nobody is to replace its tasks meanwhile.
     operator("update", "--dispatcher-heartbeat", "60s")
     cluster.kill(leader.name)
-    after = ("service", "create", "-d", "--name", "after", "hello:1")
-    wait_until(
-        lambda: operator.try_(*after).returncode == 0,
-        what="a service to be accepted",
-    )
+    operator.create_in_turmoil("after")
     operator.wait_running("after", 1)
     assert sight.leader().name != leader.name
     assert sight.alive(list(before.values()))

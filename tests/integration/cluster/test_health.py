@@ -35,7 +35,7 @@ def test_an_unhealthy_task_is_replaced_and_an_update_to_one_rolled_back(
     assert (health["Status"], health["Log"][-1]["Output"]) == ("unhealthy", "so sick")
     assert "so sick" in operator("task", "why", task)
     sick = ("--health-cmd", "echo never; exit 3", "--update-failure-action", "rollback")
-    update = operator.try_("service", "update", *sick, "clinic")
+    update = operator.typed("service", "update", *sick, "clinic")
     assert update.returncode == 4, update.stdout + update.stderr
     (kept,) = operator.wait_running("clinic", 1)
     assert kept["CurrentState"].startswith("Running (healthy)")

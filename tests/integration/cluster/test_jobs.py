@@ -25,11 +25,11 @@ def test_a_job_is_waited_for_and_says_truthfully_how_it_ended(operator: Operator
     assert not {row["ID"] for row in tasks} & {row["ID"] for row in again}
     assert listed(operator, "fill")["Replicas"] == "0/2 (4/4 completed)"
     attempts = ("--name", "broken", "--restart-max-attempts", "1", "--restart-delay", "100ms")
-    failed = operator.try_(*job, *attempts, "hello:1", "-c", "exit 7")
+    failed = operator.typed(*job, *attempts, "hello:1", "-c", "exit 7")
     assert failed.returncode == 1
     assert "0 of 1 tasks completed" in failed.stderr
     assert len(operator.rows("service", "ps", "broken")) == 2
-    refused = operator.try_(*job, "--name", "no", "--update-delay", "1s", "hello:1")
+    refused = operator.typed(*job, "--name", "no", "--update-delay", "1s", "hello:1")
     assert refused.returncode == 1
     assert "no update or rollback config" in refused.stderr
     operator("service", "rm", "fill", "broken")
@@ -75,7 +75,7 @@ def test_a_drained_node_is_empty_when_the_command_returns_and_nothing_is_missing
     full = ("--name", "stuck", "--constraint", "node.hostname==worker-2", "hello:1")
     operator("service", "create", "-d", *full)
     operator.wait_running("stuck", 1)
-    done = operator.try_("node", "drain", "--wait", "--timeout", "2s", "worker-2")
+    done = operator.typed("node", "drain", "--wait", "--timeout", "2s", "worker-2")
     assert done.returncode == 1
     assert "stuck.1" in done.stderr
     wait_until(lambda: operator.running("stuck") == [], what="its end, for which the command had no time")

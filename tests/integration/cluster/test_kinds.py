@@ -236,7 +236,7 @@ def first_answer(netns: Path, address: str, port: int, protocol: str) -> str:
     def answer() -> str:
         try:
             return ask(netns, address, port, protocol, patience_s=5)
-        except OSError:
+        except (OSError, EOFError):
             return ""
 
     return wait_until(answer, 60, f"an answer of {address}:{port}/{protocol}")

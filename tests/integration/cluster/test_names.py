@@ -83,8 +83,8 @@ def networks(operator: Operator) -> Iterator[None]:
     for name in NETWORKS:
         operator("network", "create", name)
     yield
-    operator("service", "rm", *SERVICES)
-    wait_until(lambda: operator.try_("network", "rm", *NETWORKS).returncode == 0, 60)
+    operator.remove_in_turmoil("service", *SERVICES)
+    operator.remove_in_turmoil("network", *NETWORKS)
 
 
 @pytest.mark.usefixtures("networks")

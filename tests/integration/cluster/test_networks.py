@@ -15,7 +15,7 @@ def test_networks_are_made_seen_and_removed_at_any_manager(operator: Operator) -
     assert len(set(subnets)) == 3
     assert shop["VxlanID"] != back["VxlanID"]
     assert {row["Name"] for row in operator.rows("network", "ls")} >= {"shop", "back"}
-    again = elsewhere.try_("network", "create", "shop")
+    again = elsewhere.typed("network", "create", "shop")
     assert (again.returncode, "taken" in again.stderr) == (1, True)
     assert operator("network", "prune", "--force", "--filter", "label=tier=test").split()[-1] == "shop"
     elsewhere("network", "rm", "back")

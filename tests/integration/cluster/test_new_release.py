@@ -65,6 +65,11 @@ def release_of(operator: Operator, node: str) -> str:
     return str(seen["Description"]["Engine"]["EngineVersion"]) if up else ""
 
 
+def whole(line: str) -> bool:
+    """Whether a line of a log is there to its end: it may be read while it is written."""
+    return line.startswith("{") and line.endswith("}")
+
+
 def test_an_upgrade_and_the_way_back_interrupt_no_packet(
     operator: Operator,
     cluster: DevCluster,
@@ -104,7 +109,7 @@ def test_an_upgrade_and_the_way_back_interrupt_no_packet(
 
     def replaced() -> bool:
         """Whether the daemon that runs now has started a name server in place of the one before."""
-        said = [json.loads(line) for line in node.log.read_text().splitlines() if line.startswith("{")]
+        said = [json.loads(line) for line in node.log.read_text().splitlines() if whole(line)]
         last = max(number for number, one in enumerate(said) if one["event"] == "node.resumed")
         return any(one["event"] == "resolver.started" and one["instead_of"] for one in said[last:])
 

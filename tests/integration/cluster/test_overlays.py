@@ -258,7 +258,7 @@ def test_a_firewall_that_closes_the_port_between_nodes_is_seen_and_its_way_out_i
         assert fix in reason("worker-2")
         wait_until(lambda: warnings()["worker-1"] == "data path gaps", 120, "worker-1 to complain")
         wait_until(lambda: str(closed.address) in reason("worker-1"), 120, "worker-1 to name it")
-        seen = operator.try_("network", "inspect", "-v", "heard")
+        seen = operator.typed("network", "inspect", "-v", "heard")
         (view,) = json.loads(seen.stdout)
         unheard = {one["Name"]: [told["Type"] for told in one["Warnings"]] for one in view["Peers"]}
         assert unheard["worker-2"] == ["DATA_PATH_BLOCKED"]

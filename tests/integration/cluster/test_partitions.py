@@ -117,8 +117,8 @@ def network(operator: Operator) -> Iterator[None]:
     """A small one: what becomes free is given out again soon."""
     operator("network", "create", "--subnet", "10.66.0.0/27", NETWORK)
     yield
-    operator("service", "rm", *(row["Name"] for row in operator.rows("service", "ls")))
-    wait_until(lambda: operator.try_("network", "rm", NETWORK).returncode == 0, 60)
+    operator.remove_in_turmoil("service", *(row["Name"] for row in operator.rows("service", "ls")))
+    operator.remove_in_turmoil("network", NETWORK)
 
 
 @pytest.mark.alone

@@ -16,7 +16,7 @@ def cluster(clusters: Clusters) -> DevCluster:
 
 
 def plan_of(operator: Operator, *arguments: str, code: int = 0) -> dict:
-    done = operator.try_(*arguments, "--format", "json")
+    done = operator.typed(*arguments, "--format", "json")
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout)
 
@@ -34,7 +34,7 @@ def test_plans_tell_what_then_happens_and_a_rebalance_moves_tasks_back(
     operator: Operator,
 ) -> None:
     create = ("service", "create", "-d", "--name", "web", "--replicas", "3", "--stop-grace-period", "1s")
-    done = operator.try_(*create, "--dry-run", "--format", "json", "hello:1")
+    done = operator.typed(*create, "--dry-run", "--format", "json", "hello:1")
     assert done.returncode == 0, done.stderr
     planned = json.loads(done.stdout)
     assert actions(planned) == ["start >manager-1", "start >worker-1", "start >worker-2"]
@@ -44,7 +44,7 @@ def test_plans_tell_what_then_happens_and_a_rebalance_moves_tasks_back(
 
     too_much = ("service", "update", "--dry-run", "--reserve-memory", "900g", "web")
     assert plan_of(operator, *too_much, code=EXIT_DOES_NOT_FIT)["Fits"] is False
-    assert "insufficient resources" in operator.try_(*too_much).stdout
+    assert "insufficient resources" in operator.typed(*too_much).stdout
 
     planned = plan_of(operator, "node", "drain", "--dry-run", "worker-1")
     assert [step["FromNode"] for step in planned["Steps"]] == ["worker-1"]

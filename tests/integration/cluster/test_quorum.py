@@ -38,10 +38,7 @@ def test_without_quorum_writes_fail_quickly_and_say_why(
     assert "no" not in listed.stdout.split()
     assert "no leader" in listed.stderr
     cluster.start("manager-2")
-    wait_until(
-        lambda: alone.try_("service", "create", "-d", "--name", "yes", "hello:1").returncode == 0,
-        what="writes to work again",
-    )
+    alone.create_in_turmoil("yes")
     cluster.start("manager-3")
     operator.wait_running("yes", 1)
     assert sight.alive(pids)

@@ -87,7 +87,7 @@ async def test_nodes_ask_the_mirror_of_a_registry_and_never_a_blocked_one(
         operator("service", "rm", "mirrored")
         assert operator("image", "pull", "-q", image) == image
     for command in (("service", "create", "-d"), ("image", "pull")):
-        refused = operator.try_(*command, "a.blocked.invalid/web:1")
+        refused = operator.typed(*command, "a.blocked.invalid/web:1")
         assert refused.returncode == 1
         assert "registry a.blocked.invalid is blocked on this node" in refused.stderr
 
@@ -97,7 +97,7 @@ async def test_credentials_travel_with_the_service_and_are_never_shown(
 ) -> None:
     async with registry(cluster, tmp_path, password=True) as address:
         create = ("service", "create", "-d", "--name", "closed", "--mode", "global")
-        refused = operator.try_(*create, f"{address}/apps/web:1")
+        refused = operator.typed(*create, f"{address}/apps/web:1")
         assert refused.returncode != 0
         assert "authentication" in refused.stderr.lower()
         auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -121,7 +121,7 @@ async def test_an_image_goes_through_the_cluster_by_hand(
     monkeypatch.setenv("SWARM_INSECURE_REGISTRIES", str(cluster.plan.subnet))
     async with registry(cluster, tmp_path, password=True) as address:
         image, copy = f"{address}/apps/web:1", f"{address}/apps/copy:2"
-        refused = operator.try_("image", "pull", image)
+        refused = operator.typed("image", "pull", image)
         assert refused.returncode == 1
         assert f"swarmctl login {address}" in refused.stderr
         operator("login", address, "-u", USER, "-p", PASSWORD)
@@ -184,11 +184,11 @@ def test_an_image_is_built_here_and_runs_there(
     assert len(operator.wait_running("made", 2)) == 2
     wait_until(lambda: operator("service", "logs", "made").count("made for us with kept") == 2)
     operator("service", "rm", "made")
-    told = operator.try_("image", "build", "-t", "made:1", "--build-arg", "WHO=us", str(context))
+    told = operator.typed("image", "build", "-t", "made:1", "--build-arg", "WHO=us", str(context))
     for step in ("FROM scratch AS tools", "ARG WHO", "COPY --from=tools", "ENTRYPOINT"):  # as it comes
         assert step in told.stdout + told.stderr
     (context / "Dockerfile").write_text('FROM scratch\nCOPY busybox /sh\nRUN ["/sh", "false"]\n')
-    failed = operator.try_("image", "build", "-t", "broken", str(context))
+    failed = operator.typed("image", "build", "-t", "broken", str(context))
     assert failed.returncode == 1
     assert "Error: image build: buildah bud ended with exit code" in failed.stderr
     assert "broken" not in operator("image", "ls")

@@ -90,7 +90,7 @@ def page_of(address: str) -> bytes:
 def test_canaries_wait_and_exit_codes_tell_pause_and_rollback_apart(operator: Operator) -> None:
     operator("service", "create", "-d", "--name", "bird", "--replicas", "3", "-e", "V=1", *QUICK, "hello:1")
     operator.wait_running("bird", 3)
-    canary = operator.try_(
+    canary = operator.typed(
         "service", "update", "--detach=false", "--update-canary", "1", "--env-add", "V=2", "bird"
     )
     assert canary.returncode == 0, canary.stderr
@@ -100,13 +100,13 @@ def test_canaries_wait_and_exit_codes_tell_pause_and_rollback_apart(operator: Op
     operator("service", "promote", "bird")
     assert values(operator, "bird") == ["V=2"] * 3
 
-    paused = operator.try_("service", "update", *UNKNOWN_IMAGE, "bird")
+    paused = operator.typed("service", "update", *UNKNOWN_IMAGE, "bird")
     assert paused.returncode == 3, paused.stderr
     assert "because task" in paused.stderr
     operator("service", "rollback", "bird")
     assert values(operator, "bird") == ["V=2"] * 3
 
-    rolled_back = operator.try_(
+    rolled_back = operator.typed(
         "service", "update", "--update-failure-action", "rollback", *UNKNOWN_IMAGE, "bird"
     )
     assert rolled_back.returncode == 4, rolled_back.stderr
@@ -140,7 +140,7 @@ def test_logs_tell_tasks_and_streams_apart(operator: Operator) -> None:
     operator.wait_running("talk", 2)
 
     def both_lines() -> bool:
-        done = operator.try_("service", "logs", "--timestamps", "talk")
+        done = operator.typed("service", "logs", "--timestamps", "talk")
         return done.stdout.count("to-out") == 2 and done.stderr.count("to-err") == 2
 
     wait_until(both_lines, what="two lines on each stream")

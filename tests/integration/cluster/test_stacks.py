@@ -85,12 +85,12 @@ def test_a_stack_is_deployed_changed_pruned_and_removed(operator: Operator, tmp_
     assert (secret["SecretName"], secret["SecretID"], newest["Number"]) == ("shop_key", newest["ID"], 2)
 
     path.write_text(FILE.replace("replicas: 2", "replicas: two"))
-    refused = operator.try_(*deploy)
+    refused = operator.typed(*deploy)
     assert refused.returncode == 1
     assert f'{path}:9:24: "two" is no whole number' in refused.stderr
 
     operator("stack", "rm", "shop")
-    gone = operator.try_("stack", "ps", "shop")
+    gone = operator.typed("stack", "ps", "shop")
     assert gone.returncode == 1
     assert "there is no stack shop" in gone.stderr
     assert data(operator, "secret") + data(operator, "config") == []

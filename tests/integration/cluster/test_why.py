@@ -55,7 +55,7 @@ def test_what_ended_says_why_and_its_history_is_told(operator: Operator) -> None
     assert states[0] == "new"
     assert states[-1] == "failed"
     assert "preparing" in states
-    wrong = operator.try_("task", "why", "ends.7")
+    wrong = operator.typed("task", "why", "ends.7")
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert "there is no task ends.7" in wrong.stderr
     operator("service", "rm", "ends", "nobody")

@@ -65,7 +65,7 @@ def test_a_leader_that_dies_while_others_join_leaves_nobody_half_in(tmp_path: Pa
                 kill(made[first])
                 joining.join()
                 made[first].start()
-                asked = group[first]
+                asked = made[first]  # the second time perhaps the one that joined first
                 wait_for(lambda name=name, asked=asked: name in voters(asked), PATIENCE_S)
         for name in ("a", "b"):
             wait_for(lambda name=name: voters(made[name]) == set(made), PATIENCE_S)

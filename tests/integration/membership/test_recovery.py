@@ -106,11 +106,7 @@ def _take_the_lost_managers_back_and_promote_them(cluster: DevCluster, operator:
     other = operator.on("manager-2")
     wait_until(lambda: managers(other) == {"manager-1", *LOST}, PATIENCE_S, "three managers")
     cluster.kill("manager-1")
-    wait_until(
-        lambda: other.try_("service", "create", "-d", "--name", "last", "hello:1").returncode == 0,
-        PATIENCE_S,
-        "two of three to decide",
-    )
+    other.create_in_turmoil("last")  # two of three decide
     cluster.start("manager-1")
     wait_until(lambda: managers(other) == {"manager-1", *LOST}, PATIENCE_S, "three managers")
 
