@@ -54,7 +54,7 @@ def swarmd() -> list[str]:
 def find(plan: Plan) -> Mapping[str, int]:
     """Return the process ids of the running daemons, by node."""
     places = {f"--run-dir={node.run}": node.name for node in plan.nodes}
-    found: dict[str, int] = {}
+    found: dict[str, list[int]] = {}
     for pid, arguments in command_lines():
         if arguments[: len(_IN_BACKGROUND)] == _IN_BACKGROUND:
             arguments = arguments[len(_IN_BACKGROUND) :]  # noqa: PLW2901 -- a daemon in a moment
@@ -62,8 +62,22 @@ def find(plan: Plan) -> Mapping[str, int]:
             continue
         for argument in arguments:
             if argument in places:
-                found[places[argument]] = pid
-    return found
+                found.setdefault(places[argument], []).append(pid)
+    return {name: _daemon_of(pids) for name, pids in found.items()}
+
+
+def _daemon_of(pids: Sequence[int]) -> int:
+    """Return the one that no other has made: a daemon that starts a program is there twice for a moment."""
+    made = [pid for pid in pids if len(pids) > 1 and _parent(pid) in pids]
+    return next((pid for pid in pids if pid not in made), pids[0])
+
+
+def _parent(pid: int) -> int:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
+    return int(stat[stat.rindex(b")") + 2 :].split()[1])
 
 
 def start(plan: Plan, node: Node) -> None:

@@ -41,7 +41,7 @@ def wait_until(condition: Callable[[], T], timeout_s: float = 60.0, what: str = 
         time.sleep(0.05)
 
 
-def swarmctl(*arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+def swarmctl(*arguments: str, timeout_s: float = 180.0) -> subprocess.CompletedProcess[str]:
     """Run swarmctl without a cluster in mind, e.g. `swarmctl dev …`."""
     return subprocess.run(
         [*SWARMCTL, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False, cwd=ROOT

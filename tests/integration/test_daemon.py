@@ -57,7 +57,7 @@ def credentials_of(daemon: Daemon) -> NodeCredentials:
 def call_control(credentials: NodeCredentials, addr: str) -> None:
     async def call() -> None:
         async with credentials.channel(addr) as channel:
-            await ControlStub(channel).ListNodes(control.ListNodesRequest(), timeout=30)
+            await ControlStub(channel).ListNodes(control.ListNodesRequest(), timeout=60)
 
     asyncio.run(call())
 
@@ -91,7 +91,7 @@ def test_an_address_that_nobody_listens_on_is_told(cluster: dict[str, Daemon]) -
 def test_plain_tcp_gets_no_answer(cluster: dict[str, Daemon]) -> None:
     host, _, port = cluster["m1"].addr.partition(":")
     with socket.create_connection((host, int(port)), 60) as connection:
-        connection.settimeout(5)
+        connection.settimeout(60)
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
         assert b"swarm" not in _all_bytes(connection)
 
@@ -180,14 +180,17 @@ def test_metrics_and_health_are_served(cluster: dict[str, Daemon]) -> None:
     assert 'swarm_manager_nodes{state="ready"} 2.0' in page
     assert "swarm_manager_leader 1.0" in page
     assert "swarm_raft_term 1.0" in page
-    health = json.loads(_get(cluster["w1"], "/healthz"))
-    assert health["parts"]["agent"] == {"healthy": True, "reason": "has a session with a manager"}
+    well = {"healthy": True, "reason": "has a session with a manager"}
+    wait_for(lambda: json.loads(_get(cluster["w1"], "/healthz"))["parts"]["agent"] == well)
 
 
 def _get(daemon: Daemon, path: str) -> str:
     host = daemon.addr.partition(":")[0]
-    with urllib.request.urlopen(f"http://{host}:9323{path}", timeout=30) as answer:
-        return str(answer.read().decode())
+    try:
+        with urllib.request.urlopen(f"http://{host}:9323{path}", timeout=60) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:  # it is not well
+        return str(error.read().decode())
 
 
 # Lives of nodes.
@@ -208,17 +211,20 @@ def test_roles_change_while_nodes_run(tmp_path: Path) -> None:
         wait_for(lambda: not made["m1"].info().is_manager and made["m1"].info().connected)
         wait_for(lambda: credentials_of(made["m1"]).identity.role is Role.WORKER)
         wait_for(lambda: made["w1"].nodes()["m1"].role == NODE_ROLE_WORKER)
-        assert not any((made["m1"].directory / "s").glob("raft/*"))
+        wait_for(lambda: not any((made["m1"].directory / "s").glob("raft/*")))
 
         _wish_role(made["m2"], "m1", NODE_ROLE_MANAGER)
         wait_for(lambda: len(made["m1"].nodes()) == 3)
 
 
 def _wish_role(manager: Daemon, name: str, role: int) -> None:
-    node = manager.nodes()[name]
-    node.spec.desired_role = role
-    request = control.UpdateNodeRequest(id=node.id, version=node.meta.version.index, spec=node.spec)
-    wait_for(lambda: manager.ask("UpdateNode", request))
+    def wished() -> bool:
+        node = manager.nodes()[name]  # anew each time: somebody else may change it in between
+        node.spec.desired_role = role
+        request = control.UpdateNodeRequest(id=node.id, version=node.meta.version.index, spec=node.spec)
+        return bool(manager.ask("UpdateNode", request))
+
+    wait_for(wished)
 
 
 def test_nodes_come_back_after_every_kind_of_end(tmp_path: Path) -> None:
@@ -256,19 +262,24 @@ def test_managers_leave_by_force_only_and_the_last_one_ends_the_cluster(tmp_path
         tokens = made["m1"].init()
         for name in ("m2", "m3"):
             made[name].join(tokens.manager_token, made["m1"].addr)
-        with pytest.raises(FailedPrecondition, match=r"demote it first.*2 of the 2 managers"):
-            made["m3"].leave()
+        assert "demote it first" in _why_not(made["m3"])
+        wait_for(lambda: "2 of the 2 managers" in _why_not(made["m3"]))  # it hears of them after it joined
         made["m1"].leave(force=True)  # the leader: the others go on with a majority of two
         wait_for(lambda: made["m2"].info().leader_addr)
         wait_for(lambda: not made["m3"].nodes()["m1"].HasField("manager_status"))
         made["m2"].leave(force=True)
         wait_for(lambda: made["m3"].info().leader_addr == made["m3"].addr)
         wait_for(lambda: not made["m3"].nodes()["m2"].HasField("manager_status"))
-        with pytest.raises(FailedPrecondition, match="last manager"):
-            made["m3"].leave()
+        wait_for(lambda: "last manager" in _why_not(made["m3"]))
         made["m3"].leave(force=True)
         assert not any((made["m3"].directory / "s").glob("raft/*"))
         assert made["m3"].init().cluster_id  # and a new one can start here
+
+
+def _why_not(manager: Daemon) -> str:
+    with pytest.raises(FailedPrecondition) as refused:
+        manager.leave()
+    return str(refused.value)
 
 
 def test_a_removed_node_is_told_so_and_stops(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def three(clusters: Clusters) -> DevCluster:
 @pytest.fixture(scope="module")
 def person(three: DevCluster, tmp_path_factory: pytest.TempPathFactory) -> Operator:
     operator = Operator(three)
+    operator("update", "--dispatcher-heartbeat", "60s")  # a node that starts again is not taken for dead
     operator.load_image(tmp_path_factory.mktemp("image"))
     return operator
 

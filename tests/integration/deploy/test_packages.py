@@ -227,7 +227,8 @@ def test_the_debian_package_comes_is_upgraded_and_goes(
     wait_until(root.sleeper, 90, "the task, begun anew")
 
     root("dpkg --purge swarmd")
-    assert root("find / -xdev -iname '*swarm*' ! -path '/proc/*' ! -path '/sys/*' ! -path '/root/*'") == ""
+    found = "find / -xdev -ignore_readdir_race -iname '*swarm*' ! -path '/proc/*' ! -path '/sys/*'"
+    assert root(f"{found} ! -path '/root/*'") == ""
     assert root("dpkg -l | grep swarmd || :") == ""
 
 

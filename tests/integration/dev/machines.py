@@ -40,7 +40,10 @@ def sysctls():
 def processes():
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
-            yield entry.name, (entry / "comm").read_text()
+            try:
+                yield entry.name, (entry / "comm").read_text()
+            except OSError:  # it has ended
+                continue
 print(json.dumps({
     "links": sorted(one["ifname"] for one in json.loads(said("ip", "-j", "link"))),
     "addresses": sorted(line.split()[1:4] for line in said("ip", "-o", "addr").splitlines()),

@@ -164,7 +164,7 @@ def test_a_cluster_comes_back_after_a_reboot_with_its_nodes(clusters: Clusters) 
     ids = {row["ID"] for row in Operator(cluster).rows("node", "ls")}
     # What a reboot does: every process and namespace gone, /run empty, /var/lib as it was.
     for pid in processes.find(cluster.plan).values():
-        processes.send(pid, signal.SIGKILL, 10)
+        processes.send(pid, signal.SIGKILL, 60)
     saved = cluster.plan.data.rename(cluster.plan.data.with_name(f"{cluster.plan.name}-saved"))
     leftovers.remove(cluster.plan)
     saved.rename(cluster.plan.data)
@@ -179,7 +179,7 @@ def test_killed_at_any_moment_up_can_be_repeated_and_down_leaves_nothing(
     cluster = clusters.plan(1, 1)
     arguments = ["--managers", "1", "--workers", "1", "--name", cluster.plan.name]
     kill_after(["dev", "up", *arguments], after_s)
-    done = swarmctl("dev", "up", *arguments, timeout_s=90)
+    done = swarmctl("dev", "up", *arguments)
     assert done.returncode == 0, done.stderr
     assert len(Operator(cluster).rows("node", "ls")) == 2
     kill_after(["dev", "down", "--name", cluster.plan.name], after_s / 2)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from swarm.runtime.oci.cgroups import read_layout
 from tests.integration.dev.machines import WORLD, Machine
 from tests.integration.operator import ROOT, SWARMCTL, wait_until
 
@@ -59,8 +60,7 @@ def test_after_down_the_machine_is_as_it_was_before_up(machine: Machine, tmp_pat
 
     machine.swarmctl("dev", "down", "--name", name)
     machine.settles(lambda after: differences(before, after))
-    cgroups = Path("/sys/fs/cgroup")
-    assert [str(path) for path in cgroups.glob(f"**/swarm-dev/{name}")] == []
+    assert [root for root in read_layout().roots if (root / "swarm-dev" / name).exists()] == []
 
 
 def test_what_others_need_by_now_stays_switched_on(machine: Machine) -> None:

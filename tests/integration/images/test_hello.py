@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,9 +45,9 @@ def fetch() -> str:
     deadline = time.monotonic() + 60
     while True:
         try:
-            with urllib.request.urlopen(f"http://{ADDRESS}:{build.PORT}/", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{ADDRESS}:{build.PORT}/", timeout=60) as answer:
                 return answer.read().decode()
-        except urllib.error.URLError:
+        except OSError:  # also when it breaks off in the middle of an answer
             assert time.monotonic() < deadline
             time.sleep(0.02)
 

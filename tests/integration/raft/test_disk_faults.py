@@ -27,6 +27,8 @@ def disks(clusters: Clusters) -> Iterator[tuple[DevCluster, dict[str, BreakableD
     made: dict[str, BreakableDisk] = {}
     try:
         cluster.up(timeout_s=UP_TIMEOUT_S)
+        # Nobody who starts again, or has to find another manager, is taken for dead.
+        Operator(cluster)("update", "--dispatcher-heartbeat", "60s")
         for node in cluster.plan.nodes[1:]:
             cluster.kill(node.name)
             made[node.name] = BreakableDisk(node.state_dir / "raft")

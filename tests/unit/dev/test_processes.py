@@ -37,6 +37,16 @@ def test_a_daemon_is_found_by_its_folder_and_who_cleans_up_after_it_is_none(
     assert processes.find(plan) == {manager.name: 2}
 
 
+@pytest.mark.parametrize("daemon", [0, 1])
+def test_what_a_daemon_forked_for_a_program_that_has_yet_to_begin_is_not_taken_for_it(
+    plan: Plan, machine: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch, daemon: int
+) -> None:
+    worker = plan.nodes[1]
+    machine += [["python3", *processes.daemon_command(plan, worker)]] * 2
+    monkeypatch.setattr(processes, "_parent", {daemon: 9, 1 - daemon: daemon}.get)
+    assert processes.find(plan) == {worker.name: daemon}
+
+
 def test_a_daemon_is_there_as_soon_as_it_was_started_though_not_yet_executed(
     plan: Plan, machine: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
