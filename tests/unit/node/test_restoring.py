@@ -94,9 +94,10 @@ def test_a_manager_that_is_slow_to_greet_is_not_lost(
         await server.start()
 
         async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await asyncio.sleep(0.5)  # the machine accepts, its manager stands still
-            there, back = await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.gather(passed_on(reader, back), passed_on(there, writer))
+            with contextlib.closing(writer):
+                await asyncio.sleep(0.5)  # the machine accepts, its manager stands still
+                there, back = await asyncio.open_connection("127.0.0.1", port)
+                await asyncio.gather(passed_on(reader, back), passed_on(there, writer))
 
         async with await asyncio.start_server(accepted, "127.0.0.1", 0) as slow:
             host, slow_port = slow.sockets[0].getsockname()
@@ -109,10 +110,9 @@ def test_a_manager_that_is_slow_to_greet_is_not_lost(
 
 
 async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.closing(writer), contextlib.suppress(OSError):
         while data := await reader.read(1 << 16):
             writer.write(data)
-    writer.close()
 
 
 def files(folder: Path) -> list[Path]:
