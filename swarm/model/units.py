@@ -1,6 +1,7 @@
 """Durations and sizes as people write them, and back."""
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 
 from swarm.errors import InvalidArgument
@@ -59,22 +60,19 @@ def parse_bytes(text: str) -> int:
 
 def format_size(count: int) -> str:
     """Return a size for people, in powers of 1000 with three digits, e.g. `1.23MB`."""
-    size, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):  # noqa: B007 -- the unit reached is the answer
-        if size < 1000:
-            break
-        size /= 1000
-    return f"{size:.3g}{unit}"
+    return _scaled(count, 1000, ("B", "kB", "MB", "GB", "TB"), digits=3)
 
 
 def format_binary(count: int) -> str:
     """Return an amount as Docker prints memory: powers of 1024 with four digits, e.g. `23.54GiB`."""
-    size, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):  # noqa: B007 -- the unit reached is the answer
-        if size < 1024:
-            break
-        size /= 1024
-    return f"{size:.4g}{unit}"
+    return _scaled(count, 1024, ("B", "KiB", "MiB", "GiB", "TiB"), digits=4)
+
+
+def _scaled(count: int, base: int, units: Sequence[str], *, digits: int) -> str:
+    size, unit = float(count), 0
+    while size >= base and unit < len(units) - 1:
+        size, unit = size / base, unit + 1
+    return f"{size:.{digits}g}{units[unit]}"
 
 
 def format_memory(count: int) -> str:

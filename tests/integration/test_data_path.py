@@ -5,17 +5,14 @@ import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
 
 from swarm.agent.network import links, namespaces
 from swarm.agent.network.netlink import Netlink
-from swarm.agent.network.vxlan import set_mtu
-from swarm.dev import fabric
 from swarm.dev.cluster import DevCluster
-from swarm.dev.plan import Node
 from tests.integration.cluster.conftest import Sight
 from tests.integration.cluster.test_overlays import Places, places, reach_each_other
 from tests.integration.cluster.test_virtual_addresses import answers, ask
@@ -23,49 +20,20 @@ from tests.integration.conftest import UP_TIMEOUT_S, Clusters
 from tests.integration.operator import Operator, wait_until
 from tests.integration.overlay.lab import flood
 from tests.integration.overlay.wire import wire
+from tests.integration.second_network import SecondNetwork
 
-SECOND = IPv4Network("192.168.77.0/24")
-MTU = 1400
+SECOND = SecondNetwork(IPv4Network("192.168.77.0/24"), mtu=1400)
 SETTING = "SWARM_DATA_PATH_ADDR"
-_BRIDGE, _PORTS, _ETH1 = 500, 510, 600  # numbers of interfaces that nobody else has there
+Network = IPv4Network | IPv6Network
 _UDP, _TCP, _CONTROL = 17, 6, 2377
 _CARRIERS = (4789, 4788)
-
-
-def second_address(node: Node) -> IPv4Address:
-    return SECOND.network_address + node.number
-
-
-def wire_second_network(cluster: DevCluster) -> None:
-    """Give every node an interface eth1 in a network of its own, which takes smaller packets."""
-    plan = cluster.plan
-    fabric.ensure(plan)
-    with namespaces.entered(plan.switch):
-        switch = Netlink()
-    with switch:
-        switch.run(links.bridge("second", _BRIDGE))
-        for node in plan.nodes:
-            port = _PORTS + node.number
-            with plan.namespace(node).open("rb") as place, namespaces.entered(plan.namespace(node)):
-                inside = Netlink()
-                inner = links.End(
-                    "eth1", _ETH1, links.mac_of(second_address(node)), namespace=place.fileno()
-                )
-                outer = links.End(f"second{node.number}", port, up=True, master=_BRIDGE)
-                switch.run(links.veth(outer, inner))
-            with inside:
-                inside.run(
-                    set_mtu(_ETH1, MTU),
-                    links.set_up(_ETH1),
-                    links.address(_ETH1, second_address(node), SECOND.prefixlen),
-                )
 
 
 @pytest.fixture(scope="module")
 def cluster(clusters: Clusters) -> Iterator[DevCluster]:
     """One manager and three workers, each in two networks."""
     made = clusters.plan(1, 3)
-    wire_second_network(made)
+    SECOND.wire(made)
     os.environ[SETTING] = "eth1"
     try:
         made.up(timeout_s=UP_TIMEOUT_S)
@@ -80,7 +48,9 @@ def sight(cluster: DevCluster, operator: Operator, tmp_path_factory: pytest.Temp
     return Sight(cluster, operator)
 
 
-def seen(frames: Sequence[bytes], protocol: int, ports: Sequence[int], network: IPv4Network) -> int:
+def seen(
+    frames: Sequence[bytes], protocol: int, ports: Sequence[int], network: IPv4Network | IPv6Network
+) -> int:
     """How many IPv4 packets to or from these ports are between hosts of a network."""
     found = 0
     for frame in frames:
@@ -102,7 +72,7 @@ def ready(operator: Operator) -> bool:
 
 
 def expected(cluster: DevCluster) -> Mapping[str, str]:
-    return {node.name: str(second_address(node)) for node in cluster.plan.nodes}
+    return {node.name: str(SECOND.address(node)) for node in cluster.plan.nodes}
 
 
 def start_again(cluster: DevCluster, name: str, setting: str) -> None:
@@ -155,18 +125,18 @@ def test_containers_of_different_nodes_meet_in_the_second_network_only(
         with namespaces.entered(next(netns for netns, _ in there.values())), Netlink() as inside:
             sizes = {link.name: link.mtu for link in links.list_links(inside)}
     for port in _CARRIERS:
-        assert seen(frames, _UDP, [port], SECOND) > 20
+        assert seen(frames, _UDP, [port], SECOND.network) > 20
     assert seen(frames, _UDP, _CARRIERS, cluster.plan.subnet) == 0
     assert seen(frames, _TCP, [_CONTROL], cluster.plan.subnet) > 0
-    assert seen(frames, _TCP, [_CONTROL], SECOND) == 0
-    assert sizes["eth1"] == MTU - 50
+    assert seen(frames, _TCP, [_CONTROL], SECOND.network) == 0
+    assert sizes["eth1"] == SECOND.mtu - 50
 
 
 def test_it_is_kept_over_a_restart_and_changes_with_the_setting_without_losing_a_packet(
     operator: Operator, cluster: DevCluster, sight: Sight
 ) -> None:
     moving = cluster.node("worker-1")
-    first, second = str(moving.address), str(second_address(moving))
+    first, second = str(moving.address), str(SECOND.address(moving))
 
     def restarts(netns: Path, address: str, setting: str, told: str) -> tuple[int, int]:
         def restart(sent: int) -> bool:

@@ -9,46 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from swarm.agent.network import links, namespaces
-from swarm.agent.network.netlink import Netlink
-from swarm.dev import fabric
 from swarm.dev.cluster import DevCluster
-from swarm.dev.plan import Node
 from tests.integration.cluster.conftest import Sight
 from tests.integration.cluster.test_overlays import places, reach_each_other
 from tests.integration.cluster.test_virtual_addresses import ask
 from tests.integration.conftest import UP_TIMEOUT_S, Clusters
 from tests.integration.operator import Operator, wait_until
 from tests.integration.overlay.wire import wire
+from tests.integration.second_network import SecondNetwork
 from tests.integration.test_data_path import SETTING, data_paths, ready, running
 
-SECOND = IPv6Network("fd77::/64")
-_BRIDGE, _PORTS, _ETH1 = 500, 510, 600  # numbers of interfaces that nobody else has there
+SECOND = SecondNetwork(IPv6Network("fd77::/64"))
 _IPV6, _UDP = b"\x86\xdd", 17
 _CARRIERS = (4789, 4788)
-
-
-def second_address(node: Node) -> IPv6Address:
-    return SECOND.network_address + node.number
-
-
-def wire_second_network(cluster: DevCluster) -> None:
-    """Give every node an interface eth1 with an address of IPv6."""
-    plan = cluster.plan
-    fabric.ensure(plan)
-    with namespaces.entered(plan.switch):
-        switch = Netlink()
-    with switch:
-        switch.run(links.bridge("second", _BRIDGE))
-        for node in plan.nodes:
-            port = _PORTS + node.number
-            with plan.namespace(node).open("rb") as place, namespaces.entered(plan.namespace(node)):
-                inside = Netlink()
-                inner = links.End("eth1", _ETH1, namespace=place.fileno())
-                outer = links.End(f"second{node.number}", port, up=True, master=_BRIDGE)
-                switch.run(links.veth(outer, inner))
-            with inside:
-                inside.run(links.set_up(_ETH1), links.address(_ETH1, second_address(node), SECOND.prefixlen))
 
 
 def carried(frames: Sequence[bytes], port: int) -> int:
@@ -56,7 +29,7 @@ def carried(frames: Sequence[bytes], port: int) -> int:
     return sum(
         frame[12:14] == _IPV6
         and frame[20] == _UDP
-        and IPv6Address(frame[38:54]) in SECOND
+        and IPv6Address(frame[38:54]) in SECOND.network
         and struct.unpack_from("!H", frame, 56) == (port,)
         for frame in frames
     )
@@ -66,7 +39,7 @@ def carried(frames: Sequence[bytes], port: int) -> int:
 def cluster(clusters: Clusters) -> Iterator[DevCluster]:
     """One manager and three workers, each in two networks."""
     made = clusters.plan(1, 3)
-    wire_second_network(made)
+    SECOND.wire(made)
     os.environ[SETTING] = "eth1"
     try:
         made.up(timeout_s=UP_TIMEOUT_S)
@@ -84,7 +57,7 @@ def sight(cluster: DevCluster, operator: Operator, tmp_path_factory: pytest.Temp
 def test_containers_of_different_nodes_meet_in_a_second_network_of_ipv6(
     operator: Operator, cluster: DevCluster, sight: Sight
 ) -> None:
-    expected = {node.name: str(second_address(node)) for node in cluster.plan.nodes}
+    expected = {node.name: str(SECOND.address(node)) for node in cluster.plan.nodes}
     wait_until(lambda: data_paths(operator) == expected, what="the addresses to be told")
     asking = cluster.plan.namespace(cluster.plan.nodes[0])
     with running(operator, sight, "web", "open", "vault") as there:
@@ -104,7 +77,7 @@ def test_containers_of_different_nodes_meet_in_a_second_network_of_ipv6(
 
 def test_managers_meet_at_addresses_of_ipv6(clusters: Clusters, tmp_path: Path) -> None:
     made = clusters.plan(3, 1)
-    wire_second_network(made)
+    SECOND.wire(made)
     first, *others = made.plan.nodes
     for node in made.plan.nodes:
         made.start(node.name)
@@ -113,11 +86,11 @@ def test_managers_meet_at_addresses_of_ipv6(clusters: Clusters, tmp_path: Path) 
     for role, node in zip(("manager", "manager", "worker"), others, strict=True):
         token = operator.on(first.name)("join-token", "-q", role)
         chosen = ("--advertise-addr", "eth1", "--listen-addr", "::")
-        operator.on(node.name)("join", "--token", token, *chosen, f"[{second_address(first)}]:2377")
+        operator.on(node.name)("join", "--token", token, *chosen, f"[{SECOND.address(first)}]:2377")
     wait_until(lambda: len(operator.rows("node", "ls")) == 4 and ready(operator), what="all nodes")
     nodes = json.loads(operator("node", "inspect", *(node.name for node in made.plan.nodes)))
     assert [one["Status"]["Addr"] for one in nodes] == [
-        str(second_address(node)) for node in made.plan.nodes
+        str(SECOND.address(node)) for node in made.plan.nodes
     ]
 
     operator.load_image(tmp_path)

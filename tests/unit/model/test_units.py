@@ -65,6 +65,7 @@ def test_cpus_are_billionths():
 
 def test_sizes_and_ages_are_rough_for_people():
     assert format_size(1_234_567) == "1.23MB"
+    assert format_size(2 * 10**15) == "2e+03TB"  # no greater unit
     assert format_age(5 * 60 * SECOND) == "5 minutes"
     assert format_age(0) == "Less than a second"
     assert format_age(3 * 86400 * SECOND) == "3 days"
