@@ -27,7 +27,6 @@ REASONS: Mapping[str, str] = {
     "ipam-opt": "the cluster gives addresses, and has no such options",
     "gw-priority": "the default route is always that of the node's own network",
     "cache-from": "the builder keeps its own cache",
-    "image pull --all-tags": "name what you want: a registry may have thousands of tags",
     "platform": "a node takes what fits it",
     "network create --ipam-driver": "addresses are the cluster's to give",
     "network create --scope": "networks are the cluster's",

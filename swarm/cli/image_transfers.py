@@ -32,7 +32,8 @@ _COMMAND_WIDTH = 45
 
 @click.command(
     epilog="\b\nExamples:\n  swarmctl image pull nginx:1.27\n"
-    "  swarmctl image pull --platform linux/arm64 --platform linux/amd64 registry.example.com/shop/web:3\n\n"
+    "  swarmctl image pull --platform linux/arm64 --platform linux/amd64 registry.example.com/shop/web:3\n"
+    "  swarmctl image pull --all-tags registry.example.com/shop/web\n\n"
     "The manager that is asked fetches the image; the other managers copy it from there, and nodes get it "
     "from them. Without --platform it is fetched for the platforms of the cluster's nodes. Credentials are "
     "those of `swarmctl login`; they serve this command only."
@@ -41,19 +42,32 @@ _COMMAND_WIDTH = 45
 @click.option(
     "--platform", "platforms", multiple=True, help="linux/ARCHITECTURE[/VARIANT] or all; repeatable."
 )
+@click.option("-a", "--all-tags", "everything", is_flag=True, help="Each tag that the registry has of NAME.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the reference only.")
-@click.pass_obj
-def pull(host: str, reference: str, platforms: tuple[str, ...], *, quiet: bool) -> None:
+@click.pass_context
+def pull(
+    ctx: click.Context, reference: str, platforms: tuple[str, ...], *, everything: bool, quiet: bool
+) -> None:
     """Fetch an image from its registry into the cluster."""
-    request = c.PullImageRequest(
-        reference=reference, platforms=platforms, registry_auth=_credentials(reference)
-    )
-    with connect(host) as conn:
-        pulled = _follow(conn.control.PullImage(request, timeout=None), "pulled", quiet=quiet)
-    if not quiet:
-        status = "Downloaded newer image for" if pulled.changed else "Image is up to date for"
-        click.echo(f"Status: {status} {pulled.image.annotations.name}", err=True)
-    click.echo(pulled.image.annotations.name)
+    from swarm.cli import objects
+
+    credentials = _credentials(reference)
+    with connect(ctx.obj) as conn:
+
+        def act(ref: str) -> str:
+            request = c.PullImageRequest(reference=ref, platforms=platforms, registry_auth=credentials)
+            pulled = _follow(conn.control.PullImage(request, timeout=None), "pulled", quiet=quiet)
+            if not quiet:
+                status = "Downloaded newer image for" if pulled.changed else "Image is up to date for"
+                click.echo(f"Status: {status} {pulled.image.annotations.name}", err=True)
+            return str(pulled.image.annotations.name)
+
+        if not everything:
+            click.echo(act(reference))
+            return
+        asked = c.ListRegistryTagsRequest(reference=reference, registry_auth=credentials)
+        tags = conn.control.ListRegistryTags(asked, timeout=None).tags
+        ctx.exit(objects.each([f"{reference}:{tag}" for tag in tags], act))
 
 
 @click.command(
@@ -86,11 +100,9 @@ def push(ctx: click.Context, reference: str, *, everything: bool, quiet: bool) -
 
 def tagged(names: Iterable[str], repository: str) -> list[str]:
     """Return those of the names that are of a repository; raises InvalidArgument, NotFound."""
-    from swarm.model.reference import parse_reference
+    from swarm.model.reference import parse_reference, parse_repository
 
-    wanted = parse_reference(repository)
-    if wanted.digest or repository.endswith(f":{wanted.tag}"):
-        raise InvalidArgument(f"--all-tags is for all tags of a name: leave the tag of {repository} out")
+    wanted = parse_repository(repository)
     found = [name for name in names if (one := parse_reference(name)).tag and one.name == wanted.name]
     if not found:
         raise NotFound(f"the cluster has no image of the name {repository}; `swarmctl image ls` lists them")

@@ -62,6 +62,11 @@ def begins_digest(digest: str, text: str) -> bool:
     return bool(given) and digest.removeprefix("sha256:").startswith(given)
 
 
+def is_tag(text: str) -> bool:
+    """Whether a text may be the tag of an image."""
+    return _TAG.fullmatch(text) is not None
+
+
 def parse_reference(text: str) -> Reference:
     """Return what `text` refers to; without tag and digest it means `latest`.
 
@@ -71,7 +76,7 @@ def parse_reference(text: str) -> Reference:
     if at and not _DIGEST.fullmatch(digest):
         raise _invalid(text, f'"{digest}" is not a digest (sha256: and 64 hexadecimal digits)')
     rest, tag = _split_tag(rest)
-    if tag is not None and not _TAG.fullmatch(tag):
+    if tag is not None and not is_tag(tag):
         raise _invalid(text, f'"{tag}" is not a tag (letters, digits, "_", "." and "-", at most 128)')
     registry, repository = _split_registry(rest)
     if not _REGISTRY.fullmatch(registry):
@@ -84,6 +89,14 @@ def parse_reference(text: str) -> Reference:
     if len(f"{registry}/{repository}") > NAME_LIMIT:
         raise _invalid(text, f"the name is longer than {NAME_LIMIT} characters ({IMAGE_CHARACTERS.name})")
     return Reference(registry, repository, tag or ("" if digest else DEFAULT_TAG), digest)
+
+
+def parse_repository(text: str) -> Reference:
+    """Return what a name without tag and digest refers to: all images of it; raises InvalidArgument."""
+    parsed = parse_reference(text)
+    if parsed.digest or _split_tag(text)[1] is not None:
+        raise _invalid(text, "all tags of a name are meant, so leave the tag out")
+    return replace(parsed, tag="")
 
 
 def _split_tag(rest: str) -> tuple[str, str | None]:

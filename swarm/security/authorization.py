@@ -75,7 +75,7 @@ ALLOWED: Mapping[str, frozenset[Role]] = {
     **_rpcs("Control", _READERS, "ListRevisions", "ListStackRevisions", "PlanChanges"),
     **_rpcs("Control", _OPERATORS, "LoadImage", "RemoveImage"),
     **_rpcs("Control", _OPERATORS, "PullImage", "PushImage", "TagImage", "PruneImages", "SaveImages"),
-    **_rpcs("Control", _OPERATORS, "PruneChosenImages"),
+    **_rpcs("Control", _OPERATORS, "PruneChosenImages", "ListRegistryTags"),
     **_rpcs("Control", _READERS, "GetImageHistory"),
     # No role can read the data of a secret; that of a config is for all who may look (0028).
     **_rpcs("Control", _READERS, "GetSecret", "ListSecrets", "GetConfig", "ListConfigs"),
@@ -124,7 +124,7 @@ _SCOPED = frozenset(
         *("Control/ApplyChanges", "Control/PlanChanges", "Control/ListStackRevisions"),
         *("Control/ListImages", "Control/GetImageHistory", "Control/PullImage", "Control/PushImage"),
         *("Control/SaveImages", "Control/RemoveImage", "Control/PruneImages"),
-        "Control/PruneChosenImages",
+        *("Control/PruneChosenImages", "Control/ListRegistryTags"),
         *("Control/LoadImage", "Control/TagImage"),
         *("Control/GetTask", "Control/ListTasks", "Control/ExplainTask"),
         *(f"Control/{verb}{noun}" for verb in ("Get", "Create", "Update", "Remove") for noun in _DATA),

@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from unittest import mock
 
+import httpx
+
 from swarm.cli.docker_config import DockerConfig
-from swarm.errors import InvalidArgument, SwarmError, TaskRejected
+from swarm.errors import InvalidArgument, SwarmError, TaskRejected, Unavailable
 from swarm.model.reference import parse_reference
 from swarm.model.registries import parse_rules
 from swarm.runtime.base import ContainerConfig
@@ -37,6 +39,7 @@ from swarm.runtime.images.manifest import (
 )
 from swarm.runtime.images.platforms import ImagePlatform
 from swarm.runtime.images.registry_auth import parse_challenges
+from swarm.runtime.images.registry_tags import next_query, parse_tags
 from swarm.runtime.images.tarheaders import BadArchive
 from swarm.runtime.images.tarreader import TarReader
 from swarm.runtime.images.tarstream import InflatedReader
@@ -185,6 +188,16 @@ def challenges(data: bytes) -> None:
         assert found.scheme in ("basic", "bearer")
 
 
+def tags(data: bytes) -> None:
+    """What a registry lists, and where it says that there is more."""
+    with refusing(InvalidArgument):
+        for tag in parse_tags(data, "registry.example.com/web"):
+            assert parse_reference(f"registry.example.com/web:{tag}").tag == tag
+    with refusing(Unavailable):
+        query = next_query(data.decode("latin-1"), "registry.example.com/web")
+        assert httpx.URL(f"https://registry.example.com/v2/web/tags/list?{query}").path.endswith("/list")
+
+
 def volume_plugin(data: bytes) -> None:
     """What a volume plugin answers."""
     plugin = VolumePlugin("p", Path("/nowhere"))
@@ -234,6 +247,7 @@ TARGETS: Mapping[str, tuple[Callable[[bytes], None], list[bytes]]] = {
         ],
     ),
     "challenges": (challenges, [b'Bearer realm="https://a/b",service="c",scope="x:y:z", Basic realm="q"']),
+    "tags": (tags, [b'{"name":"web","tags":["1","2.0-rc"]}', b"/v2/web/tags/list?n=2&last=b"]),
     "volume-plugin": (
         volume_plugin,
         [b'{"Implements":["VolumeDriver"]}', b'{"Mountpoint":"/m","Err":""}', b'{"Err":"no"}'],

@@ -898,6 +898,20 @@ class PulledImage(_message.Message):
     changed: bool
     def __init__(self, image: _Optional[_Union[_objects_pb2.Image, _Mapping]] = ..., changed: _Optional[bool] = ...) -> None: ...
 
+class ListRegistryTagsRequest(_message.Message):
+    __slots__ = ("reference", "registry_auth")
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_AUTH_FIELD_NUMBER: _ClassVar[int]
+    reference: str
+    registry_auth: _types_pb2.RegistryAuth
+    def __init__(self, reference: _Optional[str] = ..., registry_auth: _Optional[_Union[_types_pb2.RegistryAuth, _Mapping]] = ...) -> None: ...
+
+class ListRegistryTagsResponse(_message.Message):
+    __slots__ = ("tags",)
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tags: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class PushImageRequest(_message.Message):
     __slots__ = ("ref", "registry_auth")
     REF_FIELD_NUMBER: _ClassVar[int]

@@ -251,6 +251,11 @@ class ControlStub:
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PullImageRequest.SerializeToString,
                 response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PullImageResponse.FromString,
                 _registered_method=True)
+        self.ListRegistryTags = channel.unary_unary(
+                '/swarm.api.v1.Control/ListRegistryTags',
+                request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListRegistryTagsRequest.SerializeToString,
+                response_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListRegistryTagsResponse.FromString,
+                _registered_method=True)
         self.PushImage = channel.unary_stream(
                 '/swarm.api.v1.Control/PushImage',
                 request_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PushImageRequest.SerializeToString,
@@ -629,6 +634,12 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRegistryTags(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PushImage(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -989,6 +1000,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.PullImage,
                     request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.PullImageRequest.FromString,
                     response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.PullImageResponse.SerializeToString,
+            ),
+            'ListRegistryTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRegistryTags,
+                    request_deserializer=swarm_dot_api_dot_v1_dot_control__pb2.ListRegistryTagsRequest.FromString,
+                    response_serializer=swarm_dot_api_dot_v1_dot_control__pb2.ListRegistryTagsResponse.SerializeToString,
             ),
             'PushImage': grpc.unary_stream_rpc_method_handler(
                     servicer.PushImage,
@@ -2267,6 +2283,33 @@ class Control:
             '/swarm.api.v1.Control/PullImage',
             swarm_dot_api_dot_v1_dot_control__pb2.PullImageRequest.SerializeToString,
             swarm_dot_api_dot_v1_dot_control__pb2.PullImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRegistryTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm.api.v1.Control/ListRegistryTags',
+            swarm_dot_api_dot_v1_dot_control__pb2.ListRegistryTagsRequest.SerializeToString,
+            swarm_dot_api_dot_v1_dot_control__pb2.ListRegistryTagsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,6 +76,7 @@ class ControlStub:
     ListImages: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListImagesRequest, _control_pb2.ListImagesResponse]
     RemoveImage: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveImageRequest, _control_pb2.RemoveImageResponse]
     PullImage: _grpc.UnaryStreamMultiCallable[_control_pb2.PullImageRequest, _control_pb2.PullImageResponse]
+    ListRegistryTags: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListRegistryTagsRequest, _control_pb2.ListRegistryTagsResponse]
     PushImage: _grpc.UnaryStreamMultiCallable[_control_pb2.PushImageRequest, _control_pb2.PushImageResponse]
     TagImage: _grpc.UnaryUnaryMultiCallable[_control_pb2.TagImageRequest, _control_pb2.TagImageResponse]
     GetImageHistory: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetImageHistoryRequest, _control_pb2.GetImageHistoryResponse]
@@ -151,6 +152,7 @@ class ControlAsyncStub(ControlStub):
     ListImages: _aio.UnaryUnaryMultiCallable[_control_pb2.ListImagesRequest, _control_pb2.ListImagesResponse]  # type: ignore[assignment]
     RemoveImage: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveImageRequest, _control_pb2.RemoveImageResponse]  # type: ignore[assignment]
     PullImage: _aio.UnaryStreamMultiCallable[_control_pb2.PullImageRequest, _control_pb2.PullImageResponse]  # type: ignore[assignment]
+    ListRegistryTags: _aio.UnaryUnaryMultiCallable[_control_pb2.ListRegistryTagsRequest, _control_pb2.ListRegistryTagsResponse]  # type: ignore[assignment]
     PushImage: _aio.UnaryStreamMultiCallable[_control_pb2.PushImageRequest, _control_pb2.PushImageResponse]  # type: ignore[assignment]
     TagImage: _aio.UnaryUnaryMultiCallable[_control_pb2.TagImageRequest, _control_pb2.TagImageResponse]  # type: ignore[assignment]
     GetImageHistory: _aio.UnaryUnaryMultiCallable[_control_pb2.GetImageHistoryRequest, _control_pb2.GetImageHistoryResponse]  # type: ignore[assignment]
@@ -481,6 +483,13 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.PullImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_pb2.PullImageResponse], _abc.AsyncIterator[_control_pb2.PullImageResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListRegistryTags(
+        self,
+        request: _control_pb2.ListRegistryTagsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListRegistryTagsResponse, _abc.Awaitable[_control_pb2.ListRegistryTagsResponse]]: ...
 
     @_abc_1.abstractmethod
     def PushImage(

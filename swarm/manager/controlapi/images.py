@@ -35,6 +35,13 @@ class ImagesServicer(ControlBase):
         async for event in _closed(self._images.pull(request)):
             yield event
 
+    async def ListRegistryTags(
+        self, request: control.ListRegistryTagsRequest, context: Context
+    ) -> control.ListRegistryTagsResponse:
+        """Return the tags that a registry has of a repository."""
+        auth = request.registry_auth if request.HasField("registry_auth") else None
+        return control.ListRegistryTagsResponse(tags=await self._images.tags(request.reference, auth))
+
     async def PushImage(
         self, request: control.PushImageRequest, context: Context
     ) -> AsyncIterator[control.PushImageResponse]:

@@ -134,6 +134,9 @@ class ImageControl(Protocol):
     def pull(self, request: PullImageRequest) -> AsyncIterator[PullImageResponse]:
         """Fetch an image from its registry into this manager; called on any manager."""
 
+    async def tags(self, reference: str, auth: RegistryAuth | None) -> Sequence[str]:
+        """Return the tags that a registry has of a repository; called on any manager."""
+
     def push(self, request: PushImageRequest) -> AsyncIterator[PushImageResponse]:
         """Give an image to its registry; called on any manager."""
 

@@ -30,7 +30,7 @@ from swarm.manager.images.find import find_image
 from swarm.manager.images.report import HolderReports
 from swarm.manager.images.resolve import credentials_of
 from swarm.manager.store.store import Store
-from swarm.model.reference import Reference, parse_reference
+from swarm.model.reference import Reference, parse_reference, parse_repository
 from swarm.runtime.images.base import LoadedImage
 from swarm.runtime.images.blobs import closing
 from swarm.runtime.images.fetch import Wanted
@@ -81,6 +81,20 @@ class ImageTransfers:
                     yield PullImageResponse(progress=event)
                 else:
                     yield PullImageResponse(pulled=event)
+
+    async def tags(self, reference: str, auth: RegistryAuth | None) -> Sequence[str]:
+        """Return the tags that a registry has of a repository, in order.
+
+        Raises InvalidArgument, NotFound, Unauthenticated, Unavailable, NotPermitted.
+        """
+        parsed = parse_repository(reference)
+        try:
+            tags = await self._images.tags(parsed, credentials_of(auth))
+        except SwarmError as error:
+            raise _explained("pull", parsed, error) from error
+        if not tags:
+            raise NotFound(f"cannot pull {parsed.familiar}: {parsed.registry} has no tag of it")
+        return tags
 
     async def push(self, request: PushImageRequest) -> AsyncIterator[PushImageResponse]:
         """Give an image to the registry that its name says; yield how far it is, and the outcome last.

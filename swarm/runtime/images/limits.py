@@ -32,6 +32,8 @@ class Limits:
     # overlayfs takes 500; the option page of mount(2) is the narrower bound.
     layers_max: int = 250
     images_per_archive_max: int = 1000
+    # The cluster takes no more images, whatever their names.
+    tags_max: int = 10_000
 
     def inflated_bytes_max(self, compressed_bytes: int) -> int:
         """Return how large a stream of `compressed_bytes` may become."""

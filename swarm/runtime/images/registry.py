@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 import hashlib
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -66,6 +66,7 @@ _SHUNNED_S = 60.0
 # Who sends less than this in that time keeps us busy and nothing else.
 SLOW_BYTES, SLOW_S = 16 * 1024, 60.0
 
+T = TypeVar("T")
 Content = Callable[[], bytes | AsyncIterator[bytes]] | None
 
 
@@ -163,13 +164,24 @@ class RegistryClient:
         Raises NotFound, Unauthenticated, Unavailable, InvalidArgument (content does not have the digest),
         NotPermitted (a blocked registry).
         """
+        return await self.first_of(
+            repository, credentials, lambda place, login: self._manifest(place, tag_or_digest, login)
+        )
+
+    async def first_of(
+        self,
+        repository: Repository,
+        credentials: Credentials | None,
+        ask: Callable[[Repository, Credentials | None], Awaitable[T]],
+    ) -> T:
+        """Return the first answer: of a mirror, else of the registry itself, whose errors are raised."""
         for mirror in self._mirrors(repository):
             try:
                 with self._shunning(mirror):
-                    return await self._manifest(mirror, tag_or_digest, for_mirror(credentials))
+                    return await ask(mirror, for_mirror(credentials))
             except SwarmError as error:
                 log.info("images.mirror_passed_over", mirror=str(mirror), reason=str(error))
-        return await self._manifest(repository, tag_or_digest, credentials)
+        return await ask(repository, credentials)
 
     async def _manifest(
         self, repository: Repository, tag_or_digest: str, credentials: Credentials | None

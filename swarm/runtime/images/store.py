@@ -16,7 +16,7 @@ import structlog
 from swarm.clock import SECOND, Clock, SystemClock
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskRejected
 from swarm.file_lock import lock_alone
-from swarm.model.reference import parse_reference
+from swarm.model.reference import Reference, parse_reference
 from swarm.model.registries import RegistryRules
 from swarm.runtime.images.archive_images import complete_blobs
 from swarm.runtime.images.base import BlobSource, Credentials, ImageConfig, LoadedImage, Pull
@@ -38,6 +38,7 @@ from swarm.runtime.images.platforms import ImagePlatform, choose_platform, host_
 from swarm.runtime.images.pull import together
 from swarm.runtime.images.registry import RegistryClient, Repository
 from swarm.runtime.images.registry_push import Destination, push_image
+from swarm.runtime.images.registry_tags import list_tags
 from swarm.runtime.images.save import SavedImage, archive, shown_manifest
 from swarm.runtime.images.single_flight import SingleFlight
 from swarm.runtime.images.storage import Storage
@@ -286,6 +287,11 @@ class LocalImageStore:
         """Return an image as far as its content is here; raises InvalidArgument when nothing is whole."""
         blobs = complete_blobs(digest, self._document, self._blobs.has, self._limits)
         return LoadedImage(reference, digest, self.size(blobs), blobs)
+
+    async def tags(self, reference: Reference, credentials: Credentials | None) -> list[str]:
+        """Return the tags that the registry has of a repository; raises as `list_tags`."""
+        repository = Repository(reference.registry, reference.repository)
+        return await list_tags(self._registry, repository, credentials, self._limits)
 
     async def push(
         self,

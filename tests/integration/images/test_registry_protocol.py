@@ -5,7 +5,7 @@ import datetime as dt
 import ipaddress
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,10 @@ from cryptography.x509.oid import NameOID
 
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, Unauthenticated, Unavailable
 from swarm.runtime.images.base import Credentials
+from swarm.runtime.images.limits import Limits
 from swarm.runtime.images.registry import RegistryClient, Repository
 from swarm.runtime.images.registry_push import SENT, push_blob
+from swarm.runtime.images.registry_tags import list_tags
 from swarm.runtime.images.store import LocalImageStore
 from tests.integration.images.registries import Answer, Request, scripted
 from tests.unit.images.building import digest, image, pieces, tar
@@ -365,3 +367,77 @@ async def test_schema_two_of_docker_is_understood(tmp_path: Path) -> None:
     async with scripted(script) as server:
         assert (await store.ensure(f"{server.addr}/a:1", "", None, None)).digest == content.top
     await store.close()
+
+
+def pages(server: str, listed: list[list[str]]) -> Callable[[Request], Answer]:
+    """Hand out tags page by page, to who has a token, the next one linked as registries do."""
+
+    def script(request: Request) -> Answer:
+        if request.path.startswith("/token"):
+            return Answer(body=b'{"token": "T1"}')
+        if request.headers.get("authorization") != "Bearer T1":
+            realm = f'Bearer realm="http://{request.headers["host"]}/token"'
+            return Answer(401, headers={"WWW-Authenticate": realm})
+        place, _, query = request.path.partition("?")
+        assert place == "/v2/shop/web/tags/list"
+        last = next((part[5:] for part in query.split("&") if part.startswith("last=")), "")
+        at = next((number + 1 for number, page in enumerate(listed) if page[-1:] == [last]), 0)
+        headers = {}
+        if at + 1 < len(listed):
+            headers["Link"] = f'<{server}/v2/shop/web/tags/list?n=2&last={listed[at][-1]}>; rel="next"'
+        return Answer(body=json.dumps({"name": "shop/web", "tags": listed[at]}).encode(), headers=headers)
+
+    return script
+
+
+@pytest.mark.parametrize("server", ["", "http://inside.example.com:5000"])
+async def test_tags_come_page_by_page_with_one_token(client: RegistryClient, server: str) -> None:
+    async with scripted(pages(server, [["2", "1"], ["3"], ["rc"]])) as registry:
+        found = await list_tags(client, Repository(registry.addr, "shop/web"), ALI, Limits())
+        paths = [request.path for request in registry.requests if "authorization" in request.headers]
+    assert found == ["1", "2", "3", "rc"]
+    assert [path for path in paths if path.startswith("/token")] == [
+        "/token?scope=repository%3Ashop%2Fweb%3Apull"
+    ]
+    # The place is the one that we know, whatever a link says.
+    assert [path.partition("?")[2] for path in paths if "/tags/" in path] == [
+        "n=1000",
+        "n=2&last=1",
+        "n=2&last=3",
+    ]
+
+
+async def test_a_list_of_tags_without_end_is_not_read(client: RegistryClient) -> None:
+    async with scripted(pages("", [[f"{page}-{tag}" for tag in range(5)] for page in range(9)])) as registry:
+        with pytest.raises(InvalidArgument, match="has more than 20 tags: pull those that you want by name"):
+            await list_tags(client, Repository(registry.addr, "shop/web"), ALI, Limits(tags_max=20))
+        asked = [request for request in registry.requests if "/tags/" in request.path]
+    assert len(asked) <= 6  # that one of them was not answered at first is the token
+
+
+@pytest.mark.parametrize(
+    ("body", "link", "message"),
+    [
+        (b'{"tags": ["a b"]}', "", "lists 'a b', which is no tag"),
+        (b'{"tags": 7}', "", "`tags` is not a list of strings"),
+        (b"<html>", "", "the list of tags is not JSON"),
+        (
+            b'{"tags": ["1"]}',
+            '<nowhere>; rel="next"',
+            "has more tags, and does not say how to ask: 'nowhere'",
+        ),
+    ],
+)
+async def test_what_is_no_list_of_tags_is_refused(
+    client: RegistryClient, body: bytes, link: str, message: str
+) -> None:
+    async with scripted(lambda _: Answer(body=body, headers={"Link": link} if link else {})) as registry:
+        with pytest.raises((InvalidArgument, Unavailable)) as refused:
+            await list_tags(client, Repository(registry.addr, "shop/web"), None, Limits())
+    assert f"{registry.addr}/shop/web" in str(refused.value)
+    assert message in str(refused.value)
+
+
+async def test_a_repository_without_tags_has_none(client: RegistryClient) -> None:
+    async with scripted(lambda _: Answer(body=b'{"name": "shop/web", "tags": null}')) as registry:
+        assert await list_tags(client, Repository(registry.addr, "shop/web"), None, Limits()) == []

@@ -89,6 +89,25 @@ async def test_a_push_that_cannot_be_secure_says_so_at_once(cluster: Cluster, tm
 
 
 @needs_registry
+async def test_a_registry_is_asked_for_the_tags_that_it_has(cluster: Cluster, tmp_path: Path) -> None:
+    (m1, *_) = cluster.managers.values()
+    async with docker_registry(tmp_path / "registry", password=True) as addr:
+        auth = RegistryAuth(server=addr, username=USER, password=PASSWORD)
+        await load(m1, BOTH)
+        for tag in ("2", "1", "rc"):
+            await m1.parts.control.tag("web:1", f"{addr}/shop/web:{tag}")
+            await push(m1, f"{addr}/shop/web:{tag}", auth)
+        control = m1.parts.control
+        assert await control.tags(f"{addr}/shop/web", auth) == ["1", "2", "rc"]
+        with pytest.raises(Unauthenticated, match=rf"cannot pull {addr}/shop/web: .*swarmctl login {addr}"):
+            await control.tags(f"{addr}/shop/web", None)
+        with pytest.raises(NotFound, match=rf"cannot pull {addr}/shop/no"):
+            await control.tags(f"{addr}/shop/no", auth)
+        with pytest.raises(InvalidArgument, match="leave the tag out"):
+            await control.tags(f"{addr}/shop/web:1", auth)
+
+
+@needs_registry
 async def test_an_image_goes_to_a_registry_and_comes_back_the_same(cluster: Cluster, tmp_path: Path) -> None:
     m1, m2 = cluster.managers.values()
     m2.replicate()

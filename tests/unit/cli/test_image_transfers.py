@@ -26,15 +26,25 @@ class Control:
         self.chunks: list[bytes | Exception] = [b"abc", b"de"]
         self.left_out: list[str] = []
         self.images: list[str] = []
+        self.tags: list[str] = []
+        self.unwanted = ""
         self.configuration: bytes | Exception = b""
 
     def PullImage(self, request: c.PullImageRequest, timeout: object) -> Iterator[c.PullImageResponse]:
         self.asked.append(request)
+        if self.unwanted and request.reference.endswith(self.unwanted):
+            raise Unavailable(f"cannot pull {request.reference}")
         for line in ("Pulling", "Pulling from registry:5000: 1MB of 2MB", "Pulling from registry:5000: 2MB"):
             yield c.PullImageResponse(progress=line)
         answer = c.PullImageResponse()
-        answer.pulled.image.annotations.name = NAME
+        answer.pulled.image.annotations.name = request.reference
         yield answer
+
+    def ListRegistryTags(
+        self, request: c.ListRegistryTagsRequest, timeout: object
+    ) -> c.ListRegistryTagsResponse:
+        self.asked.append(request)
+        return c.ListRegistryTagsResponse(tags=self.tags)
 
     def PushImage(self, request: c.PushImageRequest, timeout: object) -> Iterator[c.PushImageResponse]:
         self.asked.append(request)
@@ -106,6 +116,21 @@ def test_the_credentials_of_the_registry_travel_with_the_request(control: Contro
     run("pull", "other:5000/web")
     assert control.asked[0].registry_auth.password == "pw"
     assert not control.asked[1].HasField("registry_auth")
+
+
+def test_all_tags_of_a_name_are_pulled_and_those_that_fail_are_named(
+    control: Control, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text('{"auths": {"registry:5000": {"auth": "Y2Fyb2w6cHc="}}}')
+    control.tags, control.unwanted = ["1", "2", "latest"], ":2"
+    done = run("pull", "-qa", "--platform", "all", "registry:5000/web")
+    assert done.stdout == f"{NAME}\nregistry:5000/web:latest\n"
+    assert (done.exit_code, done.stderr) == (1, "Error: cannot pull registry:5000/web:2\n")
+    first, *pulled = control.asked
+    assert isinstance(first, c.ListRegistryTagsRequest)
+    assert [one.reference.rpartition(":")[2] for one in pulled] == control.tags
+    assert {tuple(one.platforms) for one in pulled} == {("all",)}
+    assert {one.registry_auth.password for one in control.asked} == {"pw"}
 
 
 def test_all_tags_of_a_name_are_pushed_and_no_others(control: Control) -> None:

@@ -18,7 +18,7 @@ from swarm.api.v1.logs_pb2 import LogOptions, LogSelector
 from swarm.api.v1.objects_pb2 import Cluster, Image, Node, Service, Task
 from swarm.api.v1.raft_pb2 import RaftMember
 from swarm.api.v1.specs_pb2 import ServiceSpec
-from swarm.api.v1.types_pb2 import NODE_ROLE_MANAGER, NODE_ROLE_WORKER, NODE_STATE_READY
+from swarm.api.v1.types_pb2 import NODE_ROLE_MANAGER, NODE_ROLE_WORKER, NODE_STATE_READY, RegistryAuth
 from swarm.errors import FailedPrecondition, NoQuorum, NotLeader
 from swarm.runtime.images.history import Step
 
@@ -88,6 +88,9 @@ class FakeImages:
     async def pull(self, request: PullImageRequest) -> AsyncIterator[PullImageResponse]:
         yield PullImageResponse(progress=f"pulling {request.reference}")
         yield PullImageResponse(pulled=PulledImage(image=Image(id="i1"), changed=True))
+
+    async def tags(self, reference: str, auth: RegistryAuth | None) -> Sequence[str]:
+        return [f"{reference}-1", auth.username if auth else "nobody"]
 
     async def push(self, request: PushImageRequest) -> AsyncIterator[PushImageResponse]:
         yield PushImageResponse(progress=f"pushing {request.ref}")

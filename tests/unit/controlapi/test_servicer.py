@@ -241,6 +241,10 @@ async def test_images_and_logs_are_passed_on():
     assert (await servicer.RemoveImage(c.RemoveImageRequest(ref="web:1"), FakeContext())).id == "i1"
     pulled = [event async for event in servicer.PullImage(c.PullImageRequest(reference="a"), FakeContext())]
     assert (pulled[0].progress, pulled[1].pulled.changed) == ("pulling a", True)
+    wanted = c.ListRegistryTagsRequest(reference="a")
+    assert (await servicer.ListRegistryTags(wanted, FakeContext())).tags == ["a-1", "nobody"]
+    wanted.registry_auth.username = "ali"
+    assert (await servicer.ListRegistryTags(wanted, FakeContext())).tags == ["a-1", "ali"]
     pushed = [event async for event in servicer.PushImage(c.PushImageRequest(ref="a"), FakeContext())]
     assert pushed[-1].pushed.reference == "a"
     saved = [part.chunk async for part in servicer.SaveImages(c.SaveImagesRequest(refs="ab"), FakeContext())]

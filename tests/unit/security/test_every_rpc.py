@@ -74,6 +74,7 @@ EXPECTED: Mapping[str, str] = {
     "Control/ListImages": "LAOV",
     "Control/RemoveImage": "LAO",
     "Control/PullImage": "LAO",
+    "Control/ListRegistryTags": "LAO",
     "Control/PushImage": "LAO",
     "Control/TagImage": "LAO",
     "Control/PruneImages": "LAO",

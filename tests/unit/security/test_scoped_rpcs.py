@@ -27,6 +27,7 @@ SCOPED = [
     "Control/ListImages",
     "Control/ListNetworks",
     "Control/ListNodes",
+    "Control/ListRegistryTags",
     "Control/ListRevisions",
     "Control/ListSecrets",
     "Control/ListServices",
