@@ -168,10 +168,14 @@ class Notices:
         """Yield what is no notice."""
         for answer in answers:
             if answer.HasField("notice"):
-                self.any = True
-                click.echo(f"Warning: {answer.notice}", err=True)
+                self.add(answer.notice)
             else:
                 yield answer
+
+    def add(self, notice: str) -> None:
+        """Say one more thing that is not known."""
+        self.any = True
+        click.echo(f"Warning: {notice}", err=True)
 
     @property
     def exit_code(self) -> int:

@@ -21,7 +21,6 @@ REASONS: Mapping[str, str] = {
     "storage-opt": "containers write to the node's file system; quotas are not per container",
     "checkpoint": "containers are not frozen to disk",
     "checkpoint-dir": "containers are not frozen to disk",
-    "tree": "an image is listed once, whatever platforms it has",
     "config-only": _RANGES,
     "config-from": _RANGES,
     "ipam-opt": "the cluster gives addresses, and has no such options",

@@ -1,16 +1,16 @@
 """`swarmctl image`: images that were loaded into the cluster."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from swarm.api.v1 import control_pb2 as c
 from swarm.cli import objects, parse
 from swarm.cli.confirm import confirm
-from swarm.cli.connect import connect
+from swarm.cli.connect import Connection, connect
 from swarm.cli.flags import FlagGroup
 from swarm.cli.image_build import build
 from swarm.cli.image_import import import_command
@@ -18,6 +18,10 @@ from swarm.cli.image_transfers import history, pull, push, save
 from swarm.cli.live import can_draw
 from swarm.cli.prune import HELP, chosen, prune_images, tell_unread
 from swarm.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from swarm.api.v1.objects_pb2 import Image
+    from swarm.cli.render import Row
 
 CHUNK_BYTES = 1 << 20
 FILTERS = ("reference", "dangling", "before", "since")
@@ -31,7 +35,9 @@ def image() -> None:
 @image.command(
     "ls",
     epilog="\b\nExamples:\n  swarmctl image ls\n  swarmctl image ls shop/web\n"
-    "  swarmctl image ls --filter 'reference=shop/*:1.*' --digests",
+    "  swarmctl image ls --filter 'reference=shop/*:1.*' --digests\n  swarmctl image ls --tree\n\n"
+    "With --tree an image stands under all its names, with what managers hold for each platform (0B: not "
+    "held); U: a container is made of it. What images take on nodes, unpacked, says `system df`.",
 )
 @click.argument("repository", metavar="[REPOSITORY[:TAG]]", default="")
 @click.option("-a", "--all", is_flag=True, expose_value=False, help="All are listed always: none is hidden.")
@@ -40,8 +46,18 @@ def image() -> None:
 @click.option("--format", "layout", default="", help="json, yaml, TEMPLATE or 'table TEMPLATE'.")
 @click.option("--no-trunc", is_flag=True, help="Do not shorten ids.")
 @click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
-@click.pass_obj
-def ls(host: str, /, repository: str, filters: tuple[str, ...], layout: str, **given: Any) -> None:
+@click.option("--tree", is_flag=True, help="Show the platforms of each image, and whether it is in use.")
+@click.pass_context
+def ls(
+    ctx: click.Context,
+    /,
+    repository: str,
+    filters: tuple[str, ...],
+    layout: str,
+    *,
+    tree: bool,
+    **given: Any,
+) -> None:
     """List the images of the cluster."""
     from swarm.cli.image_view import COLUMNS, DIGEST_COLUMNS, rows
     from swarm.cli.render import show
@@ -50,11 +66,30 @@ def ls(host: str, /, repository: str, filters: tuple[str, ...], layout: str, **g
     wanted = parse.filters(filters, FILTERS)
     if repository:
         wanted.setdefault("reference", []).append(repository)
-    with connect(host) as conn:
+    others = [flag for flag, is_given in (given | {"format": layout}).items() if is_given]
+    if tree and others:
+        flag = others[0].replace("_", "-")
+        raise InvalidArgument(
+            f"--{flag} is for the table: --tree is a page for people; leave one of them out"
+        )
+    with connect(ctx.obj) as conn:
         images = conn.control.ListImages(c.ListImagesRequest()).images
-    found = rows(images, wanted, SystemClock().now_ns(), truncate=not given["no_trunc"])
+        found = rows(images, wanted, SystemClock().now_ns(), truncate=not given["no_trunc"])
+        if tree:
+            ctx.exit(_show_tree(conn, images, found))
     columns = DIGEST_COLUMNS if given["digests"] else COLUMNS
     show(found, columns, layout, "ID" if given["quiet"] else "")
+
+
+def _show_tree(conn: Connection, images: "Sequence[Image]", found: "Sequence[Row]") -> int:
+    """Print images as a tree; return the exit code."""
+    from swarm.cli import image_tree
+    from swarm.cli.container_calls import Notices
+
+    notices = Notices()
+    platforms, in_use = image_tree.asked(conn, images, {row["Digest"] for row in found}, notices)
+    click.echo(image_tree.tree(found, platforms, in_use))
+    return notices.exit_code
 
 
 def _chunks(stream: BinaryIO, reference: str, size: int) -> Iterator[c.LoadImageRequest]:

@@ -963,12 +963,26 @@ class GetImageHistoryRequest(_message.Message):
     def __init__(self, ref: _Optional[str] = ...) -> None: ...
 
 class GetImageHistoryResponse(_message.Message):
-    __slots__ = ("entries", "configuration")
+    __slots__ = ("entries", "configuration", "platforms")
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
+    PLATFORMS_FIELD_NUMBER: _ClassVar[int]
     entries: _containers.RepeatedCompositeFieldContainer[ImageHistoryEntry]
     configuration: bytes
-    def __init__(self, entries: _Optional[_Iterable[_Union[ImageHistoryEntry, _Mapping]]] = ..., configuration: _Optional[bytes] = ...) -> None: ...
+    platforms: _containers.RepeatedCompositeFieldContainer[PlatformImage]
+    def __init__(self, entries: _Optional[_Iterable[_Union[ImageHistoryEntry, _Mapping]]] = ..., configuration: _Optional[bytes] = ..., platforms: _Optional[_Iterable[_Union[PlatformImage, _Mapping]]] = ...) -> None: ...
+
+class PlatformImage(_message.Message):
+    __slots__ = ("platform", "digest", "size_bytes", "held")
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    platform: str
+    digest: str
+    size_bytes: int
+    held: bool
+    def __init__(self, platform: _Optional[str] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., held: _Optional[bool] = ...) -> None: ...
 
 class ImageHistoryEntry(_message.Message):
     __slots__ = ("created_at", "created_by", "comment", "layer", "size_bytes")

@@ -61,8 +61,14 @@ class ImagesServicer(ControlBase):
     ) -> control.GetImageHistoryResponse:
         """Return the steps by which an image was made, and what it says of itself."""
         steps, configuration = await self._images.history(request.ref)
+        platforms = [
+            control.PlatformImage(
+                platform=one.platform, digest=one.digest, size_bytes=one.size_bytes, held=one.held
+            )
+            for one in self._images.platforms(request.ref)
+        ]
         return control.GetImageHistoryResponse(
-            entries=[_entry(step) for step in steps], configuration=configuration
+            entries=[_entry(step) for step in steps], configuration=configuration, platforms=platforms
         )
 
     async def ListImages(

@@ -116,6 +116,26 @@ class ImageStep(Protocol):
         """The size of that."""
 
 
+class PlatformImage(Protocol):
+    """What an image has for a platform."""
+
+    @property
+    def platform(self) -> str:
+        """As os/architecture[/variant]; empty where it does not say."""
+
+    @property
+    def digest(self) -> str:
+        """The digest of its manifest."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of its content on this manager."""
+
+    @property
+    def held(self) -> bool:
+        """Whether this manager has all of it."""
+
+
 class ImageControl(Protocol):
     """Images that were loaded into the cluster."""
 
@@ -145,6 +165,9 @@ class ImageControl(Protocol):
 
     async def history(self, ref: str) -> tuple[Sequence[ImageStep], bytes]:
         """Return the steps by which an image was made, and its configuration; called on any manager."""
+
+    def platforms(self, ref: str) -> Sequence[PlatformImage]:
+        """Return what an image whose history was told has for its platforms."""
 
     async def tag(self, source: str, target: str) -> Image:
         """Give an image another name; called on the leader."""

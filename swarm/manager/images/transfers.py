@@ -35,6 +35,7 @@ from swarm.runtime.images.base import LoadedImage
 from swarm.runtime.images.blobs import closing
 from swarm.runtime.images.fetch import Wanted
 from swarm.runtime.images.history import Step
+from swarm.runtime.images.parts import PlatformImage
 from swarm.runtime.images.platforms import host_platform, parse_platform, platform_of
 from swarm.runtime.images.pull import Progress
 from swarm.runtime.images.store import LocalImageStore
@@ -125,6 +126,13 @@ class ImageTransfers:
         image = find_image(self._store.view, ref)
         await self._copier.bring(image)
         return self._images.history(image.digest)
+
+    def platforms(self, ref: str) -> Sequence[PlatformImage]:
+        """Return what this manager has of an image for each of its platforms.
+
+        Raises NotFound, Ambiguous, InvalidArgument.
+        """
+        return self._images.platforms(find_image(self._store.view, ref).digest)
 
     async def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
         """Yield a tar stream with images; raises NotFound, Ambiguous, InvalidArgument, Unavailable."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from swarm.errors import InvalidArgument
 from swarm.runtime.images.digests import digest_of
+from swarm.runtime.images.documents import parse_object, string_of
 from swarm.runtime.images.limits import Limits
 from swarm.runtime.images.manifest import (
     MANIFEST_TYPES,
@@ -17,6 +18,7 @@ from swarm.runtime.images.manifest import (
     parse_manifest,
     render_index,
 )
+from swarm.runtime.images.platforms import ImagePlatform
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,54 @@ class Parts:
     documents: Sequence[Document]
     manifests: Sequence[Manifest]  # that run on a platform
     left_out: Sequence[str]  # platforms that the image has elsewhere, and that are not here
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformImage:
+    """What an image has for a platform; `held`: all of it is here."""
+
+    platform: str
+    digest: str
+    size_bytes: int  # of what is here
+    held: bool
+
+
+def platforms_of(
+    top: str, read: Callable[[str], bytes | None], present: Callable[[str], bool], limits: Limits
+) -> Sequence[PlatformImage]:
+    """Return what an image has for each of its platforms; raises InvalidArgument where `top` is not here."""
+    found = _read(top, read, limits)
+    if isinstance(found, Manifest):
+        return [_platform_image(top, _said(found, read), found, read, present)]
+    return [
+        _platform_image(entry.digest, str(entry.platform or ""), inner, read, present)
+        for entry in found.manifests
+        if _runs(entry)
+        for inner in [_read(entry.digest, read, limits) if read(entry.digest) is not None else None]
+    ]
+
+
+def _platform_image(
+    digest: str,
+    platform: str,
+    manifest: Manifest | Index | None,
+    read: Callable[[str], bytes | None],
+    present: Callable[[str], bool],
+) -> PlatformImage:
+    if not isinstance(manifest, Manifest):
+        return PlatformImage(platform, digest, 0, held=False)
+    here = [blob.size_bytes for blob in _blobs([manifest]) if present(blob.digest)]
+    size_bytes = len(read(digest) or b"") + sum(here)
+    return PlatformImage(platform, digest, size_bytes, held=_complete(manifest, present))
+
+
+def _said(manifest: Manifest, read: Callable[[str], bytes | None]) -> str:
+    """Return the platform that an image without an index says it is for."""
+    configuration = read(manifest.config.digest)
+    if configuration is None:
+        return ""
+    said = parse_object(configuration, "configuration")
+    return str(ImagePlatform(*(string_of(said, key) for key in ("os", "architecture", "variant"))))
 
 
 def parts_of(

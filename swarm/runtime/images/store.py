@@ -33,7 +33,7 @@ from swarm.runtime.images.limits import Limits
 from swarm.runtime.images.load import read_archive
 from swarm.runtime.images.local import LocalImage
 from swarm.runtime.images.manifest import Manifest, parse_configuration
-from swarm.runtime.images.parts import Parts, parts_of
+from swarm.runtime.images.parts import Parts, PlatformImage, parts_of, platforms_of
 from swarm.runtime.images.platforms import ImagePlatform, choose_platform, host_platform
 from swarm.runtime.images.pull import together
 from swarm.runtime.images.registry import RegistryClient, Repository
@@ -338,6 +338,10 @@ class LocalImageStore:
     def parts(self, digest: str) -> Parts:
         """Return what an image consists of; raises InvalidArgument when it is not whole here."""
         return parts_of(digest, self._document, self._blobs.has, self._limits)
+
+    def platforms(self, digest: str) -> Sequence[PlatformImage]:
+        """Return what an image has for each of its platforms; raises InvalidArgument."""
+        return platforms_of(digest, self._document, self._blobs.has, self._limits)
 
     def size(self, blobs: Iterable[str]) -> int:
         """Return how many bytes those of `blobs` take that are here."""

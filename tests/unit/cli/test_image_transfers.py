@@ -10,9 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from swarm.api.v1 import control_pb2 as c
+from swarm.api.v1.containers_pb2 import ContainerInput, ContainerOutput, ContainerSummary
 from swarm.api.v1.objects_pb2 import Image
 from swarm.api.v1.types_pb2 import Annotations
 from swarm.cli import image, image_transfers
+from swarm.cli.image_tree import used
 from swarm.errors import Unavailable
 
 NAME = "registry:5000/web:1"
@@ -28,6 +30,8 @@ class Control:
         self.images: list[str] = []
         self.tags: list[str] = []
         self.unwanted = ""
+        self.made_of: list[str] = []
+        self.silent = ""
         self.configuration: bytes | Exception = b""
 
     def PullImage(self, request: c.PullImageRequest, timeout: object) -> Iterator[c.PullImageResponse]:
@@ -65,11 +69,28 @@ class Control:
             c.ImageHistoryEntry(created_by="ADD  a\n /", layer="sha256:" + "a" * 64, size_bytes=2000),
             c.ImageHistoryEntry(created_by="CMD " + "x" * 100),
         ]
-        return c.GetImageHistoryResponse(entries=steps, configuration=self.configuration)
+        platforms = [
+            c.PlatformImage(platform="linux/amd64", digest="sha256:" + "b" * 64, size_bytes=1200, held=True),
+            c.PlatformImage(platform="linux/arm64/v8", digest="sha256:" + "c" * 64),
+        ]
+        return c.GetImageHistoryResponse(
+            entries=steps, configuration=self.configuration, platforms=platforms
+        )
 
     def ListImages(self, request: c.ListImagesRequest) -> c.ListImagesResponse:
-        found = [Image(annotations=Annotations(name=name)) for name in self.images]
+        found = [
+            Image(annotations=Annotations(name=name), digest="sha256:" + "a" * 64, size_bytes=3_000_000)
+            for name in self.images
+        ]
         return c.ListImagesResponse(images=found)
+
+    def View(
+        self, inputs: Iterator[ContainerInput], timeout: float | None = None
+    ) -> Iterator[ContainerOutput]:
+        for name in self.made_of:
+            yield ContainerOutput(container=ContainerSummary(image=name))
+        if self.silent:
+            yield ContainerOutput(notice=self.silent)
 
     def PruneChosenImages(self, request: c.PruneChosenImagesRequest) -> c.PruneImagesResponse:
         self.asked.append(request)
@@ -85,7 +106,9 @@ def control(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Control:
     fake = Control()
     for module in (image, image_transfers):
         monkeypatch.setattr(
-            module, "connect", lambda _: contextlib.nullcontext(SimpleNamespace(control=fake))
+            module,
+            "connect",
+            lambda _: contextlib.nullcontext(SimpleNamespace(control=fake, containers=fake)),
         )
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     return fake
@@ -201,6 +224,48 @@ def test_an_image_that_lost_its_name_is_listed_without_a_tag(control: Control) -
     control.images = [f"docker.io/library/web@sha256:{'a' * 64}", "docker.io/library/web:1", NAME]
     lines = run("ls", "--format", "{{.Repository}} {{.Tag}}").output.splitlines()
     assert lines == ["registry:5000/web 1", "web 1", "web <none>"]
+
+
+def test_a_tree_shows_an_image_under_its_names_with_its_platforms(control: Control) -> None:
+    control.images = [NAME, "registry:5000/web:2"]
+    control.made_of = [NAME, "else:1", ""]
+    shown = run("ls", "--tree")
+    assert shown.exit_code == 0
+    assert [line.rstrip() for line in shown.output.splitlines()] == [
+        "                                          Info → U In Use",
+        "",
+        "IMAGE                 ID             CONTENT SIZE   EXTRA",
+        "registry:5000/web:1",
+        "registry:5000/web:2   aaaaaaaaaaaa            3MB   U",
+        "├─ linux/amd64        bbbbbbbbbbbb          1.2kB",
+        "└─ linux/arm64/v8     cccccccccccc             0B",
+    ]
+    assert "U\n" not in run("ls", "--tree", "--filter", "reference=none").output
+    for flag in ("--quiet", "--digests", "--no-trunc", "--format=json"):
+        assert f"{flag.partition('=')[0]} is for the table" in str(run("ls", "--tree", flag).exception)
+
+
+def test_a_tree_says_what_nobody_could_say(control: Control) -> None:
+    control.images, control.configuration = [NAME], Unavailable("no manager that is there holds it")
+    control.silent = "node n2 does not answer"
+    shown = run("ls", "--tree")
+    assert (shown.exit_code, "aaaaaaaaaaaa" in shown.stdout) == (1, True)
+    assert shown.stderr.splitlines() == [
+        f"Warning: image {NAME}: its platforms are not shown: no manager that is there holds it",
+        "Warning: node n2 does not answer",
+    ]
+
+
+def test_an_image_is_in_use_by_its_name_or_its_content() -> None:
+    one = Image(digest="sha256:" + "a" * 64, annotations=Annotations(name=NAME))
+    other = Image(digest="sha256:" + "d" * 64, annotations=Annotations(name="docker.io/library/db:1"))
+    for made_of, digest in (
+        (NAME, one.digest),
+        ("db:1", other.digest),
+        (f"{NAME}@{other.digest}", other.digest),  # its name moved on
+    ):
+        assert used([one, other], [ContainerSummary(image=made_of)]) == {digest}
+    assert not used([one, other], [ContainerSummary(image="db:2"), ContainerSummary(image="!")])
 
 
 def test_sizes_of_an_image_are_for_people_or_for_scripts(control: Control) -> None:

@@ -21,6 +21,7 @@ from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.api.v1.types_pb2 import NODE_ROLE_MANAGER, NODE_ROLE_WORKER, NODE_STATE_READY, RegistryAuth
 from swarm.errors import FailedPrecondition, NoQuorum, NotLeader
 from swarm.runtime.images.history import Step
+from swarm.runtime.images.parts import PlatformImage
 
 
 class FakeRaft:
@@ -106,6 +107,9 @@ class FakeImages:
             Step("yesterday", "CMD x", "no file"),
         ]
         return steps, b'{"os": "linux"}'
+
+    def platforms(self, ref: str) -> Sequence[PlatformImage]:
+        return [PlatformImage("linux/amd64", f"sha256:{ref}", 7, held=True)]
 
     async def tag(self, source: str, target: str) -> Image:
         return Image(id=source, digest=target)

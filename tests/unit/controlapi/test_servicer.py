@@ -258,6 +258,9 @@ async def test_images_and_logs_are_passed_on():
     assert ([one.id for one in pruned.images], list(pruned.unread)) == (["i1"], ["i2"])
     answer = await servicer.GetImageHistory(c.GetImageHistoryRequest(ref="x"), FakeContext())
     assert answer.configuration == b'{"os": "linux"}'
+    assert [(one.platform, one.digest, one.held) for one in answer.platforms] == [
+        ("linux/amd64", "sha256:x", True)
+    ]
     made = answer.entries
     assert [step.layer for step in made] == ["sha256:x", ""]
     assert made[0].created_at.ToJsonString() == "2026-01-02T03:04:05Z"

@@ -9,7 +9,7 @@ from swarm.runtime.images.fetch import Wanted, check_platform, choose_entries
 from swarm.runtime.images.history import Step, history
 from swarm.runtime.images.limits import Limits
 from swarm.runtime.images.manifest import OCI_INDEX, OCI_MANIFEST, Index, Manifest, parse_manifest
-from swarm.runtime.images.parts import Parts, parts_of
+from swarm.runtime.images.parts import Parts, parts_of, platforms_of
 from swarm.runtime.images.platforms import ImagePlatform, parse_platform
 from tests.unit.images.building import Content, digest, image, index, tar
 
@@ -54,6 +54,25 @@ def test_an_index_with_several_of_its_platforms_here_becomes_an_index_of_these()
     rendered = parse_manifest(top.content, 10)
     assert isinstance(rendered, Index)
     assert [entry.digest for entry in rendered.manifests] == [AMD.top, ARM.top]
+
+
+def test_each_platform_of_an_image_is_told_whether_it_is_here_or_not() -> None:
+    part = {ARM.top: ARM.manifest, next(reversed(AMD.blobs)): b""}
+    blobs = part | {BOTH.top: BOTH.manifest} | AMD.blobs
+    found = platforms_of(BOTH.top, blobs.get, blobs.__contains__, Limits())
+    assert [(one.platform, one.digest, one.held) for one in found] == [
+        ("linux/amd64", AMD.top, True),
+        ("linux/arm64", ARM.top, False),
+    ]
+    assert found[0].size_bytes == sum(len(blob) for blob in AMD.blobs.values())
+    assert found[1].size_bytes == len(ARM.manifest)
+    nowhere = platforms_of(BOTH.top, {BOTH.top: BOTH.manifest}.get, lambda _: False, Limits())
+    assert [(one.size_bytes, one.held) for one in nowhere] == [(0, False), (0, False)]
+
+
+def test_an_image_without_an_index_is_for_the_platform_that_it_names() -> None:
+    (found,) = platforms_of(ARM.top, ARM.blobs.get, ARM.blobs.__contains__, Limits())
+    assert (found.platform, found.digest, found.held) == ("linux/arm64", ARM.top, True)
 
 
 def test_what_is_not_whole_is_refused() -> None:
