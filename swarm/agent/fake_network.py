@@ -17,6 +17,7 @@ class FakeNetwork:
 
     def __init__(self) -> None:
         self.sandboxes: dict[str, Sandbox] = {}
+        self.macs: dict[str, str] = {}
         self.calls: Counter[str] = Counter()
         self.networks: dict[str, tuple[TaskNetwork, ...]] = {}  # by task
         self.touched: list[Touched] = []  # by every `apply` so far
@@ -50,11 +51,16 @@ class FakeNetwork:
         self.touched += touched
 
     async def attach(
-        self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
+        self,
+        task_id: str,
+        ports: Sequence[PublishedPort],
+        networks: Sequence[TaskNetwork] = (),
+        mac: str = "",
     ) -> Sandbox:
         """Give a task an address; raises TaskRejected for a port that is taken."""
         self._called("attach")
         self.networks[task_id] = tuple(networks)
+        self.macs[task_id] = mac
         if task_id in self.sandboxes:
             return self.sandboxes[task_id]
         taken = {

@@ -1,6 +1,7 @@
 """Containers as `inspect` shows them: in the words of Docker, which scripts have learned. Pure."""
 
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -13,7 +14,9 @@ from swarm.cli import names
 from swarm.cli.container_filters import labels_of
 from swarm.cli.container_table import ALIVE
 from swarm.cli.inspect_view import when
+from swarm.model.hardware_addresses import mac_of
 from swarm.model.health import WORDS
+from swarm.model.networks import BRIDGE
 from swarm.model.volumes import anonymous_name
 
 View = dict[str, Any]
@@ -246,6 +249,7 @@ def _network_settings(one: ContainerSummary, plain: PlainContainer) -> View:
             outside.append(where)
     return {
         "IPAddress": plain.address,
+        "MacAddress": _mac(plain.spec.mac_address, [plain.address]),
         "Ports": {inside: outside or None for inside, outside in published.items()},
         "Networks": _networks(plain),
     }
@@ -253,21 +257,31 @@ def _network_settings(one: ContainerSummary, plain: PlainContainer) -> View:
 
 def _networks(plain: PlainContainer) -> View:
     """Return the networks that a container is in, by name; without one of the cluster, the node's own."""
-    addresses = {one.network_id: tuple(one.addresses) for one in plain.addresses}
+    mode = plain.spec.network or BRIDGE
+    own = t.NetworkAttachment(network_name=mode, mac_address=plain.spec.mac_address)
     if not plain.spec.networks:
-        mode = plain.spec.network or "bridge"
-        return {mode: _endpoint("", [plain.address] if plain.address else [], [])} if plain.id else {}
+        return {mode: _endpoint(own, [plain.address])} if plain.id else {}
+    addresses = {one.network_id: tuple(one.addresses) for one in plain.addresses}
     return {
-        one.network_name: _endpoint(one.network_id, addresses.get(one.network_id, ()), one.aliases)
+        one.network_name: _endpoint(own, [plain.address])
+        if one.network_name == BRIDGE
+        else _endpoint(one, addresses.get(one.network_id, ()))
         for one in plain.spec.networks
     }
 
 
-def _endpoint(network_id: str, addresses: Iterable[str], aliases: Iterable[str]) -> View:
-    known = list(addresses)
+def _endpoint(one: t.NetworkAttachment, addresses: Iterable[str]) -> View:
+    known = [text for text in addresses if text]
     return {
-        "NetworkID": network_id,
+        "NetworkID": one.network_id,
+        "MacAddress": _mac(one.mac_address, known),
         "IPAddress": next((text for text in known if ":" not in text), ""),
         "GlobalIPv6Address": next((text for text in known if ":" in text), ""),
-        "Aliases": list(aliases),
+        "Aliases": list(one.aliases),
     }
+
+
+def _mac(chosen: str, addresses: Iterable[str]) -> str:
+    """Return the hardware address of an interface with these addresses, as its node makes it."""
+    known = [text for text in addresses if text]
+    return chosen or (mac_of(ip_address(known[0])) if known else "")

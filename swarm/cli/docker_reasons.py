@@ -15,7 +15,6 @@ REASONS: Mapping[str, str] = {
     "device-cgroup-rule": "name the devices with `--device`",
     "link": "links are Docker's network before there were names; give `--network` and an alias",
     "link-local-ip": "addresses are the cluster's to give",
-    "mac-address": "addresses are the cluster's to give",
     "oom-kill-disable": "not with cgroup version 2",
     "runtime": "a node has one runtime: `swarmd --runtime`",
     "storage-opt": "containers write to the node's file system; quotas are not per container",

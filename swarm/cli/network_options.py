@@ -9,6 +9,7 @@ from swarm.api.v1.types_pb2 import NetworkAttachment
 from swarm.cli import names
 from swarm.cli.not_there import tell_not_there
 from swarm.errors import InvalidArgument
+from swarm.model.hardware_addresses import parse_mac
 from swarm.model.units import parse_duration
 
 Given = dict[str, Any]
@@ -40,7 +41,7 @@ ENDPOINT_SNAT = click.option(
     default=None,
     help="Tasks see the node that a client of a port of all nodes came to, not the client.",
 )
-FIELDS = ("name", "alias", "ip", "ip6", "driver-opt")
+FIELDS = ("name", "alias", "ip", "ip6", "mac-address", "driver-opt")
 
 
 def add_networks(spec: ServiceSpec, given: Given, suffix: str) -> None:
@@ -97,6 +98,8 @@ def _put(found: NetworkAttachment, key: str, value: str) -> None:
     elif key == "driver-opt":
         option, _, setting = value.partition("=")
         found.driver_options[option] = setting
+    elif key == "mac-address":
+        found.mac_address = parse_mac(value)
     else:
         setattr(found, {"name": "network_name", "ip": "ipv4_address", "ip6": "ipv6_address"}[key], value)
 

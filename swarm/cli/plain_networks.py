@@ -1,5 +1,6 @@
 """Networks of containers of no service: options of `run`, `network connect` and `network disconnect`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -10,12 +11,13 @@ from swarm.api.v1.types_pb2 import NetworkAttachment
 from swarm.cli.flags import FlagCommand
 from swarm.cli.network_options import attachment
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
+from swarm.model.hardware_addresses import parse_mac
 
 NODES_OWN = ("", "bridge", "default", "host", "none")
 
 
 def put_networks(spec: PlainSpec, given: dict[str, Any]) -> None:
-    """Write into `spec` what --network, --network-alias, --ip and --ip6 say; raises InvalidArgument."""
+    """Write into `spec` what --network, --mac-address and the like say; raises InvalidArgument."""
     for text in given["network"]:
         if text.startswith("container:"):
             raise InvalidArgument(
@@ -24,6 +26,7 @@ def put_networks(spec: PlainSpec, given: dict[str, Any]) -> None:
             )
     asked = [attachment(text) for text in given["network"] if text]
     own = [one for one in asked if one.network_name in NODES_OWN]
+    _put_mac(spec, asked, given["mac_address"])
     more = [*given["network_alias"], given["ip"], given["ip6"]]
     if own and len(asked) == 1:
         spec.network = own[0].network_name
@@ -49,6 +52,27 @@ def put_networks(spec: PlainSpec, given: dict[str, Any]) -> None:
     _put(spec.networks[0], given["network_alias"], given["ip"], given["ip6"])
 
 
+def _put_mac(spec: PlainSpec, asked: Sequence[NetworkAttachment], given: str) -> None:
+    """Write --mac-address into its only network, and move what is said of that of the node into `spec`."""
+    if given and len(asked) > 1:
+        raise InvalidArgument(
+            "--mac-address is about one --network: with several write it there, e.g. "
+            "--network NAME,mac-address=02:42:ac:11:00:02"
+        )
+    mac = parse_mac(given) if given else ""
+    for one in asked:
+        if mac and one.mac_address not in ("", mac):
+            raise InvalidArgument(
+                f"--mac-address {mac} and mac-address={one.mac_address} contradict each other"
+            )
+        one.mac_address = mac or one.mac_address
+        if one.network_name in NODES_OWN:
+            spec.mac_address = one.mac_address
+            one.ClearField("mac_address")
+    if not asked:
+        spec.mac_address = mac
+
+
 def _put(one: NetworkAttachment, aliases: tuple[str, ...], ip: str, ip6: str) -> None:
     one.aliases.extend(aliases)
     one.ipv4_address = ip or one.ipv4_address
@@ -68,12 +92,14 @@ def _put(one: NetworkAttachment, aliases: tuple[str, ...], ip: str, ip6: str) ->
 @click.option("--alias", "aliases", multiple=True, help="One more name for the container there.")
 @click.option("--ip", default="", help="Its address there, of IPv4.")
 @click.option("--ip6", default="", help="Its address there, of IPv6.")
+@click.option("--mac-address", default="", help="Hardware address of its interface there.")
 @click.option("--driver-opt", "options", multiple=True, help="KEY=VALUE.")
 @click.pass_obj
 def connect_command(host: str, /, network: str, container: str, **given: Any) -> None:
     """Bring a container of no service into one more network."""
     wanted = attachment(",".join((f"name={network}", *(f"driver-opt={one}" for one in given["options"]))))
     _put(wanted, given["aliases"], given["ip"], given["ip6"])
+    wanted.mac_address = parse_mac(given["mac_address"]) if given["mac_address"] else ""
     _ask(host, container, ContainerRequest(connect=ConnectNetwork(network=wanted)), "--network-add", network)
 
 

@@ -61,6 +61,7 @@ _SINGLE = (
     ),
     click.option("--ip", default="", help="Its address in the network, of IPv4."),
     click.option("--ip6", default="", help="Its address in the network, of IPv6."),
+    click.option("--mac-address", default="", help="Hardware address of its interface in the network."),
     click.option("-h", "--hostname", help="Host name inside."),
     click.option("-u", "--user", help="User (and group) of the process: NAME|UID[:GROUP|GID]."),
     click.option("-w", "--workdir", help="Working directory inside."),
@@ -92,7 +93,8 @@ _SINGLE = (
 _LISTS = (
     (
         "--network|--net|network",
-        "Network to be in: NAME[,alias=NAME,ip=ADDRESS,ip6=ADDRESS]; bridge (default), host, none.",
+        "Network to be in: NAME[,alias=NAME,ip=ADDRESS,ip6=ADDRESS,mac-address=MAC]; bridge (default), "
+        "host, none.",
     ),
     ("--network-alias|--net-alias|network_alias", "One more name for it in its network."),
     ("-e|--env", "KEY=VALUE, or KEY to pass on your own value."),

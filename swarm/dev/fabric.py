@@ -14,6 +14,7 @@ from pathlib import Path
 from swarm.agent.network import conntrack, firewall, forwarding, links, namespaces, nft
 from swarm.agent.network.netlink import Netlink
 from swarm.dev.plan import Node, Plan
+from swarm.model.hardware_addresses import mac_of
 
 _EVERYWHERE = ip_network("0.0.0.0/0")
 FORWARDING = "forwarding.json"
@@ -119,7 +120,7 @@ def _connect_node(plan: Plan, node: Node, switch: Netlink) -> None:
     switch.run(links.delete_link(port), ignore={errno.ENODEV})
     with plan.namespace(node).open("rb") as namespace, _netlink_in(plan.namespace(node)) as inside:
         inside.run(links.delete_link(_NODE_INDEX), ignore={errno.ENODEV})
-        inner = links.End("eth0", _NODE_INDEX, links.mac_of(node.address), namespace=namespace.fileno())
+        inner = links.End("eth0", _NODE_INDEX, mac_of(node.address), namespace=namespace.fileno())
         switch.run(links.veth(links.End(node.name, port, up=True, master=_BRIDGE_INDEX), inner))
         inside.run(
             links.set_up(_LO),

@@ -9,6 +9,7 @@ from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import InvalidArgument
 from swarm.model import limits
 from swarm.model.devices import wanted_devices
+from swarm.model.hardware_addresses import parse_mac
 from swarm.model.validate import service_problems
 
 NETWORKS = ("", "bridge", "default", "host", "none")
@@ -81,7 +82,18 @@ def _network_problems(spec: PlainSpec) -> Iterator[str]:
         yield f"--network {limits.shown(spec.network)}: that is none of bridge, host and none"
     if spec.network not in ("", "bridge", "default") and spec.networks:
         yield f"--network {spec.network} is all that a container with it has: take the others away"
+    if spec.mac_address:
+        yield from _mac_problems(spec)
     if spec.network == "none" and spec.ports:
         yield "with --network none nobody reaches a port of the container: publish none"
     if spec.network == "host" and spec.ports:
         yield "with --network host every port of the container is one of the node: publish none"
+
+
+def _mac_problems(spec: PlainSpec) -> Iterator[str]:
+    if spec.network in ("host", "none"):
+        yield f"--network {spec.network} has no interface of the container that a --mac-address could be for"
+    try:
+        parse_mac(spec.mac_address)
+    except InvalidArgument as problem:
+        yield str(problem)

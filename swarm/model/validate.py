@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 from swarm.api.v1.specs_pb2 import REBALANCE_MODE_AUTO, ClusterSpec, NodeSpec, ServiceSpec, TaskSpec
 from swarm.api.v1.types_pb2 import (
@@ -28,7 +29,7 @@ from swarm.model.sizes import size_problems
 from swarm.model.validate_autoscale import autoscale_problems, autoscale_warnings
 from swarm.model.validate_container import container_problems, negative
 from swarm.model.validate_job import job_problems
-from swarm.model.validate_network import attachment_problems, pool_problems
+from swarm.model.validate_network import attachment_problems, mac_problems, pool_problems
 from swarm.model.validate_options import resource_problems
 from swarm.timestamps import SECOND
 
@@ -46,7 +47,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
 
 def validate_service(spec: ServiceSpec) -> None:
     """Raise InvalidArgument with every problem of a service's spec."""
-    _refuse("service", service_problems(spec))
+    _refuse("service", chain(service_problems(spec), mac_problems(spec)))
 
 
 def validate_node(spec: NodeSpec) -> None:

@@ -8,6 +8,7 @@ from swarm.api.v1.specs_pb2 import ClusterSpec, NetworkSpec, ServiceSpec, Subnet
 from swarm.api.v1.types_pb2 import EndpointSpec, NetworkAttachment, PortConfig, UpdateConfig
 from swarm.errors import InvalidArgument
 from swarm.model import defaults, limits
+from swarm.model.hardware_addresses import parse_mac
 from swarm.model.ipam import (
     FEWEST_ADDRESSES,
     FEWEST_IN_RANGE,
@@ -294,11 +295,26 @@ def attachment_problems(spec: ServiceSpec) -> Iterator[str]:
             yield from (f"{what}: {problem}" for problem in _static_problems(spec))
 
 
+def mac_problems(spec: ServiceSpec) -> Iterator[str]:
+    """Yield why tasks of a service have no hardware address of their own choice."""
+    for one in spec.task.networks:
+        if one.mac_address:
+            yield (
+                f"network {limits.shown(one.network_name or one.network_id)}: mac-address= is for one "
+                "container, and a service may have several: run it by hand (swarmctl run --mac-address)"
+            )
+
+
 def _attachment_problems(one: NetworkAttachment, what: str) -> Iterator[str]:
     yield from limits.ALIASES.exceeded(what, len(one.aliases))
     for alias in one.aliases:
         yield from (f"an alias in {what}: {problem}" for problem in _name_problems(alias))
     yield from limits.NETWORK_OPTIONS.exceeded(f"the options of {what}", len(one.driver_options))
+    if one.mac_address:
+        try:
+            parse_mac(one.mac_address)
+        except InvalidArgument as problem:
+            yield f"{what}: {problem}"
     for version, text in ((4, one.ipv4_address), (6, one.ipv6_address)):
         if not text:
             continue

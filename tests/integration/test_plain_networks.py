@@ -1,6 +1,7 @@
 """Containers of no service in networks of the cluster: on several nodes, beside services, over changes."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -123,3 +124,40 @@ def test_a_running_container_joins_and_leaves_networks(operator: Operator) -> No
     assert "service update --network-add right" in task.stderr
     operator("container", "rm", "-f", "mover", "there")
     remove_networks(operator, "left", "right")
+
+
+def hardware(operator: Operator, name: str) -> list[str]:
+    """Return the hardware addresses of a container's interfaces, from inside."""
+    lines = operator("container", "exec", name, "busybox", "ip", "-o", "link").splitlines()
+    return [found[1] for line in lines if (found := re.search(r"link/ether (\S+)", line))]
+
+
+def test_hardware_addresses_are_those_asked_for_and_last(operator: Operator, cluster: DevCluster) -> None:
+    operator("network", "create", "--attachable", "wide")
+    operator("network", "create", "--driver", "bridge", "near")
+    own, wide, near = "02:42:0a:00:00:01", "02:42:0a:00:00:02", "02:42:0a:00:00:03"
+    networks = (f"--network=bridge,mac-address={own}", f"--network=wide,mac-address={wide}")
+    run(operator, "chosen", "worker-1", *networks)
+    run(operator, "usual", "manager-1", "--network", "wide", "--mac-address", wide)  # cables are their own
+    operator("network", "connect", "--mac-address", near, "near", "chosen")
+    assert hardware(operator, "chosen") == [own, wide, near]
+    for far, here in (("chosen", "usual"), ("usual", "chosen")):
+        wait_until(lambda far=far, here=here: reaches(operator, here, far), what=f"{here} to reach {far}")  # type: ignore[misc]
+    operator("container", "restart", "-t", "0", "chosen")
+    assert hardware(operator, "chosen") == [own, wide, near]
+    cluster.kill("worker-1")
+    cluster.start("worker-1")
+    wait_until(lambda: reaches(operator, "usual", "chosen"), what="the way to it, still")
+    assert hardware(operator, "chosen") == [own, wide, near]
+    view = json.loads(operator("container", "inspect", "chosen"))[0]["NetworkSettings"]
+    assert {name: one["MacAddress"] for name, one in view["Networks"].items()} == {
+        "bridge": own,
+        "wide": wide,
+        "near": near,
+    }
+    refused = operator.try_("run", "-d", "--network", "host", "--mac-address", own, *SLEEP)
+    assert "--network host has no interface" in refused.stderr
+    refused = operator.try_("service", "create", "-d", "--network", f"wide,mac-address={own}", "hello:1")
+    assert "is for one container" in refused.stderr
+    operator("container", "rm", "-f", "chosen", "usual")
+    remove_networks(operator, "wide", "near")

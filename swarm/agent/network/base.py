@@ -43,6 +43,7 @@ class TaskNetwork:
     internal: bool = False  # as the managers say; of overlays `apply` heard it
     position: int = -1  # of its interface among those of the task, once it has one
     options: tuple[tuple[str, str], ...] = ()  # of other drivers than overlay
+    mac: str = ""  # of the interface; empty: made of the first address
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,13 @@ class NodeNetwork(Protocol):
         """Return those routers on other nodes that answer, over what carries networks between nodes."""
 
     async def attach(
-        self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
+        self,
+        task_id: str,
+        ports: Sequence[PublishedPort],
+        networks: Sequence[TaskNetwork] = (),
+        mac: str = "",
     ) -> Sandbox:
-        """Give a task its sandbox, in `networks` besides the node's own.
+        """Give a task its sandbox, in `networks` besides the node's own, where its interface has this `mac`.
 
         One that it has already, and that runs, joins and leaves networks so; what it keeps is not
         touched. Raises TaskRejected, e.g. when a port is taken on this node, Unavailable while `apply` has

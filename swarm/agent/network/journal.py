@@ -32,6 +32,7 @@ class Grant:
     ports: tuple[PublishedPort, ...] = ()
     networks: tuple[TaskNetwork, ...] = ()
     access: Access = Access.OPEN
+    mac: str = ""  # of its interface in the node's own network; empty: made of its address
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ def _encode_grant(grant: Grant) -> dict[str, Any]:
         "ports": [asdict(port) for port in grant.ports],
         "networks": [asdict(network) for network in grant.networks],
         "access": grant.access.value,
+        "mac": grant.mac,
     }
 
 
@@ -123,6 +125,7 @@ def _decode_grant(data: dict[str, Any]) -> Grant:
         tuple(PublishedPort(**port) for port in data["ports"]),
         tuple(_decode_network(network) for network in data.get("networks", ())),
         Access(data.get("access", Access.OPEN)),
+        data.get("mac", ""),
     )
 
 
@@ -139,4 +142,5 @@ def _decode_network(data: dict[str, Any]) -> TaskNetwork:
         data["internal"],
         data.get("position", -1),
         tuple((key, value) for key, value in data.get("options", ())),
+        data.get("mac", ""),
     )

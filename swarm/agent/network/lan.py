@@ -22,6 +22,7 @@ from swarm.agent.network.plumbing import netlink_in
 from swarm.agent.network.policies import Policy
 from swarm.agent.overlay.layout import FIRST_TASK_TABLE, nic_index, nic_name
 from swarm.errors import TaskRejected
+from swarm.model.hardware_addresses import mac_of
 from swarm.model.networks import MACVLAN, MACVLAN_MODE, PARENT
 
 Address = IPv4Address | IPv6Address
@@ -92,7 +93,7 @@ class Lans:
                 return
         with Netlink() as node, task.open("rb") as namespace:
             parent = self._parent(node, network)
-            mac = links.mac_of(ip_address(network.addresses[0]))
+            mac = network.mac or mac_of(ip_address(network.addresses[0]))
             mode = dict(network.options).get(MACVLAN_MODE, "bridge")
             link = lan_links.Macvlan(nic_name(position), nic_index(position), mac, parent, mode)
             try:

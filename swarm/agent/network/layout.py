@@ -11,7 +11,6 @@ from swarm.errors import InvalidArgument
 
 GATEWAY = IPv4Address("169.254.1.1")  # the same in every task; nobody else has it, no ARP asks for it
 GATEWAY6 = IPv6Address("fe80::1")  # likewise
-GATEWAY_MAC = "ee:ee:ee:ee:ee:ee"
 # Numbers of interfaces. Both ends of a cable must not have the same: the kernel would take up to a second to
 # notice that such a cable is connected.
 ROUTER_INDEX = 999

@@ -226,11 +226,6 @@ def find_link(netlink: Netlink, name: str) -> Link | None:
     return next((link for link in list_links(netlink) if link.name == name), None)
 
 
-def mac_of(value: IPv4Address | IPv6Address) -> str:
-    """Return a hardware address for an address: locally administered, as unique as its last four bytes."""
-    return "02:42:" + ":".join(f"{byte:02x}" for byte in value.packed[-4:])
-
-
 def _end(end: End) -> bytes:
     flags = _UP if end.up else 0
     return _LINK.pack(0, 0, end.index, flags, flags) + attributes(

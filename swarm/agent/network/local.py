@@ -109,4 +109,4 @@ def _said(network: TaskNetwork) -> TaskNetwork:
 
 def _nic(task_id: str, position: int, network: TaskNetwork) -> Nic:
     addresses = (parsed(text) for text in network.addresses)
-    return Nic(task_id, position, tuple(address for address in addresses if address))
+    return Nic(task_id, position, tuple(address for address in addresses if address), network.mac)

@@ -76,10 +76,14 @@ class LoopbackNetwork:
         """Do nothing: no task of this node is in such a network."""
 
     async def attach(
-        self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
+        self,
+        task_id: str,
+        ports: Sequence[PublishedPort],
+        networks: Sequence[TaskNetwork] = (),
+        mac: str = "",
     ) -> Sandbox:
         """Give a task its address and open its ports; raises TaskRejected when a port is taken."""
-        if networks:
+        if networks or mac:
             raise TaskRejected("this node's agent is not root: it cannot connect tasks to networks")
         grant = self._ledger.grants.get(task_id)
         if grant is None or not fits(ports, grant.ports):

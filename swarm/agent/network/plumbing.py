@@ -16,7 +16,6 @@ from swarm.agent.network.base import PublishedPort
 from swarm.agent.network.layout import (
     GATEWAY,
     GATEWAY6,
-    GATEWAY_MAC,
     ROUTER_INDEX,
     ROUTER_LINK,
     TASK_INDEX,
@@ -25,6 +24,7 @@ from swarm.agent.network.layout import (
 )
 from swarm.agent.network.netlink import Netlink
 from swarm.errors import FailedPrecondition
+from swarm.model.hardware_addresses import GATEWAY_MAC, mac_of
 
 _EVERYWHERE, _EVERYWHERE6 = ip_network("0.0.0.0/0"), ip_network("::/0")
 _LO = 1
@@ -63,17 +63,17 @@ def ensure_alone(layout: Layout, task_id: str) -> Path:
     return path
 
 
-def ensure_task(layout: Layout, task_id: str, address: IPv4Address) -> None:
+def ensure_task(layout: Layout, task_id: str, address: IPv4Address, mac: str = "") -> None:
     """Make or complete the namespace of a task and connect it to the router."""
     path = ensure_alone(layout, task_id)
     with netlink_in(layout.router) as router:
-        _connect(layout, router, path, address)
+        _connect(layout, router, path, address, mac or mac_of(address))
 
 
 def ensure_ingress(layout: Layout, path: Path) -> None:
     """Connect the router of the ingress network, as if it were a task: what it leads in goes out there."""
     with netlink_in(layout.router) as router:
-        _connect(layout, router, path, layout.ingress_address)
+        _connect(layout, router, path, layout.ingress_address, mac_of(layout.ingress_address))
 
 
 def connected(layout: Layout) -> frozenset[IPv4Address]:
@@ -198,7 +198,7 @@ def _cable(layout: Layout, node: Netlink, router: Netlink) -> None:
         # The kernel removes it as well, in its own time, where it belongs to a router that has gone.
         node.run(links.delete_link(stale.index), ignore={errno.ENODEV})
     mtu = underlay_mtu(node)
-    inner_mac, outer_mac = links.mac_of(layout.router_address), links.mac_of(layout.node_address)
+    inner_mac, outer_mac = mac_of(layout.router_address), mac_of(layout.node_address)
     # Made from the router's side: only that side may choose its number and leave the other to the kernel.
     with namespaces.OWN.open("rb") as own:
         outer = links.End(layout.uplink, mac=outer_mac, mtu=mtu, namespace=own.fileno())
@@ -212,7 +212,7 @@ def _address_uplink(layout: Layout, node: Netlink, uplink: int, router: Netlink)
         links.address(_LO, GATEWAY, 32, as_source=False),  # the name server of the tasks listens there
         links.set_up(ROUTER_INDEX),
         links.address(ROUTER_INDEX, layout.router_address, 32),
-        links.neighbour(ROUTER_INDEX, layout.node_address, links.mac_of(layout.node_address)),
+        links.neighbour(ROUTER_INDEX, layout.node_address, mac_of(layout.node_address)),
         links.route(ip_network(layout.node_address), ROUTER_INDEX),
         links.route(_EVERYWHERE, ROUTER_INDEX, layout.node_address),
         links.unreachable(subnet),
@@ -220,7 +220,7 @@ def _address_uplink(layout: Layout, node: Netlink, uplink: int, router: Netlink)
     node.run(
         links.set_up(uplink),
         links.address(uplink, layout.node_address, 32),
-        links.neighbour(uplink, layout.router_address, links.mac_of(layout.router_address)),
+        links.neighbour(uplink, layout.router_address, mac_of(layout.router_address)),
         links.route(subnet, uplink, layout.router_address, layout.node_address),
     )
 
@@ -252,14 +252,14 @@ def _ensure_ipv6(layout: Layout) -> None:
         assert uplink is not None
         router.run(
             vxlan.address6(ROUTER_INDEX, router6),
-            links.neighbour(ROUTER_INDEX, node6, links.mac_of(layout.node_address)),
+            links.neighbour(ROUTER_INDEX, node6, mac_of(layout.node_address)),
             links.route(ip_network(node6), ROUTER_INDEX),
             links.route(_EVERYWHERE6, ROUTER_INDEX, node6),
             links.unreachable(layout.prefix6),
         )
         node.run(
             vxlan.address6(uplink.index, node6),
-            links.neighbour(uplink.index, router6, links.mac_of(layout.router_address)),
+            links.neighbour(uplink.index, router6, mac_of(layout.router_address)),
             links.route(ip_network(router6), uplink.index),
             links.route(layout.prefix6, uplink.index, router6, node6),
         )
@@ -277,8 +277,8 @@ def forward6() -> None:
     (_SYSCTL6 / "conf/all/forwarding").write_text("1")
 
 
-def _connect(layout: Layout, router: Netlink, path: Path, address: IPv4Address) -> None:
-    index, mac = layout.index(address), links.mac_of(address)
+def _connect(layout: Layout, router: Netlink, path: Path, address: IPv4Address, mac: str) -> None:
+    index = layout.index(address)
     here = {link.index: link for link in links.list_links(router)}
     with netlink_in(path) as task:
         if index not in here or links.find_link(task, TASK_LINK) is None:

@@ -113,10 +113,14 @@ class RouterNetwork:
         self._heard = True
 
     async def attach(
-        self, task_id: str, ports: Sequence[PublishedPort], networks: Sequence[TaskNetwork] = ()
+        self,
+        task_id: str,
+        ports: Sequence[PublishedPort],
+        networks: Sequence[TaskNetwork] = (),
+        mac: str = "",
     ) -> Sandbox:
         """Give a task its namespace, addresses and ports; raises TaskRejected when it cannot have them."""
-        return await self._do(lambda: self._books.attach(task_id, ports, tuple(networks)))
+        return await self._do(lambda: self._books.attach(task_id, ports, tuple(networks), mac))
 
     async def detach(self, task_id: str) -> None:
         """Take the namespace away and free address and ports."""
@@ -168,7 +172,7 @@ class _Books:
         connected = plumbing.connected(layout)
         for task_id, grant in self._ledger.grants.items():
             if grant.address not in connected:
-                plumbing.ensure_task(layout, task_id, grant.address)
+                plumbing.ensure_task(layout, task_id, grant.address, grant.mac)
             path = layout.namespace(task_id)
             self._reconnect(task_id, path, grant)
             self._hold_again(task_id, grant)
@@ -200,7 +204,7 @@ class _Books:
         return found | {ENCRYPTED} if self.tunnel.key and OVERLAY in found else found
 
     def attach(
-        self, task_id: str, ports: Sequence[PublishedPort], networks: tuple[TaskNetwork, ...]
+        self, task_id: str, ports: Sequence[PublishedPort], networks: tuple[TaskNetwork, ...], mac: str
     ) -> Sandbox:
         names = {one.network_id for one in networks}
         if HOST in names:
@@ -215,8 +219,8 @@ class _Books:
         try:
             if grant is not None and not is_same(networks, grant.networks):
                 grant = self._rewire(task_id, grant, networks)
-            grant = grant or self._grant(task_id, ports, networks)
-            plumbing.ensure_task(self._layout, task_id, grant.address)
+            grant = grant or self._grant(task_id, ports, networks, mac)
+            plumbing.ensure_task(self._layout, task_id, grant.address, grant.mac)
             path = self._layout.namespace(task_id)
             mtu, own = plumbing.router_mtu(self._layout), self._layout.addresses(grant.address)
             self._locals.connect(task_id, path, grant.networks, mtu, own)
@@ -267,14 +271,14 @@ class _Books:
         self._reservations.release_all()
 
     def _grant(
-        self, task_id: str, ports: Sequence[PublishedPort], networks: tuple[TaskNetwork, ...]
+        self, task_id: str, ports: Sequence[PublishedPort], networks: tuple[TaskNetwork, ...], mac: str
     ) -> Grant:
         reach = self._overlays.access(networks)
         networks = placed(self._locals.chosen(networks, self._ledger.networks()))
         chosen = self._reservations.hold(task_id, ports, self._ledger.ports(), secrets.randbelow(1 << 16))
         try:
             address = next_address(self._layout.subnet, self._ledger.addresses(), self._ledger.last_address)
-            grant = Grant(address, tuple(chosen), networks, reach)
+            grant = Grant(address, tuple(chosen), networks, reach, mac)
             self._record(self._ledger.with_grant(task_id, grant))
         except (OSError, TaskRejected):
             self._reservations.release(task_id)

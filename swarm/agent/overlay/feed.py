@@ -181,7 +181,7 @@ def networks_of(task: Task) -> tuple[TaskNetwork, ...]:
 
 def _network(network_id: str, addresses: tuple[str, ...], asked: NetworkAttachment | None) -> TaskNetwork:
     if asked is None or asked.driver in ("", OVERLAY):
-        return TaskNetwork(network_id, addresses)
+        return TaskNetwork(network_id, addresses, mac=asked.mac_address if asked else "")
     local = asked.local
     return TaskNetwork(
         network_id,
@@ -193,6 +193,7 @@ def _network(network_id: str, addresses: tuple[str, ...], asked: NetworkAttachme
         families=(6,) if local.no_ipv4 else (4, 6) if local.ipv6 else (4,),
         internal=local.internal,
         options=tuple(sorted(local.options.items())),
+        mac=asked.mac_address,
     )
 
 

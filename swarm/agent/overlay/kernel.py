@@ -15,7 +15,7 @@ from socket import AF_INET, AF_INET6
 
 from swarm.agent.network import links, namespaces, policies, vxlan
 from swarm.agent.network.answers import answer_datagrams
-from swarm.agent.network.layout import GATEWAY, GATEWAY6, GATEWAY_MAC
+from swarm.agent.network.layout import GATEWAY, GATEWAY6
 from swarm.agent.network.netlink import Netlink, NetlinkError, Request
 from swarm.agent.network.plumbing import netlink_in, underlay_mtu, wait_until_it_carries
 from swarm.agent.network.policies import Policy
@@ -30,6 +30,7 @@ from swarm.agent.overlay.layout import (
     router_link,
 )
 from swarm.agent.overlay.plan import Address, Change, Mesh, Overlay, Subnets
+from swarm.model.hardware_addresses import GATEWAY_MAC, mac_of
 
 _LO = 1
 _SYSCTL = Path("/proc/sys/net")
@@ -46,6 +47,7 @@ class Nic:
     task_id: str
     position: int  # among the task's networks
     addresses: tuple[Address, ...]
+    mac: str = ""  # empty: made of the first address
 
     def is_in(self, there: Mapping[Address, str]) -> bool:
         """Return whether the addresses `connected` lead to the task: then its `connect` came to its end."""
@@ -144,7 +146,7 @@ def connect(
 
     With `answers_all` the task answers there also those who are not in the network, `datagrams` as well.
     """
-    index, mac = nic_index(nic.position), links.mac_of(nic.addresses[0])
+    index, mac = nic_index(nic.position), nic.mac or mac_of(nic.addresses[0])
     with netlink_in(path) as router, netlink_in(task) as inside:
         cable = _ensure_cable(router, inside, task, nic, mac, mtu)
         if any(address.version == 6 for address in nic.addresses):

@@ -269,7 +269,7 @@ class Overlays:
                 continue
             addresses = tuple(one for text in network.addresses if (one := parsed(text)))
             nics = self._nics.setdefault(network.network_id, {})
-            nics[task_id] = Nic(task_id, position, addresses)
+            nics[task_id] = Nic(task_id, position, addresses, network.mac)
 
     def _is_ingress(self, network: TaskNetwork) -> bool:
         """Whether ports are published through the network: that says nothing of the way out."""

@@ -21,6 +21,11 @@ def check_can_connect(record: PlainContainer, wanted: NetworkAttachment) -> None
         raise FailedPrecondition(
             f"container {name} has a network of its own: run it anew with --network {min(refs)}"
         )
+    if BRIDGE in refs and wanted.mac_address:
+        raise FailedPrecondition(
+            f"container {name} has its interface of network bridge since it was made: run it anew with "
+            "--network bridge,mac-address=ADDRESS"
+        )
     if BRIDGE in refs and not record.spec.networks:
         raise FailedPrecondition(f"container {name} is in network bridge already: it is in no other")
     for one in record.spec.networks:

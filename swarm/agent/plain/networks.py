@@ -70,7 +70,7 @@ class PlainNetworks:
     async def join(self, record: PlainContainer, ports: Iterable[PublishedPort]) -> Sandbox:
         """Give a container its network, or change that of one that runs; raises SwarmError."""
         networks = await self._ready(as_task(record))
-        sandbox = await self._network.attach(record.id, tuple(ports), networks)
+        sandbox = await self._network.attach(record.id, tuple(ports), networks, record.spec.mac_address)
         await self.introduce(record, sandbox.address)
         return sandbox
 

@@ -28,7 +28,7 @@ from swarm.api.v1 import specs_pb2 as swarm_dot_api_dot_v1_dot_specs__pb2
 from swarm.api.v1 import types_pb2 as swarm_dot_api_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18swarm/api/v1/plain.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17swarm/api/v1/logs.proto\x1a\x18swarm/api/v1/specs.proto\x1a\x18swarm/api/v1/types.proto\"\xc9\x01\n\x0cPlainRestart\x12\x37\n\tcondition\x18\x01 \x01(\x0e\x32$.swarm.api.v1.PlainRestart.Condition\x12\x13\n\x0bmax_retries\x18\x02 \x01(\r\"k\n\tCondition\x12\x10\n\x0c\x43ONDITION_NO\x10\x00\x12\x18\n\x14\x43ONDITION_ON_FAILURE\x10\x01\x12\x14\n\x10\x43ONDITION_ALWAYS\x10\x02\x12\x1c\n\x18\x43ONDITION_UNLESS_STOPPED\x10\x03\"\xfd\x03\n\tPlainSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\tcontainer\x18\x02 \x01(\x0b\x32\x1b.swarm.api.v1.ContainerSpec\x12:\n\tresources\x18\x03 \x01(\x0b\x32\".swarm.api.v1.ResourceRequirementsH\x00\x88\x01\x01\x12/\n\tplacement\x18\x04 \x01(\x0b\x32\x17.swarm.api.v1.PlacementH\x01\x88\x01\x01\x12\'\n\x05ports\x18\x05 \x03(\x0b\x32\x18.swarm.api.v1.PortConfig\x12\x30\n\x07restart\x18\x06 \x01(\x0b\x32\x1a.swarm.api.v1.PlainRestartH\x02\x88\x01\x01\x12\x13\n\x0b\x61uto_remove\x18\x07 \x01(\x08\x12\x12\n\nopen_stdin\x18\x08 \x01(\x08\x12\x12\n\nstdin_once\x18\t \x01(\x08\x12\x0f\n\x07network\x18\n \x01(\t\x12\x32\n\x08networks\x18\xd2\x01 \x03(\x0b\x32\x1f.swarm.api.v1.NetworkAttachment\x12\x14\n\x0bpublish_all\x18\xd8\x04 \x01(\x08\x12*\n\x07\x65xposed\x18\xd9\x04 \x03(\x0b\x32\x18.swarm.api.v1.PortConfigB\x0c\n\n_resourcesB\x0c\n\n_placementB\n\n\x08_restart\"\x96\x03\n\x0ePlainContainer\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04spec\x18\x02 \x01(\x0b\x32\x17.swarm.api.v1.PlainSpec\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cimage_digest\x18\x04 \x01(\t\x12\x34\n\x0bhealthcheck\x18\x05 \x01(\x0b\x32\x1a.swarm.api.v1.HealthConfigH\x00\x88\x01\x01\x12\x0f\n\x07running\x18\x06 \x01(\x08\x12\x0f\n\x07stopped\x18\x07 \x01(\x08\x12\x10\n\x08removing\x18\x08 \x01(\x08\x12\x10\n\x08restarts\x18\t \x01(\r\x12\r\n\x05\x65rror\x18\n \x01(\t\x12+\n\tpublished\x18\x0b \x03(\x0b\x32\x18.swarm.api.v1.PortConfig\x12\x0f\n\x07\x61\x64\x64ress\x18\x0c \x01(\t\x12\x32\n\taddresses\x18\xd2\x01 \x03(\x0b\x32\x1e.swarm.api.v1.NetworkAddressesB\x0e\n\x0c_healthcheck\"\xa6\x01\n\x0f\x43reateContainer\x12%\n\x04spec\x18\x01 \x01(\x0b\x32\x17.swarm.api.v1.PlainSpec\x12\x31\n\x04pull\x18\xd8\x04 \x01(\x0e\x32\".swarm.api.v1.CreateContainer.Pull\"9\n\x04Pull\x12\x10\n\x0cPULL_MISSING\x10\x00\x12\x0f\n\x0bPULL_ALWAYS\x10\x01\x12\x0e\n\nPULL_NEVER\x10\x02\"\x10\n\x0eStartContainer\"G\n\x10RestartContainer\x12\x15\n\x08grace_ns\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x06signal\x18\xd8\x04 \x01(\tB\x0b\n\t_grace_ns\"N\n\x0f\x41ttachContainer\x12\r\n\x05start\x18\x01 \x01(\x08\x12\r\n\x05stdin\x18\x02 \x01(\x08\x12\x0c\n\x04rows\x18\x03 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x04 \x01(\r\"\x1f\n\x0fRenameContainer\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x9a\x01\n\x0fUpdateContainer\x12\x30\n\x07restart\x18\x01 \x01(\x0b\x32\x1a.swarm.api.v1.PlainRestartH\x00\x88\x01\x01\x12;\n\tresources\x18\xd2\x01 \x01(\x0b\x32\".swarm.api.v1.ResourceRequirementsH\x01\x88\x01\x01\x42\n\n\x08_restartB\x0c\n\n_resources\"5\n\x08ReadLogs\x12)\n\x07options\x18\x01 \x01(\x0b\x32\x18.swarm.api.v1.LogOptions\"B\n\x0e\x43onnectNetwork\x12\x30\n\x07network\x18\x01 \x01(\x0b\x32\x1f.swarm.api.v1.NetworkAttachment\"$\n\x11\x44isconnectNetwork\x12\x0f\n\x07network\x18\x01 \x01(\t\"\xa9\x01\n\x0c\x46ollowEvents\x12\x10\n\x08since_ns\x18\x01 \x01(\x03\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\x12\x38\n\x07\x63ursors\x18\x04 \x03(\x0b\x32\'.swarm.api.v1.FollowEvents.CursorsEntry\x1a.\n\x0c\x43ursorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x84\x02\n\nPlainEvent\x12\r\n\x05\x61t_ns\x18\x01 \x01(\x03\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05image\x18\x05 \x01(\t\x12<\n\nattributes\x18\x06 \x03(\x0b\x32(.swarm.api.v1.PlainEvent.AttributesEntry\x12\x0e\n\x06\x63ursor\x18\x07 \x01(\t\x12\x0b\n\x03gap\x18\x08 \x01(\x08\x12\x16\n\rkept_since_ns\x18\x9e\x04 \x01(\x03\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18swarm/api/v1/plain.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17swarm/api/v1/logs.proto\x1a\x18swarm/api/v1/specs.proto\x1a\x18swarm/api/v1/types.proto\"\xc9\x01\n\x0cPlainRestart\x12\x37\n\tcondition\x18\x01 \x01(\x0e\x32$.swarm.api.v1.PlainRestart.Condition\x12\x13\n\x0bmax_retries\x18\x02 \x01(\r\"k\n\tCondition\x12\x10\n\x0c\x43ONDITION_NO\x10\x00\x12\x18\n\x14\x43ONDITION_ON_FAILURE\x10\x01\x12\x14\n\x10\x43ONDITION_ALWAYS\x10\x02\x12\x1c\n\x18\x43ONDITION_UNLESS_STOPPED\x10\x03\"\x93\x04\n\tPlainSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\tcontainer\x18\x02 \x01(\x0b\x32\x1b.swarm.api.v1.ContainerSpec\x12:\n\tresources\x18\x03 \x01(\x0b\x32\".swarm.api.v1.ResourceRequirementsH\x00\x88\x01\x01\x12/\n\tplacement\x18\x04 \x01(\x0b\x32\x17.swarm.api.v1.PlacementH\x01\x88\x01\x01\x12\'\n\x05ports\x18\x05 \x03(\x0b\x32\x18.swarm.api.v1.PortConfig\x12\x30\n\x07restart\x18\x06 \x01(\x0b\x32\x1a.swarm.api.v1.PlainRestartH\x02\x88\x01\x01\x12\x13\n\x0b\x61uto_remove\x18\x07 \x01(\x08\x12\x12\n\nopen_stdin\x18\x08 \x01(\x08\x12\x12\n\nstdin_once\x18\t \x01(\x08\x12\x0f\n\x07network\x18\n \x01(\t\x12\x32\n\x08networks\x18\xd2\x01 \x03(\x0b\x32\x1f.swarm.api.v1.NetworkAttachment\x12\x14\n\x0bpublish_all\x18\xd8\x04 \x01(\x08\x12*\n\x07\x65xposed\x18\xd9\x04 \x03(\x0b\x32\x18.swarm.api.v1.PortConfig\x12\x14\n\x0bmac_address\x18\xe4\x05 \x01(\tB\x0c\n\n_resourcesB\x0c\n\n_placementB\n\n\x08_restart\"\x96\x03\n\x0ePlainContainer\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04spec\x18\x02 \x01(\x0b\x32\x17.swarm.api.v1.PlainSpec\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cimage_digest\x18\x04 \x01(\t\x12\x34\n\x0bhealthcheck\x18\x05 \x01(\x0b\x32\x1a.swarm.api.v1.HealthConfigH\x00\x88\x01\x01\x12\x0f\n\x07running\x18\x06 \x01(\x08\x12\x0f\n\x07stopped\x18\x07 \x01(\x08\x12\x10\n\x08removing\x18\x08 \x01(\x08\x12\x10\n\x08restarts\x18\t \x01(\r\x12\r\n\x05\x65rror\x18\n \x01(\t\x12+\n\tpublished\x18\x0b \x03(\x0b\x32\x18.swarm.api.v1.PortConfig\x12\x0f\n\x07\x61\x64\x64ress\x18\x0c \x01(\t\x12\x32\n\taddresses\x18\xd2\x01 \x03(\x0b\x32\x1e.swarm.api.v1.NetworkAddressesB\x0e\n\x0c_healthcheck\"\xa6\x01\n\x0f\x43reateContainer\x12%\n\x04spec\x18\x01 \x01(\x0b\x32\x17.swarm.api.v1.PlainSpec\x12\x31\n\x04pull\x18\xd8\x04 \x01(\x0e\x32\".swarm.api.v1.CreateContainer.Pull\"9\n\x04Pull\x12\x10\n\x0cPULL_MISSING\x10\x00\x12\x0f\n\x0bPULL_ALWAYS\x10\x01\x12\x0e\n\nPULL_NEVER\x10\x02\"\x10\n\x0eStartContainer\"G\n\x10RestartContainer\x12\x15\n\x08grace_ns\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x06signal\x18\xd8\x04 \x01(\tB\x0b\n\t_grace_ns\"N\n\x0f\x41ttachContainer\x12\r\n\x05start\x18\x01 \x01(\x08\x12\r\n\x05stdin\x18\x02 \x01(\x08\x12\x0c\n\x04rows\x18\x03 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x04 \x01(\r\"\x1f\n\x0fRenameContainer\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x9a\x01\n\x0fUpdateContainer\x12\x30\n\x07restart\x18\x01 \x01(\x0b\x32\x1a.swarm.api.v1.PlainRestartH\x00\x88\x01\x01\x12;\n\tresources\x18\xd2\x01 \x01(\x0b\x32\".swarm.api.v1.ResourceRequirementsH\x01\x88\x01\x01\x42\n\n\x08_restartB\x0c\n\n_resources\"5\n\x08ReadLogs\x12)\n\x07options\x18\x01 \x01(\x0b\x32\x18.swarm.api.v1.LogOptions\"B\n\x0e\x43onnectNetwork\x12\x30\n\x07network\x18\x01 \x01(\x0b\x32\x1f.swarm.api.v1.NetworkAttachment\"$\n\x11\x44isconnectNetwork\x12\x0f\n\x07network\x18\x01 \x01(\t\"\xa9\x01\n\x0c\x46ollowEvents\x12\x10\n\x08since_ns\x18\x01 \x01(\x03\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\x12\x38\n\x07\x63ursors\x18\x04 \x03(\x0b\x32\'.swarm.api.v1.FollowEvents.CursorsEntry\x1a.\n\x0c\x43ursorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x84\x02\n\nPlainEvent\x12\r\n\x05\x61t_ns\x18\x01 \x01(\x03\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05image\x18\x05 \x01(\t\x12<\n\nattributes\x18\x06 \x03(\x0b\x32(.swarm.api.v1.PlainEvent.AttributesEntry\x12\x0e\n\x06\x63ursor\x18\x07 \x01(\t\x12\x0b\n\x03gap\x18\x08 \x01(\x08\x12\x16\n\rkept_since_ns\x18\x9e\x04 \x01(\x03\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,35 +44,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLAINRESTART_CONDITION']._serialized_start=247
   _globals['_PLAINRESTART_CONDITION']._serialized_end=354
   _globals['_PLAINSPEC']._serialized_start=357
-  _globals['_PLAINSPEC']._serialized_end=866
-  _globals['_PLAINCONTAINER']._serialized_start=869
-  _globals['_PLAINCONTAINER']._serialized_end=1275
-  _globals['_CREATECONTAINER']._serialized_start=1278
-  _globals['_CREATECONTAINER']._serialized_end=1444
-  _globals['_CREATECONTAINER_PULL']._serialized_start=1387
-  _globals['_CREATECONTAINER_PULL']._serialized_end=1444
-  _globals['_STARTCONTAINER']._serialized_start=1446
-  _globals['_STARTCONTAINER']._serialized_end=1462
-  _globals['_RESTARTCONTAINER']._serialized_start=1464
-  _globals['_RESTARTCONTAINER']._serialized_end=1535
-  _globals['_ATTACHCONTAINER']._serialized_start=1537
-  _globals['_ATTACHCONTAINER']._serialized_end=1615
-  _globals['_RENAMECONTAINER']._serialized_start=1617
-  _globals['_RENAMECONTAINER']._serialized_end=1648
-  _globals['_UPDATECONTAINER']._serialized_start=1651
-  _globals['_UPDATECONTAINER']._serialized_end=1805
-  _globals['_READLOGS']._serialized_start=1807
-  _globals['_READLOGS']._serialized_end=1860
-  _globals['_CONNECTNETWORK']._serialized_start=1862
-  _globals['_CONNECTNETWORK']._serialized_end=1928
-  _globals['_DISCONNECTNETWORK']._serialized_start=1930
-  _globals['_DISCONNECTNETWORK']._serialized_end=1966
-  _globals['_FOLLOWEVENTS']._serialized_start=1969
-  _globals['_FOLLOWEVENTS']._serialized_end=2138
-  _globals['_FOLLOWEVENTS_CURSORSENTRY']._serialized_start=2092
-  _globals['_FOLLOWEVENTS_CURSORSENTRY']._serialized_end=2138
-  _globals['_PLAINEVENT']._serialized_start=2141
-  _globals['_PLAINEVENT']._serialized_end=2401
-  _globals['_PLAINEVENT_ATTRIBUTESENTRY']._serialized_start=2352
-  _globals['_PLAINEVENT_ATTRIBUTESENTRY']._serialized_end=2401
+  _globals['_PLAINSPEC']._serialized_end=888
+  _globals['_PLAINCONTAINER']._serialized_start=891
+  _globals['_PLAINCONTAINER']._serialized_end=1297
+  _globals['_CREATECONTAINER']._serialized_start=1300
+  _globals['_CREATECONTAINER']._serialized_end=1466
+  _globals['_CREATECONTAINER_PULL']._serialized_start=1409
+  _globals['_CREATECONTAINER_PULL']._serialized_end=1466
+  _globals['_STARTCONTAINER']._serialized_start=1468
+  _globals['_STARTCONTAINER']._serialized_end=1484
+  _globals['_RESTARTCONTAINER']._serialized_start=1486
+  _globals['_RESTARTCONTAINER']._serialized_end=1557
+  _globals['_ATTACHCONTAINER']._serialized_start=1559
+  _globals['_ATTACHCONTAINER']._serialized_end=1637
+  _globals['_RENAMECONTAINER']._serialized_start=1639
+  _globals['_RENAMECONTAINER']._serialized_end=1670
+  _globals['_UPDATECONTAINER']._serialized_start=1673
+  _globals['_UPDATECONTAINER']._serialized_end=1827
+  _globals['_READLOGS']._serialized_start=1829
+  _globals['_READLOGS']._serialized_end=1882
+  _globals['_CONNECTNETWORK']._serialized_start=1884
+  _globals['_CONNECTNETWORK']._serialized_end=1950
+  _globals['_DISCONNECTNETWORK']._serialized_start=1952
+  _globals['_DISCONNECTNETWORK']._serialized_end=1988
+  _globals['_FOLLOWEVENTS']._serialized_start=1991
+  _globals['_FOLLOWEVENTS']._serialized_end=2160
+  _globals['_FOLLOWEVENTS_CURSORSENTRY']._serialized_start=2114
+  _globals['_FOLLOWEVENTS_CURSORSENTRY']._serialized_end=2160
+  _globals['_PLAINEVENT']._serialized_start=2163
+  _globals['_PLAINEVENT']._serialized_end=2423
+  _globals['_PLAINEVENT_ATTRIBUTESENTRY']._serialized_start=2374
+  _globals['_PLAINEVENT_ATTRIBUTESENTRY']._serialized_end=2423
 # @@protoc_insertion_point(module_scope)

@@ -32,7 +32,7 @@ class PlainRestart(_message.Message):
     def __init__(self, condition: _Optional[_Union[PlainRestart.Condition, str]] = ..., max_retries: _Optional[int] = ...) -> None: ...
 
 class PlainSpec(_message.Message):
-    __slots__ = ("name", "container", "resources", "placement", "ports", "restart", "auto_remove", "open_stdin", "stdin_once", "network", "networks", "publish_all", "exposed")
+    __slots__ = ("name", "container", "resources", "placement", "ports", "restart", "auto_remove", "open_stdin", "stdin_once", "network", "networks", "publish_all", "exposed", "mac_address")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONTAINER_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +46,7 @@ class PlainSpec(_message.Message):
     NETWORKS_FIELD_NUMBER: _ClassVar[int]
     PUBLISH_ALL_FIELD_NUMBER: _ClassVar[int]
     EXPOSED_FIELD_NUMBER: _ClassVar[int]
+    MAC_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     name: str
     container: _specs_pb2.ContainerSpec
     resources: _types_pb2.ResourceRequirements
@@ -59,7 +60,8 @@ class PlainSpec(_message.Message):
     networks: _containers.RepeatedCompositeFieldContainer[_types_pb2.NetworkAttachment]
     publish_all: bool
     exposed: _containers.RepeatedCompositeFieldContainer[_types_pb2.PortConfig]
-    def __init__(self, name: _Optional[str] = ..., container: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., placement: _Optional[_Union[_types_pb2.Placement, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., restart: _Optional[_Union[PlainRestart, _Mapping]] = ..., auto_remove: _Optional[bool] = ..., open_stdin: _Optional[bool] = ..., stdin_once: _Optional[bool] = ..., network: _Optional[str] = ..., networks: _Optional[_Iterable[_Union[_types_pb2.NetworkAttachment, _Mapping]]] = ..., publish_all: _Optional[bool] = ..., exposed: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ...) -> None: ...
+    mac_address: str
+    def __init__(self, name: _Optional[str] = ..., container: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., placement: _Optional[_Union[_types_pb2.Placement, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., restart: _Optional[_Union[PlainRestart, _Mapping]] = ..., auto_remove: _Optional[bool] = ..., open_stdin: _Optional[bool] = ..., stdin_once: _Optional[bool] = ..., network: _Optional[str] = ..., networks: _Optional[_Iterable[_Union[_types_pb2.NetworkAttachment, _Mapping]]] = ..., publish_all: _Optional[bool] = ..., exposed: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., mac_address: _Optional[str] = ...) -> None: ...
 
 class PlainContainer(_message.Message):
     __slots__ = ("id", "spec", "created_at", "image_digest", "healthcheck", "running", "stopped", "removing", "restarts", "error", "published", "address", "addresses")

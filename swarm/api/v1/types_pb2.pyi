@@ -578,7 +578,7 @@ class HttpRoute(_message.Message):
     def __init__(self, host: _Optional[str] = ..., path: _Optional[str] = ..., port: _Optional[int] = ..., protocol: _Optional[_Union[HttpRoute.Protocol, str]] = ..., https_only: _Optional[bool] = ..., strip_prefix: _Optional[bool] = ..., sticky: _Optional[bool] = ..., timeout_ns: _Optional[int] = ..., max_body_bytes: _Optional[int] = ..., tls_secret_name: _Optional[str] = ..., tls_secret_id: _Optional[str] = ..., acme: _Optional[bool] = ...) -> None: ...
 
 class NetworkAttachment(_message.Message):
-    __slots__ = ("network_id", "network_name", "aliases", "ipv4_address", "ipv6_address", "driver_options", "driver", "local", "encrypted")
+    __slots__ = ("network_id", "network_name", "aliases", "ipv4_address", "ipv6_address", "driver_options", "driver", "local", "encrypted", "mac_address")
     class DriverOptionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -595,6 +595,7 @@ class NetworkAttachment(_message.Message):
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     LOCAL_FIELD_NUMBER: _ClassVar[int]
     ENCRYPTED_FIELD_NUMBER: _ClassVar[int]
+    MAC_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     network_id: str
     network_name: str
     aliases: _containers.RepeatedScalarFieldContainer[str]
@@ -604,7 +605,8 @@ class NetworkAttachment(_message.Message):
     driver: str
     local: LocalNetwork
     encrypted: bool
-    def __init__(self, network_id: _Optional[str] = ..., network_name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., ipv4_address: _Optional[str] = ..., ipv6_address: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ..., local: _Optional[_Union[LocalNetwork, _Mapping]] = ..., encrypted: _Optional[bool] = ...) -> None: ...
+    mac_address: str
+    def __init__(self, network_id: _Optional[str] = ..., network_name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., ipv4_address: _Optional[str] = ..., ipv6_address: _Optional[str] = ..., driver_options: _Optional[_Mapping[str, str]] = ..., driver: _Optional[str] = ..., local: _Optional[_Union[LocalNetwork, _Mapping]] = ..., encrypted: _Optional[bool] = ..., mac_address: _Optional[str] = ...) -> None: ...
 
 class LocalNetwork(_message.Message):
     __slots__ = ("subnets", "internal", "ipv6", "no_ipv4", "options")

@@ -50,6 +50,24 @@ async def test_a_container_has_the_address_that_the_managers_gave_and_its_name_w
         assert not bench.managers.all()
 
 
+async def test_a_hardware_address_is_that_of_its_interface_also_in_later_lives(bench: Bench) -> None:
+    of_shop, of_node = "02:42:ac:11:00:02", "02:42:ac:11:00:03"
+    async with bench.life() as containers:
+        made = spec(networks=[in_network(mac_address=of_shop)])
+        made.mac_address = of_node
+        plain = await containers.create(made)
+        await plain.start()
+        await containers.connect(plain, in_network("back", mac_address=of_node))
+        with pytest.raises(FailedPrecondition, match="interface of network bridge since it was made"):
+            await containers.connect(plain, in_network("bridge", mac_address=of_node))
+    async with bench.life() as containers:
+        (again,) = containers.all()
+        await again.restart(0.1)
+        found = {one.network_id: one.mac for one in bench.network.networks[again.id]}
+        assert found == {"id-shop": of_shop, "id-back": of_node}
+        assert bench.network.macs[again.id] == of_node
+
+
 async def test_nothing_is_made_when_the_managers_refuse_or_are_not_there(bench: Bench) -> None:
     async with bench.life() as containers:
         with pytest.raises(NotFound, match="no network nowhere"):

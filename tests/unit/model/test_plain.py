@@ -31,6 +31,12 @@ def test_names_are_what_docker_takes() -> None:
     ("change", "reason"),
     [
         (lambda spec: setattr(spec.container, "image", ""), "image"),
+        (lambda spec: setattr(spec, "mac_address", "01:00:5e:00:00:01"), "is one of groups"),
+        (
+            lambda spec: (setattr(spec, "network", "host"), setattr(spec, "mac_address", "02:42:0:0:0:1")),
+            "--network host has no interface",
+        ),
+        (lambda spec: spec.networks.add(network_name="shop", mac_address="no"), 'network shop: "no" is not'),
         (lambda spec: spec.container.secrets.add(secret_name="s"), "secrets and configs"),
         (lambda spec: spec.container.configs.add(config_name="s"), "secrets and configs"),
         (

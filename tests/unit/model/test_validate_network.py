@@ -187,6 +187,13 @@ def test_an_address_of_its_own_is_for_one_task_at_a_time() -> None:
         validate_service(spec)
 
 
+def test_tasks_have_no_hardware_address_of_their_own_choice() -> None:
+    spec = a_service()
+    spec.task.networks.add(network_name="front", mac_address="02:42:ac:11:00:02")
+    with pytest.raises(InvalidArgument, match="network front: mac-address= is for one container"):
+        validate_service(spec)
+
+
 def test_dnsrr_is_an_endpoint_mode() -> None:
     spec = a_service()
     spec.endpoint.mode = EndpointSpec.MODE_DNSRR

@@ -11,13 +11,15 @@ from swarm.agent.network.journal import Access, Grant, Ledger, decode, encode, l
 PORTS = st.builds(
     PublishedPort, st.sampled_from(["tcp", "udp"]), st.integers(1, 65535), st.integers(1, 65535)
 )
-NETWORKS = st.builds(TaskNetwork, st.text("abc"), st.lists(st.ip_addresses().map(str)).map(tuple))
+MACS = st.sampled_from(["", "02:42:ac:11:00:02"])
+NETWORKS = st.builds(TaskNetwork, st.text("abc"), st.lists(st.ip_addresses().map(str)).map(tuple), mac=MACS)
 GRANTS = st.builds(
     Grant,
     st.ip_addresses(v=4),
     st.lists(PORTS, max_size=3).map(tuple),
     st.lists(NETWORKS, max_size=3).map(tuple),
     st.sampled_from(Access),
+    MACS,
 )
 LEDGERS = st.builds(
     Ledger, st.dictionaries(st.text("abc123", min_size=1), GRANTS), st.none() | st.ip_addresses(v=4)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarm.agent.network import netlink
-from swarm.agent.network.links import mac_of
 from swarm.agent.network.netlink import Netlink, Request, attribute, nested, parse_attributes
+from swarm.model.hardware_addresses import mac_of
 
 LINK, DONE, MULTI, INTERRUPTED = 16, 3, 0x2, 0x10
 
