@@ -161,7 +161,7 @@ class Agent:
         self._sampler = Sampler(driver, lambda: self._worker.held, clock, self._connection.report_usage)
         self._logs = LogPublisher(node_id, driver, lambda: self._worker.held, asking(self._facts, images))
         self._requests = self._new_requests()
-        self._volume_requests = VolumeRequests(volumes, self._records)
+        self._volume_requests = VolumeRequests(volumes, self.records)
         self._csi_requests = CsiRequests(self._csi, self._cluster_volumes)
         self._worker.explain = self._plain.explain = self._disks.explain
         self._calls = CallAnswerer(channel, managers, self._answer)
@@ -170,7 +170,7 @@ class Agent:
     def _new_requests(self) -> ContainerRequests:
         driver, clock, plain = self._driver, self._clock, self._plain_requests
         self._pausing = Pausing(driver, self._database)
-        files = FileRequests(driver, self._images, self._records, clock, self._facts, plain, self._pausing)
+        files = FileRequests(driver, self._images, self.records, clock, self._facts, plain, self._pausing)
         return ContainerRequests(driver, lambda: self._worker.held, clock, plain, files)
 
     def _new_describer(
@@ -235,7 +235,7 @@ class Agent:
     def _new_disk_parts(self, volumes: VolumeStore) -> tuple[SystemRequests, DiskWatch]:
         settings, state_dir, collect = self._settings, self._settings.state_dir, self._collect_unused
         answers = SystemRequests(
-            self._driver, self._images, volumes, self._records, self._clock, state_dir, collect
+            self._driver, self._images, volumes, self.records, self._clock, state_dir, collect
         )
         return answers, DiskWatch(
             (settings.state_dir, settings.images_dir, settings.containers_dir, settings.volumes_dir),
@@ -452,14 +452,14 @@ class Agent:
         else:
             await self._requests.answer(request, conversation)
 
-    def _records(self) -> Mapping[str, TaskRecord]:
+    def records(self) -> Mapping[str, TaskRecord]:
+        """Return the containers of this node, those without a task in the form of one."""
         return {**self._worker.held, **self._plain.records()}
 
     async def _collect_unused(self) -> Collected:
         return await self._images.gc(self._clock.now_ns(), self.image_digests(), unused=True)
 
     async def _remove_ended(self) -> int:
-        """Remove the containers of tasks that have ended, with their output; return how many."""
         return await remove_ended(self._driver, self._worker.held)
 
     def next_report(self) -> StatusReport | None:

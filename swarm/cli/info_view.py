@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from swarm.api.v1.control_pb2 import InfoResponse, ListNodesResponse
+from swarm.api.v1.control_pb2 import InfoResponse, ListNodesResponse, MachineInfo
 from swarm.api.v1.objects_pb2 import Cluster, Node
 from swarm.cli.inspect_view import when
 from swarm.model import defaults
@@ -11,6 +11,8 @@ from swarm.model.units import format_duration, format_size
 
 View = dict[str, Any]
 
+LOGGING_DRIVER = "json-file"  # as Docker calls files that `logs` reads
+_WORDS = ("Running", "Paused", "Stopped")
 NO_SPARE_MANAGER = (
     "WARNING: with two managers the loss of either stops all decisions: have one or three"
     " (swarmctl node promote)"
@@ -22,6 +24,7 @@ def info(answer: InfoResponse, cluster: Cluster | None, known: ListNodesResponse
     compatibility = answer.compatibility
     state = InfoResponse.State.Name(answer.state).removeprefix("STATE_").lower()
     nodes = {node.id: node for node in known.nodes} if known is not None else {}
+    node = nodes.get(answer.node_id, Node())
     return {
         "State": state,
         "NodeID": answer.node_id,
@@ -40,7 +43,10 @@ def info(answer: InfoResponse, cluster: Cluster | None, known: ListNodesResponse
         "Error": answer.error,
         "Name": answer.hostname,
         "ServerVersion": answer.version,
-        **_machine(nodes.get(answer.node_id, Node())),
+        "ID": answer.node_id,
+        **_machine(answer.machine if answer.HasField("machine") else _as_managers_know(node)),
+        **_counts(answer.machine),
+        "Labels": _labels(node),
         "Swarm": {
             "NodeID": answer.node_id,
             "NodeAddr": answer.addr.rpartition(":")[0].strip("[]"),
@@ -55,15 +61,49 @@ def info(answer: InfoResponse, cluster: Cluster | None, known: ListNodesResponse
     }
 
 
-def _machine(node: Node) -> View:
+def _as_managers_know(node: Node) -> MachineInfo:
+    """Return what is known of the machine of a node whose own version does not tell it."""
     found = node.description
+    return MachineInfo(
+        cpus=found.resources.nano_cpus // 10**9,
+        memory_bytes=found.resources.memory_bytes,
+        os_type=found.platform.os,
+        architecture=found.platform.architecture,
+    )
+
+
+def _machine(found: MachineInfo) -> View:
     return {
-        "NCPU": found.resources.nano_cpus // 10**9,
-        "MemTotal": found.resources.memory_bytes,
-        "OSType": found.platform.os,
-        "Architecture": found.platform.architecture,
-        "Labels": [f"{key}={value}" for key, value in sorted(found.engine_labels.items())],
+        "NCPU": found.cpus,
+        "MemTotal": found.memory_bytes,
+        "KernelVersion": found.kernel_version,
+        "OperatingSystem": found.operating_system,
+        "OSVersion": found.os_version,
+        "OSType": found.os_type,
+        "Architecture": found.architecture,
+        "DockerRootDir": found.root_dir,
+        "Driver": found.storage_driver,
+        "LoggingDriver": LOGGING_DRIVER if found.kernel_version else "",
+        "CgroupDriver": found.cgroup_driver,
+        "CgroupVersion": found.cgroup_version,
     }
+
+
+def _counts(found: MachineInfo) -> View:
+    """Return how much the node has; None is what nobody can tell."""
+    known, told = found.containers, found.HasField("containers")
+    numbers = {
+        "Containers": known.running + known.paused + known.stopped,
+        "ContainersRunning": known.running,
+        "ContainersPaused": known.paused,
+        "ContainersStopped": known.stopped,
+        "Images": known.images,
+    }
+    return {key: number if told else None for key, number in numbers.items()}
+
+
+def _labels(node: Node) -> list[str]:
+    return [f"{key}={value}" for key, value in sorted(node.description.engine_labels.items())]
 
 
 def _cluster(cluster: Cluster) -> View:
@@ -101,10 +141,19 @@ def _cluster(cluster: Cluster) -> View:
 def lines(view: Mapping[str, Any]) -> Sequence[str]:
     """Return what people read; what is not known is left out."""
     swarm = view["Swarm"]
+    counts = [] if view["Containers"] is None else [f"Containers: {view['Containers']}"]
+    counts += [f" {word}: {view[f'Containers{word}']}" for word in _WORDS if counts]
+    counts += [f"Images: {view['Images']}"] if counts else []
     of_node = [
-        ("Name", view["Name"]),
         ("Server Version", view["Version"]),
         ("Runtime", view["Runtime"]),
+        ("Storage Driver", view["Driver"]),
+        ("Logging Driver", view["LoggingDriver"]),
+        ("Cgroup Driver", view["CgroupDriver"]),
+        ("Cgroup Version", view["CgroupVersion"]),
+        ("Kernel Version", view["KernelVersion"]),
+        ("Operating System", view["OperatingSystem"]),
+        ("OSType", view["OSType"]),
         ("Protocol", view["Protocol"]),
         ("Levels", view["Levels"]),
         ("Architecture", view["Architecture"]),
@@ -125,6 +174,8 @@ def lines(view: Mapping[str, Any]) -> Sequence[str]:
     where = [("Node Address", swarm["NodeAddr"]), ("Leader", view["Leader"])]
     peers = sorted(one["Addr"] for one in swarm["RemoteManagers"])
     return [
+        *_told([("Name", view["Name"])], ""),
+        *counts,
         *_told(of_node, ""),
         f"Swarm: {view['State']}",
         *_told(of_swarm, " "),

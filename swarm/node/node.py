@@ -18,6 +18,7 @@ from swarm.clock import Clock, timestamp
 from swarm.config import Settings
 from swarm.errors import FailedPrecondition, SwarmError, Unavailable
 from swarm.model.compatibility import our_versions, swarm_version
+from swarm.node.about import machine_info
 from swarm.node.addresses import (
     choose_advertise,
     choose_listen,
@@ -160,9 +161,11 @@ class Node:
         """Open a manager that is locked since its restart."""
         await self._alone(self._unlock(unlock_key))
 
-    def info(self) -> control.InfoResponse:
-        """Say what this node is and knows."""
+    async def info(self) -> control.InfoResponse:
+        """Say what this node is, has and knows."""
         answer = self._info()
+        about = await machine_info(self._settings, self._membership, locked=self._locked is not None)
+        answer.machine.CopyFrom(about)
         answer.hostname = self._settings.hostname
         return answer
 

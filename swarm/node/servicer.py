@@ -58,4 +58,4 @@ class LocalServicer(LocalBase):
 
     async def Info(self, request: control.InfoRequest, context: Context) -> control.InfoResponse:
         """Say what this node is and knows."""
-        return self._node.info()
+        return await self._node.info()

@@ -1269,7 +1269,7 @@ class InfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class InfoResponse(_message.Message):
-    __slots__ = ("state", "node_id", "cluster_id", "is_manager", "error", "version", "addr", "managers", "connected", "leader_addr", "runtime", "compatibility", "level", "hostname", "data_path_addr")
+    __slots__ = ("state", "node_id", "cluster_id", "is_manager", "error", "version", "addr", "managers", "connected", "leader_addr", "runtime", "compatibility", "level", "hostname", "data_path_addr", "machine")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_INACTIVE: _ClassVar[InfoResponse.State]
@@ -1297,6 +1297,7 @@ class InfoResponse(_message.Message):
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
     DATA_PATH_ADDR_FIELD_NUMBER: _ClassVar[int]
+    MACHINE_FIELD_NUMBER: _ClassVar[int]
     state: InfoResponse.State
     node_id: str
     cluster_id: str
@@ -1312,7 +1313,48 @@ class InfoResponse(_message.Message):
     level: int
     hostname: str
     data_path_addr: str
-    def __init__(self, state: _Optional[_Union[InfoResponse.State, str]] = ..., node_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., is_manager: _Optional[bool] = ..., error: _Optional[str] = ..., version: _Optional[str] = ..., addr: _Optional[str] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., connected: _Optional[bool] = ..., leader_addr: _Optional[str] = ..., runtime: _Optional[str] = ..., compatibility: _Optional[_Union[_types_pb2.Compatibility, _Mapping]] = ..., level: _Optional[int] = ..., hostname: _Optional[str] = ..., data_path_addr: _Optional[str] = ...) -> None: ...
+    machine: MachineInfo
+    def __init__(self, state: _Optional[_Union[InfoResponse.State, str]] = ..., node_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., is_manager: _Optional[bool] = ..., error: _Optional[str] = ..., version: _Optional[str] = ..., addr: _Optional[str] = ..., managers: _Optional[_Iterable[_Union[_types_pb2.Peer, _Mapping]]] = ..., connected: _Optional[bool] = ..., leader_addr: _Optional[str] = ..., runtime: _Optional[str] = ..., compatibility: _Optional[_Union[_types_pb2.Compatibility, _Mapping]] = ..., level: _Optional[int] = ..., hostname: _Optional[str] = ..., data_path_addr: _Optional[str] = ..., machine: _Optional[_Union[MachineInfo, _Mapping]] = ...) -> None: ...
+
+class MachineInfo(_message.Message):
+    __slots__ = ("kernel_version", "operating_system", "os_version", "os_type", "architecture", "cpus", "memory_bytes", "root_dir", "storage_driver", "cgroup_driver", "cgroup_version", "containers")
+    KERNEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    OPERATING_SYSTEM_FIELD_NUMBER: _ClassVar[int]
+    OS_VERSION_FIELD_NUMBER: _ClassVar[int]
+    OS_TYPE_FIELD_NUMBER: _ClassVar[int]
+    ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
+    CPUS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ROOT_DIR_FIELD_NUMBER: _ClassVar[int]
+    STORAGE_DRIVER_FIELD_NUMBER: _ClassVar[int]
+    CGROUP_DRIVER_FIELD_NUMBER: _ClassVar[int]
+    CGROUP_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CONTAINERS_FIELD_NUMBER: _ClassVar[int]
+    kernel_version: str
+    operating_system: str
+    os_version: str
+    os_type: str
+    architecture: str
+    cpus: int
+    memory_bytes: int
+    root_dir: str
+    storage_driver: str
+    cgroup_driver: str
+    cgroup_version: str
+    containers: ContainerCounts
+    def __init__(self, kernel_version: _Optional[str] = ..., operating_system: _Optional[str] = ..., os_version: _Optional[str] = ..., os_type: _Optional[str] = ..., architecture: _Optional[str] = ..., cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., root_dir: _Optional[str] = ..., storage_driver: _Optional[str] = ..., cgroup_driver: _Optional[str] = ..., cgroup_version: _Optional[str] = ..., containers: _Optional[_Union[ContainerCounts, _Mapping]] = ...) -> None: ...
+
+class ContainerCounts(_message.Message):
+    __slots__ = ("running", "paused", "stopped", "images")
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    running: int
+    paused: int
+    stopped: int
+    images: int
+    def __init__(self, running: _Optional[int] = ..., paused: _Optional[int] = ..., stopped: _Optional[int] = ..., images: _Optional[int] = ...) -> None: ...
 
 class RenewCertificateRequest(_message.Message):
     __slots__ = ()

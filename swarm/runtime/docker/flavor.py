@@ -88,6 +88,7 @@ class Flavor:
             "runtime_version": str(version.get("Version") or "unknown"),
             "api_version": str(version.get("ApiVersion") or "unknown"),
             "storage": str(about.get("Driver") or "unknown"),
+            "cgroup_driver": str(about.get("CgroupDriver") or "unknown"),
             "cgroup_version": str(about.get("CgroupVersion") or read_layout().version),
             "seccomp": "default list" if _has_seccomp(about) else "none: the engine has none",
             "selinux": "yes" if _has_option(about, "selinux") else "no",

@@ -66,6 +66,38 @@ def test_managers_tell_of_the_cluster_and_its_settings() -> None:
     json.dumps(of_manager())
 
 
+def test_the_machine_is_told_in_the_words_of_docker_and_counts_where_they_are_known() -> None:
+    answer = c.InfoResponse(node_id="n1", hostname="one")
+    answer.machine.CopyFrom(
+        c.MachineInfo(
+            kernel_version="6.1.0",
+            operating_system="Debian GNU/Linux 12 (bookworm)",
+            os_type="linux",
+            architecture="x86_64",
+            cpus=2,
+            memory_bytes=2 << 30,
+            storage_driver="overlayfs",
+            cgroup_driver="cgroupfs",
+            cgroup_version="2",
+        )
+    )
+    view = info_view.info(answer, None, None)
+    assert fill("{{.ID}} {{.NCPU}} {{.MemTotal}} {{.OSType}}/{{.Architecture}}", view) == (
+        "n1 2 2147483648 linux/x86_64"
+    )
+    asked = "{{.Driver}} {{.LoggingDriver}} {{.CgroupDriver}} {{.CgroupVersion}} {{.KernelVersion}}"
+    assert fill(asked, view) == "overlayfs json-file cgroupfs 2 6.1.0"
+    assert [view[key] for key in ("Containers", "ContainersRunning", "Images")] == [None] * 3
+    assert not [line for line in info_view.lines(view) if "Containers" in line]
+    answer.machine.containers.CopyFrom(c.ContainerCounts(running=3, paused=1, stopped=2, images=5))
+    view = info_view.info(answer, None, None)
+    asked = "{{.Containers}} {{.ContainersRunning}} {{.ContainersPaused}} {{.ContainersStopped}} {{.Images}}"
+    assert fill(asked, view) == "6 3 1 2 5"
+    told = info_view.lines(view)
+    assert told[1:6] == ["Containers: 6", " Running: 3", " Paused: 1", " Stopped: 2", "Images: 5"]
+    assert {"Operating System: Debian GNU/Linux 12 (bookworm)", "Kernel Version: 6.1.0"} <= {*told}
+
+
 def test_a_locked_manager_controls_nothing() -> None:
     locked = c.InfoResponse(state=c.InfoResponse.STATE_LOCKED, is_manager=True, node_id="n1")
     assert fill("{{.Swarm.ControlAvailable}}", info_view.info(locked, None, None)) == "false"
