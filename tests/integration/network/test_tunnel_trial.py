@@ -34,7 +34,7 @@ def test_what_a_killed_agent_left_of_its_trial_says_nothing_about_the_kernel(
     monkeypatch.setattr(carrier_module.wireguard, "link", bridge)
     with netlink_in(router) as inside:
         with monkeypatch.context() as killed:
-            killed.setattr(carrier_module.links, "delete_link", lambda index: links.set_up(index))
+            killed.setattr(carrier_module.links, "delete_link", links.set_up)
             choose(router, router, "swg-1")
         assert len(links.list_links(inside)) == 2
         chosen, _ = choose(router, router, "swg-1")
