@@ -44,6 +44,7 @@ def details_view(found: ContainerDetails, node_id: str, node_names: Mapping[str,
         "Mounts": [mount_view(mount, one.id) for mount in spec.mounts],
         "Config": _config(spec, plain, one, found.image) | {"Labels": labels},
         "NetworkSettings": _network_settings(one, plain),
+        "Warnings": list(found.warnings),
         "ID": one.id,
         "Node": {"ID": node_id, "Hostname": node_names.get(node_id, node_id)},
     }

@@ -192,6 +192,8 @@ def _make(conn: Connection, spec: PlainSpec, given: dict[str, Any]) -> Target:
             sys.stderr.flush()
         if answer.HasField("created"):
             made = Target(answer.created, answer.node_id, plain=True)
+            for warning in answer.warnings:
+                click.echo(f"WARNING: {warning}", err=True)
     if made is not None:
         return made
     raise Unavailable("the node did not say whether it made the container: see `swarmctl container ls -a`")

@@ -405,6 +405,9 @@ class RuntimeDriver(Protocol):
     async def adopt(self) -> Sequence[ContainerInfo]:
         """Find the containers of an earlier life of this agent; call once, before anything else."""
 
+    async def foresee(self, config: ContainerConfig) -> Sequence[str]:
+        """Return the warnings that a container would have, as far as they are known before it is made."""
+
     async def create(self, config: ContainerConfig) -> None:
         """Prepare file system, limits and process, without running the user's command."""
 
@@ -424,10 +427,7 @@ class RuntimeDriver(Protocol):
         """Return when the container has ended."""
 
     async def stop(self, container_id: str, grace_s: float, signal_name: str = "") -> None:
-        """Send the stop signal (or another), wait up to `grace_s`, then kill; returns when it has ended.
-
-        Raises InvalidArgument for an unknown signal.
-        """
+        """Send a stop signal (its own, or another), kill it after `grace_s`; raises InvalidArgument."""
 
     async def kill(self, container_id: str, signal_name: str) -> None:
         """Send a signal to the container's first process."""
@@ -453,8 +453,7 @@ class RuntimeDriver(Protocol):
     async def update(self, container_id: str, limits: Limits, before: Limits) -> None:
         """Give a running container other bounds and shares than `before`, at once.
 
-        Raises TaskRejected for what cannot be on this node, or now (it needs more memory); then all is as
-        it was. Raises FailedPrecondition when it does not run.
+        Raises FailedPrecondition when it does not run, TaskRejected for what cannot be: it is as it was.
         """
 
     async def pause(self, container_id: str) -> None:

@@ -55,6 +55,7 @@ class Script:
     ignores_stop: bool = False  # only a kill ends it
     output: tuple[bytes, ...] = ()  # lines written to stdout when it starts
     exec: ExecScript = ExecScript()  # how a command in it behaves
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -189,17 +190,24 @@ class FakeDriver:
         self._called("adopt")
         return [container.info for container in self._containers.values()]
 
+    def _script(self, config: ContainerConfig) -> Script:
+        return self.scripts.get(config.id) or self.scripts.get(config.image) or self.default
+
+    async def foresee(self, config: ContainerConfig) -> Sequence[str]:
+        """Return what its script says."""
+        return self._script(config).warnings
+
     async def create(self, config: ContainerConfig) -> None:
         """Add a container."""
         self._called("create")
         if config.id in self._containers:
             return
-        script = self.scripts.get(config.id) or self.scripts.get(config.image) or self.default
+        script = self._script(config)
         await asyncio.sleep(script.create_s)
         if script.create_error:
             raise TaskRejected(script.create_error)
         self._containers[config.id] = _Container(
-            config, script, ContainerInfo(config.id, ContainerState.CREATED)
+            config, script, ContainerInfo(config.id, ContainerState.CREATED, warnings=script.warnings)
         )
 
     async def start(self, container_id: str) -> ContainerInfo:

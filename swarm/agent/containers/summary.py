@@ -75,7 +75,9 @@ def details(
     info: ContainerInfo, record: TaskRecord | None, image: ImageConfig | None = None
 ) -> ContainerDetails:
     """Return everything known of a container, without the password for its registry."""
-    found = ContainerDetails(summary=summary(info, record, image), image=defaults(image))
+    found = ContainerDetails(
+        summary=summary(info, record, image), image=defaults(image), warnings=info.warnings
+    )
     if record is not None:
         found.spec.CopyFrom(record.task.spec.container)
         found.spec.ClearField("registry_auth")

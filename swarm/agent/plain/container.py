@@ -5,7 +5,7 @@ attendant waits for the container's end beside it, and takes its turn only to st
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -108,6 +108,17 @@ class Plain:
     async def info(self) -> ContainerInfo | None:
         """Return what the runtime knows; None before its first start."""
         return await self._node.driver.inspect(self.id)
+
+    async def warnings(self) -> Sequence[str]:
+        """Return what it has less of than was asked for, or would have: before its first start."""
+        info = await self.info()
+        if info is not None:
+            return info.warnings
+        try:
+            config, _ = plain_config(self.record, Sandbox(self.id, "", "", ""), self._node.facts())
+        except SwarmError:
+            return ()  # it cannot be at all: its start says why
+        return await self._node.driver.foresee(config)
 
     # What people do.
 

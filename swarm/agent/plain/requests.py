@@ -139,7 +139,7 @@ class PlainRequests:
             # Not cancelled else: gRPC would give up the whole conversation with a line on its way.
             lines.put_nowait(None)
             await asyncio.gather(telling, return_exceptions=True)
-        await conversation.send(ContainerOutput(created=plain.id))
+        await conversation.send(ContainerOutput(created=plain.id, warnings=await plain.warnings()))
 
     async def _change(self, verb: str, request: ContainerRequest) -> None:
         plain = self._containers.must_get(request.container_id)
@@ -288,7 +288,10 @@ async def plain_summary(plain: Plain) -> ContainerSummary:
 async def plain_details(plain: Plain) -> ContainerDetails:
     """Return everything known of a plain container."""
     found = ContainerDetails(
-        summary=await plain_summary(plain), plain=plain.record, image=defaults(plain.image)
+        summary=await plain_summary(plain),
+        plain=plain.record,
+        image=defaults(plain.image),
+        warnings=await plain.warnings(),
     )
     found.spec.CopyFrom(plain.record.spec.container)
     found.resources.CopyFrom(plain.record.spec.resources)

@@ -33,6 +33,7 @@ MARK = "SWARM_TUNNEL"  # in its environment: by this it is found among all proce
 _SOCKETS = Path("/var/run/wireguard")
 _START_S, _REPLY_S, _KILL_S, _PAUSE_S = 20.0, 10.0, 5.0, 0.02
 _ANY_NUMBER = 0  # older kernels want it to be free here, too
+_TRIAL = 998  # below the numbers that the router gives its own links
 
 
 class Carrier(Protocol):
@@ -250,11 +251,12 @@ def choose(node: Path, path: Path, name: str) -> tuple[Carrier | None, str]:
 
 def _kernel_can(node: Path) -> bool:
     with netlink_in(node) as inside, node.open("rb") as namespace:
+        inside.run(links.delete_link(_TRIAL), ignore={errno.ENODEV})  # of an agent that was killed over it
         try:
-            inside.run(wireguard.link("probe", 998, 1420, namespace.fileno()))
+            inside.run(wireguard.link("probe", _TRIAL, 1420, namespace.fileno()))
         except NetlinkError:
             return False
-        inside.run(links.delete_link(998), ignore={errno.ENODEV})
+        inside.run(links.delete_link(_TRIAL), ignore={errno.ENODEV})
     return True
 
 

@@ -358,18 +358,20 @@ class ContainerSummary(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., image: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., exit_code: _Optional[int] = ..., error: _Optional[str] = ..., oom_killed: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pid: _Optional[int] = ..., task_id: _Optional[str] = ..., service_id: _Optional[str] = ..., service_name: _Optional[str] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., plain: _Optional[bool] = ..., health: _Optional[_Union[_types_pb2.HealthStatus, _Mapping]] = ..., restart: _Optional[_Union[_plain_pb2.PlainRestart, _Mapping]] = ..., restarts: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., written_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ..., image_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ContainerDetails(_message.Message):
-    __slots__ = ("summary", "spec", "resources", "plain", "image")
+    __slots__ = ("summary", "spec", "resources", "plain", "image", "warnings")
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     PLAIN_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     summary: ContainerSummary
     spec: _specs_pb2.ContainerSpec
     resources: _types_pb2.ResourceRequirements
     plain: _plain_pb2.PlainContainer
     image: ImageDefaults
-    def __init__(self, summary: _Optional[_Union[ContainerSummary, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., plain: _Optional[_Union[_plain_pb2.PlainContainer, _Mapping]] = ..., image: _Optional[_Union[ImageDefaults, _Mapping]] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, summary: _Optional[_Union[ContainerSummary, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., plain: _Optional[_Union[_plain_pb2.PlainContainer, _Mapping]] = ..., image: _Optional[_Union[ImageDefaults, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ImageDefaults(_message.Message):
     __slots__ = ("entrypoint", "command", "env", "dir", "user", "stop_signal")
@@ -496,7 +498,7 @@ class ContainerError(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ContainerOutput(_message.Message):
-    __slots__ = ("node_id", "call_id", "chunk", "exit_code", "started", "container", "details", "processes", "samples", "path", "removed", "notice", "error", "done", "taken", "volume", "created", "disk", "freed_bytes", "controller_answer", "event", "changed", "committed")
+    __slots__ = ("node_id", "call_id", "chunk", "exit_code", "started", "container", "details", "processes", "samples", "path", "removed", "notice", "error", "done", "taken", "volume", "created", "disk", "freed_bytes", "controller_answer", "event", "changed", "committed", "warnings")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
@@ -520,6 +522,7 @@ class ContainerOutput(_message.Message):
     EVENT_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     call_id: str
     chunk: OutputChunk
@@ -543,7 +546,8 @@ class ContainerOutput(_message.Message):
     event: _plain_pb2.PlainEvent
     changed: PathChanges
     committed: CommittedImage
-    def __init__(self, node_id: _Optional[str] = ..., call_id: _Optional[str] = ..., chunk: _Optional[_Union[OutputChunk, _Mapping]] = ..., exit_code: _Optional[int] = ..., started: _Optional[bool] = ..., container: _Optional[_Union[ContainerSummary, _Mapping]] = ..., details: _Optional[_Union[ContainerDetails, _Mapping]] = ..., processes: _Optional[_Union[ProcessList, _Mapping]] = ..., samples: _Optional[_Union[SampleList, _Mapping]] = ..., path: _Optional[_Union[PathInfo, _Mapping]] = ..., removed: _Optional[str] = ..., notice: _Optional[str] = ..., error: _Optional[_Union[ContainerError, _Mapping]] = ..., done: _Optional[bool] = ..., taken: _Optional[int] = ..., volume: _Optional[_Union[_volumes_pb2.VolumeAnswer, _Mapping]] = ..., created: _Optional[str] = ..., disk: _Optional[_Union[_system_pb2.DiskUsage, _Mapping]] = ..., freed_bytes: _Optional[int] = ..., controller_answer: _Optional[bytes] = ..., event: _Optional[_Union[_plain_pb2.PlainEvent, _Mapping]] = ..., changed: _Optional[_Union[PathChanges, _Mapping]] = ..., committed: _Optional[_Union[CommittedImage, _Mapping]] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, node_id: _Optional[str] = ..., call_id: _Optional[str] = ..., chunk: _Optional[_Union[OutputChunk, _Mapping]] = ..., exit_code: _Optional[int] = ..., started: _Optional[bool] = ..., container: _Optional[_Union[ContainerSummary, _Mapping]] = ..., details: _Optional[_Union[ContainerDetails, _Mapping]] = ..., processes: _Optional[_Union[ProcessList, _Mapping]] = ..., samples: _Optional[_Union[SampleList, _Mapping]] = ..., path: _Optional[_Union[PathInfo, _Mapping]] = ..., removed: _Optional[str] = ..., notice: _Optional[str] = ..., error: _Optional[_Union[ContainerError, _Mapping]] = ..., done: _Optional[bool] = ..., taken: _Optional[int] = ..., volume: _Optional[_Union[_volumes_pb2.VolumeAnswer, _Mapping]] = ..., created: _Optional[str] = ..., disk: _Optional[_Union[_system_pb2.DiskUsage, _Mapping]] = ..., freed_bytes: _Optional[int] = ..., controller_answer: _Optional[bytes] = ..., event: _Optional[_Union[_plain_pb2.PlainEvent, _Mapping]] = ..., changed: _Optional[_Union[PathChanges, _Mapping]] = ..., committed: _Optional[_Union[CommittedImage, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DeliverRequest(_message.Message):
     __slots__ = ("call", "node_id")

@@ -103,7 +103,15 @@ _RULES: Sequence[Rule] = (
         ),
     ),
     _rule(
-        r"cannot get image|no such image|pull",
+        r"answered 429",
+        lambda task: (
+            "the registry wants fewer requests: log in there and use --with-registry-auth, pull the image "
+            f"into the cluster once (swarmctl image pull {task.spec.container.image}), or name a mirror "
+            "(swarmd --registry-mirror)"
+        ),
+    ),
+    _rule(
+        r"cannot get image|no such image|cannot pull",
         lambda task: (
             f"check the name {task.spec.container.image} and that the nodes reach its registry; a private "
             f"one needs swarmctl service update --with-registry-auth {_service(task)}, an image of your own "

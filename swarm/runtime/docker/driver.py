@@ -149,6 +149,13 @@ class DockerDriver(Views):
         place = self._place(about["Config"]["Labels"][TASK_LABEL])
         return container_info(about, place.warnings(), place.stopped(), place.renewed())
 
+    async def foresee(self, config: ContainerConfig) -> Sequence[str]:
+        """Return the warnings that its container would have; those of the engine come when it is made."""
+        selinux = (await self._look()).info.get("selinux") == "yes"
+        limits = read_hard_limits(may_raise=may_raise_limits())
+        labels = label_warnings(config.security.selinux, selinux=selinux)
+        return (*clamp_warnings(config.ulimits, limits), *labels)
+
     async def create(self, config: ContainerConfig) -> None:
         """Make the container, not running; raises TaskRejected and leaves nothing in that case."""
         await self._unfinished.to_its_end(self._create_in_turn(config))
@@ -201,8 +208,7 @@ class DockerDriver(Views):
         around = replace(around, image=await self._images.ensure(config.image_digest), files=files)
         body = create_request(config, image, around)
         answer = await self._made(config.id, body)
-        labels = label_warnings(config.security.selinux, selinux=around.selinux)
-        place.note([*clamp_warnings(config.ulimits, limits), *labels, *warnings_of(answer)])
+        place.note([*await self.foresee(config), *warnings_of(answer)])
         about = await self._about(config.id)
         self._containers[config.id] = EngineContainer(self._info(about), about)
 

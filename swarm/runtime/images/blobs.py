@@ -164,7 +164,8 @@ class BlobDirectory:
                 if fruitless >= _FRUITLESS_ATTEMPTS_MAX:
                     raise
                 if progress is not None:
-                    progress(f"transfer broke after {transfer.size} bytes, going on: {error}")
+                    name = transfer.name[:12]
+                    progress(f"{name}: transfer broke after {transfer.size} bytes, going on: {error}")
                 log.debug(
                     "images.transfer_broken", digest=transfer.name, size=transfer.size, reason=str(error)
                 )

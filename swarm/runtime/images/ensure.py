@@ -126,9 +126,11 @@ class Ensurer:
             search.failed(place, "not asked (--pull never)")
             return None
         repository = Repository(search.reference.registry, search.reference.repository)
+        tell = search.progress
+        tell(f"asking {place}")
         try:
             fetched = await self._registry.manifest(
-                repository, search.wanted or search.reference.tag, credentials
+                repository, search.wanted or search.reference.tag, credentials, tell
             )
             search.hold.add(fetched.digest)
             await self._blobs.put(fetched.content)
@@ -138,11 +140,11 @@ class Ensurer:
         search.wanted = fetched.digest
 
         async def document(digest: str, offset: int) -> AsyncIterator[bytes]:
-            inner = await self._registry.manifest(repository, digest, credentials)
+            inner = await self._registry.manifest(repository, digest, credentials, tell)
             yield inner.content[offset:]
 
         def blob(digest: str, offset: int) -> AsyncIterator[bytes]:
-            return self._registry.blob(repository, digest, offset, credentials)
+            return self._registry.blob(repository, digest, offset, credentials, tell)
 
         return await self._attempt(search, fetched.digest, Origin(place, document, blob))
 

@@ -83,11 +83,11 @@ class Fetcher:
         """
         repository = Repository(reference.registry, reference.repository)
         blob: FetchFrom = lambda digest, offset: self._registry.blob(  # noqa: E731
-            repository, digest, offset, credentials
+            repository, digest, offset, credentials, progress
         )
 
         async def document(tag_or_digest: str) -> tuple[str, Manifest | Index]:
-            fetched = await self._registry.manifest(repository, tag_or_digest, credentials)
+            fetched = await self._registry.manifest(repository, tag_or_digest, credentials, progress)
             hold.add(fetched.digest)
             await self._blobs.put(fetched.content)
             return fetched.digest, parse_manifest(fetched.content, self._layers_max)

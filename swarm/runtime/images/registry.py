@@ -68,6 +68,7 @@ SLOW_BYTES, SLOW_S = 16 * 1024, 60.0
 
 T = TypeVar("T")
 Content = Callable[[], bytes | AsyncIterator[bytes]] | None
+Tell = Callable[[str], None] | None  # hears why it takes longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,11 @@ class RegistryClient:
         return self._identity_tokens.pop(access, "")
 
     async def manifest(
-        self, repository: Repository, tag_or_digest: str, credentials: Credentials | None = None
+        self,
+        repository: Repository,
+        tag_or_digest: str,
+        credentials: Credentials | None = None,
+        tell: Tell = None,
     ) -> FetchedManifest:
         """Return a manifest or index, of a mirror or of the registry itself.
 
@@ -165,7 +170,10 @@ class RegistryClient:
         NotPermitted (a blocked registry).
         """
         return await self.first_of(
-            repository, credentials, lambda place, login: self._manifest(place, tag_or_digest, login)
+            repository,
+            credentials,
+            lambda place, login: self._manifest(place, tag_or_digest, login, tell),
+            tell,
         )
 
     async def first_of(
@@ -173,6 +181,7 @@ class RegistryClient:
         repository: Repository,
         credentials: Credentials | None,
         ask: Callable[[Repository, Credentials | None], Awaitable[T]],
+        tell: Tell = None,
     ) -> T:
         """Return the first answer: of a mirror, else of the registry itself, whose errors are raised."""
         for mirror in self._mirrors(repository):
@@ -180,15 +189,16 @@ class RegistryClient:
                 with self._shunning(mirror):
                     return await ask(mirror, for_mirror(credentials))
             except SwarmError as error:
-                log.info("images.mirror_passed_over", mirror=str(mirror), reason=str(error))
+                _pass_over(mirror, error, tell)
         return await ask(repository, credentials)
 
     async def _manifest(
-        self, repository: Repository, tag_or_digest: str, credentials: Credentials | None
+        self, repository: Repository, tag_or_digest: str, credentials: Credentials | None, tell: Tell
     ) -> FetchedManifest:
         access = Access(repository, credentials_for(repository.domain, credentials))
         headers = {"Accept": ", ".join(MANIFEST_TYPES), "Accept-Encoding": "identity"}
-        response = await self.request(access, "GET", f"manifests/{tag_or_digest}", headers=headers)
+        path = f"manifests/{tag_or_digest}"
+        response = await self.request(access, "GET", path, headers=headers, tell=tell)
         content = await read_document(response, self._limits.document_bytes_max)
         digest, said = digest_of(content), response.headers.get("docker-content-digest", "")
         if ":" in tag_or_digest and digest != check_digest(tag_or_digest):
@@ -205,7 +215,12 @@ class RegistryClient:
         return FetchedManifest(digest, media_type, content)
 
     async def blob(
-        self, repository: Repository, digest: str, offset: int = 0, credentials: Credentials | None = None
+        self,
+        repository: Repository,
+        digest: str,
+        offset: int = 0,
+        credentials: Credentials | None = None,
+        tell: Tell = None,
     ) -> AsyncIterator[bytes]:
         """Yield a blob from `offset` on, unchecked; raises as `manifest` does.
 
@@ -218,7 +233,8 @@ class RegistryClient:
             try:
                 with self._shunning(mirror):
                     login = for_mirror(credentials)
-                    async with contextlib.aclosing(self._blob(mirror, digest, offset, login)) as chunks:
+                    chunks = self._blob(mirror, digest, offset, login, tell)
+                    async with contextlib.aclosing(chunks):
                         async for chunk in chunks:
                             offset += len(chunk)
                             if whole is not None:
@@ -228,26 +244,27 @@ class RegistryClient:
                 self._forged.add((mirror, digest))  # maybe: it was more than there should be
                 raise
             except SwarmError as error:
-                log.info("images.mirror_passed_over", mirror=str(mirror), reason=str(error))
+                _pass_over(mirror, error, tell)
                 continue
             if whole is not None and digest != f"sha256:{whole.hexdigest()}":
                 # The reader finds out by itself, and comes again for what is right.
                 self._forged.add((mirror, digest))
                 log.warning("images.mirror_sent_other_content", mirror=str(mirror), digest=digest)
             return
-        async with contextlib.aclosing(self._blob(repository, digest, offset, credentials)) as chunks:
+        chunks = self._blob(repository, digest, offset, credentials, tell)
+        async with contextlib.aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
 
     async def _blob(
-        self, repository: Repository, digest: str, offset: int, credentials: Credentials | None
+        self, repository: Repository, digest: str, offset: int, credentials: Credentials | None, tell: Tell
     ) -> AsyncGenerator[bytes, None]:
         access = Access(repository, credentials_for(repository.domain, credentials))
         # No transfer encoding: the bytes must be those that the digest was made of.
         headers = {"Accept-Encoding": "identity"}
         if offset:
             headers["Range"] = f"bytes={offset}-"
-        response = await self.request(access, "GET", f"blobs/{digest}", headers=headers)
+        response = await self.request(access, "GET", f"blobs/{digest}", headers=headers, tell=tell)
         # A registry may ignore the range and begin at the beginning.
         skip = offset if response.status_code != 206 else 0
         clock = asyncio.get_running_loop().time
@@ -295,6 +312,7 @@ class RegistryClient:
         *,
         headers: Mapping[str, str] | None = None,
         content: Content = None,
+        tell: Tell = None,
     ) -> httpx.Response:
         """Send a request about a repository and return the open response, which the caller closes.
 
@@ -324,8 +342,11 @@ class RegistryClient:
                 challenged = True
                 await self._answer_challenge(access, response)
             elif response.status_code in RETRIED and attempt < _RETRIES_MAX:
-                await response.aclose()
-                await asyncio.sleep(delay_s(response, attempt))
+                wait_s = delay_s(response, attempt)
+                reason = await error_of(response, repository.domain)
+                if tell is not None:
+                    tell(f"{reason}, asking again in {wait_s:g} s")
+                await asyncio.sleep(wait_s)
                 attempt += 1
             elif response.status_code >= 400:
                 raise await error_of(response, repository.domain)
@@ -451,6 +472,12 @@ def _unverified() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _pass_over(mirror: Repository, error: SwarmError, tell: Tell) -> None:
+    log.info("images.mirror_passed_over", mirror=str(mirror), reason=str(error))
+    if tell is not None:
+        tell(f"mirror {mirror.domain}: {error}")
 
 
 def _endpoint(domain: str) -> str:

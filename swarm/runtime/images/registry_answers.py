@@ -35,6 +35,10 @@ class WrongTls(Unavailable):
 def reason_of(error: Exception) -> str:
     """Return why a request failed, and what to do where we know."""
     text = str(error) or type(error).__name__
+    if isinstance(error, (httpx.ReadTimeout, TimeoutError)):
+        return "it keeps us waiting for too long"
+    if isinstance(error, httpx.ConnectTimeout):
+        return "no connection in time"
     if _speaks_no_tls(error):
         return (
             "it speaks no TLS; name it with --insecure-registry (for login: in SWARM_INSECURE_REGISTRIES) "
@@ -100,8 +104,12 @@ async def error_of(response: httpx.Response, domain: str) -> SwarmError:
     if status == 404:
         return NotFound(f"image not found in {domain} ({detail or status})")
     if status in RETRIED:
-        return Unavailable(f"{domain} answered {status} ({detail})")
+        return Unavailable(f"{domain} answered {status} ({detail or _words(status)})")
     return InvalidArgument(f"{domain} answered {status} ({detail})")
+
+
+def _words(status: int) -> str:
+    return "too many requests" if status == httpx.codes.TOO_MANY_REQUESTS else "no reason given"
 
 
 def _detail(content: bytes) -> str:

@@ -47,6 +47,7 @@ from swarm.runtime.images.usage import image_usage
 log = structlog.get_logger(__name__)
 
 _LOADS_MAX = 2
+_FETCHES_MAX = 8  # a registry that keeps some of them waiting must not keep all
 _COPIES_MAX = 4
 
 
@@ -89,6 +90,7 @@ class LocalImageStore:
         self._images = storage.images
         self._holds = storage.holds
         self._loads = asyncio.Semaphore(_LOADS_MAX)
+        self._fetches = asyncio.Semaphore(_FETCHES_MAX)
         self._copies = asyncio.Semaphore(_COPIES_MAX)
         self._commits = asyncio.Semaphore(_LOADS_MAX)  # apart: on a manager each waits for a load
         self._used_at_ns: dict[str, int] = {}
@@ -272,10 +274,12 @@ class LocalImageStore:
 
         Raises InvalidArgument, NotFound, Unauthenticated, Unavailable, OSError.
         """
-        parsed = parse_reference(reference)
-        async with self._loads:
+        parsed, tell = parse_reference(reference), progress or _silent
+        if self._fetches.locked():
+            tell(f"waiting: {_FETCHES_MAX} images are being pulled already")
+        async with self._fetches:
             with self._holds.new() as hold:
-                top = await self._fetcher.fetch(parsed, wanted, credentials, hold, progress or _silent)
+                top = await self._fetcher.fetch(parsed, wanted, credentials, hold, tell)
                 image = self.loaded(str(replace(parsed, digest="")), top)
                 hold.add(*image.blobs)
                 self._records.tag(image.reference, top, pinned=True, now_ns=self._clock.now_ns())

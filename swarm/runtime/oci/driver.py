@@ -63,6 +63,7 @@ from swarm.runtime.oci.probe import Choice, choose
 from swarm.runtime.oci.resources import changed_resources
 from swarm.runtime.oci.rootfs import read_text_inside
 from swarm.runtime.oci.selinux import Levels
+from swarm.runtime.oci.spec import spec_warnings
 from swarm.runtime.oci.user_namespaces import IdRange, clear
 from swarm.runtime.oci.user_ranges import SUBORDINATE_IDS, UserRanges
 from swarm.runtime.oci.users import User, resolve_user
@@ -265,6 +266,10 @@ class OciDriver(FilesDriver):
             self._levels.take(config, node.selinux),
             invocation.takes_filters,
         )
+
+    async def foresee(self, config: ContainerConfig) -> Sequence[str]:
+        """Return the warnings that its container would have."""
+        return spec_warnings(config, await self._in_thread(self._abilities))
 
     def _abilities(self) -> Abilities:
         """Return what this node can do; many containers at once need not ask for each."""

@@ -82,6 +82,10 @@ class ProcessDriver(RenewingDriver):
             },
         )
 
+    async def foresee(self, config: ContainerConfig) -> Sequence[str]:
+        """Return the warnings that its process would have."""
+        return _warnings(config)
+
     async def _make(self, config: ContainerConfig) -> Container:
         try:
             image = self._layers.image_config(config.image_digest)
@@ -97,7 +101,7 @@ class ProcessDriver(RenewingDriver):
             boot_id=boot_id(),
             image_digest=config.image_digest,
             stop_signal=stop_signal(config, image),
-            warnings=tuple(clamp_warnings(config.ulimits, _hard_limits())),
+            warnings=_warnings(config),
         )
         return Container(await self._in_thread(self._write_down, record))
 
@@ -402,6 +406,10 @@ def _refuse_what_is_missing(config: ContainerConfig) -> None:
         raise TaskRejected("an open standard input needs containers; this node runs plain processes")
     if config.user and config.user.partition(":")[0] not in _own_names():
         raise TaskRejected(f"running as user {config.user} needs containers; this node runs plain processes")
+
+
+def _warnings(config: ContainerConfig) -> tuple[str, ...]:
+    return tuple(clamp_warnings(config.ulimits, _hard_limits()))
 
 
 def _own_names() -> set[str]:

@@ -330,8 +330,12 @@ async def test_mirrors_are_asked_in_order_and_the_registry_last(tmp_path: Path) 
         assert full.requests
         assert origin.requests == []
         rules = asking(f"{origin.addr}={empty.addr}", f"{origin.addr}=127.0.0.1:1")
-        store = LocalImageStore(tmp_path / "two", registry_rules=rules)
-        assert (await store.ensure(f"{origin.addr}/web:1", "", None, None)).digest == GOOD.top
+        store, heard = LocalImageStore(tmp_path / "two", registry_rules=rules), list[str]()
+        image = await store.ensure(f"{origin.addr}/web:1", "", None, None, heard.append)
+        assert image.digest == GOOD.top
+        assert f"asking registry {origin.addr}" in heard
+        assert any(line.startswith(f"mirror {empty.addr}: image not found") for line in heard)
+        assert any(line.startswith("mirror 127.0.0.1:1: registry not reachable") for line in heard)
         await store.close()
         assert origin.requests
 

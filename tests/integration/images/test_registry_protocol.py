@@ -1,6 +1,8 @@
 """What registries on the internet do and Debian's does not: tokens, redirects, rate limits, rubbish."""
 
+import asyncio
 import base64
+import contextlib
 import datetime as dt
 import ipaddress
 import json
@@ -204,6 +206,43 @@ async def test_a_busy_registry_is_asked_again_when_it_says(client: RegistryClien
 
     async with scripted(lambda _: answers.pop(0) if answers else Answer(body=BLOB)) as server:
         assert await read(client, Repository(server.addr, "a")) == BLOB
+
+
+async def test_whoever_waits_for_a_busy_registry_hears_why(client: RegistryClient) -> None:
+    answers = [
+        Answer(429, b'{"errors":[{"message":"slow down"}]}', {"Retry-After": "0"}),
+        Answer(429, headers={"Retry-After": "0.25"}),
+    ]
+    heard: list[str] = []
+    async with scripted(lambda _: answers.pop(0) if answers else Answer(body=BLOB)) as server:
+        there = Repository(server.addr, "a")
+        content = b"".join([chunk async for chunk in client.blob(there, digest(BLOB), tell=heard.append)])
+    assert content == BLOB
+    assert heard == [
+        f"{server.addr} answered 429 (slow down), asking again in 0 s",
+        f"{server.addr} answered 429 (too many requests), asking again in 0.25 s",
+    ]
+
+
+async def test_a_registry_that_never_answers_is_said_to_keep_us_waiting() -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    impatient = RegistryClient(timeout_s=0.2)
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        with pytest.raises(Unavailable, match="it keeps us waiting for too long"):
+            await read(impatient, Repository(f"{host}:{port}", "a"))
+    finally:
+        server.close()
+        await impatient.close()
+        for writer in writers:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 async def test_a_registry_that_stays_busy_is_unavailable(client: RegistryClient) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from swarm.agent.plain import policy
-from swarm.agent.plain.requests import plain_summary
+from swarm.agent.plain.requests import plain_details, plain_summary
 from swarm.api.v1.plain_pb2 import PlainContainer, PlainRestart
 from swarm.api.v1.types_pb2 import Mount, PortConfig
 from swarm.clock import SECOND
@@ -45,6 +45,35 @@ async def test_an_image_that_it_mounts_is_pulled_with_it_and_stays_what_it_was(b
         assert isinstance(mounted, ImageMount)
         assert (mounted.target, bench.images.pulls["registry.test/model:1"]) == ("/model", 1)
         assert bench.images.pulls["registry.test/model:1@sha256:registry.test/model:1"] == 1
+
+
+async def test_what_a_container_lacks_is_told_before_its_first_start_and_ever_after(bench: Bench) -> None:
+    bench.driver.default = Script(warnings=("swap: left out",))
+    async with bench.life() as containers:
+        plain = await containers.create(spec())
+        assert (await plain_details(plain)).warnings == ["swap: left out"]
+        bench.driver.default = Script()  # the node became another: what counts is what it was made with
+        await plain.start()
+        assert not (await plain_details(plain)).warnings
+        bench.driver.default = Script(warnings=("swap: left out",))
+        later = await containers.create(spec("two"))
+        await later.start()
+    bench.driver.default = Script()
+    async with bench.life() as containers:
+        (found,) = containers.named(["two"])
+        assert (await plain_details(found)).warnings == ["swap: left out"]
+
+
+async def test_what_cannot_be_at_all_is_made_without_a_warning_and_says_so_when_it_starts(
+    bench: Bench,
+) -> None:
+    wanted = spec()
+    wanted.container.env.append("A={{.Nonsense}}")
+    async with bench.life() as containers:
+        plain = await containers.create(wanted)
+        assert not (await plain_details(plain)).warnings
+        with pytest.raises(TaskRejected, match="Nonsense"):
+            await plain.start()
 
 
 async def test_a_container_is_made_started_stopped_started_again_and_removed(bench: Bench) -> None:

@@ -48,7 +48,11 @@ class Containers:
         await asyncio.sleep(0)
         if self.failure:
             raise self.failure
-        return SimpleNamespace(id="c1")
+        return SimpleNamespace(id="c1", warnings=_no_warnings)
+
+
+async def _no_warnings() -> tuple[str, ...]:
+    return ()
 
 
 @pytest.mark.parametrize(

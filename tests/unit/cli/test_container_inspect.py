@@ -13,7 +13,7 @@ from swarm.model.volumes import anonymous_name
 
 def details() -> ContainerDetails:
     """A container as its node tells of it."""
-    found = ContainerDetails()
+    found = ContainerDetails(warnings=["swap: left out"])
     one = found.summary
     one.id, one.name, one.image, one.plain, one.state, one.pid = "c1id", "db", "db:1", True, "running", 42
     one.command.extend(["sh", "-c", "serve"])
@@ -57,6 +57,7 @@ def details() -> ContainerDetails:
         ("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "172.30.0.4"),
         ("{{.NetworkSettings.IPAddress}} {{.HostConfig.NetworkMode}}", "172.30.0.4 bridge"),
         ("{{.Node.Hostname}}", "worker-1"),
+        ("{{json .Warnings}}", '["swap: left out"]'),
     ],
 )
 def test_templates_of_docker_users_are_filled(template: str, text: str | None) -> None:

@@ -35,6 +35,7 @@ class Node:
     def __init__(self) -> None:
         self.asked: list[ContainerRequest] = []
         self.problem: Exception | None = None
+        self.warnings: list[str] = []
 
     def Operate(self, inputs: Any, timeout: float | None = None) -> Iterator[ContainerOutput]:
         request = next(iter(inputs)).question.request
@@ -42,7 +43,7 @@ class Node:
         if self.problem is not None:
             raise self.problem
         if request.HasField("create"):
-            yield ContainerOutput(node_id="n1", created="c1")
+            yield ContainerOutput(node_id="n1", created="c1", warnings=self.warnings)
         else:
             yield from OUTPUT
 
@@ -81,6 +82,16 @@ def type_(command: Any, *arguments: str) -> Result:
 def test_one_is_attached_to_what_one_names(node: Node, options: tuple[str, ...], out: str, err: str) -> None:
     result = type_(run, *options)
     assert (result.exit_code, result.stdout, result.stderr) == (3, out, err)
+
+
+@pytest.mark.parametrize("command", [create, run])
+def test_what_the_container_lacks_is_said_on_stderr_also_to_who_wants_quiet(
+    node: Node, command: Any
+) -> None:
+    node.warnings = ["swap: left out", "less of it"]
+    result = type_(command)
+    assert result.stderr.startswith("WARNING: swap: left out\nWARNING: less of it\n")
+    assert "WARNING" not in result.stdout
 
 
 def test_input_goes_there_when_it_is_wanted_and_named(node: Node) -> None:

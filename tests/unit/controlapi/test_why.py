@@ -127,6 +127,16 @@ def test_what_networks_lack_is_told_with_advice(state: int, err: str, todo: str)
     assert any(todo in text for text in advice(task, err))
 
 
+def test_a_pull_that_goes_on_needs_no_advice_and_a_busy_registry_patience() -> None:
+    task = a_task("t1", "s1", "n1", ts.PREPARING, ts.RUNNING)
+    task.spec.container.image = "web:1"
+    task.status.message = "pulling from registry example.com: 12MB of 40MB"
+    assert advice(task, reason(task)) == []
+    task.status.message = "example.com answered 429 (too many requests), asking again in 6 s"
+    (text,) = advice(task, reason(task))
+    assert "swarmctl image pull web:1" in text
+
+
 def test_a_secret_that_has_not_come_is_named_and_there_is_advice() -> None:
     task = a_task("t1", "s1", "n1", ts.PREPARING, ts.RUNNING)
     task.status.message, task.status.err = "trying again", "secret key is not yet on this node: it waits"

@@ -15,7 +15,9 @@ from swarm.errors import (
     TaskRejected,
     Unavailable,
 )
+from swarm.runtime.images import store as store_module
 from swarm.runtime.images.base import ImageConfig, Pull
+from swarm.runtime.images.fetch import Wanted
 from swarm.runtime.images.limits import Limits
 from swarm.runtime.images.platforms import host_platform
 from swarm.runtime.images.store import LocalImageStore
@@ -224,7 +226,37 @@ async def test_a_broken_transfer_goes_on_where_it_broke(store: LocalImageStore) 
         10_000,
         40_000,
     ]
-    assert any("transfer broke after 10000 bytes" in line for line in lines)
+    assert any(f"{digest(layer)[7:19]}: transfer broke after 10000 bytes" in line for line in lines)
+
+
+async def test_registries_that_keep_pulls_waiting_hold_up_no_load_and_who_waits_hears_it(
+    store: LocalImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, answer = 0, asyncio.Event()
+
+    async def hang(*_: object) -> str:
+        nonlocal begun
+        begun += 1
+        await answer.wait()
+        raise Unavailable("gone")
+
+    monkeypatch.setattr(store_module.Fetcher, "fetch", hang)
+    lines: list[str] = []
+    pulls = [
+        asyncio.create_task(store.fetch(WEB, Wanted(), None, lines.append))
+        for _ in range(store_module._FETCHES_MAX + 1)
+    ]
+    try:
+        async with asyncio.timeout(60):
+            while not lines or begun < store_module._FETCHES_MAX:
+                await asyncio.sleep(0.001)
+            assert lines == [f"waiting: {begun} images are being pulled already"]
+            (loaded,) = await store.load(pieces(tar(image().layout())), WEB)
+            assert loaded.reference == WEB
+    finally:
+        answer.set()
+        await asyncio.gather(*pulls, return_exceptions=True)
+    assert begun == len(pulls)
 
 
 async def test_a_source_that_always_breaks_is_given_up(

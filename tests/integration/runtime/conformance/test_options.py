@@ -278,6 +278,7 @@ async def test_sizes_limits_of_processes_and_an_init(lab: Lab) -> None:
     assert any("size=3072k" in line for line in lines if " /dev/shm " in line)
     assert (found["soft"], found["core"], found["m"], found["oom"]) == ("100", "0", "12345", "900")
     (warning,) = info.warnings
+    assert tuple(await driver.foresee(config)) == (warning,)
     assert warning.startswith("ulimit nofile=100:1099511627776 is more than this node can grant")
     most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[1], int(Path("/proc/sys/fs/nr_open").read_text()))
     assert int(found["hard"]) <= most
