@@ -9,6 +9,7 @@ from swarm.api.v1.plain_pb2 import PlainEvent
 from swarm.api.v1.store_pb2 import StoreObject
 from swarm.cli import names
 from swarm.cli.inspect_view import when
+from swarm.cli.templates.values import NO_VALUE
 from swarm.model.autoscale import wanted_replicas
 from swarm.model.health import WORDS
 from swarm.model.labels import has_label
@@ -105,8 +106,8 @@ class _Attributes(dict[str, Any]):
     def __contains__(self, key: object) -> bool:
         return True
 
-    def __missing__(self, key: str) -> None:
-        return None
+    def __missing__(self, key: str) -> Any:
+        return NO_VALUE
 
 
 class _InGo(dict[str, Any]):

@@ -25,6 +25,7 @@ from swarm.cli.event_view import (
 )
 from swarm.cli.event_window import Window, window_of
 from swarm.cli.inspect_view import when
+from swarm.cli.render import check
 from swarm.clock import timestamp
 from swarm.errors import Compacted, InvalidArgument, NotFound, SwarmError, TransientError, Unavailable
 
@@ -71,6 +72,7 @@ def events(host: str, /, filters: tuple[str, ...], layout: str, **given: Any) ->
 
     When a node cannot be heard, stderr says so, and whether something was missed.
     """
+    check(layout)
     for one in ("since", "until"):
         if given[one] and given[f"{one}_version"] is not None:
             raise InvalidArgument(f"--{one} and --{one}-version exclude each other: give one of them")

@@ -62,10 +62,11 @@ def inspect(refs: Iterable[str], get: Callable[[str], Any], layout: str, *, pret
 
     With `pretty`, `get` returns pages for people: they are printed as they are.
     """
-    from swarm.cli.render import show_objects
+    from swarm.cli.render import check, show_objects
 
     if pretty:
         return each(refs, get)
+    check(layout)
     shown, problems = found(refs, get)
     if layout in {"", "json", "yaml"}:
         if shown or not layout:

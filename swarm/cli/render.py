@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from swarm.errors import InvalidArgument
+
 if TYPE_CHECKING:
-    from swarm.cli.templates.tree import Nodes
+    from swarm.cli.templates.tree import Template
+
+
+class WrongTemplate(InvalidArgument):
+    """What `--format` gives is no template: Docker has a code for it where one object is shown."""
+
+    exit_code = 64
+
 
 Row = Mapping[str, str]  # placeholder (as in {{.Name}}) -> text
 
@@ -55,11 +64,19 @@ def fill(template: str, value: Any) -> str:
     return evaluate(_read(template), value)
 
 
+def check(layout: str) -> None:
+    """Raise WrongTemplate unless `layout` is a word or can be read as a template."""
+    try:
+        _read(layout)
+    except InvalidArgument as problem:
+        raise WrongTemplate(str(problem)) from None
+
+
 @cache
-def _read(template: str) -> "Nodes":
+def _read(template: str) -> "Template":
     from swarm.cli.templates.parser import parse
 
-    return parse(template.replace("\\t", "\t").replace("\\n", "\n"))
+    return parse(template)
 
 
 class _Titles(dict[str, str]):
@@ -99,6 +116,7 @@ def show_object(value: Any, layout: str) -> None:
     if layout == "yaml":
         click.echo(as_yaml(value))
     else:
+        check(layout)
         click.echo(fill("{{json .}}" if layout == "json" else layout, value))
 
 

@@ -8,6 +8,7 @@ such an object is refused still. Pure.
 from collections.abc import Mapping
 from typing import Any
 
+from swarm.cli.templates.values import NO_VALUE
 from swarm.model import defaults
 
 
@@ -92,6 +93,17 @@ _NODE = {
     "Description": {"Engine": {"Labels": _Free()}, "Resources": {"GenericResources": ()}},
     "ManagerStatus": _Maybe(),
 }
+_PLAIN = {
+    "State": {"Health": _Maybe({"Status": "", "FailingStreak": 0, "Log": ()})},
+    "Config": {
+        "Labels": _Free(),
+        "Healthcheck": _CONTAINER["Healthcheck"],
+        "StopSignal": "",
+        "StopTimeout": _Maybe(),
+    },
+    "HostConfig": {"Sysctls": _Free(), "PortBindings": _Free()},
+    "NetworkSettings": {"Ports": _Free(), "Networks": _Free()},
+}
 _OTHER = {"Labels": _Free(), "Options": _Free(), "Spec": {"Labels": _Free()}}
 
 
@@ -104,7 +116,7 @@ class _Told(dict[str, Any]):
 
     def __missing__(self, key: str) -> Any:
         if isinstance(self._unsaid, _Free):
-            return None
+            return NO_VALUE
         value = self._unsaid[key]
         return None if isinstance(value, _Maybe) else _told(value, value)
 
@@ -116,7 +128,7 @@ def with_unsaid(view: Any) -> Any:
     """Return an inspected object for a template."""
     if not isinstance(view, Mapping):
         return view
-    kinds = {"Endpoint": _SERVICE, "DesiredState": _RUN, "Description": _NODE}
+    kinds = {"Endpoint": _SERVICE, "DesiredState": _RUN, "Description": _NODE, "HostConfig": _PLAIN}
     return _told(view, next((tree for key, tree in kinds.items() if key in view), _OTHER))
 
 

@@ -1,11 +1,14 @@
 """Fills a template with values."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from swarm.cli.templates.functions import FUNCTIONS, Functions, text_of
+from swarm.cli.templates.functions import FUNCTIONS, Functions, call
+from swarm.cli.templates.plain import text_of
 from swarm.cli.templates.tree import (
     Block,
+    Call,
     Field,
     Function,
     Group,
@@ -15,10 +18,11 @@ from swarm.cli.templates.tree import (
     Operand,
     Output,
     Pipeline,
+    Template,
     Text,
     Variable,
 )
-from swarm.cli.templates.values import LabelText
+from swarm.cli.templates.values import NO_VALUE, LabelText
 from swarm.errors import InvalidArgument
 
 
@@ -29,21 +33,30 @@ class _Left(Exception):
         self.word = word
 
 
-def evaluate(nodes: Nodes, value: Any, functions: Functions = FUNCTIONS) -> str:
-    """Return the text that `nodes` make of `value`; raise InvalidArgument for what cannot be evaluated."""
-    printed: list[str] = []
-    _Scope(printed, value, [{"$": value}], functions).run(nodes)
-    return "".join(printed)
+def evaluate(template: Template, value: Any, functions: Functions = FUNCTIONS) -> str:
+    """Return the text that `template` makes of `value`; raise InvalidArgument where that cannot be."""
+    page = _Page([], functions, template.definitions)
+    try:
+        _Scope(page, value, [{"$": value}]).run(template.nodes)
+    except RecursionError:
+        raise InvalidArgument("--format: a template of this format calls itself without end") from None
+    return "".join(page.printed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What was printed so far, and what all parts of a template know."""
+
+    printed: list[str]
+    functions: Functions
+    definitions: Mapping[str, Nodes]
 
 
 class _Scope:
     """Where a template is: the value of `.`, and the variables of all blocks around."""
 
-    def __init__(
-        self, printed: list[str], dot: Any, variables: list[dict[str, Any]], functions: Functions
-    ) -> None:
-        self._printed = printed
-        self._functions = functions
+    def __init__(self, page: _Page, dot: Any, variables: list[dict[str, Any]]) -> None:
+        self._page = page
         self._dot = dot
         self._variables = variables
 
@@ -52,11 +65,13 @@ class _Scope:
         for node in nodes:
             match node:
                 case Text():
-                    self._printed.append(node.text)
+                    self._page.printed.append(node.text)
                 case Output():
                     self._output(node.pipeline)
                 case Leave():
                     raise _Left(node.word)
+                case Call():
+                    self._call(node)
                 case Block(word="range"):
                     self._range(node)
                 case Block():
@@ -65,12 +80,18 @@ class _Scope:
     def _output(self, pipeline: Pipeline) -> None:
         value = self._value(pipeline)
         if not pipeline.variables:
-            self._printed.append(text_of(value))
+            self._page.printed.append(text_of(value))
         else:
             self._assign(pipeline.variables[0], value, declares=pipeline.declares)
 
+    def _call(self, node: Call) -> None:
+        if node.name not in self._page.definitions:
+            raise InvalidArgument(f'--format: there is no template "{node.name}"')
+        value = self._value(node.pipeline) if node.pipeline else NO_VALUE
+        _Scope(self._page, value, [{"$": value}]).run(self._page.definitions[node.name])
+
     def _branch(self, block: Block) -> None:
-        scope = _Scope(self._printed, self._dot, [*self._variables, {}], self._functions)
+        scope = _Scope(self._page, self._dot, [*self._variables, {}])
         value = self._value(block.pipeline)
         for name in block.pipeline.variables:
             scope._assign(name, value, declares=block.pipeline.declares)
@@ -79,12 +100,15 @@ class _Scope:
         scope.run(block.body if value else block.otherwise)
 
     def _range(self, block: Block) -> None:
-        entries = list(_entries(self._value(block.pipeline)))
-        if not entries:
-            _Scope(self._printed, self._dot, [*self._variables, {}], self._functions).run(block.otherwise)
         names = block.pipeline.variables
+        value = self._value(block.pipeline)
+        if isinstance(value, int) and len(names) > 1:
+            raise InvalidArgument(f"--format: range over {value} has one variable")
+        entries = list(_entries(value))
+        if not entries:
+            _Scope(self._page, self._dot, [*self._variables, {}]).run(block.otherwise)
         for key, value in entries:
-            scope = _Scope(self._printed, value, [*self._variables, {}], self._functions)
+            scope = _Scope(self._page, value, [*self._variables, {}])
             taken = (key, value) if len(names) > 1 else (value,)
             for name, one in zip(names, taken, strict=False):
                 scope._assign(name, one, declares=block.pipeline.declares)
@@ -120,11 +144,7 @@ class _Scope:
         if first.name in {"and", "or"}:
             return self._first_that_decides(first.name, command[1:], last)
         arguments = [*(self._operand(one) for one in command[1:]), *last]
-        try:
-            return self._functions[first.name](*arguments)
-        except (TypeError, ValueError, AttributeError) as problem:
-            shown = " ".join(text_of(one) for one in arguments)
-            raise InvalidArgument(f'--format: {first.name} does not take "{shown}"') from problem
+        return call(first.name, arguments, self._page.functions)
 
     def _label(self, key: Operand) -> Any:
         """Return what `.Label KEY` asks of a row of a list: one of its labels; of its titles, the key."""
@@ -136,6 +156,8 @@ class _Scope:
         raise InvalidArgument('--format: there is no "Label" here')
 
     def _first_that_decides(self, word: str, operands: tuple[Operand, ...], last: tuple[Any, ...]) -> Any:
+        if not operands and not last:
+            raise InvalidArgument(f"--format: {word} wants a value")
         value: Any = None
         for one in (*operands, *map(Literal, last)):
             value = self._operand(one)
@@ -174,6 +196,8 @@ def _reach(value: Any, path: tuple[str, ...]) -> Any:
         try:
             found = found[key]  # not `get`: some know what they do not list
         except (KeyError, TypeError, IndexError):
+            if found is NO_VALUE:
+                return found
             known = ", ".join(map(str, found)) if isinstance(found, Mapping) else "nothing"
             raise InvalidArgument(f'--format: there is no "{".".join(path)}" here; known: {known}') from None
     return found

@@ -1,13 +1,12 @@
 """Reads a template."""
 
-import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 from swarm.cli.templates.functions import FUNCTIONS
+from swarm.cli.templates.tokens import NAME, literal, pieces, refuse, tokens
 from swarm.cli.templates.tree import (
     Block,
+    Call,
     Field,
     Function,
     Group,
@@ -18,58 +17,37 @@ from swarm.cli.templates.tree import (
     Operand,
     Output,
     Pipeline,
+    Template,
     Text,
     Variable,
 )
-from swarm.errors import InvalidArgument
 
-_ACTION = re.compile(
-    r"\{\{(?P<left>-\s)?(?P<inside>(?:\"(?:\\.|[^\"\\])*\"|`[^`]*`|/\*.*?\*/|[^\"`])*?)(?P<right>\s-)?\}\}",
-    re.DOTALL,
-)
-_NAME = r"[^\W\d]\w*"
-_TOKEN = re.compile(
-    rf"""(?P<space>\s+)
-    |(?P<text>"(?:\\.|[^"\\])*"|`[^`]*`)
-    |(?P<number>[-+]?(?:0x[0-9a-fA-F]+|\d+(?:\.\d+)?))
-    |(?P<variable>\$(?:{_NAME})?(?:\.{_NAME})*)
-    |(?P<field>(?:\.{_NAME})+|\.)
-    |(?P<word>{_NAME})
-    |(?P<sign>:=|=|\||\(|\)|,)""",
-    re.VERBOSE,
-)
 _BLOCKS = ("if", "with", "range")
 _NAMED = {"true": True, "false": False, "nil": None}
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    touches: bool  # nothing stands between it and the one before
-
-
-def parse(template: str) -> Nodes:
+def parse(template: str) -> Template:
     """Return the parts of `template`; raise InvalidArgument that says what is wrong and where."""
-    return _Parser(template).whole()
-
-
-def _refuse(reason: str, where: str) -> InvalidArgument:
-    return InvalidArgument(f'--format: {reason} in "{where.strip()}"')
+    try:
+        return _Parser(template).whole()
+    except RecursionError:
+        raise refuse("too many blocks and parentheses within each other", template[:40]) from None
 
 
 class _Parser:
     def __init__(self, template: str) -> None:
         self._template = template
-        self._pieces = list(_pieces(template))
+        self._pieces = list(pieces(template))
         self._at = 0
         self._ranges = 0
+        self._depth = 0
+        self._definitions: dict[str, Nodes] = {}
 
-    def whole(self) -> Nodes:
+    def whole(self) -> Template:
         nodes, end = self._nodes()
         if end:
-            raise _refuse(f"{{{{{end}}}}} without a beginning", self._template)
-        return nodes
+            raise refuse(f"{{{{{end}}}}} without a beginning", self._template)
+        return Template(nodes, self._definitions)
 
     def _nodes(self) -> tuple[Nodes, str]:
         """Return what comes up to the next `end` or `else`, and that word with what follows it."""
@@ -80,9 +58,12 @@ class _Parser:
             if not is_action:
                 found.append(Text(text))
                 continue
-            word, _, rest = text.strip().partition(" ")
+            word, rest = _split(text)
+            if word == "define":
+                self._define(rest, text)
+                continue
             if word in {"end", "else"}:
-                return tuple(found), f"{word} {rest}".strip()
+                return tuple(found), f"{word} {rest.strip()}".strip()
             found.append(self._action(word, rest, text))
         return tuple(found), ""
 
@@ -91,59 +72,74 @@ class _Parser:
             return self._block(word, rest)
         if word in {"break", "continue"}:
             if not self._ranges:
-                raise _refuse(f"{word} outside of a range", text)
+                raise refuse(f"{word} outside of a range", text)
             return Leave(word)
-        if word in {"define", "template", "block"}:
-            raise _refuse(f"{word} is not for formats", text)
+        if word == "template":
+            return _call(rest, text)
+        if word == "block":
+            called = _call(rest, text)
+            if called.pipeline is None:
+                raise refuse("a value is missing", text)
+            self._definitions[called.name] = self._body("block")
+            return called
         return Output(_Reader(text).pipeline(most=1))
 
+    def _define(self, rest: str, text: str) -> None:
+        if self._depth:
+            raise refuse("define stands outside of everything else", text)
+        definition = _call(rest, text)
+        if definition.pipeline or definition.name in self._definitions:
+            raise refuse("define wants one name, that no other definition has,", text)
+        self._definitions[definition.name] = self._body("define")
+
+    def _body(self, word: str) -> Nodes:
+        """Return what a definition consists of: it knows no range around it."""
+        ranges, self._ranges = self._ranges, 0
+        self._depth += 1
+        body, end = self._nodes()
+        self._depth -= 1
+        self._ranges = ranges
+        if end != "end":
+            raise refuse(f"{{{{{word}}}}} has no {{{{end}}}}", self._template)
+        return body
+
     def _block(self, word: str, rest: str) -> Block:
-        pipeline = _Reader(rest).pipeline(most=2 if word == "range" else 1)
+        pipeline = _Reader(rest, f"{word}{rest}").pipeline(most=2 if word == "range" else 1)
         self._ranges += word == "range"
+        self._depth += 1
         body, end = self._nodes()
         self._ranges -= word == "range"
         otherwise: Nodes = ()
         if end.startswith("else "):
-            inner, _, condition = end.removeprefix("else ").strip().partition(" ")
-            if inner not in {"if", "with"}:
-                raise _refuse(f'"{end}" is not understood', self._template)
+            inner, condition = _split(end.removeprefix("else "))
+            if inner != word or word == "range":
+                raise refuse(f'"{end}" is not understood', self._template)
+            self._depth -= 1
             return Block(word, pipeline, body, (self._block(inner, condition),))
         if end == "else":
             otherwise, end = self._nodes()
+        self._depth -= 1
         if end != "end":
-            raise _refuse(f"{{{{{word}}}}} has no {{{{end}}}}", self._template)
+            raise refuse(f"{{{{{word}}}}} has no {{{{end}}}}", self._template)
         return Block(word, pipeline, body, otherwise)
 
 
-def _pieces(template: str) -> Iterator[tuple[bool, str]]:
-    """Yield (is it an action, its text), with the spaces removed that `{{-` and `-}}` ask to remove."""
-    at, trim = 0, False
-    for match in _ACTION.finditer(template):
-        text = template[at : match.start()]
-        if "{{" in text:
-            break
-        text = text.lstrip() if trim else text
-        text = text.rstrip() if match["left"] else text
-        if text:
-            yield False, text
-        inside = match["inside"].strip()
-        if not (inside.startswith("/*") and inside.endswith("*/")):
-            yield True, match["inside"]
-        at, trim = match.end(), bool(match["right"])
-    rest = template[at:]
-    if "{{" in rest:
-        raise _refuse("an action is not closed", rest)
-    rest = rest.lstrip() if trim else rest
-    if rest:
-        yield False, rest
+def _call(rest: str, text: str) -> Call:
+    """Return the name that stands first in quotes, and the value behind it."""
+    first = next(tokens(rest), None)
+    if first is None or first.kind != "text":
+        raise refuse("a name in quotes is missing", text)
+    value = rest.strip().removeprefix(first.text).strip()
+    pipeline = _Reader(value).pipeline(most=1) if value else None
+    return Call(str(literal(first, text)), pipeline)
 
 
 class _Reader:
     """Reads the inside of one action."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = list(self._read())
+    def __init__(self, text: str, whole: str = "") -> None:
+        self._text = (whole or text).strip() or "{{}}"
+        self._tokens = list(tokens(text))
         self._at = 0
 
     def pipeline(self, *, most: int) -> Pipeline:
@@ -151,19 +147,8 @@ class _Reader:
         names, declares = self._assignment(most)
         pipeline = self._commands()
         if self._peek():
-            raise _refuse(f'unexpected "{self._peek()}"', self._text)
+            raise refuse(f'unexpected "{self._peek()}"', self._text)
         return Pipeline(pipeline, names, declares)
-
-    def _read(self) -> Iterator[_Token]:
-        at, touches = 0, False
-        while at < len(self._text):
-            match = _TOKEN.match(self._text, at)
-            if match is None:
-                raise _refuse(f'unexpected "{self._text[at]}"', self._text)
-            at = match.end()
-            if match.lastgroup != "space":
-                yield _Token(str(match.lastgroup), match.group(), touches)
-            touches = match.lastgroup != "space"
 
     def _peek(self) -> str:
         return self._tokens[self._at].text if self._at < len(self._tokens) else ""
@@ -174,8 +159,8 @@ class _Reader:
             sign = 2 * count - 1
             if len(signs) > sign and signs[sign] in {":=", "="} and signs[1:sign:2] == [","] * (count - 1):
                 names = tuple(signs[0:sign:2])
-                if not all(re.fullmatch(rf"\${_NAME}", name) for name in names):
-                    raise _refuse("only a variable takes a value", self._text)
+                if not all(re.fullmatch(rf"\${NAME}", name) for name in names):
+                    raise refuse("only a variable takes a value", self._text)
                 self._at = sign + 1
                 return names, signs[sign] == ":="
         return (), False
@@ -187,7 +172,7 @@ class _Reader:
             commands.append(self._command())
         for command in commands[1:]:
             if not isinstance(command[0], Function):
-                raise _refuse("after | comes the name of a function", self._text)
+                raise refuse("after | comes the name of a function", self._text)
         return tuple(commands)
 
     def _command(self) -> tuple[Operand, ...]:
@@ -195,19 +180,19 @@ class _Reader:
         while self._peek() not in {"", "|", ")"}:
             operands.append(self._operand())
         if not operands:
-            raise _refuse("a value is missing", self._text)
+            raise refuse("a value is missing", self._text)
+        if operands[0] == Literal(None):
+            raise refuse("nil alone is no value", self._text)
         asks_label = operands[0] == Field(("Label",)) and len(operands) == 2
         if len(operands) > 1 and not asks_label and not isinstance(operands[0], Function):
-            raise _refuse("only a function takes arguments", self._text)
+            raise refuse("only a function takes arguments", self._text)
         return tuple(operands)
 
     def _operand(self) -> Operand:
         token = self._tokens[self._at]
         self._at += 1
-        if token.kind == "text":
-            return Literal(_unquoted(token.text, self._text))
-        if token.kind == "number":
-            return Literal(float(token.text) if "." in token.text else int(token.text, 0))
+        if token.kind in {"text", "number", "character"}:
+            return Literal(literal(token, self._text))
         if token.kind == "field":
             return Field(_path(token.text))
         if token.kind == "variable":
@@ -219,18 +204,18 @@ class _Reader:
             return self._function(token.text)
         if token.text == "(":
             return self._group()
-        raise _refuse(f'unexpected "{token.text}"', self._text)
+        raise refuse(f'unexpected "{token.text}"', self._text)
 
     def _function(self, name: str) -> Function:
         if name not in FUNCTIONS and name not in {"and", "or"}:
             known = ", ".join(sorted({*FUNCTIONS, "and", "or"}))
-            raise _refuse(f'there is no function "{name}" (known: {known})', self._text)
+            raise refuse(f'there is no function "{name}" (known: {known})', self._text)
         return Function(name)
 
     def _group(self) -> Group:
         pipeline = Pipeline(self._commands())
         if self._peek() != ")":
-            raise _refuse("a parenthesis is not closed", self._text)
+            raise refuse("a parenthesis is not closed", self._text)
         self._at += 1
         path: tuple[str, ...] = ()
         if self._at < len(self._tokens):
@@ -241,14 +226,11 @@ class _Reader:
         return Group(pipeline, path)
 
 
+def _split(action: str) -> tuple[str, str]:
+    """Return the name that an action begins with, and what comes behind it."""
+    match = re.match(rf"\s*({NAME})?(.*)", action, re.DOTALL)
+    return ("", "") if match is None else (match[1] or "", match[2])
+
+
 def _path(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split(".") if part)
-
-
-def _unquoted(text: str, where: str) -> str:
-    if text.startswith("`"):
-        return text[1:-1]
-    try:
-        return str(json.loads(text))
-    except ValueError as problem:
-        raise _refuse(f"{text} cannot be read", where) from problem

@@ -1,5 +1,6 @@
 """What a template is made of, once it was read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,5 +85,21 @@ class Leave:
     word: str
 
 
-Node = Text | Output | Block | Leave
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`template "NAME"`: what a definition makes of a value."""
+
+    name: str
+    pipeline: Pipeline | None
+
+
+Node = Text | Output | Block | Leave | Call
 Nodes = tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A whole template, and what it defines under names."""
+
+    nodes: Nodes
+    definitions: Mapping[str, Nodes]

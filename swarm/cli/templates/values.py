@@ -1,7 +1,18 @@
-"""Texts that templates can take more of than what is printed."""
+"""Values that templates take as more than what is printed."""
 
 from base64 import b64decode
 from collections.abc import Mapping
+
+
+class NoValue:
+    """What a map has under a key that it has not: nothing, and it counts as false."""
+
+    def __bool__(self) -> bool:
+        """There is nothing."""
+        return False
+
+
+NO_VALUE = NoValue()
 
 
 class LabelText(str):

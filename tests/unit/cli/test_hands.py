@@ -8,6 +8,7 @@ from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerSummary
 from swarm.cli import container as container_commands
 from swarm.cli import container_calls, container_plain, volume
 from swarm.cli.main import cli
+from swarm.cli.render import WrongTemplate
 from swarm.cli.update import update as cluster_update
 from swarm.errors import NotFound
 from tests.unit.cli.stage import served
@@ -84,3 +85,12 @@ def test_update_with_names_is_that_of_containers(words, of_containers):
 def test_the_architecture_is_called_as_images_call_it(run, monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     assert run("version", "--format", "{{.Client.Os}}/{{.Client.Arch}}").stdout == "linux/amd64\n"
+
+
+@pytest.mark.parametrize(
+    "words", [("service", "inspect", "web"), ("inspect", "web"), ("version",), ("events",)]
+)
+def test_what_is_no_template_ends_with_the_code_that_docker_has_for_it(run, words):
+    done = run(*words, "--format", "{{.Name")
+    assert isinstance(done.exception, WrongTemplate)
+    assert (done.exception.exit_code, done.stdout) == (64, "")

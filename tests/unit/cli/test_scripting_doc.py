@@ -13,6 +13,7 @@ from swarm.api.v1.containers_pb2 import ContainerOutput
 from swarm.api.v1.users_pb2 import User
 from swarm.cli import container_table, node, plan, progress, stack_diff, system_view, user_view, volume_view
 from swarm.cli.main import COMMANDS, cli
+from swarm.cli.render import WrongTemplate
 from swarm.machine import errors as machine_errors
 from tests.unit.cli.stage import served
 
@@ -96,6 +97,8 @@ def test_codes_of_waiting_and_planning_are_those_of_the_page():
     assert ("`--dry-run`, `service plan`", str(plan.EXIT_DOES_NOT_FIT), "something does not fit") in CODES
     assert ("`stack diff`", str(stack_diff.EXIT_OTHER), "there are differences") in CODES
     assert ("`stack diff`", str(stack_diff.EXIT_TROUBLE), "they could not be found out") in CODES
+    of_one = "`inspect` of all kinds, `info`, `version`, `events`"
+    assert (of_one, str(WrongTemplate.exit_code), "what `--format` gives is no template") in CODES
     assert progress.EXIT_DETACHED == 130
     assert "| 130 | interrupted (Ctrl-C)" in PAGE
 
