@@ -49,9 +49,8 @@ def load(given: dict[str, Any], name: str, *, raw: bool = False) -> Any:
 
     files = [str(one) for one in given["files"]] or _defaults()
     directory = str(Path.cwd() if files[0] == STDIN else Path(files[0]).resolve().parent)
-    profiles = given["profiles"] or os.environ.get("COMPOSE_PROFILES", "").split(",")
     return Loader(read_file, os.environ, raw=raw).load(
-        files, directory, name=name, env_files=given["env_files"], profiles=profiles
+        files, directory, name=name, env_files=given["env_files"], profiles=given["profiles"]
     )
 
 

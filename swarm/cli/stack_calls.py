@@ -1,6 +1,5 @@
 """What the commands of `swarmctl stack` have in common: reading files, making changes, waiting."""
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -41,7 +40,7 @@ def read(name: str, given: dict[str, Any]) -> Any:
     found = name or (text(written) if written is not None else "")
     if not found:
         raise InvalidArgument("how is the stack called? Write its name last, or `name:` in the Compose file")
-    return read_stack(project, found, read_file, read_data, dict(os.environ))
+    return read_stack(project, found, read_file, read_data)
 
 
 def fitting(conn: Connection, wanted: Any) -> Any:

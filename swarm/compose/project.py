@@ -18,6 +18,8 @@ from swarm.model.limits import COMPOSE_FILES
 Read = Callable[[str], str]  # the text of a file by its path; raises NotFound, InvalidArgument
 
 STDIN = "-"
+NAME = "COMPOSE_PROJECT_NAME"  # the stack's, for its own files
+PROFILES = "COMPOSE_PROFILES"
 _SHARED = ("services", "networks", "volumes", "secrets", "configs", "models")
 
 
@@ -27,6 +29,7 @@ class Project:
 
     tree: Tree
     warnings: list[str] = field(default_factory=list)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 class Loader:
@@ -37,6 +40,7 @@ class Loader:
         self._read = read
         self._surroundings = variables
         self._raw = raw
+        self._named = False  # whoever runs swarmctl says what the stack is called
         self._files = 0
         self._warnings: dict[str, None] = {}
 
@@ -53,33 +57,37 @@ class Loader:
 
         Raises InvalidArgument with file, line and column, and NotFound for a file that is not there.
         """
-        whole = self._load(paths, directory, env_files, name, (), None)
-        tree = _only_active(whole, frozenset(profiles))
+        variables = self._variables(directory, env_files, self._surroundings, None)
+        self._named = bool(name)
+        if name:
+            variables[NAME] = name
+        whole = self._load(paths, directory, variables, (), None)
+        active = frozenset(profiles) or frozenset(variables.get(PROFILES, "").split(","))
+        tree = _only_active(whole, active)
         check_references(tree, whole)
-        return Project(tree, list(self._warnings))
+        return Project(tree, list(self._warnings), variables)
 
     def _load(
         self,
         paths: Sequence[str],
         directory: str,
-        env_files: Sequence[str],
-        name: str,
+        variables: dict[str, str],
         included_by: tuple[str, ...],
         named_by: Tree | None,
     ) -> Tree:
-        variables = self._variables(directory, env_files, name, named_by)
         merged: Tree | None = None
         for path in paths:
             tree = self._file(path, directory, variables, named_by)
             merged = without_marks(tree) if merged is None else merge(merged, tree)
         if merged is None:
             raise InvalidArgument("there is no Compose file")
-        return self._with_included(merged, directory, (*included_by, *paths))
+        return self._with_included(merged, directory, variables, (*included_by, *paths))
 
     def _variables(
-        self, directory: str, env_files: Sequence[str], name: str, named_by: Tree | None
-    ) -> Mapping[str, str]:
-        found: dict[str, str] = {"COMPOSE_PROJECT_NAME": name} if name else {}
+        self, directory: str, env_files: Sequence[str], over: Mapping[str, str], named_by: Tree | None
+    ) -> dict[str, str]:
+        """Return the variables of `.env` files, and `over` them those of whoever reads the project."""
+        found: dict[str, str] = {}
         for path in env_files or (absolute(".env", directory),):
             try:
                 text = self._text(path, named_by)
@@ -87,8 +95,8 @@ class Loader:
                 if env_files:
                     raise _said_by(named_by, f"there is no file {path}", NotFound) from None
                 continue
-            found.update(parse_dotenv(text, path, {**found, **self._surroundings}))
-        return {**found, **self._surroundings}
+            found.update(parse_dotenv(text, path, {**found, **over}))
+        return {**found, **over}
 
     def _text(self, path: str, named_by: Tree | None) -> str:
         """Return the text of a file; raises NotFound, and InvalidArgument with the place that names it."""
@@ -97,7 +105,7 @@ class Loader:
         except InvalidArgument as problem:
             raise _said_by(named_by, str(problem)) from None
 
-    def _long(self, path: str, directory: str, variables: Mapping[str, str], named_by: Tree | None) -> Tree:
+    def _long(self, path: str, directory: str, variables: dict[str, str], named_by: Tree | None) -> Tree:
         """Return one file by itself, checked and in long forms."""
         self._files += 1
         for problem in COMPOSE_FILES.exceeded("files", self._files):
@@ -108,11 +116,13 @@ class Loader:
             raise _said_by(named_by, str(problem), NotFound) from None
         tree = parse(text, "standard input" if path == STDIN else path)
         if not self._raw:
+            if named_by is None and not self._named and (name := tree.get("name")) is not None:
+                variables[NAME] = str(interpolate(name, variables, self._unset).value)
             tree = interpolate(tree, variables, self._unset)
         validate(without_marks(tree))  # of what is reset the value does not matter
         return canonical(tree, directory, variables)
 
-    def _file(self, path: str, directory: str, variables: Mapping[str, str], named_by: Tree | None) -> Tree:
+    def _file(self, path: str, directory: str, variables: dict[str, str], named_by: Tree | None) -> Tree:
         """Return one file with what its services extend."""
         tree = self._long(path, directory, variables, named_by)
         services = tree.get("services")
@@ -129,7 +139,7 @@ class Loader:
         name: str,
         path: str,
         directory: str,
-        variables: Mapping[str, str],
+        variables: dict[str, str],
         extended_by: tuple[tuple[str, str], ...],
     ) -> Tree:
         """Return a service with what it extends below it."""
@@ -156,7 +166,7 @@ class Loader:
         path: str,
         wanted: str,
         extends: Tree,
-        variables: Mapping[str, str],
+        variables: dict[str, str],
         chain: tuple[tuple[str, str], ...],
     ) -> Tree:
         """Return a service of another file."""
@@ -166,7 +176,9 @@ class Loader:
             raise extends.problem(f"there is no service {wanted} in {path}")
         return self._extended(services, wanted, path, directory, variables, chain)
 
-    def _with_included(self, tree: Tree, directory: str, included_by: tuple[str, ...]) -> Tree:
+    def _with_included(
+        self, tree: Tree, directory: str, variables: Mapping[str, str], included_by: tuple[str, ...]
+    ) -> Tree:
         include = tree.get("include")
         if include is None:
             return tree
@@ -176,7 +188,8 @@ class Loader:
             for path in paths:
                 if path in included_by:
                     raise item.problem(f"{path} includes itself")
-            own = _join(own, self._load(paths, where, env_files, "", included_by, item))
+            inside = self._variables(where, env_files, variables, item)
+            own = _join(own, self._load(paths, where, inside, included_by, item))
         return own
 
     def _unset(self, name: str) -> None:

@@ -1,6 +1,6 @@
 """The services of a Compose project as services of the cluster."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from swarm.api.v1.specs_pb2 import (
@@ -59,28 +59,26 @@ def service_name(stack: str, name: str) -> str:
     return f"{stack}_{name}"
 
 
-def read_stack(
-    project: Project, name: str, read: Read, read_data: ReadData, variables: dict[str, str]
-) -> Stack:
+def read_stack(project: Project, name: str, read: Read, read_data: ReadData) -> Stack:
     """Return what a project asks for as the stack `name`; raises InvalidArgument with the place."""
     stack = Stack(name, warnings=[*project.warnings, *check_support(project.tree)])
     services = project.tree.get("services")
     if services is None or not services.entries:
         raise project.tree.problem("there is no service in it, or none with an active profile")
-    reader = _ServiceReader(name, project.tree, read, variables)
+    reader = _ServiceReader(name, project.tree, read, project.variables)
     stack.services = [reader.read(one, service) for one, service in services.entries.items()]
     stack.warnings += reader.warnings
-    stack.builds = builds(name, services, variables)
+    stack.builds = builds(name, services, project.variables)
     stack.networks = owned_networks(project.tree, name)
     stack.implicit_network = implicit_network(project.tree, name)
     for key, entry in _used(project.tree, "secrets"):
         driver = data.driver(entry)
-        given = b"" if driver is not None else data.content(entry, read_data, variables)
+        given = b"" if driver is not None else data.content(entry, read_data, project.variables)
         secret = SecretSpec(secret_data=given, driver=driver)
         own = data.name_of(project.tree.get("secrets"), key, name)
         stack.secrets.append(_checked(data.described(secret, entry, own, name), entry))
     for key, entry in _used(project.tree, "configs"):
-        config = ConfigSpec(data=data.content(entry, read_data, variables))
+        config = ConfigSpec(data=data.content(entry, read_data, project.variables))
         own = data.name_of(project.tree.get("configs"), key, name)
         stack.configs.append(_checked(data.described(config, entry, own, name), entry))
     return stack
@@ -136,7 +134,7 @@ def _used(tree: Tree, kind: str) -> list[tuple[str, Tree]]:
 class _ServiceReader:
     """Turns services of one stack into specs."""
 
-    def __init__(self, stack: str, project: Tree, read: Read, variables: dict[str, str]) -> None:
+    def __init__(self, stack: str, project: Tree, read: Read, variables: Mapping[str, str]) -> None:
         self._stack = stack
         self._project = project
         self._file = read

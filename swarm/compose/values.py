@@ -31,10 +31,18 @@ def _amount(tree: Tree, read: Callable[[str], int]) -> int:
 
 
 def text(tree: Tree) -> str:
-    """Return text; numbers and truths as they are written."""
+    """Return text; numbers and truths as Docker writes what YAML made of them: 1.50 is 1.5, 1e3 is 1000."""
     if isinstance(tree.value, bool):
         return "true" if tree.value else "false"
+    if isinstance(tree.value, float):
+        return _shortest(tree.value)
     return "" if tree.value is None else str(tree.value)
+
+
+def _shortest(value: float) -> str:
+    """Return as few digits as tell a number from all others, with an exponent from a million on."""
+    digits = next((n for n in range(6, 17) if float(f"{value:.{n}g}") == value), 17)
+    return f"{value:.{digits - 1}e}" if digits > 6 and abs(value) >= 1e6 else f"{value:.{digits}g}"
 
 
 def truth(tree: Tree) -> bool:

@@ -33,7 +33,7 @@ def answer_to(name: str) -> str:
     try:
         loader = Loader(_read, variables)
         project = loader.load(paths, DIRECTORY, profiles=said.get("profiles", "").split())
-        found = read_stack(project, "shop", _read, _read_data, variables)
+        found = read_stack(project, "shop", _read, _read_data)
     except SwarmError as problem:
         return f"error: {problem}\n"
     return "\n".join(_told(found)) + "\n"

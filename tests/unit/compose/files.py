@@ -52,7 +52,6 @@ def stack(*texts: str, files: Files | None = None, variables: dict[str, str] | N
         "shop",
         found.read,
         found.read_data,
-        variables or {},
     )
 
 

@@ -33,7 +33,7 @@ def the_stack(name: str, *more: str) -> Stack:
     files = [str(FOLDER / name / one) for one in ("compose.yaml", *more)]
     project = Loader(read_file, VARIABLES).load(files, str(FOLDER / name))
     called = text(project.tree.entries["name"])
-    return read_stack(project, called, read_file, read_data, dict(VARIABLES))
+    return read_stack(project, called, read_file, read_data)
 
 
 def test_there_are_twelve() -> None:

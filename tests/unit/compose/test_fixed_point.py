@@ -127,7 +127,7 @@ def read(text: str) -> tuple[Stack, str]:
         found.add(name, content)
     loaded = project(text, files=found, variables=samples.VARIABLES)
     printed = yaml.safe_dump(escaped(loaded.tree).plain(), sort_keys=False, allow_unicode=True)
-    return read_stack(loaded, "shop", found.read, found.read_data, {**samples.VARIABLES}), printed
+    return read_stack(loaded, "shop", found.read, found.read_data), printed
 
 
 async def deploy(servicer: ControlServicer, store: Store, wanted: Stack) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from swarm.errors import InvalidArgument, NotFound
 from swarm.model import limits
-from tests.unit.compose.files import DIRECTORY, Files, project
+from tests.unit.compose.files import DIRECTORY, Files, project, stack
 
 
 def web(*texts: str, **more: Any) -> Any:
@@ -196,16 +196,65 @@ def test_services_that_extend_each_other_in_a_circle_are_refused() -> None:
         project(text)
 
 
-def test_included_projects_are_read_in_their_own_directory_with_their_own_variables() -> None:
+def test_included_projects_are_read_in_their_own_directory_with_variables_of_their_own() -> None:
     files = Files()
     files.add("/other/c.yaml", "services: {db: {image: 'db:${TAG}', env_file: e}}\nvolumes: {data: }\n")
     files.add("/other/.env", "TAG=7\n")
-    files.add(".env", "TAG=1\n")
-    text = "include: [/other/c.yaml]\n" + one("image: web:${TAG}\ndepends_on: [db]")
+    text = "include: [/other/c.yaml]\n" + one("image: web:${TAG:-1}\ndepends_on: [db]")
     found = project(text, files=files).tree.plain()
     assert found["services"]["db"] == {"image": "db:7", "env_file": [{"path": "/other/e"}]}
     assert found["services"]["web"]["image"] == "web:1"
     assert "data" in found["volumes"]
+
+
+def test_the_variables_of_a_project_count_in_what_it_includes_and_before_those_of_there() -> None:
+    files = Files()
+    files.add(
+        "/a/c.yaml", "include: [/b/c.yaml]\nservices: {db: {image: '$NAME:$TAG-$COMPOSE_PROJECT_NAME'}}\n"
+    )
+    files.add("/a/.env", "NAME=a\nTAG=2\n")
+    files.add("/b/c.yaml", "services: {cache: {image: '$NAME:$TAG'}}\n")
+    files.add(".env", "TAG=1\n")
+    found = project("include: [/a/c.yaml]\n" + one("image: web"), files=files, name="shop")
+    assert found.tree.get("services", "db", "image").value == "a:1-shop"  # type: ignore[union-attr]
+    assert found.tree.get("services", "cache", "image").value == "a:1"  # type: ignore[union-attr]
+    assert not found.warnings
+
+
+def test_files_know_what_their_stack_is_called() -> None:
+    text = "name: ${SHOP:-shop}\n" + one("image: $COMPOSE_PROJECT_NAME")
+    shell = {"COMPOSE_PROJECT_NAME": "other"}
+    assert web(text) == {"image": "shop"}
+    assert web(text, variables=shell) == {"image": "shop"}
+    assert web(text, variables=shell, name="given") == {"image": "given"}
+    assert web("name: first\n", "name: second\n" + one("image: $COMPOSE_PROJECT_NAME")) == {
+        "image": "second"
+    }
+
+
+def test_profiles_may_be_named_in_the_surroundings_of_a_project() -> None:
+    text = (
+        one("image: web") + "  debug: {image: debug, profiles: [a]}\n  more: {image: more, profiles: [b]}\n"
+    )
+
+    def names(**more: Any) -> list[str]:
+        return list(project(text, **more).tree.plain()["services"])
+
+    env = {".env": "COMPOSE_PROFILES=a,c\n"}
+    files = Files(**env)
+    assert names() == ["web"]
+    assert names(files=files) == ["web", "debug"]
+    assert names(files=files, variables={"COMPOSE_PROFILES": "b"}) == ["web", "more"]
+    assert names(files=files, profiles=["b"]) == ["web", "more"]
+
+
+def test_what_comes_from_the_surroundings_may_stand_in_the_env_file_of_the_project() -> None:
+    files = Files(**{".env": "KEY=k\nARG=a\nTAG=7\n", "more.env": "IN_FILE=${TAG}\n"})
+    text = one("build: {context: ., args: [ARG]}\nenv_file: more.env\nenvironment: [TAG]\nsecrets: [key]")
+    found = stack(text + "secrets: {key: {environment: KEY}}\n", files=files)
+    assert found.secrets[0].secret_data == b"k"
+    assert found.builds[0].arguments == ("ARG=a",)
+    assert sorted(found.services[0].task.container.env) == ["IN_FILE=7", "TAG=7"]
 
 
 def test_what_an_included_project_has_as_well_is_refused_unless_it_is_the_same() -> None:

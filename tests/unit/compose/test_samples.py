@@ -46,7 +46,7 @@ def read(document: Any) -> Stack:
     files.add("sub/more.env", "FROM_FILE=2\n")
     text = yaml.dump(document, Dumper=yaml.CSafeDumper)
     loaded = project(text, files=files, variables=VARIABLES)
-    return read_stack(loaded, "shop", files.read, files.read_data, VARIABLES)
+    return read_stack(loaded, "shop", files.read, files.read_data)
 
 
 def meant(document: Any) -> object:
