@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import ServiceDescriptor
 
 DEADLINE_S = 15.0  # more than the 5 s after which managers give up on a quorum
+_QUESTIONS = ("Get", "List", "Info", "Plan", "Explain", "View")  # calls with such names change nothing
 
 
 class Stub:
@@ -36,9 +37,9 @@ class Stub:
         method = getattr(self._channel, kind)(path, serialize, parse)
 
         def call(request: Any, timeout: float | None = DEADLINE_S) -> Any:
-            with _errors(self._address):
+            with _errors(self._address, name, timeout):
                 if found.server_streaming:
-                    return self._stream(method(request, timeout=timeout))
+                    return self._stream(method(request, timeout=timeout), name, timeout)
                 response, rpc = method.with_call(request, timeout=timeout)
                 if any(key == "swarm-stale" for key, _ in rpc.trailing_metadata() or ()):
                     click.echo(
@@ -48,8 +49,8 @@ class Stub:
 
         return call
 
-    def _stream(self, responses: Any) -> Iterator[Any]:
-        with _errors(self._address):
+    def _stream(self, responses: Any, name: str, timeout: float | None) -> Iterator[Any]:
+        with _errors(self._address, name, timeout):
             yield from responses
 
 
@@ -64,20 +65,22 @@ def _class_of(message: Any) -> Any:
 
 
 @contextmanager
-def _errors(address: str) -> Iterator[None]:
+def _errors(address: str, call: str, timeout: float | None) -> Iterator[None]:
     import grpc
 
     try:
         yield
     except grpc.RpcError as error:
         from swarm.api.status import from_rpc_error, is_an_answer
-        from swarm.errors import Unavailable
+        from swarm.errors import OutcomeUnknown, Unavailable
 
         details = error.details() if hasattr(error, "details") else ""
         text = (details or "").lower()
         unavailable = error.code() == grpc.StatusCode.UNAVAILABLE and not is_an_answer(error)
         if unavailable and ("connect" in text or "handshake" in text):
             raise Unavailable(_unreachable(address)) from None
+        if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED and not is_an_answer(error):
+            raise OutcomeUnknown(_silent(address, call, timeout)) from None
         raise from_rpc_error(error) from None
 
 
@@ -91,4 +94,17 @@ def _unreachable(address: str) -> str:
     return (
         f"the manager at {address} hung up: it is not of the cluster of this context, does not accept its"
         " certificate (swarmctl context inspect; an administrator gives you a new one), or just went away"
+    )
+
+
+def _silent(address: str, call: str, timeout: float | None) -> str:
+    within = "in time" if timeout is None else f"within {timeout:g} s"
+    unknown = (
+        ""
+        if call.startswith(_QUESTIONS)
+        else " Whether it was done is not known: look before you repeat it."
+    )
+    return (
+        f"{address} did not answer {call} {within}: it hangs, is very busy, or waits for one"
+        f" that hangs.{unknown} Ask another node with --host"
     )

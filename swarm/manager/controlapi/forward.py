@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from swarm.api.status import ERROR_KEY, from_rpc_error
+from swarm.api.status import from_rpc_error, is_an_answer
 from swarm.api.v1 import control_pb2
 from swarm.errors import OutcomeUnknown, SwarmError
 from swarm.manager.controlapi.ports import Dial
@@ -48,7 +48,7 @@ class Forwarder:
             answer = cast("Message", await call)
             stale = any(key == STALE_KEY for key, _ in await call.trailing_metadata() or ())
         except grpc.aio.AioRpcError as error:
-            raise self._translated(error) from error
+            raise self._translated(error, addr, timeout_s) from error
         except grpc.aio.UsageError as error:  # another request closed the channel: it saw a new leader
             raise NotSent(addr) from error
         return answer, stale
@@ -83,9 +83,13 @@ class Forwarder:
         )
         return call(request, timeout=timeout_s, metadata=tuple(metadata))
 
-    def _translated(self, error: grpc.aio.AioRpcError) -> SwarmError:
-        raised_by_leader = any(key == ERROR_KEY for key, _ in error.trailing_metadata() or ())
-        if raised_by_leader or error.code() is not grpc.StatusCode.UNAVAILABLE:
+    def _translated(self, error: grpc.aio.AioRpcError, addr: str, timeout_s: float) -> SwarmError:
+        if not is_an_answer(error) and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return OutcomeUnknown(
+                f"the leader at {addr} took the request and did not answer within {timeout_s:.3g} s:"
+                " whether it was done is not known; look before you repeat it"
+            )
+        if is_an_answer(error) or error.code() is not grpc.StatusCode.UNAVAILABLE:
             return from_rpc_error(error)
         return OutcomeUnknown(f"the connection to the leader broke before it answered: {error.details()}")
 

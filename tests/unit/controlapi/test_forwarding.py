@@ -187,6 +187,20 @@ async def test_a_write_cut_off_while_the_leader_works_on_it_is_of_unknown_outcom
         proposer.resume()
 
 
+async def test_a_leader_that_took_a_write_and_hangs_is_named_and_the_outcome_said_to_be_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    async def hang(router: Router, timeout_s: float) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Router, "_wait_for_quorum", hang)
+    async with managers() as everybody:
+        leader, follower, _ = everybody
+        error = await error_of(create(follower, "web"))
+        assert type(error) is OutcomeUnknown
+        assert f"the leader at 127.0.0.1:{leader.port} took the request and did not answer" in str(error)
+
+
 async def test_a_read_cut_off_is_repeated_and_in_the_end_answered_stale():
     async with managers() as everybody:
         leader, follower, _ = everybody
