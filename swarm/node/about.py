@@ -4,14 +4,17 @@ import asyncio
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 
 from swarm.agent.description import total_memory_bytes
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.control_pb2 import ContainerCounts, MachineInfo
 from swarm.config import Settings
+from swarm.errors import SwarmError
 from swarm.node.membership import Membership
 from swarm.runtime.base import Capabilities, ContainerInfo, ContainerState, RuntimeDriver
 
+COUNT_S = 2.0  # an engine of which the driver only is a client may be away, or busy
 _OVERLAY, _FILES = "overlayfs", "cgroupfs"
 
 
@@ -21,9 +24,11 @@ async def machine_info(settings: Settings, member: Membership | None, *, locked:
     if member is None and not locked:
         about.containers.SetInParent()
     elif member is not None and member.agent is not None and member.machine is not None:
-        about.containers.CopyFrom(await counts(member.machine.driver, member.agent.records()))
-        usage = await asyncio.to_thread(member.images.usage)
-        about.containers.images = len({one.digest for one in usage.items})
+        found = await counts_in_time(member.machine.driver, member.agent.records())
+        if found is not None:
+            usage = await asyncio.to_thread(member.images.usage)
+            found.images = len({one.digest for one in usage.items})
+            about.containers.CopyFrom(found)
     return about
 
 
@@ -46,6 +51,14 @@ def machine(settings: Settings, found: Capabilities | None) -> MachineInfo:
         about.cgroup_driver = found.info.get("cgroup_driver", _FILES if own else "none")
         about.cgroup_version = found.info.get("cgroup_version", "")
     return about
+
+
+async def counts_in_time(driver: RuntimeDriver, records: Mapping[str, TaskRecord]) -> ContainerCounts | None:
+    """Return how many containers there are; None when the driver cannot tell: all else can be said."""
+    with suppress(SwarmError, OSError, TimeoutError):
+        async with asyncio.timeout(COUNT_S):
+            return await counts(driver, records)
+    return None
 
 
 async def counts(driver: RuntimeDriver, records: Mapping[str, TaskRecord]) -> ContainerCounts:

@@ -1,11 +1,16 @@
 """What a daemon says of its machine, and of what is on it."""
 
+import asyncio
 from pathlib import Path
+
+import pytest
 
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskStatus
 from swarm.config import Settings
+from swarm.errors import Unavailable
+from swarm.node import about
 from swarm.node.about import counts, machine, machine_info
 from swarm.runtime.base import Capabilities, ContainerConfig
 from swarm.runtime.fake import FakeDriver
@@ -24,6 +29,23 @@ async def test_containers_are_counted_by_what_they_do() -> None:
     }
     found = await counts(driver, records | {"made": TaskRecord(Task(id="made"), TaskStatus())})
     assert (found.running, found.paused, found.stopped) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_driver_that_cannot_tell_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch, *, silent: bool
+) -> None:
+    driver = FakeDriver()
+
+    async def inspect(_: str) -> None:
+        if silent:
+            await asyncio.Event().wait()
+        raise Unavailable("the engine does not answer")
+
+    monkeypatch.setattr(driver, "inspect", inspect)
+    monkeypatch.setattr(about, "COUNT_S", 0.01)
+    records = {"runs": TaskRecord(Task(id="runs", service_id="s1"), TaskStatus())}
+    assert await about.counts_in_time(driver, records) is None
 
 
 async def test_outside_of_a_cluster_there_are_none_and_a_locked_manager_does_not_know(
