@@ -24,14 +24,37 @@ CHUNK_BYTES = 1 << 18
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def pack(source: Path, name: str, sink: IO[bytes] | io.RawIOBase) -> None:
-    """Write an archive of a file or directory under another name; without a name, of what is in it."""
-    with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        if name:
-            tar.add(source, name)
-            return
-        for one in sorted(source.iterdir()):
-            tar.add(one, one.name)
+def pack(source: Path, name: str, sink: IO[bytes] | io.RawIOBase) -> list[str]:
+    """Write an archive of a file or directory under another name; without a name, of what is in it.
+
+    Returns what was left out; raises InvalidArgument if that is all.
+    """
+    kind = source.lstat().st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or stat.S_ISLNK(kind)):
+        raise InvalidArgument(f"nothing was copied: {_unknown(str(source))}")
+    with _Packer.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        for one in [source] if name else sorted(source.iterdir()):
+            tar.add(one, name or one.name)
+    return tar.left_out
+
+
+class _Packer(tarfile.TarFile):
+    """An archive that takes what can be copied, and remembers what cannot: pipes, sockets, devices."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        self.left_out: list[str] = []
+        super().__init__(*arguments, **more)
+
+    def gettarinfo(self, *arguments: Any, **more: Any) -> tarfile.TarInfo:
+        entry: tarfile.TarInfo | None = super().gettarinfo(*arguments, **more)
+        if entry is None or not (entry.isreg() or entry.isdir() or entry.issym() or entry.islnk()):
+            self.left_out.append(_unknown(str(arguments[0])))
+            entry = None
+        return entry  # type: ignore[return-value]  # `add` passes over None
+
+
+def _unknown(name: str) -> str:
+    return f"{shown(name)} is neither a file, a directory nor a link: left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +145,7 @@ def _write(tar: TarReader, entry: tarfile.TarInfo, place: str, root: int, *, kee
         elif entry.isreg():
             _write_file(tar, entry, folder, name)
         else:
-            return [f"{shown(entry.name)} is neither a file, a directory nor a link: left out"]
+            return [_unknown(entry.name)]
         if keep_owner and os.geteuid() == 0:
             os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
     return []

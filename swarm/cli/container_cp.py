@@ -108,7 +108,12 @@ def _to(
     if follow:
         source = source.resolve()
     directory, name = place(source, from_path, to_path, kind)
-    _send(conn, found, directory, lambda sink: pack(source, name, sink), keep_owner=keep_owner)
+    left_out: list[str] = []
+    _send(
+        conn, found, directory, lambda sink: left_out.extend(pack(source, name, sink)), keep_owner=keep_owner
+    )
+    for warning in left_out:
+        click.echo(f"Warning: {warning}", err=True)
 
 
 def _pass_on(sink: "Upload") -> None:

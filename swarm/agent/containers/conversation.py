@@ -55,7 +55,16 @@ class Conversation:
             await self.send(ContainerOutput(taken=len(chunk)))
 
     async def send(self, output: ContainerOutput) -> None:
-        """Send something; returns when the connection took it. Raises Unavailable when the caller left."""
+        """Send something; returns when the connection took it. Raises Unavailable when the caller left.
+
+        It is sent also when the sender is cancelled: given up in the middle, it would take the stream along,
+        and with it the reason that comes next.
+        """
+        sending = asyncio.create_task(self._send(output), name="container-output")
+        sending.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(sending)
+
+    async def _send(self, output: ContainerOutput) -> None:
         try:
             async with self._turn:  # gRPC takes one message at a time
                 await self._call.write(output)

@@ -17,6 +17,7 @@ from swarm.agent.network.base import Sandbox
 from swarm.agent.plain.config import HOST_NETWORK, as_task, given_ports, plain_config, wanted_ports
 from swarm.agent.plain.node import Node
 from swarm.agent.plain.policy import Decision, Ending, Then, after_end, starts_with_agent
+from swarm.agent.system.disk_watch import is_about_space
 from swarm.api.v1.objects_pb2 import Attachment, Task
 from swarm.api.v1.plain_pb2 import PlainContainer
 from swarm.api.v1.types_pb2 import HealthStatus, ResourceRequirements
@@ -35,6 +36,7 @@ CLEAN_AGAIN_S = 1.0
 LOST_EXIT_CODE = 255
 
 OnEvent = Callable[["Plain", str, Mapping[str, str]], None]  # what happened: start, die, …; and more of it
+Edit = Callable[[PlainContainer], None]
 BeforeStart = Callable[[], Awaitable[None]]
 
 
@@ -52,6 +54,7 @@ class Plain:
         self._writing = asyncio.Lock()
         self._writes: set[asyncio.Task[None]] = set()
         self._gone = False
+        self._written = True
         self._attendant: asyncio.Task[None] | None = None
         self._rejoining: asyncio.Task[None] | None = None
         self._awake = asyncio.Event()  # somebody decided something: a wait for a restart is over
@@ -81,18 +84,29 @@ class Plain:
         """Whether it waits for its policy to start it again."""
         return self.record.running and self._attendant is not None and bool(self._delay_ns)
 
-    async def change(self, edit: Callable[[PlainContainer], None]) -> None:
-        """Write down a changed record; raises OSError. Goes to its end also when the caller is cancelled."""
-        await self._to_its_end(self._change(edit))
+    async def change(self, edit: Edit, *, ending: bool = False) -> None:
+        """Write down a changed record; raises OSError. Goes to its end also when the caller is cancelled.
 
-    async def _change(self, edit: Callable[[PlainContainer], None]) -> None:
+        What ends something (`ending`) counts also where a full disk takes no word of it: it makes room.
+        """
+        await self._to_its_end(self._change(edit, ending=ending))
+
+    async def _change(self, edit: Edit, *, ending: bool) -> None:
         async with self._writing:
             changed = PlainContainer()
             changed.CopyFrom(self.record)
             edit(changed)
-            if changed != self.record and not self._gone:
+            if (changed == self.record and self._written) or self._gone:
+                return
+            try:
                 await asyncio.to_thread(self._node.records.save, changed)
-                self.record = changed
+                self._written = True
+            except OSError as error:
+                if not (ending and is_about_space(error)):
+                    raise
+                self._written = False
+                log.warning("agent.plain_container_not_written", container=self.name, reason=str(error))
+            self.record = changed
 
     async def _forget(self) -> None:
         async with self._writing:
@@ -142,7 +156,7 @@ class Plain:
             try:
                 await self._launch(before_start)
             except BaseException:
-                await self.change(lambda record: setattr(record, "running", False))
+                await self.change(lambda record: setattr(record, "running", False), ending=True)
                 raise
             self._attend()
 
@@ -164,7 +178,7 @@ class Plain:
 
     async def note_stopped(self) -> None:
         """Write down that what ends it now is not for its policy to mend."""
-        await self.change(lambda record: setattr(record, "stopped", True))
+        await self.change(lambda record: setattr(record, "stopped", True), ending=True)
         self._awake.set()
 
     async def restart(self, grace_s: float, signal_name: str = "") -> None:
@@ -181,7 +195,7 @@ class Plain:
             state = "paused" if info is not None and info.paused else "running"
             raise FailedPrecondition(f"container {self.name} is {state}: stop it, or remove it by force")
         self._awake.set()
-        await self.change(lambda record: setattr(record, "removing", True))
+        await self.change(lambda record: setattr(record, "removing", True), ending=True)
         async with self._turn:
             await self._leave()
             if info is not None and info.state is ContainerState.RUNNING:
@@ -337,9 +351,9 @@ class Plain:
             else:
                 return True
         self._delay_ns = 0
-        await self.change(lambda record: setattr(record, "running", False))
+        await self.change(lambda record: setattr(record, "running", False), ending=True)
         if decision.then is Then.REMOVE and not self.record.removing:
-            await self.change(lambda record: setattr(record, "removing", True))
+            await self.change(lambda record: setattr(record, "removing", True), ending=True)
             await self._remove()
         return False
 
@@ -395,7 +409,7 @@ class Plain:
         except (SwarmError, OSError, TimeoutError) as error:
             reason = str(error) or "it took too long"
             await self._settle()
-            await self.change(lambda record: setattr(record, "error", reason))
+            await self.change(lambda record: setattr(record, "error", reason), ending=True)
             raise
         self.on_event(self, "start", {})
 
@@ -442,7 +456,7 @@ class Plain:
             record.address = ""
 
         self.health = HealthStatus()
-        await self.change(ended)
+        await self.change(ended, ending=True)
 
     async def _remove(self) -> None:
         await self._node.driver.remove(self.id)

@@ -13,6 +13,7 @@ from swarm.agent.log_publisher import log_query
 from swarm.agent.plain.attach import attend
 from swarm.agent.plain.container import Plain
 from swarm.agent.plain.containers import PlainContainers
+from swarm.agent.system.disk_watch import is_about_space
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.containers_pb2 import (
     ContainerDetails,
@@ -68,6 +69,10 @@ class PlainRequests:
             await self._answer(request, conversation)
         except TaskFailure as error:
             raise type(error)(self._containers.explain(error)) from error
+        except OSError as error:
+            if not is_about_space(error):
+                raise
+            raise FailedPrecondition(self._containers.explain(error)) from error
 
     async def _answer(self, request: ContainerRequest, conversation: Conversation) -> None:
         verb = request.WhichOneof("verb") or ""

@@ -53,6 +53,7 @@ class Collector:
         layers = self._forget_layers(marked, young_ns)
         blob_count, blob_bytes = self._withdraw_blobs(marked, young_ns)
         self._images.forget()
+        await self._layers.delete_leftovers()  # first: where the disk is full, nothing can be written down
         await self._records.save()
         self._withdraw_layers(young_ns)
         for path in self._blobs.abandoned_transfers(now_ns - _KEEP_PARTIAL_NS):

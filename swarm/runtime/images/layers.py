@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import json
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -95,8 +96,11 @@ class LayerDirectory:
             self._active.discard(folder)
 
     def withdraw(self, path: Path) -> None:
-        """Take a layer or a file out of its place, to be deleted with the leftovers."""
-        path.rename(Path(tempfile.mkdtemp(dir=self._unpacking)) / path.name)
+        """Take a layer or a file out of its place, to be deleted with the leftovers.
+
+        No folder is made for it: that takes room, of which there may be none.
+        """
+        path.rename(self._unpacking / f"{path.name}.{secrets.token_hex(8)}")
 
     async def delete_leftovers(self) -> None:
         """Delete withdrawn layers and what killed unpackers left."""

@@ -1,5 +1,6 @@
 """A node goes to a manager that calls it, again and again until it is there."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from swarm.agent.containers.calls import CallAnswerer
 from swarm.agent.containers.conversation import Conversation
 from swarm.api.v1.containers_pb2 import (
     ContainerCall,
+    ContainerError,
     ContainerOutput,
     ContainerRequest,
     InspectContainer,
@@ -45,3 +47,37 @@ async def test_a_call_whose_connection_failed_is_answered_when_it_comes_again(
         assert [one.done for one in heard] == [True]
         assert not addresses
         await answerer.close()
+
+
+class Stream:
+    """Takes a message when it is let; a write that is given up ends it, as gRPC's."""
+
+    def __init__(self) -> None:
+        self.writing, self.room = asyncio.Event(), asyncio.Event()
+        self.taken: list[str] = []
+        self.over = False
+
+    async def write(self, output: ContainerOutput) -> None:
+        if self.over:
+            raise asyncio.CancelledError
+        self.writing.set()
+        try:
+            await self.room.wait()
+        except asyncio.CancelledError:
+            self.over = True
+            raise
+        self.taken.append(output.WhichOneof("output") or "")
+
+
+async def test_who_is_cancelled_while_it_sends_takes_no_reason_from_those_who_send_after_it() -> None:
+    stream = Stream()
+    conversation = Conversation(stream)
+    sender = asyncio.create_task(conversation.send(ContainerOutput(taken=1)))
+    await stream.writing.wait()
+    sender.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sender
+    reason = asyncio.create_task(conversation.send(ContainerOutput(error=ContainerError(message="full"))))
+    stream.room.set()
+    await reason
+    assert stream.taken == ["taken", "error"]

@@ -1,11 +1,14 @@
 """Plain containers on a fake node: what people and policies do with them, and what an agent finds again."""
 
 import asyncio
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from swarm.agent.plain import policy
+from swarm.agent.plain.records import PlainRecords
 from swarm.agent.plain.requests import plain_details, plain_summary
 from swarm.api.v1.plain_pb2 import PlainContainer, PlainRestart
 from swarm.api.v1.types_pb2 import Mount, PortConfig
@@ -240,6 +243,38 @@ async def test_a_removal_that_was_interrupted_is_finished_by_the_next_agent(benc
     async with bench.life() as containers:
         assert not containers.ids()
         assert not bench.driver.ids()
+
+
+async def test_a_full_disk_stops_no_end_and_what_it_kept_from_being_written_follows(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, full = PlainRecords.save, True
+
+    def save_if_there_is_room(records: PlainRecords, record: PlainContainer) -> None:
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(records, record)
+
+    async with bench.life() as containers:
+        running = await containers.create(spec("running", R.CONDITION_ALWAYS))
+        ended = await containers.create(spec("ended"))
+        fleeting = await containers.create(spec("fleeting", auto_remove=True))
+        for one in (running, ended, fleeting):
+            await one.start()
+        monkeypatch.setattr(PlainRecords, "save", save_if_there_is_room)
+        await running.stop(0.0)
+        await ended.remove(force=True)
+        await fleeting.stop(0.0)
+        await until(lambda: [one.name for one in containers.all()] == ["running"])
+        assert bench.driver.ids() == {running.id}
+        with pytest.raises(OSError, match="No space left"):
+            await running.start()
+        full = False
+        await running.stop(0.0)
+    async with bench.life() as containers:
+        (found,) = containers.all()
+        assert found.record.stopped
+        assert not found.record.running
 
 
 async def test_a_removal_in_the_middle_of_a_restart_leaves_no_trace(bench: Bench) -> None:
