@@ -55,6 +55,7 @@ from swarm.api.v1.logs_pb2 import LogSubscription
 from swarm.api.v1.types_pb2 import Peer, TaskState, TaskStatus, TlsInfo
 from swarm.clock import Clock
 from swarm.config import Settings
+from swarm.endings import endless
 from swarm.errors import NodeRemoved
 from swarm.model.health import UNHEALTHY
 from swarm.model.task_state import is_terminal
@@ -367,28 +368,26 @@ class Agent:
 
     async def _serve(self) -> None:
         """Stay connected until the node leaves or was removed; then only wait for the end."""
-        connecting = asyncio.create_task(self._connection.run(), name="agent-connection")
-        describing = asyncio.create_task(
-            self._describer.run(self._connection.describe), name="agent-description"
-        )
-        sampling = asyncio.create_task(self._sampler.run(), name="agent-samples")
-        watching = asyncio.create_task(self._disks.run(), name="agent-disks")
-        finding = asyncio.create_task(self._csi.watch(self.describe_again), name="agent-csi")
+        parts = {
+            "connection": self._connection.run,
+            "description": lambda: self._describer.run(self._connection.describe),
+            "samples": self._sampler.run,
+            "disks": self._disks.run,
+            "csi": lambda: self._csi.watch(self.describe_again),
+            "attachments": self._plain.tell_managers,
+            "listening": self._listening.run,
+        }
+        works = [asyncio.create_task(endless(run, f"the agent's {name}")) for name, run in parts.items()]
         leaving = asyncio.create_task(self._leaving.wait())
-        attaching = asyncio.create_task(self._plain.tell_managers(), name="agent-attachments")
-        listening = asyncio.create_task(self._listening.run(), name="agent-listening")
-        works = (connecting, describing, sampling, watching, finding, attaching, listening)
         try:
-            await asyncio.wait({*works, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            removed = connecting.done() and isinstance(connecting.exception(), NodeRemoved)
+            await asyncio.wait((*works, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:
             for one in (*works, leaving):
                 one.cancel()
-            await asyncio.gather(*works, leaving, return_exceptions=True)
+            ends = await asyncio.gather(*works, leaving, return_exceptions=True)
+        removed = any(isinstance(end, NodeRemoved) for end in ends)
         if not removed and not self._leaving.is_set():
-            for one in works:
-                if not one.cancelled():
-                    one.result()
+            raise next(end for end in ends if isinstance(end, Exception))
         await self._worker.remove_all()
         await self._plain.leave_node()
         await self._cluster_volumes.leave()

@@ -10,7 +10,8 @@ from typing import Protocol
 
 import structlog
 
-from swarm.errors import InvariantBroken, SwarmError
+from swarm.endings import endless
+from swarm.errors import SwarmError
 
 log = structlog.get_logger(__name__)
 
@@ -97,11 +98,10 @@ class Leading:
 async def _run_one(name: str, loop: Loop) -> None:
     """Run a loop; its return is an error like any other."""
     try:
-        await loop.run()
+        await endless(loop.run, f"the leader's loop {name!r}")
     except Exception as error:
         error.add_note(f"in the leader's loop {name!r}")
         raise
-    raise InvariantBroken(f"the leader's loop {name!r} ended by itself")
 
 
 def reason_of(error: BaseException) -> str:

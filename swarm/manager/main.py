@@ -21,6 +21,7 @@ from swarm.api.v1.specs_pb2 import ClusterSpec
 from swarm.api.v1.users_pb2_grpc import add_AuditServicer_to_server
 from swarm.clock import Clock
 from swarm.config import Settings
+from swarm.endings import endless
 from swarm.errors import FailedPrecondition, SwarmError, Unavailable
 from swarm.ids import new_id
 from swarm.manager.acme.loop import AcmeLoop
@@ -252,14 +253,17 @@ class Manager:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow_cluster(), name="manager-cluster")
-            group.create_task(self.lock.run(), name="manager-lock")
-            group.create_task(self.audit.run(), name="manager-audit")
-            group.create_task(RightsLoop(self.store, self._live).run(), name="manager-rights")
-            group.create_task(self._self_renewal.run(), name="manager-self-renewal")
-            group.create_task(self._dispatcher.run(), name="manager-dispatcher")
-            group.create_task(self._images.replicator.run(), name="manager-images")
-            group.create_task(self._leading.run(), name="manager-leading")
+            for name, run in {
+                "cluster": self._follow_cluster,
+                "lock": self.lock.run,
+                "audit": self.audit.run,
+                "rights": RightsLoop(self.store, self._live).run,
+                "self-renewal": self._self_renewal.run,
+                "dispatcher": self._dispatcher.run,
+                "images": self._images.replicator.run,
+                "leading": self._leading.run,
+            }.items():
+                group.create_task(endless(run, f"the manager's {name}"), name=f"manager-{name}")
 
     async def _follow_cluster(self) -> None:
         """Keep the roots and join tokens that count here equal to those in the store."""

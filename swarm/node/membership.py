@@ -13,6 +13,7 @@ from swarm.api.v1.ca_pb2 import IssueCertificateResponse
 from swarm.api.v1.dispatcher_pb2 import NodeInfo
 from swarm.clock import SECOND, Clock
 from swarm.config import Settings
+from swarm.endings import endless
 from swarm.errors import FailedPrecondition, SwarmError
 from swarm.node.level import note_level, read_level
 from swarm.node.machine import Machine, forget_seat, open_machine
@@ -107,11 +108,13 @@ class Membership:
         unsubscribe = self.credentials.subscribe(self._credentials_changed)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._run_agent(), name="node-agent")
-                group.create_task(self._follow_role(), name="node-role")
-                group.create_task(self._renewal.run(), name="node-renewal")
-                collection = CollectionLoop(self.images, self._clock, self._needed_images)
-                group.create_task(collection.run(), name="node-images")
+                for name, run in {
+                    "agent": self._run_agent,
+                    "role": self._follow_role,
+                    "renewal": self._renewal.run,
+                    "images": CollectionLoop(self.images, self._clock, self._needed_images).run,
+                }.items():
+                    group.create_task(endless(run, f"the node's {name}"), name=f"node-{name}")
         finally:
             unsubscribe()
             if self.machine is not None:

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from swarm.api.v1 import csi_pb2 as csi
 from swarm.api.v1.types_pb2 import CsiPlugin
+from swarm.endings import asked_to_end
 from swarm.errors import FailedPrecondition, InvalidArgument, Unavailable
 from swarm.model.limits import CSI_PLUGINS
 
@@ -178,6 +179,10 @@ async def _call(channel: grpc.aio.Channel, driver: str, method: str, request: by
     call: Any = channel.unary_unary(f"/csi.v1.{method}")  # bytes in, bytes out
     try:
         answer = await call(request, timeout=CALL_TIMEOUT_S, wait_for_ready=False)
+    except asyncio.CancelledError as error:  # the connection was closed: its socket is not there any more
+        if asked_to_end():
+            raise
+        raise Unavailable(f"plugin {driver} went away") from error
     except grpc.aio.AioRpcError as error:
         text = f"plugin {driver}: {method.partition('/')[2]}: {error.details() or error.code().name}"
         if error.code() in _AGAIN:

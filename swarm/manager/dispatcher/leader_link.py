@@ -1,5 +1,6 @@
 """How a manager reaches the leader: directly when it is the leader, else over one kept connection."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from swarm.api.v1.dispatcher_pb2 import (
     SessionOrder,
 )
 from swarm.api.v1.dispatcher_pb2_grpc import LeaderStub
+from swarm.endings import asked_to_end
 from swarm.errors import NotLeader, Unavailable
 from swarm.manager.dispatcher.leader_servicer import LeaderServicer
 from swarm.manager.dispatcher.leadership import Leadership
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 SESSIONS_TIMEOUT_S = 2.0
 STATUSES_TIMEOUT_S = 8.0  # more than the leader's own time limit for a commit
+
+_GIVEN_UP = "the connection to the leader was given up"
 
 
 class LeaderLink:
@@ -87,7 +91,12 @@ class LeaderLink:
             self._addr, self._channel = leader.addr, self._dial(leader.addr)
         try:
             yield LeaderStub(self._channel)
+        except asyncio.CancelledError as error:
+            # The other report saw a new leader first and closed the connection, with the calls on it.
+            if asked_to_end():
+                raise
+            raise Unavailable(_GIVEN_UP) from error
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
-        except grpc.aio.UsageError as error:  # closed by the other report, which saw a new leader first
-            raise Unavailable("the connection to the leader was given up") from error
+        except grpc.aio.UsageError as error:  # or before the call began
+            raise Unavailable(_GIVEN_UP) from error

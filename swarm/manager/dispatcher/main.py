@@ -8,6 +8,7 @@ import grpc
 
 from swarm.api.v1.objects_pb2 import Attachment, Cluster, Network, Node, Service, Task
 from swarm.clock import Clock
+from swarm.endings import endless
 from swarm.errors import NodeRemoved, Unavailable
 from swarm.manager.dispatcher.attaching import AttachRules
 from swarm.manager.dispatcher.balance import weights
@@ -102,9 +103,9 @@ class Dispatcher:
         """Serve until cancelled; then every session ends, so that agents turn to another manager."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._feed())
-                group.create_task(self._reporter.run())
-                group.create_task(self._forwarder.run())
+                group.create_task(endless(self._feed, "what feeds the sessions"))
+                group.create_task(endless(self._reporter.run, "what reports the sessions"))
+                group.create_task(endless(self._forwarder.run, "what forwards the statuses of tasks"))
         finally:
             for stream in self.sessions.streams():
                 stream.end(Unavailable("this manager stops"))

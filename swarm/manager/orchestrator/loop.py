@@ -3,6 +3,7 @@
 import asyncio
 
 from swarm.clock import Clock
+from swarm.endings import endless
 from swarm.manager.orchestrator.node_loop import NodeLoop
 from swarm.manager.orchestrator.service_loop import ServiceLoop, ServiceLoopSettings
 from swarm.manager.store.store import Store
@@ -18,5 +19,7 @@ class OrchestratorLoop:
     async def run(self) -> None:
         """Run until cancelled; raises NotLeader, in a group, when leadership is lost."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._services.run(), name="orchestrator-services")
-            group.create_task(self._nodes.run(), name="orchestrator-nodes")
+            for name, part in (("services", self._services), ("nodes", self._nodes)):
+                group.create_task(
+                    endless(part.run, f"the orchestrator of {name}"), name=f"orchestrator-{name}"
+                )
