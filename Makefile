@@ -6,8 +6,11 @@ PATHS := swarm tests tools deploy examples bench
 # The order of the tests: one that everybody sees. `make test SEED=7` has another.
 SEED := 1
 PYTEST := $(BIN)/python -m pytest --randomly-seed=$(SEED)
-# Files in the order of tests/integration/conftest.py, two at a time.
-INTEGRATION := $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/integration
+# Files in the order of tests/integration/conftest.py, three at a time: they wait more than half of the time.
+INTEGRATION := $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder tests/integration
+
+# Tests start thousands of interpreters: without compiled files each of them would compile half of swarm.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-down install test check unit simulate fuzz integration cgroup2 farm man proto bench clean

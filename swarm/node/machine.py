@@ -3,30 +3,28 @@
 import contextlib
 import shutil
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import structlog
-
-from swarm.agent.http.base import HttpProxy
-from swarm.agent.network.base import NodeNetwork
-from swarm.agent.resolver.base import Resolver
 from swarm.config import Settings
-from swarm.node.level import forget_level
-from swarm.runtime.base import Capabilities, RuntimeDriver
-from swarm.runtime.images.store import LocalImageStore
-from swarm.security.keyfiles import sync_directory
 
-log = structlog.get_logger(__name__)
+# `swarmd cleanup` is this file and little else: what only agents need would be most of its time.
+if TYPE_CHECKING:
+    from swarm.agent.http.base import HttpProxy
+    from swarm.agent.network.base import NodeNetwork
+    from swarm.agent.resolver.base import Resolver
+    from swarm.runtime.base import Capabilities, RuntimeDriver
+    from swarm.runtime.images.store import LocalImageStore
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     """Opened once, for all lives of the agent."""
 
-    driver: RuntimeDriver
-    network: NodeNetwork
-    resolver: Resolver
-    http_proxy: HttpProxy
-    capabilities: Capabilities
+    driver: "RuntimeDriver"
+    network: "NodeNetwork"
+    resolver: "Resolver"
+    http_proxy: "HttpProxy"
+    capabilities: "Capabilities"
 
     async def close(self) -> None:
         """Let go of everything; containers live on."""
@@ -34,7 +32,7 @@ class Machine:
         await self.driver.close()
 
 
-async def open_machine(settings: Settings, images: LocalImageStore) -> Machine:
+async def open_machine(settings: Settings, images: "LocalImageStore") -> Machine:
     """Return what the machine offers; raises FailedPrecondition with what is missing."""
     from swarm.agent.http.select import open_http_proxy
     from swarm.agent.network.select import open_network
@@ -63,6 +61,8 @@ async def remove_everything(settings: Settings) -> None:
 
 def forget_seat(settings: Settings) -> None:
     """Give up a manager's place in Raft, with its log: as a whole, whatever interrupts this."""
+    from swarm.security.keyfiles import sync_directory
+
     gone = settings.raft_dir.with_name("raft.gone")
     shutil.rmtree(gone, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
@@ -73,6 +73,8 @@ def forget_seat(settings: Settings) -> None:
 
 def wipe_membership(settings: Settings) -> None:
     """Delete what a node keeps about its cluster: keys, Raft log, tasks. Images stay: they are a cache."""
+    from swarm.node.level import forget_level
+
     forget_seat(settings)
     settings.key_file.unlink(missing_ok=True)
     forget_level(settings.state_dir)

@@ -12,9 +12,6 @@ import structlog
 from swarm.config import Settings
 from swarm.errors import FailedPrecondition, InvalidArgument, SwarmError, Unavailable
 from swarm.runtime.base import Capabilities, RuntimeDriver
-from swarm.runtime.docker.client import EngineClient
-from swarm.runtime.docker.driver import DockerDriver
-from swarm.runtime.fake import FakeDriver
 from swarm.runtime.memory_files import MemoryFiles
 from swarm.runtime.oci.binaries import INSTALL_HINT, INSTALLED, STARTER
 from swarm.runtime.oci.devices import CdiSettings
@@ -77,6 +74,8 @@ def candidates(wanted: str, kept: Mapping[str, int], *, root: bool) -> Sequence[
 async def open_driver(settings: Settings, images: LayerSource) -> Opened:
     """Return the first driver that passes its trial; raises FailedPrecondition with the reason of each."""
     if settings.runtime == "fake":
+        from swarm.runtime.fake import FakeDriver
+
         fake = FakeDriver()
         return Opened(fake, await fake.probe())
     root = os.geteuid() == 0
@@ -155,5 +154,8 @@ def _driver(kind: str, settings: Settings, images: LayerSource) -> CleanableDriv
         parent = settings.cgroup_parent
         return OciDriver(directory, run_dir, parent, images, preference=names, cdi=cdi, users=users)
     if kind == "docker":
+        from swarm.runtime.docker.client import EngineClient
+        from swarm.runtime.docker.driver import DockerDriver
+
         return DockerDriver(directory, EngineClient(settings.docker_socket), images, cdi=cdi)
     return ProcessDriver(directory, run_dir, images)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -152,13 +153,17 @@ def daemons(
         name: Daemon(directory / name, f"{net}.{next(_hosts)}:2377", *more.get(name, ())) for name in names
     }
     try:
-        for one in made.values():
-            one.start()
+        _each(Daemon.start, made)
         yield made
     except BaseException:
         for one in made.values():
             print(f"--- log of {one.directory.name}\n{one.log()[-4000:]}")
         raise
     finally:
-        for one in made.values():
-            one.cleanup()
+        _each(Daemon.cleanup, made)
+
+
+def _each(do: Callable[[Daemon], None], made: Mapping[str, Daemon]) -> None:
+    """Do it to all daemons side by side; what each of them is busy with is mostly waited for."""
+    with ThreadPoolExecutor(max(1, len(made))) as pool:
+        list(pool.map(do, made.values()))

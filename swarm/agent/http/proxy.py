@@ -27,7 +27,6 @@ from swarm.api.v1.objects_pb2 import Secret
 from swarm.api.v1.types_pb2 import HttpProxyStatus
 from swarm.clock import Clock
 from swarm.errors import SwarmError, Unavailable
-from swarm.model.http_certificates import certificate_problem, self_signed
 from swarm.runtime.processes import Process
 
 log = structlog.get_logger(__name__)
@@ -206,6 +205,8 @@ class NodeHttpProxy:
         return False
 
     async def _replace(self, wanted: Wanted, certificates: Mapping[str, bytes], router: Path) -> None:
+        from swarm.model.http_certificates import self_signed
+
         program = find_program()
         if program is None:
             raise Unavailable(f"{PROGRAM} is not installed on this node (apt-get install {PROGRAM})")
@@ -281,6 +282,8 @@ class NodeHttpProxy:
 
     def _certificates(self, wanted: Wanted) -> tuple[dict[str, bytes], bool]:
         """Return the certificates that are known, and whether some are still to come."""
+        from swarm.model.http_certificates import certificate_problem
+
         found: dict[str, bytes] = {}
         missing = False
         for secret_id in wanted.secret_ids:
