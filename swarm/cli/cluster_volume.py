@@ -11,7 +11,7 @@ from swarm.api.v1.specs_pb2 import VolumeSpec
 from swarm.cli import parse
 from swarm.cli.connect import Connection
 from swarm.cli.inspect_view import meta
-from swarm.cli.render import Row
+from swarm.cli.render import Row, by_name, ordered
 from swarm.cli.templates.values import LabelText
 from swarm.errors import Ambiguous, InvalidArgument, NotFound
 from swarm.model.units import parse_bytes
@@ -137,7 +137,8 @@ def rows(conn: Connection, filters: Mapping[str, Sequence[str]]) -> list[Row]:
         name_prefixes=filters.get("name", ()),
         labels=filters.get("label", ()),
     )
-    return [_row(one) for one in conn.control.ListVolumes(c.ListVolumesRequest(filters=wanted)).volumes]
+    volumes = conn.control.ListVolumes(c.ListVolumesRequest(filters=wanted)).volumes
+    return sorted(map(_row, volumes), key=lambda row: by_name(row["Name"]))
 
 
 def page(volume: Volume, node_names: Mapping[str, str]) -> dict[str, Any]:
@@ -148,8 +149,8 @@ def page(volume: Volume, node_names: Mapping[str, str]) -> dict[str, Any]:
         "Name": spec.annotations.name,
         "Scope": "global",
         "Driver": spec.driver,
-        "Labels": dict(spec.annotations.labels),
-        "Options": dict(spec.options),
+        "Labels": ordered(spec.annotations.labels),
+        "Options": ordered(spec.options),
         "ClusterVolume": {
             "Spec": {
                 "Group": spec.group,
@@ -159,8 +160,8 @@ def page(volume: Volume, node_names: Mapping[str, str]) -> dict[str, Any]:
                     "BlockVolume" if spec.block else "MountVolume": {},
                 },
                 "AccessibilityRequirements": {
-                    "Requisite": [{"Segments": dict(one.segments)} for one in spec.topology_required],
-                    "Preferred": [{"Segments": dict(one.segments)} for one in spec.topology_preferred],
+                    "Requisite": [{"Segments": ordered(one.segments)} for one in spec.topology_required],
+                    "Preferred": [{"Segments": ordered(one.segments)} for one in spec.topology_preferred],
                 },
                 "CapacityRange": {"RequiredBytes": spec.required_bytes, "LimitBytes": spec.limit_bytes},
                 "Secrets": [{"Key": one.key, "Secret": one.secret_name} for one in spec.secrets],
@@ -168,10 +169,10 @@ def page(volume: Volume, node_names: Mapping[str, str]) -> dict[str, Any]:
             },
             "Info": {
                 "VolumeID": volume.plugin_volume_id,
-                "VolumeContext": dict(volume.volume_context),
+                "VolumeContext": ordered(volume.volume_context),
                 "CapacityBytes": volume.capacity_bytes,
                 "AccessibleTopology": [
-                    {"Segments": dict(one.segments)} for one in volume.accessible_topology
+                    {"Segments": ordered(one.segments)} for one in volume.accessible_topology
                 ],
             },
             "PublishStatus": [
@@ -179,7 +180,7 @@ def page(volume: Volume, node_names: Mapping[str, str]) -> dict[str, Any]:
                     "NodeID": one.node_id,
                     "Node": node_names.get(one.node_id, one.node_id),
                     "State": _STATES.get(one.state, "unknown"),
-                    "PublishContext": dict(one.publish_context),
+                    "PublishContext": ordered(one.publish_context),
                 }
                 for one in volume.publish
             ],

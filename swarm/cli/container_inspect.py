@@ -14,6 +14,7 @@ from swarm.cli import names
 from swarm.cli.container_filters import labels_of
 from swarm.cli.container_table import ALIVE
 from swarm.cli.inspect_view import when
+from swarm.cli.render import ordered
 from swarm.model.hardware_addresses import mac_of
 from swarm.model.health import WORDS
 from swarm.model.networks import BRIDGE
@@ -29,7 +30,7 @@ def details_view(found: ContainerDetails, node_id: str, node_names: Mapping[str,
     """Return what `container inspect` prints; what Docker has no words for stands at the end."""
     one, spec = found.summary, found.spec
     plain = found.plain if one.plain else PlainContainer()
-    labels = labels_of(ContainerOutput(node_id=node_id, container=one))
+    labels = ordered(labels_of(ContainerOutput(node_id=node_id, container=one)))
     view: View = {
         "Id": one.id,
         "Created": when(plain.created_at if one.plain else one.created_at),

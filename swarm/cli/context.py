@@ -173,13 +173,20 @@ def inspect(ctx: click.Context, names: tuple[str, ...], layout: str) -> None:
 
 @context.command("rm", epilog=_epilog("swarmctl context rm lab", "swarmctl context rm -f lab old"))
 @click.argument("names", nargs=-1, required=True, metavar="CONTEXT...")
-@click.option("-f", "--force", is_flag=True, help="Also the one in use: the default one is used then.")
+@click.option(
+    "-f",
+    "--force",
+    is_flag=True,
+    help="Also the one in use (the default one is used then); one that does not exist is no error.",
+)
 @click.pass_context
 def rm(ctx: click.Context, names: tuple[str, ...], *, force: bool) -> None:
     """Forget contexts with their keys; the clusters do not notice."""
     store = _store()
 
     def remove(name: str) -> str:
+        if force and name not in store.names():
+            return name
         _refuse_default(name, "removed")
         used = store.current == name
         if used and not force:

@@ -6,7 +6,7 @@ from typing import Any
 
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
-from swarm.cli.render import Row
+from swarm.cli.render import Row, ordered
 from swarm.cli.templates.values import EncodedText
 from swarm.model.data_versions import is_replaced, number_of
 from swarm.model.file_references import MODE, data_ids
@@ -50,11 +50,11 @@ def data(item: o.Secret | o.Config) -> View:
     """Return a secret or config as `inspect` prints it; a config with its data in base64."""
     from swarm.cli.inspect_view import meta
 
-    spec: View = {"Name": item.spec.annotations.name, "Labels": dict(item.spec.annotations.labels)}
+    spec: View = {"Name": item.spec.annotations.name, "Labels": ordered(item.spec.annotations.labels)}
     if isinstance(item, o.Config):
         spec["Data"] = EncodedText(b64encode(item.spec.data).decode())
     if isinstance(item, o.Secret) and item.spec.HasField("driver"):
-        spec["Driver"] = {"Name": item.spec.driver.name, "Options": dict(item.spec.driver.options)}
+        spec["Driver"] = {"Name": item.spec.driver.name, "Options": ordered(item.spec.driver.options)}
     if item.spec.template_driver:
         spec["Templating"] = {"Name": item.spec.template_driver}
     return meta(item) | {"Number": number_of(item), "CreatedBy": item.created_by, "Spec": spec}

@@ -6,6 +6,7 @@ from typing import Any
 from swarm.api.v1.control_pb2 import InfoResponse, ListNodesResponse, MachineInfo
 from swarm.api.v1.objects_pb2 import Cluster, Node
 from swarm.cli.inspect_view import when
+from swarm.cli.render import ordered
 from swarm.model import defaults
 from swarm.model.units import format_duration, format_size
 
@@ -117,7 +118,7 @@ def _cluster(cluster: Cluster) -> View:
         "UpdatedAt": when(cluster.meta.updated_at),
         "Spec": {
             "Name": spec.annotations.name or "default",
-            "Labels": dict(spec.annotations.labels),
+            "Labels": ordered(spec.annotations.labels),
             "Orchestration": {"TaskHistoryRetentionLimit": defaults.task_history_limit(spec)},
             "Raft": {
                 "SnapshotInterval": defaults.snapshot_interval(spec),

@@ -14,6 +14,7 @@ from swarm.cli.container_view import container_options, resource_options
 from swarm.cli.dependency_options import shown_dependencies
 from swarm.cli.health_options import shown_config, shown_health
 from swarm.cli.published_ports import published
+from swarm.cli.render import ordered
 from swarm.model.job import shown_desired
 from swarm.model.revisions import number_of
 
@@ -46,7 +47,7 @@ def node(item: o.Node) -> View:
     view = meta(item) | {
         "Spec": {
             "Name": item.spec.annotations.name,
-            "Labels": dict(item.spec.annotations.labels),
+            "Labels": ordered(item.spec.annotations.labels),
             "Role": names.word(names.ROLE, item.spec.desired_role),
             "Availability": names.word(names.AVAILABILITY, item.spec.availability),
         },
@@ -80,8 +81,8 @@ def _description(item: t.NodeDescription) -> View:
         | placement_view.generic_resources(item.resources.generic),
         **placement_view.node_devices(item.devices),
         **_csi_plugins(item),
-        "Engine": {"EngineVersion": item.engine_version, "Labels": dict(item.engine_labels)},
-        "Runtime": {"Name": item.runtime, **dict(item.runtime_info)},
+        "Engine": {"EngineVersion": item.engine_version, "Labels": ordered(item.engine_labels)},
+        "Runtime": {"Name": item.runtime, **ordered(item.runtime_info)},
         **({"DataPathAddr": item.data_path_addr} if item.data_path_addr else {}),
         **({"TunnelKey": b64encode(item.tunnel_key).decode()} if item.tunnel_key else {}),
     }
@@ -150,7 +151,7 @@ def service_spec(spec: s.ServiceSpec) -> View:
     """Return a service's spec; what the user did not say is absent."""
     view: View = {
         "Name": spec.annotations.name,
-        "Labels": dict(spec.annotations.labels),
+        "Labels": ordered(spec.annotations.labels),
         "TaskTemplate": task_spec(spec.task),
         "Mode": _mode(spec),
     }
@@ -237,7 +238,7 @@ def _log_options(log: s.LogConfig) -> View:
 
 def _container(spec: s.ContainerSpec) -> View:
     view: View = {"Image": f"{spec.image}@{spec.image_digest}" if spec.image_digest else spec.image}
-    plural: View = {"Labels": dict(spec.labels), "Command": list(spec.command), "Args": list(spec.args)}
+    plural: View = {"Labels": ordered(spec.labels), "Command": list(spec.command), "Args": list(spec.args)}
     plural |= {"Env": list(spec.env), "Mounts": [_mount(mount) for mount in spec.mounts]}
     view |= {key: value for key, value in plural.items() if value} | placement_view.devices(spec)
     if spec.HasField("healthcheck"):
@@ -272,7 +273,7 @@ def _csi_plugins(item: t.NodeDescription) -> View:
                 "PluginName": one.name,
                 "NodeID": one.node_id,
                 "MaxVolumesPerNode": one.volumes_max,
-                "AccessibleTopology": {"Segments": dict(one.topology)},
+                "AccessibleTopology": {"Segments": ordered(one.topology)},
                 "Controller": one.controls,
             }
             for one in item.csi_plugins
@@ -291,9 +292,9 @@ def _mount(item: t.Mount) -> View:
         view["TmpfsOptions"] = _present(item.tmpfs, SizeBytes="size_bytes", Mode="mode")
     if item.HasField("volume"):
         given = item.volume
-        view["VolumeOptions"] = {"NoCopy": given.no_copy, "Labels": dict(given.labels)}
+        view["VolumeOptions"] = {"NoCopy": given.no_copy, "Labels": ordered(given.labels)}
         if given.driver or given.driver_options:
-            driver = {"Name": given.driver or "local", "Options": dict(given.driver_options)}
+            driver = {"Name": given.driver or "local", "Options": ordered(given.driver_options)}
             view["VolumeOptions"]["DriverConfig"] = driver
         if given.subpath:
             view["VolumeOptions"]["Subpath"] = given.subpath

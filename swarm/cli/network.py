@@ -120,7 +120,7 @@ def _subnet_with(spec: NetworkSpec, text: str, option: str) -> SubnetSpec:
 def ls(host: str, filters: tuple[str, ...], layout: str, *, no_trunc: bool, quiet: bool) -> None:
     """List the networks of the cluster."""
     from swarm.cli.network_view import row
-    from swarm.cli.render import show
+    from swarm.cli.render import by_name, show
     from swarm.clock import SystemClock
 
     found = parse.filters(filters, FILTERS)
@@ -131,7 +131,7 @@ def ls(host: str, filters: tuple[str, ...], layout: str, *, no_trunc: bool, quie
     inside = answer.containers or [0] * len(answer.networks)
     each = zip(answer.networks, answer.users, inside, strict=True)
     rows = [row(item, users, now_ns, containers) for item, users, containers in each]
-    rows = sorted((one for one in rows if _selected(one, found)), key=lambda one: one["Name"])
+    rows = sorted((one for one in rows if _selected(one, found)), key=lambda one: by_name(one["Name"]))
     show(rows, FULL if no_trunc else COLUMNS, layout, ("ID" if no_trunc else "ShortID") if quiet else "")
 
 
@@ -144,7 +144,6 @@ def users_of(answer: c.ListNetworksResponse) -> list[int]:
 def _asked(found: dict[str, list[str]]) -> c.Filters:
     return c.Filters(
         id_prefixes=found.get("id", []),
-        name_prefixes=found.get("name", []),
         labels=found.get("label", []),
     )
 
@@ -162,7 +161,8 @@ def _selected(row: dict[str, str], found: dict[str, list[str]]) -> bool:
     """Whether a row passes the filters that managers do not know."""
     unused = row["Services"] == row["Containers"] == "0"
     return (
-        row["Driver"] in found.get("driver", [row["Driver"]])
+        any(name in row["Name"] for name in found.get("name", [""]))
+        and row["Driver"] in found.get("driver", [row["Driver"]])
         and row["Scope"] in found.get("scope", [row["Scope"]])
         and "custom" in found.get("type", ["custom"])
         and all((value.lower() in {"true", "1"}) == unused for value in found.get("dangling", ()))
@@ -202,12 +202,13 @@ def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
     """Remove networks that no service uses."""
     with connect(ctx.obj) as conn:
 
-        def act(ref: str) -> str:
+        def act(ref: str) -> str | None:
             try:
                 conn.control.RemoveNetwork(c.RemoveNetworkRequest(ref=ref))
             except NotFound:
                 if not force:
                     raise
+                return None
             return ref
 
         ctx.exit(objects.each(refs, act))
@@ -227,7 +228,7 @@ def prune(ctx: click.Context, filters: tuple[str, ...], *, force: bool) -> None:
     failed = False
     with connect(ctx.obj) as conn:
         answer = conn.control.ListNetworks(c.ListNetworksRequest())
-        click.echo("Deleted Networks:")
+        removed: list[str] = []
         for item in _unused(answer, wanted):
             name = item.spec.annotations.name
             try:
@@ -238,7 +239,8 @@ def prune(ctx: click.Context, filters: tuple[str, ...], *, force: bool) -> None:
                 click.echo(f"Error: network {name}: {problem}", err=True)
                 failed = True
             else:
-                click.echo(name)
+                click.echo(name if removed else f"Deleted Networks:\n{name}")
+                removed.append(name)
     ctx.exit(1 if failed else 0)
 
 

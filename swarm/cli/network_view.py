@@ -7,6 +7,7 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.api.v1 import objects_pb2 as o
 from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
+from swarm.cli.render import ordered
 from swarm.cli.templates.values import LabelText
 from swarm.model.networks import driver_of, is_encrypted
 
@@ -62,8 +63,10 @@ def network(item: o.Network, endpoints: Iterable[c.NetworkEndpoint], *, verbose:
         "Attachable": spec.attachable,
         "Ingress": spec.ingress,
         "Encrypted": is_encrypted(spec),
-        "Options": dict(spec.driver_options),
-        "Labels": dict(spec.annotations.labels),
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Options": ordered(spec.driver_options),
+        "Labels": ordered(spec.annotations.labels),
         "Version": {"Index": item.meta.version.index},
     }
     if item.vxlan_id:
@@ -75,7 +78,7 @@ def network(item: o.Network, endpoints: Iterable[c.NetworkEndpoint], *, verbose:
 def _subnet(one: o.Subnet) -> View:
     view: View = {"Subnet": one.subnet, "Gateway": one.gateway}
     view |= {"IPRange": one.range} if one.range else {}
-    view |= {"AuxiliaryAddresses": dict(one.reserved)} if one.reserved else {}
+    view |= {"AuxiliaryAddresses": ordered(one.reserved)} if one.reserved else {}
     return view | ({"Pool": one.pool} if one.pool else {})
 
 
@@ -144,7 +147,7 @@ def _attachment(one: t.NetworkAttachment) -> View:
     parts: Mapping[str, Any] = {
         "Aliases": list(one.aliases),
         "Addresses": [text for text in (one.ipv4_address, one.ipv6_address) if text],
-        "DriverOpts": dict(one.driver_options),
+        "DriverOpts": ordered(one.driver_options),
     }
     return view | {key: value for key, value in parts.items() if value}
 

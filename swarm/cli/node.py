@@ -98,7 +98,7 @@ def _filters(texts: tuple[str, ...]) -> c.Filters:
 @click.pass_obj
 def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None:
     """List the nodes."""
-    from swarm.cli.render import show
+    from swarm.cli.render import by_name, show
 
     with connect(host) as conn:
         answer = conn.control.ListNodes(c.ListNodesRequest(filters=_filters(filters)))
@@ -106,7 +106,7 @@ def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None
         asked = layout in {"json", "yaml"} or "TLS" in layout or "json" in layout
         root = conn.control.GetCA(c.GetCARequest()).status if asked else None
     rows = [_row(item, answer.self_id, root or c.RootStatus()) for item in answer.nodes]
-    rows.sort(key=lambda row: (row["Hostname"], row["ID"]))
+    rows.sort(key=lambda row: (by_name(row["Hostname"]), row["ID"]))
     if layout in {"json", "yaml"}:
         for row in rows:
             del row["IDMark"], row["StatusMark"]

@@ -1,6 +1,7 @@
 """What commands print: tables for people, templates and JSON for scripts."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import zip_longest
@@ -21,6 +22,17 @@ class WrongTemplate(InvalidArgument):
 
 
 Row = Mapping[str, str]  # placeholder (as in {{.Name}}) -> text
+
+
+def by_name(name: str) -> list[tuple[int, int]]:
+    """Return what a list is sorted by that has this name in it: web2 comes before web10, as with Docker."""
+    parts = re.findall(r"[0-9]+|[^0-9]", name)
+    return [(ord("0"), int(one)) if one.isdigit() else (ord(one), 0) for one in parts]
+
+
+def ordered(given: Mapping[str, str]) -> dict[str, str]:
+    """Return a map with its keys in their order, the same each time; protobuf's have none."""
+    return dict(sorted(given.items()))
 
 
 def table(columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> str:

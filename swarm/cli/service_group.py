@@ -93,13 +93,13 @@ def service_filters(texts: Sequence[str]) -> c.Filters:
 
 def show_services(conn: Connection, filters: c.Filters, layout: str, *, quiet: bool) -> None:
     """Print the services that match, by name."""
-    from swarm.cli.render import show
+    from swarm.cli.render import by_name, show
 
     answer = conn.control.ListServices(c.ListServicesRequest(filters=filters))
     rows = [_row(item, status) for item, status in zip(answer.services, answer.statuses, strict=True)]
     has_cron = any(item.spec.HasField("cron") for item in answer.services)
     columns = COLUMNS + CRON_COLUMNS if has_cron else COLUMNS
-    show(sorted(rows, key=lambda row: row["Name"]), columns, layout, "ID" if quiet else "")
+    show(sorted(rows, key=lambda row: by_name(row["Name"])), columns, layout, "ID" if quiet else "")
 
 
 @service.command(

@@ -113,15 +113,15 @@ def ls(host: str, layout: str) -> None:
     """List the stacks."""
     from collections import Counter
 
-    from swarm.cli.render import show
+    from swarm.cli.render import by_name, show
     from swarm.model.stacks import NAMESPACE_LABEL
 
     filters = c.Filters(labels=[NAMESPACE_LABEL])
     with connect(host) as conn:
         found = conn.control.ListServices(c.ListServicesRequest(filters=filters)).services
     names = Counter(one.spec.annotations.labels[NAMESPACE_LABEL] for one in found)
-    rows = [{"Name": name, "Services": str(count)} for name, count in sorted(names.items())]
-    show(rows, COLUMNS, layout)
+    rows = [{"Name": name, "Services": str(count)} for name, count in names.items()]
+    show(sorted(rows, key=lambda row: by_name(row["Name"])), COLUMNS, layout)
 
 
 @stack.command(
@@ -166,9 +166,12 @@ def ps(host: str, /, name: str, filters: tuple[str, ...], layout: str, **flags: 
 @dry_run_options
 @click.pass_context
 def rm(ctx: click.Context, /, names: Sequence[str], **given: Any) -> None:
-    """Remove stacks with everything in them."""
+    """Remove stacks with everything in them.
+
+    One that does not exist is no error.
+    """
     from swarm.cli.stack_progress import wait_until_gone
-    from swarm.errors import SwarmError
+    from swarm.errors import NotFound, SwarmError
 
     failed = False
     with connect(ctx.obj) as conn:
@@ -178,7 +181,11 @@ def rm(ctx: click.Context, /, names: Sequence[str], **given: Any) -> None:
                     changes = [step.change for step in removals(name, existing(conn, name))]
                     show_fresh_plan(conn, lambda found=changes: found, given["layout"])  # type: ignore[misc]
                     continue
-                ids = [service.id for service in remaining(conn, name)]
+                try:
+                    ids = [service.id for service in remaining(conn, name)]
+                except NotFound as missing:
+                    click.echo(f"Warning: {missing}", err=True)
+                    continue
                 apply(conn, lambda name=name: removals(name, services_of(conn, name)), quiet=given["quiet"])  # type: ignore[misc]
                 if not given["detach"]:
                     wait_until_gone(conn, ids, quiet=given["quiet"])

@@ -4,6 +4,7 @@ from typing import Any
 
 from swarm.api.v1.users_pb2 import User
 from swarm.cli.inspect_view import when
+from swarm.cli.render import ordered
 from swarm.cli.templates.values import LabelText
 from swarm.cli.user import role_of
 from swarm.clock import nanoseconds
@@ -56,7 +57,7 @@ def data(user: User) -> View:
         "Generation": user.generation,
         "Spec": {
             "Name": user.spec.annotations.name,
-            "Labels": dict(user.spec.annotations.labels),
+            "Labels": ordered(user.spec.annotations.labels),
             "Role": role_of(user),
             "Scope": list(user.spec.scope),
             "ImageNames": list(user.spec.image_names),

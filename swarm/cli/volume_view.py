@@ -6,12 +6,14 @@ from typing import Any
 from swarm.api.v1.containers_pb2 import ContainerOutput
 from swarm.api.v1.volumes_pb2 import NodeVolume
 from swarm.cli.inspect_view import when
-from swarm.cli.render import Row
+from swarm.cli.render import Row, by_name, ordered
 from swarm.cli.templates.values import LabelText
 
 COLUMNS = (("DRIVER", "Driver"), ("VOLUME NAME", "Name"), ("NODE", "Node"), ("USED BY", "Users"))
 FILTERS = ("name", "label", "driver", "dangling")
 
+# What Docker's listing has as well: of cluster volumes, and sizes that it does not measure either.
+_NOT_HERE = ("Links", "Size", "Group", "Availability", "Status")
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -26,7 +28,7 @@ def rows(
     """Return the rows of `volume ls`, by name."""
     found = [one for one in volumes_of(answers) if _matches(one.volume.volume, filters)]
     shown = [_row(one.volume.volume, node_names.get(one.node_id, one.node_id)) for one in found]
-    return sorted(shown, key=lambda row: (row["Name"], row["Node"]))
+    return sorted(shown, key=lambda row: (by_name(row["Name"]), row["Node"]))
 
 
 def _matches(one: NodeVolume, filters: Mapping[str, Sequence[str]]) -> bool:
@@ -57,6 +59,7 @@ def _row(one: NodeVolume, node: str) -> Row:
         "Mountpoint": one.mountpoint,
         "Labels": LabelText(one.labels),
         "Users": ", ".join(one.users),
+        **dict.fromkeys(_NOT_HERE, "N/A"),
     }
 
 
@@ -65,10 +68,10 @@ def page(one: NodeVolume, node_id: str, node_names: Mapping[str, str]) -> dict[s
     return {
         "CreatedAt": when(one.created_at),
         "Driver": one.driver,
-        "Labels": dict(one.labels),
+        "Labels": ordered(one.labels),
         "Mountpoint": one.mountpoint,
         "Name": one.name,
-        "Options": dict(one.options),
+        "Options": ordered(one.options),
         "Scope": "local",
         "NodeID": node_id,
         "Node": node_names.get(node_id, node_id),

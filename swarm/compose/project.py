@@ -77,11 +77,13 @@ class Loader:
     ) -> Tree:
         merged: Tree | None = None
         for path in paths:
-            tree = self._file(path, directory, variables, named_by)
+            own = self._file(path, directory, variables, named_by)
+            # With what it includes: that a later file may change, and only this one must not have as well.
+            tree = self._with_included(own, directory, variables, (*included_by, *paths))
             merged = without_marks(tree) if merged is None else merge(merged, tree)
         if merged is None:
             raise InvalidArgument("there is no Compose file")
-        return self._with_included(merged, directory, variables, (*included_by, *paths))
+        return merged
 
     def _variables(
         self, directory: str, env_files: Sequence[str], over: Mapping[str, str], named_by: Tree | None

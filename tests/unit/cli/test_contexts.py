@@ -235,6 +235,7 @@ def test_the_context_in_use_is_removed_only_with_force(store, capsys):
     assert 'no context "nope"' in err
     assert run(capsys, "context", "rm", "-f", "lab")[0] == 0
     assert store.current == "default"
+    assert run(capsys, "context", "rm", "-f", "nope")[:2] == (0, "nope\n")
     assert "always there" in run(capsys, "context", "rm", "default")[2]
 
 

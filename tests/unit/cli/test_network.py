@@ -158,7 +158,9 @@ def test_the_table_is_dockers_and_its_filters_select(control: Control) -> None:
     assert run("ls", "-q", "-f", "scope=local").output == ""
     run("ls", "-f", "name=sh", "-f", "label=a=b", "-f", "id=id-")
     filters = control.asked[-1].filters
-    assert (filters.name_prefixes, filters.labels, filters.id_prefixes) == (["sh"], ["a=b"], ["id-"])
+    assert (filters.labels, filters.id_prefixes) == (["a=b"], ["id-"])
+    assert run("ls", "-q", "-f", "name=ho").output == "id-shop\n"  # a part of the name is enough
+    assert run("ls", "-q", "-f", "name=ack", "-f", "name=la").output == "id-back\nid-lan\n"
     assert run("ls", "--format", "{{.Name}} {{.Services}} {{.Subnets}}").output.splitlines()[2] == (
         "shop 2 10.0.1.0/24"
     )
@@ -191,6 +193,18 @@ def test_inspect_shows_what_docker_does_and_with_v_everybody(control: Control) -
     assert run("inspect", "shop", "gone").exit_code == 1
 
 
+def test_networks_are_in_the_order_of_their_numbers_and_labels_in_that_of_their_keys(
+    control: Control,
+) -> None:
+    labels = [str(key) for key in range(20)]
+    for name in ("n10", "n9"):
+        run("create", *(word for one in labels for word in ("--label", one)), name)
+    assert run("ls", "-q").output == "id-n9\nid-n10\n"
+    (view,) = json.loads(run("inspect", "n9").stdout)
+    assert list(view["Labels"]) == sorted(labels)
+    assert (view["ConfigFrom"], view["ConfigOnly"]) == ({"Network": ""}, False)
+
+
 def test_removal_goes_on_after_a_failure_and_tells_it(control: Control) -> None:
     for name in ("used", "shop", "back"):
         run("create", name)
@@ -198,6 +212,8 @@ def test_removal_goes_on_after_a_failure_and_tells_it(control: Control) -> None:
     assert result.exit_code == 1
     assert "in use by service web" in result.output
     assert list(control.networks) == ["id-used"]
+    forced = run("rm", "--force", "gone", "used")
+    assert "gone" not in forced.stdout
     assert run("rm", "--force", "gone").exit_code == 0
 
 
@@ -207,7 +223,7 @@ def test_prune_removes_what_nobody_uses_and_asks_before(control: Control) -> Non
         run("create", name)
     assert run("prune", stdin="n\n").exit_code == 1
     assert len(control.networks) == 3
-    assert run("prune", "-f", "--filter", "until=2h").output == "Deleted Networks:\n"
+    assert run("prune", "-f", "--filter", "until=2h").output == ""
     assert run("prune", "-f", "--filter", "until=30m").output == "Deleted Networks:\nshop\nback\n"
     assert list(control.networks) == ["id-busy"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskState
-from swarm.cli.render import fill, show, table
+from swarm.cli.render import by_name, fill, ordered, show, table
 from swarm.cli.task_table import COLUMNS, columns_of, task_rows
 from swarm.cli.templates.values import LabelText
 from swarm.errors import InvalidArgument
@@ -15,6 +15,24 @@ from swarm.errors import InvalidArgument
 def test_columns_are_as_wide_as_their_widest_cell():
     text = table((("ID", "ID"), ("NAME", "Name")), [{"ID": "abcdef", "Name": "x"}])
     assert text.splitlines() == ["ID       NAME", "abcdef   x"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["web1", "web2", "web10", "web10a", "web10b"],
+        ["1", "2", "10", "a"],
+        ["a", "a-1", "a0", "a1-2", "a1-10", "a_1", "aa"],
+        ["db.9", "db.10", "db.x", "db_1"],
+    ],
+)
+def test_names_are_in_the_order_of_their_numbers(names):
+    assert sorted(set(names), key=by_name) == names
+
+
+def test_a_map_of_the_users_has_its_keys_in_order():
+    labels = {str(number): "" for number in range(50)}
+    assert list(ordered(labels)) == sorted(labels)
 
 
 def test_a_template_reaches_nested_fields_and_json():
@@ -51,6 +69,13 @@ def test_older_tasks_of_a_slot_follow_as_its_history():
     assert [(row["ID"], row["Name"]) for row in rows] == [("new", "web.1"), ("old", "\\_ web.1")]
     assert rows[0]["CurrentState"] == "Running about a minute ago"
     assert rows[0]["Node"] == "worker-1"
+
+
+def test_tasks_of_ten_services_are_in_the_order_of_their_numbers():
+    tasks = [a_task(name, 10) for name in ("web10", "web9")]
+    for task in tasks:
+        task.service_annotations.name = task.id
+    assert [row["ID"] for row in task_rows(tasks, {}, 80 * 10**9, truncate=True)] == ["web9", "web10"]
 
 
 def test_priorities_are_a_column_where_somebody_has_one():

@@ -2,17 +2,21 @@
 
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
-from swarm.api.v1.control_pb2 import RootStatus
+from swarm.api.v1.control_pb2 import Filters, ListServicesResponse, RootStatus
 from swarm.api.v1.objects_pb2 import Image
+from swarm.api.v1.specs_pb2 import ServiceSpec
 from swarm.cli.connect import connect
 from swarm.cli.container_run import _by_name
 from swarm.cli.image import _chunks
+from swarm.cli.inspect_view import service_spec
 from swarm.cli.main import cli
+from swarm.cli.service_group import show_services
 from swarm.manager.controlapi import ca
 from tests.unit.cli.stage import ListedImages, served
 
@@ -90,3 +94,33 @@ def test_all_names_of_an_image_go_by_force_only(run, monkeypatch):
     assert removed == [("one", True), ("two", True)]
     assert run("rmi", "web:stable").exit_code == 0
     assert removed[2:] == [("two", False)]
+
+
+def test_a_stack_that_is_gone_already_is_removed_but_cannot_be_looked_at(run):
+    removed = run("stack", "rm", "nope", "none")
+    assert removed.exit_code == 0, removed.output
+    assert "Warning: there is no stack nope" in removed.stderr
+    assert "Warning: there is no stack none" in removed.stderr
+    assert run("stack", "rm", "--dry-run", "nope").exit_code == 1
+    for verb in ("ps", "services"):
+        assert "there is no stack nope" in str(run("stack", verb, "nope").exception)
+
+
+def test_services_are_in_the_order_of_their_numbers(capsys):
+    answer = ListServicesResponse()
+    for name in ("web10", "web9"):
+        answer.services.add().spec.annotations.name = name
+        answer.statuses.add()
+    conn = SimpleNamespace(control=SimpleNamespace(ListServices=lambda _request: answer))
+    show_services(conn, Filters(), "{{.Name}}", quiet=False)
+    assert capsys.readouterr().out == "web9\nweb10\n"
+
+
+def test_labels_of_a_service_are_in_the_order_of_their_keys():
+    labels = {str(key): "" for key in range(20)}
+    spec = ServiceSpec()
+    spec.annotations.labels.update(labels)
+    spec.task.container.labels.update(labels)
+    shown = service_spec(spec)
+    for told in (shown["Labels"], shown["TaskTemplate"]["ContainerSpec"]["Labels"]):
+        assert list(told) == sorted(labels)

@@ -42,6 +42,11 @@ def test_volumes_are_listed_by_name_with_their_node_and_tasks() -> None:
         ("db-2", "worker-2", "db.2"),
     ]
     assert found[1]["Labels"] == "tier=db"
+    assert {found[0][key] for key in ("Links", "Size", "Group", "Availability", "Status")} == {"N/A"}
+    ten = [answer(name, labels={str(one): "" for one in range(20)}) for name in ("v10", "v2")]
+    assert [row["Name"] for row in rows(ten, {}, NODES)] == ["v2", "v10"]
+    labels = list(page(ten[0].volume.volume, "n1", NODES)["Labels"])
+    assert labels == sorted(labels)
 
 
 def test_filters_are_those_of_docker() -> None:

@@ -265,6 +265,18 @@ def test_what_an_included_project_has_as_well_is_refused_unless_it_is_the_same()
     assert project("include: [/o/c.yaml]\n" + one("image: b"), files=files)
 
 
+def test_a_later_file_changes_what_an_earlier_one_includes() -> None:
+    files = Files()
+    files.add("/o/c.yaml", "services: {db: {image: db, environment: {A: 1, B: 2}, command: [a]}}\n")
+    over = "services: {db: {environment: {B: 3}, command: !reset null}, web: {image: web}}\n"
+    base = "include: [/o/c.yaml]\n"
+    found = project(base, over, files=files).tree.plain()["services"]
+    assert found == {"db": {"image": "db", "environment": {"A": 1, "B": 3}}, "web": {"image": "web"}}
+    assert project(base, base, files=files).tree.plain()["services"]["db"]["command"] == ["a"]
+    with pytest.raises(InvalidArgument, match=r"services.db is there already: c1.yaml"):
+        project(one("image: web"), base + over, files=files)
+
+
 def test_a_project_that_includes_itself_is_refused() -> None:
     files = Files()
     files.add("/o/c.yaml", "include: [/o/c.yaml]\n" + one("image: b"))
