@@ -80,18 +80,24 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
     from swarm.cli import parse
     from swarm.cli.container_described import described
     from swarm.cli.container_filters import every_state
-    from swarm.cli.container_table import COLUMNS, SIZE_COLUMN, rows
+    from swarm.cli.container_table import COLUMNS, RAW, SIZE_COLUMN, rows
+    from swarm.cli.docker_settings import layout_of
     from swarm.cli.render import show
     from swarm.cli.tasks import node_names
     from swarm.clock import SystemClock
 
     wanted, notices = parse.filters(filters, FILTERS), Notices()
+    quiet = given["quiet"]
+    layout = layout_of("psFormat", given["layout"], quiet=quiet)
+    if quiet and layout not in {"", "raw"}:
+        click.echo("Warning: --format is ignored beside --quiet", err=True)
+        layout = ""
     last = 1 if given["latest"] else given["last"]
     everything = given["everything"] or every_state(wanted) or last is not None
     with connect(ctx.obj) as conn:
         # What before= and since= name may have ended.
         asked = ListContainers(all=everything or not wanted.keys().isdisjoint({"before", "since"}))
-        asked.size = given["size"] or ".Size" in given["layout"]
+        asked.size = given["size"] or ".Size" in layout
         request = ContainerRequest(list=asked)
         answers = list(notices.filter(ask(conn, request, node_ids(conn, nodes))))
         found = rows(
@@ -101,10 +107,11 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
             SystemClock().now_ns(),
             truncate=not given["no_trunc"],
             everything=everything,
-            described=described(conn, answers, wanted, given["layout"]),
+            described=described(conn, answers, wanted, layout),
         )
     columns = (*COLUMNS, SIZE_COLUMN) if given["size"] else COLUMNS
-    show(found[:last], columns, given["layout"], "ID" if given["quiet"] else "")
+    raw = (*RAW, ("size", "Size")) if given["size"] else RAW
+    show(found[:last], columns, layout, "ID" if quiet else "", raw)
     ctx.exit(notices.exit_code)
 
 

@@ -43,7 +43,8 @@ def image() -> None:
 @click.pass_obj
 def ls(host: str, /, repository: str, filters: tuple[str, ...], layout: str, **given: Any) -> None:
     """List the images of the cluster."""
-    from swarm.cli.image_view import COLUMNS, DIGEST_COLUMNS, rows
+    from swarm.cli.docker_settings import layout_of
+    from swarm.cli.image_view import COLUMNS, DIGEST_COLUMNS, DIGEST_RAW, RAW, rows
     from swarm.cli.render import show
     from swarm.clock import SystemClock
 
@@ -53,8 +54,9 @@ def ls(host: str, /, repository: str, filters: tuple[str, ...], layout: str, **g
     with connect(host) as conn:
         images = conn.control.ListImages(c.ListImagesRequest()).images
     found = rows(images, wanted, SystemClock().now_ns(), truncate=not given["no_trunc"])
-    columns = DIGEST_COLUMNS if given["digests"] else COLUMNS
-    show(found, columns, layout, "ID" if given["quiet"] else "")
+    columns, raw = (DIGEST_COLUMNS, DIGEST_RAW) if given["digests"] else (COLUMNS, RAW)
+    layout = layout_of("imagesFormat", layout, quiet=given["quiet"])
+    show(found, columns, layout, "ID" if given["quiet"] else "", raw)
 
 
 def _chunks(stream: BinaryIO, reference: str, size: int) -> Iterator[c.LoadImageRequest]:

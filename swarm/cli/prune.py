@@ -48,9 +48,11 @@ class Chosen:
 
 def chosen(filters: Sequence[str], keys: Sequence[str] = KEYS) -> Chosen:
     """Return what --filter chooses; raises InvalidArgument."""
+    from swarm.cli.docker_settings import prune_filters
     from swarm.clock import SystemClock
 
-    found = parse.filters(filters, keys)
+    always = [one for one in prune_filters(filters) if one.partition("=")[0] in keys]
+    found = parse.filters([*filters, *always], keys)
     now_ns = SystemClock().now_ns()
     moments = [parse.moment(text, now_ns) for text in found.get("until", ())]
     return Chosen(found.get("label", ()), found.get("label!", ()), min(moments, default=0))

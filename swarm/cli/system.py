@@ -50,7 +50,7 @@ def info(ctx: click.Context, layout: str) -> None:
 def df(ctx: click.Context, nodes: tuple[str, ...], layout: str, *, verbose: bool) -> None:
     """Show what the disks of nodes are used for."""
     from swarm.cli.render import show
-    from swarm.cli.system_view import COLUMNS, ITEM_COLUMNS, item_rows, rows
+    from swarm.cli.system_view import COLUMNS, ITEM_COLUMNS, RAW, item_rows, rows
     from swarm.cli.tasks import node_names
 
     notices = Notices()
@@ -62,7 +62,7 @@ def df(ctx: click.Context, nodes: tuple[str, ...], layout: str, *, verbose: bool
     if verbose:
         show(item_rows(found, names), ITEM_COLUMNS, layout)
     else:
-        show(rows(found, names), COLUMNS, layout)
+        show(rows(found, names), COLUMNS, layout, raw=RAW)
     ctx.exit(notices.exit_code)
 
 

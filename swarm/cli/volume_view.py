@@ -10,6 +10,7 @@ from swarm.cli.render import Row
 from swarm.cli.templates.values import LabelText
 
 COLUMNS = (("DRIVER", "Driver"), ("VOLUME NAME", "Name"), ("NODE", "Node"), ("USED BY", "Users"))
+RAW = (("name", "Name"), ("driver", "Driver"))
 FILTERS = ("name", "label", "driver", "dangling")
 
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
@@ -56,6 +57,7 @@ def _row(one: NodeVolume, node: str) -> Row:
         "Scope": "local",
         "Mountpoint": one.mountpoint,
         "Labels": LabelText(one.labels),
+        **dict.fromkeys(("Availability", "Group", "Links", "Size", "Status"), "N/A"),  # of cluster volumes
         "Users": ", ".join(one.users),
     }
 
