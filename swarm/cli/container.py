@@ -1,6 +1,5 @@
 """`swarmctl container`: the containers of tasks and those without one, on whatever node they are."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,7 @@ from swarm.api.v1.containers_pb2 import (
 )
 from swarm.cli import objects
 from swarm.cli.confirm import confirm
-from swarm.cli.connect import Connection, connect
+from swarm.cli.connect import connect
 from swarm.cli.container_calls import Notices, NowhereFound, ask, ask_one, find_container, node_ids, only
 from swarm.cli.container_cp import cp
 from swarm.cli.container_files import commit, diff, export
@@ -31,7 +30,7 @@ from swarm.cli.container_stats import stats
 from swarm.cli.exec import exec_command
 from swarm.cli.flags import FlagGroup
 from swarm.cli.logs import logs_command
-from swarm.cli.prune import HELP, Chosen, chosen, prune_containers
+from swarm.cli.prune import HELP, Listing, chosen, prune_containers
 from swarm.errors import NotFound
 
 REPLACED = (
@@ -295,16 +294,10 @@ def prune(ctx: click.Context, nodes: tuple[str, ...], filters: tuple[str, ...], 
         confirm("This removes all containers that have ended, with their output.")
     notices = Notices()
     with connect(ctx.obj) as conn:
-        removed = _pruned(conn, nodes, wanted, notices)
-    click.echo(f"Removed: {removed} containers")
+        gone = Listing("Deleted Containers:")
+        for answer in prune_containers(conn, node_ids(conn, nodes), wanted, notices):
+            if answer.HasField("removed"):
+                gone.tell(answer.removed)
+    gone.end()
+    click.echo(f"Removed: {gone.count} containers")
     ctx.exit(notices.exit_code)
-
-
-def _pruned(conn: Connection, nodes: tuple[str, ...], wanted: Chosen, notices: Notices) -> int:
-    count = 0
-    for answer in prune_containers(conn, node_ids(conn, nodes), wanted, notices):
-        if answer.HasField("removed"):
-            click.echo(answer.removed)
-            sys.stdout.flush()
-            count += 1
-    return count

@@ -13,7 +13,7 @@ from swarm.cli.confirm import confirm
 from swarm.cli.connect import connect
 from swarm.cli.flags import FlagGroup
 from swarm.cli.plain_networks import connect_command, disconnect_command
-from swarm.cli.prune import HELP, Chosen, chosen
+from swarm.cli.prune import HELP, Chosen, Listing, chosen
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, SwarmError
 
 COLUMNS = (("NETWORK ID", "ShortID"), ("NAME", "Name"), ("DRIVER", "Driver"), ("SCOPE", "Scope"))
@@ -229,7 +229,7 @@ def prune(ctx: click.Context, filters: tuple[str, ...], *, force: bool) -> None:
     failed = False
     with connect(ctx.obj) as conn:
         answer = conn.control.ListNetworks(c.ListNetworksRequest())
-        click.echo("Deleted Networks:")
+        gone = Listing("Deleted Networks:")
         for item in _unused(answer, wanted):
             name = item.spec.annotations.name
             try:
@@ -240,7 +240,8 @@ def prune(ctx: click.Context, filters: tuple[str, ...], *, force: bool) -> None:
                 click.echo(f"Error: network {name}: {problem}", err=True)
                 failed = True
             else:
-                click.echo(name)
+                gone.tell(name)
+    gone.end()
     ctx.exit(1 if failed else 0)
 
 

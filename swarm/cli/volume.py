@@ -14,7 +14,7 @@ from swarm.cli.confirm import confirm, confirm_on_terminal
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, node_ids
 from swarm.cli.flags import FlagGroup
-from swarm.cli.prune import LABELS, chosen, prune_volumes
+from swarm.cli.prune import LABELS, Listing, chosen, prune_volumes
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
 
 NODES = click.option(
@@ -234,10 +234,11 @@ def prune(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...
         places = node_ids(conn, nodes)
         answers = prune_volumes(conn, places, wanted, notices, everything=given["everything"])
         asked = _Answers(conn, answers, notices)
-    removed = [one.volume.removed for one in asked.answers if one.volume.removed]
-    for name in sorted(removed):
-        click.echo(name)
-    click.echo(f"Removed: {len(removed)} volumes")
+    gone = Listing("Deleted Volumes:")
+    for name in sorted(one.volume.removed for one in asked.answers if one.volume.removed):
+        gone.tell(name)
+    gone.end()
+    click.echo(f"Removed: {gone.count} volumes")
     ctx.exit(asked.exit_code)
 
 

@@ -207,8 +207,8 @@ def test_prune_removes_what_nobody_uses_and_asks_before(control: Control) -> Non
         run("create", name)
     assert run("prune", stdin="n\n").exit_code == 1
     assert len(control.networks) == 3
-    assert run("prune", "-f", "--filter", "until=2h").output == "Deleted Networks:\n"
-    assert run("prune", "-f", "--filter", "until=30m").output == "Deleted Networks:\nshop\nback\n"
+    assert run("prune", "-f", "--filter", "until=2h").output == ""
+    assert run("prune", "-f", "--filter", "until=30m").output == "Deleted Networks:\nshop\nback\n\n"
     assert list(control.networks) == ["id-busy"]
 
 
