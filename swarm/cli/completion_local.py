@@ -35,7 +35,8 @@ def _machine_drivers() -> Iterable[str]:
 
 
 def _registries() -> Iterable[str]:
-    from swarm.cli.docker_config import DockerConfig, config_path
+    from swarm.cli.docker_config import DockerConfig
+    from swarm.cli.docker_settings import config_path
 
     return DockerConfig(config_path()).registries()
 

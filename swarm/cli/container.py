@@ -1,6 +1,5 @@
 """`swarmctl container`: the containers of tasks and those without one, on whatever node they are."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,7 @@ from swarm.api.v1.containers_pb2 import (
 )
 from swarm.cli import objects
 from swarm.cli.confirm import confirm
-from swarm.cli.connect import Connection, connect
+from swarm.cli.connect import connect
 from swarm.cli.container_calls import Notices, NowhereFound, ask, ask_one, find_container, node_ids, only
 from swarm.cli.container_cp import cp
 from swarm.cli.container_files import commit, diff, export
@@ -31,7 +30,7 @@ from swarm.cli.container_stats import stats
 from swarm.cli.exec import exec_command
 from swarm.cli.flags import FlagGroup
 from swarm.cli.logs import logs_command
-from swarm.cli.prune import HELP, Chosen, chosen, prune_containers
+from swarm.cli.prune import HELP, Listing, chosen, prune_containers
 from swarm.errors import NotFound
 
 REPLACED = (
@@ -80,18 +79,24 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
     from swarm.cli import parse
     from swarm.cli.container_described import described
     from swarm.cli.container_filters import every_state
-    from swarm.cli.container_table import COLUMNS, SIZE_COLUMN, rows
+    from swarm.cli.container_table import COLUMNS, RAW, SIZE_COLUMN, rows
+    from swarm.cli.docker_settings import layout_of
     from swarm.cli.render import show
     from swarm.cli.tasks import node_names
     from swarm.clock import SystemClock
 
     wanted, notices = parse.filters(filters, FILTERS), Notices()
+    quiet = given["quiet"]
+    layout = layout_of("psFormat", given["layout"], quiet=quiet)
+    if quiet and layout not in {"", "raw"}:
+        click.echo("Warning: --format is ignored beside --quiet", err=True)
+        layout = ""
     last = 1 if given["latest"] else given["last"]
     everything = given["everything"] or every_state(wanted) or last is not None
     with connect(ctx.obj) as conn:
         # What before= and since= name may have ended.
         asked = ListContainers(all=everything or not wanted.keys().isdisjoint({"before", "since"}))
-        asked.size = given["size"] or ".Size" in given["layout"]
+        asked.size = given["size"] or ".Size" in layout
         request = ContainerRequest(list=asked)
         answers = list(notices.filter(ask(conn, request, node_ids(conn, nodes))))
         found = rows(
@@ -101,10 +106,11 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
             SystemClock().now_ns(),
             truncate=not given["no_trunc"],
             everything=everything,
-            described=described(conn, answers, wanted, given["layout"]),
+            described=described(conn, answers, wanted, layout),
         )
     columns = (*COLUMNS, SIZE_COLUMN) if given["size"] else COLUMNS
-    show(found[:last], columns, given["layout"], "ID" if given["quiet"] else "")
+    raw = (*RAW, ("size", "Size")) if given["size"] else RAW
+    show(found[:last], columns, layout, "ID" if quiet else "", raw)
     ctx.exit(notices.exit_code)
 
 
@@ -288,16 +294,10 @@ def prune(ctx: click.Context, nodes: tuple[str, ...], filters: tuple[str, ...], 
         confirm("This removes all containers that have ended, with their output.")
     notices = Notices()
     with connect(ctx.obj) as conn:
-        removed = _pruned(conn, nodes, wanted, notices)
-    click.echo(f"Removed: {removed} containers")
+        gone = Listing("Deleted Containers:")
+        for answer in prune_containers(conn, node_ids(conn, nodes), wanted, notices):
+            if answer.HasField("removed"):
+                gone.tell(answer.removed)
+    gone.end()
+    click.echo(f"Removed: {gone.count} containers")
     ctx.exit(notices.exit_code)
-
-
-def _pruned(conn: Connection, nodes: tuple[str, ...], wanted: Chosen, notices: Notices) -> int:
-    count = 0
-    for answer in prune_containers(conn, node_ids(conn, nodes), wanted, notices):
-        if answer.HasField("removed"):
-            click.echo(answer.removed)
-            sys.stdout.flush()
-            count += 1
-    return count

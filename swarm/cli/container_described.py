@@ -18,7 +18,8 @@ def described(
     conn: Connection, answers: Iterable[ContainerOutput], filters: Filters, layout: str
 ) -> dict[str, Described] | None:
     """Ask the nodes about each container if anything asked for needs it: a call for each."""
-    if not DESCRIBED & filters.keys() and not _COLUMNS.search(layout):
+    whole = layout in {"json", "yaml"} or "json ." in layout
+    if not DESCRIBED & filters.keys() and not whole and not _COLUMNS.search(layout):
         return None
     tasks = {task.id: task for task in conn.control.ListTasks(c.ListTasksRequest()).tasks}
     found = {}

@@ -17,7 +17,8 @@ from swarm.api.v1.plain_pb2 import (
 from swarm.cli import objects
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Target, ask_one, check_new_name, find_container, only
-from swarm.cli.container_run import DETACH_KEYS, exit_code
+from swarm.cli.container_run import exit_code
+from swarm.cli.docker_settings import DETACH_KEYS
 from swarm.cli.flags import FlagCommand
 from swarm.cli.plain_options import changed_resources, resource_options, restart_policy
 from swarm.errors import FailedPrecondition, InvalidArgument, SwarmError

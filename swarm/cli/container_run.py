@@ -15,6 +15,7 @@ from swarm.api.v1.plain_pb2 import AttachContainer, CreateContainer, PlainSpec, 
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Target, ask, ask_one, node_ids
 from swarm.cli.container_volumes import add_volumes_from
+from swarm.cli.docker_settings import DETACH_KEYS
 from swarm.cli.flags import FlagCommand
 from swarm.cli.plain_options import PULLS, plain_options, plain_spec
 from swarm.errors import Ambiguous, InvalidArgument, NameConflict, NotFound, SwarmError, Unavailable
@@ -32,9 +33,6 @@ Examples:
   swarmctl container {verb} {more}alpine:3 sh -c 'echo hello'
 
 """
-DETACH_KEYS = click.option(
-    "--detach-keys", default="ctrl-p,ctrl-q", show_default=True, help="Keys that let it run on."
-)
 
 
 @click.command(

@@ -123,7 +123,9 @@ def _moved(one: Transferred) -> str:
 @click.pass_context
 def stats(ctx: click.Context, /, refs: tuple[str, ...], nodes: tuple[str, ...], **given: Any) -> None:
     """Show what running containers use: processor time, memory, network, disks, processes."""
-    notices = Notices()
+    from swarm.cli.docker_settings import layout_of
+
+    notices, layout = Notices(), layout_of("statsFormat", given["layout"])
     with connect(ctx.obj) as conn:
         targets = [find_container(conn, ref) for ref in refs]
         wanted = frozenset(target.container_id for target in targets)
@@ -135,10 +137,10 @@ def stats(ctx: click.Context, /, refs: tuple[str, ...], nodes: tuple[str, ...], 
             usage.know(ask(conn, listing, places))  # a silent node is named when it has no samples
         if given["no_stream"]:
             _once(conn, places, usage, notices)
-            show(usage.rows(names), COLUMNS, given["layout"])
+            show(usage.rows(names), COLUMNS, layout)
         else:
             for shown in _following(conn, places, usage, notices, names):
-                _draw(shown, given["layout"])
+                _draw(shown, layout)
     ctx.exit(notices.exit_code)
 
 

@@ -33,6 +33,17 @@ COLUMNS = (
     ("NAMES", "Names"),
     ("NODE", "Node"),
 )
+RAW = (
+    ("container_id", "ID"),
+    ("image", "Image"),
+    ("command", "Command"),
+    ("created_at", "CreatedAt"),
+    ("state", "State"),
+    ("status", "Status"),
+    ("names", "Names"),
+    ("labels", "Labels"),
+    ("ports", "Ports"),
+)
 SIZE_COLUMN = ("SIZE", "Size")
 PROCESS_COLUMNS = (
     ("UID", "User"),

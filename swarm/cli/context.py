@@ -118,7 +118,7 @@ def ls(chosen: str, layout: str, *, quiet: bool) -> None:
     else:
         rows = [_row(one, one.name == chosen_name(chosen)) for one in found]
     columns = _COLUMNS if any(one.error for one in found) else _COLUMNS[:-1]
-    show(rows, columns, layout, "Name" if quiet else "")
+    show(rows, columns, "" if quiet else layout, "Name" if quiet else "")
 
 
 def _row(one: Context, current: str | bool) -> dict[str, Any]:

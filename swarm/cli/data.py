@@ -134,6 +134,7 @@ def _add_ls(group: click.Group, noun: Noun) -> None:
     @click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
     @click.pass_obj
     def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None:
+        from swarm.cli.docker_settings import layout_of
         from swarm.cli.render import by_name, show
         from swarm.clock import SystemClock
 
@@ -148,7 +149,8 @@ def _add_ls(group: click.Group, noun: Noun) -> None:
         now_ns = SystemClock().now_ns()
         rows = [_row(item, now_ns) for item in getattr(answer, f"{noun.name}s")]
         columns = SECRET_COLUMNS if noun.name == "secret" else COLUMNS
-        show(sorted(rows, key=lambda row: by_name(row["Name"])), columns, layout, "ID" if quiet else "")
+        shown = layout_of(f"{noun.name}Format", layout, quiet=quiet)
+        show(sorted(rows, key=lambda row: by_name(row["Name"])), columns, shown, "ID" if quiet else "")
 
 
 def _add_inspect(group: click.Group, noun: Noun, text: str) -> None:

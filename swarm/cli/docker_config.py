@@ -12,12 +12,6 @@ from swarm.errors import FailedPrecondition, InvalidArgument
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"  # what Docker's client calls it in the file
 
 
-def config_path() -> Path:
-    """Return where Docker's client keeps its configuration."""
-    folder = os.environ.get("DOCKER_CONFIG")
-    return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
-
-
 def server_key(registry: str) -> str:
     """Return the key of a registry (HOST[:PORT]) in the file and for helpers."""
     return DOCKER_HUB_KEY if registry == "docker.io" else registry

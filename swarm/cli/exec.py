@@ -9,6 +9,7 @@ import click
 from swarm.api.v1.containers_pb2 import ContainerRequest, ExecOptions
 from swarm.cli import parse
 from swarm.cli.connect import connect
+from swarm.cli.docker_settings import DETACH_KEYS
 from swarm.cli.flags import FlagCommand
 from swarm.errors import InvalidArgument
 
@@ -35,9 +36,7 @@ _OPTIONS = (
     click.option("-w", "--workdir", default="", help="Directory to run in."),
     click.option("-u", "--user", default="", help="User to run as: NAME|UID[:GROUP|GID]."),
     click.option("--privileged", is_flag=True, help="With all capabilities."),
-    click.option(
-        "--detach-keys", default="ctrl-p,ctrl-q", show_default=True, help="Keys that let it run on."
-    ),
+    DETACH_KEYS,
 )
 
 

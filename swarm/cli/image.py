@@ -16,7 +16,7 @@ from swarm.cli.image_build import build
 from swarm.cli.image_import import import_command
 from swarm.cli.image_transfers import history, pull, push, save
 from swarm.cli.live import can_draw
-from swarm.cli.prune import HELP, chosen, prune_images, tell_unread
+from swarm.cli.prune import HELP, Listing, chosen, prune_images, tell_unread
 from swarm.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def ls(
     **given: Any,
 ) -> None:
     """List the images of the cluster."""
-    from swarm.cli.image_view import COLUMNS, DIGEST_COLUMNS, rows
+    from swarm.cli.docker_settings import layout_of
+    from swarm.cli.image_view import COLUMNS, DIGEST_COLUMNS, DIGEST_RAW, RAW, rows
     from swarm.cli.render import show
     from swarm.clock import SystemClock
 
@@ -77,8 +78,9 @@ def ls(
         found = rows(images, wanted, SystemClock().now_ns(), truncate=not given["no_trunc"])
         if tree:
             ctx.exit(_show_tree(conn, images, found))
-    columns = DIGEST_COLUMNS if given["digests"] else COLUMNS
-    show(found, columns, layout, "ID" if given["quiet"] else "")
+    columns, raw = (DIGEST_COLUMNS, DIGEST_RAW) if given["digests"] else (COLUMNS, RAW)
+    layout = layout_of("imagesFormat", layout, quiet=given["quiet"])
+    show(found, columns, layout, "ID" if given["quiet"] else "", raw)
 
 
 def _show_tree(conn: Connection, images: "Sequence[Image]", found: "Sequence[Row]") -> int:
@@ -150,13 +152,20 @@ def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
     """Take images out of the cluster that nothing uses; nothing forces one from what runs."""
     from swarm.cli.image_users import check_plain_users
     from swarm.cli.image_view import named
-    from swarm.errors import FailedPrecondition
+    from swarm.errors import FailedPrecondition, NotFound
     from swarm.model.reference import parse_reference
 
     with connect(ctx.obj) as conn:
 
-        def act(ref: str) -> str:
-            found = named(conn.control.ListImages(c.ListImagesRequest()).images, ref)
+        def act(ref: str) -> str | None:
+            known = conn.control.ListImages(c.ListImagesRequest()).images
+            try:
+                found = named(known, ref)
+            except NotFound as problem:
+                if not force:
+                    raise
+                click.echo(f"Warning: {problem}", err=True)
+                return None
             names = [parse_reference(item.annotations.name).familiar for item in found]
             if len(names) > 1 and not force:
                 raise FailedPrecondition(
@@ -165,7 +174,11 @@ def rm(ctx: click.Context, refs: tuple[str, ...], *, force: bool) -> None:
             for item in found:
                 check_plain_users(conn, item.annotations.name, force=force)
                 conn.control.RemoveImage(c.RemoveImageRequest(ref=item.id, force=force))
-            return f"Removed: {ref}"
+            kept = {item.digest for item in known if item not in found}
+            deleted = {item.digest: None for item in found if item.digest not in kept}
+            return "\n".join(
+                [*(f"Untagged: {name}" for name in names), *(f"Deleted: {digest}" for digest in deleted)]
+            )
 
         ctx.exit(objects.each(refs, act))
 
@@ -185,7 +198,7 @@ def tag(host: str, source: str, target: str) -> None:
     epilog="\b\nExamples:\n  swarmctl image prune\n  swarmctl image prune -a --force\n"
     "  swarmctl image prune -a --filter until=72h --filter 'label!=keep'\n\n"
     "Labels are the image's own, of its build. With until= an image is as old as its build or as its name "
-    "in the cluster, whichever is younger.",
+    "in the cluster, whichever is younger. The space is that on each manager.",
 )
 @click.option(
     "-a", "--all", "everything", is_flag=True, help="All that no service uses, not only nameless ones."
@@ -203,9 +216,11 @@ def prune(ctx: click.Context, filters: tuple[str, ...], *, everything: bool, for
 
     with connect(ctx.obj) as conn:
         answer = prune_images(conn, wanted, everything=everything)
+    gone = Listing("Deleted Images:")
     for item in answer.images:
-        click.echo(f"Removed: {item.annotations.name}")
-    click.echo(f"Total reclaimed space on each manager: {format_size(answer.freed_bytes)}")
+        gone.tell(f"untagged: {item.annotations.name}")
+    gone.end()
+    click.echo(f"Total reclaimed space: {format_size(answer.freed_bytes)}")
     ctx.exit(1 if tell_unread(answer) else 0)
 
 

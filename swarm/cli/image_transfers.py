@@ -178,12 +178,12 @@ def step_row(
 ) -> dict[str, str]:
     """Return what a step of an image's history looks like in a table."""
     from swarm.cli.render import shorten
-    from swarm.clock import nanoseconds
+    from swarm.clock import SECOND, nanoseconds, timestamp
     from swarm.model.units import format_age, format_size
 
     command = " ".join(entry.created_by.split())
     created = entry.HasField("created_at")
-    date = entry.created_at.ToJsonString() if created else ""
+    date = timestamp(entry.created_at.seconds * SECOND).ToJsonString() if created else ""
     age = f"{format_age(now_ns - nanoseconds(entry.created_at))} ago" if created else "N/A"
     return {
         "ID": (entry.layer if in_full else entry.layer.removeprefix("sha256:")[:12]) or "<none>",

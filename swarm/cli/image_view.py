@@ -21,6 +21,14 @@ COLUMNS = (
     ("CREATED", "CreatedSince"),
     ("SIZE", "Size"),
 )
+RAW = (
+    ("repository", "Repository"),
+    ("tag", "Tag"),
+    ("image_id", "ID"),
+    ("created_at", "CreatedAt"),
+    ("virtual_size", "Size"),
+)
+DIGEST_RAW = (*RAW[:2], ("digest", "Digest"), *RAW[2:])
 DIGEST_COLUMNS = (*COLUMNS[:2], ("DIGEST", "Digest"), *COLUMNS[2:])
 SHORT_DIGEST = 12
 # What templates may ask for, whether an image says it or not.

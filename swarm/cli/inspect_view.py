@@ -27,9 +27,10 @@ def when(stamp: Timestamp) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{stamp.nanos:09d}Z"
 
 
-def table_time(stamp: Timestamp) -> str:
+def table_time(stamp: Timestamp, *, exact: bool = False) -> str:
     """Return a moment as Docker's tables have it: 2026-01-31 12:00:00 +0000 UTC."""
-    return f"{datetime.fromtimestamp(stamp.seconds, UTC):%Y-%m-%d %H:%M:%S} +0000 UTC"
+    rest = f".{stamp.nanos:09d}".rstrip("0") if exact and stamp.nanos else ""
+    return f"{datetime.fromtimestamp(stamp.seconds, UTC):%Y-%m-%d %H:%M:%S}{rest} +0000 UTC"
 
 
 def meta(item: o.Node | o.Service | o.Task | o.Image | o.Secret | o.Config | o.Volume) -> View:

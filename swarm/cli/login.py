@@ -7,7 +7,8 @@ import sys
 import click
 
 from swarm.cli.credential_helpers import Login
-from swarm.cli.docker_config import DockerConfig, config_path
+from swarm.cli.docker_config import DockerConfig
+from swarm.cli.docker_settings import config_path
 from swarm.errors import InvalidArgument, NotFound, SwarmError, Unauthenticated
 
 SECRET_CHARACTERS_MAX = 64 * 1024

@@ -13,7 +13,7 @@ from swarm.cli.confirm import confirm
 from swarm.cli.connect import connect
 from swarm.cli.flags import FlagGroup
 from swarm.cli.plain_networks import connect_command, disconnect_command
-from swarm.cli.prune import HELP, Chosen, chosen
+from swarm.cli.prune import HELP, Chosen, Listing, chosen
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, SwarmError
 
 COLUMNS = (("NETWORK ID", "ShortID"), ("NAME", "Name"), ("DRIVER", "Driver"), ("SCOPE", "Scope"))
@@ -119,20 +119,22 @@ def _subnet_with(spec: NetworkSpec, text: str, option: str) -> SubnetSpec:
 @click.pass_obj
 def ls(host: str, filters: tuple[str, ...], layout: str, *, no_trunc: bool, quiet: bool) -> None:
     """List the networks of the cluster."""
+    from swarm.cli.docker_settings import layout_of
     from swarm.cli.network_view import row
     from swarm.cli.render import by_name, show
-    from swarm.clock import SystemClock
 
     found = parse.filters(filters, FILTERS)
     _check_filters(found)
     with connect(host) as conn:
         answer = conn.control.ListNetworks(c.ListNetworksRequest(filters=_asked(found)))
-    now_ns = SystemClock().now_ns()
     inside = answer.containers or [0] * len(answer.networks)
     each = zip(answer.networks, answer.users, inside, strict=True)
-    rows = [row(item, users, now_ns, containers) for item, users, containers in each]
+    rows = [row(item, users, containers) for item, users, containers in each]
     rows = sorted((one for one in rows if _selected(one, found)), key=lambda one: by_name(one["Name"]))
-    show(rows, FULL if no_trunc else COLUMNS, layout, ("ID" if no_trunc else "ShortID") if quiet else "")
+    columns = FULL if no_trunc else COLUMNS
+    id_key = columns[0][1]
+    raw = (("network_id", id_key), ("name", "Name"), ("driver", "Driver"), ("scope", "Scope"))
+    show(rows, columns, layout_of("networksFormat", layout, quiet=quiet), id_key if quiet else "", raw)
 
 
 def users_of(answer: c.ListNetworksResponse) -> list[int]:
@@ -228,7 +230,7 @@ def prune(ctx: click.Context, filters: tuple[str, ...], *, force: bool) -> None:
     failed = False
     with connect(ctx.obj) as conn:
         answer = conn.control.ListNetworks(c.ListNetworksRequest())
-        removed: list[str] = []
+        gone = Listing("Deleted Networks:")
         for item in _unused(answer, wanted):
             name = item.spec.annotations.name
             try:
@@ -239,8 +241,8 @@ def prune(ctx: click.Context, filters: tuple[str, ...], *, force: bool) -> None:
                 click.echo(f"Error: network {name}: {problem}", err=True)
                 failed = True
             else:
-                click.echo(name if removed else f"Deleted Networks:\n{name}")
-                removed.append(name)
+                gone.tell(name)
+    gone.end()
     ctx.exit(1 if failed else 0)
 
 

@@ -17,10 +17,9 @@ SHORT_ID = 12
 SCOPE = "swarm"
 
 
-def row(item: o.Network, users: int, now_ns: int, containers: int = 0) -> dict[str, str]:
+def row(item: o.Network, users: int, containers: int = 0) -> dict[str, str]:
     """Return a network as a line of `network ls`."""
-    from swarm.clock import nanoseconds
-    from swarm.model.units import format_age
+    from swarm.cli.inspect_view import table_time
 
     spec = item.spec
     return {
@@ -36,7 +35,7 @@ def row(item: o.Network, users: int, now_ns: int, containers: int = 0) -> dict[s
         "Containers": str(containers),
         "Subnets": ",".join(one.subnet for one in item.subnets),
         "Labels": LabelText(spec.annotations.labels),
-        "CreatedAt": f"{format_age(now_ns - nanoseconds(item.meta.created_at))} ago",
+        "CreatedAt": table_time(item.meta.created_at, exact=True),
     }
 
 

@@ -29,6 +29,13 @@ COLUMNS = (
     ("MANAGER STATUS", "ManagerStatus"),
     ("ENGINE VERSION", "EngineVersion"),
 )
+RAW = (
+    ("node_id", "ID"),
+    ("hostname", "Hostname"),
+    ("status", "Status"),
+    ("availability", "Availability"),
+    ("manager_status", "ManagerStatus"),
+)
 FILTERS = ("id", "name", "role", "label", "node.label", "membership")
 
 
@@ -98,8 +105,10 @@ def _filters(texts: tuple[str, ...]) -> c.Filters:
 @click.pass_obj
 def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None:
     """List the nodes."""
+    from swarm.cli.docker_settings import layout_of
     from swarm.cli.render import by_name, show
 
+    layout = layout_of("nodesFormat", layout, quiet=quiet)
     with connect(host) as conn:
         answer = conn.control.ListNodes(c.ListNodesRequest(filters=_filters(filters)))
         # The root is asked for only when somebody wants to see what depends on it.
@@ -110,7 +119,7 @@ def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None
     if layout in {"json", "yaml"}:
         for row in rows:
             del row["IDMark"], row["StatusMark"]
-    show(rows, COLUMNS, layout, "ID" if quiet else "")
+    show(rows, COLUMNS, layout, "ID" if quiet else "", RAW)
 
 
 @node.command(

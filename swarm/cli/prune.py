@@ -46,11 +46,34 @@ class Chosen:
         )
 
 
+class Listing:
+    """What went, under a title that stands there only if something did."""
+
+    def __init__(self, title: str) -> None:
+        """Nothing is printed yet."""
+        self._title = title
+        self.count = 0
+
+    def tell(self, line: str) -> None:
+        """Print a line at once: the next one may take long."""
+        if not self.count:
+            click.echo(self._title)
+        click.echo(line)
+        self.count += 1
+
+    def end(self) -> None:
+        """Set apart what comes behind."""
+        if self.count:
+            click.echo()
+
+
 def chosen(filters: Sequence[str], keys: Sequence[str] = KEYS) -> Chosen:
     """Return what --filter chooses; raises InvalidArgument."""
+    from swarm.cli.docker_settings import prune_filters
     from swarm.clock import SystemClock
 
-    found = parse.filters(filters, keys)
+    always = [one for one in prune_filters(filters) if one.partition("=")[0] in keys]
+    found = parse.filters([*filters, *always], keys)
     now_ns = SystemClock().now_ns()
     moments = [parse.moment(text, now_ns) for text in found.get("until", ())]
     return Chosen(found.get("label", ()), found.get("label!", ()), min(moments, default=0))

@@ -1,7 +1,8 @@
 """Registry credentials of the person at the keyboard, as `swarmctl login` or `docker login` left them."""
 
 from swarm.api.v1.types_pb2 import RegistryAuth
-from swarm.cli.docker_config import DockerConfig, config_path
+from swarm.cli.docker_config import DockerConfig
+from swarm.cli.docker_settings import config_path
 from swarm.errors import NotFound
 from swarm.model.reference import parse_reference
 

@@ -51,12 +51,26 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
     )
 
 
-def show(rows: Sequence[Row], columns: Sequence[tuple[str, str]], layout: str, quiet_key: str = "") -> None:
-    """Print rows as `--format` asks: empty or `table`, `json`, `yaml`, `TEMPLATE` or `table TEMPLATE`."""
-    if quiet_key:
-        text = "\n".join(row[quiet_key] for row in rows)
+def show(
+    rows: Sequence[Row],
+    columns: Sequence[tuple[str, str]],
+    layout: str,
+    quiet_key: str = "",
+    raw: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Print rows as `--format` asks: empty or `table`, `json`, `yaml`, `TEMPLATE` or `table TEMPLATE`.
+
+    `raw`, where a list has it, is a line `word: value` for each of (WORD, placeholder). With a `quiet_key`
+    that alone is printed, unless a format asks for more.
+    """
+    if quiet_key and layout in {"", "table", "raw"}:
+        word = next((f"{word}: " for word, key in raw if key == quiet_key and layout == "raw"), "")
+        text = "\n".join(f"{word}{row[quiet_key]}" for row in rows)
     elif layout in {"", "table"}:
         text = table(columns, rows)
+    elif layout == "raw" and raw:
+        lines = ([f"{word}: {row.get(key, '')}".rstrip() for word, key in raw] for row in rows)
+        text = "\n".join("\n".join(one) + "\n" for one in lines)
     elif layout == "json":
         text = "\n".join(json.dumps(dict(row), separators=(",", ":")) for row in rows)
     elif layout == "yaml":

@@ -93,13 +93,16 @@ def service_filters(texts: Sequence[str]) -> c.Filters:
 
 def show_services(conn: Connection, filters: c.Filters, layout: str, *, quiet: bool) -> None:
     """Print the services that match, by name."""
+    from swarm.cli.docker_settings import layout_of
     from swarm.cli.render import by_name, show
 
     answer = conn.control.ListServices(c.ListServicesRequest(filters=filters))
     rows = [_row(item, status) for item, status in zip(answer.services, answer.statuses, strict=True)]
     has_cron = any(item.spec.HasField("cron") for item in answer.services)
     columns = COLUMNS + CRON_COLUMNS if has_cron else COLUMNS
-    show(sorted(rows, key=lambda row: by_name(row["Name"])), columns, layout, "ID" if quiet else "")
+    layout = layout_of("servicesFormat", layout, quiet=quiet)
+    raw = [(title.lower(), key) for title, key in COLUMNS]
+    show(sorted(rows, key=lambda row: by_name(row["Name"])), columns, layout, "ID" if quiet else "", raw)
 
 
 @service.command(
@@ -145,9 +148,11 @@ def why(host: str, ref: str, layout: str) -> None:
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, pretty: bool) -> None:
     """Show everything known of services."""
+    from swarm.cli.docker_settings import layout_of
     from swarm.cli.inspect_view import service as view
     from swarm.cli.pretty import pretty_service
 
+    layout = layout_of("serviceInspectFormat", layout, quiet=pretty)
     with connect(ctx.obj) as conn:
 
         def get(ref: str) -> Any:

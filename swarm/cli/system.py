@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest
+from swarm.api.v1.containers_pb2 import ContainerRequest
 from swarm.api.v1.system_pb2 import CollectImages, MeasureDisk
 from swarm.cli import prune as prune_choice
 from swarm.cli.confirm import confirm
@@ -50,7 +50,7 @@ def info(ctx: click.Context, layout: str) -> None:
 def df(ctx: click.Context, nodes: tuple[str, ...], layout: str, *, verbose: bool) -> None:
     """Show what the disks of nodes are used for."""
     from swarm.cli.render import show
-    from swarm.cli.system_view import COLUMNS, ITEM_COLUMNS, item_rows, rows
+    from swarm.cli.system_view import COLUMNS, ITEM_COLUMNS, RAW, item_rows, rows
     from swarm.cli.tasks import node_names
 
     notices = Notices()
@@ -62,7 +62,7 @@ def df(ctx: click.Context, nodes: tuple[str, ...], layout: str, *, verbose: bool
     if verbose:
         show(item_rows(found, names), ITEM_COLUMNS, layout)
     else:
-        show(rows(found, names), COLUMNS, layout)
+        show(rows(found, names), COLUMNS, layout, raw=RAW)
     ctx.exit(notices.exit_code)
 
 
@@ -114,14 +114,25 @@ def _prune(conn: Connection, nodes: list[str], wanted: prune_choice.Chosen, give
     from swarm.model.units import format_size
 
     notices, freed, failed = Notices(), 0, False
+    gone = prune_choice.Listing("Deleted Containers:")
     for answer in prune_choice.prune_containers(conn, nodes, wanted, notices):
-        failed = _said(answer) or failed
+        if answer.HasField("removed"):
+            gone.tell(answer.removed)
+    gone.end()
+    gone = prune_choice.Listing("Deleted Volumes:")
     for answer in prune_choice.prune_volumes(conn, nodes, wanted, notices) if given["volumes"] else ():
-        failed = _said(answer) or failed
+        if answer.volume.removed:
+            gone.tell(answer.volume.removed)
+        elif answer.volume.refusal:
+            click.echo(f"Error: {answer.volume.refusal}", err=True)
+            failed = True
+    gone.end()
     if not nodes:
         pruned = prune_choice.prune_images(conn, wanted, everything=given["everything"])
+        gone = prune_choice.Listing("Deleted Images:")
         for item in pruned.images:
-            click.echo(f"Removed image: {item.annotations.name}")
+            gone.tell(f"untagged: {item.annotations.name}")
+        gone.end()
         failed = prune_choice.tell_unread(pruned) or failed
     if not wanted.some:  # what nodes have beside that can be pulled again, and has no labels
         collecting = ContainerRequest(collect_images=CollectImages())
@@ -129,15 +140,3 @@ def _prune(conn: Connection, nodes: list[str], wanted: prune_choice.Chosen, give
             freed += answer.freed_bytes
         click.echo(f"Images took {format_size(freed)} that are free now; what is in use or young stays")
     return 1 if failed else notices.exit_code
-
-
-def _said(answer: ContainerOutput) -> bool:
-    """Say what went; whether a node refused."""
-    if answer.HasField("removed"):
-        click.echo(f"Removed container: {answer.removed}")
-    elif answer.volume.removed:
-        click.echo(f"Removed volume: {answer.volume.removed}")
-    elif answer.volume.refusal:
-        click.echo(f"Error: {answer.volume.refusal}", err=True)
-        return True
-    return False

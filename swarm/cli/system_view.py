@@ -15,6 +15,13 @@ COLUMNS = (
     ("SIZE", "Size"),
     ("RECLAIMABLE", "Reclaimable"),
 )
+RAW = (
+    ("type", "Type"),
+    ("total", "TotalCount"),
+    ("active", "Active"),
+    ("size", "Size"),
+    ("reclaimable", "Reclaimable"),
+)
 ITEM_COLUMNS = (
     ("NODE", "Node"),
     ("TYPE", "Type"),

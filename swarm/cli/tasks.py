@@ -69,9 +69,12 @@ def list_tasks(
     reasons = {task.id: reason for task, reason in zip(answer.tasks, answer.reasons, strict=False)}
     resolved = {} if flags["no_resolve"] else node_names(conn)
     now_ns, truncate = SystemClock().now_ns(), not flags["no_trunc"]
-    from swarm.cli.task_table import columns_of, task_rows
+    from swarm.cli.docker_settings import layout_of
+    from swarm.cli.task_table import COLUMNS, columns_of, task_rows
 
     rows = task_rows(
         answer.tasks, resolved, now_ns, truncate=truncate, reasons=reasons, priorities=priorities
     )
-    show(rows, columns_of(rows), layout, "ID" if flags["quiet"] else "")
+    layout = layout_of("tasksFormat", layout, quiet=flags["quiet"])
+    raw = [(title.lower().replace(" ", "_"), key) for title, key in COLUMNS]
+    show(rows, columns_of(rows), layout, "ID" if flags["quiet"] else "", raw)

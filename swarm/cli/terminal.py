@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 
 from swarm.errors import InvalidArgument
 
-DETACH_KEYS = "ctrl-p,ctrl-q"
-
 
 def parse_keys(text: str) -> bytes:
     """Return the bytes of `ctrl-p,ctrl-q` or `a,ctrl-@`; raises InvalidArgument."""

@@ -14,7 +14,7 @@ from swarm.cli.confirm import confirm, confirm_on_terminal
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, node_ids
 from swarm.cli.flags import FlagGroup
-from swarm.cli.prune import LABELS, chosen, prune_volumes
+from swarm.cli.prune import LABELS, Listing, chosen, prune_volumes
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
 
 NODES = click.option(
@@ -95,15 +95,18 @@ def create(ctx: click.Context, /, name: str | None, nodes: tuple[str, ...], **gi
 @click.pass_context
 def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], **given: Any) -> None:
     """List volumes, and which tasks have them."""
+    from swarm.cli.docker_settings import layout_of
     from swarm.cli.render import show
     from swarm.cli.tasks import node_names
-    from swarm.cli.volume_view import COLUMNS, FILTERS, rows
+    from swarm.cli.volume_view import COLUMNS, FILTERS, RAW, rows
 
+    name_key = "Name" if given["quiet"] else ""
+    layout = layout_of("volumesFormat", given["layout"], quiet=given["quiet"])
     if given["cluster"]:
         wanted = parse.filters(filters, cluster_volume.FILTERS)
         with connect(ctx.obj) as conn:
             found = cluster_volume.rows(conn, wanted)
-        show(found, cluster_volume.COLUMNS, given["layout"], "Name" if given["quiet"] else "")
+        show(found, cluster_volume.COLUMNS, layout, name_key, RAW)
         return
     wanted = parse.filters(filters, FILTERS)
     for value in wanted.get("dangling", ()):
@@ -115,7 +118,7 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
     found = rows(asked.answers, wanted, names)
     if given["quiet"]:  # for `volume rm`, which removes a volume of all nodes
         found = list({row["Name"]: row for row in found}.values())
-    show(found, COLUMNS, given["layout"], "Name" if given["quiet"] else "")
+    show(found, COLUMNS, layout, name_key, RAW)
     ctx.exit(asked.exit_code)
 
 
@@ -231,10 +234,11 @@ def prune(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...
         places = node_ids(conn, nodes)
         answers = prune_volumes(conn, places, wanted, notices, everything=given["everything"])
         asked = _Answers(conn, answers, notices)
-    removed = [one.volume.removed for one in asked.answers if one.volume.removed]
-    for name in sorted(removed):
-        click.echo(name)
-    click.echo(f"Removed: {len(removed)} volumes")
+    gone = Listing("Deleted Volumes:")
+    for name in sorted(one.volume.removed for one in asked.answers if one.volume.removed):
+        gone.tell(name)
+    gone.end()
+    click.echo(f"Removed: {gone.count} volumes")
     ctx.exit(asked.exit_code)
 
 

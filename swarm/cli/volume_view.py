@@ -10,6 +10,7 @@ from swarm.cli.render import Row, by_name, ordered
 from swarm.cli.templates.values import LabelText
 
 COLUMNS = (("DRIVER", "Driver"), ("VOLUME NAME", "Name"), ("NODE", "Node"), ("USED BY", "Users"))
+RAW = (("name", "Name"), ("driver", "Driver"))
 FILTERS = ("name", "label", "driver", "dangling")
 
 # What Docker's listing has as well: of cluster volumes, and sizes that it does not measure either.
@@ -58,6 +59,7 @@ def _row(one: NodeVolume, node: str) -> Row:
         "Scope": "local",
         "Mountpoint": one.mountpoint,
         "Labels": LabelText(one.labels),
+        **dict.fromkeys(("Availability", "Group", "Links", "Size", "Status"), "N/A"),  # of cluster volumes
         "Users": ", ".join(one.users),
         **dict.fromkeys(_NOT_HERE, "N/A"),
     }

@@ -442,7 +442,7 @@ class RuntimeDriver(Protocol):
         """Yield the container's output, oldest line first."""
 
     async def exec(self, container_id: str, config: ExecConfig) -> ExecProcess:
-        """Start a command in a running container; raises NotFound, FailedPrecondition when it cannot be."""
+        """Start a command in a running container; raises NotFound, FailedPrecondition, CannotRun."""
 
     async def sample(self, container_id: str) -> Sample | None:
         """Return the container's resource use, None when it does not run."""

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import structlog
 
-from swarm.errors import InvalidArgument, SwarmError
+from swarm.errors import FailedPrecondition, InvalidArgument, SwarmError
 from swarm.ids import new_id
 from swarm.runtime.base import ExecProcess
 from swarm.runtime.processes import Process, kill_all, signal_number
@@ -30,6 +30,10 @@ END_TIMEOUT_S = 5.0  # from the kill of a command to the end of the process that
 SIGNAL_AGAIN_S = 0.01
 NOT_FOUND = 127
 NOT_RUNNABLE = 126
+
+
+class CannotRun(FailedPrecondition):
+    """No command can be run as asked for, such as that of a user whom the container has not."""
 
 
 def exec_mark(exec_id: str) -> str:

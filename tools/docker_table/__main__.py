@@ -22,9 +22,14 @@ Every command and flag of Docker that operators of a Swarm use, and what became 
 for `docker`; `swarmctl swarm init` is also `swarmctl init`, and so on. Where nothing is said, a flag does
 what it does there; whoever types what is missing is told why. `python -m tools.docker_table` makes this.
 
-- **Formats**: `--format` takes `table`, `table TEMPLATE`, `json`, `yaml`, or a template of Go with the
-  functions that Docker adds (`json`, `join`, `split`, `upper`, `lower`, `title`, `pad`, `truncate`);
+- **Formats**: `--format` takes `table`, `table TEMPLATE`, `json`, `yaml`, `raw` where Docker has it, or a
+  template of Go with the functions that Docker adds (`json`, `join`, `split`, `upper`, `lower`, `title`,
+  `pad`, `truncate`);
   lists have `.Label "KEY"`. Of what `inspect` shows a template reads also what nobody set: what holds then.
+- **Settings**: of Docker's `config.json` (`DOCKER_CONFIG` names its folder) hold, beside credentials, the
+  formats of lists (`psFormat`, `imagesFormat`, `networksFormat`, `volumesFormat`, `nodesFormat`,
+  `servicesFormat`, `serviceInspectFormat`, `tasksFormat`, `secretFormat`, `configFormat`, `statsFormat`),
+  `detachKeys` and `pruneFilters`; contexts and what HTTP needs (`HttpHeaders`, `proxies`) are our own.
 - **Names**: an object is its name, its id, or the beginning of its id that no other has. Commands that take
   several do all they can, name each that failed, and end with exit code 1.
 - **Flags** may have a value: `--detach=false`.

@@ -12,10 +12,13 @@ from swarm.agent.containers.conversation import Conversation
 from swarm.api.v1.containers_pb2 import ContainerOutput, ExecOptions
 from swarm.errors import FailedPrecondition, InvalidArgument, Unavailable
 from swarm.runtime.base import ExecConfig, ExecProcess, RuntimeDriver
+from swarm.runtime.exec_process import CannotRun
+from swarm.runtime.images.shown import plain
 
 HANGUP_GRACE_S = 3.0
 # A child that the command left behind may hold its output open for ever: after such a pause it has ended.
 LAST_OUTPUT_S = 0.5
+NOT_RUN = 126  # the exit code of what could not be run as it was asked for
 COMMANDS_MAX = 256  # of one node at once, detached ones too
 
 
@@ -43,7 +46,12 @@ class Execs:
             raise InvalidArgument("there is no command to run")
         if len(self._background) >= COMMANDS_MAX:
             raise FailedPrecondition(f"{COMMANDS_MAX} commands run in containers of this node already")
-        process = await self._driver.exec(container_id, exec_config(options))
+        try:
+            process = await self._driver.exec(container_id, exec_config(options))
+        except CannotRun as error:
+            await conversation.send_chunks(f"{error}\n".encode(), "stderr")
+            await conversation.send(ContainerOutput(exit_code=NOT_RUN))
+            return False
         witness = asyncio.create_task(_tell_end(process, on_end), name="agent-exec-end")
         self._witnesses.add(witness)
         witness.add_done_callback(self._witnesses.discard)
@@ -144,7 +152,9 @@ class _Attendant:
 
 
 def exec_config(options: ExecOptions) -> ExecConfig:
-    """Return what the driver is to run."""
+    """Return what the driver is to run; raises CannotRun."""
+    if options.working_dir and not options.working_dir.startswith("/"):
+        raise CannotRun(f'the working directory "{plain(options.working_dir)}" is not an absolute path')
     return ExecConfig(
         command=tuple(options.command),
         env=tuple(options.env),

@@ -72,9 +72,9 @@ class FileRequests:
         """Whether a request is to be answered here."""
         return request.WhichOneof("verb") in VERBS
 
-    def leave_to_others(self, container_id: str) -> None:
-        """Hear that people paused a container, or let it go on."""
-        self._pausing.leave_to_others(container_id)
+    def leave_to_others(self, container_id: str) -> bool:
+        """Hear that people paused a container, or let it go on; whether it stood still for a commit."""
+        return self._pausing.leave_to_others(container_id)
 
     async def answer(self, request: ContainerRequest, conversation: Conversation) -> None:
         """Do what is asked and say the last word."""

@@ -44,11 +44,13 @@ class Pausing:
         finally:
             await asyncio.shield(self._go_on(container_id))
 
-    def leave_to_others(self, container_id: str) -> None:
-        """Hear that people paused it, or let it go on: from now on that counts."""
-        if container_id in self._mine:
-            self._mine.discard(container_id)
-            self._database.delete_pause(container_id)
+    def leave_to_others(self, container_id: str) -> bool:
+        """Hear that people paused it, or let it go on: from now on that counts; whether it was mine."""
+        if container_id not in self._mine:
+            return False
+        self._mine.discard(container_id)
+        self._database.delete_pause(container_id)
+        return True
 
     async def resume(self, container_ids: Iterable[str]) -> None:
         """Let go on what an agent that ended in the middle has left paused."""

@@ -108,6 +108,8 @@ class ContainerRequests:
     async def _about_one(self, verb: str, request: ContainerRequest, conversation: Conversation) -> None:
         container_id = request.container_id
         info = await self._driver.inspect(container_id)
+        if info is None and container_id in self._records():
+            raise FailedPrecondition(f"container {self._name(container_id)} was not started yet")
         if info is None:
             raise NotFound(f"there is no container {container_id} on this node")
         if verb == "exec":
@@ -175,8 +177,10 @@ class ContainerRequests:
                 await self._driver.copy_to(info.id, wanted.path, archive, keep_owner=wanted.keep_owner)
 
     async def _pause(self, verb: str, info: ContainerInfo) -> None:
-        if self._files is not None:
-            self._files.leave_to_others(info.id)
+        for_commit = self._files is not None and self._files.leave_to_others(info.id)
+        if info.state is ContainerState.RUNNING and info.paused is (verb == "pause") and not for_commit:
+            what = "is paused already" if info.paused else "is not paused"
+            raise FailedPrecondition(f"container {self._name(info.id)} {what}")
         await (self._driver.pause(info.id) if verb == "pause" else self._driver.unpause(info.id))
         self._tell(info.id, verb)
 

@@ -224,11 +224,12 @@ class PlainContainers:
         """Give one another name; raises InvalidArgument, NameConflict."""
         for problem in name_problems(name):
             raise InvalidArgument(problem)
-        if name != plain.name:
-            self._check_name(name)
-            before = plain.name
-            await self.finished(plain.change(lambda record: setattr(record.spec, "name", name)))
-            self._happened(plain, "rename", {"oldName": before})
+        if name == plain.name:
+            raise InvalidArgument(f"container {name} is called so already")
+        self._check_name(name)
+        before = plain.name
+        await self.finished(plain.change(lambda record: setattr(record.spec, "name", name)))
+        self._happened(plain, "rename", {"oldName": before})
 
     async def finished(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something to its end, also when whoever asked for it leaves."""

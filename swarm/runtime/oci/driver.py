@@ -24,7 +24,7 @@ from swarm.runtime.base import (
     ProcessInfo,
     Sample,
 )
-from swarm.runtime.exec_process import ExecFiles, exec_mark
+from swarm.runtime.exec_process import CannotRun, ExecFiles, exec_mark
 from swarm.runtime.images.base import ImageConfig
 from swarm.runtime.oci import conmon, freezer, verbs
 from swarm.runtime.oci.abilities import Abilities, abilities, described, read_abilities, read_again
@@ -328,7 +328,7 @@ class OciDriver(FilesDriver):
             write_request(files, process)
             return int(process["oomScoreAdj"])
         except TaskRejected as error:
-            raise FailedPrecondition(str(error)) from None
+            raise CannotRun(str(error)) from None
         except OSError as error:
             raise FailedPrecondition(f"cannot run a command in container {record.id}: {error}") from error
 

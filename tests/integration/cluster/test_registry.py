@@ -135,7 +135,7 @@ async def test_an_image_goes_through_the_cluster_by_hand(
         operator("service", "create", "-d", "--name", "shop", "--mode", "global", copy)
         assert len(operator.wait_running("shop", 2)) == 2
         assert PASSWORD not in operator("service", "inspect", "shop")
-        assert f"Removed: {image}" not in operator("image", "prune", "--force", "--all")
+        assert f"untagged: {image}" not in operator("image", "prune", "--force", "--all")
         operator("service", "rm", "shop")
         for node in cluster.plan.nodes:
             assert PASSWORD not in node.log.read_text(errors="replace")

@@ -15,7 +15,9 @@ from swarm.api.v1.containers_pb2 import (
     ContainerRequest,
     InspectContainer,
 )
+from swarm.runtime.exec_process import CannotRun
 from tests.unit.agent.lab import a_lab
+from tests.unit.agent.test_containers import Person, a_container, exec_of
 
 
 async def test_a_call_whose_connection_failed_is_answered_when_it_comes_again(
@@ -81,3 +83,14 @@ async def test_who_is_cancelled_while_it_sends_takes_no_reason_from_those_who_se
     stream.room.set()
     await reason
     assert stream.taken == ["taken", "error"]
+
+
+async def test_what_cannot_be_run_as_asked_for_ends_as_if_it_had_been(tmp_path: Path) -> None:
+    async with a_container(tmp_path) as (lab, driver, task):
+        relative = Person(lab.managers[0], exec_of(task, working_dir="data"))
+        assert (await relative.end())[-1].exit_code == 126
+        assert relative.text == b'the working directory "data" is not an absolute path\n'
+        driver.broken["exec"] = CannotRun("no such user")
+        nobody = Person(lab.managers[0], exec_of(task, user="nobody"))
+        assert (await nobody.end())[-1].exit_code == 126
+        assert nobody.text == b"no such user\n"

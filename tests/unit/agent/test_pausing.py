@@ -15,7 +15,7 @@ from swarm.runtime.base import ContainerConfig
 from swarm.runtime.fake import FakeDriver
 from tests.unit.agent.lab import until
 from tests.unit.agent.test_container_files import Asked
-from tests.unit.agent.test_containers import ShellDriver, a_container, about
+from tests.unit.agent.test_containers import Person, ShellDriver, a_container, about
 
 
 @asynccontextmanager
@@ -126,3 +126,16 @@ async def test_a_pause_by_hand_outlives_the_commit_that_it_fell_into(tmp_path: P
             await driver.unpause(task.id)
             await driver.ask(about(task, commit=CommitContainer(reference="web:2", pause=True)))
             assert await is_paused(driver, task.id) is paused
+
+
+async def test_who_pauses_twice_is_told(tmp_path: Path) -> None:
+    async with a_container(tmp_path) as (lab, _driver, task):
+
+        async def refused(question: ContainerQuestion, match: str) -> None:
+            with pytest.raises(FailedPrecondition, match=match):
+                await Person(lab.managers[0], question).end()
+
+        await refused(about(task, unpause=UnpauseContainer()), "is not paused")
+        await Person(lab.managers[0], about(task, pause=PauseContainer())).end()
+        await refused(about(task, pause=PauseContainer()), "is paused already")
+        await Person(lab.managers[0], about(task, unpause=UnpauseContainer())).end()

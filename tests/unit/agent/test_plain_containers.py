@@ -299,6 +299,8 @@ async def test_names_are_unique_on_a_node(bench: Bench) -> None:
         second = await containers.create(spec("other"))
         with pytest.raises(NameConflict):
             await containers.rename(second, "db")
+        with pytest.raises(InvalidArgument, match="is called so already"):
+            await containers.rename(first, "db")
         await containers.rename(first, "old")
         await containers.rename(second, "db")
         assert [one.id for one in containers.named(["db"])] == [second.id]

@@ -206,7 +206,7 @@ def test_a_history_shows_the_latest_step_first(control: Control) -> None:
 def test_pruning_asks_or_is_told_not_to(control: Control) -> None:
     assert "--force does not ask" in run("prune", "-a").output
     assert control.asked == []
-    assert run("prune", "-a", "-f").output == "Total reclaimed space on each manager: 2kB\n"
+    assert run("prune", "-a", "-f").output == "Total reclaimed space: 2kB\n"
     assert control.asked == [c.PruneImagesRequest(all=True)]
 
 

@@ -224,7 +224,7 @@ def test_prune_removes_what_nobody_uses_and_asks_before(control: Control) -> Non
     assert run("prune", stdin="n\n").exit_code == 1
     assert len(control.networks) == 3
     assert run("prune", "-f", "--filter", "until=2h").output == ""
-    assert run("prune", "-f", "--filter", "until=30m").output == "Deleted Networks:\nshop\nback\n"
+    assert run("prune", "-f", "--filter", "until=30m").output == "Deleted Networks:\nshop\nback\n\n"
     assert list(control.networks) == ["id-busy"]
 
 

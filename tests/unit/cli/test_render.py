@@ -101,3 +101,36 @@ def test_a_label_of_a_row_is_reached_by_its_name_and_yaml_has_them_as_text(capsy
     assert capsys.readouterr().out == (
         "NAME   NOTE\nweb    a,b=c\n- Name: web\n  Labels: com.docker.stack.namespace=shop,note=a,b=c\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("layout", "lines"),
+    [
+        ("raw", ["id: 1", "name: web", "ports:", "", "id: 22", "name: api", "ports: 80", ""]),
+        ("table raw", ["raw", "raw", "raw"]),
+        ("yaml", ["- ID: '1'", "  Name: web", "  Ports: ''", "- ID: '22'", "  Name: api", "  Ports: '80'"]),
+    ],
+)
+def test_a_list_has_a_line_for_each_value_where_docker_has_it(layout, lines, capsys):
+    show(SERVICES, TITLES, layout, raw=RAW)
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("layout", "lines"),
+    [
+        ("", ["1", "22"]),
+        ("table", ["1", "22"]),
+        ("raw", ["id: 1", "id: 22"]),
+        ("{{.Name}}!", ["web!", "api!"]),
+        ("table {{.Name}}", ["NAME", "web", "api"]),
+    ],
+)
+def test_quiet_prints_ids_unless_a_format_asks_for_more(layout, lines, capsys):
+    show(SERVICES, TITLES, layout, "ID", RAW)
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+SERVICES = [{"ID": "1", "Name": "web", "Ports": ""}, {"ID": "22", "Name": "api", "Ports": "80"}]
+TITLES = (("ID", "ID"), ("NAME", "Name"))
+RAW = (("id", "ID"), ("name", "Name"), ("ports", "Ports"))

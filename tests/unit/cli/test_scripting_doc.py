@@ -36,7 +36,7 @@ def _answer(**given):
 # What only nodes answer is compared without them.
 FROM_NODES = {
     "container ls": lambda: container_table.rows(
-        [_answer(container={"id": "c"})], {}, {}, 0, truncate=False
+        [_answer(container={"id": "c"})], {}, {}, 0, truncate=False, described={}
     ),
     "volume ls": lambda: volume_view.rows([_answer(volume={"volume": {"name": "v"}})], {}, {}),
     "system df": lambda: system_view.rows([_answer(disk={})], {}),

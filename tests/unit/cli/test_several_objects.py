@@ -94,6 +94,13 @@ def test_all_names_of_an_image_go_by_force_only(run, monkeypatch):
     assert removed == [("one", True), ("two", True)]
     assert run("rmi", "web:stable").exit_code == 0
     assert removed[2:] == [("two", False)]
+    assert run("rmi", "web:stable").stdout == "Untagged: web:stable\n"  # the content has another name
+    both = run("rmi", "-f", "ab" * 6).stdout.splitlines()
+    assert both == ["Untagged: web:1", "Untagged: web:stable", "Deleted: sha256:" + "ab" * 32]
+    gone = run("rmi", "-f", "nosuch")
+    assert (gone.exit_code, gone.stdout) == (0, "")
+    assert "Warning: image nosuch is not loaded" in gone.stderr
+    assert run("rmi", "nosuch").exit_code == 1
 
 
 def test_a_stack_that_is_gone_already_is_removed_but_cannot_be_looked_at(run):

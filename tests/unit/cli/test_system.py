@@ -210,7 +210,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> _Nodes:
 def test_a_prune_with_a_filter_takes_no_images_that_the_filter_was_to_keep(nodes: _Nodes) -> None:
     for text in ("label=tier=test", "until=100"):
         result = CliRunner().invoke(system, ["prune", "-af", "--volumes", "--filter", text], obj="")
-        assert (result.exit_code, result.stdout) == (0, "Removed container: c1\n" * 2), result.output
+        assert (result.exit_code, result.stdout) == (0, "Deleted Containers:\nc1\n\n"), result.output
     assert [verb for verb, _ in nodes.asked] == ["prune", "prune_volumes"] * 2
     assert _Images.asked == [
         PruneChosenImagesRequest(all=True, labels=["tier=test"]),
