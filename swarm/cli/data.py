@@ -12,6 +12,7 @@ from swarm.cli import objects, parse
 from swarm.cli.connect import Connection, connect
 from swarm.cli.data_content import content_options, has_content, read_content
 from swarm.cli.flags import FlagGroup
+from swarm.cli.natural_order import natural
 from swarm.cli.plan import dry_run_options, show_plan
 from swarm.cli.rollout import EXIT_CODES, waiting_options
 from swarm.cli.secret_driver_options import driver_options, new_driver, next_driver, says_driver
@@ -148,7 +149,7 @@ def _add_ls(group: click.Group, noun: Noun) -> None:
         now_ns = SystemClock().now_ns()
         rows = [_row(item, now_ns) for item in getattr(answer, f"{noun.name}s")]
         columns = SECRET_COLUMNS if noun.name == "secret" else COLUMNS
-        show(sorted(rows, key=lambda row: row["Name"]), columns, layout, "ID" if quiet else "")
+        show(sorted(rows, key=lambda row: natural(row["Name"])), columns, layout, "ID" if quiet else "")
 
 
 def _add_inspect(group: click.Group, noun: Noun, text: str) -> None:

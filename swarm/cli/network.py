@@ -12,6 +12,7 @@ from swarm.cli import objects, parse
 from swarm.cli.confirm import confirm
 from swarm.cli.connect import connect
 from swarm.cli.flags import FlagGroup
+from swarm.cli.natural_order import natural
 from swarm.cli.plain_networks import connect_command, disconnect_command
 from swarm.cli.prune import HELP, Chosen, chosen
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, SwarmError
@@ -131,7 +132,7 @@ def ls(host: str, filters: tuple[str, ...], layout: str, *, no_trunc: bool, quie
     inside = answer.containers or [0] * len(answer.networks)
     each = zip(answer.networks, answer.users, inside, strict=True)
     rows = [row(item, users, now_ns, containers) for item, users, containers in each]
-    rows = sorted((one for one in rows if _selected(one, found)), key=lambda one: one["Name"])
+    rows = sorted((one for one in rows if _selected(one, found)), key=lambda one: natural(one["Name"]))
     show(rows, FULL if no_trunc else COLUMNS, layout, ("ID" if no_trunc else "ShortID") if quiet else "")
 
 

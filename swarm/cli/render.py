@@ -1,6 +1,7 @@
 """What commands print: tables for people, templates and JSON for scripts."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import zip_longest
@@ -62,14 +63,17 @@ def _read(template: str) -> "Nodes":
     return parse(template.replace("\\t", "\t").replace("\\n", "\n"))
 
 
+_WORDS = re.compile("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
 class _Titles(dict[str, str]):
-    """The title of every placeholder: that of its column, or its own name."""
+    """The title of every placeholder: that of its column, or its own name, word by word."""
 
     def __contains__(self, key: object) -> bool:
         return True
 
     def __missing__(self, key: str) -> str:
-        return key.upper()
+        return _WORDS.sub(" ", key).upper()
 
 
 def _table_of(template: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> str:

@@ -12,6 +12,7 @@ from swarm.cli.connect import Connection, connect
 from swarm.cli.flags import FlagGroup
 from swarm.cli.job_view import moment, replicas_text, shown_mode
 from swarm.cli.late import late_group
+from swarm.cli.natural_order import natural
 from swarm.cli.plan import dry_run_options, show_plan
 from swarm.cli.published_ports import folded, published, shown_route
 from swarm.cli.tasks import list_tasks, ps_options
@@ -99,7 +100,7 @@ def show_services(conn: Connection, filters: c.Filters, layout: str, *, quiet: b
     rows = [_row(item, status) for item, status in zip(answer.services, answer.statuses, strict=True)]
     has_cron = any(item.spec.HasField("cron") for item in answer.services)
     columns = COLUMNS + CRON_COLUMNS if has_cron else COLUMNS
-    show(sorted(rows, key=lambda row: row["Name"]), columns, layout, "ID" if quiet else "")
+    show(sorted(rows, key=lambda row: natural(row["Name"])), columns, layout, "ID" if quiet else "")
 
 
 @service.command(

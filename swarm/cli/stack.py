@@ -9,6 +9,7 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.cli.compose_files import compose_options, load
 from swarm.cli.connect import connect
 from swarm.cli.flags import FlagGroup
+from swarm.cli.natural_order import natural
 from swarm.cli.plan import dry_run_options, show_fresh_plan
 from swarm.cli.rollout import EXIT_CODES
 from swarm.cli.stack_build import as_if_built, build_images, build_option
@@ -120,7 +121,10 @@ def ls(host: str, layout: str) -> None:
     with connect(host) as conn:
         found = conn.control.ListServices(c.ListServicesRequest(filters=filters)).services
     names = Counter(one.spec.annotations.labels[NAMESPACE_LABEL] for one in found)
-    rows = [{"Name": name, "Services": str(count)} for name, count in sorted(names.items())]
+    rows = [
+        {"Name": name, "Services": str(count)}
+        for name, count in sorted(names.items(), key=lambda one: natural(one[0]))
+    ]
     show(rows, COLUMNS, layout)
 
 
