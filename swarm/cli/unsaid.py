@@ -8,6 +8,7 @@ such an object is refused still. Pure.
 from collections.abc import Mapping
 from typing import Any
 
+from swarm.cli.templates.values import NIL
 from swarm.model import defaults
 
 
@@ -39,7 +40,7 @@ _CONTAINER = {
         dict.fromkeys(("Interval", "Timeout", "Retries", "StartPeriod"), 0) | {"Test": ()}
     ),
     "Privileges": _Maybe(),
-    "Init": None,
+    "Init": NIL,
     "OomScoreAdj": 0,
     "DNSConfig": dict.fromkeys(("Nameservers", "Search", "Options"), ()),
 }
@@ -106,7 +107,7 @@ class _Told(dict[str, Any]):
         if isinstance(self._unsaid, _Free):
             return None
         value = self._unsaid[key]
-        return None if isinstance(value, _Maybe) else _told(value, value)
+        return NIL if isinstance(value, _Maybe) else _told(value, value)
 
     def __bool__(self) -> bool:
         return bool(len(self)) or isinstance(self._unsaid, _Maybe)

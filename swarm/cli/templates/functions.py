@@ -6,7 +6,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from swarm.cli.templates.values import EncodedText
+from swarm.cli.templates.values import NIL, EncodedText
 from swarm.errors import InvalidArgument
 
 _VERB = re.compile(r"%(?P<flags>[-+# 0]*)(?P<width>\d+)?(?P<precision>\.\d+)?(?P<verb>[a-zA-Z%])")
@@ -29,7 +29,11 @@ def text_of(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    return None if value is NIL else dict(value)
 
 
 def _index(value: Any, *keys: Any) -> Any:

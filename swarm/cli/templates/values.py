@@ -1,4 +1,4 @@
-"""Texts that templates can take more of than what is printed."""
+"""Values of templates that are more than what is printed."""
 
 from base64 import b64decode
 from collections.abc import Mapping
@@ -23,3 +23,16 @@ class EncodedText(str):
     def decoded(self) -> str:
         """What the bytes say."""
         return b64decode(self).decode(errors="replace")
+
+
+class Nil:
+    """What an object may have and has not: no, in a condition; scripts compare what is printed."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __str__(self) -> str:
+        return "<nil>"
+
+
+NIL = Nil()

@@ -42,6 +42,9 @@ def asked(template: str, view: inspect_view.View) -> str:
         ("{{.Spec.Labels.zone}} {{index .Spec.Labels \"zone\"}}", "<no value> "),
         ("{{if .Spec.Mode.Global}}every node{{end}}{{if .Spec.Mode.Replicated}}x{{end}}", "every node"),
         ("{{json .Spec.Mode}}", '{"Global":{}}'),
+        ("{{.UpdateStatus}} {{.PreviousSpec}} {{.Spec.Mode.Replicated}}", "<nil> <nil> <nil>"),
+        ("{{json .UpdateStatus}} {{or .UpdateStatus 1}}", "null 1"),
+        ("{{.Spec.TaskTemplate.ContainerSpec.Init}}", "<nil>"),
     ],
 )  # fmt: skip
 def test_what_nobody_said_of_a_service_reads_as_what_holds(template: str, said: str) -> None:
