@@ -167,8 +167,10 @@ MOUNT_FIELDS = (
     "type", "source", "src", "target", "destination", "dst", "readonly", "ro",
     "bind-propagation", "bind-create-src", "bind-selinux", "tmpfs-size", "tmpfs-mode",
     "volume-nocopy", "volume-driver", "volume-label", "volume-opt",
-    "volume-subpath", "image-subpath", "consistency",
+    "volume-subpath", "image-subpath", "consistency", "bind-recursive",
 )  # fmt: skip
+# What is mounted below a source comes along, and stays as writable as it is there.
+RECURSIONS = dict.fromkeys(("enabled", "writable"))
 CONSISTENCIES = dict.fromkeys(
     ("default", "consistent", "cached", "delegated")
 )  # for Docker Desktop: all the same here
@@ -184,6 +186,7 @@ def mount(text: str) -> Mount:
     single = (part for part in parts if not part.lower().startswith(repeated))
     values = _fields(single, text, "--mount", MOUNT_FIELDS)
     _choice(values.get("consistency", "default"), CONSISTENCIES, text)
+    _choice(values.get("bind-recursive", "enabled"), RECURSIONS, text)
     source = _absolute(values.get("source", values.get("src", "")))
     result = Mount(
         type=_choice(values.get("type", "bind" if source[:1] == "/" else "volume"), MOUNT_TYPES, text),

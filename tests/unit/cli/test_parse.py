@@ -114,9 +114,12 @@ def test_a_source_below_here_is_made_absolute(tmp_path, monkeypatch):
     assert parse.mount("type=bind,src=.,dst=/www").source == str(tmp_path)
 
 
-def test_what_is_for_docker_desktop_changes_nothing():
+def test_what_is_so_anyway_may_be_said():
     plain = parse.mount("type=bind,src=/srv,dst=/data")
     assert parse.mount("type=bind,src=/srv,dst=/data,consistency=cached") == plain
+    assert parse.mount("type=bind,src=/srv,dst=/data,bind-recursive=enabled") == plain
+    with pytest.raises(InvalidArgument, match="not one of enabled, writable"):
+        parse.mount("type=bind,src=/srv,dst=/data,bind-recursive=disabled")
     with pytest.raises(InvalidArgument, match="not one of default, consistent"):
         parse.mount("type=bind,src=/srv,dst=/data,consistency=odd")
 
