@@ -11,7 +11,8 @@ from swarm.api.v1.specs_pb2 import VolumeSpec
 from swarm.cli import parse
 from swarm.cli.connect import Connection
 from swarm.cli.inspect_view import meta
-from swarm.cli.render import Row, by_name, ordered
+from swarm.cli.natural_order import natural
+from swarm.cli.render import Row, ordered
 from swarm.cli.templates.values import LabelText
 from swarm.errors import Ambiguous, InvalidArgument, NotFound
 from swarm.model.units import parse_bytes
@@ -138,7 +139,7 @@ def rows(conn: Connection, filters: Mapping[str, Sequence[str]]) -> list[Row]:
         labels=filters.get("label", ()),
     )
     volumes = conn.control.ListVolumes(c.ListVolumesRequest(filters=wanted)).volumes
-    return sorted(map(_row, volumes), key=lambda row: by_name(row["Name"]))
+    return sorted(map(_row, volumes), key=lambda row: natural(row["Name"]))
 
 
 def page(volume: Volume, node_names: Mapping[str, str]) -> dict[str, Any]:

@@ -61,10 +61,10 @@ class ContextStore:
 
     def names(self) -> list[str]:
         """Return the names of all contexts, the default one first."""
-        from swarm.cli.render import by_name
+        from swarm.cli.natural_order import natural
 
         try:
-            found = sorted((path.stem for path in (self.root / "contexts").glob("*.json")), key=by_name)
+            found = sorted((path.stem for path in (self.root / "contexts").glob("*.json")), key=natural)
         except OSError:
             found = []
         return [DEFAULT, *(name for name in found if _NAME.fullmatch(name) and name != DEFAULT)]

@@ -12,6 +12,7 @@ from swarm.cli import objects, parse
 from swarm.cli.connect import Connection, connect
 from swarm.cli.data_content import content_options, has_content, read_content
 from swarm.cli.flags import FlagGroup
+from swarm.cli.natural_order import natural
 from swarm.cli.plan import dry_run_options, show_plan
 from swarm.cli.rollout import EXIT_CODES, waiting_options
 from swarm.cli.secret_driver_options import driver_options, new_driver, next_driver, says_driver
@@ -135,7 +136,7 @@ def _add_ls(group: click.Group, noun: Noun) -> None:
     @click.pass_obj
     def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None:
         from swarm.cli.docker_settings import layout_of
-        from swarm.cli.render import by_name, show
+        from swarm.cli.render import show
         from swarm.clock import SystemClock
 
         found = parse.filters(filters, FILTERS)
@@ -150,7 +151,7 @@ def _add_ls(group: click.Group, noun: Noun) -> None:
         rows = [_row(item, now_ns) for item in getattr(answer, f"{noun.name}s")]
         columns = SECRET_COLUMNS if noun.name == "secret" else COLUMNS
         shown = layout_of(f"{noun.name}Format", layout, quiet=quiet)
-        show(sorted(rows, key=lambda row: by_name(row["Name"])), columns, shown, "ID" if quiet else "")
+        show(sorted(rows, key=lambda row: natural(row["Name"])), columns, shown, "ID" if quiet else "")
 
 
 def _add_inspect(group: click.Group, noun: Noun, text: str) -> None:

@@ -40,7 +40,7 @@ def references(spec: s.ContainerSpec) -> View:
 
 
 def _file(one: s.SecretReference | s.ConfigReference) -> View:
-    name = one.secret_name if isinstance(one, s.SecretReference) else f"/{one.config_name}"
+    name = one.secret_name if isinstance(one, s.SecretReference) else one.config_name
     mode = one.target.mode if one.target.HasField("mode") else MODE
     target = one.target
     return {"Name": target.name or name, "UID": str(target.uid), "GID": str(target.gid), "Mode": mode}

@@ -13,8 +13,10 @@ from swarm.cli import autoscale_view, data_view, names, network_view, placement_
 from swarm.cli.container_view import container_options, resource_options
 from swarm.cli.dependency_options import shown_dependencies
 from swarm.cli.health_options import shown_config, shown_health
+from swarm.cli.log_options import DRIVERS, shown_log
 from swarm.cli.published_ports import published
 from swarm.cli.render import ordered
+from swarm.model.in_force import in_force
 from swarm.model.job import shown_desired
 from swarm.model.revisions import number_of
 
@@ -90,10 +92,10 @@ def _description(item: t.NodeDescription) -> View:
 
 
 def service(item: o.Service) -> View:
-    """Return a service as `service inspect` prints it."""
-    view = meta(item) | {"Revision": number_of(item), "Spec": service_spec(item.spec)}
+    """Return a service as `service inspect` prints it: with the defaults in force, as Docker does."""
+    view = meta(item) | {"Revision": number_of(item), "Spec": service_spec(in_force(item.spec))}
     if item.HasField("previous_spec"):
-        view["PreviousSpec"] = service_spec(item.previous_spec)
+        view["PreviousSpec"] = service_spec(in_force(item.previous_spec))
     view["Endpoint"] = {"Spec": endpoint(item.spec.endpoint), "Ports": list(map(port, published(item)))}
     view["Endpoint"] |= network_view.virtual(item)
     if item.HasField("job_status"):
@@ -227,14 +229,10 @@ def task_spec(spec: s.TaskSpec) -> View:
             "MaxReplicas": spec.placement.max_replicas_per_node,
         } | placement_view.more_placement(spec.placement)
     view |= placement_view.priority(spec)
+    if spec.container.HasField("log"):
+        view["LogDriver"] = {"Name": DRIVERS[0], "Options": shown_log(spec.container.log)}
     view["ForceUpdate"] = spec.force_update
     return view
-
-
-def _log_options(log: s.LogConfig) -> View:
-    view = _present(log, MaxSizeBytes="max_size_bytes", MaxFiles="max_files")
-    told: View = {"Labels": list(log.labels), "Env": list(log.env), "Tag": log.tag}
-    return view | {key: value for key, value in told.items() if value}
 
 
 def _container(spec: s.ContainerSpec) -> View:
@@ -244,8 +242,6 @@ def _container(spec: s.ContainerSpec) -> View:
     view |= {key: value for key, value in plural.items() if value} | placement_view.devices(spec)
     if spec.HasField("healthcheck"):
         view["Healthcheck"] = shown_config(spec.healthcheck)
-    if spec.HasField("log"):
-        view["LogOptions"] = _log_options(spec.log)
     return (
         view
         | data_view.references(spec)
@@ -322,7 +318,7 @@ def _update_config(config: t.UpdateConfig) -> View:
 
 def endpoint(spec: t.EndpointSpec) -> View:
     """Return an endpoint spec with its ports."""
-    mode: View = {"Mode": names.word(names.ENDPOINT_MODE, spec.mode)} if spec.mode else {}
+    mode: View = {"Mode": names.word(names.ENDPOINT_MODE, spec.mode)}
     if spec.affinity:
         mode["Affinity"] = names.word(names.ENDPOINT_AFFINITY, spec.affinity)
     if spec.HasField("drain_ns"):

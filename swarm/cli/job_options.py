@@ -45,6 +45,10 @@ def set_mode(spec: ServiceSpec, given: Given) -> None:
     if mode in ("global", "global-job"):
         if given["replicas"] is not None:
             raise InvalidArgument(f"--replicas cannot be used with --mode {mode}: every node runs one task")
+        if given["replicas_max_per_node"]:
+            raise InvalidArgument(
+                f"--replicas-max-per-node cannot be used with --mode {mode}: every node runs one task"
+            )
         getattr(spec, "global" if mode == "global" else "global_job").SetInParent()
     elif mode == "replicated":
         spec.replicated.SetInParent()

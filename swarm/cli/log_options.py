@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from swarm.api.v1.specs_pb2 import ServiceSpec
+from swarm.api.v1.specs_pb2 import LogConfig, ServiceSpec
 from swarm.errors import InvalidArgument
-from swarm.model.units import parse_bytes
+from swarm.model.units import exact_size, parse_bytes
 
 DRIVERS = ("json-file", "local")  # of Docker, that do what nodes do here
 
@@ -62,3 +62,15 @@ def apply_log(spec: ServiceSpec, given: dict[str, Any]) -> None:
                 f'--log-opt "{text}": write max-size=SIZE, max-file=NUMBER, '
                 "labels=KEY,…, env=NAME,… or tag=TEXT"
             )
+
+
+def shown_log(log: LogConfig) -> dict[str, str]:
+    """Return the options as `--log-opt` takes them."""
+    told = {
+        "max-size": exact_size(log.max_size_bytes) if log.HasField("max_size_bytes") else "",
+        "max-file": str(log.max_files) if log.HasField("max_files") else "",
+        "labels": ",".join(log.labels),
+        "env": ",".join(log.env),
+        "tag": log.tag,
+    }
+    return {key: value for key, value in told.items() if value}

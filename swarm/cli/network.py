@@ -12,6 +12,7 @@ from swarm.cli import objects, parse
 from swarm.cli.confirm import confirm
 from swarm.cli.connect import connect
 from swarm.cli.flags import FlagGroup
+from swarm.cli.natural_order import natural
 from swarm.cli.plain_networks import connect_command, disconnect_command
 from swarm.cli.prune import HELP, Chosen, Listing, chosen
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, SwarmError
@@ -121,7 +122,7 @@ def ls(host: str, filters: tuple[str, ...], layout: str, *, no_trunc: bool, quie
     """List the networks of the cluster."""
     from swarm.cli.docker_settings import layout_of
     from swarm.cli.network_view import row
-    from swarm.cli.render import by_name, show
+    from swarm.cli.render import show
 
     found = parse.filters(filters, FILTERS)
     _check_filters(found)
@@ -130,7 +131,7 @@ def ls(host: str, filters: tuple[str, ...], layout: str, *, no_trunc: bool, quie
     inside = answer.containers or [0] * len(answer.networks)
     each = zip(answer.networks, answer.users, inside, strict=True)
     rows = [row(item, users, containers) for item, users, containers in each]
-    rows = sorted((one for one in rows if _selected(one, found)), key=lambda one: by_name(one["Name"]))
+    rows = sorted((one for one in rows if _selected(one, found)), key=lambda one: natural(one["Name"]))
     columns = FULL if no_trunc else COLUMNS
     id_key = columns[0][1]
     raw = (("network_id", id_key), ("name", "Name"), ("driver", "Driver"), ("scope", "Scope"))

@@ -14,6 +14,7 @@ from swarm.cli import names, objects, parse
 from swarm.cli.ca_view import tls_status
 from swarm.cli.connect import connect
 from swarm.cli.flags import FlagGroup
+from swarm.cli.natural_order import natural
 from swarm.cli.plan import dry_run_options, show_node_plan
 from swarm.cli.roles import pending, wait_for_role
 from swarm.cli.tasks import list_tasks, ps_options
@@ -91,9 +92,18 @@ def _filters(texts: tuple[str, ...]) -> c.Filters:
     )
     for role in found.get("role", []):
         if role not in names.ROLE:
-            raise click.UsageError(f"--filter role={role}: write worker or manager")
+            raise InvalidArgument(f"--filter role={role}: write worker or manager")
         result.roles.append(names.ROLE[role])
     return result
+
+
+def _members(texts: tuple[str, ...]) -> bool:
+    """Whether filters speak of those who are members: as with Docker's, every node is accepted at once."""
+    wanted = parse.filters(texts, FILTERS).get("membership", ["accepted"])
+    for state in wanted:
+        if state not in {"accepted", "pending"}:
+            raise InvalidArgument(f"--filter membership={state}: write accepted or pending")
+    return "accepted" in wanted
 
 
 @node.command(
@@ -106,7 +116,7 @@ def _filters(texts: tuple[str, ...]) -> c.Filters:
 def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None:
     """List the nodes."""
     from swarm.cli.docker_settings import layout_of
-    from swarm.cli.render import by_name, show
+    from swarm.cli.render import show
 
     layout = layout_of("nodesFormat", layout, quiet=quiet)
     with connect(host) as conn:
@@ -114,8 +124,9 @@ def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None
         # The root is asked for only when somebody wants to see what depends on it.
         asked = layout in {"json", "yaml"} or "TLS" in layout or "json" in layout
         root = conn.control.GetCA(c.GetCARequest()).status if asked else None
-    rows = [_row(item, answer.self_id, root or c.RootStatus()) for item in answer.nodes]
-    rows.sort(key=lambda row: (by_name(row["Hostname"]), row["ID"]))
+    found = answer.nodes if _members(filters) else ()
+    rows = [_row(item, answer.self_id, root or c.RootStatus()) for item in found]
+    rows.sort(key=lambda row: (natural(row["Hostname"]), row["ID"]))
     if layout in {"json", "yaml"}:
         for row in rows:
             del row["IDMark"], row["StatusMark"]
@@ -218,7 +229,7 @@ def update(
     def change(spec: Any) -> None:
         for key in label_rm:
             if key not in spec.annotations.labels:
-                raise click.UsageError(f'node {ref} has no label "{key}"')
+                raise InvalidArgument(f'node {ref} has no label "{key}"')
             del spec.annotations.labels[key]
         for key, value in parse.key_values(label_add, "--label-add").items():
             spec.annotations.labels[key] = value

@@ -1,6 +1,7 @@
 """Finding, listing and removing objects the same way for every noun."""
 
 from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
@@ -48,7 +49,14 @@ def failures(problems: Iterable[SwarmError]) -> int:
 def inspect_options(metavar: str) -> Callable[[Any], Any]:
     """Add what every `inspect` of objects with a page for people takes: the objects, --format, --pretty."""
 
-    def add(command: Any) -> Any:
+    def add(run: Any) -> Any:
+        @wraps(run)
+        def command(*args: Any, layout: str, pretty: bool, **rest: Any) -> Any:
+            if pretty and layout:
+                raise click.UsageError("--format and --pretty: give one of them")
+            is_pretty = pretty or layout == "pretty"
+            return run(*args, layout="" if is_pretty else layout, pretty=is_pretty, **rest)
+
         command = click.option("--pretty", is_flag=True, help="Print for people.")(command)
         layout = click.option("-f", "--format", "layout", default="", help="json, yaml or TEMPLATE.")
         command = layout(command)

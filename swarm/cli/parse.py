@@ -73,6 +73,11 @@ def file_lines(paths: Iterable[str], option: str = "--env-file") -> list[str]:
     return lines
 
 
+VALUED_FIELDS = frozenset(
+    {"type", "source", "src", "target", "destination", "dst", "published", "protocol", "mode"}
+)  # alone they are a slip, not `true`
+
+
 def fields(text: str, option: str, known: Sequence[str]) -> dict[str, str]:
     """Return the fields of a `a=b,c=d` value; a field alone means `true`."""
     return _fields(text.split(","), text, option, known)
@@ -81,9 +86,12 @@ def fields(text: str, option: str, known: Sequence[str]) -> dict[str, str]:
 def _fields(parts: Iterable[str], text: str, option: str, known: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for part in parts:
-        key, equals, value = part.partition("=")
+        name, equals, value = part.partition("=")
+        key = name.lower()  # as with Docker
         if key not in known:
-            raise InvalidArgument(f'{option} "{text}": unknown field "{key}"; known: {", ".join(known)}')
+            raise InvalidArgument(f'{option} "{text}": unknown field "{name}"; known: {", ".join(known)}')
+        if not equals and key in VALUED_FIELDS:
+            raise InvalidArgument(f'{option} "{text}": write {key}=VALUE')
         found[key] = value if equals else "true"
     return found
 
@@ -100,6 +108,8 @@ def publish(text: str) -> list[PortConfig]:
         )
     targets = _range(match.group(3), text)
     published = _range(match.group(2), text) if match.group(2) else [0] * len(targets)
+    if len(targets) == 1:
+        targets *= len(published)  # many ports of the nodes may lead to one of the container
     if len(published) != len(targets):
         raise InvalidArgument(f'--publish "{text}": both ranges must have the same length')
     protocol = _choice(match.group(4) or "tcp", PROTOCOLS, text)
@@ -132,9 +142,9 @@ def _host_ip(word: str, text: str) -> str:
 
 
 def _choice(word: str, choices: Mapping[str, T], text: str) -> T:
-    if word not in choices:
+    if word.lower() not in choices:
         raise InvalidArgument(f'"{text}": "{word}" is not one of {", ".join(choices)}')
-    return choices[word]
+    return choices[word.lower()]
 
 
 def _port(word: str, text: str) -> int:
@@ -157,8 +167,13 @@ MOUNT_FIELDS = (
     "type", "source", "src", "target", "destination", "dst", "readonly", "ro",
     "bind-propagation", "bind-create-src", "bind-selinux", "tmpfs-size", "tmpfs-mode",
     "volume-nocopy", "volume-driver", "volume-label", "volume-opt",
-    "volume-subpath", "image-subpath",
+    "volume-subpath", "image-subpath", "consistency", "bind-recursive",
 )  # fmt: skip
+# What is mounted below a source comes along, and stays as writable as it is there.
+RECURSIONS = dict.fromkeys(("enabled", "writable"))
+CONSISTENCIES = dict.fromkeys(
+    ("default", "consistent", "cached", "delegated")
+)  # for Docker Desktop: all the same here
 
 
 def mount(text: str) -> Mount:
@@ -168,8 +183,11 @@ def mount(text: str) -> Mount:
     """
     parts = next(csv.reader([text]), [])
     repeated = ("volume-label=", "volume-opt=")
-    values = _fields((p for p in parts if not p.startswith(repeated)), text, "--mount", MOUNT_FIELDS)
-    source = values.get("source", values.get("src", ""))
+    single = (part for part in parts if not part.lower().startswith(repeated))
+    values = _fields(single, text, "--mount", MOUNT_FIELDS)
+    _choice(values.get("consistency", "default"), CONSISTENCIES, text)
+    _choice(values.get("bind-recursive", "enabled"), RECURSIONS, text)
+    source = _absolute(values.get("source", values.get("src", "")))
     result = Mount(
         type=_choice(values.get("type", "bind" if source[:1] == "/" else "volume"), MOUNT_TYPES, text),
         source=source,
@@ -195,11 +213,15 @@ def mount(text: str) -> Mount:
     if "image-subpath" in values:
         result.image.subpath = values["image-subpath"]
     for part in parts:
-        if part.startswith(repeated):
+        if part.lower().startswith(repeated):
             field, _, pair = part.partition("=")
-            into = result.volume.labels if field == "volume-label" else result.volume.driver_options
+            into = result.volume.labels if field.lower() == "volume-label" else result.volume.driver_options
             into.update(key_values([pair], f"--mount {field}"))
     return result
+
+
+def _absolute(source: str) -> str:
+    return str(Path(source).absolute()) if source == "." or source.startswith("./") else source
 
 
 def _truth(word: str, text: str) -> bool:
@@ -216,9 +238,9 @@ def _octal(word: str, text: str) -> int:
 
 
 def filters(texts: Iterable[str], known: Sequence[str]) -> dict[str, list[str]]:
-    """Return --filter values by key; unknown keys are refused with the known ones."""
+    """Return --filter values by key, without empty texts; unknown keys are refused with the known ones."""
     found: dict[str, list[str]] = {}
-    for text in texts:
+    for text in filter(None, texts):
         key, equals, value = text.partition("=")
         if not equals or key not in known:
             raise InvalidArgument(f'--filter "{text}": write KEY=VALUE with KEY one of {", ".join(known)}')

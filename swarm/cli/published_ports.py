@@ -23,7 +23,7 @@ def folded(ports: Iterable[PortConfig]) -> str:
     for port in sorted(
         ports, key=lambda one: (one.protocol, one.host_ip, one.published_port, one.target_port)
     ):
-        if spans and _follows(spans[-1][-1], port):
+        if spans and _follows(spans[-1], port):
             spans[-1].append(port)
         else:
             spans.append([port])
@@ -37,16 +37,18 @@ def shown_route(route: HttpRoute) -> str:
     return f"{place(route)}->{route.port}/http"
 
 
-def _order(port: PortConfig) -> tuple[int, str, int, int]:
-    return port.protocol, port.host_ip, port.published_port, port.target_port
-
-
-def _follows(one: PortConfig, two: PortConfig) -> bool:
-    return (
-        one.published_port != 0
-        and (one.protocol, one.publish_mode, one.host_ip) == (two.protocol, two.publish_mode, two.host_ip)
-        and (one.published_port + 1, one.target_port + 1) == (two.published_port, two.target_port)
+def _follows(span: Sequence[PortConfig], port: PortConfig) -> bool:
+    """Whether a port goes on with those before: to the next port of the container, or all to the same."""
+    last = span[-1]
+    step = port.target_port - last.target_port
+    alike = (last.protocol, last.publish_mode, last.host_ip) == (
+        port.protocol,
+        port.publish_mode,
+        port.host_ip,
     )
+    if not alike or not last.published_port or port.published_port != last.published_port + 1:
+        return False
+    return step == span[1].target_port - span[0].target_port if len(span) > 1 else step in (0, 1)
 
 
 def _text(first: PortConfig, last: PortConfig) -> str:

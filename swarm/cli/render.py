@@ -24,12 +24,6 @@ class WrongTemplate(InvalidArgument):
 Row = Mapping[str, str]  # placeholder (as in {{.Name}}) -> text
 
 
-def by_name(name: str) -> list[tuple[int, int]]:
-    """Return what a list is sorted by that has this name in it: web2 comes before web10, as with Docker."""
-    parts = re.findall(r"[0-9]+|[^0-9]", name)
-    return [(ord("0"), int(one)) if one.isdigit() else (ord(one), 0) for one in parts]
-
-
 def ordered(given: Mapping[str, str]) -> dict[str, str]:
     """Return a map with its keys in their order, the same each time; protobuf's have none."""
     return dict(sorted(given.items()))
@@ -105,14 +99,17 @@ def _read(template: str) -> "Template":
     return parse(template)
 
 
+_WORDS = re.compile("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
 class _Titles(dict[str, str]):
-    """The title of every placeholder: that of its column, or its own name."""
+    """The title of every placeholder: that of its column, or its own name, word by word."""
 
     def __contains__(self, key: object) -> bool:
         return True
 
     def __missing__(self, key: str) -> str:
-        return key.upper()
+        return _WORDS.sub(" ", key).upper()
 
 
 def _table_of(template: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> str:

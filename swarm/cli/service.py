@@ -27,6 +27,8 @@ from swarm.cli.service_lists import ADDS, ENV_FILE, LISTS, REMOVES, add_lists, m
 from swarm.cli.service_options import apply_single, spec_options, words
 from swarm.errors import InvalidArgument, NotFound
 
+_WITH_ROLLBACK = frozenset({"ref", "rollback", "detach", "quiet", "timeout", "dry_run", "layout"})
+
 
 @click.command(
     cls=FlagCommand,
@@ -125,7 +127,7 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
 @click.option("--args", help="New arguments in place of the image's command.")
 @click.option("--replicas", type=int, help="New number of tasks, or of completions of a job.")
 @click.option("--force", is_flag=True, help="Replace every task although nothing changed; run a job again.")
-@click.option("--rollback", is_flag=True, help="Go back to the previous spec; other options do not count.")
+@click.option("--rollback", is_flag=True, help="Go back to the previous spec; goes with no other change.")
 @job_options
 @autoscale_update_options
 @many(*ADDS, *REMOVES, *CAPABILITIES)
@@ -134,6 +136,8 @@ def _registry_auth(spec: ServiceSpec, given: dict[str, Any]) -> None:
 @click.pass_context
 def update(ctx: click.Context, /, ref: str, **given: Any) -> None:
     """Change a service; running tasks are replaced as its update policy says."""
+    if given["rollback"]:
+        _refuse_other_changes(ctx)
     with connect(ctx.obj) as conn:
         if given["rollback"]:
             ctx.exit(roll_back(conn, ref, given))
@@ -146,6 +150,14 @@ def update(ctx: click.Context, /, ref: str, **given: Any) -> None:
         changed = change_service(conn, ref, lambda found: _send(conn, _update_request(found, given)))
         click.echo(ref)
         ctx.exit(_settle(conn, changed.id, given, rollback=is_rolled_back(changed)))
+
+
+def _refuse_other_changes(ctx: click.Context) -> None:
+    """Whoever goes back and changes something at once would not get what they asked for."""
+    for option in ctx.command.params:
+        said = ctx.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+        if said and option.name not in _WITH_ROLLBACK:
+            raise click.UsageError(f"{option.opts[-1]} cannot go with --rollback: it goes back to what was")
 
 
 def _update_request(found: o.Service, given: dict[str, Any]) -> c.UpdateServiceRequest:

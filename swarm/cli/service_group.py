@@ -12,6 +12,7 @@ from swarm.cli.connect import Connection, connect
 from swarm.cli.flags import FlagGroup
 from swarm.cli.job_view import moment, replicas_text, shown_mode
 from swarm.cli.late import late_group
+from swarm.cli.natural_order import natural
 from swarm.cli.plan import dry_run_options, show_plan
 from swarm.cli.published_ports import folded, published, shown_route
 from swarm.cli.tasks import list_tasks, ps_options
@@ -94,7 +95,7 @@ def service_filters(texts: Sequence[str]) -> c.Filters:
 def show_services(conn: Connection, filters: c.Filters, layout: str, *, quiet: bool) -> None:
     """Print the services that match, by name."""
     from swarm.cli.docker_settings import layout_of
-    from swarm.cli.render import by_name, show
+    from swarm.cli.render import show
 
     answer = conn.control.ListServices(c.ListServicesRequest(filters=filters))
     rows = [_row(item, status) for item, status in zip(answer.services, answer.statuses, strict=True)]
@@ -102,7 +103,7 @@ def show_services(conn: Connection, filters: c.Filters, layout: str, *, quiet: b
     columns = COLUMNS + CRON_COLUMNS if has_cron else COLUMNS
     layout = layout_of("servicesFormat", layout, quiet=quiet)
     raw = [(title.lower(), key) for title, key in COLUMNS]
-    show(sorted(rows, key=lambda row: by_name(row["Name"])), columns, layout, "ID" if quiet else "", raw)
+    show(sorted(rows, key=lambda row: natural(row["Name"])), columns, layout, "ID" if quiet else "", raw)
 
 
 @service.command(

@@ -94,8 +94,8 @@ def add_lists(spec: ServiceSpec, given: Given, suffix: str) -> None:
     route_options.add_routes(spec, given, suffix)
     for text in given[f"publish{suffix}"]:
         for port in parse.publish(text):
-            if suffix:
-                _drop(spec.endpoint.ports, _same_port(port))
+            if suffix:  # another port of the nodes for the same one of the containers comes beside it
+                _drop(spec.endpoint.ports, _published_alike(port))
             spec.endpoint.ports.append(port)
 
 
@@ -149,6 +149,11 @@ def _same_target(target: str) -> Callable[[Any], bool]:
 
 def _same_port(new: PortConfig) -> Callable[[PortConfig], bool]:
     return lambda old: (old.target_port, old.protocol) == (new.target_port, new.protocol)
+
+
+def _published_alike(new: PortConfig) -> Callable[[PortConfig], bool]:
+    same = _same_port(new)
+    return lambda old: same(old) and (old.published_port, old.host_ip) == (new.published_port, new.host_ip)
 
 
 def _drop(items: Any, unwanted: Callable[[Any], bool]) -> None:

@@ -9,6 +9,7 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.cli.compose_files import compose_options, load
 from swarm.cli.connect import connect
 from swarm.cli.flags import FlagGroup
+from swarm.cli.natural_order import natural
 from swarm.cli.plan import dry_run_options, show_fresh_plan
 from swarm.cli.rollout import EXIT_CODES
 from swarm.cli.stack_build import as_if_built, build_images, build_option
@@ -113,7 +114,7 @@ def ls(host: str, layout: str) -> None:
     """List the stacks."""
     from collections import Counter
 
-    from swarm.cli.render import by_name, show
+    from swarm.cli.render import show
     from swarm.model.stacks import NAMESPACE_LABEL
 
     filters = c.Filters(labels=[NAMESPACE_LABEL])
@@ -121,7 +122,7 @@ def ls(host: str, layout: str) -> None:
         found = conn.control.ListServices(c.ListServicesRequest(filters=filters)).services
     names = Counter(one.spec.annotations.labels[NAMESPACE_LABEL] for one in found)
     rows = [{"Name": name, "Services": str(count)} for name, count in names.items()]
-    show(sorted(rows, key=lambda row: by_name(row["Name"])), COLUMNS, layout)
+    show(sorted(rows, key=lambda row: natural(row["Name"])), COLUMNS, layout)
 
 
 @stack.command(

@@ -6,7 +6,8 @@ from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskState
 from swarm.cli import names
 from swarm.cli.health_options import health_suffix
-from swarm.cli.render import Row, by_name, shorten
+from swarm.cli.natural_order import natural
+from swarm.cli.render import Row, shorten
 from swarm.clock import nanoseconds
 from swarm.model.job import shown_desired
 from swarm.model.units import format_age
@@ -30,7 +31,7 @@ def ordered(tasks: Sequence[Task]) -> list[Task]:
     return sorted(
         tasks,
         key=lambda task: (
-            by_name(task.service_annotations.name),
+            natural(task.service_annotations.name),
             task.slot,
             task.node_id if not task.slot else "",
             -nanoseconds(task.meta.created_at),

@@ -9,10 +9,12 @@ from swarm.api.v1 import control_pb2 as c
 from swarm.cli import names, parse
 from swarm.cli.render import show
 from swarm.clock import SystemClock
+from swarm.errors import InvalidArgument
+from swarm.model.job import shown_desired
 
 FILTERS = ("id", "name", "node", "desired-state", "label")
-# What people filter by, in terms of the states that a task may be asked to reach.
-DESIRED = {"running": ("running", "ready"), "shutdown": ("shutdown", "remove"), "accepted": ("accepted",)}
+# What people filter by, where it is more than the state of that name.
+_MEANT = {"running": ("running", "ready"), "shutdown": ("shutdown", "remove")}
 
 
 def ps_options(command: Any) -> Any:
@@ -31,8 +33,11 @@ def ps_options(command: Any) -> Any:
     return command
 
 
-def apply_filters(result: c.Filters, conn: Any, texts: tuple[str, ...]) -> None:
-    """Add --filter values to `result`; a node is looked up by name."""
+def apply_filters(result: c.Filters, conn: Any, texts: tuple[str, ...]) -> frozenset[int]:
+    """Add --filter values to `result`; a node is looked up by name.
+
+    Returns the desired states to show, empty for all: those of jobs are known by what they are shown as.
+    """
     found = parse.filters(texts, FILTERS)
     result.id_prefixes.extend(found.get("id", []))
     result.name_prefixes.extend(found.get("name", []))
@@ -40,9 +45,14 @@ def apply_filters(result: c.Filters, conn: Any, texts: tuple[str, ...]) -> None:
     for ref in found.get("node", []):
         result.node_ids.append(conn.control.GetNode(c.GetNodeRequest(ref=ref)).node.id)
     for state in found.get("desired-state", []):
-        if state not in DESIRED:
-            raise click.UsageError(f"--filter desired-state={state}: write one of {', '.join(DESIRED)}")
-        result.desired_states.extend(names.TASK_STATE[name] for name in DESIRED[state])  # type: ignore[misc]
+        if state not in names.TASK_STATE:
+            known = ", ".join(names.TASK_STATE)
+            raise InvalidArgument(f"--filter desired-state={state}: write one of {known}")
+    return frozenset(
+        names.TASK_STATE[name]
+        for state in found.get("desired-state", [])
+        for name in _MEANT.get(state, (state,))
+    )
 
 
 def node_names(conn: Any) -> dict[str, str]:
@@ -63,18 +73,18 @@ def list_tasks(
 
     `priorities` of services by id, where they are known; they become a column where one is not 0.
     """
-    apply_filters(base, conn, texts)
+    wanted = apply_filters(base, conn, texts)
     answer = conn.control.ListTasks(c.ListTasksRequest(filters=base))
     # A manager of an older version gives no reasons.
     reasons = {task.id: reason for task, reason in zip(answer.tasks, answer.reasons, strict=False)}
     resolved = {} if flags["no_resolve"] else node_names(conn)
-    now_ns, truncate = SystemClock().now_ns(), not flags["no_trunc"]
+    # Scripts compare what --quiet prints with ids from elsewhere: it shortens nothing, as with Docker.
+    now_ns, truncate = SystemClock().now_ns(), not (flags["no_trunc"] or flags["quiet"])
     from swarm.cli.docker_settings import layout_of
     from swarm.cli.task_table import COLUMNS, columns_of, task_rows
 
-    rows = task_rows(
-        answer.tasks, resolved, now_ns, truncate=truncate, reasons=reasons, priorities=priorities
-    )
+    tasks = [task for task in answer.tasks if not wanted or shown_desired(task) in wanted]
+    rows = task_rows(tasks, resolved, now_ns, truncate=truncate, reasons=reasons, priorities=priorities)
     layout = layout_of("tasksFormat", layout, quiet=flags["quiet"])
     raw = [(title.lower().replace(" ", "_"), key) for title, key in COLUMNS]
     show(rows, columns_of(rows), layout, "ID" if flags["quiet"] else "", raw)

@@ -8,7 +8,7 @@ such an object is refused still. Pure.
 from collections.abc import Mapping
 from typing import Any
 
-from swarm.cli.templates.values import NO_VALUE
+from swarm.cli.templates.values import NO_VALUE, Span
 from swarm.model import defaults
 
 
@@ -20,6 +20,9 @@ class _Free(dict[str, Any]):
     """What has keys of the user's own."""
 
 
+_SPANS = frozenset(
+    {"Delay", "Monitor", "Window", "StopGracePeriod", "Interval", "Timeout", "StartPeriod", "StartInterval"}
+)
 _UPDATE = {
     "Parallelism": defaults.UPDATE_PARALLELISM,
     "Delay": 0,
@@ -111,14 +114,14 @@ class _Told(dict[str, Any]):
     """What an object says, and for whoever asks for a field by name also what it does not say."""
 
     def __init__(self, said: Mapping[str, Any], unsaid: Mapping[str, Any]) -> None:
-        super().__init__({key: _told(value, unsaid.get(key)) for key, value in said.items()})
+        super().__init__({key: _of(key, value, unsaid.get(key)) for key, value in said.items()})
         self._unsaid = unsaid
 
     def __missing__(self, key: str) -> Any:
         if isinstance(self._unsaid, _Free):
             return NO_VALUE
         value = self._unsaid[key]
-        return None if isinstance(value, _Maybe) else _told(value, value)
+        return None if isinstance(value, _Maybe) else _of(key, value, value)
 
     def __bool__(self) -> bool:
         return bool(len(self)) or isinstance(self._unsaid, _Maybe)
@@ -130,6 +133,10 @@ def with_unsaid(view: Any) -> Any:
         return view
     kinds = {"Endpoint": _SERVICE, "DesiredState": _RUN, "Description": _NODE, "HostConfig": _PLAIN}
     return _told(view, next((tree for key, tree in kinds.items() if key in view), _OTHER))
+
+
+def _of(key: str, value: Any, unsaid: Any) -> Any:
+    return Span(value) if key in _SPANS and isinstance(value, int) else _told(value, unsaid)
 
 
 def _told(value: Any, unsaid: Any) -> Any:

@@ -6,7 +6,8 @@ from typing import Any
 from swarm.api.v1.containers_pb2 import ContainerOutput
 from swarm.api.v1.volumes_pb2 import NodeVolume
 from swarm.cli.inspect_view import when
-from swarm.cli.render import Row, by_name, ordered
+from swarm.cli.natural_order import natural
+from swarm.cli.render import Row, ordered
 from swarm.cli.templates.values import LabelText
 
 COLUMNS = (("DRIVER", "Driver"), ("VOLUME NAME", "Name"), ("NODE", "Node"), ("USED BY", "Users"))
@@ -29,7 +30,7 @@ def rows(
     """Return the rows of `volume ls`, by name."""
     found = [one for one in volumes_of(answers) if _matches(one.volume.volume, filters)]
     shown = [_row(one.volume.volume, node_names.get(one.node_id, one.node_id)) for one in found]
-    return sorted(shown, key=lambda row: (by_name(row["Name"]), row["Node"]))
+    return sorted(shown, key=lambda row: (natural(row["Name"]), row["Node"]))
 
 
 def _matches(one: NodeVolume, filters: Mapping[str, Sequence[str]]) -> bool:

@@ -17,7 +17,7 @@ NANOSECONDS = {
 }
 BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgtp]?)(?:i?b)?", re.IGNORECASE)
 _CPUS = re.compile(r"\d+(?:\.\d+)?|\.\d+")
 _MOST = (1 << 63) - 1  # what the messages between programs can hold
@@ -28,7 +28,7 @@ def parse_duration(text: str) -> int:
     parts = list(_DURATION.finditer(text))
     if text == "0":
         return 0
-    if not parts or "".join(part.group(0) for part in parts) != text:
+    if not parts or "".join(part.group(0) for part in parts) != text.removeprefix("+"):
         raise InvalidArgument(
             f'invalid duration "{text}": write a number with a unit, e.g. 10s, 1m30s or 250ms'
         )
@@ -56,6 +56,12 @@ def parse_bytes(text: str) -> int:
         )
     count = round(Fraction(match.group(1)) * BYTES[match.group(2).lower()])
     return _bounded(count, f'the size "{text}"', "8191p")
+
+
+def exact_size(count: int) -> str:
+    """Return a size the way `parse_bytes` reads it, in the largest unit that says it exactly, e.g. `64m`."""
+    unit = max((one for one in BYTES if one != "b" and count % BYTES[one] == 0), key=BYTES.__getitem__)
+    return f"{count // BYTES[unit]}{unit}"
 
 
 def format_size(count: int) -> str:

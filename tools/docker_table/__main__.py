@@ -40,6 +40,8 @@ what it does there; whoever types what is missing is told why. `python -m tools.
   miss nothing and hear nothing twice go on with `--since-version`: a version is the same on every manager.
 - **Shortcuts**: """
 
+TAIL = Path(__file__).with_name("differences.md").read_text("utf-8")
+
 
 def command_of(words: str) -> click.Command | None:
     """Return our command of that name."""
@@ -78,7 +80,9 @@ def page() -> str:
     shortcuts = ", ".join(f"`{name}`" for name in sorted(SHORTCUTS))
     head = f"{HEAD}{shortcuts} stand for the commands of containers and images.\n"
     rows = [line(command) for command in COMMANDS]
-    return "\n".join([head, "| command | flags of Docker | and here also |", "|---|---|---|", *rows, ""])
+    return "\n".join(
+        [head, "| command | flags of Docker | and here also |", "|---|---|---|", *rows, "", TAIL]
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Values that templates take as more than what is printed."""
+"""Values of templates that are more than what is printed."""
 
 from base64 import b64decode
 from collections.abc import Mapping
+from fractions import Fraction
 
 
 class NoValue:
@@ -34,3 +35,26 @@ class EncodedText(str):
     def decoded(self) -> str:
         """What the bytes say."""
         return b64decode(self).decode(errors="replace")
+
+
+class Span(int):
+    """Nanoseconds, a number in JSON, that templates print as Go does: `1m0s`."""
+
+    def __str__(self) -> str:
+        seconds, nanoseconds = divmod(abs(self), 10**9)
+        sign = "-" if self < 0 else ""
+        if not seconds:
+            for size, unit in ((10**6, "ms"), (10**3, "µs"), (1, "ns")):
+                if nanoseconds >= size:
+                    return f"{sign}{_decimal(Fraction(nanoseconds, size))}{unit}"
+            return "0s"
+        hours, minutes, rest = seconds // 3600, seconds // 60 % 60, seconds % 60
+        shown = f"{hours}h" if hours else ""
+        shown += f"{minutes}m" if hours or minutes else ""
+        return f"{sign}{shown}{_decimal(rest + Fraction(nanoseconds, 10**9))}s"
+
+
+def _decimal(number: Fraction) -> str:
+    whole, rest = divmod(number, 1)
+    digits = f"{int(rest * 10**9):09d}".rstrip("0")
+    return f"{whole}.{digits}" if digits else str(whole)

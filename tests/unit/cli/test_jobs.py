@@ -73,6 +73,7 @@ def test_options_make_jobs():
     [
         (("--max-concurrent", "2"), "--max-concurrent"),
         (("--mode", "global-job", "--replicas", "2"), "--replicas"),
+        (("--mode", "global", "--replicas-max-per-node", "2"), "--replicas-max-per-node"),
         (("--mode", "cron"), "--schedule"),
         (("--schedule", "* * * * *"), "--schedule"),
         (("--mode", "global-job", "--max-concurrent", "2"), "--max-concurrent"),

@@ -24,6 +24,22 @@ def test_a_published_range_expands_port_by_port():
     ]
 
 
+def test_many_published_ports_may_lead_to_one_of_the_container():
+    ports = parse.publish("8080-8081:80")
+    assert [(port.published_port, port.target_port) for port in ports] == [(8080, 80), (8081, 80)]
+
+
+def test_names_of_fields_and_protocols_may_be_in_capitals():
+    assert parse.publish("8080:80/UDP") == parse.publish("8080:80/udp")
+    assert parse.publish("PUBLISHED=8080,Target=80,mode=HOST") == parse.publish(
+        "published=8080,target=80,mode=host"
+    )
+    assert parse.mount("type=BIND,Source=/Srv,Target=/data,ReadOnly") == parse.mount(
+        "type=bind,source=/Srv,target=/data,readonly"
+    )
+    assert parse.mount("src=data,dst=/d,Volume-Label=A=b").volume.labels == {"A": "b"}
+
+
 def test_a_long_publish_names_its_mode():
     (port,) = parse.publish("published=8080,target=80,mode=host")
     assert port.publish_mode == PortConfig.PUBLISH_MODE_HOST
@@ -54,7 +70,7 @@ def test_a_port_may_be_published_at_some_addresses(text, expected):
         "somewhere:80:80",
         "192.0.2.4/8:80:80",
         "published=80,target=80,host-ip=here",
-        "8080-8081:80",
+        "8080-8082:80-81",
         "70000:80",
         "published=80",
         "target=80,mode=bridge",
@@ -90,6 +106,28 @@ def test_a_mount_without_a_type_is_a_volume_unless_it_is_of_a_path():
     assert parse.mount("src=data,dst=/data").type == Mount.TYPE_VOLUME
     assert parse.mount("dst=/data").type == Mount.TYPE_VOLUME
     assert parse.mount("src=/srv,dst=/data").type == Mount.TYPE_BIND
+
+
+def test_a_source_below_here_is_made_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parse.mount("type=bind,src=./www,dst=/www").source == f"{tmp_path}/www"
+    assert parse.mount("type=bind,src=.,dst=/www").source == str(tmp_path)
+
+
+def test_what_is_so_anyway_may_be_said():
+    plain = parse.mount("type=bind,src=/srv,dst=/data")
+    assert parse.mount("type=bind,src=/srv,dst=/data,consistency=cached") == plain
+    assert parse.mount("type=bind,src=/srv,dst=/data,bind-recursive=enabled") == plain
+    with pytest.raises(InvalidArgument, match="not one of enabled, writable"):
+        parse.mount("type=bind,src=/srv,dst=/data,bind-recursive=disabled")
+    with pytest.raises(InvalidArgument, match="not one of default, consistent"):
+        parse.mount("type=bind,src=/srv,dst=/data,consistency=odd")
+
+
+@pytest.mark.parametrize("text", ["type=bind,src=/srv,target", "type,src=/srv,dst=/data"])
+def test_a_field_without_its_value_is_refused(text):
+    with pytest.raises(InvalidArgument, match="=VALUE"):
+        parse.mount(text)
 
 
 def test_an_unknown_mount_field_is_refused_with_the_known_ones():

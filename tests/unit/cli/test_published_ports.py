@@ -16,6 +16,16 @@ def test_neighbours_are_folded() -> None:
     assert folded(ports) == "*:8080-8081->80-81/tcp, *:8082->90/tcp, *:53->53/udp"
 
 
+def test_neighbours_that_lead_to_one_port_are_folded_too() -> None:
+    assert folded([a_port(8080, 80), a_port(8081, 80), a_port(8082, 80)]) == "*:8080-8082->80/tcp"
+    assert folded([a_port(8080, 80), a_port(8081, 80), a_port(8082, 81)]) == (
+        "*:8080-8081->80/tcp, *:8082->81/tcp"
+    )
+    assert folded([a_port(8080, 80), a_port(8081, 81), a_port(8082, 81)]) == (
+        "*:8080-8081->80-81/tcp, *:8082->81/tcp"
+    )
+
+
 def test_ports_that_are_not_chosen_yet_are_not_folded() -> None:
     assert folded([a_port(0, 80), a_port(0, 81)]) == "*:auto->80/tcp, *:auto->81/tcp"
 

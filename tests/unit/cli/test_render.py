@@ -6,7 +6,7 @@ import pytest
 
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import TaskState
-from swarm.cli.render import by_name, fill, ordered, show, table
+from swarm.cli.render import fill, ordered, show, table
 from swarm.cli.task_table import COLUMNS, columns_of, task_rows
 from swarm.cli.templates.values import LabelText
 from swarm.errors import InvalidArgument
@@ -15,19 +15,6 @@ from swarm.errors import InvalidArgument
 def test_columns_are_as_wide_as_their_widest_cell():
     text = table((("ID", "ID"), ("NAME", "Name")), [{"ID": "abcdef", "Name": "x"}])
     assert text.splitlines() == ["ID       NAME", "abcdef   x"]
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["web1", "web2", "web10", "web10a", "web10b"],
-        ["1", "2", "10", "a"],
-        ["a", "a-1", "a0", "a1-2", "a1-10", "a_1", "aa"],
-        ["db.9", "db.10", "db.x", "db_1"],
-    ],
-)
-def test_names_are_in_the_order_of_their_numbers(names):
-    assert sorted(set(names), key=by_name) == names
 
 
 def test_a_map_of_the_users_has_its_keys_in_order():

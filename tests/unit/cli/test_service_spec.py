@@ -56,11 +56,19 @@ def test_an_update_replaces_and_removes_by_key():
     assert not new.endpoint.ports
 
 
-def test_publishing_again_by_target_port_replaces_the_port():
-    spec = created("--name", "web", "-p", "published=80,target=80,mode=host", "web:1")
-    new = updated(spec, "--publish-add", "published=81,target=80,mode=host")
+def test_publishing_again_takes_another_port_beside_the_one_that_is_there():
+    spec = created("--name", "web", "-p", "8080:80", "web:1")
+    new = updated(spec, "--publish-add", "8081:80")
+    assert [port.published_port for port in new.endpoint.ports] == [8080, 8081]
+    moved = updated(spec, "--publish-rm", "80", "--publish-add", "8081:80")
+    assert [port.published_port for port in moved.endpoint.ports] == [8081]
+
+
+def test_the_same_port_published_again_takes_the_mode_that_was_said_last():
+    spec = created("--name", "web", "-p", "8080:80", "web:1")
+    new = updated(spec, "--publish-add", "published=8080,target=80,mode=host")
     assert [(port.published_port, port.publish_mode) for port in new.endpoint.ports] == [
-        (81, PortConfig.PUBLISH_MODE_HOST)
+        (8080, PortConfig.PUBLISH_MODE_HOST)
     ]
 
 
@@ -147,3 +155,10 @@ def test_a_registry_without_credentials_is_asked_without(monkeypatch, tmp_path, 
     service._registry_auth(spec, {"with_registry_auth": True})
     assert not spec.task.container.HasField("registry_auth")
     assert "Warning: --with-registry-auth: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("--image", "web:2"), ("--force",), ("--env-add", "A=1"), ("--no-init",)])
+def test_going_back_and_changing_something_else_at_once_is_refused(words):
+    context = service.update.make_context("update", ["--rollback", *words, "web"], obj="unix:///nowhere")
+    with pytest.raises(click.UsageError, match="cannot go with --rollback"), context:
+        service.update.invoke(context)

@@ -11,6 +11,7 @@ from swarm.cli.render import as_yaml, fill, show, show_objects
 from swarm.cli.templates.values import LabelText
 from swarm.cli.unsaid import with_unsaid
 from swarm.errors import InvalidArgument
+from swarm.model.units import parse_duration
 
 
 def service() -> Service:
@@ -42,10 +43,39 @@ def asked(template: str, view: inspect_view.View) -> str:
         ("{{.Spec.Labels.zone}} {{index .Spec.Labels \"zone\"}}", "<no value> "),
         ("{{if .Spec.Mode.Global}}every node{{end}}{{if .Spec.Mode.Replicated}}x{{end}}", "every node"),
         ("{{json .Spec.Mode}}", '{"Global":{}}'),
+        ("{{.UpdateStatus}} {{.PreviousSpec}} {{.Spec.Mode.Replicated}}", "<nil> <nil> <nil>"),
+        ("{{.Spec.UpdateConfig.Monitor}} {{.Spec.UpdateConfig.Delay}}", "5s 0s"),
+        ("{{json .Spec.UpdateConfig.Monitor}}", "5000000000"),
+        ("{{eq .Spec.UpdateConfig.Monitor 5000000000}}", "true"),
+        ("{{json .UpdateStatus}} {{or .UpdateStatus 1}}", "null 1"),
+        ("{{.Spec.TaskTemplate.ContainerSpec.Init}}", "<nil>"),
     ],
 )  # fmt: skip
 def test_what_nobody_said_of_a_service_reads_as_what_holds(template: str, said: str) -> None:
     assert asked(template, inspect_view.service(service())) == said
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "said"),
+    [
+        (0, "0s"),
+        (1, "1ns"),
+        (1500, "1.5µs"),
+        (250_000_000, "250ms"),
+        (1_500_000_000, "1.5s"),
+        (60 * 10**9, "1m0s"),
+        (90 * 10**9, "1m30s"),
+        (2160 * 3600 * 10**9, "2160h0m0s"),
+        (3661 * 10**9 + 1, "1h1m1.000000001s"),
+        (-5 * 10**9, "-5s"),
+    ],
+)
+def test_times_are_printed_as_go_prints_them_and_can_be_read_again(nanoseconds: int, said: str) -> None:
+    found = service()
+    found.spec.update.delay_ns = nanoseconds
+    assert asked("{{.Spec.UpdateConfig.Delay}}", inspect_view.service(found)) == said
+    if nanoseconds >= 0:
+        assert parse_duration(said) == nanoseconds
 
 
 def test_what_was_said_counts_more() -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from swarm.errors import InvalidArgument
 from swarm.model.units import (
+    exact_size,
     format_age,
     format_duration,
     format_size,
@@ -69,3 +70,22 @@ def test_sizes_and_ages_are_rough_for_people():
     assert format_age(5 * 60 * SECOND) == "5 minutes"
     assert format_age(0) == "Less than a second"
     assert format_age(3 * 86400 * SECOND) == "3 days"
+
+
+@pytest.mark.parametrize(("text", "expected"), [(".5s", 500_000_000), ("+1m", 60 * 10**9), ("1.s", 10**9)])
+def test_durations_are_written_as_go_reads_them(text, expected):
+    assert parse_duration(text) == expected
+
+
+@pytest.mark.parametrize("text", ["+", ".s", "++1s", "1s+", "."])
+def test_half_a_duration_is_none(text):
+    with pytest.raises(InvalidArgument):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(10 << 20, "10m"), (1536, "1536"), (3 << 30, "3g"), (2048, "2k")]
+)
+def test_a_size_is_written_in_the_largest_unit_that_says_it(count, text):
+    assert exact_size(count) == text
+    assert parse_bytes(text) == count
