@@ -1,13 +1,19 @@
 """Containers as `inspect` shows them: in the words of Docker, which scripts have learned. Pure."""
 
-from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
 from swarm.api.v1 import types_pb2 as t
-from swarm.api.v1.containers_pb2 import ContainerDetails, ContainerOutput, ContainerSummary, ImageDefaults
+from swarm.api.v1.containers_pb2 import (
+    ContainerDetails,
+    ContainerOutput,
+    ContainerPlaces,
+    ContainerSummary,
+    ImageDefaults,
+)
 from swarm.api.v1.plain_pb2 import PlainContainer, PlainRestart
 from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.cli import names
@@ -15,7 +21,7 @@ from swarm.cli.container_filters import labels_of
 from swarm.cli.container_table import ALIVE
 from swarm.cli.inspect_view import when
 from swarm.cli.render import ordered
-from swarm.model.hardware_addresses import mac_of
+from swarm.model.hardware_addresses import mac_in_force
 from swarm.model.health import WORDS
 from swarm.model.networks import BRIDGE
 from swarm.model.volumes import anonymous_name
@@ -23,6 +29,12 @@ from swarm.model.volumes import anonymous_name
 View = dict[str, Any]
 
 _BOUND = frozenset({t.Mount.TYPE_BIND, t.Mount.TYPE_VOLUME})
+_RATES = {
+    "BlkioDeviceReadBps": "read_bps",
+    "BlkioDeviceReadIOps": "read_iops",
+    "BlkioDeviceWriteBps": "write_bps",
+    "BlkioDeviceWriteIOps": "write_iops",
+}
 NEVER = "0001-01-01T00:00:00Z"  # what Docker writes for a moment that did not come
 
 
@@ -42,13 +54,19 @@ def details_view(found: ContainerDetails, node_id: str, node_names: Mapping[str,
         "RestartCount": plain.restarts,
         "Platform": "linux",
         "HostConfig": _host_config(spec, found.resources, plain),
-        "Mounts": [mount_view(mount, one.id) for mount in spec.mounts],
+        "Mounts": [mount_view(mount, one.id, found.places.sources) for mount in spec.mounts],
         "Config": _config(spec, plain, one, found.image) | {"Labels": labels},
-        "NetworkSettings": _network_settings(one, plain),
+        "NetworkSettings": _network_settings(one, plain) | {"SandboxKey": found.places.network},
         "Warnings": list(found.warnings),
         "ID": one.id,
         "Node": {"ID": node_id, "Hostname": node_names.get(node_id, node_id)},
     }
+    if found.HasField("places"):
+        view |= _places(found.places)
+        view["HostConfig"] |= {
+            "MaskedPaths": list(found.places.masked_paths),
+            "ReadonlyPaths": list(found.places.readonly_paths),
+        }
     if one.HasField("written_bytes"):
         view |= {"SizeRw": one.written_bytes, "SizeRootFs": one.total_bytes}
     if not one.plain:
@@ -57,6 +75,22 @@ def details_view(found: ContainerDetails, node_id: str, node_names: Mapping[str,
         view["Spec"] = MessageToDict(spec)
         view["Resources"] = MessageToDict(found.resources)
     return view
+
+
+def _places(found: ContainerPlaces) -> View:
+    """Return where its node has what belongs to a container; layers of images are not told."""
+    folders = {"MergedDir": found.merged, "UpperDir": found.upper, "WorkDir": found.work}
+    return {
+        "ResolvConfPath": found.resolv_conf,
+        "HostnamePath": found.hostname,
+        "HostsPath": found.hosts,
+        "LogPath": found.log,
+        "Driver": found.storage_driver,
+        "MountLabel": found.mount_label,
+        "ProcessLabel": found.process_label,
+        "AppArmorProfile": found.apparmor,
+        "GraphDriver": {"Name": found.storage_driver, "Data": folders if found.merged else None},
+    }
 
 
 def _state(one: ContainerSummary) -> View:
@@ -104,6 +138,7 @@ def _host_config(spec: ContainerSpec, resources: t.ResourceRequirements, plain: 
             "MaximumRetryCount": plain.spec.restart.max_retries,
         },
         "AutoRemove": plain.spec.auto_remove,
+        "PublishAllPorts": plain.spec.publish_all,
     }
     return view | _confinement(spec) | _limits(spec, resources)
 
@@ -135,6 +170,7 @@ def _confinement(spec: ContainerSpec) -> View:
         "UTSMode": spec.namespaces.uts,
         "UsernsMode": spec.namespaces.userns,
         "Privileged": spec.privileges.privileged,
+        "SecurityOpt": _security(spec.privileges) or None,
         "ReadonlyRootfs": spec.read_only,
         "Init": spec.init,
         "Sysctls": dict(sorted(spec.sysctls.items())),
@@ -152,11 +188,36 @@ def _confinement(spec: ContainerSpec) -> View:
     }
 
 
+def _security(wanted: t.Privileges) -> list[str]:
+    """Return what was asked for with --security-opt, in its words."""
+    modes = t.Privileges.Seccomp
+    own = wanted.seccomp.mode == modes.MODE_CUSTOM
+    given = {
+        "seccomp=unconfined": wanted.seccomp.mode == modes.MODE_UNCONFINED,
+        f"seccomp={wanted.seccomp.profile.decode(errors='replace')}": own,
+        f"apparmor={wanted.apparmor}": wanted.apparmor,
+        "systempaths=unconfined": wanted.unmasked_paths,
+        "label=disable": wanted.selinux_disabled,
+        "label=nested": wanted.selinux.nested,
+    }
+    given |= {
+        f"label={part}:{value}": value
+        for part in ("user", "role", "type", "level")
+        for value in [getattr(wanted.selinux, part)]
+    }
+    found = [text for text, is_given in given.items() if is_given]
+    if wanted.HasField("no_new_privileges"):
+        found.insert(0, f"no-new-privileges:{str(wanted.no_new_privileges).lower()}")
+    return found
+
+
 def _limits(spec: ContainerSpec, resources: t.ResourceRequirements) -> View:
     return {
         "Memory": resources.limits.memory_bytes,
         "MemoryReservation": resources.reservations.memory_bytes,
         "MemorySwap": resources.memory_swap_bytes,
+        "MemorySwappiness": resources.memory_swappiness if resources.HasField("memory_swappiness") else None,
+        "OomKillDisable": False,
         "NanoCpus": resources.limits.nano_cpus,
         "CpuShares": resources.cpu_shares,
         "CpuQuota": resources.cpu_quota_us,
@@ -164,6 +225,7 @@ def _limits(spec: ContainerSpec, resources: t.ResourceRequirements) -> View:
         "CpusetCpus": resources.cpuset_cpus,
         "CpusetMems": resources.cpuset_mems,
         "BlkioWeight": resources.blkio_weight,
+        **_block_limits(resources.block_limits),
         "PidsLimit": resources.limits.pids or None,
         "ShmSize": spec.shm_size_bytes or 64 << 20,
         "OomScoreAdj": spec.oom_score_adj,
@@ -171,10 +233,22 @@ def _limits(spec: ContainerSpec, resources: t.ResourceRequirements) -> View:
     }
 
 
+def _block_limits(limits: Sequence[t.BlockLimit]) -> View:
+    """Return the weights and bounds of single disks."""
+    view: View = {
+        "BlkioWeightDevice": [{"Path": one.device, "Weight": one.weight} for one in limits if one.weight]
+    }
+    for key, part in _RATES.items():
+        rates = ((one.device, getattr(one, part)) for one in limits)
+        view[key] = [{"Path": path, "Rate": rate} for path, rate in rates if rate]
+    return view
+
+
 def _config(spec: ContainerSpec, plain: PlainContainer, one: ContainerSummary, image: ImageDefaults) -> View:
     command = list(spec.args) or ([] if spec.command else list(image.command))
     view: View = {
         "Hostname": spec.hostname or one.id[:12],
+        "Domainname": spec.sysctls.get("kernel.domainname", ""),
         "User": spec.user or image.user,
         "Tty": spec.tty,
         "OpenStdin": plain.spec.open_stdin,
@@ -185,6 +259,7 @@ def _config(spec: ContainerSpec, plain: PlainContainer, one: ContainerSummary, i
         "Entrypoint": list(spec.command) or list(image.entrypoint) or None,
         "Image": one.image,
         "WorkingDir": spec.dir or image.dir,
+        "Volumes": {mount.target: {} for mount in spec.mounts if _is_anonymous(mount)} or None,
     }
     if signal := spec.stop_signal or image.stop_signal:
         view["StopSignal"] = signal
@@ -209,8 +284,15 @@ def _environment(own: Iterable[str], image: Iterable[str]) -> list[str]:
     return [*(one for one in given.values() if "=" in one), *rest]  # a name alone takes it away
 
 
-def mount_view(mount: t.Mount, container_id: str) -> View:
-    """Return a mount as a container has it; a volume without a name has that which its node gave it."""
+def _is_anonymous(mount: t.Mount) -> bool:
+    return mount.type == t.Mount.TYPE_VOLUME and not mount.source
+
+
+def mount_view(mount: t.Mount, container_id: str, sources: Mapping[str, str] = MappingProxyType({})) -> View:
+    """Return a mount as a container has it; a volume without a name has that which its node gave it.
+
+    `sources` are paths of the node, by target, as far as it tells them.
+    """
     view: View = {"Type": names.MOUNT_TYPE.get(mount.type, str(mount.type))}
     if mount.type == t.Mount.TYPE_VOLUME:
         view |= {
@@ -218,7 +300,7 @@ def mount_view(mount: t.Mount, container_id: str) -> View:
             "Driver": mount.volume.driver or "local",
         }
     return view | {
-        "Source": mount.source,
+        "Source": sources.get(mount.target, mount.source),
         "Destination": mount.target,
         "Mode": "ro" if mount.read_only else "",
         "RW": not mount.read_only,
@@ -251,7 +333,7 @@ def _network_settings(one: ContainerSummary, plain: PlainContainer) -> View:
             outside.append(where)
     return {
         "IPAddress": plain.address,
-        "MacAddress": _mac(plain.spec.mac_address, [plain.address]),
+        "MacAddress": mac_in_force(plain.spec.mac_address, [plain.address]),
         "Ports": {inside: outside or None for inside, outside in published.items()},
         "Networks": _networks(plain),
     }
@@ -276,14 +358,15 @@ def _endpoint(one: t.NetworkAttachment, addresses: Iterable[str]) -> View:
     known = [text for text in addresses if text]
     return {
         "NetworkID": one.network_id,
-        "MacAddress": _mac(one.mac_address, known),
+        "MacAddress": mac_in_force(one.mac_address, known),
         "IPAddress": next((text for text in known if ":" not in text), ""),
         "GlobalIPv6Address": next((text for text in known if ":" in text), ""),
+        "IPAMConfig": {
+            key: text
+            for key, text in (("IPv4Address", one.ipv4_address), ("IPv6Address", one.ipv6_address))
+            if text
+        }
+        or None,
+        "DriverOpts": dict(one.driver_options) or None,
         "Aliases": list(one.aliases),
     }
-
-
-def _mac(chosen: str, addresses: Iterable[str]) -> str:
-    """Return the hardware address of an interface with these addresses, as its node makes it."""
-    known = [text for text in addresses if text]
-    return chosen or (mac_of(ip_address(known[0])) if known else "")

@@ -38,6 +38,8 @@ _CONFIG: dict[str, Any] = {
     "Cmd": None,
     "Entrypoint": None,
     "WorkingDir": "",
+    "Volumes": None,
+    "OnBuild": None,
     "Labels": {},
 }
 _TOLD = ("author", "architecture", "variant", "os")  # of a configuration, as Docker shows them
@@ -139,7 +141,12 @@ def page(item: Image, known: Iterable[Image], told: bytes = b"") -> dict[str, An
         "Created": says.get("created") or ours["CreatedAt"],
         **{word.capitalize(): says.get(word) or "" for word in _TOLD if says},
         **(
-            {"Comment": _comment(says), "Config": _CONFIG | _dict(says.get("config")), "RootFS": rootfs}
+            {
+                "Comment": _comment(says),
+                "DockerVersion": str(says.get("docker_version") or ""),
+                "Config": _CONFIG | _dict(says.get("config")),
+                "RootFS": rootfs,
+            }
             if says
             else {}
         ),

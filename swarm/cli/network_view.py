@@ -1,6 +1,7 @@
 """Networks, and what services and tasks have of them, as people see them: in Docker's words."""
 
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from swarm.api.v1 import control_pb2 as c
@@ -9,6 +10,7 @@ from swarm.api.v1 import specs_pb2 as s
 from swarm.api.v1 import types_pb2 as t
 from swarm.cli.render import ordered
 from swarm.cli.templates.values import LabelText
+from swarm.model.hardware_addresses import mac_in_force
 from swarm.model.networks import driver_of, is_encrypted
 
 View = dict[str, Any]
@@ -57,13 +59,13 @@ def network(item: o.Network, endpoints: Iterable[c.NetworkEndpoint], *, verbose:
         "Driver": driver_of(spec),
         "EnableIPv4": not spec.no_ipv4,
         "EnableIPv6": spec.ipv6,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
         "IPAM": {"Driver": "default", "Options": None, "Config": subnets},
         "Internal": spec.internal,
         "Attachable": spec.attachable,
         "Ingress": spec.ingress,
         "Encrypted": is_encrypted(spec),
-        "ConfigFrom": {"Network": ""},
-        "ConfigOnly": False,
         "Options": ordered(spec.driver_options),
         "Labels": ordered(spec.annotations.labels),
         "Version": {"Index": item.meta.version.index},
@@ -71,7 +73,7 @@ def network(item: o.Network, endpoints: Iterable[c.NetworkEndpoint], *, verbose:
     if item.vxlan_id:
         view["VxlanID"] = item.vxlan_id
     known = tuple(endpoints)
-    return view | {"Containers": _containers(known)} | (_endpoints(known) if verbose else {})
+    return view | {"Containers": _containers(item, known)} | (_endpoints(known) if verbose else {})
 
 
 def _subnet(one: o.Subnet) -> View:
@@ -105,20 +107,33 @@ def _endpoints(endpoints: tuple[c.NetworkEndpoint, ...]) -> View:
     return {"Services": services, "Peers": peers}
 
 
-def _containers(endpoints: tuple[c.NetworkEndpoint, ...]) -> View:
+def _containers(item: o.Network, endpoints: tuple[c.NetworkEndpoint, ...]) -> View:
     """Return the containers of all nodes by id."""
     kinds = (c.NetworkEndpoint.KIND_TASK, c.NetworkEndpoint.KIND_CONTAINER)
+    subnets = [ip_network(one.subnet) for one in item.subnets]
     return {
         one.id: {
             "Name": one.name,
             "NodeID": one.node_id,
+            "MacAddress": mac_in_force(one.mac_address, one.addresses),
             "EndpointIP": " ".join(one.addresses),
-            "IPv4Address": next((text for text in one.addresses if ":" not in text), ""),
-            "IPv6Address": next((text for text in one.addresses if ":" in text), ""),
+            "IPv4Address": _with_prefix(one.addresses, 4, subnets),
+            "IPv6Address": _with_prefix(one.addresses, 6, subnets),
         }
         for one in endpoints
         if one.kind in kinds
     }
+
+
+def _with_prefix(
+    addresses: Iterable[str], version: int, subnets: Iterable[IPv4Network | IPv6Network]
+) -> str:
+    """Return the address of a family as Docker does, with how much of it is its subnet's."""
+    found = next((one for one in map(ip_address, addresses) if one.version == version), None)
+    if found is None:
+        return ""
+    prefix = next((f"/{subnet.prefixlen}" for subnet in subnets if found in subnet), "")
+    return f"{found}{prefix}"
 
 
 def _warnings(node: c.NetworkEndpoint) -> list[View]:

@@ -1,7 +1,8 @@
 """Which hardware address (MAC) has an interface, and which may somebody choose?"""
 
 import re
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from swarm.errors import InvalidArgument
 
@@ -32,3 +33,9 @@ def parse_mac(text: str) -> str:
 def mac_of(value: IPv4Address | IPv6Address) -> str:
     """Return a hardware address for an address: locally administered, as unique as its last four bytes."""
     return "02:42:" + ":".join(f"{byte:02x}" for byte in value.packed[-4:])
+
+
+def mac_in_force(chosen: str, addresses: Iterable[str]) -> str:
+    """Return the hardware address of an interface: the one chosen, else that of its first address."""
+    known = [text for text in addresses if text]
+    return chosen or (mac_of(ip_address(known[0])) if known else "")

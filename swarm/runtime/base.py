@@ -12,6 +12,7 @@ from enum import Enum, StrEnum
 from typing import Protocol
 
 from swarm.runtime.changes import Change
+from swarm.runtime.places import Places
 
 
 class ContainerState(Enum):
@@ -427,7 +428,7 @@ class RuntimeDriver(Protocol):
         """Return when the container has ended."""
 
     async def stop(self, container_id: str, grace_s: float, signal_name: str = "") -> None:
-        """Send a stop signal (its own, or another), kill it after `grace_s`; raises InvalidArgument."""
+        """Send the stop signal (or another, else InvalidArgument), kill after `grace_s`; return then."""
 
     async def kill(self, container_id: str, signal_name: str) -> None:
         """Send a signal to the container's first process."""
@@ -437,6 +438,9 @@ class RuntimeDriver(Protocol):
 
     async def inspect(self, container_id: str) -> ContainerInfo | None:
         """Return what is known of a container, None when there is no such container."""
+
+    async def places(self, container_id: str) -> Places:
+        """Return where this node has what belongs to a container, as far as it is known now."""
 
     def logs(self, container_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
         """Yield the container's output, oldest line first."""

@@ -26,6 +26,7 @@ from swarm.runtime.base import (
     Sample,
 )
 from swarm.runtime.changes import Change
+from swarm.runtime.places import Places
 
 SIGKILL_EXIT = 137
 SIGTERM_EXIT = 143
@@ -131,6 +132,7 @@ class FakeDriver:
     def __init__(self, default: Script | None = None, clock: Clock | None = None) -> None:
         self.default = default or Script()
         self.scripts: dict[str, Script] = {}
+        self.where: dict[str, Places] = {}
         self.changed: dict[str, Sequence[Change]] = {}
         self.layers_of_paused: list[bool] = []  # of each layer that was read
         self.stop_signals: dict[str, str] = {}  # by container: what the last stop named
@@ -297,6 +299,10 @@ class FakeDriver:
         self._called("inspect")
         container = self._containers.get(container_id)
         return container.info if container else None
+
+    async def places(self, container_id: str) -> Places:
+        """Return what a test said."""
+        return self.where.get(container_id, Places())
 
     async def logs(self, container_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
         """Yield what a container printed."""

@@ -31,6 +31,7 @@ from swarm.runtime.base import (
 from swarm.runtime.exec_process import ExecFiles, Execs
 from swarm.runtime.logs import read_log
 from swarm.runtime.oci.layers import LayerSource
+from swarm.runtime.places import Places
 from swarm.runtime.processes import boot_id, signal_number, signal_to_stop
 from swarm.runtime.state import Phase, Record, read_record, write_record
 from swarm.runtime.supervision import Container, Turns, first_to_end
@@ -364,6 +365,11 @@ class ShimDriver(ABC):
         if record.phase is not Phase.RUNNING:
             raise FailedPrecondition(f"container {container_id} does not run")
         return record
+
+    async def places(self, container_id: str) -> Places:
+        """Return where its output is: it has no files of its own but that."""
+        log_path = self._log_path(container_id)
+        return Places(log=str(log_path) if log_path.exists() else "")
 
     async def logs(self, container_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
         """Yield the container's output, oldest line first; raises NotFound."""

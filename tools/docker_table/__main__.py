@@ -5,16 +5,19 @@ python -m tools.docker_table > docs/docker.md
 
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from swarm.cli.docker_reasons import ABSENT, reason_for
+from swarm.cli.docker_reasons import ABSENT, UNTOLD, reason_for
 from swarm.cli.main import cli
 from swarm.cli.shortcuts import SHORTCUTS
 
 _DATA = tomllib.loads(Path(__file__).with_name("docker.toml").read_text("utf-8"))
 COMMANDS: dict[str, list[str]] = {name: flags.split() for name, flags in _DATA["commands"].items()}
+
+INSPECTED: dict[str, list[str]] = {name: fields.split() for name, fields in _DATA["inspect"].items()}
 
 HEAD = """# Docker's commands
 
@@ -41,6 +44,18 @@ what it does there; whoever types what is missing is told why. `python -m tools.
 - **Shortcuts**: """
 
 TAIL = Path(__file__).with_name("differences.md").read_text("utf-8")
+
+
+UNTOLD_HEAD = """## What `inspect` has not
+
+All else that Docker's `inspect` has, ours has too, under the same names; what a container has not is empty
+there. Paths are those of its node. Where values differ: ids are the cluster's; `.Image`, and `.Id` of
+images, is the digest of what was pulled; `.HostConfig.LogConfig.Config` has numbers of bytes; the file at
+`.LogPath` has lines of time, stream and text, which `logs` reads; the address of the node's own network is
+`.NetworkSettings.IPAddress` also beside others.
+
+| command | fields of Docker | why not |
+|---|---|---|"""
 
 
 def command_of(words: str) -> click.Command | None:
@@ -80,9 +95,16 @@ def page() -> str:
     shortcuts = ", ".join(f"`{name}`" for name in sorted(SHORTCUTS))
     head = f"{HEAD}{shortcuts} stand for the commands of containers and images.\n"
     rows = [line(command) for command in COMMANDS]
-    return "\n".join(
-        [head, "| command | flags of Docker | and here also |", "|---|---|---|", *rows, "", TAIL]
-    )
+    table = ["| command | flags of Docker | and here also |", "|---|---|---|", *rows, ""]
+    return "\n".join([head, *table, UNTOLD_HEAD, *_untold(), "", TAIL])
+
+
+def _untold() -> Iterator[str]:
+    """Yield the rows of what `inspect` has not, those with one reason together."""
+    for command, reasons in UNTOLD.items():
+        for reason in dict.fromkeys(reasons.values()):
+            fields = " ".join(f"`.{field}`" for field, why in reasons.items() if why == reason)
+            yield f"| `{command}` | {fields} | {reason} |"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import structlog
 from swarm.agent.containers.conversation import Conversation
 from swarm.agent.containers.execs import Execs
 from swarm.agent.containers.files import FileRequests
-from swarm.agent.containers.summary import details, is_to_go, sample, shown_process, summary
+from swarm.agent.containers.summary import details, is_to_go, sample, shown_places, shown_process, summary
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.containers_pb2 import (
     ContainerOutput,
@@ -141,6 +141,7 @@ class ContainerRequests:
             case "inspect":
                 record = self._records().get(info.id)
                 shown = details(info, record, self._image_of(info.id))
+                shown.places.CopyFrom(shown_places(await self._driver.places(info.id)))
                 if request.inspect.size and self._files is not None:
                     await self._files.measure(shown.summary)
                 await conversation.send(ContainerOutput(details=shown))

@@ -1,10 +1,12 @@
 """How does this node describe its containers? Pure."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.containers_pb2 import (
     ContainerDetails,
+    ContainerPlaces,
     ContainerProcess,
     ContainerSample,
     ContainerSummary,
@@ -19,6 +21,7 @@ from swarm.model.task import task_name
 from swarm.runtime.base import ContainerInfo, ContainerState, ProcessInfo, Sample, Transferred
 from swarm.runtime.command import words
 from swarm.runtime.images.base import ImageConfig
+from swarm.runtime.places import Places
 
 
 def summary(
@@ -83,6 +86,11 @@ def details(
         found.spec.ClearField("registry_auth")
         found.resources.CopyFrom(record.task.spec.resources)
     return found
+
+
+def shown_places(found: Places) -> ContainerPlaces:
+    """Return where a container has what belongs to it."""
+    return ContainerPlaces(**asdict(found))
 
 
 def defaults(image: ImageConfig | None) -> ImageDefaults | None:

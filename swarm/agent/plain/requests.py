@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 import structlog
 
 from swarm.agent.containers.conversation import Conversation
-from swarm.agent.containers.summary import defaults, is_to_go, summary
+from swarm.agent.containers.summary import defaults, is_to_go, shown_places, summary
 from swarm.agent.log_attributes import AttributesOf
 from swarm.agent.log_publisher import log_query
 from swarm.agent.plain.attach import attend
@@ -93,6 +93,7 @@ class PlainRequests:
         elif verb == "inspect":
             plain = self._containers.must_get(request.container_id)
             details = await plain_details(plain)
+            details.places.CopyFrom(shown_places(await self._driver.places(plain.id)))
             if request.inspect.size:
                 await self.measure(details.summary)
             await conversation.send(ContainerOutput(details=details))

@@ -358,20 +358,63 @@ class ContainerSummary(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., image: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., exit_code: _Optional[int] = ..., error: _Optional[str] = ..., oom_killed: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pid: _Optional[int] = ..., task_id: _Optional[str] = ..., service_id: _Optional[str] = ..., service_name: _Optional[str] = ..., ports: _Optional[_Iterable[_Union[_types_pb2.PortConfig, _Mapping]]] = ..., plain: _Optional[bool] = ..., health: _Optional[_Union[_types_pb2.HealthStatus, _Mapping]] = ..., restart: _Optional[_Union[_plain_pb2.PlainRestart, _Mapping]] = ..., restarts: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., written_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ..., image_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ContainerDetails(_message.Message):
-    __slots__ = ("summary", "spec", "resources", "plain", "image", "warnings")
+    __slots__ = ("summary", "spec", "resources", "plain", "image", "warnings", "places")
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     PLAIN_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
     summary: ContainerSummary
     spec: _specs_pb2.ContainerSpec
     resources: _types_pb2.ResourceRequirements
     plain: _plain_pb2.PlainContainer
     image: ImageDefaults
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, summary: _Optional[_Union[ContainerSummary, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., plain: _Optional[_Union[_plain_pb2.PlainContainer, _Mapping]] = ..., image: _Optional[_Union[ImageDefaults, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    places: ContainerPlaces
+    def __init__(self, summary: _Optional[_Union[ContainerSummary, _Mapping]] = ..., spec: _Optional[_Union[_specs_pb2.ContainerSpec, _Mapping]] = ..., resources: _Optional[_Union[_types_pb2.ResourceRequirements, _Mapping]] = ..., plain: _Optional[_Union[_plain_pb2.PlainContainer, _Mapping]] = ..., image: _Optional[_Union[ImageDefaults, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., places: _Optional[_Union[ContainerPlaces, _Mapping]] = ...) -> None: ...
+
+class ContainerPlaces(_message.Message):
+    __slots__ = ("log", "resolv_conf", "hostname", "hosts", "storage_driver", "merged", "upper", "work", "network", "apparmor", "process_label", "mount_label", "masked_paths", "readonly_paths", "sources")
+    class SourcesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    LOG_FIELD_NUMBER: _ClassVar[int]
+    RESOLV_CONF_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    STORAGE_DRIVER_FIELD_NUMBER: _ClassVar[int]
+    MERGED_FIELD_NUMBER: _ClassVar[int]
+    UPPER_FIELD_NUMBER: _ClassVar[int]
+    WORK_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    APPARMOR_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_LABEL_FIELD_NUMBER: _ClassVar[int]
+    MOUNT_LABEL_FIELD_NUMBER: _ClassVar[int]
+    MASKED_PATHS_FIELD_NUMBER: _ClassVar[int]
+    READONLY_PATHS_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    log: str
+    resolv_conf: str
+    hostname: str
+    hosts: str
+    storage_driver: str
+    merged: str
+    upper: str
+    work: str
+    network: str
+    apparmor: str
+    process_label: str
+    mount_label: str
+    masked_paths: _containers.RepeatedScalarFieldContainer[str]
+    readonly_paths: _containers.RepeatedScalarFieldContainer[str]
+    sources: _containers.ScalarMap[str, str]
+    def __init__(self, log: _Optional[str] = ..., resolv_conf: _Optional[str] = ..., hostname: _Optional[str] = ..., hosts: _Optional[str] = ..., storage_driver: _Optional[str] = ..., merged: _Optional[str] = ..., upper: _Optional[str] = ..., work: _Optional[str] = ..., network: _Optional[str] = ..., apparmor: _Optional[str] = ..., process_label: _Optional[str] = ..., mount_label: _Optional[str] = ..., masked_paths: _Optional[_Iterable[str]] = ..., readonly_paths: _Optional[_Iterable[str]] = ..., sources: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ImageDefaults(_message.Message):
     __slots__ = ("entrypoint", "command", "env", "dir", "user", "stop_signal")

@@ -777,7 +777,7 @@ class GetNetworkResponse(_message.Message):
     def __init__(self, network: _Optional[_Union[_objects_pb2.Network, _Mapping]] = ..., endpoints: _Optional[_Iterable[_Union[NetworkEndpoint, _Mapping]]] = ...) -> None: ...
 
 class NetworkEndpoint(_message.Message):
-    __slots__ = ("kind", "id", "name", "node_id", "addresses", "service_id", "warnings")
+    __slots__ = ("kind", "id", "name", "node_id", "addresses", "service_id", "mac_address", "warnings")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_TASK: _ClassVar[NetworkEndpoint.Kind]
@@ -794,6 +794,7 @@ class NetworkEndpoint(_message.Message):
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     SERVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    MAC_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     kind: NetworkEndpoint.Kind
     id: str
@@ -801,8 +802,9 @@ class NetworkEndpoint(_message.Message):
     node_id: str
     addresses: _containers.RepeatedScalarFieldContainer[str]
     service_id: str
+    mac_address: str
     warnings: _containers.RepeatedCompositeFieldContainer[_types_pb2.NodeCondition]
-    def __init__(self, kind: _Optional[_Union[NetworkEndpoint.Kind, str]] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., node_id: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., service_id: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[_types_pb2.NodeCondition, _Mapping]]] = ...) -> None: ...
+    def __init__(self, kind: _Optional[_Union[NetworkEndpoint.Kind, str]] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., node_id: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., service_id: _Optional[str] = ..., mac_address: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[_types_pb2.NodeCondition, _Mapping]]] = ...) -> None: ...
 
 class ListNetworksRequest(_message.Message):
     __slots__ = ("filters",)

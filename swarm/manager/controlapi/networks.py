@@ -259,6 +259,9 @@ def endpoints_of(view: ReadView, network_id: str) -> Steps[list[control.NetworkE
     for attachment in view.attachments.indexed("network", network_id):
         held = attachment.networks or [NetworkAddresses(network_id=network_id)]  # its node gave it one
         told = {"id": attachment.id, "name": attachment.name, "node_id": attachment.node_id}
+        told["mac_address"] = "".join(
+            one.mac_address for one in attachment.wanted if one.network_id == network_id
+        )
         found += _endpoint(held, network_id, kind=control.NetworkEndpoint.KIND_CONTAINER, **told)
     for node, warnings in unheard_in(view, network_id):
         found += _endpoint(

@@ -45,12 +45,13 @@ from swarm.runtime.docker.request import (
     limits_given,
     warnings_of,
 )
-from swarm.runtime.docker.state import container_info, failed_info
+from swarm.runtime.docker.state import container_info, engine_places, failed_info
 from swarm.runtime.docker.views import Views
 from swarm.runtime.oci.conmon import readable_error
 from swarm.runtime.oci.devices import CdiSettings, edits_for
 from swarm.runtime.oci.layers import LayerSource
 from swarm.runtime.oci.overlay import mounts_below, unmount
+from swarm.runtime.places import Places
 from swarm.runtime.processes import signal_number, signal_to_stop
 from swarm.runtime.shim_driver import is_container_id
 from swarm.runtime.state import remove_tree
@@ -144,6 +145,12 @@ class DockerDriver(Views):
     async def _about(self, container_id: str) -> dict[str, Any]:
         about = await self._engine.request("GET", f"{self._path(container_id)}/json")
         return dict(about)
+
+    async def places(self, container_id: str) -> Places:
+        """Return where the engine has what it consists of."""
+        with suppress(EngineError):
+            return engine_places(await self._about(container_id))
+        return Places()
 
     def _info(self, about: dict[str, Any]) -> ContainerInfo:
         place = self._place(about["Config"]["Labels"][TASK_LABEL])

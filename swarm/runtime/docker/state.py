@@ -6,6 +6,7 @@ from typing import Any
 from swarm.runtime.base import ContainerInfo, ContainerState
 from swarm.runtime.docker.logs import nanoseconds
 from swarm.runtime.docker.request import TASK_LABEL
+from swarm.runtime.places import Places
 
 LOST_EXIT_CODE = 255
 _ENDED = frozenset({"exited", "dead", "removing"})
@@ -59,4 +60,32 @@ def failed_info(
         error=reason,
         finished_at_ns=finished_at_ns,
         warnings=tuple(warnings),
+    )
+
+
+def engine_places(about: Mapping[str, Any]) -> Places:
+    """Return where the engine has what belongs to a container."""
+    host, graph = about.get("HostConfig") or {}, about.get("GraphDriver") or {}
+    data = graph.get("Data") or {}
+    sources = {one["Destination"]: one.get("Source", "") for one in about.get("Mounts") or ()}
+
+    def said(key: str) -> str:
+        return str(about.get(key) or "")
+
+    return Places(
+        log=said("LogPath"),
+        resolv_conf=sources.get("/etc/resolv.conf") or said("ResolvConfPath"),
+        hostname=sources.get("/etc/hostname") or said("HostnamePath"),
+        hosts=sources.get("/etc/hosts") or said("HostsPath"),
+        storage_driver=str(graph.get("Name") or about.get("Driver") or ""),
+        merged=str(data.get("MergedDir") or ""),
+        upper=str(data.get("UpperDir") or ""),
+        work=str(data.get("WorkDir") or ""),
+        network=str((about.get("NetworkSettings") or {}).get("SandboxKey") or ""),
+        apparmor=said("AppArmorProfile"),
+        process_label=said("ProcessLabel"),
+        mount_label=said("MountLabel"),
+        masked_paths=tuple(host.get("MaskedPaths") or ()),
+        readonly_paths=tuple(host.get("ReadonlyPaths") or ()),
+        sources=sources,
     )

@@ -59,6 +59,7 @@ from swarm.runtime.oci.log_rotation import LogRotation
 from swarm.runtime.oci.mount_points import make_mount_points
 from swarm.runtime.oci.overlay import mounts_below, unmount
 from swarm.runtime.oci.parts import remove_parts
+from swarm.runtime.oci.places import read_places
 from swarm.runtime.oci.probe import Choice, choose
 from swarm.runtime.oci.resources import changed_resources
 from swarm.runtime.oci.rootfs import read_text_inside
@@ -67,6 +68,7 @@ from swarm.runtime.oci.spec import spec_warnings
 from swarm.runtime.oci.user_namespaces import IdRange, clear
 from swarm.runtime.oci.user_ranges import SUBORDINATE_IDS, UserRanges
 from swarm.runtime.oci.users import User, resolve_user
+from swarm.runtime.places import Places
 from swarm.runtime.processes import Process, kill_and_wait
 from swarm.runtime.starter import cgroups as starter_cgroups
 from swarm.runtime.state import Phase, Record, mark_running, remove_tree
@@ -136,6 +138,12 @@ class OciDriver(FilesDriver):
 
     def _shim_files(self, container_id: str) -> conmon.ShimFiles:
         return conmon.ShimFiles(self._run_dir / "bundles" / container_id, self._log_path(container_id))
+
+    async def places(self, container_id: str) -> Places:
+        """Return where it has what it consists of."""
+        bundle = self._run_dir / "bundles" / container_id
+        directory, log_path = self._container_dir(container_id), self._log_path(container_id)
+        return await self._in_thread(read_places, directory, bundle, log_path)
 
     def _cgroup(self, container_id: str) -> Cgroup:
         try:

@@ -65,6 +65,44 @@ def test_templates_of_docker_users_are_filled(template: str, text: str | None) -
     assert fill(template, details_view(details(), "n1", {"n1": "worker-1"})) == wanted
 
 
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{.LogPath}} {{.HostsPath}} {{.HostnamePath}} {{.ResolvConfPath}}", "/c/log /c/hosts  "),
+        ("{{.Driver}} {{.GraphDriver.Name}} {{.GraphDriver.Data.UpperDir}}", "overlayfs overlayfs /c/upper"),
+        ("{{.AppArmorProfile}} {{.NetworkSettings.SandboxKey}}", "strict /run/netns/c"),
+        ("{{json .HostConfig.MaskedPaths}}", '["/proc/kcore"]'),
+        ("{{range .Mounts}}{{.Source}} {{end}}", "/volumes/data/_data /srv "),
+        (
+            "{{json .HostConfig.SecurityOpt}}",
+            '["no-new-privileges:false","apparmor=strict","label=level:s0"]',
+        ),
+        ("{{.Config.Domainname}} {{.HostConfig.PublishAllPorts}}", "example.org true"),
+        ("{{json .Config.Volumes}} {{json .HostConfig.MemorySwappiness}}", '{"/cache":{}} 0'),
+    ],
+)
+def test_places_and_options_are_told_in_the_words_of_docker(template: str, text: str) -> None:
+    found = details()
+    found.places.log, found.places.hosts, found.places.apparmor = "/c/log", "/c/hosts", "strict"
+    found.places.storage_driver, found.places.merged, found.places.upper = "overlayfs", "/c/all", "/c/upper"
+    found.places.network = "/run/netns/c"
+    found.places.masked_paths.append("/proc/kcore")
+    found.places.sources["/d"] = "/volumes/data/_data"
+    found.spec.privileges.no_new_privileges = False
+    found.spec.privileges.apparmor = "strict"
+    found.spec.privileges.selinux.level = "s0"
+    found.spec.sysctls["kernel.domainname"] = "example.org"
+    found.resources.memory_swappiness = 0
+    found.plain.spec.publish_all = True
+    if "Volumes" in template:
+        found.spec.mounts.add(type=Mount.TYPE_VOLUME, target="/cache")
+    assert fill(template, details_view(found, "n1", {})) == text
+
+
+def test_a_node_of_an_older_version_tells_no_places() -> None:
+    assert not {"LogPath", "Driver", "GraphDriver"} & details_view(details(), "n1", {}).keys()
+
+
 def test_a_container_of_a_task_says_of_which_service_and_never_ran_before_it_starts() -> None:
     found = ContainerDetails()
     found.summary.id, found.summary.state, found.summary.service_name = "t1", "created", "web"

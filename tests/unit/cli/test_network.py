@@ -48,7 +48,9 @@ class Control:
         found = self._found(request.ref)
         kinds = c.NetworkEndpoint
         endpoints = [
-            c.NetworkEndpoint(kind=kinds.KIND_TASK, id="t1", name="web.1.t1", node_id="n1", addresses=["a"]),
+            c.NetworkEndpoint(
+                kind=kinds.KIND_TASK, id="t1", name="web.1.t1", node_id="n1", addresses=["10.0.1.6"]
+            ),
             c.NetworkEndpoint(kind=kinds.KIND_SERVICE, id="s1", name="web", addresses=["v"]),
             c.NetworkEndpoint(kind=kinds.KIND_NODE, id="n1", name="node-1", node_id="n1", addresses=["r"]),
             c.NetworkEndpoint(
@@ -57,6 +59,7 @@ class Control:
                 name="db",
                 node_id="n1",
                 addresses=["10.0.1.7", "fd00::7"],
+                mac_address="02:42:ac:11:00:02",
             ),
             c.NetworkEndpoint(kind=kinds.KIND_NODE, id="n2", name="node-2", node_id="n2", addresses=["s"]),
         ]
@@ -182,7 +185,7 @@ def test_inspect_shows_what_docker_does_and_with_v_everybody(control: Control) -
     told = run("inspect", "-v", "shop")
     (view,) = json.loads(told.stdout)
     assert view["Services"]["web"]["VIP"] == "v"
-    assert view["Services"]["web"]["Tasks"][0]["EndpointIP"] == "a"
+    assert view["Services"]["web"]["Tasks"][0]["EndpointIP"] == "10.0.1.6"
     warnings = [{"Type": "DATA_PATH_GAPS", "Reason": "192.0.2.1 does not answer"}]
     assert view["Peers"] == [
         {"Name": "node-1", "NodeID": "n1", "IP": "r", "Warnings": []},
@@ -310,6 +313,8 @@ def test_pools_are_settings_of_the_cluster() -> None:
 def test_templates_of_docker_users_find_the_containers_of_a_network(control: Control) -> None:
     run("create", "--attachable", "shop")
     template = "{{range .Containers}}{{.Name}} {{.IPv4Address}} {{.IPv6Address}};{{end}}"
-    assert run("inspect", "-f", template, "shop").output == "db 10.0.1.7 fd00::7;web.1.t1 a ;\n"
+    assert run("inspect", "-f", template, "shop").output == "db 10.0.1.7/24 fd00::7;web.1.t1 10.0.1.6/24 ;\n"
+    asked = run("inspect", "-f", "{{range .Containers}}{{.MacAddress}} {{end}}", "shop").output
+    assert asked == "02:42:ac:11:00:02 02:42:0a:00:01:06 \n"
     assert "Services" not in run("inspect", "shop").output
     assert "TaskID" in run("inspect", "-v", "shop").output

@@ -68,7 +68,9 @@ def test_what_contradicts_itself_is_refused(networks: Any, more: Any, reason: st
 
 def test_inspect_shows_the_networks_with_their_addresses() -> None:
     found = PlainContainer(address="172.30.0.4")
-    found.spec.networks.add(network_id="id-shop", network_name="shop", aliases=["cache"])
+    found.spec.networks.add(
+        network_id="id-shop", network_name="shop", aliases=["cache"], ipv4_address="10.0.0.9"
+    )
     found.addresses.add(network_id="id-shop", addresses=["10.0.0.9", "fd00::9"])
     view = details_view(ContainerDetails(summary=ContainerSummary(plain=True), plain=found), "n1", {})
     assert view["HostConfig"]["NetworkMode"] == "shop"
@@ -78,6 +80,8 @@ def test_inspect_shows_the_networks_with_their_addresses() -> None:
             "MacAddress": "02:42:0a:00:00:09",
             "IPAddress": "10.0.0.9",
             "GlobalIPv6Address": "fd00::9",
+            "IPAMConfig": {"IPv4Address": "10.0.0.9"},
+            "DriverOpts": None,
             "Aliases": ["cache"],
         }
     }

@@ -25,8 +25,9 @@ from swarm.runtime.cdi.spec import Edits
 from swarm.runtime.docker.archive import archive_of
 from swarm.runtime.docker.logs import framed_lines, nanoseconds, raw_lines
 from swarm.runtime.docker.request import TASK_LABEL, Around, create_request, label_warnings
-from swarm.runtime.docker.state import container_info
+from swarm.runtime.docker.state import container_info, engine_places
 from swarm.runtime.images.base import ImageConfig
+from swarm.runtime.places import Places
 
 AROUND = Around("i", "image:1", "host", "box", False, {"/etc/hosts": "/h"}, {}, Edits())
 CONFIG = ContainerConfig(id="t", image="app", image_digest="d", command=["run"])
@@ -139,6 +140,33 @@ def test_what_docker_says_of_a_container() -> None:
     info = container_info(ended, (), "")
     assert (info.state, info.exit_code, info.oom_killed) == (ContainerState.EXITED, 137, True)
     assert info.finished_at_ns == info.started_at_ns
+
+
+def test_what_docker_has_of_a_container_is_found_where_it_was_mounted() -> None:
+    found = engine_places(
+        {
+            "LogPath": "/d/log",
+            "HostsPath": "",
+            "ResolvConfPath": "/d/resolv.conf",
+            "AppArmorProfile": "docker-default",
+            "Driver": "overlay2",
+            "GraphDriver": {"Name": "overlay2", "Data": {"MergedDir": "/d/merged", "UpperDir": "/d/diff"}},
+            "HostConfig": {"MaskedPaths": ["/proc/kcore"], "ReadonlyPaths": None},
+            "Mounts": [{"Destination": "/etc/hosts", "Source": "/ours/hosts"}, {"Destination": "/run"}],
+            "NetworkSettings": {"SandboxKey": "/run/netns/x"},
+        }
+    )
+    assert (found.log, found.hosts, found.resolv_conf) == ("/d/log", "/ours/hosts", "/d/resolv.conf")
+    assert (found.storage_driver, found.merged, found.upper, found.work) == (
+        "overlay2",
+        "/d/merged",
+        "/d/diff",
+        "",
+    )
+    assert (found.network, found.apparmor) == ("/run/netns/x", "docker-default")
+    assert (found.masked_paths, found.readonly_paths) == (("/proc/kcore",), ())
+    assert found.sources == {"/etc/hosts": "/ours/hosts", "/run": ""}
+    assert engine_places({}) == Places()
 
 
 def _files(data: bytes) -> dict[str, bytes]:
