@@ -81,9 +81,12 @@ class VolumeStore:
             user = folder / USERS / task_id
             try:
                 record = self._ensure(wanted)
+                driver, begun = driver_of(record, self._plugins), user.exists()
                 user.touch()
                 if record.driver == LOCAL or not (known := user.read_text("utf-8")):
-                    known = str(driver_of(record, self._plugins).mount(record, folder / DATA, task_id))
+                    if begun:  # an agent was killed over it: nobody knows what came of it
+                        driver.unmount(record, task_id)
+                    known = str(driver.mount(record, folder / DATA, task_id))
                     user.write_text(known, "utf-8")  # a plugin counts: it is asked once, and told once
             except (NameConflict, OSError) as error:
                 raise TaskRejected(f"cannot use the volume {wanted.name}: {error}") from error
@@ -96,7 +99,7 @@ class VolumeStore:
             if user.exists():
                 with self._turn(name):
                     record = read_volume(self._directory / name / RECORD)
-                    if record is not None and user.read_text("utf-8"):
+                    if record is not None:  # also where it was asked, and nobody noted the answer
                         driver_of(record, self._plugins).unmount(record, task_id)
                     user.unlink(missing_ok=True)
                     self._tidy(name)

@@ -58,6 +58,20 @@ def test_a_plugin_mounts_for_each_task_and_hears_when_it_is_done(
         store.get("data")
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_a_mount_whose_answer_an_agent_did_not_live_to_note_is_taken_back(
+    store: VolumeStore, plugin: Volumes, tmp_path: Path, *, again: bool
+) -> None:
+    place = store.acquire(WANTED, "t1")
+    (tmp_path / "volumes/data/users/t1").write_text("")  # killed before it was written down
+    if again:
+        assert store.acquire(WANTED, "t1") == place
+        assert plugin.users == {"data": {"t1"}}
+    store.release("t1")
+    assert plugin.users == {"data": set()}
+    assert store.users() == frozenset()
+
+
 def test_a_volume_that_the_plugin_has_is_taken_as_it_is(
     store: VolumeStore, plugin: Volumes, there: Path
 ) -> None:
