@@ -75,14 +75,21 @@ def load_bundle(path: Path, unseal: Recode = _as_it_is) -> NodeBundle | None:
         return None
     keys, certificates = split_pem(text, "PRIVATE KEY"), split_pem(text, "CERTIFICATE")
     if len(keys) != 1 or len(certificates) < 2:
-        raise FailedPrecondition(f"{path} is damaged: it must hold one key and two certificates or more")
+        raise _damaged(path, "it must hold one key and two certificates or more")
     try:
         chain_pem, roots_pem = split_chain(certificates)
     except ValueError as error:
-        raise FailedPrecondition(f"{path} is damaged: it cannot be read as key and certificates") from error
+        raise _damaged(path, "it cannot be read as key and certificates") from error
     bundle = NodeBundle(cert_pem=chain_pem, root_ca_pem=roots_pem, key_pem=keys[0])
     _check_pair(path, bundle)
     return bundle
+
+
+def _damaged(path: Path, why: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"{path} is damaged: {why}. Restore it, or remove it and the node.json of this node and join again;"
+        " its containers run elsewhere meanwhile"
+    )
 
 
 def _check_pair(path: Path, bundle: NodeBundle) -> None:
@@ -91,6 +98,6 @@ def _check_pair(path: Path, bundle: NodeBundle) -> None:
         matches = x509.load_pem_x509_certificate(bundle.cert_pem).public_key() == public
         x509.load_pem_x509_certificate(bundle.root_ca_pem)
     except ValueError as error:
-        raise FailedPrecondition(f"{path} is damaged: it cannot be read as key and certificates") from error
+        raise _damaged(path, "it cannot be read as key and certificates") from error
     if not matches:
-        raise FailedPrecondition(f"{path} is damaged: the certificate is not that of the key")
+        raise _damaged(path, "the certificate is not that of the key")

@@ -10,6 +10,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from swarm.api.status import from_rpc_error, is_an_answer
 from swarm.api.v1 import control_pb2
+from swarm.endings import asked_to_end
 from swarm.errors import OutcomeUnknown, SwarmError
 from swarm.manager.controlapi.ports import Dial
 
@@ -18,6 +19,7 @@ Metadata = Sequence[tuple[str, str | bytes]]
 STALE_KEY = "swarm-stale"  # the answer comes from a manager that could not ask a majority
 
 CONNECT_S = 1.0  # then look again who leads
+CLOSING_S = 5.0  # for requests under way to a leader that was replaced
 
 _METHODS = control_pb2.DESCRIPTOR.services_by_name["Control"].methods_by_name
 
@@ -49,6 +51,14 @@ class Forwarder:
             stale = any(key == STALE_KEY for key, _ in await call.trailing_metadata() or ())
         except grpc.aio.AioRpcError as error:
             raise self._translated(error, addr, timeout_s) from error
+        except asyncio.CancelledError as error:
+            # Another request saw a new leader, and this one took too long after that.
+            if asked_to_end():
+                raise
+            raise OutcomeUnknown(
+                f"the leader at {addr} took the request and was replaced before it answered: whether it"
+                " was done is not known; look before you repeat it"
+            ) from error
         except grpc.aio.UsageError as error:  # another request closed the channel: it saw a new leader
             raise NotSent(addr) from error
         return answer, stale
@@ -97,7 +107,7 @@ class Forwarder:
         channel, self._channel, self._addr = self._channel, None, ""
         if channel is not None:
             # Requests of others may still be under way on it.
-            closing = asyncio.create_task(channel.close(grace=5.0))
+            closing = asyncio.create_task(channel.close(grace=CLOSING_S))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 

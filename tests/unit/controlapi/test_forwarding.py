@@ -201,6 +201,29 @@ async def test_a_leader_that_took_a_write_and_hangs_is_named_and_the_outcome_sai
         assert f"the leader at 127.0.0.1:{leader.port} took the request and did not answer" in str(error)
 
 
+async def test_a_write_that_a_replaced_leader_never_answers_is_of_unknown_outcome(
+    monkeypatch: pytest.MonkeyPatch, patience: dict[str, float]
+):
+    asked, wait_for_quorum = asyncio.Event(), Router._wait_for_quorum
+
+    async def hang_first(router: Router, timeout_s: float) -> None:
+        if not asked.is_set():
+            asked.set()
+            await asyncio.Event().wait()
+        await wait_for_quorum(router, timeout_s)
+
+    monkeypatch.setattr(Router, "_wait_for_quorum", hang_first)
+    monkeypatch.setattr(forward, "CLOSING_S", 0.1)
+    async with managers(patience) as everybody, asyncio.timeout(60):
+        waiting = asyncio.create_task(error_of(create(everybody[1], "web")))
+        await asked.wait()
+        elect(everybody, "r3")
+        await create(everybody[1], "shop")  # sees the new leader
+        error = await waiting
+        assert type(error) is OutcomeUnknown
+        assert "was replaced before it answered" in str(error)
+
+
 async def test_a_read_cut_off_is_repeated_and_in_the_end_answered_stale():
     async with managers() as everybody:
         leader, follower, _ = everybody
