@@ -85,7 +85,7 @@ def _load_structlog() -> None:
     """Load it without rich, which would draw tracebacks that we never print: 4 MB, a tenth of the start."""
     if "structlog" in sys.modules or "rich" in sys.modules:
         return
-    sys.modules["rich"] = None  # type: ignore[assignment]  # not installed, for whoever looks
+    sys.modules["rich"] = None  # type: ignore[assignment]
     try:
         import structlog  # noqa: F401
     finally:

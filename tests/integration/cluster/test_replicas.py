@@ -13,7 +13,7 @@ UNKNOWN_IMAGE = ("--no-resolve-image", "--image", "nobody.invalid/has:this")
 
 
 def test_six_replicas_on_five_nodes_become_running(operator: Operator, cluster: DevCluster) -> None:
-    operator("service", "create", "--name", "six", "--replicas", "6", "hello:1")
+    operator("service", "create", "--name", "six", "--replicas", "6", *QUICK, "hello:1")
     rows = operator.wait_running("six", 6)
     used = [row["Node"] for row in rows]
     assert set(used) == {node.name for node in cluster.plan.nodes}
@@ -64,7 +64,7 @@ def test_fifty_replicas_converge_and_removal_leaves_nothing(operator: Operator, 
 
 
 def test_a_global_service_runs_once_on_every_node(operator: Operator, cluster: DevCluster) -> None:
-    operator("service", "create", "--name", "everywhere", "--mode", "global", "hello:1")
+    operator("service", "create", "--name", "everywhere", "--mode", "global", *QUICK, "hello:1")
     rows = operator.wait_running("everywhere", 5)
     assert sorted(row["Node"] for row in rows) == sorted(node.name for node in cluster.plan.nodes)
     operator("service", "rm", "everywhere")
@@ -72,7 +72,9 @@ def test_a_global_service_runs_once_on_every_node(operator: Operator, cluster: D
 
 def test_a_published_port_answers_at_the_node_of_the_task(operator: Operator, cluster: DevCluster) -> None:
     publish = "published=8080,target=8080,mode=host"
-    operator("service", "create", "--name", "web", "--replicas", "2", "--publish", publish, "hello:1")
+    operator(
+        "service", "create", "--name", "web", "--replicas", "2", "--publish", publish, *QUICK, "hello:1"
+    )
     for row in operator.wait_running("web", 2):
         address = cluster.node(row["Node"]).address
         wait_until(lambda address=address: b"Hello" in page_of(str(address)), what=f"the page at {address}")
