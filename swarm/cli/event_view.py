@@ -26,7 +26,8 @@ TYPES = (
 # Of containers of no service.
 CONTAINER_ACTIONS = (
     *("create", "start", "die", "oom", "kill", "stop", "destroy", "rename", "update", "health_status"),
-    *("pause", "unpause", "exec_start", "exec_die", "exec_detach"),
+    *("pause", "unpause", "restart", "attach", "top", "commit", "export", "archive-path", "extract-to-dir"),
+    *("exec_create", "exec_start", "exec_die", "exec_detach"),
 )
 NETWORK_ACTIONS = ("connect", "disconnect")
 ACTIONS = {

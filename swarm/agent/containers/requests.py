@@ -130,6 +130,7 @@ class ContainerRequests:
             self._tell(container_id, "exec_die", {"exitCode": str(code)})
 
         program = options.command[0] if options.command else ""  # the rest may be secret
+        self._tell(container_id, f"exec_create: {program}")
         self._tell(container_id, f"exec_start: {program}")
         if await self._execs.run(container_id, options, conversation, ended):
             self._tell(container_id, "exec_detach")
@@ -147,6 +148,7 @@ class ContainerRequests:
                 await conversation.send(ContainerOutput(details=shown))
             case "top":
                 found = await self._driver.processes(info.id)
+                self._tell(info.id, "top")
                 processes = ProcessList(processes=[shown_process(one) for one in found])
                 await conversation.send(ContainerOutput(processes=processes))
             case "stat":
@@ -155,6 +157,7 @@ class ContainerRequests:
                 await conversation.send(ContainerOutput(path=path))
             case "copy_from":
                 wanted = request.copy_from
+                self._tell(info.id, "archive-path")
                 async for data in self._driver.copy_from(info.id, wanted.path, follow=wanted.follow_link):
                     await conversation.send_chunks(data)
 
@@ -176,6 +179,7 @@ class ContainerRequests:
                 wanted = request.copy_to
                 archive = conversation.data()
                 await self._driver.copy_to(info.id, wanted.path, archive, keep_owner=wanted.keep_owner)
+                self._tell(info.id, "extract-to-dir")
 
     async def _pause(self, verb: str, info: ContainerInfo) -> None:
         for_commit = self._files is not None and self._files.leave_to_others(info.id)

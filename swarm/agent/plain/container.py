@@ -27,7 +27,7 @@ from swarm.model.health import WORDS, HealthCheck, check_of
 from swarm.model.plain import validate_plain
 from swarm.runtime.base import ContainerInfo, ContainerState
 from swarm.runtime.images.base import ImageConfig
-from swarm.runtime.processes import signal_to_stop
+from swarm.runtime.processes import signal_number, signal_to_stop
 
 log = structlog.get_logger(__name__)
 
@@ -165,16 +165,25 @@ class Plain:
 
         Raises InvalidArgument for an unknown signal.
         """
-        signal_to_stop(signal_name, 0)  # before anything is noted
+        number = signal_to_stop(signal_name, 0) or self._usual_signal()  # before anything is noted
         await self.note_stopped()
         async with self._turn:
             info = await self.info()
             if info is not None and info.state is ContainerState.RUNNING:
+                self.on_event(self, "kill", {"signal": str(number)})
                 await self._node.driver.stop(self.id, grace_s, signal_name)
             attendant = self._attendant
         if attendant is not None:
             await asyncio.wait((attendant,))
             self.on_event(self, "stop", {})
+
+    def _usual_signal(self) -> int:
+        """Return the signal that asks it to end where nobody names one; an image may say nonsense."""
+        name = self.record.spec.container.stop_signal or (self.image.stop_signal if self.image else "")
+        try:
+            return signal_number(name or "TERM")
+        except ValueError:
+            return signal_number("TERM")
 
     async def note_stopped(self) -> None:
         """Write down that what ends it now is not for its policy to mend."""
@@ -187,6 +196,7 @@ class Plain:
             raise FailedPrecondition(f"container {self.name} is removed when it ends (--rm): run it anew")
         await self.stop(grace_s, signal_name)
         await self.start()
+        self.on_event(self, "restart", {})
 
     async def remove(self, *, force: bool) -> None:
         """Leave nothing of it; raises FailedPrecondition while it runs and nothing forces it."""
@@ -205,7 +215,7 @@ class Plain:
     async def _end_by_force(self) -> None:
         """Kill it, so that its end is told before it is gone."""
         await self._node.driver.stop(self.id, 0.0)
-        self.on_event(self, "kill", {"signal": "SIGKILL"})
+        self.on_event(self, "kill", {"signal": "9"})
         ended = await self.info()
         if ended is not None:
             self._told(ended)

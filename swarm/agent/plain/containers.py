@@ -229,7 +229,7 @@ class PlainContainers:
         self._check_name(name)
         before = plain.name
         await self.finished(plain.change(lambda record: setattr(record.spec, "name", name)))
-        self._happened(plain, "rename", {"oldName": before})
+        self._happened(plain, "rename", {"oldName": f"/{before}"})
 
     async def finished(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something to its end, also when whoever asked for it leaves."""

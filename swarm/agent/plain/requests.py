@@ -30,6 +30,7 @@ from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskFail
 from swarm.model.plain import restart_problems
 from swarm.runtime.base import ContainerInfo, ContainerState, LogLine, RuntimeDriver
 from swarm.runtime.images.base import ImageConfig, Pull
+from swarm.runtime.processes import signal_number
 
 log = structlog.get_logger(__name__)
 
@@ -180,7 +181,7 @@ class PlainRequests:
         if signal.upper().removeprefix("SIG") in FINAL_SIGNALS:
             await plain.note_stopped()  # who kills it does not want it back at once
         await self._driver.kill(plain.id, signal or "SIGKILL")
-        self._containers.tell(plain.id, "kill", {"signal": signal or "SIGKILL"})
+        self._containers.tell(plain.id, "kill", {"signal": str(signal_number(signal or "SIGKILL"))})
 
     async def _update(self, plain: Plain, request: ContainerRequest) -> None:
         wanted = request.update
@@ -206,6 +207,7 @@ class PlainRequests:
             raise FailedPrecondition(
                 f"container {plain.name if plain else request.container_id} does not run: start it first"
             )
+        self._containers.tell(request.container_id, "attach")
         await attend(self._driver, request.container_id, request.attach, conversation)
 
     async def _start_attached(
@@ -213,6 +215,7 @@ class PlainRequests:
     ) -> None:
         """Start it once the caller is attached, so that they see its first word."""
         info = await plain.info()
+        self._containers.tell(plain.id, "attach")
         if info is not None and info.state is ContainerState.RUNNING:
             await attend(self._driver, plain.id, request.attach, conversation)
             return

@@ -8,16 +8,19 @@ import pytest
 
 from swarm.agent.containers.calls import CallAnswerer
 from swarm.agent.containers.conversation import Conversation
+from swarm.agent.plain.requests import PlainRequests
 from swarm.api.v1.containers_pb2 import (
     ContainerCall,
     ContainerError,
     ContainerOutput,
     ContainerRequest,
     InspectContainer,
+    ListProcesses,
 )
+from swarm.cli.event_view import CONTAINER_ACTIONS
 from swarm.runtime.exec_process import CannotRun
-from tests.unit.agent.lab import a_lab
-from tests.unit.agent.test_containers import Person, a_container, exec_of
+from tests.unit.agent.lab import a_lab, until
+from tests.unit.agent.test_containers import Person, a_container, about, exec_of
 
 
 async def test_a_call_whose_connection_failed_is_answered_when_it_comes_again(
@@ -94,3 +97,16 @@ async def test_what_cannot_be_run_as_asked_for_ends_as_if_it_had_been(tmp_path: 
         nobody = Person(lab.managers[0], exec_of(task, user="nobody"))
         assert (await nobody.end())[-1].exit_code == 126
         assert nobody.text == b"no such user\n"
+
+
+async def test_what_is_done_with_a_container_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(PlainRequests, "tell", lambda _self, _id, event, _more=None: told.append(event))
+    async with a_container(tmp_path) as (lab, _driver, task):
+        await Person(lab.managers[0], about(task, top=ListProcesses())).end()
+        await Person(lab.managers[0], exec_of(task, "sleep", "9", detach=True)).end()
+        await until(lambda: "exec_detach" in told)
+    assert told[:3] == ["top", "exec_create: sleep", "exec_start: sleep"]
+    assert {one.partition(":")[0] for one in told} <= set(CONTAINER_ACTIONS)  # which filters take

@@ -105,7 +105,7 @@ async def test_a_container_is_made_started_stopped_started_again_and_removed(ben
         assert not containers.ids()
     assert not list((bench.folder / "plain").iterdir())
     assert [event for _, event in bench.events] == [
-        *("create", "start", "die", "stop", "start", "kill", "die", "destroy"),
+        *("create", "start", "kill", "die", "stop", "start", "kill", "die", "destroy"),
     ]
 
 
@@ -118,9 +118,26 @@ async def test_another_signal_may_ask_it_to_end_and_an_unknown_one_changes_nothi
         assert not plain.record.stopped
         await plain.restart(1.0, "SIGINT")
         assert bench.driver.stop_signals[plain.id] == "SIGINT"
+        assert [event for _, event in bench.events][-5:] == ["kill", "die", "stop", "start", "restart"]
         await plain.stop(1.0, "QUIT")
         assert bench.driver.stop_signals[plain.id] == "QUIT"
         await plain.remove(force=True)
+
+
+async def test_signals_are_told_by_their_numbers_and_a_new_name_with_the_old_one(bench: Bench) -> None:
+    told: list[tuple[str, dict[str, str]]] = []
+    async with bench.life() as containers:
+        containers.on_event = lambda _plain, event, more: told.append((event, dict(more)))
+        plain = await containers.create(spec("db"))
+        await containers.rename(plain, "base")
+        await plain.start()
+        await plain.stop(1.0)
+        await plain.start()
+        await plain.stop(1.0, "QUIT")
+        await plain.start()
+        await plain.remove(force=True)
+    assert [more["signal"] for event, more in told if event == "kill"] == ["15", "3", "9"]
+    assert ("rename", {"oldName": "/db"}) in told
 
 
 async def test_a_registry_is_asked_as_whoever_makes_it_wants(bench: Bench) -> None:
