@@ -7,6 +7,7 @@ from swarm.api.v1.control_pb2 import InfoResponse, ListNodesResponse, MachineInf
 from swarm.api.v1.objects_pb2 import Cluster, Node
 from swarm.cli.inspect_view import when
 from swarm.cli.render import ordered
+from swarm.cli.templates.values import Span
 from swarm.model import defaults
 from swarm.model.units import format_duration, format_size
 
@@ -124,9 +125,9 @@ def _cluster(cluster: Cluster) -> View:
                 "SnapshotInterval": defaults.snapshot_interval(spec),
                 "KeepOldSnapshots": spec.keep_old_snapshots,
             },
-            "Dispatcher": {"HeartbeatPeriod": defaults.heartbeat_period_ns(spec)},
+            "Dispatcher": {"HeartbeatPeriod": Span(defaults.heartbeat_period_ns(spec))},
             "CAConfig": {
-                "NodeCertExpiry": defaults.node_cert_expiry_ns(spec),
+                "NodeCertExpiry": Span(defaults.node_cert_expiry_ns(spec)),
                 "ExternalCAs": [{"URL": one.url} for one in spec.external_cas],
             },
             "EncryptionConfig": {"AutoLockManagers": spec.autolock},

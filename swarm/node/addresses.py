@@ -134,6 +134,18 @@ async def local_address_towards(remote: str, listen_addr: str) -> str:
     return ""
 
 
+async def check_known(addr: str) -> None:
+    """Raise InvalidArgument when the host of HOST:PORT is a name that leads nowhere: nobody could join."""
+    host, _ = split_address(addr)
+    try:
+        await asyncio.get_running_loop().getaddrinfo(host, None)
+    except OSError as problem:
+        raise InvalidArgument(
+            f"{host} is neither an interface of this machine nor a name that leads to an address: "
+            "see --advertise-addr"
+        ) from problem
+
+
 def _best(found: Sequence[InterfaceAddress]) -> Sequence[InterfaceAddress]:
     """Return those of IPv4, if there are any."""
     return [item for item in found if ip_address(item.address).version == 4] or found

@@ -20,6 +20,7 @@ from swarm.errors import FailedPrecondition, SwarmError, Unavailable
 from swarm.model.compatibility import our_versions, swarm_version
 from swarm.node.about import machine_info
 from swarm.node.addresses import (
+    check_known,
     choose_advertise,
     choose_listen,
     interface_addresses,
@@ -247,6 +248,7 @@ class Node:
         listen = choose_listen(request.listen_addr, self._settings.listen_addr, addresses)
         given = request.advertise_addr or self._settings.advertise_addr
         addr = choose_advertise(given, listen, addresses, interface_names())
+        await check_known(addr)
         choose_data_path(request.data_path_addr or self._settings.data_path_addr, addresses)
         await self._clear_leftovers()
         foundation, bundle = found(request, self._clock)
@@ -308,6 +310,7 @@ class Node:
         if not given and request.remote_addrs:
             given = await local_address_towards(request.remote_addrs[0], listen)
         addr = choose_advertise(given, listen, addresses, interface_names())
+        await check_known(addr)
         choose_data_path(request.data_path_addr or self._settings.data_path_addr, addresses)
         await self._clear_leftovers()
         bundle, answer = await obtain_certificate(

@@ -55,6 +55,13 @@ def test_what_scripts_ask_first_is_there_on_every_node(answer: c.InfoResponse, s
     assert fill(asked + " {{.Name}}", view) == said
 
 
+def test_times_are_numbers_in_json_and_printed_as_go_does_in_templates() -> None:
+    asked = (
+        "{{with .Swarm.Cluster.Spec}}{{.CAConfig.NodeCertExpiry}} {{json .CAConfig.NodeCertExpiry}}{{end}}"
+    )
+    assert fill(asked, of_manager()) == "2160h0m0s 7776000000000000"
+
+
 def test_managers_tell_of_the_cluster_and_its_settings() -> None:
     asked = "{{.Swarm.Managers}}/{{.Swarm.Nodes}} {{.Swarm.NodeAddr}} {{.NCPU}} {{with .Swarm.Cluster.Spec}}"
     asked += "{{.Orchestration.TaskHistoryRetentionLimit}} {{.EncryptionConfig.AutoLockManagers}}{{end}}"

@@ -7,6 +7,7 @@ import pytest
 from swarm.errors import InvalidArgument
 from swarm.node.addresses import (
     InterfaceAddress,
+    check_known,
     choose_advertise,
     choose_listen,
     interface_addresses,
@@ -114,3 +115,13 @@ def test_ipv6_addresses_that_others_could_reach_are_those_of_the_machine_too(tmp
     assert InterfaceAddress("eth1", "fd00:1::5") in found
     assert {one.address for one in found if ":" in one.address} == {"fd00:1::5"}
     assert InterfaceAddress("lo", "127.0.0.1") in interface_addresses(tmp_path / "none")
+
+
+@pytest.mark.parametrize("addr", ["10.0.0.5:2377", "[fd00::5]:2377", "localhost:2377"])
+async def test_addresses_and_names_that_lead_to_one_may_be_advertised(addr: str) -> None:
+    await check_known(addr)
+
+
+async def test_a_name_that_leads_nowhere_is_no_address_to_advertise() -> None:
+    with pytest.raises(InvalidArgument, match="eht0 is neither an interface of this machine nor a name"):
+        await check_known("eht0:2377")
