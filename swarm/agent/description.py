@@ -10,7 +10,8 @@ from swarm.model import network_support
 from swarm.model.compatibility import our_versions, swarm_version
 from swarm.model.generic_resources import parse_owned
 from swarm.model.platform import normal_architecture
-from swarm.runtime.base import Ability, Capabilities
+from swarm.runtime.abilities import Ability
+from swarm.runtime.base import Capabilities
 
 CPU_NANOS = 1_000_000_000
 MEMORY_FILE = Path("/proc/meminfo")

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 from swarm.clock import Clock, SystemClock
 from swarm.errors import FailedPrecondition, NotFound, TaskFailed, TaskRejected
+from swarm.runtime.abilities import Ability
 from swarm.runtime.attachment import LogAttachment
 from swarm.runtime.base import (
-    Ability,
     Attachment,
     Capabilities,
     ContainerConfig,

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from swarm.errors import FailedPrecondition, SwarmError, TaskRejected
 from swarm.model.capabilities import KNOWN
-from swarm.runtime.base import Ability, Capabilities, ContainerConfig, RuntimeDriver, is_partial
+from swarm.runtime.abilities import Ability
+from swarm.runtime.base import Capabilities, ContainerConfig, RuntimeDriver, is_partial
 from swarm.runtime.docker.client import EngineClient
 from swarm.runtime.docker.images import HostProgramsImage
 from swarm.runtime.oci.cgroups import read_layout

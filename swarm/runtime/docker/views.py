@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 
 from swarm.errors import FailedPrecondition, NotFound
+from swarm.runtime.abilities import Ability
 from swarm.runtime.base import (
-    Ability,
     Attachment,
     Capabilities,
     ExecConfig,

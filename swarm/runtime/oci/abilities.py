@@ -11,7 +11,7 @@ from typing import Any
 from swarm.errors import InvalidArgument
 from swarm.model.capabilities import KNOWN
 from swarm.model.cpuset import parse_cpuset
-from swarm.runtime.base import Ability
+from swarm.runtime.abilities import Ability
 from swarm.runtime.oci import selinux
 from swarm.runtime.oci.apparmor import DEFAULT, loaded_profiles
 from swarm.runtime.oci.binaries import find

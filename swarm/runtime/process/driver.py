@@ -16,8 +16,8 @@ from pathlib import Path
 
 from swarm.errors import FailedPrecondition, TaskFailed, TaskRejected, UserError
 from swarm.ids import new_id
+from swarm.runtime.abilities import Ability
 from swarm.runtime.base import (
-    Ability,
     Capabilities,
     ContainerConfig,
     ExecConfig,

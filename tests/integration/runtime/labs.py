@@ -18,7 +18,8 @@ import pytest
 
 from swarm.errors import NotFound, TaskRejected
 from swarm.ids import new_id
-from swarm.runtime.base import Ability, Capabilities, ContainerConfig, LogQuery, RuntimeDriver
+from swarm.runtime.abilities import Ability
+from swarm.runtime.base import Capabilities, ContainerConfig, LogQuery, RuntimeDriver
 from swarm.runtime.docker.archive import archive_of
 from swarm.runtime.docker.client import EngineClient
 from swarm.runtime.docker.driver import DockerDriver

@@ -11,7 +11,8 @@ from secrets import token_hex
 import pytest
 
 from swarm.errors import TaskRejected
-from swarm.runtime.base import Ability, BindMount, ExecConfig
+from swarm.runtime.abilities import Ability
+from swarm.runtime.base import BindMount, ExecConfig
 from swarm.runtime.oci.user_namespaces import stage_of
 from swarm.runtime.oci.user_ranges import SUBORDINATE_IDS
 from tests.integration.runtime.labs import Lab, has_said, run, runs_program, said, until

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from swarm.runtime.base import Ability
+from swarm.runtime.abilities import Ability
 from swarm.runtime.process.driver import ABILITIES, IGNORED
 
 PAGE = Path(__file__).parents[3] / "docs/operations/runtimes.md"

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from swarm.errors import FailedPrecondition
-from swarm.runtime.base import Ability, TmpfsMount
+from swarm.runtime.abilities import Ability
+from swarm.runtime.base import TmpfsMount
 from swarm.runtime.images.tarreader import TarReader
 from tests.integration.runtime.labs import Driver, Lab, has_said, until
 

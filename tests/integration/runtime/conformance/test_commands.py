@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
-from swarm.runtime.base import Ability, ContainerState, ExecConfig, ExecProcess
+from swarm.runtime.abilities import Ability
+from swarm.runtime.base import ContainerState, ExecConfig, ExecProcess
 from tests.integration.runtime.labs import Driver, Lab, until
 from tests.integration.runtime.sleepers import marker, sleepers
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
-from swarm.runtime.base import Ability, ContainerState, ExecConfig
+from swarm.runtime.abilities import Ability
+from swarm.runtime.base import ContainerState, ExecConfig
 from tests.integration.runtime.labs import Driver, Lab, until
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, TaskFailed, TaskRejected
-from swarm.runtime.base import Ability, BindMount, ContainerState, LogQuery
+from swarm.runtime.abilities import Ability
+from swarm.runtime.base import BindMount, ContainerState, LogQuery
 from swarm.runtime.processes import Process
 from tests.integration.runtime.labs import Lab, has_said, run, running, said, until
 

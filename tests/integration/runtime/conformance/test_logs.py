@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from swarm.runtime.base import Ability, LogQuery
+from swarm.runtime.abilities import Ability
+from swarm.runtime.base import LogQuery
 from tests.integration.runtime.labs import Lab, has_said, run, running, said, until
 
 pytestmark = pytest.mark.integration

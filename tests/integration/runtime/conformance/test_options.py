@@ -16,8 +16,8 @@ import pytest
 
 from swarm.errors import TaskFailed, TaskRejected
 from swarm.model.capabilities import of_mask
+from swarm.runtime.abilities import Ability
 from swarm.runtime.base import (
-    Ability,
     BindMount,
     ContainerConfig,
     Dns,
