@@ -44,6 +44,7 @@ def _refused(text: str) -> Rule:
 
 
 _NOT_YET = _refused("this version has no such option of containers")
+_ONE_ONLY = _refused("a hardware address is for one container, and a service may have several")
 _NO_BUILD = _refused("build the image yourself, and load or push it: a deploy builds without this")
 _BY_NAME = _warned("services in one network reach each other by their names")
 _WINDOWS = _warned("it is for Windows")
@@ -150,7 +151,7 @@ RULES: dict[str, Rule] = {
     "services.*.logging": _honoured(
         "max-size and max-file; other options and drivers are ignored, with a warning"
     ),
-    "services.*.mac_address": _NOT_YET,
+    "services.*.mac_address": _ONE_ONLY,
     "services.*.mem_limit": _honoured("as deploy.resources.limits.memory"),
     "services.*.mem_reservation": _honoured("as deploy.resources.reservations.memory"),
     "services.*.mem_swappiness": _honoured(),
@@ -167,7 +168,7 @@ RULES: dict[str, Rule] = {
     "services.*.networks.*.ipv4_address": _honoured("where there is one task at a time"),
     "services.*.networks.*.ipv6_address": _honoured("where there is one task at a time"),
     "services.*.networks.*.link_local_ips": _NOT_YET,
-    "services.*.networks.*.mac_address": _NOT_YET,
+    "services.*.networks.*.mac_address": _ONE_ONLY,
     "services.*.networks.*.priority": _honoured("their order"),
     "services.*.oom_kill_disable": _NOT_YET,
     "services.*.oom_score_adj": _honoured(),

@@ -44,6 +44,20 @@ async def test_from_nothing_to_nothing(any_lab: Lab) -> None:
     assert any_lab.leftovers() == []
 
 
+async def test_what_belongs_to_a_container_is_where_the_driver_says(lab: Lab) -> None:
+    driver, config = lab.driver(), lab.lasting()
+    await driver.create(config)
+    await driver.start(config.id)
+    found = await driver.places(config.id)
+    paths = [found.log, found.hosts, found.hostname, found.resolv_conf, found.merged]
+    assert [path for path in paths if path and not Path(path).exists()] == []
+    isolated = (await driver.probe()).isolated
+    assert bool(found.hosts and found.hostname and found.storage_driver) is isolated
+    assert bool(found.masked_paths) is isolated
+    assert found.log or isolated  # an engine may keep output in a way of its own
+    await driver.remove(config.id)
+
+
 async def test_every_call_may_be_repeated_also_at_the_same_time(any_lab: Lab) -> None:
     driver, config = any_lab.driver(), any_lab.lasting()
     await asyncio.gather(driver.create(config), driver.create(config))
