@@ -109,7 +109,12 @@ ALLOWED: Mapping[str, frozenset[Role]] = {
 }
 
 # Not for viewers, and yet nothing is changed by them, and no secret told.
-_LOOKING = frozenset({"Control/ListUsers", "Control/ReadAudit", "Control/GetBackupPoint", "Local/Info"})
+_LOOKING = frozenset(
+    {
+        *("Control/ListUsers", "Control/ReadAudit", "Control/GetBackupPoint", "Local/Info"),
+        "Control/ListRegistryTags",
+    }
+)
 _PACKAGE = "/swarm.api.v1."
 
 # What people with a scope may call: what their labels decide about is hidden or refused by whoever serves it
