@@ -111,11 +111,8 @@ ALLOWED: Mapping[str, frozenset[Role]] = {
 # Not for viewers, and yet nothing is changed by them, and no secret told.
 _LOOKING = frozenset(
     {
-        "Control/ListUsers",
-        "Control/ReadAudit",
-        "Control/GetBackupPoint",
+        *("Control/ListUsers", "Control/ReadAudit", "Control/GetBackupPoint", "Local/Info"),
         "Control/ListRegistryTags",
-        "Local/Info",
     }
 )
 _PACKAGE = "/swarm.api.v1."
