@@ -5,8 +5,7 @@ attendant waits for the container's end beside it, and takes its turn only to st
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
@@ -16,8 +15,8 @@ from swarm.agent.health_monitor import watch
 from swarm.agent.network.base import Sandbox
 from swarm.agent.plain.config import HOST_NETWORK, as_task, given_ports, plain_config, wanted_ports
 from swarm.agent.plain.node import Node
+from swarm.agent.plain.note import Edit, Note
 from swarm.agent.plain.policy import Decision, Ending, Then, after_end, starts_with_agent
-from swarm.agent.system.disk_watch import is_about_space
 from swarm.api.v1.objects_pb2 import Attachment, Task
 from swarm.api.v1.plain_pb2 import PlainContainer
 from swarm.api.v1.types_pb2 import HealthStatus, ResourceRequirements
@@ -36,7 +35,6 @@ CLEAN_AGAIN_S = 1.0
 LOST_EXIT_CODE = 255
 
 OnEvent = Callable[["Plain", str, Mapping[str, str]], None]  # what happened: start, die, …; and more of it
-Edit = Callable[[PlainContainer], None]
 BeforeStart = Callable[[], Awaitable[None]]
 
 
@@ -45,20 +43,21 @@ class Plain:
 
     def __init__(self, record: PlainContainer, node: Node, on_gone: Callable[["Plain"], None]) -> None:
         """`on_gone` hears when nothing of it is left."""
-        self.record = record
+        self._note = Note(record, node.records)
         self.health = HealthStatus()
         self.on_event: OnEvent = lambda plain, event, attributes: None
         self._node = node
         self._on_gone = on_gone
         self._turn = asyncio.Lock()
-        self._writing = asyncio.Lock()
-        self._writes: set[asyncio.Task[None]] = set()
-        self._gone = False
-        self._written = True
         self._attendant: asyncio.Task[None] | None = None
         self._rejoining: asyncio.Task[None] | None = None
         self._awake = asyncio.Event()  # somebody decided something: a wait for a restart is over
         self._delay_ns = 0
+
+    @property
+    def record(self) -> PlainContainer:
+        """What is written down of it; never changed in place."""
+        return self._note.record
 
     @property
     def id(self) -> str:
@@ -85,39 +84,8 @@ class Plain:
         return self.record.running and self._attendant is not None and bool(self._delay_ns)
 
     async def change(self, edit: Edit, *, ending: bool = False) -> None:
-        """Write down a changed record; raises OSError. Goes to its end also when the caller is cancelled.
-
-        What ends something (`ending`) counts also where a full disk takes no word of it: it makes room.
-        """
-        await self._to_its_end(self._change(edit, ending=ending))
-
-    async def _change(self, edit: Edit, *, ending: bool) -> None:
-        async with self._writing:
-            changed = PlainContainer()
-            changed.CopyFrom(self.record)
-            edit(changed)
-            if (changed == self.record and self._written) or self._gone:
-                return
-            try:
-                await asyncio.to_thread(self._node.records.save, changed)
-                self._written = True
-            except OSError as error:
-                if not (ending and is_about_space(error)):
-                    raise
-                self._written = False
-                log.warning("agent.plain_container_not_written", container=self.name, reason=str(error))
-            self.record = changed
-
-    async def _forget(self) -> None:
-        async with self._writing:
-            self._gone = True  # what is still to be written down about it must not bring it back
-            await asyncio.to_thread(self._node.records.delete, self.id)
-
-    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name="plain-record")
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
-        await asyncio.shield(task)
+        """Write down a changed record, see `Note.change`."""
+        await self._note.change(edit, ending=ending)
 
     async def info(self) -> ContainerInfo | None:
         """Return what the runtime knows; None before its first start."""
@@ -474,7 +442,7 @@ class Plain:
         await self._node.volumes.release(self.task())
         self._node.mounted_images.forget(self.task())
         await self._node.networks.release(self.record)
-        await self._to_its_end(self._forget())
+        await self._note.forget()
         log.info("agent.plain_container_removed", container=self.name, container_id=self.id)
         self._on_gone(self)
 
