@@ -31,6 +31,7 @@ from swarm.model.overlay_keys import shared_key
 from tests.integration.network.lab import Agent, Attached
 
 Kind = str  # tcp or udp
+DEADLINE_S = 60.0
 LINK_MTU = 1500
 SO_RCVBUFFORCE = 33  # also beyond the limit of the machine: a reader may have to wait for its turn
 _END = b"\n"  # of a request
@@ -259,6 +260,17 @@ class OverlayLab:
 
     def ping(self, where: Path, host: str) -> bool:
         return ping(where, host)
+
+    def wait_for_ping(self, where: Path, host: str) -> None:
+        """Return once `host` answers: the first packets may be lost while nodes still ask for each other."""
+        wait_for(lambda: self.ping(where, host), f"an answer of {host}")
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.05)
 
 
 def serve_both(lab: OverlayLab, where: Path, host: str) -> None:

@@ -83,7 +83,7 @@ def test_clients_on_every_node_are_led_to_all_tasks_by_every_protocol(lab: Overl
         for address in VIRTUAL:
             for kind in ("tcp", "udp"):
                 assert asked(lab, client, address, kind).keys() == {"web0", "web1", "web2"}
-        assert lab.ping(client.netns, VIRTUAL[0])
+        lab.wait_for_ping(client.netns, VIRTUAL[0])
     assert lab.faults() == []
 
 

@@ -2,8 +2,7 @@
 
 import secrets
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,13 +11,12 @@ import pytest
 from swarm.agent.network import links, namespaces
 from swarm.agent.network.plumbing import netlink_in
 from swarm.agent.overlay.layout import VXLAN_LINK
-from tests.integration.overlay.lab import LINK_MTU, Net, Node, OverlayLab, flood
+from tests.integration.overlay.lab import LINK_MTU, Net, Node, OverlayLab, flood, wait_for
 from tests.integration.overlay.wire import device, kill_tunnel, layout, tunnel_processes, wire
 
 pytestmark = pytest.mark.integration
 
 CLEAR = b"x" * 40  # what `OverlayLab.ask` sends
-DEADLINE_S = 60.0
 
 
 @pytest.fixture(scope="module", params=["ipv4"])
@@ -44,13 +42,6 @@ def vault(lab: OverlayLab) -> Iterator[Net]:
     for node in lab.nodes:
         assert not namespaces.is_namespace(layout(node.run_dir).tunnel)
         assert not tunnel_processes(node.run_dir)
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.05)
 
 
 def in_clear(frames: list[bytes]) -> int:

@@ -51,7 +51,7 @@ def test_tasks_of_a_network_reach_each_other_on_every_node(lab: OverlayLab, shop
     client = lab.task("client", where, {"shop": ["10.5.0.21", "fd05::21"]})
     for address, source in (("10.5.0.20", "10.5.0.21"), ("fd05::20", "fd05::21")):
         serve_both(lab, server.netns, address)
-        assert lab.ping(client.netns, address)
+        lab.wait_for_ping(client.netns, address)
         assert lab.ask(client.netns, address, 80) == source
         assert lab.ask(client.netns, address, 80, "udp") == source
     assert lab.faults() == []
@@ -251,7 +251,7 @@ def test_no_packet_is_lost_while_an_agent_is_killed_and_the_next_takes_over(
 
     for address in ("10.5.0.20", "fd05::20"):
         assert flood(client.netns, address, restart) == (100, 100)
-    assert lab.ping(server.netns, "10.5.0.21")
+    lab.wait_for_ping(server.netns, "10.5.0.21")
     assert lab.faults() == []
 
 
@@ -272,7 +272,7 @@ def test_what_somebody_changed_by_hand_is_put_right_by_a_check(lab: OverlayLab, 
     assert len(lab.faults()) >= 5
     lab.nodes[1].call("check")
     assert lab.faults() == []
-    assert lab.ping(client.netns, "10.5.0.20")
+    lab.wait_for_ping(client.netns, "10.5.0.20")
     namespaces.remove(router)
 
     def checked() -> bool:
@@ -282,8 +282,8 @@ def test_what_somebody_changed_by_hand_is_put_right_by_a_check(lab: OverlayLab, 
         return False
 
     wait_until(checked, what="a router in place of the one that was removed")
-    assert lab.ping(client.netns, "10.5.0.20")
-    assert lab.ping(client.netns, "fd05::20")
+    lab.wait_for_ping(client.netns, "10.5.0.20")
+    lab.wait_for_ping(client.netns, "fd05::20")
     assert lab.faults() == []
 
 
@@ -335,13 +335,13 @@ def test_what_others_do_with_packets_of_the_machine_does_not_concern_overlays(
             switch.write_text("1")
     try:
         for address in ("10.5.0.20", "fd05::20"):
-            assert lab.ping(client.netns, address)
-            assert lab.ping(local.netns, address)
+            lab.wait_for_ping(client.netns, address)
+            lab.wait_for_ping(local.netns, address)
     finally:
         with namespaces.entered(lab.nodes[0].node):
             for name in ("iptables", "ip6tables"):
                 run(f"{name} -w -P FORWARD ACCEPT")
-    assert lab.ping(server.netns, "10.5.0.21")
+    lab.wait_for_ping(server.netns, "10.5.0.21")
 
 
 @pytest.mark.parametrize(("subnet", "first"), [("10.7.0.0/24", "10.7.0.2"), ("fd07::/64", "fd07::2")])
