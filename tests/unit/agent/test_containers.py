@@ -105,6 +105,9 @@ class Shell:
         self.exit(137)
 
 
+WRITTEN_BYTES = 4096  # by each container
+
+
 class ShellDriver(FakeDriver):
     """A fake runtime whose containers have a shell."""
 
@@ -116,6 +119,9 @@ class ShellDriver(FakeDriver):
         self._called("exec")
         self.shells.append(Shell(config))
         return self.shells[-1]
+
+    async def disk_bytes(self, container_id: str, *, output: bool = True) -> int:
+        return WRITTEN_BYTES
 
 
 class Person:
@@ -460,7 +466,9 @@ async def test_a_container_stopped_by_hand_ends_its_task_and_can_be_removed(tmp_
         pruned = await Person(
             manager, ContainerQuestion(request=ContainerRequest(prune=PruneContainers()))
         ).end()
-        assert [one.removed for one in pruned if one.HasField("removed")] == [task.id]
+        assert [(one.removed, one.removed_bytes) for one in pruned if one.HasField("removed")] == [
+            (task.id, WRITTEN_BYTES)
+        ]
         assert await driver.inspect(task.id) is None
 
 
