@@ -106,7 +106,8 @@ async def test_a_container_is_made_started_stopped_started_again_and_removed(ben
         assert not containers.ids()
     assert not list((bench.folder / "plain").iterdir())
     assert [event for _, event in bench.events] == [
-        *("create", "start", "kill", "die", "stop", "start", "kill", "die", "destroy"),
+        *("create", "connect", "start", "kill", "die", "disconnect", "stop"),
+        *("connect", "start", "kill", "die", "disconnect", "destroy"),
     ]
 
 
@@ -139,7 +140,9 @@ async def test_another_signal_may_ask_it_to_end_and_an_unknown_one_changes_nothi
         assert not plain.record.stopped
         await plain.restart(1.0, "SIGINT")
         assert bench.driver.stop_signals[plain.id] == "SIGINT"
-        assert [event for _, event in bench.events][-5:] == ["kill", "die", "stop", "start", "restart"]
+        assert [event for _, event in bench.events][-7:] == [
+            *("kill", "die", "disconnect", "stop", "connect", "start", "restart")
+        ]
         await plain.stop(1.0, "QUIT")
         assert bench.driver.stop_signals[plain.id] == "QUIT"
         await plain.remove(force=True)
