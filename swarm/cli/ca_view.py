@@ -1,6 +1,8 @@
 """How far a rotation of the root is, in words and bars. Pure."""
 
+from base64 import b64encode
 from collections.abc import Sequence
+from typing import Any
 
 from swarm.api.v1.control_pb2 import RootStatus
 from swarm.api.v1.objects_pb2 import Node
@@ -54,3 +56,23 @@ def tls_status(node: Node, state: RootStatus) -> str:
         return "Unknown"
     current = info.issuer_digest == info.trust_digest == state.desired_digest
     return "Ready" if current else "Needs Rotation"
+
+
+def tls_info(node: Node, state: RootStatus) -> dict[str, Any]:
+    """Return what a node's certificate is by, and what it trusts, as Docker's `inspect` has it.
+
+    While the root changes, what is not of the present one is left out: only its digest is known.
+    """
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    from swarm.security.roots import certificates_of, digest_of, trust_digest
+
+    info, view = node.description.tls_info, {}
+    if info.trust_digest == trust_digest(state.root_pem):
+        view["TrustRoot"] = state.root_pem.decode()
+    for root in certificates_of(state.root_pem):
+        if digest_of(root) == info.issuer_digest:
+            key = root.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            view["CertIssuerSubject"] = b64encode(root.subject.public_bytes()).decode()
+            view["CertIssuerPublicKey"] = b64encode(key).decode()
+    return view

@@ -5,6 +5,7 @@ Only imported while a shell asks: `late` looks at the variable that the shell se
 
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import click
@@ -27,17 +28,22 @@ class ObjectName(click.ParamType[str]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
         """Return the names that begin so; none where the cluster does not answer."""
-        found: set[str] = set()
-        for kind in kinds(_path(ctx), param):
-            names = _names(ctx.find_root(), kind.rstrip(":,"))
-            if kind.endswith(","):
-                before, comma, _ = incomplete.rpartition(",")
-                found |= {f"{before}{comma}{name}" for name in names if name not in before.split(",")}
-            else:
-                found |= {f"{name}:" for name in names} if kind.endswith(":") else set(names)
-        if not isinstance(param, click.Option):
-            found -= set(ctx.params.get(param.name or "") or ())
-        return [CompletionItem(name) for name in sorted(found) if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in names_of(ctx, param, incomplete)]
+
+
+def names_of(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names that begin so and are of what a parameter takes; none where nobody answers."""
+    found: set[str] = set()
+    for kind in kinds(_path(ctx), param):
+        names = _names(ctx, kind.rstrip(":,"))
+        if kind.endswith(","):
+            before, comma, _ = incomplete.rpartition(",")
+            found |= {f"{before}{comma}{name}" for name in names if name not in before.split(",")}
+        else:
+            found |= {f"{name}:" for name in names} if kind.endswith(":") else set(names)
+    if not isinstance(param, click.Option):
+        found -= set(ctx.params.get(param.name or "") or ())
+    return [name for name in sorted(found) if name.startswith(incomplete)]
 
 
 def _path(ctx: click.Context) -> str:
@@ -58,13 +64,17 @@ def add_names(command: click.Command) -> None:
             param.type = ObjectName()
 
 
-def _names(root: click.Context, kind: str) -> Iterable[str]:
+def _names(ctx: click.Context, kind: str) -> Iterable[str]:
     try:
         if kind in LOCAL:
             return LOCAL[kind]()
-        from swarm.cli.completion_remote import LISTS
+        from swarm.cli.completion_remote import LISTS, OF_STACK
 
-        return _asked(root, LISTS[kind])
+        if kind not in OF_STACK:
+            return _asked(ctx.find_root(), LISTS[kind])
+        # Behind an option that lacks its value click leaves the arguments where they were.
+        stack = ctx.params.get("name") or next(iter(ctx.args), "")
+        return _asked(ctx.find_root(), partial(OF_STACK[kind], stack)) if stack else []
     except SwarmError:
         return []
 

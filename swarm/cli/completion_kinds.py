@@ -32,6 +32,7 @@ _ARGUMENTS: Mapping[tuple[str, str], Sequence[str]] = {
     ("machine exec", "names"): ["MACHINE,"],
     ("machine scp", "source"): ["MACHINE:"],
     ("machine scp", "target"): ["MACHINE:"],
+    ("stack logs", "services"): ["SERVICE OF STACK"],
 }
 _OPTIONS: Mapping[str, str] = {
     "--cluster": "CLUSTER",
@@ -59,6 +60,7 @@ _OPTIONS_OF: Mapping[tuple[str, str], str] = {
     ("machine", "--driver"): "MACHINE DRIVER",
     ("network", "--driver"): "NETWORK DRIVER",
     ("secret", "--driver"): "SECRET DRIVER",
+    ("stack", "--to"): "REVISION OF STACK",
     ("volume", "--driver"): "VOLUME DRIVER",
 }
 

@@ -36,6 +36,17 @@ def _stacks(conn: Any, patience_s: float) -> Iterable[str]:
     return [stack for one in services if (stack := one.spec.annotations.labels.get(_STACK))]
 
 
+def _services_of_stack(stack: str, conn: Any, patience_s: float) -> Iterable[str]:
+    services = conn.control.ListServices(c.ListServicesRequest(), patience_s).services
+    mine = [one for one in services if one.spec.annotations.labels.get(_STACK) == stack]
+    return [_annotated(one).removeprefix(f"{stack}_") for one in mine]
+
+
+def _revisions_of_stack(stack: str, conn: Any, patience_s: float) -> Iterable[str]:
+    request = c.ListStackRevisionsRequest(stack=stack)
+    return [str(one.revision) for one in conn.control.ListStackRevisions(request, patience_s).revisions]
+
+
 def _tasks(conn: Any, patience_s: float) -> Iterable[str]:
     tasks = conn.control.ListTasks(c.ListTasksRequest(), patience_s).tasks
     return [f"{one.service_annotations.name}.{one.slot}" for one in tasks if one.slot]
@@ -88,4 +99,10 @@ LISTS: Mapping[str, Names] = {
     "USER": _listed("ListUsers", "users", _annotated),
     "VOLUME": _volumes,
     "VOLUME DRIVER": _volume_drivers,
+}
+
+# Likewise of what a stack has, which comes first.
+OF_STACK: Mapping[str, Callable[[str, Any, float], Iterable[str]]] = {
+    "REVISION OF STACK": _revisions_of_stack,
+    "SERVICE OF STACK": _services_of_stack,
 }

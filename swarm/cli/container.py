@@ -30,7 +30,7 @@ from swarm.cli.container_stats import stats
 from swarm.cli.exec import exec_command
 from swarm.cli.flags import FlagGroup
 from swarm.cli.logs import logs_command
-from swarm.cli.prune import HELP, Listing, chosen, prune_containers
+from swarm.cli.prune import HELP, Listing, Reclaimed, chosen, prune_containers
 from swarm.errors import NotFound
 
 REPLACED = (
@@ -292,12 +292,13 @@ def prune(ctx: click.Context, nodes: tuple[str, ...], filters: tuple[str, ...], 
     wanted = chosen(filters)
     if not force:
         confirm("This removes all containers that have ended, with their output.")
-    notices = Notices()
+    notices, space = Notices(), Reclaimed()
     with connect(ctx.obj) as conn:
         gone = Listing("Deleted Containers:")
         for answer in prune_containers(conn, node_ids(conn, nodes), wanted, notices):
             if answer.HasField("removed"):
                 gone.tell(answer.removed)
+                space.add(answer)
     gone.end()
-    click.echo(f"Removed: {gone.count} containers")
+    space.tell()
     ctx.exit(notices.exit_code)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerSummary
 from swarm.api.v1.specs_pb2 import ContainerSpec
 from swarm.api.v1.types_pb2 import PortConfig
-from swarm.cli import names
+from swarm.cli import names, parse
 from swarm.clock import nanoseconds
 from swarm.errors import InvalidArgument, NotFound
 from swarm.model.health import WORDS
@@ -67,8 +67,7 @@ def _check(filters: Filters) -> None:
         if not re.fullmatch(r"-?\d+", value):
             raise InvalidArgument(f"--filter exited={value}: write an exit code")
     for value in filters.get("is-task", ()):
-        if value.lower() not in {"true", "false", "1", "0"}:
-            raise InvalidArgument(f"--filter is-task={value}: write true or false")
+        parse.truth("is-task", value)
     for key in ("publish", "expose"):
         for value in filters.get(key, ()):
             if not _PORTS.fullmatch(value):
@@ -136,7 +135,7 @@ def _matches(one: ContainerSummary, filters: Filters, described: Described) -> b
         "exited": lambda value: one.state == "exited" and one.exit_code == int(value),
         "service": lambda value: not one.plain and value in (one.service_name, one.service_id),
         "health": lambda value: WORDS.get(one.health.state, "none") == value,
-        "is-task": lambda value: (value.lower() in {"true", "1"}) is not one.plain,
+        "is-task": lambda value: parse.truth("is-task", value) is not one.plain,
         "ancestor": lambda value: _is_image(one.image, value),
         "network": lambda value: any(value in pair for pair in described.networks.items()),
         "volume": lambda value: any(value in (at.source, at.target) for at in described.spec.mounts),

@@ -16,7 +16,7 @@ from swarm.cli.image_build import build
 from swarm.cli.image_import import import_command
 from swarm.cli.image_transfers import history, pull, push, save
 from swarm.cli.live import can_draw
-from swarm.cli.prune import HELP, Listing, chosen, prune_images, tell_unread
+from swarm.cli.prune import HELP, Listing, Reclaimed, chosen, prune_images, tell_unread
 from swarm.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -212,15 +212,15 @@ def prune(ctx: click.Context, filters: tuple[str, ...], *, everything: bool, for
     if not force:
         what = "every image that no service uses" if everything else "images without a name"
         confirm(f"This removes {what}{', as far as the filters fit,' if filters else ''} from the cluster.")
-    from swarm.model.units import format_size
-
+    space = Reclaimed()
     with connect(ctx.obj) as conn:
         answer = prune_images(conn, wanted, everything=everything)
     gone = Listing("Deleted Images:")
     for item in answer.images:
         gone.tell(f"untagged: {item.annotations.name}")
     gone.end()
-    click.echo(f"Total reclaimed space: {format_size(answer.freed_bytes)}")
+    space.add_bytes(answer.freed_bytes)
+    space.tell()
     ctx.exit(1 if tell_unread(answer) else 0)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from swarm.api.v1.objects_pb2 import Image
+from swarm.cli import parse
 from swarm.cli.inspect_view import table_time
 from swarm.cli.render import Row
 from swarm.clock import nanoseconds
@@ -79,19 +80,13 @@ def _matches(row: Row, filters: Mapping[str, Sequence[str]]) -> bool:
     patterns, dangling = filters.get("reference", ()), filters.get("dangling", ())
     if patterns and not any(_fits(row, pattern) for pattern in patterns):
         return False
-    return all(_truth(text) == (row["Tag"] == NAMELESS) for text in dangling)
+    return all(parse.truth("dangling", text) == (row["Tag"] == NAMELESS) for text in dangling)
 
 
 def _fits(row: Row, pattern: str) -> bool:
     """Whether a name fits `shop/web`, `shop/*`, `shop/web:1.*`; a pattern without a tag fits every tag."""
     whole = f"{row['Repository']}:{row['Tag']}"
     return fnmatch.fnmatchcase(row["Repository"], pattern) or fnmatch.fnmatchcase(whole, pattern)
-
-
-def _truth(text: str) -> bool:
-    if text.lower() not in {"true", "false", "1", "0"}:
-        raise InvalidArgument(f"--filter dangling={text}: write true or false")
-    return text.lower() in {"true", "1"}
 
 
 def _is_in_time(item: Image, known: Sequence[Image], filters: Mapping[str, Sequence[str]]) -> bool:

@@ -19,14 +19,17 @@ def _stored(kind: str) -> Find:
     def find(conn: Connection, ref: str) -> Any:
         more = {"verbose": True} if kind == "network" else {}  # with the containers in it
         request = getattr(c, f"Get{kind.title()}Request")(ref=ref, **more)
-        return _view(kind, getattr(conn.control, f"Get{kind.title()}")(request))
+        return _view(conn, kind, getattr(conn.control, f"Get{kind.title()}")(request))
 
     return find
 
 
-def _view(kind: str, answer: Any) -> Any:
+def _view(conn: Connection, kind: str, answer: Any) -> Any:
     from swarm.cli import data_view, inspect_view, network_view
+    from swarm.cli.node import described
 
+    if kind == "node":
+        return described(conn, answer.node)
     if kind == "network":
         return network_view.network(answer.network, answer.endpoints, verbose=False)
     show = data_view.data if kind in {"secret", "config"} else getattr(inspect_view, kind)

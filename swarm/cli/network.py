@@ -153,8 +153,7 @@ def _asked(found: dict[str, list[str]]) -> c.Filters:
 
 def _check_filters(found: dict[str, list[str]]) -> None:
     for value in found.get("dangling", ()):
-        if value.lower() not in {"true", "false", "1", "0"}:
-            raise InvalidArgument(f"--filter dangling={value}: write true or false")
+        parse.truth("dangling", value)
     for value in found.get("type", ()):
         if value not in TYPES:
             raise InvalidArgument(f"--filter type={value}: write {' or '.join(TYPES)}")
@@ -168,7 +167,7 @@ def _selected(row: dict[str, str], found: dict[str, list[str]]) -> bool:
         and row["Driver"] in found.get("driver", [row["Driver"]])
         and row["Scope"] in found.get("scope", [row["Scope"]])
         and "custom" in found.get("type", ["custom"])
-        and all((value.lower() in {"true", "1"}) == unused for value in found.get("dangling", ()))
+        and all(parse.truth("dangling", value) == unused for value in found.get("dangling", ()))
     )
 
 

@@ -12,7 +12,7 @@ from swarm.api.v1.backup_pb2 import RejoinRequest
 from swarm.api.v1.specs_pb2 import NodeSpec
 from swarm.cli import names, objects, parse
 from swarm.cli.ca_view import tls_status
-from swarm.cli.connect import connect
+from swarm.cli.connect import Connection, connect
 from swarm.cli.flags import FlagGroup
 from swarm.cli.natural_order import natural
 from swarm.cli.plan import dry_run_options, show_node_plan
@@ -141,16 +141,26 @@ def ls(host: str, filters: tuple[str, ...], layout: str, *, quiet: bool) -> None
 @click.pass_context
 def inspect(ctx: click.Context, refs: tuple[str, ...], layout: str, *, pretty: bool) -> None:
     """Show everything known of nodes."""
-    from swarm.cli.inspect_view import node as view
     from swarm.cli.pretty import pretty_node
 
     with connect(ctx.obj) as conn:
 
         def get(ref: str) -> Any:
             item = conn.control.GetNode(c.GetNodeRequest(ref=ref)).node
-            return pretty_node(item) if pretty else view(item)
+            return pretty_node(item) if pretty else described(conn, item)
 
         ctx.exit(objects.inspect(refs, get, layout, pretty=pretty))
+
+
+def described(conn: Connection, item: o.Node) -> dict[str, Any]:
+    """Return a node as `inspect` prints it, with the certificate of its root."""
+    from swarm.cli import ca_view, inspect_view
+
+    view = inspect_view.node(item)
+    if item.description.tls_info.trust_digest:
+        state = conn.control.GetCA(c.GetCARequest()).status
+        view["Description"]["TLSInfo"] = ca_view.tls_info(item, state)
+    return view
 
 
 @node.command(

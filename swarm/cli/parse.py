@@ -248,6 +248,13 @@ def filters(texts: Iterable[str], known: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
+def truth(key: str, value: str) -> bool:
+    """Return what a filter says that is true or false."""
+    if value.lower() not in {"true", "false", "1", "0"}:
+        raise InvalidArgument(f"--filter {key}={value}: write true or false")
+    return value.lower() in {"true", "1"}
+
+
 def moment(text: str, now_ns: int) -> int:
     """Return nanoseconds since the epoch for an RFC 3339 time, seconds, or an age (`10m`).
 

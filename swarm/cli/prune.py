@@ -13,7 +13,7 @@ from swarm.api.v1.containers_pb2 import (
     PruneContainers,
     RemoveContainer,
 )
-from swarm.api.v1.volumes_pb2 import ListVolumes, PruneVolumes, RemoveVolume
+from swarm.api.v1.volumes_pb2 import ListVolumes, PruneVolumes, RemoveVolume, VolumeAnswer
 from swarm.cli import parse
 from swarm.cli.connect import Connection
 from swarm.cli.container_calls import Notices, ask
@@ -67,6 +67,33 @@ class Listing:
             click.echo()
 
 
+class Reclaimed:
+    """How much disk removals gave back; nothing is claimed where one does not tell (an older node)."""
+
+    def __init__(self) -> None:
+        """Nothing went yet."""
+        self._bytes: int | None = 0
+
+    def add(self, answer: ContainerOutput | VolumeAnswer) -> None:
+        """Count what a node told of a removal."""
+        if answer.HasField("removed_bytes"):
+            self.add_bytes(answer.removed_bytes)
+        else:
+            self._bytes = None
+
+    def add_bytes(self, freed: int) -> None:
+        """Count what is known."""
+        if self._bytes is not None:
+            self._bytes += freed
+
+    def tell(self) -> None:
+        """Print the sum, where all of it is known."""
+        from swarm.model.units import format_size
+
+        if self._bytes is not None:
+            click.echo(f"Total reclaimed space: {format_size(self._bytes)}")
+
+
 def chosen(filters: Sequence[str], keys: Sequence[str] = KEYS) -> Chosen:
     """Return what --filter chooses; raises InvalidArgument."""
     from swarm.cli.docker_settings import prune_filters
@@ -113,7 +140,7 @@ def prune_containers(
         yield from notices.filter(ask(conn, ContainerRequest(prune=request), nodes))
         return
     # One by one: a node of an older version would overlook what must not be there.
-    listing = ContainerRequest(list=ListContainers(all=True))
+    listing = ContainerRequest(list=ListContainers(all=True, size=True))
     for one in list(notices.filter(ask(conn, listing, nodes))):
         if one.HasField("container") and _is_meant(one, wanted):
             try:
@@ -121,7 +148,8 @@ def prune_containers(
                 list(ask(conn, removing, [one.node_id]))
             except FailedPrecondition:
                 continue  # it runs again
-            yield ContainerOutput(node_id=one.node_id, removed=one.container.id)
+            written = one.container.written_bytes if one.container.HasField("written_bytes") else None
+            yield ContainerOutput(node_id=one.node_id, removed=one.container.id, removed_bytes=written)
 
 
 def _is_meant(one: ContainerOutput, wanted: Chosen) -> bool:

@@ -109,7 +109,10 @@ def apply(conn: Connection, plan: Callable[[], Sequence[Step]], *, quiet: bool) 
         for made in answer.made:
             click.echo(f"Creating {made}")
         for step, service_id in pairs:
-            click.echo(f"{step.verb} service {step.name} (id: {service_id[:12]})")
+            known_as = "" if step.verb == REMOVING else f" (id: {service_id[:12]})"
+            click.echo(f"{step.verb} service {step.name}{known_as}")
+        for gone in answer.removed:
+            click.echo(f"{REMOVING} {gone}")
     return [service_id for step, service_id in pairs if step.verb != REMOVING]
 
 

@@ -52,13 +52,26 @@ def history(host: str, name: str, layout: str, *, no_trunc: bool) -> None:
     show(revision_rows(name, revisions, SystemClock().now_ns(), truncate=not no_trunc), COLUMNS, layout)
 
 
+def _numbers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from swarm.cli.completion import names_of
+
+    return names_of(ctx, param, incomplete)
+
+
 @click.command(
     cls=FlagCommand,
     epilog="\b\nExamples:\n  swarmctl stack rollback shop            # to the deploy before\n"
     "  swarmctl stack rollback --to 3 shop     # numbers: swarmctl stack history shop\n\n" + EXIT_CODES,
 )
 @click.argument("name", metavar="STACK")
-@click.option("--to", "wanted", type=click.IntRange(1), metavar="N", help="Go back to this deploy.")
+@click.option(
+    "--to",
+    "wanted",
+    type=click.IntRange(1),
+    metavar="N",
+    shell_complete=_numbers,
+    help="Go back to this deploy.",
+)
 @click.option("--with-registry-auth", is_flag=True, help="Send your registry credentials to the nodes.")
 @click.option("-d", "--detach", is_flag=True, help="Return at once instead of waiting for convergence.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")

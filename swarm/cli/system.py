@@ -111,18 +111,18 @@ def _warning(nodes: Sequence[str], given: dict[str, Any]) -> str:
 
 
 def _prune(conn: Connection, nodes: list[str], wanted: prune_choice.Chosen, given: dict[str, Any]) -> int:
-    from swarm.model.units import format_size
-
-    notices, freed, failed = Notices(), 0, False
+    notices, space, failed = Notices(), prune_choice.Reclaimed(), False
     gone = prune_choice.Listing("Deleted Containers:")
     for answer in prune_choice.prune_containers(conn, nodes, wanted, notices):
         if answer.HasField("removed"):
             gone.tell(answer.removed)
+            space.add(answer)
     gone.end()
     gone = prune_choice.Listing("Deleted Volumes:")
     for answer in prune_choice.prune_volumes(conn, nodes, wanted, notices) if given["volumes"] else ():
         if answer.volume.removed:
             gone.tell(answer.volume.removed)
+            space.add(answer.volume)
         elif answer.volume.refusal:
             click.echo(f"Error: {answer.volume.refusal}", err=True)
             failed = True
@@ -133,10 +133,11 @@ def _prune(conn: Connection, nodes: list[str], wanted: prune_choice.Chosen, give
         for item in pruned.images:
             gone.tell(f"untagged: {item.annotations.name}")
         gone.end()
+        space.add_bytes(pruned.freed_bytes)
         failed = prune_choice.tell_unread(pruned) or failed
     if not wanted.some:  # what nodes have beside that can be pulled again, and has no labels
         collecting = ContainerRequest(collect_images=CollectImages())
         for answer in notices.filter(ask(conn, collecting, nodes)):
-            freed += answer.freed_bytes
-        click.echo(f"Images took {format_size(freed)} that are free now; what is in use or young stays")
+            space.add_bytes(answer.freed_bytes)
+    space.tell()
     return 1 if failed else notices.exit_code

@@ -14,7 +14,7 @@ from swarm.cli.confirm import confirm, confirm_on_terminal
 from swarm.cli.connect import Connection, connect
 from swarm.cli.container_calls import Notices, ask, node_ids
 from swarm.cli.flags import FlagGroup
-from swarm.cli.prune import LABELS, Listing, chosen, prune_volumes
+from swarm.cli.prune import LABELS, Listing, Reclaimed, chosen, prune_volumes
 from swarm.errors import FailedPrecondition, InvalidArgument, NotFound
 
 NODES = click.option(
@@ -48,6 +48,7 @@ def volume() -> None:
 @click.option("-d", "--driver", default="local", show_default=True, help="What makes it.")
 @click.option("-o", "--opt", "options", multiple=True, help="Option of the driver: type, device or o=….")
 @click.option("-l", "--label", "labels", multiple=True, help="KEY=VALUE.")
+@click.option("--name", "name_before", default="", hidden=True)
 @cluster_volume.cluster_options
 @NODES
 @click.pass_context
@@ -55,15 +56,18 @@ def create(ctx: click.Context, /, name: str | None, nodes: tuple[str, ...], **gi
     """Make a volume, on all nodes or on some; services make theirs themselves."""
     from swarm.model.volumes import driver_problems, name_problems
 
+    if name and given["name_before"]:
+        raise InvalidArgument(f"the volume has two names: {given['name_before']} (--name) and {name}")
+    name = name or given["name_before"] or secrets.token_hex(32)
     if cluster_volume.is_of_cluster(given):
         if nodes:
             raise InvalidArgument("--node: a cluster volume is for all nodes; see --topology-required")
         with connect(ctx.obj) as conn:
-            spec = cluster_volume.wanted_spec(name or secrets.token_hex(32), given)
+            spec = cluster_volume.wanted_spec(name, given)
             click.echo(cluster_volume.create(conn, spec))
         return
     wanted = CreateVolume(
-        name=name or secrets.token_hex(32),
+        name=name,
         driver=given["driver"],
         options=parse.key_values(given["options"], "--opt"),
         labels=parse.key_values(given["labels"], "--label"),
@@ -110,13 +114,16 @@ def ls(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], 
         return
     wanted = parse.filters(filters, FILTERS)
     for value in wanted.get("dangling", ()):
-        if value.lower() not in {"true", "false", "1", "0"}:
-            raise InvalidArgument(f"--filter dangling={value}: write true or false")
+        parse.truth("dangling", value)
     with connect(ctx.obj) as conn:
         asked = _asked(conn, nodes, ContainerRequest(list_volumes=ListVolumes()))
         names = node_names(conn)
     found = rows(asked.answers, wanted, names)
-    if given["quiet"]:  # for `volume rm`, which removes a volume of all nodes
+    if given["quiet"] and layout in {
+        "",
+        "table",
+        "raw",
+    }:  # for `volume rm`, which removes a volume of all nodes
         found = list({row["Name"]: row for row in found}.values())
     show(found, COLUMNS, layout, name_key, RAW)
     ctx.exit(asked.exit_code)
@@ -220,25 +227,31 @@ def rm(
     "prune", epilog=_epilog("swarmctl volume prune --all --node worker-1 --filter label=tier=test")
 )
 @click.option("-a", "--all", "everything", is_flag=True, help="Also those that have a name.")
-@click.option("--filter", "filters", multiple=True, help="label=KEY[=VALUE], label!=KEY[=VALUE].")
+@click.option("--filter", "filters", multiple=True, help="label=KEY[=VALUE], label!=KEY[=VALUE], all=true.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @NODES
 @click.pass_context
 def prune(ctx: click.Context, /, nodes: tuple[str, ...], filters: tuple[str, ...], **given: Any) -> None:
     """Remove volumes that no task has: those without a name, or all."""
-    wanted, notices = chosen(filters, LABELS), Notices()
+    wanted, notices = chosen(filters, (*LABELS, "all")), Notices()
+    said = {parse.truth("all", one) for one in parse.filters(filters, (*LABELS, "all")).get("all", ())}
+    if len(said) + given["everything"] > 1:
+        raise InvalidArgument("--all and --filter all=…: say once which volumes are meant")
+    everything = given["everything"] or True in said
     if not given["force"]:
-        what = "all volumes that no task has" if given["everything"] else "volumes without a name"
+        what = "all volumes that no task has" if everything else "volumes without a name"
         confirm(f"This removes {what}, with their data.")
     with connect(ctx.obj) as conn:
         places = node_ids(conn, nodes)
-        answers = prune_volumes(conn, places, wanted, notices, everything=given["everything"])
+        answers = prune_volumes(conn, places, wanted, notices, everything=everything)
         asked = _Answers(conn, answers, notices)
-    gone = Listing("Deleted Volumes:")
-    for name in sorted(one.volume.removed for one in asked.answers if one.volume.removed):
-        gone.tell(name)
+    gone, space = Listing("Deleted Volumes:"), Reclaimed()
+    removed = (one.volume for one in asked.answers if one.volume.removed)
+    for one in sorted(removed, key=lambda one: one.removed):
+        gone.tell(one.removed)
+        space.add(one)
     gone.end()
-    click.echo(f"Removed: {gone.count} volumes")
+    space.tell()
     ctx.exit(asked.exit_code)
 
 

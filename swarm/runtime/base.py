@@ -289,6 +289,9 @@ class ExecProcess(Protocol):
         What keeps the command from starting is said on stderr. To be read by one reader, once.
         """
 
+    async def refusal(self) -> str:
+        """Return why the command did not start, empty once it did; while somebody reads its output."""
+
     async def write(self, data: bytes) -> None:
         """Write to its standard input; returns when there is room for more. Ignored once it has ended."""
 

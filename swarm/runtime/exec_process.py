@@ -232,6 +232,13 @@ class PipedExec(ABC):
         if complaint:
             yield "stderr", f"{complaint}\n".encode()
 
+    async def refusal(self) -> str:
+        """Return why the command did not start, empty once it did."""
+        if await self._is_under_way():
+            return ""
+        _, complaint = await asyncio.shield(self._reaper)
+        return complaint
+
     async def write(self, data: bytes) -> None:
         """Write to its standard input; ignored once it has ended or was started without."""
         if self._terminal is not None:
@@ -309,6 +316,10 @@ class FailedExec:
     async def output(self) -> AsyncIterator[tuple[str, bytes]]:
         """Say why it cannot be run."""
         yield "stderr", f"{self._complaint}\n".encode()
+
+    async def refusal(self) -> str:
+        """Return why it cannot be run."""
+        return self._complaint
 
     async def write(self, data: bytes) -> None:
         """Do nothing: it has ended."""

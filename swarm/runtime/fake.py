@@ -100,6 +100,10 @@ class FakeExec:
                 yield stream, data
         await self.wait()
 
+    async def refusal(self) -> str:
+        """Say nothing: it runs."""
+        return ""
+
     async def write(self, data: bytes) -> None:
         """Remember what was written."""
         self.written += data

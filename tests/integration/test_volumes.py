@@ -146,7 +146,8 @@ def test_volumes_are_made_looked_at_and_removed_on_any_node(person: Operator) ->
     assert person("volume", "create", "everywhere") == "everywhere"
     assert len(person.rows("volume", "ls", "--filter", "name=everywhere")) == 3
     removed = person("volume", "prune", "--all", "--force", "--filter", "label=a").splitlines()
-    assert removed == ["Deleted Volumes:", "spare", "", "Removed: 1 volumes"]
+    assert removed[:3] == ["Deleted Volumes:", "spare", ""]
+    assert removed[3].startswith("Total reclaimed space: ")
     assert person("volume", "rm", "everywhere") == "everywhere"
     missing = person.try_("volume", "rm", "everywhere")
     assert (missing.returncode, missing.stdout) == (1, "")

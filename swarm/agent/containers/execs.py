@@ -18,6 +18,7 @@ from swarm.runtime.images.shown import plain
 HANGUP_GRACE_S = 3.0
 # A child that the command left behind may hold its output open for ever: after such a pause it has ended.
 LAST_OUTPUT_S = 0.5
+START_S = 10.0  # so long at most who detaches waits to hear whether a command starts
 NOT_RUN = 126  # the exit code of what could not be run as it was asked for
 COMMANDS_MAX = 256  # of one node at once, detached ones too
 
@@ -49,6 +50,8 @@ class Execs:
         try:
             process = await self._driver.exec(container_id, exec_config(options))
         except CannotRun as error:
+            if options.detach:
+                raise FailedPrecondition(str(error)) from error
             await conversation.send_chunks(f"{error}\n".encode(), "stderr")
             await conversation.send(ContainerOutput(exit_code=NOT_RUN))
             return False
@@ -59,6 +62,8 @@ class Execs:
         passing = self._keep(attendant.pass_on())
         to_end = True
         try:
+            if options.detach and (reason := await _refusal(process)):
+                raise FailedPrecondition(reason)
             await conversation.send(ContainerOutput(started=True))
             to_end = not options.detach and await attendant.attend(passing)
         finally:
@@ -166,6 +171,15 @@ def exec_config(options: ExecOptions) -> ExecConfig:
         rows=options.rows,
         columns=options.columns,
     )
+
+
+async def _refusal(process: ExecProcess) -> str:
+    """Return why a command did not start; empty once it did, or when that is long in coming."""
+    try:
+        async with asyncio.timeout(START_S):
+            return await process.refusal()
+    except TimeoutError:
+        return ""
 
 
 async def _tell_end(process: ExecProcess, on_end: Callable[[int], None]) -> None:

@@ -36,10 +36,13 @@ _KINDS = {
 }
 
 
+Measure = Callable[[ContainerSummary], Awaitable[None]]
+
+
 class PlainOnes(Protocol):
     """The containers of this node that belong to no task."""
 
-    measure: Callable[[ContainerSummary], Awaitable[None]]  # of those that they describe themselves
+    measure: Measure  # of those that they describe themselves
 
     def tell(self, container_id: str, event: str, attributes: Mapping[str, str] | None = None) -> None:
         """Hear what was done with a container, plain or not."""
@@ -154,3 +157,11 @@ class FileRequests:
 
 def _as_message(one: Change) -> PathChange:
     return PathChange(kind=_KINDS[one.kind], path=one.path)
+
+
+async def removal(container_id: str, measure: Measure) -> ContainerOutput:
+    """Return what is to be told of a container once it is removed: also what it has written until now."""
+    found = ContainerSummary(id=container_id)
+    await measure(found)
+    written = found.written_bytes if found.HasField("written_bytes") else None
+    return ContainerOutput(removed=container_id, removed_bytes=written)

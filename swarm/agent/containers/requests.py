@@ -8,7 +8,7 @@ import structlog
 
 from swarm.agent.containers.conversation import Conversation
 from swarm.agent.containers.execs import Execs
-from swarm.agent.containers.files import FileRequests
+from swarm.agent.containers.files import FileRequests, removal
 from swarm.agent.containers.summary import details, is_to_go, sample, shown_places, shown_process, summary
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.containers_pb2 import (
@@ -51,8 +51,8 @@ class PlainOnes(Protocol):
     def image_of(self, container_id: str) -> ImageConfig | None:
         """Return what the image of a container says, plain or not; None when it is not known."""
 
-    async def prune(self, wanted: PruneContainers) -> list[str]:
-        """Remove those that do not run and are meant; return their ids."""
+    async def prune(self, wanted: PruneContainers) -> list[ContainerOutput]:
+        """Remove those that do not run and are meant; return what is to be told of each."""
 
 
 class ContainerRequests:
@@ -232,10 +232,13 @@ class ContainerRequests:
             info = await self._driver.inspect(task_id)
             labels, image = record.task.spec.container.labels, self._image_of(task_id)
             if info is not None and is_to_go(info, labels, image, wanted):
+                gone = ContainerOutput(removed=task_id)
+                if self._files is not None:
+                    gone = await removal(task_id, self._files.measure)
                 await self._driver.remove(task_id)
-                await conversation.send(ContainerOutput(removed=task_id))
-        for container_id in await self._plain.prune(wanted) if self._plain is not None else ():
-            await conversation.send(ContainerOutput(removed=container_id))
+                await conversation.send(gone)
+        for gone in await self._plain.prune(wanted) if self._plain is not None else ():
+            await conversation.send(gone)
 
     async def _kill(self, info: ContainerInfo, signal: str) -> None:
         if info.state is not ContainerState.RUNNING:

@@ -14,6 +14,7 @@ from swarm.errors import SwarmError
 from swarm.model.labels import has_label
 from swarm.model.task import task_name
 from swarm.model.volumes import driver_problems, name_problems, size_problems
+from swarm.runtime.disk import tree_bytes
 from swarm.runtime.volumes.record import VolumeRecord
 from swarm.runtime.volumes.store import VolumeState, VolumeStore
 
@@ -72,13 +73,14 @@ class VolumeRequests:
             if name not in known:
                 continue
             try:
+                freed = content_bytes(known[name])
                 self._store.remove(name)
             except (SwarmError, OSError) as error:
                 users = ", ".join(self._users(known[name]))
                 answers.append(VolumeAnswer(refusal=f"{error} ({users})" if users else str(error)))
             else:
                 log.info("agent.volume_removed_by_hand", volume=name)
-                answers.append(VolumeAnswer(removed=name))
+                answers.append(VolumeAnswer(removed=name, removed_bytes=freed))
         return answers
 
     def _prune(self, wanted: PruneVolumes) -> list[VolumeAnswer]:
@@ -106,3 +108,9 @@ class VolumeRequests:
             users=self._users(state),
             anonymous=record.anonymous,
         )
+
+
+def content_bytes(state: VolumeState) -> int:
+    """Return what a volume takes on this node's disk; one of a driver elsewhere takes nothing. Blocks."""
+    is_local = state.record.driver in {"", "local"} and not state.record.options
+    return tree_bytes(state.data) if is_local else 0

@@ -389,6 +389,7 @@ class Plain:
             await self._settle()
             await self.change(lambda record: setattr(record, "error", reason), ending=True)
             raise
+        self._tell_networks("connect")
         self.on_event(self, "start", {})
 
     async def _make_and_start(self, before_start: BeforeStart | None) -> None:
@@ -459,6 +460,14 @@ class Plain:
             self.on_event(self, "oom", {})
         ran_s = max(0, info.finished_at_ns - info.started_at_ns) // SECOND
         self.on_event(self, "die", {"exitCode": str(info.exit_code), "execDuration": str(ran_s)})
+        self._tell_networks("disconnect")
+
+    def _tell_networks(self, event: str) -> None:
+        """Tell that it came into all of its networks, or left them, as Docker does at start and end."""
+        spec = self.record.spec
+        named = [one.network_name or one.network_id for one in spec.networks]
+        for name in named or [spec.network or "bridge"]:
+            self.on_event(self, event, {"network": name})
 
 
 def _put_back(record: PlainContainer, before: PlainContainer) -> None:

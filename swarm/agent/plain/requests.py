@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import structlog
 
 from swarm.agent.containers.conversation import Conversation
+from swarm.agent.containers.files import Measure, removal
 from swarm.agent.containers.summary import defaults, is_to_go, shown_places, summary
 from swarm.agent.log_attributes import AttributesOf
 from swarm.agent.log_publisher import log_query
@@ -54,7 +55,7 @@ class PlainRequests:
         self._containers = containers
         self._driver = driver
         self._attributes = attributes
-        self.measure: Callable[[ContainerSummary], Awaitable[None]] = _not_measured
+        self.measure: Measure = _not_measured
 
     def takes(self, request: ContainerRequest) -> bool:
         """Whether a request is to be answered here."""
@@ -108,17 +109,21 @@ class PlainRequests:
         found = [await plain_summary(plain) for plain in chosen]
         return [one for one in found if everything or one.state in {"running", "paused", "restarting"}]
 
-    async def prune(self, wanted: PruneContainers) -> list[str]:
-        """Remove those that do not run and are meant; return their ids."""
+    async def prune(self, wanted: PruneContainers) -> list[ContainerOutput]:
+        """Remove those that do not run and are meant; return what is to be told of each."""
         removed = []
         for plain in self._containers.all():
-            info = await plain.info() or _never_ran(plain)
+            ran = await plain.info()
+            info = ran or _never_ran(plain)
             if plain.restarting or not is_to_go(
                 info, plain.record.spec.container.labels, plain.image, wanted
             ):
                 continue
+            gone = ContainerOutput(removed=plain.id, removed_bytes=0)
+            if ran is not None:
+                gone = await removal(plain.id, self.measure)
             await self._containers.finished(plain.remove(force=False))
-            removed.append(plain.id)
+            removed.append(gone)
         return removed
 
     def records(self) -> Mapping[str, TaskRecord]:

@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from swarm.agent.containers.conversation import Conversation
+from swarm.agent.containers.volumes import content_bytes
 from swarm.agent.task_machine import TaskRecord
 from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest
 from swarm.api.v1.system_pb2 import DiskItem, DiskKind, DiskUsage, FileSystem
 from swarm.clock import Clock
 from swarm.model.task import task_name
 from swarm.runtime.base import ContainerState, RuntimeDriver
-from swarm.runtime.disk import DiskSpace, read_space, tree_bytes
+from swarm.runtime.disk import DiskSpace, read_space
 from swarm.runtime.images.base import ImageStore
 from swarm.runtime.images.collected import Collected, ImageUsage
 from swarm.runtime.volumes.store import VolumeState, VolumeStore
@@ -100,10 +101,9 @@ def image_kind(usage: ImageUsage, names: Mapping[str, str]) -> DiskKind:
 
 
 def volume_item(state: VolumeState, names: Mapping[str, str]) -> DiskItem:
-    """Return a volume; that of a driver elsewhere takes nothing here. Blocks."""
+    """Return a volume. Blocks."""
     users = [names.get(user, user) for user in state.users]
-    is_local = state.record.driver in {"", "local"} and not state.record.options
-    size = tree_bytes(state.data) if is_local else 0
+    size = content_bytes(state)
     return DiskItem(name=state.record.name, size_bytes=size, active=bool(users), users=users)
 
 

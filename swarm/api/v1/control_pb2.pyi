@@ -545,16 +545,18 @@ class ApplyChangesRequest(_message.Message):
     def __init__(self, changes: _Optional[_Iterable[_Union[PlannedChange, _Mapping]]] = ...) -> None: ...
 
 class ApplyChangesResponse(_message.Message):
-    __slots__ = ("ids", "warnings", "made", "rotated_service_ids")
+    __slots__ = ("ids", "warnings", "made", "rotated_service_ids", "removed")
     IDS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     MADE_FIELD_NUMBER: _ClassVar[int]
     ROTATED_SERVICE_IDS_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
     ids: _containers.RepeatedScalarFieldContainer[str]
     warnings: _containers.RepeatedScalarFieldContainer[str]
     made: _containers.RepeatedScalarFieldContainer[str]
     rotated_service_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, ids: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., made: _Optional[_Iterable[str]] = ..., rotated_service_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    removed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ids: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., made: _Optional[_Iterable[str]] = ..., rotated_service_ids: _Optional[_Iterable[str]] = ..., removed: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetTaskRequest(_message.Message):
     __slots__ = ("ref",)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aswarm/api/v1/volumes.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1c\n\x0bListVolumes\x12\r\n\x05names\x18\x01 \x03(\t\"\xfd\x01\n\x0c\x43reateVolume\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\x38\n\x07options\x18\x03 \x03(\x0b\x32\'.swarm.api.v1.CreateVolume.OptionsEntry\x12\x36\n\x06labels\x18\x04 \x03(\x0b\x32&.swarm.api.v1.CreateVolume.LabelsEntry\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1c\n\x0cRemoveVolume\x12\x0c\n\x04name\x18\x01 \x01(\t\"+\n\x0cPruneVolumes\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\x12\x0e\n\x06labels\x18\x02 \x03(\t\"\xdd\x02\n\nNodeVolume\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\x36\n\x07options\x18\x03 \x03(\x0b\x32%.swarm.api.v1.NodeVolume.OptionsEntry\x12\x34\n\x06labels\x18\x04 \x03(\x0b\x32$.swarm.api.v1.NodeVolume.LabelsEntry\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nmountpoint\x18\x06 \x01(\t\x12\r\n\x05users\x18\x07 \x03(\t\x12\x11\n\tanonymous\x18\x08 \x01(\x08\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"j\n\x0cVolumeAnswer\x12*\n\x06volume\x18\x01 \x01(\x0b\x32\x18.swarm.api.v1.NodeVolumeH\x00\x12\x11\n\x07removed\x18\x02 \x01(\tH\x00\x12\x11\n\x07refusal\x18\x03 \x01(\tH\x00\x42\x08\n\x06\x61nswer\"A\n\x0e\x43ontrollerCall\x12\x0e\n\x06\x64river\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07request\x18\x03 \x01(\x0c\"\xd9\x03\n\x0c\x41ttachVolume\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\x18\n\x10plugin_volume_id\x18\x03 \x01(\t\x12\x45\n\x0evolume_context\x18\x04 \x03(\x0b\x32-.swarm.api.v1.AttachVolume.VolumeContextEntry\x12G\n\x0fpublish_context\x18\x05 \x03(\x0b\x32..swarm.api.v1.AttachVolume.PublishContextEntry\x12\x12\n\ncapability\x18\x06 \x01(\x0c\x12\x11\n\tread_only\x18\x07 \x01(\x08\x12\x38\n\x07secrets\x18\x08 \x03(\x0b\x32\'.swarm.api.v1.AttachVolume.SecretsEntry\x1a\x34\n\x12VolumeContextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x35\n\x13PublishContextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cSecretsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"!\n\x0c\x44\x65tachVolume\x12\x11\n\tvolume_id\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aswarm/api/v1/volumes.proto\x12\x0cswarm.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1c\n\x0bListVolumes\x12\r\n\x05names\x18\x01 \x03(\t\"\xfd\x01\n\x0c\x43reateVolume\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\x38\n\x07options\x18\x03 \x03(\x0b\x32\'.swarm.api.v1.CreateVolume.OptionsEntry\x12\x36\n\x06labels\x18\x04 \x03(\x0b\x32&.swarm.api.v1.CreateVolume.LabelsEntry\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1c\n\x0cRemoveVolume\x12\x0c\n\x04name\x18\x01 \x01(\t\"+\n\x0cPruneVolumes\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\x12\x0e\n\x06labels\x18\x02 \x03(\t\"\xdd\x02\n\nNodeVolume\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\x36\n\x07options\x18\x03 \x03(\x0b\x32%.swarm.api.v1.NodeVolume.OptionsEntry\x12\x34\n\x06labels\x18\x04 \x03(\x0b\x32$.swarm.api.v1.NodeVolume.LabelsEntry\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nmountpoint\x18\x06 \x01(\t\x12\r\n\x05users\x18\x07 \x03(\t\x12\x11\n\tanonymous\x18\x08 \x01(\x08\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x99\x01\n\x0cVolumeAnswer\x12*\n\x06volume\x18\x01 \x01(\x0b\x32\x18.swarm.api.v1.NodeVolumeH\x00\x12\x11\n\x07removed\x18\x02 \x01(\tH\x00\x12\x11\n\x07refusal\x18\x03 \x01(\tH\x00\x12\x1b\n\rremoved_bytes\x18\xdc\x06 \x01(\x03H\x01\x88\x01\x01\x42\x08\n\x06\x61nswerB\x10\n\x0e_removed_bytes\"A\n\x0e\x43ontrollerCall\x12\x0e\n\x06\x64river\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07request\x18\x03 \x01(\x0c\"\xd9\x03\n\x0c\x41ttachVolume\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\x18\n\x10plugin_volume_id\x18\x03 \x01(\t\x12\x45\n\x0evolume_context\x18\x04 \x03(\x0b\x32-.swarm.api.v1.AttachVolume.VolumeContextEntry\x12G\n\x0fpublish_context\x18\x05 \x03(\x0b\x32..swarm.api.v1.AttachVolume.PublishContextEntry\x12\x12\n\ncapability\x18\x06 \x01(\x0c\x12\x11\n\tread_only\x18\x07 \x01(\x08\x12\x38\n\x07secrets\x18\x08 \x03(\x0b\x32\'.swarm.api.v1.AttachVolume.SecretsEntry\x1a\x34\n\x12VolumeContextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x35\n\x13PublishContextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cSecretsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"!\n\x0c\x44\x65tachVolume\x12\x11\n\tvolume_id\x18\x01 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -64,18 +64,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODEVOLUME_OPTIONSENTRY']._serialized_end=314
   _globals['_NODEVOLUME_LABELSENTRY']._serialized_start=316
   _globals['_NODEVOLUME_LABELSENTRY']._serialized_end=361
-  _globals['_VOLUMEANSWER']._serialized_start=790
-  _globals['_VOLUMEANSWER']._serialized_end=896
-  _globals['_CONTROLLERCALL']._serialized_start=898
-  _globals['_CONTROLLERCALL']._serialized_end=963
-  _globals['_ATTACHVOLUME']._serialized_start=966
-  _globals['_ATTACHVOLUME']._serialized_end=1439
-  _globals['_ATTACHVOLUME_VOLUMECONTEXTENTRY']._serialized_start=1284
-  _globals['_ATTACHVOLUME_VOLUMECONTEXTENTRY']._serialized_end=1336
-  _globals['_ATTACHVOLUME_PUBLISHCONTEXTENTRY']._serialized_start=1338
-  _globals['_ATTACHVOLUME_PUBLISHCONTEXTENTRY']._serialized_end=1391
-  _globals['_ATTACHVOLUME_SECRETSENTRY']._serialized_start=1393
-  _globals['_ATTACHVOLUME_SECRETSENTRY']._serialized_end=1439
-  _globals['_DETACHVOLUME']._serialized_start=1441
-  _globals['_DETACHVOLUME']._serialized_end=1474
+  _globals['_VOLUMEANSWER']._serialized_start=791
+  _globals['_VOLUMEANSWER']._serialized_end=944
+  _globals['_CONTROLLERCALL']._serialized_start=946
+  _globals['_CONTROLLERCALL']._serialized_end=1011
+  _globals['_ATTACHVOLUME']._serialized_start=1014
+  _globals['_ATTACHVOLUME']._serialized_end=1487
+  _globals['_ATTACHVOLUME_VOLUMECONTEXTENTRY']._serialized_start=1332
+  _globals['_ATTACHVOLUME_VOLUMECONTEXTENTRY']._serialized_end=1384
+  _globals['_ATTACHVOLUME_PUBLISHCONTEXTENTRY']._serialized_start=1386
+  _globals['_ATTACHVOLUME_PUBLISHCONTEXTENTRY']._serialized_end=1439
+  _globals['_ATTACHVOLUME_SECRETSENTRY']._serialized_start=1441
+  _globals['_ATTACHVOLUME_SECRETSENTRY']._serialized_end=1487
+  _globals['_DETACHVOLUME']._serialized_start=1489
+  _globals['_DETACHVOLUME']._serialized_end=1522
 # @@protoc_insertion_point(module_scope)

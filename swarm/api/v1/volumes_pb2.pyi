@@ -90,14 +90,16 @@ class NodeVolume(_message.Message):
     def __init__(self, name: _Optional[str] = ..., driver: _Optional[str] = ..., options: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., mountpoint: _Optional[str] = ..., users: _Optional[_Iterable[str]] = ..., anonymous: _Optional[bool] = ...) -> None: ...
 
 class VolumeAnswer(_message.Message):
-    __slots__ = ("volume", "removed", "refusal")
+    __slots__ = ("volume", "removed", "refusal", "removed_bytes")
     VOLUME_FIELD_NUMBER: _ClassVar[int]
     REMOVED_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_BYTES_FIELD_NUMBER: _ClassVar[int]
     volume: NodeVolume
     removed: str
     refusal: str
-    def __init__(self, volume: _Optional[_Union[NodeVolume, _Mapping]] = ..., removed: _Optional[str] = ..., refusal: _Optional[str] = ...) -> None: ...
+    removed_bytes: int
+    def __init__(self, volume: _Optional[_Union[NodeVolume, _Mapping]] = ..., removed: _Optional[str] = ..., refusal: _Optional[str] = ..., removed_bytes: _Optional[int] = ...) -> None: ...
 
 class ControllerCall(_message.Message):
     __slots__ = ("driver", "method", "request")

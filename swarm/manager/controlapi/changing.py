@@ -110,6 +110,7 @@ class ChangesServicer(SteeringServicer):
                 warnings=changes.warnings,
                 made=changes.made,
                 rotated_service_ids=changes.rotated,
+                removed=changes.removed,
             )
 
         return await self._router.write("ApplyChanges", request, context, commit, total_s=PLAN_S)

@@ -90,6 +90,7 @@ class DockerExec:
         self._on_closed = on_closed
         self._complaint = b""
         self._first = (0, 0)  # its process, and when that started
+        self._closed = asyncio.Event()  # all of its output was read, or is given up
         self._started = asyncio.Event()  # its process is known, or has ended
         self.reaper = asyncio.get_running_loop().create_task(self._reap(), name=f"exec {exec_id}")
         self.reaper.add_done_callback(self._reaped)
@@ -130,9 +131,8 @@ class DockerExec:
                     yield stream, data
         if self._complaint:
             code = await self.wait()
-            text = self._complaint.decode("utf-8", "replace")
             if code in {NOT_FOUND, NOT_RUNNABLE}:
-                yield "stderr", f"{readable_error(text, self._config.command[0])}\n".encode()
+                yield "stderr", f"{self._why()}\n".encode()
             else:
                 yield "stdout", self._complaint
 
@@ -154,9 +154,22 @@ class DockerExec:
             self._on_closed()
 
     def _close(self) -> None:
+        self._closed.set()
         self._stream.writer.close()
         if self.reaper.done():
             self._on_closed()
+
+    async def refusal(self) -> str:
+        """Return why the command did not start, empty once it did; while somebody reads its output."""
+        await self._started.wait()
+        if self._first[0] or await self.wait() not in {NOT_FOUND, NOT_RUNNABLE}:
+            return ""
+        await self._closed.wait()
+        return self._why()
+
+    def _why(self) -> str:
+        text = self._complaint.decode("utf-8", "replace")
+        return readable_error(text, self._config.command[0]) if text else ""
 
     def _holds_back(self, data: bytes) -> bool:
         """Tell whether this may be the engine that complains in place of a command that never ran."""

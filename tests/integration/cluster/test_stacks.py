@@ -89,7 +89,8 @@ def test_a_stack_is_deployed_changed_pruned_and_removed(operator: Operator, tmp_
     assert refused.returncode == 1
     assert f'{path}:9:24: "two" is no whole number' in refused.stderr
 
-    operator("stack", "rm", "shop")
+    removed = operator("stack", "rm", "shop").splitlines()
+    assert {"Removing service shop_web", "Removing secret shop_key"} <= set(removed)
     gone = operator.typed("stack", "ps", "shop")
     assert gone.returncode == 1
     assert "there is no stack shop" in gone.stderr

@@ -18,9 +18,12 @@ from swarm.api.v1.containers_pb2 import (
     ListProcesses,
 )
 from swarm.cli.event_view import CONTAINER_ACTIONS
+from swarm.errors import FailedPrecondition
+from swarm.model.task_state import RUNNING
 from swarm.runtime.exec_process import CannotRun
-from tests.unit.agent.lab import a_lab, until
-from tests.unit.agent.test_containers import Person, a_container, about, exec_of
+from swarm.runtime.fake import Script
+from tests.unit.agent.lab import a_lab, a_task, until
+from tests.unit.agent.test_containers import Person, ShellDriver, a_container, about, exec_of
 
 
 async def test_a_call_whose_connection_failed_is_answered_when_it_comes_again(
@@ -99,6 +102,15 @@ async def test_what_cannot_be_run_as_asked_for_ends_as_if_it_had_been(tmp_path: 
         assert nobody.text == b"no such user\n"
 
 
+async def test_who_detaches_is_told_what_did_not_start(tmp_path: Path) -> None:
+    async with a_container(tmp_path) as (lab, driver, task):
+        with pytest.raises(FailedPrecondition, match='exec: "nope": not found'):
+            await Person(lab.managers[0], exec_of(task, "nope", detach=True)).end()
+        driver.broken["exec"] = CannotRun("no such user")
+        with pytest.raises(FailedPrecondition, match="no such user"):
+            await Person(lab.managers[0], exec_of(task, user="nobody", detach=True)).end()
+
+
 async def test_what_is_done_with_a_container_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,3 +122,14 @@ async def test_what_is_done_with_a_container_is_told(
         await until(lambda: "exec_detach" in told)
     assert told[:3] == ["top", "exec_create: sleep", "exec_start: sleep"]
     assert {one.partition(":")[0] for one in told} <= set(CONTAINER_ACTIONS)  # which filters take
+
+
+async def test_a_container_that_ended_answers_for_itself(tmp_path: Path) -> None:
+    async with a_lab(tmp_path) as lab:
+        driver = ShellDriver(Script(runs_s=0.01, exit_code=4))
+        await lab.agent("n1", driver=driver)
+        task = a_task("n1")
+        await lab.write(task)
+        await until(lambda: lab.task(task.id).status.state > RUNNING)
+        details = await Person(lab.managers[0], about(task, inspect=InspectContainer())).until("details")
+        assert (details.details.summary.state, details.details.summary.exit_code) == ("exited", 4)

@@ -38,7 +38,7 @@ from swarm.errors import (
 from swarm.manager.containers.control import ContainerControl
 from swarm.model.task_state import RUNNING
 from swarm.runtime.base import ExecConfig
-from swarm.runtime.fake import FakeDriver, Script
+from swarm.runtime.fake import FakeDriver
 from swarm.runtime.images.base import ImageConfig
 from swarm.security.identity import Identity, Role
 from tests.unit.agent.lab import Lab, Manager, a_lab, a_task, until
@@ -71,6 +71,9 @@ class Shell:
             self.exit(int(data.split()[1]))
         else:
             self.say(data)
+
+    async def refusal(self) -> str:
+        return 'exec: "nope": not found' if self.config.command == ("nope",) else ""
 
     def say(self, data: bytes, stream: str = "stdout") -> None:
         self._said.put_nowait((stream, data))
@@ -105,6 +108,9 @@ class Shell:
         self.exit(137)
 
 
+WRITTEN_BYTES = 4096  # by each container
+
+
 class ShellDriver(FakeDriver):
     """A fake runtime whose containers have a shell."""
 
@@ -116,6 +122,9 @@ class ShellDriver(FakeDriver):
         self._called("exec")
         self.shells.append(Shell(config))
         return self.shells[-1]
+
+    async def disk_bytes(self, container_id: str, *, output: bool = True) -> int:
+        return WRITTEN_BYTES
 
 
 class Person:
@@ -460,7 +469,9 @@ async def test_a_container_stopped_by_hand_ends_its_task_and_can_be_removed(tmp_
         pruned = await Person(
             manager, ContainerQuestion(request=ContainerRequest(prune=PruneContainers()))
         ).end()
-        assert [one.removed for one in pruned if one.HasField("removed")] == [task.id]
+        assert [(one.removed, one.removed_bytes) for one in pruned if one.HasField("removed")] == [
+            (task.id, WRITTEN_BYTES)
+        ]
         assert await driver.inspect(task.id) is None
 
 
@@ -486,14 +497,3 @@ async def test_a_viewer_may_look_and_nothing_else(tmp_path: Path) -> None:
             with pytest.raises(NotPermitted):
                 await Person(lab.managers[0], question, viewing=True).end()
         assert driver.shells == []
-
-
-async def test_a_container_that_ended_answers_for_itself(tmp_path: Path) -> None:
-    async with a_lab(tmp_path) as lab:
-        driver = ShellDriver(Script(runs_s=0.01, exit_code=4))
-        await lab.agent("n1", driver=driver)
-        task = a_task("n1")
-        await lab.write(task)
-        await until(lambda: lab.task(task.id).status.state > RUNNING)
-        details = await Person(lab.managers[0], about(task, inspect=InspectContainer())).until("details")
-        assert (details.details.summary.state, details.details.summary.exit_code) == ("exited", 4)

@@ -9,7 +9,8 @@ import pytest
 
 from swarm.agent.plain import policy
 from swarm.agent.plain.records import PlainRecords
-from swarm.agent.plain.requests import plain_details, plain_summary
+from swarm.agent.plain.requests import PlainRequests, plain_details, plain_summary
+from swarm.api.v1.containers_pb2 import ContainerSummary, PruneContainers
 from swarm.api.v1.plain_pb2 import PlainContainer, PlainRestart
 from swarm.api.v1.types_pb2 import Mount, PortConfig
 from swarm.clock import SECOND
@@ -105,8 +106,29 @@ async def test_a_container_is_made_started_stopped_started_again_and_removed(ben
         assert not containers.ids()
     assert not list((bench.folder / "plain").iterdir())
     assert [event for _, event in bench.events] == [
-        *("create", "start", "kill", "die", "stop", "start", "kill", "die", "destroy"),
+        *("create", "connect", "start", "kill", "die", "disconnect", "stop"),
+        *("connect", "start", "kill", "die", "disconnect", "destroy"),
     ]
+
+
+async def test_who_prunes_is_told_what_each_container_had_written(bench: Bench) -> None:
+    async with bench.life() as containers:
+        ended, unknown, _never_ran = [await containers.create(spec(name)) for name in ("a", "b", "c")]
+        for plain in (ended, unknown):
+            await plain.start()
+            await plain.stop(1.0)
+        requests = PlainRequests(containers, bench.driver, lambda _task: {})
+
+        async def measure(found: ContainerSummary) -> None:
+            if found.id == ended.id:
+                found.written_bytes = 5
+
+        requests.measure = measure
+        gone = {one.removed: one for one in await requests.prune(PruneContainers())}
+    assert len(gone) == 3
+    assert gone[ended.id].removed_bytes == 5
+    assert not gone.pop(unknown.id).HasField("removed_bytes")
+    assert sum(one.removed_bytes for one in gone.values() if one.HasField("removed_bytes")) == 5
 
 
 async def test_another_signal_may_ask_it_to_end_and_an_unknown_one_changes_nothing(bench: Bench) -> None:
@@ -118,7 +140,9 @@ async def test_another_signal_may_ask_it_to_end_and_an_unknown_one_changes_nothi
         assert not plain.record.stopped
         await plain.restart(1.0, "SIGINT")
         assert bench.driver.stop_signals[plain.id] == "SIGINT"
-        assert [event for _, event in bench.events][-5:] == ["kill", "die", "stop", "start", "restart"]
+        assert [event for _, event in bench.events][-7:] == [
+            *("kill", "die", "disconnect", "stop", "connect", "start", "restart")
+        ]
         await plain.stop(1.0, "QUIT")
         assert bench.driver.stop_signals[plain.id] == "QUIT"
         await plain.remove(force=True)

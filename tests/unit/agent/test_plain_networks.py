@@ -132,6 +132,20 @@ async def test_a_running_container_joins_and_leaves(bench: Bench) -> None:
         assert [event for _, event in bench.events][-3:] == ["connect", "disconnect", "disconnect"]
 
 
+async def test_its_networks_are_told_where_it_starts_and_ends(bench: Bench) -> None:
+    told: list[tuple[str, str]] = []
+    async with bench.life() as containers:
+        containers.on_event = lambda _plain, event, more: told.append((event, more.get("network", "")))
+        for wanted in spec("a", networks=[in_network(), in_network("back")]), spec("b"):
+            plain = await containers.create(wanted)
+            await plain.start()
+            await plain.stop(1.0)
+    assert [one for one in told if one[1]] == [
+        *(("connect", "shop"), ("connect", "back"), ("disconnect", "shop"), ("disconnect", "back")),
+        *(("connect", "bridge"), ("disconnect", "bridge")),
+    ]
+
+
 async def test_a_connection_that_fails_on_the_node_leaves_all_as_it_was(bench: Bench) -> None:
     async with bench.life() as containers:
         plain = await containers.create(spec(networks=[in_network()]))

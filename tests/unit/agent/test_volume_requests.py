@@ -96,6 +96,16 @@ async def test_a_volume_goes_unless_a_task_has_it(bench: Bench) -> None:
     assert await bench.ask(remove_volume=RemoveVolume(name="../../etc")) == []
 
 
+async def test_who_removes_volumes_is_told_what_they_held(bench: Bench) -> None:
+    bench.store.create(VolumeRecord("empty"))
+    (bench.store.create(VolumeRecord("full")).data / "diary").write_bytes(b"x" * 100_000)
+    freed = {one.removed: one.removed_bytes for one in await bench.ask(prune_volumes=PruneVolumes(all=True))}
+    assert freed["full"] - freed["empty"] >= 100_000
+    bench.store.create(VolumeRecord("remote", options={"type": "nfs", "device": ":/export"}))
+    (one,) = await bench.ask(remove_volume=RemoveVolume(name="remote"))
+    assert (one.HasField("removed_bytes"), one.removed_bytes) == (True, 0)
+
+
 async def test_pruning_takes_what_nobody_has_and_names_only_when_told(bench: Bench) -> None:
     bench.store.acquire(VolumeRecord("used"), bench.task.id)
     for name, labels in (("kept", {}), ("old", {"tier": "test"})):

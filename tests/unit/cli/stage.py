@@ -11,7 +11,18 @@ import grpc
 
 from swarm.api.status import ErrorInterceptor
 from swarm.api.v1.control_pb2_grpc import add_ControlServicer_to_server
-from swarm.api.v1.objects_pb2 import Cluster, Config, Image, Network, Node, Secret, Service, Task
+from swarm.api.v1.objects_pb2 import (
+    Cluster,
+    Config,
+    Image,
+    Network,
+    Node,
+    Secret,
+    Service,
+    Stack,
+    StackRevision,
+    Task,
+)
 from swarm.api.v1.types_pb2 import (
     NODE_AVAILABILITY_DRAIN,
     NODE_ROLE_MANAGER,
@@ -113,6 +124,9 @@ def _objects() -> Iterator[Object]:
     network.spec.annotations.name = "shop_default"
     network.spec.driver = "overlay"
     yield network
+    stack = Stack(id="stack1stack1stack1stack1s", revisions=[StackRevision(revision=1)])
+    stack.annotations.name = "shop"
+    yield stack
 
 
 def _node(node_id: str, hostname: str, *, manager: bool = False, down: bool = False) -> Node:

@@ -8,6 +8,7 @@ import pytest
 from swarm.cli.completion_kinds import kinds
 from swarm.cli.completion_local import LISTS as LOCAL
 from swarm.cli.completion_remote import LISTS as REMOTE
+from swarm.cli.completion_remote import OF_STACK
 from swarm.cli.contexts import Context, ContextStore
 from swarm.cli.main import cli
 from swarm.machine.endpoint import Endpoint, Hop
@@ -52,7 +53,7 @@ def test_every_argument_that_names_an_object_completes():
 
 def test_every_kind_has_somebody_who_knows_its_names():
     asked = {kind.rstrip(":,") for path, param in arguments() for kind in kinds(path, param)}
-    assert asked <= {*LOCAL, *REMOTE}
+    assert asked <= {*LOCAL, *REMOTE, *OF_STACK}
 
 
 @pytest.fixture
@@ -92,6 +93,16 @@ def home(tmp_path):
 )
 def test_names_of_this_machine_need_no_cluster(home, line, names):
     assert complete(f"swarmctl {line}", **home) == names
+
+
+def test_what_a_stack_has_completes_behind_its_name(home, tmp_path):
+    with served(tmp_path) as address:
+        there = {**home, "SWARMCTL_HOST": address}
+        assert complete("swarmctl stack logs shop ", **there) == ["db"]
+        assert complete("swarmctl stack logs shop db ", **there) == []
+        assert complete("swarmctl stack rollback shop --to ", **there) == ["1"]
+        assert complete("swarmctl stack rollback --to ", **there) == []
+        assert complete("swarmctl stack rollback other --to ", **there) == []
 
 
 def test_names_of_the_cluster(home, tmp_path):

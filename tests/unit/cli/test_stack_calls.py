@@ -39,7 +39,8 @@ class Control:
         outcome = next(self._outcomes)
         if outcome is not None:
             raise outcome
-        return c.ApplyChangesResponse(ids=["abc"] * len(request.changes))
+        removed = ["secret shop_key", "network shop_back"]
+        return c.ApplyChangesResponse(ids=["abc"] * len(request.changes), removed=removed)
 
 
 def made(control: Control, *plans: str) -> list[str]:
@@ -67,6 +68,23 @@ def test_what_may_work_when_tried_again_is_planned_and_tried_again(problem: Swar
 def test_what_another_deploy_made_or_removed_just_now_is_found_when_planning_again() -> None:
     for problem in (NameConflict("the name is taken"), NotFound("there is no service")):
         assert made(Control(problem, None), "create", "update") == ["abc"]
+
+
+def test_all_that_goes_with_a_stack_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    change = c.PlannedChange(remove_service=c.RemoveServiceRequest(ref="abc"))
+    unused: Any = None
+
+    def remove(*, quiet: bool) -> str:
+        steps = [Step("Removing", "shop_web", change)]
+        assert apply(Connection(Control(None), unused), lambda: steps, quiet=quiet) == []
+        return capsys.readouterr().out
+
+    assert remove(quiet=False).splitlines() == [
+        "Removing service shop_web",
+        "Removing secret shop_key",
+        "Removing network shop_back",
+    ]
+    assert remove(quiet=True) == ""
 
 
 def test_a_refusal_of_the_same_plan_is_told_and_not_asked_for_twice() -> None:

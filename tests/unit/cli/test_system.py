@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest, ContainerSummary
-from swarm.api.v1.control_pb2 import PruneChosenImagesRequest, PruneImagesResponse
+from swarm.api.v1.control_pb2 import PruneChosenImagesRequest, PruneImagesRequest, PruneImagesResponse
 from swarm.api.v1.plain_pb2 import PlainRestart, PlainSpec
 from swarm.api.v1.system_pb2 import DiskItem, DiskKind, DiskUsage, FileSystem
 from swarm.api.v1.types_pb2 import Mount, PortConfig
@@ -163,6 +163,9 @@ class _Images(_nowhere):
     def control(self) -> "_Images":
         return self
 
+    def PruneImages(self, _request: PruneImagesRequest) -> PruneImagesResponse:
+        return PruneImagesResponse(freed_bytes=5_000)
+
     def PruneChosenImages(self, request: PruneChosenImagesRequest) -> PruneImagesResponse:
         self.asked.append(request)
         return PruneImagesResponse()
@@ -171,6 +174,7 @@ class _Images(_nowhere):
 def _container(name: str, **labels: str) -> ContainerOutput:
     summary = ContainerSummary(id=name, name=name, state="exited", labels=labels)
     summary.finished_at.FromSeconds(50)
+    summary.written_bytes = 70
     return ContainerOutput(node_id="n1", container=summary)
 
 
@@ -210,7 +214,9 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> _Nodes:
 def test_a_prune_with_a_filter_takes_no_images_that_the_filter_was_to_keep(nodes: _Nodes) -> None:
     for text in ("label=tier=test", "until=100"):
         result = CliRunner().invoke(system, ["prune", "-af", "--volumes", "--filter", text], obj="")
-        assert (result.exit_code, result.stdout) == (0, "Deleted Containers:\nc1\n\n"), result.output
+        assert (result.exit_code, result.stdout) == (0, "Deleted Containers:\nc1\n\n"), (
+            result.output
+        )  # no sum: one did not tell
     assert [verb for verb, _ in nodes.asked] == ["prune", "prune_volumes"] * 2
     assert _Images.asked == [
         PruneChosenImagesRequest(all=True, labels=["tier=test"]),
@@ -221,10 +227,29 @@ def test_a_prune_with_a_filter_takes_no_images_that_the_filter_was_to_keep(nodes
     assert "images that nodes pulled" not in question.output
 
 
+def test_the_space_is_the_sum_of_what_nodes_tell_or_nothing_is_claimed(nodes: _Nodes) -> None:
+    volume = VolumeAnswer(removed="v1", removed_bytes=30_000)
+    nodes.listed["prune"] = [
+        ContainerOutput(removed="c1", removed_bytes=1_000),
+        ContainerOutput(removed="c2", removed_bytes=0),
+    ]
+    nodes.listed["prune_volumes"] = [ContainerOutput(volume=volume)]
+    nodes.listed["collect_images"] = [ContainerOutput(freed_bytes=200)]
+    arguments = ["prune", "-f", "--volumes"]
+    told = CliRunner().invoke(system, arguments, obj="").stdout
+    assert told == ("Deleted Containers:\nc1\nc2\n\nDeleted Volumes:\nv1\n\nTotal reclaimed space: 36.2kB\n")
+    nodes.listed["prune"].append(ContainerOutput(removed="c3"))  # of a node that does not tell
+    told = CliRunner().invoke(system, arguments, obj="").stdout
+    assert "c3\n" in told
+    assert "space" not in told
+
+
 def test_what_must_not_have_a_label_is_chosen_here_and_removed_one_by_one(nodes: _Nodes) -> None:
     """Nodes of an older version would overlook it, and remove everything."""
     result = CliRunner().invoke(system, ["prune", "-f", "--volumes", "--filter", "label!=keep"], obj="")
-    assert result.exit_code == 0, result.output
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "Total reclaimed space: 70B"), (
+        result.output
+    )
     assert nodes.asked == [("list", ""), ("remove", "a"), ("list_volumes", ""), ("remove_volume", "v")]
     nodes.asked.clear()
     young = ["prune", "-f", "--filter", "label!=keep", "--filter", "until=50"]

@@ -1,12 +1,16 @@
 """What people see of volumes."""
 
 import json
+from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 from click.testing import CliRunner
 
-from swarm.api.v1.containers_pb2 import ContainerOutput
+from swarm.api.v1.containers_pb2 import ContainerOutput, ContainerRequest
 from swarm.api.v1.volumes_pb2 import NodeVolume, VolumeAnswer
+from swarm.cli import prune as prune_choice
+from swarm.cli import volume as volume_commands
 from swarm.cli.volume import volume
 from swarm.cli.volume_view import page, rows
 from swarm.clock import SECOND, timestamp
@@ -76,6 +80,47 @@ def test_a_page_has_dockers_keys_and_the_node() -> None:
     assert str(found["CreatedAt"]).startswith("2023-11-14T")
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[ContainerRequest]:
+    requests: list[ContainerRequest] = []
+
+    def ask(_conn: object, request: ContainerRequest, _nodes: object) -> Iterator[ContainerOutput]:
+        requests.append(request)
+        return iter([answer("data"), answer("data", "n2")])
+
+    for module in (volume_commands, prune_choice):
+        monkeypatch.setattr(module, "ask", ask)
+    monkeypatch.setattr(volume_commands, "connect", nullcontext)
+    monkeypatch.setattr("swarm.cli.tasks.node_names", lambda _conn: NODES)
+    return requests
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(volume, arguments, obj="")
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_only_names_are_printed_once_for_all_nodes(asked: list[ContainerRequest]) -> None:
+    assert run("ls", "-q") == run("ls", "-q", "--format", "table") == "data\n"
+    assert run("ls", "-q", "--format", "{{.Name}} on {{.Node}}") == "data on worker-1\ndata on worker-2\n"
+
+
+def test_volumes_with_names_are_pruned_by_flag_or_by_filter(asked: list[ContainerRequest]) -> None:
+    for arguments in (
+        ("--all", "--filter=all=1", "--filter=all=TRUE"),
+        ("--filter=all=0", "--filter=label=x"),
+    ):
+        for argument in arguments:
+            assert run("prune", "--force", argument) == "Total reclaimed space: 0B\n"
+    assert [one.prune_volumes.all for one in asked] == [True, True, True, False, False]
+
+
+def test_the_name_of_a_new_volume_may_be_given_as_before(asked: list[ContainerRequest]) -> None:
+    assert run("create", "--name", "data") == run("create", "data") == "data\n"
+    assert asked[0] == asked[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -84,7 +129,10 @@ def test_a_page_has_dockers_keys_and_the_node() -> None:
         (["create", "-o", "type=nfs", "data"], 'needs the option "device"'),
         (["ls", "--filter", "dangling=maybe"], "write true or false"),
         (["ls", "--filter", "size=1"], "KEY one of name, label, driver, dangling"),
+        (["create", "--name", "a", "b"], "the volume has two names: a (--name) and b"),
         (["prune", "--force", "--filter", "until=1h"], "KEY one of label"),
+        (["prune", "--force", "--filter", "all=yes"], "--filter all=yes: write true or false"),
+        (["prune", "--all", "--force", "--filter", "all=1"], "say once which volumes are meant"),
     ],
 )
 def test_bad_input_is_one_error_before_any_node_is_asked(arguments: list[str], reason: str) -> None:

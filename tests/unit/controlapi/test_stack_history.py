@@ -185,7 +185,8 @@ async def test_credentials_are_not_remembered():
 async def test_the_history_goes_with_the_last_service_and_with_it_the_secrets():
     person = Person()
     await person.deploy(of_image("web:1", secret="s"))
-    await person.apply(removals("shop", list(person.store.view.services)))
+    answer = await person.apply(removals("shop", list(person.store.view.services)))
+    assert list(answer.removed) == ["secret shop_key", "network shop_default"]
     with pytest.raises(NotFound, match="shop"):
         await person.revisions()
     assert len(person.store.view.secrets) == len(person.store.view.stacks) == 0

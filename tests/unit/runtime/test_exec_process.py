@@ -59,3 +59,4 @@ async def test_a_command_that_cannot_run_says_so() -> None:
     failed = FailedExec(127, "there is no such thing")
     assert [one async for one in failed.output()] == [("stderr", b"there is no such thing\n")]
     assert await failed.wait() == 127
+    assert await failed.refusal() == "there is no such thing"

@@ -76,7 +76,14 @@ async def test_input_reaches_the_command(lab: Lab) -> None:
 async def test_what_cannot_be_run_says_why(lab: Lab) -> None:
     driver = lab.driver()
     container = await _running(lab, driver)
-    code, said, complaint = await _result(await driver.exec(container, ExecConfig(("nosuch",))))
+    process = await driver.exec(container, ExecConfig(("nosuch",)))
+    (code, said, complaint), why = await asyncio.gather(_result(process), process.refusal())
+    assert why == complaint.strip()
+    process = await driver.exec(container, ExecConfig(("sleep", "1000")))
+    reading = asyncio.create_task(_result(process))
+    assert await process.refusal() == ""
+    await process.kill()
+    await reading
     assert (code, said) == (127, "")
     assert 'exec: "nosuch": not found in $PATH' in complaint
     assert complaint.count("\n") == complaint.count("nosuch") == 1
