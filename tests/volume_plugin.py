@@ -25,8 +25,11 @@ class Volumes:
         self.folder = folder
         self.users: dict[str, set[str]] = {}
         self.lock = threading.Lock()
+        self.answers = threading.Event()  # cleared: it is silent
+        self.answers.set()
 
     def answer(self, verb: str, asked: dict[str, Any]) -> dict[str, Any]:
+        self.answers.wait()
         with self.lock:
             with (self.folder / "calls.log").open("a") as log:
                 log.write(

@@ -19,6 +19,7 @@ from swarm.errors import FailedPrecondition, NotFound
 from swarm.model.health import Command, HealthCheck, Http, Tcp
 from swarm.model.limits import HEALTH_OUTPUT_CHARACTERS
 from swarm.runtime.base import ContainerInfo, ContainerState, ExecConfig, ExecProcess, RuntimeDriver
+from swarm.runtime.images.shown import plain
 from swarm.timestamps import SECOND
 
 OUTPUT_BYTES = 4 * HEALTH_OUTPUT_CHARACTERS.value  # as much UTF-8 as that may be; the rest is thrown away
@@ -159,7 +160,8 @@ async def _get(connected: socket.socket, probe: Http) -> Answer:
         )
     except OSError as error:
         connected.close()
-        return Answer(FAILED, f"no TLS: {error}")
+        why = getattr(error, "reason", None)  # of TLS: in capitals, in one word
+        return Answer(FAILED, f"no TLS: {why.replace('_', ' ').lower() if why else error}")
     try:
         writer.write(
             f"GET {probe.path} HTTP/1.1\r\nHost: localhost:{probe.port}\r\nUser-Agent: swarm-health\r\n"
@@ -177,7 +179,7 @@ async def _answer(reader: asyncio.StreamReader) -> Answer:
     head = await reader.readline()
     version, _, rest = head.decode("latin-1").strip().partition(" ")
     if not version.startswith("HTTP/") or not rest[:3].isdecimal():
-        return Answer(FAILED, f"no answer by HTTP: {head[:80]!r}")
+        return Answer(FAILED, f"no answer by HTTP: {plain(head.decode('latin-1').strip(), 80)}")
     if 200 <= int(rest[:3]) < 400:
         return Answer(0, f"HTTP {rest}")
     read = len(head)

@@ -41,7 +41,8 @@ def moved(
     """Return the status after `old`; `old` itself when that would be a step back."""
     if state < old.state or is_terminal(old.state):
         return old
-    status = TaskStatus(timestamp=timestamp(now_ns), state=state, message=_cut(message), err=_cut(err))
+    since = old.timestamp if state == old.state else timestamp(now_ns)  # what is said of a state may change
+    status = TaskStatus(timestamp=since, state=state, message=_cut(message), err=_cut(err))
     status.ports.extend(old.ports)
     status.address = old.address
     if old.HasField("container"):
@@ -73,15 +74,13 @@ def final(
 def with_health(
     old: TaskStatus, state: "TaskState", message: str, now_ns: int, health: HealthStatus, *, err: str = ""
 ) -> TaskStatus:
-    """Return the status after `old` with that health; the time stays that of the state."""
+    """Return the status after `old` with that health."""
     news = reported(health)
     if state == old.state and old.container.health == news and not err:
         return old
     status = moved(old, state, message, now_ns, err=err)
     if status is not old:
         status.container.health.CopyFrom(news)
-        if state == old.state:
-            status.timestamp.CopyFrom(old.timestamp)
     return status
 
 

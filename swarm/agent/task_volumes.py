@@ -1,20 +1,20 @@
 """The volumes of this node's tasks: made when the first task needs them, and let go with the last."""
 
-import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import replace
 
 import structlog
 
 from swarm.agent.csi.volumes import ClusterVolumes, Published
+from swarm.agent.own_threads import OwnThreads
 from swarm.api.v1.objects_pb2 import Task, VolumeAttachment
 from swarm.api.v1.types_pb2 import Mount
 from swarm.errors import SwarmError, TaskRejected
 from swarm.model.templates import TemplateContext, expand
-from swarm.model.volumes import anonymous_name, driver_problems, name_problems, subpath_problems
+from swarm.model.volumes import LOCAL, anonymous_name, driver_problems, name_problems, subpath_problems
 from swarm.runtime.base import BindMount, ContainerConfig, HostDevice
 from swarm.runtime.volumes.record import VolumeRecord
-from swarm.runtime.volumes.store import VolumeStore
+from swarm.runtime.volumes.store import Place, VolumeStore
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +45,10 @@ def subpath_of(subpath: str, context: TemplateContext) -> str:
     return found
 
 
+def _of_node(task: Task) -> Iterator[Mount]:
+    return (one for one in task.spec.container.mounts if one.type == Mount.TYPE_VOLUME)
+
+
 def _device(config: ContainerConfig, given: VolumeAttachment, place: Published) -> HostDevice:
     if config.users:
         raise TaskRejected(
@@ -60,21 +64,31 @@ class TaskVolumes:
         """`store` has the volumes of this node, `of_cluster` those that plugins bring here."""
         self._store = store
         self._of_cluster = of_cluster
+        self._threads = OwnThreads()  # a plugin or a server of files may be silent
 
-    async def wait(self, task: Task, show: Callable[[str], None]) -> None:
-        """Return once the cluster volumes of a task are here; raises TaskRejected when they do not come."""
+    async def wait(
+        self, task: Task, context: TemplateContext, show: Callable[[str], None] = lambda message: None
+    ) -> None:
+        """Return once the volumes of a task are here, made and mounted; may be cancelled, and repeated.
+
+        Raises TaskRejected when one cannot be had or does not come.
+        """
         if self._of_cluster is not None:
             for one in task.volumes:
                 show(f"waiting for volume {one.source}")
                 await self._of_cluster.wait(one.volume_id, one.source)
+        for mount in _of_node(task):
+            wanted = wanted_volume(task.id, mount, context)
+            by = f" of the volume plugin {wanted.driver}" if wanted.driver not in {"", LOCAL} else ""
+            show(f"waiting for volume {wanted.name}{by}")
+            await self._acquire(wanted, task.id)
 
     async def add_to(self, config: ContainerConfig, task: Task, context: TemplateContext) -> ContainerConfig:
         """Return the config of a container that has the task's volumes; may be repeated.
 
         Raises TaskRejected for a volume that cannot be had.
         """
-        mounts = [one for one in task.spec.container.mounts if one.type == Mount.TYPE_VOLUME]
-        found = [await asyncio.to_thread(self._mount, task.id, one, context) for one in mounts]
+        found = [await self._mount(task.id, one, context) for one in _of_node(task)]
         devices: list[HostDevice] = []
         for given in task.volumes:
             place = await self._cluster_volume(task, given)
@@ -84,9 +98,12 @@ class TaskVolumes:
                 found.append(BindMount(str(place.path), given.target, given.read_only, relabel="z"))
         return replace(config, mounts=(*config.mounts, *found), devices=(*config.devices, *devices))
 
-    def _mount(self, task_id: str, mount: Mount, context: TemplateContext) -> BindMount:
+    async def _acquire(self, wanted: VolumeRecord, task_id: str) -> Place:
+        return await self._threads.run(f"volume {wanted.name}", self._store.acquire, wanted, task_id)
+
+    async def _mount(self, task_id: str, mount: Mount, context: TemplateContext) -> BindMount:
         subpath = subpath_of(mount.volume.subpath, context)
-        place = self._store.acquire(wanted_volume(task_id, mount, context), task_id)
+        place = await self._acquire(wanted_volume(task_id, mount, context), task_id)
         return BindMount(
             source=str(place.data),
             target=expand(mount.target, context),
@@ -105,22 +122,25 @@ class TaskVolumes:
         """Let go of the volumes of a task; raises OSError."""
         if self._of_cluster is not None and task.volumes:
             await self._of_cluster.release(task.id)
-        if any(one.type == Mount.TYPE_VOLUME for one in task.spec.container.mounts):
-            await asyncio.to_thread(self._store.release, task.id)
+        if any(_of_node(task)):
+            await self._release(task.id)
+
+    async def _release(self, task_id: str) -> None:
+        await self._threads.run(f"task {task_id}", self._store.release, task_id)
 
     async def keep_only(self, held: Callable[[], Collection[str]]) -> None:
         """Let go of the volumes of tasks that this node does not have: of an agent that was killed."""
-        for task_id in await asyncio.to_thread(self._store.users):
+        for task_id in await self._threads.run("", self._store.users):
             if task_id in held():  # asked for each: tasks may come meanwhile
                 continue
             log.warning("agent.unknown_volume_user_found", task_id=task_id)
-            await self._try(self._store.release, task_id)
-        await self._try(self._store.tidy)
+            await self._try(self._release(task_id))
+        await self._try(self._threads.run("", self._store.tidy))
         if self._of_cluster is not None:
             await self._of_cluster.keep_only(held)
 
-    async def _try(self, act: Callable[..., None], *arguments: str) -> None:
+    async def _try(self, act: Awaitable[None]) -> None:
         try:
-            await asyncio.to_thread(act, *arguments)
+            await act
         except (SwarmError, OSError) as error:  # it stays until the next start; the node's tasks must go on
             log.warning("agent.volume_not_let_go", reason=str(error))

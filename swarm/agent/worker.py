@@ -60,7 +60,8 @@ class _Held:
     waiter: asyncio.Task[None] | None = None
     prober: asyncio.Task[None] | None = None
     health: HealthStatus = field(default_factory=begun)
-    progress_s: float = field(default=float("-inf"))
+    progress: str = ""  # not told yet
+    teller: asyncio.Task[None] | None = None
 
 
 class Worker:
@@ -212,7 +213,7 @@ class Worker:
         await self._resolver.keep_only(self._known_ids())
         await self._network.keep_only(self._known_ids())
         await self._files.keep_only(self._known_ids)
-        await self._volumes.keep_only(self._known_ids)
+        self.spawn(self._volumes.keep_only(self._known_ids))  # no task waits for a plugin that is silent
 
     def _known_ids(self) -> frozenset[str]:
         return self.held_ids() | self.neighbours()
@@ -393,18 +394,29 @@ class Worker:
 
     async def _pull(self, task_id: str, held: _Held) -> events.Event:
         def show(message: str) -> None:
-            now_s = self._clock.monotonic_s()
-            if now_s - held.progress_s >= PROGRESS_S:
-                held.progress_s = now_s
-                self._deliver(task_id, events.Progress(message))
+            held.progress = message
+            if held.teller is None or held.teller.done():
+                held.teller = self.spawn(self._tell_progress(task_id, held))
 
-        task = held.record.task
+        try:
+            return await self._prepare(task_id, held.record.task, show)
+        finally:
+            held.progress = ""  # what came of it is the news now
+
+    async def _tell_progress(self, task_id: str, held: _Held) -> None:
+        """Tell the last word of all that comes within a while: what takes long may say nothing after it."""
+        while held.progress and self._held.get(task_id) is held:
+            message, held.progress = held.progress, ""
+            self._deliver(task_id, events.Progress(message))
+            await asyncio.sleep(PROGRESS_S)
+
+    async def _prepare(self, task_id: str, task: Task, show: Callable[[str], None]) -> events.Event:
         spec = task.spec.container
         config = await self._images.ensure(
             spec.image, spec.image_digest, registry_credentials(task), self._source, show
         )
         await self._mounted_images.pull(task, show)
-        await self._volumes.wait(task, show)
+        await self._volumes.wait(task, template_context(task, self._facts()), show)
         health = merged(spec.healthcheck, config.healthcheck)
         check = check_of(health)
         if check is not None:  # on disk before there is anything to check

@@ -205,13 +205,15 @@ def _credentials(reference: str) -> RegistryAuth | None:
 
 def _follow(events: Iterable[Any], last: str, *, quiet: bool) -> Any:
     """Show the progress of a transfer as it comes, and return its outcome."""
-    lines = _Lines()
-    for event in events:
+    lines, outcome = _Lines(), None
+    for event in events:  # to the end: who leaves before it is for the manager one who gave up
         if event.WhichOneof("event") == last:
             lines.end()
-            return getattr(event, last)
-        if not quiet:
+            outcome = getattr(event, last)
+        elif not quiet:
             lines.add(event.progress)
+    if outcome is not None:
+        return outcome
     raise FailedPrecondition("the manager ended the transfer without an outcome: try again")
 
 

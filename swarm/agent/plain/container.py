@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
+from swarm.agent.container import template_context
 from swarm.agent.container_options import limits
 from swarm.agent.health import begun
 from swarm.agent.health_monitor import watch
@@ -382,6 +383,9 @@ class Plain:
     async def _launch(self, before_start: BeforeStart | None = None) -> None:
         """Run it; raises SwarmError, after which it does not run and has no address."""
         try:
+            async with asyncio.timeout(START_TIMEOUT_S):  # a plugin that is silent holds up no other start
+                context = template_context(self.task(), self._node.facts())
+                await self._node.volumes.wait(self.task(), context)
             async with self._node.starts, asyncio.timeout(START_TIMEOUT_S):
                 await self._make_and_start(before_start)
         except (SwarmError, OSError, TimeoutError) as error:

@@ -20,6 +20,12 @@ def _service(task: Task) -> str:
     return task.service_annotations.name or task.service_id
 
 
+def _image(task: Task) -> str:
+    """Return the image that could not be had: one that it mounts, perhaps."""
+    named = re.search(r'cannot get image "([^"]+)"', task.status.err)
+    return named.group(1) if named else task.spec.container.image
+
+
 def _rule(pattern: str, text: Callable[[Task], str]) -> Rule:
     return Rule(re.compile(pattern, re.IGNORECASE), text)
 
@@ -46,6 +52,20 @@ _RULES: Sequence[Rule] = (
             "what is not there yet comes as soon as the node reaches a manager (swarmctl node ls); what is "
             "gone, or has a placeholder that means nothing, needs another (swarmctl service update "
             f"--secret-rm OLD --secret-add source=NEW,target=OLD {_service(task)})"
+        ),
+    ),
+    _rule(
+        r"volume \S+ is not (made yet|reachable)|waiting for volume \S+$|did not come to this node",
+        lambda task: (
+            "see what its plugin lacks (swarmctl volume ls --cluster, swarmctl volume inspect VOLUME), and "
+            "that it runs on the nodes (swarmctl node inspect NODE)"
+        ),
+    ),
+    _rule(
+        r"the volume plugin (\S+$|\S+ does not answer)|no volume plugin",
+        lambda task: (
+            f"see that the plugin runs on that node ({task.node_id}) and what it logs; tasks that "
+            "want none of its volumes start there meanwhile"
         ),
     ),
     _rule(
@@ -106,14 +126,14 @@ _RULES: Sequence[Rule] = (
         r"answered 429",
         lambda task: (
             "the registry wants fewer requests: log in there and use --with-registry-auth, pull the image "
-            f"into the cluster once (swarmctl image pull {task.spec.container.image}), or name a mirror "
+            f"into the cluster once (swarmctl image pull {_image(task)}), or name a mirror "
             "(swarmd --registry-mirror)"
         ),
     ),
     _rule(
         r"cannot get image|no such image|cannot pull",
         lambda task: (
-            f"check the name {task.spec.container.image} and that the nodes reach its registry; a private "
+            f"check the name {_image(task)} and that the nodes reach its registry; a private "
             f"one needs swarmctl service update --with-registry-auth {_service(task)}, an image of your own "
             "swarmctl image load"
         ),

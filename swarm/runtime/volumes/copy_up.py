@@ -11,7 +11,8 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from swarm.errors import TaskRejected
@@ -46,12 +47,21 @@ def copy_up(root: Path, target: str, volume: Path, progress: Path) -> None:
             if not begun:
                 os.pwrite(record, _BEGUN, 0)
                 os.fsync(record)
-            _copy_directory(source, to, 0)
+            _copy_directory(source, to, _Filling(to))
             _sync(to)
             os.ftruncate(record, 0)
             os.fsync(record)
         finally:
             os.close(source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Filling:
+    """Where a copy is, and the first names of files that have several."""
+
+    top: int
+    path: tuple[str, ...] = ()  # below the volume
+    first: dict[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
 
 
 @contextmanager
@@ -78,27 +88,31 @@ def _sync(directory: int) -> None:
         raise OSError(error, os.strerror(error))
 
 
-def _copy_directory(source: int, to: int, depth: int) -> None:
-    if depth > DEPTH_MAX:
+def _copy_directory(source: int, to: int, filling: _Filling) -> None:
+    if len(filling.path) > DEPTH_MAX:
         raise TaskRejected(f"the image has more than {DEPTH_MAX} directories in each other there")
     with suppress(FileNotFoundError):  # of a copy that was cut off
         os.unlink(TEMPORARY, dir_fd=to)
     for name in sorted(os.listdir(source)):
-        _copy(source, to, name, depth)
+        _copy(source, to, name, replace(filling, path=(*filling.path, name)))
     _dress(source, to, os.fstat(source))
 
 
-def _copy(source: int, to: int, name: str, depth: int) -> None:
+def _copy(source: int, to: int, name: str, filling: _Filling) -> None:
     found = os.stat(name, dir_fd=source, follow_symlinks=False)
     if stat.S_ISDIR(found.st_mode):
         with suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=to)
         with _child(source, name, _DIRECTORY) as below, _child(to, name, _DIRECTORY) as new:
-            _copy_directory(below, new, depth + 1)
+            _copy_directory(below, new, filling)
         return
+    several = stat.S_ISREG(found.st_mode) and found.st_nlink > 1
+    first = filling.first.setdefault((found.st_dev, found.st_ino), filling.path) if several else filling.path
     if _exists(to, name) or stat.S_ISSOCK(found.st_mode):
         return
-    if stat.S_ISREG(found.st_mode):
+    if first != filling.path and _link(filling.top, first, to):
+        pass
+    elif stat.S_ISREG(found.st_mode):
         _copy_file(source, to, name, found)
     elif stat.S_ISLNK(found.st_mode):
         os.symlink(os.readlink(name, dir_fd=source), TEMPORARY, dir_fd=to)
@@ -123,6 +137,19 @@ def _exists(directory: int, name: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _link(top: int, first: tuple[str, ...], to: int) -> bool:
+    """Give a file of the volume one more name; False when somebody has taken it away meanwhile."""
+    with ExitStack() as opened, suppress(FileNotFoundError, NotADirectoryError):
+        directory = top
+        for name in first[:-1]:
+            directory = opened.enter_context(_child(directory, name, _DIRECTORY))
+        os.link(first[-1], TEMPORARY, src_dir_fd=directory, dst_dir_fd=to, follow_symlinks=False)
+        if stat.S_ISREG(os.stat(TEMPORARY, dir_fd=to, follow_symlinks=False).st_mode):
+            return True
+        os.unlink(TEMPORARY, dir_fd=to)
+    return False
 
 
 def _copy_special(to: int, found: os.stat_result) -> None:

@@ -61,7 +61,8 @@ class VolumePlugin:
         try:
             status, content = self._post(verb, json.dumps(fields))
         except (OSError, HTTPException) as error:
-            raise Unavailable(f"the volume plugin {self.name} does not answer: {error}") from None
+            what = f"{verb.rpartition('.')[2]} {fields.get('Name', '')}".rstrip()
+            raise Unavailable(f"the volume plugin {self.name} does not answer {what}: {error}") from None
         try:
             found = json.loads(content) if len(content) <= ANSWER_BYTES else None
         except (ValueError, RecursionError):

@@ -80,9 +80,16 @@ class VolumeStore:
             folder = self._directory / wanted.name
             user = folder / USERS / task_id
             try:
-                record = self._ensure(wanted)
-                driver, begun = driver_of(record, self._plugins), user.exists()
-                user.touch()
+                begun = user.exists()
+                self._make_folders(folder)
+                user.touch()  # before a plugin is asked: who is released meanwhile waits for the answer
+                try:
+                    record = self._ensure(wanted)
+                except BaseException:
+                    if not begun:
+                        user.unlink()
+                    raise
+                driver = driver_of(record, self._plugins)
                 if record.driver == LOCAL or not (known := user.read_text("utf-8")):
                     if begun:  # an agent was killed over it: nobody knows what came of it
                         driver.unmount(record, task_id)
@@ -173,14 +180,17 @@ class VolumeStore:
             raise NotFound(f"there is no volume {name}")
         return VolumeState(record, folder / DATA, self._users(name))
 
+    def _make_folders(self, folder: Path) -> None:
+        for path in (self._directory, folder, folder / USERS):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
     def _ensure(self, wanted: VolumeRecord) -> VolumeRecord:
         folder = self._directory / wanted.name
         found = read_volume(folder / RECORD)
         if found is not None:
             _check_same(found, wanted)
             return found
-        for path in (self._directory, folder, folder / USERS):
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make_folders(folder)
         data = folder / DATA
         data.mkdir(exist_ok=True)
         data.chmod(0o755)  # whatever our umask is: users of containers have to get in

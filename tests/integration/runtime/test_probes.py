@@ -72,12 +72,27 @@ async def test_a_container_is_asked_inside_its_own_network(oci_lab: Lab, netns: 
     silent = await _ask(driver, container, Http("http", 9000, "/"), timeout_s=0.2)
     assert silent == Answer(-1, "no answer within 200ms")
     no_tls = await _ask(driver, container, Http("https", 8080, "/layer"))
-    assert (no_tls.exit_code, no_tls.output.startswith("no TLS: ")) == (1, True)
+    assert no_tls == Answer(1, "no TLS: wrong version number")
     await until(lambda: _open_files() <= files)
     assert namespaces.inode(namespaces.OWN) == Path("/proc/self/ns/net").stat().st_ino
     await driver.remove(container)
     check = HealthCheck(Tcp(8080))
     assert await Prober(driver, 4).ask(container, check, "") is None
+
+
+async def test_what_is_no_http_is_shown_as_people_write(process_lab: Lab) -> None:
+    driver = process_lab.driver()
+    container = await _start(process_lab, driver, "while :; do sleep 1; done", address="127.83.17.7")
+
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-\xffs\x07\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(greet, "127.83.17.7", 18081):
+        answer = await _ask(driver, container, Http("http", 18081, "/"), address="127.83.17.7")
+    assert answer == Answer(1, "no answer by HTTP: SSH-2.0-ÿs\\x07")
 
 
 async def test_a_plain_process_is_asked_at_its_own_address(process_lab: Lab) -> None:

@@ -29,6 +29,7 @@ from swarm.model.task_state import (
     is_terminal,
 )
 from swarm.runtime.base import ContainerInfo, ContainerState
+from swarm.timestamps import nanoseconds
 
 NOW = 1_700_000_000_000_000_000
 INFO = ContainerInfo("t1", ContainerState.RUNNING, pid=42)
@@ -261,6 +262,17 @@ def test_a_task_that_must_stop_is_stopped_from_wherever_it_is(
 def test_a_task_that_a_manager_gave_up_is_stopped_although_it_is_desired_to_run() -> None:
     step = advance(a_record(Phase.RUNNING), events.Wanted(a_task(RUNNING, REJECTED)), NOW)
     assert names(step) == ["StopContainer"]
+
+
+def test_a_state_began_when_it_began_whatever_is_said_of_it_since() -> None:
+    pulling = advance(a_record(Phase.INSPECTING), events.Inspected(None), NOW).record
+    later = advance(pulling, events.Progress("half way"), NOW + 5).record
+    failed = advance(later, events.InstructionFailed("busy", temporary=True), NOW + 6).record
+    assert (later.status.message, failed.status.err) == ("half way", "busy")
+    assert nanoseconds(later.status.timestamp) == nanoseconds(failed.status.timestamp) == NOW
+    starting = replace(failed, phase=Phase.STARTING)
+    running = advance(starting, events.ContainerStarted(INFO), NOW + 7).record
+    assert nanoseconds(running.status.timestamp) == NOW + 7
 
 
 @pytest.mark.parametrize("phase", [Phase.PULLING, Phase.ATTACHING, Phase.CREATING, Phase.STARTING])

@@ -1,5 +1,7 @@
 """Volumes of tasks: which ones they are, and that none is left behind or lost."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from swarm.errors import TaskRejected
 from swarm.model.task_state import FAILED, REJECTED, RUNNING, SHUTDOWN
 from swarm.model.templates import TemplateContext
 from swarm.runtime.base import BindMount, ContainerConfig, ContainerState, HostDevice
+from swarm.runtime.volumes.plugins import Plugins
 from swarm.runtime.volumes.record import VolumeRecord
 from swarm.runtime.volumes.store import VolumeStore
 from tests.unit.agent.lab import a_task, until
 from tests.unit.agent.test_worker import Bench, stopped
+from tests.volume_plugin import serving
 
 CONTEXT = TemplateContext(service_name="db", task_slot="3")
 
@@ -40,6 +44,11 @@ def bench(tmp_path: Path) -> Bench:
 @pytest.fixture
 def store(bench: Bench) -> VolumeStore:
     return VolumeStore(bench.folder / "volumes")
+
+
+def message_of(bench: Bench, task: Task) -> str:
+    record = bench.worker.held.get(task.id)
+    return record.status.message if record else ""
 
 
 def names(store: VolumeStore) -> list[str]:
@@ -101,8 +110,7 @@ async def test_an_agent_killed_between_volume_and_container_leaves_nothing(
     store.acquire(VolumeRecord("data"), unknown)
     async with bench.life() as worker:
         await worker.remove_strangers()
-        assert store.users() == {running.id}
-        assert names(store) == ["data"]
+        await until(lambda: (store.users(), names(store)) == ({running.id}, ["data"]))
         bench.driver.exit(running.id, 1)
         await until(lambda: bench.state(running) == FAILED)
         assert store.users() == frozenset()
@@ -136,3 +144,53 @@ async def test_a_block_volume_is_a_device_with_the_rights_of_its_mount(store: Vo
     assert found.devices == (HostDevice("/run/raw", "/dev/a", "rw"), HostDevice("/run/raw", "/dev/b", "r"))
     with pytest.raises(TaskRejected, match="volume raw is a block device"):
         await volumes.add_to(replace(config, users=65536), task, CONTEXT)
+
+
+async def test_a_plugin_that_is_silent_is_named_and_holds_up_nobody_else(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    far = bench.folder / "plugins/far.sock"
+    monkeypatch.setattr("swarm.runtime.volumes.store.Plugins", lambda: Plugins([far.parent]))
+    waiting = [task_with(volume(f"v{number}", driver="far")) for number in (1, 2, 3)]
+    other = task_with(volume())
+    with serving(far, bench.folder / "there") as plugin:
+        plugin.answers.clear()
+        try:
+            async with bench.life() as worker:
+                worker.apply(Changes(start=tuple(waiting)), 1)
+                said = "waiting for volume v3 of the volume plugin far"
+                await until(lambda: message_of(bench, waiting[2]) == said)
+                worker.apply(Changes(start=(other,)), 2)
+                await until(lambda: bench.state(other) == RUNNING)
+                plugin.answers.set()
+                await until(lambda: all(bench.state(one) == RUNNING for one in waiting))
+                worker.apply(Changes(update=tuple(stopped(one) for one in waiting)), 3)
+                await until(lambda: all(bench.state(one) == SHUTDOWN for one in waiting))
+        finally:
+            plugin.answers.set()
+    assert not any(plugin.users.values())
+
+
+async def test_a_task_that_waits_for_a_plugin_can_be_stopped(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = bench.folder / "plugins/far.sock"
+    monkeypatch.setattr("swarm.runtime.volumes.store.Plugins", lambda: Plugins([far.parent]))
+    first, second = task_with(volume(driver="far")), task_with(volume(driver="far"))
+    with serving(far, bench.folder / "there") as plugin:
+        plugin.answers.clear()
+        try:
+            async with bench.life() as worker:
+                worker.apply(Changes(start=(first,)), 1)
+                await until(lambda: "volume data " in message_of(bench, first))
+                worker.apply(Changes(start=(second,)), 2)
+                await until(lambda: "volume data " in message_of(bench, second))
+                worker.apply(Changes(update=(stopped(second),)), 3)
+                await until(lambda: bench.state(second) == SHUTDOWN)  # it has not been asked for yet
+                worker.apply(Changes(update=(stopped(first),)), 4)
+                plugin.answers.set()
+                await until(lambda: bench.state(first) == SHUTDOWN)
+        finally:
+            plugin.answers.set()
+    assert not any(plugin.users.values())

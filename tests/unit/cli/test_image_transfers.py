@@ -27,6 +27,7 @@ class Control:
         self.asked: list[Any] = []
         self.chunks: list[bytes | Exception] = [b"abc", b"de"]
         self.left_out: list[str] = []
+        self.heard_out = 0
         self.images: list[str] = []
         self.tags: list[str] = []
         self.unwanted = ""
@@ -55,6 +56,7 @@ class Control:
         yield c.PushImageResponse(
             pushed=c.PushedImage(reference=NAME, digest="sha256:1", left_out=self.left_out)
         )
+        self.heard_out += 1
 
     def SaveImages(self, request: c.SaveImagesRequest, timeout: object) -> Iterator[c.SaveImagesResponse]:
         for chunk in self.chunks:
@@ -165,6 +167,11 @@ def test_all_tags_of_a_name_are_pushed_and_no_others(control: Control) -> None:
     assert pushed == [NAME, f"{repository}:2"]
     assert "leave the tag" in str(run("push", "-a", NAME).exception)
     assert "no image of the name" in str(run("push", "-a", "else").exception)
+
+
+def test_a_push_is_heard_to_its_end_or_the_audit_trail_has_it_as_given_up(control: Control) -> None:
+    assert run("push", "-q", NAME).output == "sha256:1\n"
+    assert control.heard_out == 1
 
 
 def test_a_push_says_what_the_registry_did_not_get(control: Control) -> None:

@@ -233,6 +233,27 @@ def test_a_rejection_is_the_word_of_the_node() -> None:
     assert any("with-registry-auth" in text for text in advice(task, task.status.err))
 
 
+def test_advice_about_an_image_is_about_the_one_that_could_not_be_had() -> None:
+    task = a_task("t1", "s1", "n1", ts.REJECTED, ts.SHUTDOWN)
+    task.spec.container.image = "web:1"
+    task.status.err = 'cannot get image "registry.example/mounted:2": cluster: no such image was loaded'
+    assert any("the name registry.example/mounted:2 " in text for text in advice(task, task.status.err))
+
+
+@pytest.mark.parametrize(
+    ("reason", "named"),
+    [
+        ("node w1 prepares it: waiting for volume db", "swarmctl volume inspect VOLUME"),
+        ("no suitable node (volume db is not made yet on 1 node)", "swarmctl volume inspect VOLUME"),
+        ("node w1 prepares it: waiting for volume v1 of the volume plugin far", "node (n1)"),
+        ("the volume plugin far does not answer Mount v1: timed out", "node (n1)"),
+    ],
+)
+def test_advice_about_a_volume_that_does_not_come_is_about_its_plugin(reason: str, named: str) -> None:
+    task = a_task("t1", "s1", "n1", ts.PREPARING, ts.RUNNING)
+    assert [named in text for text in advice(task, reason)] == [True]
+
+
 def test_a_place_names_its_newest_task_that_is_meant_to_run() -> None:
     old = a_task("abc1", "s1", "n1", ts.FAILED, ts.SHUTDOWN)
     live = a_task("abd2", "s1", "n1", ts.RUNNING, ts.RUNNING)

@@ -57,6 +57,40 @@ def test_content_comes_with_owner_mode_times_links_and_attributes(bench: Bench) 
     assert bench.progress.read_bytes() == b""
 
 
+def test_a_file_with_several_names_stays_one_file_also_after_a_crash(bench: Bench) -> None:
+    for name in ("deep", "sub"):
+        (bench.place / name).mkdir()
+    (bench.place / "deep/first").write_text("same")
+    for name in ("other", "sub/third"):
+        (bench.place / name).hardlink_to(bench.place / "deep/first")
+    assert bench.fill() == ["deep", "deep/first", "other", "sub", "sub/third"]
+    one = (bench.volume / "deep/first").stat()
+    assert {(bench.volume / name).stat().st_ino for name in ("other", "sub/third")} == {one.st_ino}
+    (bench.volume / "other").unlink()
+    bench.progress.write_text("begun\n")
+    bench.fill()
+    assert (bench.volume / "other").stat().st_ino == one.st_ino
+
+
+def test_a_name_whose_first_one_was_swapped_for_a_link_gets_the_content(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bench.place / "a").write_text("same")
+    (bench.place / "b").hardlink_to(bench.place / "a")
+    copy_file = module._copy_file
+
+    def swapping(source: int, to: int, name: str, found: os.stat_result) -> None:
+        copy_file(source, to, name, found)
+        if name == "a":
+            os.unlink(TEMPORARY, dir_fd=to)
+            os.symlink("/etc/passwd", TEMPORARY, dir_fd=to)
+
+    monkeypatch.setattr(module, "_copy_file", swapping)
+    assert bench.fill() == ["a", "b"]
+    assert not (bench.volume / "b").is_symlink()
+    assert (bench.volume / "b").read_text() == "same"
+
+
 def test_a_volume_that_has_something_stays_as_it_is(bench: Bench) -> None:
     (bench.place / "of-image").touch()
     (bench.volume / "mine").touch()

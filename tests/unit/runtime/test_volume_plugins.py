@@ -109,7 +109,7 @@ def test_a_plugin_that_went_keeps_no_task_from_ending_but_one_that_is_silent_is_
     assert store.users() == {"t2"}
     with sockets.socket(sockets.AF_UNIX) as silent:
         silent.bind(str(socket))  # and does not listen
-        with pytest.raises(Unavailable, match="the volume plugin far does not answer"):
+        with pytest.raises(Unavailable, match="the volume plugin far does not answer Unmount data: "):
             store.release("t2")
     socket.unlink()
     assert store.users() == {"t2"}
