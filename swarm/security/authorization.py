@@ -122,7 +122,7 @@ _PACKAGE = "/swarm.api.v1."
 _SCOPED = frozenset(
     f"{_PACKAGE}{name}"
     for name in (
-        *("Control/GetNode", "Control/ListNodes", "Control/GetUser", "Control/RenewUser"),
+        *("Control/GetNode", "Control/ListNodes", "Control/GetCA", "Control/GetUser", "Control/RenewUser"),
         *("Control/GetService", "Control/ListServices", "Control/ListRevisions"),
         *("Control/CreateService", "Control/UpdateService", "Control/RemoveService"),
         *("Control/SteerUpdate", "Control/RebalanceService"),

@@ -13,6 +13,7 @@ SCOPED = [
     "Control/CreateService",
     "Control/CreateVolume",
     "Control/ExplainTask",
+    "Control/GetCA",
     "Control/GetConfig",
     "Control/GetImageHistory",
     "Control/GetNetwork",
