@@ -20,9 +20,9 @@ Examples:
   swarmctl {noun} exec -i {example} -- sh -c 'cat > /data/dump' < dump
   swarmctl {noun} exec -e DEBUG=1 -w /app -u app {example} -- ./migrate
 
-The exit code is that of the command; 126 and 127: it could not be run. A command whose caller goes away is
-ended: it hears a hang-up (SIGHUP), 3 s later it is killed. With -d, or after the detach keys, it runs on
-until it ends, its container ends, or the node's agent is restarted.
+The exit code is that of the command; 126 and 127: it could not be run (1 with -d). A command whose caller
+goes away is ended: it hears a hang-up (SIGHUP), 3 s later it is killed. With -d, or after the detach keys,
+it runs on until it ends, its container ends, or the node's agent is restarted.
 """
 
 _OPTIONS = (
