@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.overlay_pb2 import OverlayChanges
 from swarm.api.v1.types_pb2 import HealthConfig, HealthStatus, TaskStatus
+from swarm.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -106,8 +107,14 @@ class Database:
         """Open the file and return what this node left in it; a damaged one is moved aside and begun anew.
 
         What an earlier member of another cluster, or under another id, left here is dropped.
+        Raises Unavailable.
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._open, node_id, now_ns)
+
+    def _unusable(self, error: sqlite3.OperationalError) -> Unavailable:
+        full = "full" in str(error)
+        todo = "free some space on its disk" if full else "let this program read and write it"
+        return Unavailable(f"cannot open {self._path}: {error}; {todo}, and this node goes on by itself")
 
     def put_task(self, task: Task, status: TaskStatus) -> asyncio.Future[None]:
         """Keep a task that this node must have; the future is done once it is on disk."""
@@ -226,7 +233,7 @@ class Database:
             return self._open_and_load(node_id, now_ns)
         except (sqlite3.DatabaseError, DecodeError) as error:
             if isinstance(error, sqlite3.OperationalError):
-                raise  # no space, no permission: not damaged
+                raise self._unusable(error) from error  # no space, no permission: not damaged
             self._close()
             aside = self._move_aside()
             log.error(  # noqa: TRY400 -- the reason says it all

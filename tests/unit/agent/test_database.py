@@ -11,6 +11,7 @@ import pytest
 from swarm.agent.database import Database, Stored, next_incarnation
 from swarm.api.v1.objects_pb2 import Task
 from swarm.api.v1.types_pb2 import HEALTH_STATE_HEALTHY, HealthConfig, HealthStatus, TaskStatus
+from swarm.errors import Unavailable
 from swarm.model.task_state import FAILED, RUNNING
 
 NOW_NS = 10**18
@@ -121,6 +122,26 @@ async def test_a_damaged_file_is_moved_aside_and_begun_anew(tmp_path: Path, dama
         assert stored.rebuilt
         await database.put_task(Task(id="b"), TaskStatus())
     assert len(list(tmp_path.glob("tasks.db.damaged-*"))) == (0 if damage == "empty" else 1)
+
+
+async def test_a_file_that_cannot_be_opened_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tasks.db"
+    path.mkdir()
+    with pytest.raises(
+        Unavailable, match=r"cannot open .*/tasks.db: unable to open .*; let this program read"
+    ):
+        await Database(path).open("n1", NOW_NS)
+
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite3, "connect", full)
+    with pytest.raises(
+        Unavailable, match=r"/tasks.db: database or disk is full; free some space on its disk"
+    ):
+        await Database(path).open("n1", NOW_NS)
 
 
 async def test_what_another_membership_left_is_dropped(tmp_path: Path) -> None:
