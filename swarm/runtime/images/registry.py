@@ -185,6 +185,8 @@ class RegistryClient:
     ) -> T:
         """Return the first answer: of a mirror, else of the registry itself, whose errors are raised."""
         for mirror in self._mirrors(repository):
+            if tell is not None:
+                tell(f"asking mirror {mirror.domain}")
             try:
                 with self._shunning(mirror):
                     return await ask(mirror, for_mirror(credentials))

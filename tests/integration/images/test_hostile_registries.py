@@ -334,6 +334,7 @@ async def test_mirrors_are_asked_in_order_and_the_registry_last(tmp_path: Path) 
         image = await store.ensure(f"{origin.addr}/web:1", "", None, None, heard.append)
         assert image.digest == GOOD.top
         assert f"asking registry {origin.addr}" in heard
+        assert heard.index(f"asking mirror {empty.addr}") < heard.index("asking mirror 127.0.0.1:1")
         assert any(line.startswith(f"mirror {empty.addr}: image not found") for line in heard)
         assert any(line.startswith("mirror 127.0.0.1:1: registry not reachable") for line in heard)
         await store.close()
