@@ -24,7 +24,7 @@ from swarm.errors import FailedPrecondition, InvalidArgument, NotFound, NotPermi
 from swarm.manager.containers.control import ContainerControl
 from swarm.runtime.changes import Change, ChangeKind
 from tests.unit.agent.lab import Lab
-from tests.unit.agent.test_containers import PERSON, a_container, about
+from tests.unit.agent.test_containers import PERSON, WRITTEN_BYTES, a_container, about
 
 
 class Asked:
@@ -124,7 +124,8 @@ async def test_sizes_are_told_to_those_who_ask_for_them(tmp_path: Path) -> None:
         for size in (True, False):
             request = ContainerRequest(list=ListContainers(size=size))
             line = (await ask(ContainerQuestion(request=request), viewing=True))[0].container
-            assert (line.HasField("written_bytes"), line.total_bytes) == (size, 1000 if size else 0)
+            total_bytes = WRITTEN_BYTES + 1000 if size else 0
+            assert (line.HasField("written_bytes"), line.total_bytes) == (size, total_bytes)
 
 
 async def test_a_driver_that_cannot_pause_says_what_to_do(tmp_path: Path) -> None:
