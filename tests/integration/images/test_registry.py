@@ -155,10 +155,22 @@ class CuttingProxy:
     def __init__(self, target: str, after_bytes: int) -> None:
         self._host, _, self._port = target.partition(":")
         self._after_bytes = after_bytes
+        self._serving: set[asyncio.Task[None]] = set()
         self.cuts = 0
         self.addr = ""
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def end(self) -> None:
+        """Close every connection: nobody else waits for those that are idle."""
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back_reader, back_writer = await asyncio.open_connection(self._host, int(self._port))
         forward = asyncio.create_task(self._copy(reader, back_writer, 1 << 40))
         try:
@@ -185,13 +197,14 @@ class cutting_proxy:  # noqa: N801 -- used like a function
         self._proxy = CuttingProxy(target, after_bytes)
 
     async def __aenter__(self) -> CuttingProxy:
-        self._server = await asyncio.start_server(self._proxy.serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._proxy.accept, "127.0.0.1", 0)
         self._proxy.addr = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self._proxy
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         await self._server.wait_closed()
+        await self._proxy.end()
 
 
 async def test_a_registry_without_tls_that_is_not_on_the_list_is_told_apart(
