@@ -5,10 +5,12 @@ import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
 from bench.runtime.memory import kilobytes
+from swarm.runtime.oci.cgroups import read_layout
 from swarm.runtime.oci.overlay import mounts_below, unmount
 
 READY_S = 60
@@ -39,7 +41,7 @@ class Docker:
         self._mark = folder.name  # in the command line of everything that it starts: both folders have it
         command = ["dockerd", "--data-root", f"{self._folder}/root", "--exec-root", str(self._memory)]
         command += ["-H", f"unix://{self._folder}/sock", "--pidfile", f"{self._folder}/pid"]
-        command += ["--bridge=none", "--iptables=false"]
+        command += ["--bridge=none", "--iptables=false", f"--cgroup-parent=/{self._mark}-docker"]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         end = time.monotonic() + READY_S
@@ -60,6 +62,9 @@ class Docker:
         self._process.wait(60)
         for point in mounts_below(self._memory):  # it leaves the network namespace of its own mounted
             unmount(point)
+        for root in read_layout().roots:
+            with suppress(FileNotFoundError):  # not in every hierarchy
+                (root / f"{self._mark}-docker").rmdir()
 
     def pull(self, repository: str) -> float:
         """Return the seconds of one pull of an image that is not here."""

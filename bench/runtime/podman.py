@@ -5,7 +5,10 @@ import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+
+from swarm.runtime.oci.cgroups import read_layout
 
 COMMAND = ["sleep", "100000"]
 AT_ONCE = 8
@@ -32,8 +35,12 @@ class Podman:
             self._base += ["--runtime", "runc"]
 
     def close(self) -> None:
-        """Leave no container."""
+        """Leave no container, and no cgroup that nobody else is in."""
         self.stop()
+        for root in read_layout().roots:
+            for left in ("libpod_parent/conmon", "libpod_parent"):
+                with suppress(OSError):  # not there, or somebody's
+                    (root / left).rmdir()
 
     def pull(self, repository: str) -> float:
         """Return the seconds of one pull of an image that is not here."""

@@ -221,6 +221,15 @@ def test_the_variables_of_a_project_count_in_what_it_includes_and_before_those_o
     assert not found.warnings
 
 
+def test_an_env_file_may_be_made_of_what_the_shell_or_the_including_project_says() -> None:
+    files = Files(**{".env": "TAG=${BASE}-1\n"})
+    files.add("/a/c.yaml", "services: {db: {image: '$DEEP'}}\n")
+    files.add("/a/.env", "DEEP=db:${TAG}\n")
+    text = "include: [/a/c.yaml]\n" + one("image: web:$TAG")
+    services = project(text, files=files, variables={"BASE": "x"}).tree.plain()["services"]
+    assert (services["web"]["image"], services["db"]["image"]) == ("web:x-1", "db:x-1")
+
+
 def test_files_know_what_their_stack_is_called() -> None:
     text = "name: ${SHOP:-shop}\n" + one("image: $COMPOSE_PROJECT_NAME")
     shell = {"COMPOSE_PROJECT_NAME": "other"}
